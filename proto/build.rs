@@ -1,0 +1,19 @@
+//! Compiles the .proto files to Rust. protox parses them, so that no `protoc` needs to be installed.
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    println!("cargo::rerun-if-changed=oms");
+    let files = protox::compile(
+        [
+            "oms/common/v1/common.proto",
+            "oms/orders/v1/orders.proto",
+            "oms/products/v1/products.proto",
+            "oms/users/v1/users.proto",
+        ],
+        ["."],
+    )?;
+    tonic_prost_build::configure()
+        // Only HTTP/2 on a socket needs tonic's own transport; between Lambdas there is none.
+        .build_transport(false)
+        .compile_fds(files)?;
+    Ok(())
+}

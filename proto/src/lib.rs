@@ -1,0 +1,42 @@
+//! The protocol between the functions: messages, clients and servers generated from `oms/**/*.proto`.
+//!
+//! The comments that explain a message stand in its .proto file.
+
+/// Money, addresses, pages and problems.
+pub mod common {
+    /// Version 1 of `oms.common`.
+    #[expect(missing_docs, reason = "generated; its .proto files have the comments")]
+    pub mod v1 {
+        tonic::include_proto!("oms.common.v1");
+    }
+}
+
+/// Orders, from placing to delivery, return and refund.
+pub mod orders {
+    /// Version 1 of `oms.orders`.
+    #[expect(missing_docs, reason = "generated; its .proto files have the comments")]
+    pub mod v1 {
+        tonic::include_proto!("oms.orders.v1");
+    }
+}
+
+/// Products and their stock.
+pub mod products {
+    /// Version 1 of `oms.products`.
+    #[expect(missing_docs, reason = "generated; its .proto files have the comments")]
+    pub mod v1 {
+        tonic::include_proto!("oms.products.v1");
+    }
+}
+
+/// Users, sign-in and signing keys.
+pub mod users {
+    /// Version 1 of `oms.users`.
+    #[expect(missing_docs, reason = "generated; its .proto files have the comments")]
+    pub mod v1 {
+        tonic::include_proto!("oms.users.v1");
+    }
+}
+
+/// The protobuf types of Google that the messages use.
+pub use prost_types::{FieldMask, Timestamp};

@@ -1,0 +1,70 @@
+//! What every call carries along: who is calling, under which request ID, until when.
+
+use std::convert::Infallible;
+use std::time::Duration;
+
+use axum::extract::FromRequestParts;
+use http::HeaderMap;
+use http::request::Parts;
+use uuid::Uuid;
+
+use crate::auth::Caller;
+use crate::clock::Timestamp;
+
+/// How long a request may take when nobody says otherwise: less than API Gateway's 30 s.
+pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(25);
+
+/// What a call carries along, from the edge to the last function.
+#[derive(Clone, Debug)]
+pub struct Context {
+    /// Who is calling.
+    pub caller: Caller,
+    /// The same in every log line and every call that this request causes.
+    pub request_id: String,
+    /// When the answer is no longer of use; nothing may be started after it.
+    pub deadline: Timestamp,
+}
+
+/// The client's own request ID if it is fit for a log, else a new one.
+pub fn request_id(headers: &HeaderMap) -> String {
+    headers
+        .get("x-request-id")
+        .and_then(|value| value.to_str().ok())
+        .filter(|id| {
+            (1..=128).contains(&id.len())
+                && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-'))
+        })
+        .map_or_else(|| Uuid::now_v7().simple().to_string(), str::to_owned)
+}
+
+// `routes` puts it there before any handler runs. Without it nobody has been let in.
+impl<S: Sync> FromRequestParts<S> for Context {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
+        Ok(parts.extensions.get::<Self>().cloned().unwrap_or_else(|| Self {
+            caller: Caller::Anyone,
+            request_id: request_id(&parts.headers),
+            deadline: Timestamp::from_millis(0),
+        }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_request_id_that_could_forge_a_log_line_is_replaced() {
+        let with = |value: &str| {
+            let mut headers = HeaderMap::new();
+            headers.insert("x-request-id", value.parse().unwrap());
+            request_id(&headers)
+        };
+        assert_eq!(with("Order-7_a.b"), "Order-7_a.b");
+        for bad in ["", "a b", "a\tb", "ü", &"x".repeat(129)] {
+            assert_ne!(with(bad), bad);
+            assert_eq!(with(bad).len(), 32);
+        }
+    }
+}

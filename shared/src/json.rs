@@ -1,0 +1,329 @@
+//! Reads a JSON body strictly: once, with a limit on depth, without duplicate keys, naming the place of
+//! the first value that has the wrong type.
+
+use std::fmt;
+
+use axum::extract::{FromRequest, Request};
+use axum::response::{IntoResponse as _, Response};
+use bytes::Bytes;
+use http::{HeaderValue, StatusCode, header};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use serde::Serialize;
+use serde::de::{DeserializeOwned, DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
+use serde_json::{Map, Number, Value};
+
+use crate::error::{Error, Kind};
+use crate::faults::Fault;
+use crate::text::escape_pointer;
+
+/// The largest body: 256 KiB.
+pub const MAX_BODY: usize = 256 * 1024;
+
+/// The deepest nesting of arrays and objects.
+const MAX_DEPTH: usize = 32;
+
+/// The JSON body of a request, as an extractor.
+#[derive(Debug)]
+pub struct Json<T>(pub T);
+
+impl<S: Sync, T: DeserializeOwned> FromRequest<S> for Json<T> {
+    type Rejection = Error;
+
+    async fn from_request(request: Request, _: &S) -> Result<Self, Error> {
+        let is_json =
+            request.headers().get(header::CONTENT_TYPE).is_some_and(|value| is_json(value.as_bytes()));
+        let bytes = read(request).await?;
+        if !is_json {
+            return Err(Error::new(
+                Kind::UnsupportedMediaType,
+                "Send the body as JSON, with `Content-Type: application/json`.",
+            ));
+        }
+        parse(&bytes).map(Self)
+    }
+}
+
+/// An answer with a JSON body.
+pub fn answer(status: StatusCode, body: &impl Serialize) -> Response {
+    match serde_json::to_vec(body) {
+        Ok(bytes) => (status, [(header::CONTENT_TYPE, "application/json")], bytes).into_response(),
+        Err(error) => Error::internal(error).into_response(),
+    }
+}
+
+/// The answer to a POST that has made something, which from now on is at `location`.
+pub fn created(location: &str, body: &impl Serialize) -> Response {
+    let mut response = answer(StatusCode::CREATED, body);
+    if let Ok(location) = HeaderValue::from_str(location) {
+        response.headers_mut().insert(header::LOCATION, location);
+    }
+    response
+}
+
+/// `application/json` with any parameters.
+fn is_json(content_type: &[u8]) -> bool {
+    content_type
+        .split(|&byte| byte == b';')
+        .next()
+        .is_some_and(|media_type| media_type.trim_ascii().eq_ignore_ascii_case(b"application/json"))
+}
+
+async fn read(request: Request) -> Result<Bytes, Error> {
+    match Limited::new(request.into_body(), MAX_BODY).collect().await {
+        Ok(body) => Ok(body.to_bytes()),
+        Err(error) if error.is::<LengthLimitError>() => Err(Error::new(
+            Kind::PayloadTooLarge,
+            format!("The body must have at most {} KiB.", MAX_BODY / 1024),
+        )),
+        Err(error) => Err(Error::new(Kind::MalformedRequest, "The body broke off.").caused_by(error)),
+    }
+}
+
+/// Reads a body.
+///
+/// # Errors
+/// 400 for what is not JSON, 422 for JSON of another form, with a pointer to the place.
+pub fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Error> {
+    let malformed = |detail: String| Error::new(Kind::MalformedRequest, detail);
+    if bytes.trim_ascii().is_empty() {
+        return Err(malformed("The body is empty; send a JSON object.".to_owned()));
+    }
+    let mut deserializer = serde_json::Deserializer::from_slice(bytes);
+    let value = Strict { depth: 0 }
+        .deserialize(&mut deserializer)
+        .and_then(|value| deserializer.end().map(|()| value))
+        .map_err(|error| malformed(format!("The body is not valid JSON: {error}.")))?;
+    if !value.is_object() {
+        let detail = format!("must be a JSON object, and is {}", name_of(&value));
+        return Err(Error::validation(vec![Fault { pointer: String::new(), detail }]));
+    }
+    serde_path_to_error::deserialize(&value)
+        .map_err(|error| Error::validation(vec![fault_of(&error, &value)]))
+}
+
+fn name_of(value: &Value) -> String {
+    match value {
+        Value::Null => "null".to_owned(),
+        Value::Bool(value) => format!("{value}"),
+        Value::Number(number) => format!("the number {number}"),
+        Value::String(_) => "a string".to_owned(),
+        Value::Array(_) => "an array".to_owned(),
+        Value::Object(_) => "an object".to_owned(),
+    }
+}
+
+/// Serde's word about the first value of a wrong type, in the words of our users.
+fn fault_of(error: &serde_path_to_error::Error<serde_json::Error>, body: &Value) -> Fault {
+    let mut pointer = String::new();
+    for segment in error.path() {
+        use serde_path_to_error::Segment;
+        match segment {
+            Segment::Seq { index } => pointer.push_str(&format!("/{index}")),
+            Segment::Map { key } => pointer.push_str(&format!("/{}", escape_pointer(key))),
+            Segment::Enum { .. } | Segment::Unknown => {}
+        }
+    }
+    let message = error.inner().to_string();
+    let detail = if let Some(rest) = message.strip_prefix("unknown field ") {
+        match rest.split_once(", expected ") {
+            Some((_, expected)) => {
+                let fields = expected.trim_start_matches("one of ").replace('`', "");
+                format!("is not a field of this request, or one that you cannot set; allowed: {fields}")
+            }
+            None => "is not a field of this request".to_owned(),
+        }
+    } else {
+        let found = body.pointer(&pointer).map_or_else(|| "something else".to_owned(), name_of);
+        let expected = message.rsplit_once("expected ").map_or("", |(_, expected)| expected);
+        let expected = match expected {
+            "i64" | "u64" => "an integer (12, not 12.0 or \"12\")",
+            "a sequence" => "an array",
+            "a boolean" => "true or false",
+            "a string" => "a string",
+            _ => "an object",
+        };
+        format!("must be {expected}, and is {found}")
+    };
+    Fault { pointer, detail }
+}
+
+/// Builds a [`Value`], and refuses what `serde_json` alone would take: a key that stands twice in one
+/// object (which of the two was meant?) and nesting without end.
+#[derive(Clone, Copy)]
+struct Strict {
+    depth: usize,
+}
+
+impl Strict {
+    fn deeper<E: serde::de::Error>(self) -> Result<Self, E> {
+        if self.depth < MAX_DEPTH {
+            Ok(Self { depth: self.depth + 1 })
+        } else {
+            Err(E::custom(format_args!("nested more than {MAX_DEPTH} levels deep")))
+        }
+    }
+}
+
+impl<'de> DeserializeSeed<'de> for Strict {
+    type Value = Value;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Strict {
+    type Value = Value;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("JSON")
+    }
+
+    fn visit_unit<E>(self) -> Result<Value, E> {
+        Ok(Value::Null)
+    }
+
+    fn visit_bool<E>(self, value: bool) -> Result<Value, E> {
+        Ok(Value::Bool(value))
+    }
+
+    fn visit_i64<E>(self, value: i64) -> Result<Value, E> {
+        Ok(Value::Number(value.into()))
+    }
+
+    fn visit_u64<E>(self, value: u64) -> Result<Value, E> {
+        Ok(Value::Number(value.into()))
+    }
+
+    fn visit_f64<E: serde::de::Error>(self, value: f64) -> Result<Value, E> {
+        Number::from_f64(value).map(Value::Number).ok_or_else(|| E::custom("a number that is too large"))
+    }
+
+    fn visit_str<E>(self, value: &str) -> Result<Value, E> {
+        Ok(Value::String(value.to_owned()))
+    }
+
+    fn visit_string<E>(self, value: String) -> Result<Value, E> {
+        Ok(Value::String(value))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut elements: A) -> Result<Value, A::Error> {
+        let inner = self.deeper()?;
+        let mut array = Vec::new();
+        while let Some(element) = elements.next_element_seed(inner)? {
+            array.push(element);
+        }
+        Ok(Value::Array(array))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Value, A::Error> {
+        let inner = self.deeper()?;
+        let mut object = Map::new();
+        while let Some(key) = entries.next_key::<String>()? {
+            if object.contains_key(&key) {
+                return Err(A::Error::custom(format_args!("the key {key:?} stands twice in one object")));
+            }
+            object.insert(key, entries.next_value_seed(inner)?);
+        }
+        Ok(Value::Object(object))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde::Deserialize;
+
+    use super::*;
+
+    #[derive(Debug, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Body {
+        #[expect(dead_code, reason = "only whether it can be read matters here")]
+        items: Option<Vec<Item>>,
+    }
+
+    #[derive(Debug, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Item {
+        #[expect(dead_code, reason = "only whether it can be read matters here")]
+        quantity: Option<i64>,
+    }
+
+    fn refused(body: &str) -> Error {
+        parse::<Body>(body.as_bytes()).unwrap_err()
+    }
+
+    fn fault(body: &str) -> (String, String) {
+        let fault = refused(body).faults()[0].clone();
+        (fault.pointer, fault.detail)
+    }
+
+    #[test]
+    fn what_is_not_json_is_a_400_that_names_the_place() {
+        for (body, says) in [
+            ("", "empty"),
+            (" \n", "empty"),
+            ("{", "EOF while parsing an object at line 1 column 1"),
+            ("{\"items\": [1,]}", "line 1 column 14"),
+            ("{} {}", "trailing characters"),
+            ("{\"a\": 1, \"a\": 1}", "\"a\" stands twice"),
+            ("{\"a\": \"\\ud800\"}", "hex escape"),
+            ("{\"a\": 1e999}", "out of range"),
+        ] {
+            let error = refused(body);
+            assert_eq!(error.kind(), Kind::MalformedRequest, "{body}");
+            assert!(error.to_string().contains(says), "{body}: {error}");
+        }
+        assert_eq!(parse::<Body>(b"{\"a\": \"\xff\"}").unwrap_err().kind(), Kind::MalformedRequest);
+    }
+
+    #[test]
+    fn thirty_two_levels_are_read_and_no_more() {
+        let nested = |levels: usize| format!("{}{}", "[".repeat(levels), "]".repeat(levels));
+        assert_eq!(refused(&nested(32)).kind(), Kind::Validation);
+        assert_eq!(refused(&nested(33)).kind(), Kind::MalformedRequest);
+        assert_eq!(refused(&nested(100_000)).kind(), Kind::MalformedRequest);
+    }
+
+    #[test]
+    fn another_form_is_a_422_with_a_pointer() {
+        assert_eq!(fault("[]"), (String::new(), "must be a JSON object, and is an array".to_owned()));
+        let integer = "must be an integer (12, not 12.0 or \"12\"), and is";
+        for (sent, is) in [
+            ("12.0", "the number 12.0"),
+            ("1e3", "the number 1000.0"),
+            ("\"1\"", "a string"),
+            ("true", "true"),
+            ("{\"$ne\": null}", "an object"),
+            ("18446744073709551616", "the number 1.8446744073709552e+19"),
+            ("9223372036854775808", "the number 9223372036854775808"),
+        ] {
+            let body = format!("{{\"items\": [{{\"quantity\": {sent}}}]}}");
+            assert_eq!(fault(&body), ("/items/0/quantity".to_owned(), format!("{integer} {is}")));
+        }
+        assert_eq!(fault("{\"items\": {}}").1, "must be an array, and is an object");
+        assert_eq!(
+            fault("{\"items\": [7]}"),
+            ("/items/0".into(), "must be an object, and is the number 7".into())
+        );
+        let (pointer, detail) = fault("{\"itmes\": []}");
+        assert_eq!(pointer, "/itmes");
+        assert!(detail.ends_with("allowed: items"), "{detail}");
+    }
+
+    #[test]
+    fn the_media_type_may_have_parameters() {
+        assert!(is_json(b"application/json"));
+        assert!(is_json(b"Application/JSON ; charset=utf-8"));
+        assert!(!is_json(b"text/json"));
+        assert!(!is_json(b""));
+    }
+
+    proptest! {
+        #[test]
+        fn arbitrary_bytes_never_panic(bytes: Vec<u8>) {
+            let _ = parse::<Body>(&bytes);
+        }
+    }
+}

@@ -1,0 +1,28 @@
+//! What two functions really use: no business rule lives here.
+//!
+//! - [`ids`], [`money`], [`address`], [`clock`], [`text`]: values that cannot be wrong once they are made
+//! - [`faults`], [`json`], [`query`], [`page`]: from what a client sends to those values
+//! - [`error`]: the one error, with its two faces: problem+json and gRPC status
+//! - [`auth`], [`keys`], [`context`]: who is calling, and what a call carries along
+//! - [`routes`]: the route table, its policy, and what every HTTP answer has
+//! - [`rpc`]: gRPC between functions in a JSON envelope
+//! - [`mongo`], [`telemetry`]: the outside world
+
+pub mod address;
+pub mod auth;
+pub mod clock;
+pub mod context;
+mod crypto;
+pub mod error;
+pub mod faults;
+pub mod ids;
+pub mod json;
+pub mod keys;
+pub mod money;
+pub mod mongo;
+pub mod page;
+pub mod query;
+pub mod routes;
+pub mod rpc;
+pub mod telemetry;
+pub mod text;

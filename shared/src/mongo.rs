@@ -1,0 +1,175 @@
+//! The way to MongoDB: one client a process, writes that wait for the journal of a majority.
+
+use std::time::Duration;
+
+use mongodb::bson::{self, Bson, Document, doc};
+use mongodb::error::{
+    Error as MongoError, ErrorKind, RETRYABLE_WRITE_ERROR, TRANSIENT_TRANSACTION_ERROR, WriteFailure,
+};
+use mongodb::options::{ClientOptions, ReadConcern, WriteConcern};
+use mongodb::{Client, Database};
+use type_safe_id::{StaticType, TypeSafeId};
+
+use crate::clock::Timestamp;
+use crate::error::Error;
+
+/// The database when the URI names none.
+const DEFAULT_DATABASE: &str = "oms";
+
+/// The code of a duplicate key.
+const DUPLICATE_KEY: i32 = 11000;
+
+/// Codes that say: not now, perhaps later. Shutdowns, elections, conflicts, time limits.
+const TRANSIENT_CODES: [i32; 14] = [6, 7, 50, 64, 89, 91, 112, 189, 251, 262, 9001, 10107, 11600, 11602];
+
+/// Connects; nothing is sent before the first query.
+///
+/// # Errors
+/// When the URI cannot be read, or names a host that cannot be resolved.
+pub async fn connect(uri: &str, app_name: &str) -> Result<Database, MongoError> {
+    let mut options = ClientOptions::parse(uri).await?;
+    options.app_name.get_or_insert_with(|| app_name.to_owned());
+    // The driver's own are 30 s and 10 s: longer than a client of ours waits.
+    options.server_selection_timeout.get_or_insert(Duration::from_secs(5));
+    options.connect_timeout.get_or_insert(Duration::from_secs(3));
+    // Acknowledged means: on the disks of a majority. Whatever the URI says, no less is acceptable.
+    options.write_concern =
+        Some(WriteConcern::builder().w(mongodb::options::Acknowledgment::Majority).journal(true).build());
+    options.read_concern = Some(ReadConcern::majority());
+    options.selection_criteria =
+        Some(mongodb::options::SelectionCriteria::ReadPreference(mongodb::options::ReadPreference::Primary));
+    let database = options.default_database.clone().unwrap_or_else(|| DEFAULT_DATABASE.to_owned());
+    Ok(Client::with_options(options)?.database(&database))
+}
+
+/// Whether the error says that a unique index has this key already.
+pub fn is_duplicate_key(error: &MongoError) -> bool {
+    match error.kind.as_ref() {
+        ErrorKind::Write(WriteFailure::WriteError(error)) => error.code == DUPLICATE_KEY,
+        ErrorKind::Command(error) => error.code == DUPLICATE_KEY,
+        _ => false,
+    }
+}
+
+/// Whether a transaction may succeed when it is run again from its start.
+pub fn is_transient_in_transaction(error: &MongoError) -> bool {
+    error.contains_label(TRANSIENT_TRANSACTION_ERROR)
+}
+
+impl From<MongoError> for Error {
+    fn from(error: MongoError) -> Self {
+        let transient = match error.kind.as_ref() {
+            ErrorKind::Io(_)
+            | ErrorKind::ServerSelection { .. }
+            | ErrorKind::ConnectionPoolCleared { .. }
+            | ErrorKind::DnsResolve { .. }
+            | ErrorKind::Authentication { .. }
+            | ErrorKind::Write(WriteFailure::WriteConcernError(_)) => true,
+            ErrorKind::Write(WriteFailure::WriteError(error)) => TRANSIENT_CODES.contains(&error.code),
+            ErrorKind::Command(error) => TRANSIENT_CODES.contains(&error.code),
+            _ => false,
+        };
+        if transient
+            || error.contains_label(RETRYABLE_WRITE_ERROR)
+            || error.contains_label(TRANSIENT_TRANSACTION_ERROR)
+        {
+            Self::unavailable(error)
+        } else {
+            Self::internal(error)
+        }
+    }
+}
+
+/// An ID as it is stored: 16 bytes, subtype 4.
+pub fn uuid<T: StaticType>(id: TypeSafeId<T>) -> bson::Uuid {
+    bson::Uuid::from_bytes(id.uuid().into_bytes())
+}
+
+/// An ID as it was stored.
+pub fn id<T: StaticType>(stored: bson::Uuid) -> TypeSafeId<T> {
+    TypeSafeId::from_uuid(uuid::Uuid::from_bytes(stored.bytes()))
+}
+
+/// A time as it is stored.
+pub fn date(time: Timestamp) -> bson::DateTime {
+    bson::DateTime::from_millis(time.millis())
+}
+
+/// A time as it was stored.
+pub fn timestamp(stored: bson::DateTime) -> Timestamp {
+    Timestamp::from_millis(stored.timestamp_millis())
+}
+
+/// The condition "after this element" for a list that is sorted by `field` and `_id`, both descending.
+pub fn before(field: &str, position: crate::page::Position) -> Document {
+    let at = date(position.at);
+    let id = bson::Uuid::from_bytes(position.id.into_bytes());
+    doc! { "$or": [{ field: { "$lt": at } }, { field: at, "_id": { "$lt": id } }] }
+}
+
+/// What a collection must have: made by the schema step, which may be run again at any time.
+pub struct Collection {
+    /// Its name.
+    pub name: &'static str,
+    /// Indexes: name, keys, whether unique, and a filter for a partial one.
+    pub indexes: Vec<Index>,
+    /// What every document must be like.
+    pub validator: Document,
+}
+
+/// An index.
+pub struct Index {
+    /// Its name.
+    pub name: &'static str,
+    /// Its keys.
+    pub keys: Document,
+    /// Whether it is unique.
+    pub unique: bool,
+    /// Which documents it has, if not all.
+    pub partial: Option<Document>,
+}
+
+impl Index {
+    /// An index for queries.
+    pub fn plain(name: &'static str, keys: Document) -> Self {
+        Self { name, keys, unique: false, partial: None }
+    }
+
+    /// An index that refuses a second document with the same keys.
+    pub fn unique(name: &'static str, keys: Document) -> Self {
+        Self { name, keys, unique: true, partial: None }
+    }
+
+    /// The same index, of fewer documents.
+    pub fn only(self, filter: Document) -> Self {
+        Self { partial: Some(filter), ..self }
+    }
+}
+
+impl Collection {
+    /// Makes what is missing.
+    ///
+    /// # Errors
+    /// When MongoDB refuses, or is away.
+    pub async fn ensure(&self, db: &Database) -> Result<(), MongoError> {
+        if let Err(error) = db.create_collection(self.name).await
+            && !matches!(error.kind.as_ref(), ErrorKind::Command(error) if error.code == 48)
+        {
+            return Err(error);
+        }
+        db.run_command(doc! { "collMod": self.name, "validator": self.validator.clone() }).await?;
+        let indexes: Vec<Bson> = self
+            .indexes
+            .iter()
+            .map(|index| {
+                let mut spec = doc! { "name": index.name, "key": index.keys.clone(), "unique": index.unique };
+                if let Some(filter) = &index.partial {
+                    spec.insert("partialFilterExpression", filter.clone());
+                }
+                Bson::Document(spec)
+            })
+            .collect();
+        db.run_command(doc! { "createIndexes": self.name, "indexes": indexes }).await?;
+        Ok(())
+    }
+}

@@ -1,0 +1,185 @@
+//! The route table of a function: paths, methods and who may; and what every HTTP answer has, whatever
+//! becomes of the request: a request ID, problem+json for errors, a line in the log.
+
+use std::panic::AssertUnwindSafe;
+use std::time::Instant;
+
+use axum::Router;
+use axum::extract::{FromRequestParts, RawPathParams, Request, State};
+use axum::handler::Handler;
+use axum::middleware::{self, Next};
+use axum::response::Response;
+use axum::routing::{MethodFilter, MethodRouter, on};
+use futures::FutureExt as _;
+use http::request::Parts;
+use http::{HeaderValue, Method, header};
+use type_safe_id::{StaticType, TypeSafeId};
+
+use crate::auth::{Access, Caller, Verifier};
+use crate::clock::Clock;
+use crate::context::{Context, DEFAULT_TIMEOUT, request_id};
+use crate::error::{Error, Kind, Unanswered};
+
+/// The route table of a function.
+pub struct Routes<S> {
+    router: Router<S>,
+    verifier: Option<Verifier>,
+    clock: Clock,
+}
+
+impl<S: Clone + Send + Sync + 'static> Routes<S> {
+    /// Routes whose callers are known by their access tokens.
+    pub fn verified_by(verifier: Verifier) -> Self {
+        let clock = verifier.clock().clone();
+        Self { router: Router::new(), verifier: Some(verifier), clock }
+    }
+
+    /// Routes that are open to everybody, and look at no token.
+    pub fn open(clock: Clock) -> Self {
+        Self { router: Router::new(), verifier: None, clock }
+    }
+
+    /// Adds a route. A GET answers HEAD too.
+    pub fn route<H, T>(mut self, method: Method, path: &str, handler: H, access: Access) -> Self
+    where
+        H: Handler<T, S>,
+        T: 'static,
+    {
+        let guard = Guard { verifier: self.verifier.clone(), access, clock: self.clock.clone() };
+        let handler: MethodRouter<S> =
+            on(method_filter(&method), handler).route_layer(middleware::from_fn_with_state(guard, admit));
+        self.router = self.router.route(path, handler);
+        self
+    }
+
+    /// The finished router.
+    pub fn into_router(self, state: S) -> Router {
+        self.router
+            .fallback(no_such_route)
+            .method_not_allowed_fallback(method_not_allowed)
+            .with_state(state)
+            .layer(middleware::from_fn(answer))
+    }
+}
+
+fn method_filter(method: &Method) -> MethodFilter {
+    match *method {
+        Method::POST => MethodFilter::POST,
+        Method::PUT => MethodFilter::PUT,
+        Method::DELETE => MethodFilter::DELETE,
+        _ => MethodFilter::GET,
+    }
+}
+
+async fn no_such_route() -> Error {
+    Error::new(Kind::NotFound, "There is nothing at this path.")
+}
+
+async fn method_not_allowed(method: Method) -> Error {
+    Error::new(Kind::MethodNotAllowed, format!("{method} is not allowed here; see the Allow header."))
+}
+
+#[derive(Clone)]
+struct Guard {
+    verifier: Option<Verifier>,
+    access: Access,
+    clock: Clock,
+}
+
+/// Finds out who is calling and lets in who may.
+async fn admit(State(guard): State<Guard>, mut request: Request, next: Next) -> Result<Response, Error> {
+    let request_id = request_id(request.headers());
+    let deadline = guard.clock.now().after(DEFAULT_TIMEOUT);
+    let caller = match &guard.verifier {
+        Some(verifier) => {
+            let authorization = request.headers().get(header::AUTHORIZATION).map(HeaderValue::as_bytes);
+            verifier.caller(authorization, &request_id, deadline).await?
+        }
+        None => Caller::Anyone,
+    };
+    guard.access.check(caller)?;
+    request.extensions_mut().insert(Context { caller, request_id, deadline });
+    let mut response = next.run(request).await;
+    response.extensions_mut().insert(CallerForLog(caller));
+    Ok(response)
+}
+
+#[derive(Clone, Copy)]
+struct CallerForLog(Caller);
+
+/// Gives every answer its request ID, every error its body, and the log its line.
+async fn answer(mut request: Request, next: Next) -> Response {
+    let started = Instant::now();
+    let request_id = request_id(request.headers());
+    let id = HeaderValue::from_str(&request_id).unwrap_or_else(|_| HeaderValue::from_static("none"));
+    // So that all that runs below sees the ID which was made here.
+    request.headers_mut().insert("x-request-id", id.clone());
+    let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+
+    let mut response = match AssertUnwindSafe(next.run(request)).catch_unwind().await {
+        Ok(response) => response,
+        Err(_) => axum::response::IntoResponse::into_response(Error::internal("a handler panicked")),
+    };
+    let caller = response.extensions().get::<CallerForLog>().map(|caller| caller.0);
+    let error = response.extensions_mut().remove::<Unanswered>();
+    if let Some(Unanswered(error)) = &error {
+        let mut problem = error.to_problem(&path, &request_id);
+        // axum knows which methods a path has.
+        if let Some(allow) = response.headers_mut().remove(header::ALLOW) {
+            problem.headers_mut().insert(header::ALLOW, allow);
+        }
+        response = problem;
+        if method == Method::HEAD {
+            *response.body_mut() = axum::body::Body::empty();
+        }
+    }
+    response.headers_mut().insert("x-request-id", id);
+    log(&method, &path, &response, started, &request_id, caller, error.as_ref().map(|error| &*error.0));
+    response
+}
+
+fn log(
+    method: &Method,
+    path: &str,
+    response: &Response,
+    started: Instant,
+    request_id: &str,
+    caller: Option<Caller>,
+    error: Option<&Error>,
+) {
+    let status = response.status().as_u16();
+    let micros = started.elapsed().as_micros();
+    let millis = format_args!("{}.{}", micros / 1000, micros % 1000 / 100).to_string();
+    let caller = caller.unwrap_or(Caller::Anyone);
+    let (problem, causes) = error.map_or_else(Default::default, |error| (error.to_string(), error.causes()));
+    if status >= 500 {
+        tracing::error!(%caller, request_id, problem, causes, "{method} {path} {status} {millis} ms");
+    } else if error.is_some() {
+        tracing::info!(%caller, request_id, problem, "{method} {path} {status} {millis} ms");
+    } else {
+        tracing::info!(%caller, request_id, "{method} {path} {status} {millis} ms");
+    }
+}
+
+/// The ID in a path. Whatever stands there, it is only looked at when the handler asks: a body that is wrong
+/// is told first.
+pub struct PathId<T: StaticType>(Option<TypeSafeId<T>>);
+
+impl<T: StaticType> PathId<T> {
+    /// # Errors
+    /// 404 for an ID that is malformed or of another kind: there can be no such thing.
+    pub fn or_not_found(self) -> Result<TypeSafeId<T>, Error> {
+        self.0.ok_or_else(|| Error::not_found(T::TYPE))
+    }
+}
+
+impl<S: Send + Sync, T: StaticType> FromRequestParts<S> for PathId<T> {
+    type Rejection = std::convert::Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Self::Rejection> {
+        // Rejected when the path is not UTF-8: then it is no ID either.
+        let params = RawPathParams::from_request_parts(parts, state).await;
+        let id = params.ok().and_then(|params| params.iter().next().and_then(|(_, id)| id.parse().ok()));
+        Ok(Self(id))
+    }
+}

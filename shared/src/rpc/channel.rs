@@ -1,0 +1,101 @@
+//! What a tonic client talks to: a tower service that puts each call into an envelope and has it invoked.
+//!
+//! It keeps the call's deadline, and turns all that can go wrong on the way into a gRPC status.
+
+use std::sync::Arc;
+use std::task::{Context as TaskContext, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures::future::BoxFuture;
+use http::{Request, Response};
+use http_body_util::{BodyExt as _, Full};
+use tonic::Status;
+use tonic::body::Body;
+
+use super::entrance::Entrance;
+use super::envelope::{self, AnswerEnvelope, Call, CallEnvelope};
+use super::metadata;
+use crate::clock::Clock;
+
+/// How a payload reaches a function and its answer comes back.
+pub trait Invoke: Send + Sync {
+    /// Delivers the payload once.
+    fn invoke(&self, payload: Vec<u8>) -> BoxFuture<'static, Result<Vec<u8>, Status>>;
+}
+
+/// A function in this process: for one machine, and for tests. The bytes are those that Lambda would carry.
+impl Invoke for Entrance {
+    fn invoke(&self, payload: Vec<u8>) -> BoxFuture<'static, Result<Vec<u8>, Status>> {
+        let entrance = self.clone();
+        Box::pin(async move {
+            // A task of its own: like a Lambda it goes on when the caller no longer waits.
+            tokio::spawn(async move { entrance.handle(&payload).await })
+                .await
+                .map_err(|error| Status::internal(format!("the function ended: {error}")))
+        })
+    }
+}
+
+/// The way to one function.
+#[derive(Clone)]
+pub struct Channel {
+    target: Arc<dyn Invoke>,
+    clock: Clock,
+}
+
+impl Channel {
+    /// A channel to `target`.
+    pub fn new(target: Arc<dyn Invoke>, clock: Clock) -> Self {
+        Self { target, clock }
+    }
+
+    async fn call(self, request: Request<Body>) -> Result<Response<Body>, Status> {
+        let (head, body) = request.into_parts();
+        let now = self.clock.now();
+        let left = metadata::deadline(&head.headers, now).since(now);
+        if left.is_zero() {
+            return Err(missed(left));
+        }
+        let body = body.collect().await?.to_bytes();
+        let call = Call {
+            path: head.uri.path().to_owned(),
+            headers: envelope::to_pairs(&head.headers),
+            body: envelope::encode_body(&body),
+        };
+        let payload = envelope::write(&CallEnvelope { grpc: call }, "the request")?;
+        let answer =
+            tokio::time::timeout(left, self.target.invoke(payload)).await.map_err(|_| missed(left))??;
+        read(&answer)
+    }
+}
+
+fn missed(left: Duration) -> Status {
+    Status::deadline_exceeded(format!("no answer within the {} ms that were left", left.as_millis()))
+}
+
+fn read(payload: &[u8]) -> Result<Response<Body>, Status> {
+    let answer: AnswerEnvelope = serde_json::from_slice(payload).map_err(envelope::garbled)?;
+    let answer = answer.grpc;
+    let body: Bytes = envelope::decode_body(&answer.body)?;
+    let trailers = envelope::from_pairs(&answer.trailers)?;
+    let body = Full::new(body).with_trailers(async move { (!trailers.is_empty()).then_some(Ok(trailers)) });
+    let mut response = Response::new(Body::new(body));
+    *response.status_mut() = http::StatusCode::from_u16(answer.status).map_err(envelope::garbled)?;
+    *response.headers_mut() = envelope::from_pairs(&answer.headers)?;
+    Ok(response)
+}
+
+impl tower::Service<Request<Body>> for Channel {
+    type Response = Response<Body>;
+    type Error = Status;
+    type Future = BoxFuture<'static, Result<Response<Body>, Status>>;
+
+    fn poll_ready(&mut self, _: &mut TaskContext<'_>) -> Poll<Result<(), Status>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<Body>) -> Self::Future {
+        Box::pin(self.clone().call(request))
+    }
+}

@@ -1,0 +1,90 @@
+//! Between the shared messages of the protocol and what they mean.
+
+use std::collections::BTreeMap;
+
+use proto::common::v1 as wire;
+
+use crate::address::{Address, AddressForm};
+use crate::clock::Timestamp;
+use crate::error::Error;
+use crate::faults::{Faults, Form as _};
+use crate::money::{Currency, Money, MoneyForm};
+use crate::page::PageRequest;
+
+/// An amount in a message.
+pub fn money(amount: i64, currency: Currency) -> wire::Money {
+    wire::Money { amount, currency: currency.code().to_owned() }
+}
+
+/// Money as a caller sent it, still to be checked.
+pub fn money_form(money: wire::Money) -> MoneyForm {
+    MoneyForm { amount: Some(money.amount), currency: Some(money.currency) }
+}
+
+/// Money as another function of ours sent it.
+///
+/// # Errors
+/// 500 when it is missing or not allowed: then the two do not speak the same protocol.
+pub fn trusted_money(money: Option<wire::Money>) -> Result<Money, Error> {
+    let mut faults = Faults::default();
+    let money = money.map(money_form).unwrap_or_default().check(&mut faults);
+    money.ok_or_else(|| Error::internal(faults.into_error()))
+}
+
+/// An address in a message.
+pub fn address(address: &Address) -> wire::Address {
+    let Address { line1, line2, city, region, postal_code, country } = address.clone();
+    wire::Address { line1, line2, city, region, postal_code, country }
+}
+
+/// An address as a caller sent it, still to be checked. An empty string in a field that must be there is
+/// the same as none: proto3 cannot tell them apart.
+pub fn address_form(address: wire::Address) -> AddressForm {
+    let wire::Address { line1, line2, city, region, postal_code, country } = address;
+    let required = |text: String| (!text.is_empty()).then_some(text);
+    AddressForm {
+        line1: required(line1),
+        line2,
+        city: required(city),
+        region,
+        postal_code,
+        country: required(country),
+    }
+}
+
+/// A time in a message.
+pub fn timestamp(time: Timestamp) -> proto::Timestamp {
+    let millis = time.millis();
+    proto::Timestamp {
+        seconds: millis.div_euclid(1000),
+        nanos: i32::try_from(millis.rem_euclid(1000) * 1_000_000).unwrap_or(0),
+    }
+}
+
+/// A map in a message.
+pub fn entries(map: &BTreeMap<String, String>) -> std::collections::HashMap<String, String> {
+    map.clone().into_iter().collect()
+}
+
+/// Which page a caller asks for.
+///
+/// # Errors
+/// As for a page in a query.
+pub fn page(page: Option<wire::PageRequest>) -> Result<PageRequest, Error> {
+    let page = page.unwrap_or_default();
+    PageRequest::new(page.limit, page.cursor)
+}
+
+/// Which fields a mask names.
+///
+/// # Errors
+/// 422 for a field that cannot be changed.
+pub fn mask(mask: Option<proto::FieldMask>, fields: &[&str]) -> Result<Vec<String>, Error> {
+    let paths = mask.map(|mask| mask.paths).unwrap_or_default();
+    let mut faults = Faults::default();
+    for path in paths.iter().filter(|path| !fields.contains(&path.as_str())) {
+        faults.add("/update_mask", format!("names {path:?}; it may name {}", fields.join(", ")));
+    }
+    faults.check()?;
+    Ok(paths)
+}

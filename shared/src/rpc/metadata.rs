@@ -1,0 +1,120 @@
+//! What travels in a call's metadata: the caller's identity, the request ID, the deadline.
+//!
+//! It is believed, because nothing from outside can be taken for a call: who may invoke a function is
+//! decided by IAM.
+
+use std::time::Duration;
+
+use http::HeaderMap;
+use tonic::Status;
+use tonic::metadata::{MetadataMap, MetadataValue};
+
+use crate::auth::{Caller, Role};
+use crate::clock::{Clock, Timestamp};
+use crate::context::{Context, DEFAULT_TIMEOUT, request_id};
+
+/// A user's ID, or `system`; absent for anyone.
+const CALLER: &str = "oms-caller";
+/// The role of a user.
+const ROLE: &str = "oms-caller-role";
+/// Milliseconds since 1970: an absolute deadline, so that a call which is delivered late is refused.
+pub(crate) const DEADLINE: &str = "oms-deadline";
+const REQUEST_ID: &str = "x-request-id";
+
+/// A request for another function on behalf of `context`'s caller.
+pub fn request<T>(message: T, context: &Context) -> tonic::Request<T> {
+    let mut request = tonic::Request::new(message);
+    let metadata = request.metadata_mut();
+    match context.caller {
+        Caller::Anyone => {}
+        Caller::System => insert(metadata, CALLER, "system"),
+        Caller::User { id, role } => {
+            insert(metadata, CALLER, &id.to_string());
+            insert(metadata, ROLE, role.name());
+        }
+    }
+    insert(metadata, REQUEST_ID, &context.request_id);
+    insert(metadata, DEADLINE, &context.deadline.millis().to_string());
+    request
+}
+
+fn insert(metadata: &mut MetadataMap, name: &'static str, value: &str) {
+    // All values here are ASCII by their making.
+    if let Ok(value) = MetadataValue::try_from(value) {
+        metadata.insert(name, value);
+    }
+}
+
+/// The deadline of a call, the earlier of ours and gRPC's own `grpc-timeout`.
+pub(crate) fn deadline(headers: &HeaderMap, now: Timestamp) -> Timestamp {
+    let absolute =
+        headers.get(DEADLINE).and_then(|value| value.to_str().ok()?.parse().ok()).map(Timestamp::from_millis);
+    let relative = headers
+        .get("grpc-timeout")
+        .and_then(|value| timeout(value.to_str().ok()?))
+        .map(|left| now.after(left));
+    [absolute, relative].into_iter().flatten().min().unwrap_or_else(|| now.after(DEFAULT_TIMEOUT))
+}
+
+/// `grpc-timeout` as gRPC's protocol over HTTP/2 writes it: up to 8 digits and a unit.
+fn timeout(value: &str) -> Option<Duration> {
+    let (digits, unit) = value.split_at_checked(value.len().checked_sub(1)?)?;
+    if digits.is_empty() || digits.len() > 8 || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+        return None;
+    }
+    let amount: u64 = digits.parse().ok()?;
+    match unit {
+        "H" => Some(Duration::from_secs(amount * 3600)),
+        "M" => Some(Duration::from_secs(amount * 60)),
+        "S" => Some(Duration::from_secs(amount)),
+        "m" => Some(Duration::from_millis(amount)),
+        "u" => Some(Duration::from_micros(amount)),
+        "n" => Some(Duration::from_nanos(amount)),
+        _ => None,
+    }
+}
+
+/// The context of a call that has arrived.
+///
+/// # Errors
+/// `UNAUTHENTICATED` for an identity that is there and cannot be read.
+pub(crate) fn context(headers: &HeaderMap, clock: &Clock) -> Result<Context, Status> {
+    let text = |name| headers.get(name).map(|value: &http::HeaderValue| value.to_str().unwrap_or("?"));
+    let unreadable = || Status::unauthenticated("the caller's identity in the metadata cannot be read");
+    let caller = match text(CALLER) {
+        None => Caller::Anyone,
+        Some("system") => Caller::System,
+        Some(id) => Caller::User {
+            id: id.parse().map_err(|_| unreadable())?,
+            role: text(ROLE).and_then(|role| Role::parse(role).ok()).ok_or_else(unreadable)?,
+        },
+    };
+    Ok(Context { caller, request_id: request_id(headers), deadline: deadline(headers, clock.now()) })
+}
+
+/// The context that `entrance` put into a request.
+///
+/// # Errors
+/// `INTERNAL` when the request came another way.
+pub fn context_of<T>(request: &tonic::Request<T>) -> Result<Context, Status> {
+    request
+        .extensions()
+        .get::<Context>()
+        .cloned()
+        .ok_or_else(|| Status::internal("the call did not come through the entrance"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn grpc_timeouts_are_read_as_the_protocol_writes_them() {
+        assert_eq!(timeout("5S"), Some(Duration::from_secs(5)));
+        assert_eq!(timeout("100m"), Some(Duration::from_millis(100)));
+        assert_eq!(timeout("99999999H"), Some(Duration::from_secs(99_999_999 * 3600)));
+        for bad in ["", "S", "5", "5s", "-5S", "123456789S", "5 S", "ü"] {
+            assert_eq!(timeout(bad), None, "{bad}");
+        }
+    }
+}

@@ -1,0 +1,96 @@
+//! Rules for text that people write: lengths in code points, nothing trimmed, nothing invisible.
+
+use std::collections::BTreeMap;
+
+use crate::faults::Faults;
+
+/// A rule for one line of text, to be handed to [`Faults`]: `min` to `max` code points, not only white
+/// space, no control characters.
+pub fn line(min: usize, max: usize) -> impl Fn(String) -> Result<String, String> {
+    move |text| check(text, min, max, |_| false)
+}
+
+/// A rule for text of several lines, up to `max` code points: `\n` and `\t` are allowed too.
+pub fn prose(max: usize) -> impl Fn(String) -> Result<String, String> {
+    move |text| check(text, 1, max, |character| matches!(character, '\n' | '\t'))
+}
+
+fn check(text: String, min: usize, max: usize, also: impl Fn(char) -> bool) -> Result<String, String> {
+    let length = text.chars().count();
+    if length < min || length > max {
+        return Err(format!("must have {min} to {max} characters, and has {length}"));
+    }
+    if text.chars().all(char::is_whitespace) {
+        return Err("must not be white space alone".to_owned());
+    }
+    match text.chars().find(|&character| character.is_control() && !also(character)) {
+        Some(character) => {
+            Err(format!("must not contain the control character U+{:04X}", u32::from(character)))
+        }
+        None => Ok(text),
+    }
+}
+
+/// `attributes` and `metadata`: at most 50 entries, keys of 1 to 40 and values of up to 500 code points.
+pub fn string_map(
+    faults: &mut Faults,
+    pointer: &str,
+    entries: BTreeMap<String, String>,
+) -> BTreeMap<String, String> {
+    if entries.len() > 50 {
+        faults.add(pointer, format!("must have at most 50 entries, and has {}", entries.len()));
+        return BTreeMap::new();
+    }
+    faults.within(pointer, |faults| {
+        for (key, value) in &entries {
+            let place = format!("/{}", escape_pointer(key));
+            if let Err(detail) = line(1, 40)(key.clone()) {
+                faults.add(&place, format!("has a bad key: it {detail}"));
+            }
+            let length = value.chars().count();
+            if length > 500 {
+                faults.add(&place, format!("must have at most 500 characters, and has {length}"));
+            } else if value.chars().any(char::is_control) {
+                faults.add(&place, "must not contain control characters");
+            } else if !value.is_empty() && value.chars().all(char::is_whitespace) {
+                faults.add(&place, "must not be white space alone");
+            }
+        }
+    });
+    entries
+}
+
+/// A key as a segment of a JSON Pointer (RFC 6901, section 3).
+pub fn escape_pointer(key: &str) -> String {
+    key.replace('~', "~0").replace('/', "~1")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lengths_count_code_points_and_not_bytes() {
+        assert!(line(1, 3)("☕☕☕".to_owned()).is_ok());
+        assert!(line(1, 3)("☕☕☕☕".to_owned()).is_err());
+    }
+
+    #[test]
+    fn nothing_invisible_gets_in() {
+        for bad in ["", "   ", "\u{a0}", "a\0b", "a\nb", "a\u{7f}", "a\u{85}b"] {
+            assert!(line(1, 100)(bad.to_owned()).is_err(), "{bad:?}");
+        }
+        assert!(prose(100)("two\nlines\tand a tab".to_owned()).is_ok());
+        assert!(prose(100)("a\rb".to_owned()).is_err());
+    }
+
+    #[test]
+    fn a_map_names_each_bad_entry_by_its_escaped_key() {
+        let mut faults = Faults::default();
+        let entries = BTreeMap::from([("a/b~c".to_owned(), "x".repeat(501)), (String::new(), "x".into())]);
+        string_map(&mut faults, "/metadata", entries);
+        let error = faults.check().unwrap_err();
+        let pointers: Vec<_> = error.faults().iter().map(|fault| fault.pointer.as_str()).collect();
+        assert_eq!(pointers, ["/metadata/", "/metadata/a~1b~0c"]);
+    }
+}
