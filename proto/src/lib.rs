@@ -5,7 +5,7 @@
 /// Money, addresses, pages and problems.
 pub mod common {
     /// Version 1 of `oms.common`.
-    #[expect(missing_docs, reason = "generated; its .proto files have the comments")]
+    #[allow(missing_docs, clippy::allow_attributes_without_reason, reason = "generated code")]
     pub mod v1 {
         tonic::include_proto!("oms.common.v1");
     }
@@ -14,7 +14,7 @@ pub mod common {
 /// Orders, from placing to delivery, return and refund.
 pub mod orders {
     /// Version 1 of `oms.orders`.
-    #[expect(missing_docs, reason = "generated; its .proto files have the comments")]
+    #[allow(missing_docs, clippy::allow_attributes_without_reason, reason = "generated code")]
     pub mod v1 {
         tonic::include_proto!("oms.orders.v1");
     }
@@ -23,7 +23,7 @@ pub mod orders {
 /// Products and their stock.
 pub mod products {
     /// Version 1 of `oms.products`.
-    #[expect(missing_docs, reason = "generated; its .proto files have the comments")]
+    #[allow(missing_docs, clippy::allow_attributes_without_reason, reason = "generated code")]
     pub mod v1 {
         tonic::include_proto!("oms.products.v1");
     }
@@ -32,7 +32,7 @@ pub mod products {
 /// Users, sign-in and signing keys.
 pub mod users {
     /// Version 1 of `oms.users`.
-    #[expect(missing_docs, reason = "generated; its .proto files have the comments")]
+    #[allow(missing_docs, clippy::allow_attributes_without_reason, reason = "generated code")]
     pub mod v1 {
         tonic::include_proto!("oms.users.v1");
     }

@@ -28,11 +28,7 @@ impl KeySource for RemoteKeys {
         Box::pin(async move {
             let request = metadata::request(GetSigningKeysRequest {}, &context);
             let answer = users.get_signing_keys(request).await?.into_inner();
-            Ok(answer
-                .keys
-                .into_iter()
-                .map(|key| PublicKey { kid: key.kid, bytes: key.public_key })
-                .collect())
+            Ok(answer.keys.into_iter().map(|key| PublicKey { kid: key.kid, bytes: key.public_key }).collect())
         })
     }
 }

@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
+use futures::future::BoxFuture;
 use mongodb::bson::{self, Bson, Document, doc};
 use mongodb::error::{
     Error as MongoError, ErrorKind, RETRYABLE_WRITE_ERROR, TRANSIENT_TRANSACTION_ERROR, WriteFailure,
 };
 use mongodb::options::{ClientOptions, ReadConcern, WriteConcern};
-use mongodb::{Client, Database};
+use mongodb::{Client, ClientSession, Database};
 use type_safe_id::{StaticType, TypeSafeId};
 
 use crate::clock::Timestamp;
@@ -49,11 +50,6 @@ pub fn is_duplicate_key(error: &MongoError) -> bool {
         ErrorKind::Command(error) => error.code == DUPLICATE_KEY,
         _ => false,
     }
-}
-
-/// Whether a transaction may succeed when it is run again from its start.
-pub fn is_transient_in_transaction(error: &MongoError) -> bool {
-    error.contains_label(TRANSIENT_TRANSACTION_ERROR)
 }
 
 impl From<MongoError> for Error {
@@ -105,6 +101,56 @@ pub fn before(field: &str, position: crate::page::Position) -> Document {
     let at = date(position.at);
     let id = bson::Uuid::from_bytes(position.id.into_bytes());
     doc! { "$or": [{ field: { "$lt": at } }, { field: at, "_id": { "$lt": id } }] }
+}
+
+/// How often a transaction is run again when another one was in its way.
+const TRANSACTION_ATTEMPTS: u32 = 12;
+
+/// How a transaction's body ends when nothing went wrong.
+#[derive(Debug)]
+pub enum Ending<T> {
+    /// What it wrote becomes visible, all at once.
+    Commit(T),
+    /// What it wrote is forgotten.
+    Abort(T),
+}
+
+/// Runs `body` in a transaction, again with growing pauses and jitter while others are in its way, a bounded
+/// number of times. `body` may thus run more than once, and must do nothing but read and write in its session.
+///
+/// # Errors
+/// What `body` met, or the commit. After a lost answer to the commit it is not known whether it is done:
+/// what is written must be such that it can be found out.
+pub async fn transaction<T, F>(database: &Database, mut body: F) -> Result<T, MongoError>
+where
+    F: for<'s> FnMut(&'s mut ClientSession) -> BoxFuture<'s, Result<Ending<T>, MongoError>>,
+{
+    let mut session = database.client().start_session().await?;
+    let mut attempt = 0;
+    loop {
+        attempt += 1;
+        session.start_transaction().await?;
+        let error = match body(&mut session).await {
+            Ok(Ending::Commit(result)) => match session.commit_transaction().await {
+                Ok(()) => return Ok(result),
+                Err(error) => error,
+            },
+            Ok(Ending::Abort(result)) => {
+                session.abort_transaction().await?;
+                return Ok(result);
+            }
+            Err(error) => {
+                // The server may have ended it already; what went wrong first is what counts.
+                let _ = session.abort_transaction().await;
+                error
+            }
+        };
+        if attempt == TRANSACTION_ATTEMPTS || !error.contains_label(TRANSIENT_TRANSACTION_ERROR) {
+            return Err(error);
+        }
+        let longest = Duration::from_millis(2 << attempt.min(7));
+        tokio::time::sleep(longest.mul_f64(rand::random())).await;
+    }
 }
 
 /// What a collection must have: made by the schema step, which may be run again at any time.

@@ -1,0 +1,209 @@
+//! What callers send about products, in JSON or protobuf, until it is checked.
+
+use std::collections::{BTreeMap, HashSet};
+
+use proto::products::v1 as wire;
+use serde::Deserialize;
+use shared::error::Error;
+use shared::faults::{Faults, Patch};
+use shared::ids;
+use shared::money::MoneyForm;
+use shared::rpc::convert;
+use shared::text;
+
+use crate::product::{NewProduct, ProductChange, Sku, Status};
+use crate::stock::{Declaration, Line, MAX_ON_HAND, Movement, StockChange};
+
+/// The body of `POST /products`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "the fields are those of NewProduct")]
+pub struct CreateProductForm {
+    pub sku: Option<String>,
+    pub name: Option<String>,
+    pub description: Option<String>,
+    pub price: Option<MoneyForm>,
+    pub stock: Option<i64>,
+    pub attributes: Option<BTreeMap<String, String>>,
+    pub status: Option<String>,
+}
+
+impl CreateProductForm {
+    /// # Errors
+    /// 422 with every fault.
+    pub fn check(self) -> Result<NewProduct, Error> {
+        let mut faults = Faults::default();
+        let sku = faults.required("/sku", self.sku, Sku::parse);
+        let name = faults.required("/name", self.name, text::line(1, 200));
+        let description = faults.optional("/description", self.description, text::prose(10_000));
+        let price = faults.required_part("/price", self.price);
+        let on_hand = faults.optional("/stock", self.stock, count).unwrap_or(0);
+        let attributes = text::string_map(&mut faults, "/attributes", self.attributes.unwrap_or_default());
+        let status =
+            faults.optional("/status", self.status, |name| Status::parse(&name)).unwrap_or(Status::Active);
+        match (sku, name, price) {
+            (Some(sku), Some(name), Some(price)) if faults.is_empty() => {
+                Ok(NewProduct { sku, name, description, price, attributes, status, on_hand })
+            }
+            _ => Err(faults.into_error()),
+        }
+    }
+}
+
+impl From<wire::CreateProductRequest> for CreateProductForm {
+    fn from(request: wire::CreateProductRequest) -> Self {
+        Self {
+            sku: request.sku,
+            name: request.name,
+            description: request.description,
+            price: request.price.map(convert::money_form),
+            stock: request.stock,
+            attributes: Some(request.attributes.into_iter().collect()),
+            status: request.status,
+        }
+    }
+}
+
+/// The body of `PUT /products/{id}`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+#[expect(missing_docs, reason = "the fields are those of ProductChange")]
+pub struct UpdateProductForm {
+    pub sku: Patch<String>,
+    pub name: Patch<String>,
+    pub description: Patch<String>,
+    pub price: Patch<MoneyForm>,
+    pub attributes: Patch<BTreeMap<String, String>>,
+    pub status: Patch<String>,
+}
+
+/// What an `update_mask` may name.
+const UPDATABLE: [&str; 6] = ["sku", "name", "description", "price", "attributes", "status"];
+
+impl UpdateProductForm {
+    /// # Errors
+    /// 422 with every fault.
+    pub fn check(self) -> Result<ProductChange, Error> {
+        let mut faults = Faults::default();
+        let attributes = match self.attributes {
+            Patch::Absent => None,
+            Patch::Null => {
+                faults.add("/attributes", "cannot be null; send {} to clear it");
+                None
+            }
+            Patch::Value(entries) => Some(text::string_map(&mut faults, "/attributes", entries)),
+        };
+        let change = ProductChange {
+            sku: faults.change("/sku", self.sku, Sku::parse),
+            name: faults.change("/name", self.name, text::line(1, 200)),
+            description: faults.clearable("/description", self.description, text::prose(10_000)),
+            price: faults.change_part("/price", self.price),
+            attributes,
+            status: faults.change("/status", self.status, |name| Status::parse(&name)),
+        };
+        faults.check()?;
+        Ok(change)
+    }
+
+    /// # Errors
+    /// 422 for a mask that names other fields.
+    pub fn from_message(request: wire::UpdateProductRequest) -> Result<Self, Error> {
+        let mask = convert::mask(request.update_mask, &UPDATABLE)?;
+        let named = |field: &str| mask.iter().any(|path| path == field);
+        let attributes = request.attributes.map(|map| map.entries.into_iter().collect());
+        Ok(Self {
+            sku: Patch::from_masked(request.sku, named("sku")),
+            name: Patch::from_masked(request.name, named("name")),
+            description: Patch::from_masked(request.description, named("description")),
+            price: Patch::from_masked(request.price.map(convert::money_form), named("price")),
+            attributes: Patch::from_masked(attributes, named("attributes")),
+            status: Patch::from_masked(request.status, named("status")),
+        })
+    }
+}
+
+/// The body of `PUT /products/{id}/stock`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "exactly one of the two, and why")]
+pub struct UpdateStockForm {
+    pub on_hand: Option<i64>,
+    pub delta: Option<i64>,
+    pub reason: Option<String>,
+}
+
+impl UpdateStockForm {
+    /// # Errors
+    /// 422 with every fault.
+    pub fn check(self) -> Result<StockChange, Error> {
+        let mut faults = Faults::default();
+        faults.optional("/reason", self.reason, text::line(1, 500));
+        let change = match (self.on_hand, self.delta) {
+            (Some(on_hand), None) => faults.optional("/on_hand", Some(on_hand), count).map(StockChange::Set),
+            (None, Some(delta)) => faults.optional("/delta", Some(delta), step).map(StockChange::Move),
+            (None, None) | (Some(_), Some(_)) => {
+                faults.add("", "must have exactly one of on_hand and delta");
+                None
+            }
+        };
+        match change {
+            Some(change) if faults.is_empty() => Ok(change),
+            _ => Err(faults.into_error()),
+        }
+    }
+}
+
+impl From<wire::UpdateStockRequest> for UpdateStockForm {
+    fn from(request: wire::UpdateStockRequest) -> Self {
+        Self { on_hand: request.on_hand, delta: request.delta, reason: request.reason }
+    }
+}
+
+fn count(count: i64) -> Result<i64, String> {
+    if (0..=MAX_ON_HAND).contains(&count) { Ok(count) } else { Err(format!("must be 0 to {MAX_ON_HAND}")) }
+}
+
+fn step(delta: i64) -> Result<i64, String> {
+    if delta != 0 && (-MAX_ON_HAND..=MAX_ON_HAND).contains(&delta) {
+        Ok(delta)
+    } else {
+        Err(format!("must be -{MAX_ON_HAND} to {MAX_ON_HAND} and not 0"))
+    }
+}
+
+/// What another function declares about an order's stock.
+///
+/// # Errors
+/// 422 with every fault.
+pub fn declaration(
+    movement: Movement,
+    order_id: String,
+    revision: i64,
+    lines: Vec<wire::StockLine>,
+) -> Result<Declaration, Error> {
+    let mut faults = Faults::default();
+    let order = faults.required("/order_id", Some(order_id), ids::parse);
+    if revision < 1 {
+        faults.add("/revision", "must be at least 1");
+    }
+    let mut seen = HashSet::new();
+    let mut checked = Vec::with_capacity(lines.len());
+    for (place, line) in lines.into_iter().enumerate() {
+        faults.within(&format!("/lines/{place}"), |faults| {
+            if line.quantity < 1 {
+                faults.add("/quantity", "must be at least 1");
+            }
+            let Some(product) = faults.required("/product_id", Some(line.product_id), ids::parse) else {
+                return;
+            };
+            if !seen.insert(product) {
+                faults.add("/product_id", "stands in another line already");
+            }
+            checked.push(Line { product, quantity: line.quantity });
+        });
+    }
+    match order {
+        Some(order) if faults.is_empty() => Ok(Declaration { order, revision, movement, lines: checked }),
+        _ => Err(faults.into_error()),
+    }
+}

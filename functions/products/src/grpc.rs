@@ -1,0 +1,162 @@
+//! The gRPC face of products: convert, call the service, convert.
+
+use std::sync::Arc;
+
+use proto::products::v1 as wire;
+use proto::products::v1::product_service_server::ProductService as Rpc;
+use shared::error::Error;
+use shared::ids::{self, ProductId};
+use shared::query;
+use shared::rpc::convert;
+use shared::rpc::metadata::context_of;
+use tonic::{Request, Response, Status};
+
+use crate::forms::{CreateProductForm, UpdateProductForm, UpdateStockForm, declaration};
+use crate::product::{self, Product};
+use crate::service::{NotDeclared, ProductService};
+use crate::stock::Movement;
+
+/// What tonic's server calls.
+#[derive(Clone)]
+pub struct Grpc(Arc<ProductService>);
+
+impl Grpc {
+    /// The face of this service.
+    pub fn new(products: Arc<ProductService>) -> Self {
+        Self(products)
+    }
+}
+
+#[tonic::async_trait]
+impl Rpc for Grpc {
+    async fn create_product(
+        &self,
+        request: Request<wire::CreateProductRequest>,
+    ) -> Result<Response<wire::Product>, Status> {
+        let context = context_of(&request)?;
+        let new = CreateProductForm::from(request.into_inner()).check()?;
+        Ok(Response::new(message(self.0.create(&context, new).await?)))
+    }
+
+    async fn get_product(
+        &self,
+        request: Request<wire::GetProductRequest>,
+    ) -> Result<Response<wire::Product>, Status> {
+        let context = context_of(&request)?;
+        let id = product_id(request.into_inner().id)?;
+        Ok(Response::new(message(self.0.get(&context, id).await?)))
+    }
+
+    async fn update_product(
+        &self,
+        request: Request<wire::UpdateProductRequest>,
+    ) -> Result<Response<wire::Product>, Status> {
+        let context = context_of(&request)?;
+        let request = request.into_inner();
+        let id = product_id(request.id.clone())?;
+        let change = UpdateProductForm::from_message(request)?.check()?;
+        Ok(Response::new(message(self.0.update(&context, id, change).await?)))
+    }
+
+    async fn list_products(
+        &self,
+        request: Request<wire::ListProductsRequest>,
+    ) -> Result<Response<wire::ListProductsResponse>, Status> {
+        let context = context_of(&request)?;
+        let request = request.into_inner();
+        let status = request.status.as_deref().map(product::Status::parse).transpose();
+        let status = status.map_err(|detail| query::invalid(format!("`status` {detail}.")))?;
+        let page = self.0.list(&context, status, convert::page(request.page)?).await?.map(message);
+        Ok(Response::new(wire::ListProductsResponse { data: page.data, next_cursor: page.next_cursor }))
+    }
+
+    async fn update_stock(
+        &self,
+        request: Request<wire::UpdateStockRequest>,
+    ) -> Result<Response<wire::Product>, Status> {
+        let context = context_of(&request)?;
+        let request = request.into_inner();
+        let id = product_id(request.id.clone())?;
+        let change = UpdateStockForm::from(request).check()?;
+        Ok(Response::new(message(self.0.update_stock(&context, id, change).await?)))
+    }
+
+    async fn hold_stock(
+        &self,
+        request: Request<wire::HoldStockRequest>,
+    ) -> Result<Response<wire::HoldStockResponse>, Status> {
+        let wire::HoldStockRequest { order_id, revision, lines } = request.into_inner();
+        let products = self.declare(Movement::Hold, order_id, revision, lines).await?;
+        Ok(Response::new(wire::HoldStockResponse { products: products.into_iter().map(held).collect() }))
+    }
+
+    async fn ship_stock(
+        &self,
+        request: Request<wire::ShipStockRequest>,
+    ) -> Result<Response<wire::ShipStockResponse>, Status> {
+        let wire::ShipStockRequest { order_id, revision, lines } = request.into_inner();
+        self.declare(Movement::Ship, order_id, revision, lines).await?;
+        Ok(Response::new(wire::ShipStockResponse {}))
+    }
+
+    async fn restock_returned(
+        &self,
+        request: Request<wire::RestockReturnedRequest>,
+    ) -> Result<Response<wire::RestockReturnedResponse>, Status> {
+        let wire::RestockReturnedRequest { order_id, revision, lines } = request.into_inner();
+        self.declare(Movement::Restock, order_id, revision, lines).await?;
+        Ok(Response::new(wire::RestockReturnedResponse {}))
+    }
+}
+
+impl Grpc {
+    async fn declare(
+        &self,
+        movement: Movement,
+        order_id: String,
+        revision: i64,
+        lines: Vec<wire::StockLine>,
+    ) -> Result<Vec<Product>, Status> {
+        let declaration = declaration(movement, order_id, revision, lines)?;
+        self.0.declare(declaration).await.map_err(|not_declared| match not_declared {
+            NotDeclared::Superseded => {
+                Status::aborted("a later revision of this order's stock has been applied already")
+            }
+            NotDeclared::Failed(error) => error.into(),
+        })
+    }
+}
+
+fn product_id(text: String) -> Result<ProductId, Error> {
+    ids::parse(text).map_err(|_| Error::not_found("product"))
+}
+
+fn message(product: Product) -> wire::Product {
+    wire::Product {
+        id: product.id.to_string(),
+        sku: product.sku.as_str().to_owned(),
+        name: product.name,
+        description: product.description,
+        price: Some(convert::money(product.price.amount(), product.price.currency())),
+        attributes: convert::entries(&product.attributes),
+        status: product.status.name().to_owned(),
+        stock: Some(wire::Stock {
+            on_hand: product.stock.on_hand,
+            reserved: product.stock.reserved,
+            available: product.stock.available(),
+        }),
+        version: product.version,
+        created_at: Some(convert::timestamp(product.created_at)),
+        updated_at: Some(convert::timestamp(product.updated_at)),
+    }
+}
+
+fn held(product: Product) -> wire::HeldProduct {
+    wire::HeldProduct {
+        product_id: product.id.to_string(),
+        sku: product.sku.as_str().to_owned(),
+        name: product.name,
+        price: Some(convert::money(product.price.amount(), product.price.currency())),
+        status: product.status.name().to_owned(),
+    }
+}

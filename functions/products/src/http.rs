@@ -1,0 +1,134 @@
+//! The REST face of products: the route table, and handlers that convert and call.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::{RawQuery, State};
+use axum::response::Response;
+use http::{Method, StatusCode};
+use serde::Serialize;
+use shared::auth::{Access, Verifier};
+use shared::clock::Timestamp;
+use shared::context::Context;
+use shared::error::Error;
+use shared::ids::ProductKind;
+use shared::json::{self, Json};
+use shared::money::MoneyJson;
+use shared::page::PageRequest;
+use shared::query::{self, Query};
+use shared::routes::{PathId, Routes};
+
+use crate::forms::{CreateProductForm, UpdateProductForm, UpdateStockForm};
+use crate::product::{Product, Status};
+use crate::service::ProductService;
+
+type Service = State<Arc<ProductService>>;
+
+/// The route table.
+pub fn router(service: Arc<ProductService>, verifier: Verifier) -> Router {
+    Routes::verified_by(verifier)
+        .route(Method::POST, "/products", create_product, Access::Staff)
+        .route(Method::GET, "/products", list_products, Access::Anyone)
+        .route(Method::GET, "/products/{id}", get_product, Access::Anyone)
+        .route(Method::PUT, "/products/{id}", update_product, Access::Staff)
+        .route(Method::PUT, "/products/{id}/stock", update_stock, Access::Staff)
+        .into_router(service)
+}
+
+async fn create_product(
+    State(products): Service,
+    context: Context,
+    Json(form): Json<CreateProductForm>,
+) -> Result<Response, Error> {
+    let product = products.create(&context, form.check()?).await?;
+    Ok(json::created(&format!("/products/{}", product.id), &ProductJson::from(product)))
+}
+
+async fn list_products(
+    State(products): Service,
+    context: Context,
+    RawQuery(q): RawQuery,
+) -> Result<Response, Error> {
+    let query = Query::parse(q.as_deref(), &["status", "limit", "cursor"])?;
+    let status = query.get("status").map(Status::parse).transpose();
+    let status = status.map_err(|detail| query::invalid(format!("`status` {detail}.")))?;
+    let page = products.list(&context, status, PageRequest::from_query(&query)?).await?;
+    Ok(json::answer(StatusCode::OK, &page.map(ProductJson::from)))
+}
+
+async fn get_product(
+    State(products): Service,
+    context: Context,
+    id: PathId<ProductKind>,
+) -> Result<Response, Error> {
+    let product = products.get(&context, id.or_not_found()?).await?;
+    Ok(json::answer(StatusCode::OK, &ProductJson::from(product)))
+}
+
+async fn update_product(
+    State(products): Service,
+    context: Context,
+    id: PathId<ProductKind>,
+    Json(form): Json<UpdateProductForm>,
+) -> Result<Response, Error> {
+    let change = form.check()?;
+    let product = products.update(&context, id.or_not_found()?, change).await?;
+    Ok(json::answer(StatusCode::OK, &ProductJson::from(product)))
+}
+
+async fn update_stock(
+    State(products): Service,
+    context: Context,
+    id: PathId<ProductKind>,
+    Json(form): Json<UpdateStockForm>,
+) -> Result<Response, Error> {
+    let change = form.check()?;
+    let product = products.update_stock(&context, id.or_not_found()?, change).await?;
+    Ok(json::answer(StatusCode::OK, &ProductJson::from(product)))
+}
+
+/// A product as an answer shows it.
+#[derive(Serialize)]
+struct ProductJson {
+    id: String,
+    sku: String,
+    name: String,
+    description: Option<String>,
+    price: MoneyJson,
+    attributes: BTreeMap<String, String>,
+    status: &'static str,
+    stock: StockJson,
+    version: i64,
+    created_at: Timestamp,
+    updated_at: Timestamp,
+}
+
+#[derive(Serialize)]
+struct StockJson {
+    on_hand: i64,
+    reserved: i64,
+    available: i64,
+}
+
+impl From<Product> for ProductJson {
+    fn from(product: Product) -> Self {
+        Self {
+            id: product.id.to_string(),
+            sku: product.sku.as_str().to_owned(),
+            name: product.name,
+            description: product.description,
+            price: product.price.into(),
+            attributes: product.attributes,
+            status: product.status.name(),
+            stock: StockJson {
+                on_hand: product.stock.on_hand,
+                reserved: product.stock.reserved,
+                available: product.stock.available(),
+            },
+            version: product.version,
+            created_at: product.created_at,
+            updated_at: product.updated_at,
+        }
+    }
+}

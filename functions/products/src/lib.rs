@@ -1,0 +1,56 @@
+//! The products function: what can be ordered, and how much of it there is.
+//!
+//! - [`http`], [`grpc`]: its two faces, which convert and call
+//! - [`service`]: one method per use case, the only place that orders I/O
+//! - [`forms`]: what callers send, until it is checked
+//! - [`product`], [`stock`]: the domain, without I/O
+//! - [`store`]: MongoDB; the only file that knows BSON
+
+use std::sync::Arc;
+
+use axum::Router;
+use mongodb::Database;
+use proto::products::v1::product_service_server::ProductServiceServer;
+use shared::auth::Verifier;
+use shared::clock::Clock;
+use shared::keys::RemoteKeys;
+use shared::rpc::channel::Channel;
+use shared::rpc::entrance::{Entrance, MAX_MESSAGE};
+
+pub mod forms;
+pub mod grpc;
+pub mod http;
+pub mod product;
+pub mod service;
+pub mod stock;
+pub mod store;
+
+/// What the function depends on.
+pub struct Dependencies {
+    /// Where the products are.
+    pub database: Database,
+    /// The users function, for the keys that verify access tokens.
+    pub users: Channel,
+    /// Tells the time.
+    pub clock: Clock,
+}
+
+/// The function, ready to answer at both of its entrances.
+#[derive(Clone)]
+pub struct App {
+    /// REST.
+    pub router: Router,
+    /// Calls from other functions.
+    pub entrance: Entrance,
+}
+
+/// Builds the function from what it depends on.
+pub fn app(dependencies: Dependencies) -> App {
+    let Dependencies { database, users, clock } = dependencies;
+    let verifier = Verifier::new(Arc::new(RemoteKeys::new(users)), clock.clone());
+    let store = store::ProductStore::new(&database);
+    let service = Arc::new(service::ProductService::new(store, clock.clone()));
+    let grpc =
+        ProductServiceServer::new(grpc::Grpc::new(service.clone())).max_decoding_message_size(MAX_MESSAGE);
+    App { router: http::router(service, verifier), entrance: Entrance::new(grpc, clock) }
+}

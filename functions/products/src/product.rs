@@ -1,0 +1,173 @@
+//! A product: what is always true of one, and what a change makes of one. No I/O, no clock.
+
+use std::collections::BTreeMap;
+
+use shared::clock::Timestamp;
+use shared::faults::Patch;
+use shared::ids::ProductId;
+use shared::money::Money;
+
+use crate::stock::Stock;
+
+/// Something that can be ordered.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Product {
+    /// Which one it is.
+    pub id: ProductId,
+    /// What the shop calls it; unique among products.
+    pub sku: Sku,
+    /// What people call it.
+    pub name: String,
+    /// What there is to say about it.
+    pub description: Option<String>,
+    /// For one piece.
+    pub price: Money,
+    /// Colour, size and the like.
+    pub attributes: BTreeMap<String, String>,
+    /// Whether it can be ordered.
+    pub status: Status,
+    /// How much of it there is.
+    pub stock: Stock,
+    /// Rises by one when people change the product or its stock; not with holds and shipping.
+    pub version: i64,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// When people last changed it or its stock.
+    pub updated_at: Timestamp,
+}
+
+/// Whether a product can be ordered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Status {
+    /// Not yet: only staff see it.
+    Draft,
+    /// Everybody sees it and can order it.
+    Active,
+    /// No longer: only staff see it.
+    Archived,
+}
+
+impl Status {
+    /// The name in JSON and the database.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Draft => "draft",
+            Self::Active => "active",
+            Self::Archived => "archived",
+        }
+    }
+
+    /// A rule for [`shared::faults::Faults`].
+    ///
+    /// # Errors
+    /// Which statuses there are.
+    pub fn parse(name: &str) -> Result<Self, String> {
+        [Self::Draft, Self::Active, Self::Archived]
+            .into_iter()
+            .find(|status| status.name() == name)
+            .ok_or_else(|| "must be draft, active or archived".to_owned())
+    }
+}
+
+/// A stock keeping unit: 1 to 64 of `A-Z a-z 0-9 . _ -`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sku(String);
+
+impl Sku {
+    /// A rule for [`shared::faults::Faults`].
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn parse(text: String) -> Result<Self, String> {
+        let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
+        if (1..=64).contains(&text.len()) && text.bytes().all(allowed) {
+            Ok(Self(text))
+        } else {
+            Err("must have 1 to 64 characters of A-Z a-z 0-9 . _ -".to_owned())
+        }
+    }
+
+    /// The characters.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// A product that is about to be made.
+#[derive(Debug)]
+#[expect(missing_docs, reason = "the fields are those of Product")]
+pub struct NewProduct {
+    pub sku: Sku,
+    pub name: String,
+    pub description: Option<String>,
+    pub price: Money,
+    pub attributes: BTreeMap<String, String>,
+    pub status: Status,
+    /// The first on-hand count.
+    pub on_hand: i64,
+}
+
+impl NewProduct {
+    /// The product at the first version.
+    pub fn into_product(self, id: ProductId, now: Timestamp) -> Product {
+        Product {
+            id,
+            sku: self.sku,
+            name: self.name,
+            description: self.description,
+            price: self.price,
+            attributes: self.attributes,
+            status: self.status,
+            stock: Stock { on_hand: self.on_hand, reserved: 0 },
+            version: 1,
+            created_at: now,
+            updated_at: now,
+        }
+    }
+}
+
+/// A change of a product.
+#[derive(Clone, Debug, Default)]
+#[expect(missing_docs, reason = "the fields are those of Product")]
+pub struct ProductChange {
+    pub sku: Option<Sku>,
+    pub name: Option<String>,
+    pub description: Patch<String>,
+    pub price: Option<Money>,
+    pub attributes: Option<BTreeMap<String, String>>,
+    pub status: Option<Status>,
+}
+
+impl Product {
+    /// The product after a change at the next version, or `None` when nothing is different.
+    pub fn changed(&self, change: ProductChange, now: Timestamp) -> Option<Self> {
+        let product = Self {
+            sku: change.sku.unwrap_or_else(|| self.sku.clone()),
+            name: change.name.unwrap_or_else(|| self.name.clone()),
+            description: change.description.apply(self.description.clone()),
+            price: change.price.unwrap_or(self.price),
+            attributes: change.attributes.unwrap_or_else(|| self.attributes.clone()),
+            status: change.status.unwrap_or(self.status),
+            ..self.clone()
+        };
+        if product == *self {
+            return None;
+        }
+        Some(Self { version: self.version + 1, updated_at: now, ..product })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn skus_have_a_narrow_alphabet() {
+        for good in ["A", "mug-01.b_C", &"x".repeat(64)] {
+            assert!(Sku::parse(good.to_owned()).is_ok(), "{good}");
+        }
+        for bad in ["", " ", "a b", "a/b", "ä", "a\0", &"x".repeat(65)] {
+            assert!(Sku::parse(bad.to_owned()).is_err(), "{bad:?}");
+        }
+    }
+}

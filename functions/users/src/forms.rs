@@ -1,0 +1,143 @@
+//! What callers send about users, in JSON or protobuf, until it is checked.
+
+use proto::users::v1 as wire;
+use serde::Deserialize;
+use shared::address::AddressForm;
+use shared::auth::Role;
+use shared::error::Error;
+use shared::faults::{Faults, Patch};
+use shared::rpc::convert;
+use shared::text;
+
+use crate::credentials::Password;
+use crate::user::{Email, NewUser, Status, UserChange};
+
+/// The body of `POST /users`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "the fields are those of NewUser")]
+pub struct CreateUserForm {
+    pub email: Option<String>,
+    pub password: Option<String>,
+    pub name: Option<String>,
+    pub phone: Option<String>,
+    pub address: Option<AddressForm>,
+    pub role: Option<String>,
+}
+
+impl CreateUserForm {
+    /// # Errors
+    /// 422 with every fault.
+    pub fn check(self) -> Result<NewUser, Error> {
+        let mut faults = Faults::default();
+        let email = faults.required("/email", self.email, Email::parse);
+        let password = faults.required("/password", self.password, Password::parse);
+        let name = faults.required("/name", self.name, text::line(1, 200));
+        let phone = faults.optional("/phone", self.phone, text::line(3, 32));
+        let address = faults.part("/address", self.address);
+        let role = faults.optional("/role", self.role, |role| Role::parse(&role)).unwrap_or(Role::Customer);
+        match (email, password, name) {
+            (Some(email), Some(password), Some(name)) if faults.is_empty() => {
+                Ok(NewUser { email, password, name, phone, address, role })
+            }
+            _ => Err(faults.into_error()),
+        }
+    }
+}
+
+impl From<wire::CreateUserRequest> for CreateUserForm {
+    fn from(request: wire::CreateUserRequest) -> Self {
+        let wire::CreateUserRequest { email, password, name, phone, address, role } = request;
+        Self { email, password, name, phone, address: address.map(convert::address_form), role }
+    }
+}
+
+/// The body of `PUT /users/{id}`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+#[expect(missing_docs, reason = "the fields are those of UserChange")]
+pub struct UpdateUserForm {
+    pub email: Patch<String>,
+    pub name: Patch<String>,
+    pub phone: Patch<String>,
+    pub address: Patch<AddressForm>,
+    pub password: Patch<String>,
+    pub current_password: Patch<String>,
+    pub role: Patch<String>,
+    pub status: Patch<String>,
+}
+
+/// What an `update_mask` may name.
+const UPDATABLE: [&str; 8] =
+    ["email", "name", "phone", "address", "password", "current_password", "role", "status"];
+
+impl UpdateUserForm {
+    /// # Errors
+    /// 422 with every fault.
+    pub fn check(self) -> Result<UserChange, Error> {
+        let mut faults = Faults::default();
+        let change = UserChange {
+            email: faults.change("/email", self.email, Email::parse),
+            name: faults.change("/name", self.name, text::line(1, 200)),
+            phone: faults.clearable("/phone", self.phone, text::line(3, 32)),
+            address: faults.clearable_part("/address", self.address),
+            password: faults.change("/password", self.password, Password::parse),
+            current_password: faults.change("/current_password", self.current_password, |entered| {
+                Ok(Password::entered(&entered))
+            }),
+            role: faults.change("/role", self.role, |role| Role::parse(&role)),
+            status: faults.change("/status", self.status, |status| Status::parse(&status)),
+        };
+        faults.check()?;
+        Ok(change)
+    }
+
+    /// # Errors
+    /// 422 for a mask that names other fields.
+    pub fn from_message(request: wire::UpdateUserRequest) -> Result<Self, Error> {
+        let mask = convert::mask(request.update_mask, &UPDATABLE)?;
+        let named = |field: &str| mask.iter().any(|path| path == field);
+        Ok(Self {
+            email: Patch::from_masked(request.email, named("email")),
+            name: Patch::from_masked(request.name, named("name")),
+            phone: Patch::from_masked(request.phone, named("phone")),
+            address: Patch::from_masked(request.address.map(convert::address_form), named("address")),
+            password: Patch::from_masked(request.password, named("password")),
+            current_password: Patch::from_masked(request.current_password, named("current_password")),
+            role: Patch::from_masked(request.role, named("role")),
+            status: Patch::from_masked(request.status, named("status")),
+        })
+    }
+}
+
+/// The body of `POST /auth`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "an e-mail address and a password, as the user entered them")]
+pub struct SignInForm {
+    pub email: Option<String>,
+    pub password: Option<String>,
+}
+
+/// An e-mail address and a password, as somebody entered them.
+#[derive(Debug)]
+pub struct SignIn {
+    /// Whatever they typed.
+    pub email: String,
+    /// Whatever they typed.
+    pub password: Password,
+}
+
+impl SignInForm {
+    /// # Errors
+    /// 422 when one is missing. What is there may be anything: it then matches nobody.
+    pub fn check(self) -> Result<SignIn, Error> {
+        let mut faults = Faults::default();
+        let email = faults.required("/email", self.email, Ok);
+        let password = faults.required("/password", self.password, |entered| Ok(Password::entered(&entered)));
+        match (email, password) {
+            (Some(email), Some(password)) => Ok(SignIn { email, password }),
+            _ => Err(faults.into_error()),
+        }
+    }
+}

@@ -1,0 +1,123 @@
+//! The gRPC face of users: convert, call the service, convert.
+
+use std::sync::Arc;
+
+use proto::users::v1 as wire;
+use proto::users::v1::user_service_server::UserService as Rpc;
+use shared::auth::Role;
+use shared::error::Error;
+use shared::ids::{self, UserId};
+use shared::query;
+use shared::rpc::convert;
+use shared::rpc::metadata::context_of;
+use tonic::{Request, Response, Status};
+
+use crate::forms::{CreateUserForm, SignInForm, UpdateUserForm};
+use crate::service::UserService;
+use crate::tokens::OwnKeys;
+use crate::user::User;
+
+/// What tonic's server calls.
+#[derive(Clone)]
+pub struct Grpc {
+    users: Arc<UserService>,
+    keys: OwnKeys,
+}
+
+impl Grpc {
+    /// The face of this service.
+    pub fn new(users: Arc<UserService>, keys: OwnKeys) -> Self {
+        Self { users, keys }
+    }
+}
+
+#[tonic::async_trait]
+impl Rpc for Grpc {
+    async fn create_user(
+        &self,
+        request: Request<wire::CreateUserRequest>,
+    ) -> Result<Response<wire::User>, Status> {
+        let context = context_of(&request)?;
+        let new = CreateUserForm::from(request.into_inner()).check()?;
+        Ok(Response::new(message(self.users.create(&context, new).await?)))
+    }
+
+    async fn get_user(&self, request: Request<wire::GetUserRequest>) -> Result<Response<wire::User>, Status> {
+        let context = context_of(&request)?;
+        let id = user_id(request.into_inner().id)?;
+        Ok(Response::new(message(self.users.get(&context, id).await?)))
+    }
+
+    async fn update_user(
+        &self,
+        request: Request<wire::UpdateUserRequest>,
+    ) -> Result<Response<wire::User>, Status> {
+        let context = context_of(&request)?;
+        let request = request.into_inner();
+        let id = user_id(request.id.clone())?;
+        let change = UpdateUserForm::from_message(request)?.check()?;
+        Ok(Response::new(message(self.users.update(&context, id, change).await?)))
+    }
+
+    async fn delete_user(
+        &self,
+        request: Request<wire::DeleteUserRequest>,
+    ) -> Result<Response<wire::DeleteUserResponse>, Status> {
+        let context = context_of(&request)?;
+        self.users.delete(&context, user_id(request.into_inner().id)?).await?;
+        Ok(Response::new(wire::DeleteUserResponse {}))
+    }
+
+    async fn list_users(
+        &self,
+        request: Request<wire::ListUsersRequest>,
+    ) -> Result<Response<wire::ListUsersResponse>, Status> {
+        let context = context_of(&request)?;
+        let request = request.into_inner();
+        let role = request.role.as_deref().map(Role::parse).transpose();
+        let role = role.map_err(|detail| query::invalid(format!("`role` {detail}.")))?;
+        let page = self.users.list(&context, role, convert::page(request.page)?).await?.map(message);
+        Ok(Response::new(wire::ListUsersResponse { data: page.data, next_cursor: page.next_cursor }))
+    }
+
+    async fn authenticate(
+        &self,
+        request: Request<wire::AuthenticateRequest>,
+    ) -> Result<Response<wire::AuthenticateResponse>, Status> {
+        let wire::AuthenticateRequest { email, password } = request.into_inner();
+        let session = self.users.authenticate(SignInForm { email, password }.check()?).await?;
+        Ok(Response::new(wire::AuthenticateResponse {
+            access_token: session.access_token,
+            token_type: "Bearer".to_owned(),
+            expires_in: session.expires_in,
+        }))
+    }
+
+    async fn get_signing_keys(
+        &self,
+        _: Request<wire::GetSigningKeysRequest>,
+    ) -> Result<Response<wire::GetSigningKeysResponse>, Status> {
+        let keys = self.keys.public_keys().iter().cloned();
+        let keys = keys.map(|key| wire::SigningKey { kid: key.kid, public_key: key.bytes }).collect();
+        Ok(Response::new(wire::GetSigningKeysResponse { keys }))
+    }
+}
+
+fn user_id(text: String) -> Result<UserId, Error> {
+    ids::parse(text).map_err(|_| Error::not_found("user"))
+}
+
+fn message(user: User) -> wire::User {
+    wire::User {
+        id: user.id.to_string(),
+        email: user.email.as_str().to_owned(),
+        name: user.name,
+        phone: user.phone,
+        address: user.address.as_ref().map(convert::address),
+        role: user.role.name().to_owned(),
+        status: user.status.name().to_owned(),
+        version: user.version,
+        created_at: Some(convert::timestamp(user.created_at)),
+        updated_at: Some(convert::timestamp(user.updated_at)),
+    }
+}

@@ -1,0 +1,59 @@
+//! The users function: who there is, how they sign in, and the tokens and keys that tell it to the others.
+//!
+//! - [`http`], [`grpc`]: its two faces, which convert and call
+//! - [`service`]: one method per use case, the only place that orders I/O
+//! - [`forms`]: what callers send, until it is checked
+//! - [`user`], [`credentials`]: the domain, without I/O
+//! - [`tokens`]: the signing key and who may know its public half
+//! - [`store`]: MongoDB; the only file that knows BSON
+
+use std::sync::Arc;
+
+use axum::Router;
+use mongodb::Database;
+use proto::users::v1::user_service_server::UserServiceServer;
+use shared::auth::{Signer, Verifier};
+use shared::clock::Clock;
+use shared::rpc::entrance::{Entrance, MAX_MESSAGE};
+
+pub mod credentials;
+pub mod forms;
+pub mod grpc;
+pub mod http;
+pub mod service;
+pub mod store;
+pub mod tokens;
+pub mod user;
+
+/// What the function depends on.
+pub struct Dependencies {
+    /// Where the users are.
+    pub database: Database,
+    /// Signs access tokens.
+    pub signer: Signer,
+    /// Tells the time.
+    pub clock: Clock,
+}
+
+/// The function, ready to answer at both of its entrances.
+#[derive(Clone)]
+pub struct App {
+    /// REST.
+    pub router: Router,
+    /// Calls from other functions.
+    pub entrance: Entrance,
+    /// The use cases, for whoever sets the system up.
+    pub service: Arc<service::UserService>,
+}
+
+/// Builds the function from what it depends on.
+pub fn app(dependencies: Dependencies) -> App {
+    let Dependencies { database, signer, clock } = dependencies;
+    let keys = tokens::OwnKeys::of(&signer);
+    let verifier = Verifier::new(Arc::new(keys.clone()), clock.clone());
+    let service =
+        Arc::new(service::UserService::new(store::UserStore::new(&database), signer, clock.clone()));
+    let grpc =
+        UserServiceServer::new(grpc::Grpc::new(service.clone(), keys)).max_decoding_message_size(MAX_MESSAGE);
+    App { router: http::router(service.clone(), verifier), entrance: Entrance::new(grpc, clock), service }
+}

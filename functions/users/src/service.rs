@@ -1,0 +1,222 @@
+//! The use cases around users: one method each, the only place that orders I/O and decides who may.
+
+use shared::auth::{ACCESS_TOKEN_LIFETIME, Caller, Role, Signer};
+use shared::clock::Clock;
+use shared::context::Context;
+use shared::error::{Error, Kind};
+use shared::faults::Faults;
+use shared::ids::UserId;
+use shared::page::{Page, PageRequest, Position};
+
+use crate::credentials::{self, Password};
+use crate::forms::SignIn;
+use crate::store::{StoredUser, UserStore, Written};
+use crate::user::{Email, NewUser, Status, User, UserChange};
+
+/// How often a change is tried again when somebody else changed the same user in between.
+const ATTEMPTS: u32 = 5;
+
+/// The use cases around users.
+pub struct UserService {
+    store: UserStore,
+    signer: Signer,
+    clock: Clock,
+}
+
+/// What a user gets who signs in.
+#[derive(Debug)]
+pub struct Session {
+    /// A JWT.
+    pub access_token: String,
+    /// Seconds.
+    pub expires_in: i64,
+}
+
+impl UserService {
+    /// The use cases over this store.
+    pub fn new(store: UserStore, signer: Signer, clock: Clock) -> Self {
+        Self { store, signer, clock }
+    }
+
+    /// Adds a user.
+    ///
+    /// # Errors
+    /// 403 for another role than `customer` by anybody but an admin, 409 for an e-mail address that is taken.
+    pub async fn create(&self, context: &Context, new: NewUser) -> Result<User, Error> {
+        if new.role != Role::Customer && !context.caller.is_admin() {
+            return Err(Error::forbidden("Only an admin may make a user with another role than customer."));
+        }
+        self.insert(new).await
+    }
+
+    async fn insert(&self, new: NewUser) -> Result<User, Error> {
+        let hash = credentials::hash(new.password.clone()).await?;
+        let user = new.into_user(UserId::new(), self.clock.now());
+        self.store.insert(&user, &hash).await?;
+        Ok(user)
+    }
+
+    /// Makes the first admin, if there is none. An admin who is there is never changed.
+    ///
+    /// # Errors
+    /// 422 for an e-mail address or a password that is not allowed.
+    pub async fn ensure_admin(&self, email: &str, password: &str) -> Result<(), Error> {
+        if self.store.has_active_admin().await? {
+            return Ok(());
+        }
+        let mut faults = Faults::default();
+        let email = faults.required("/ADMIN_EMAIL", Some(email.to_owned()), Email::parse);
+        let password = faults.required("/ADMIN_PASSWORD", Some(password.to_owned()), Password::parse);
+        let (Some(email), Some(password)) = (email, password) else { return Err(faults.into_error()) };
+        let name = "Admin".to_owned();
+        let role = Role::Admin;
+        self.insert(NewUser { email, password, name, phone: None, address: None, role }).await?;
+        Ok(())
+    }
+
+    /// A user.
+    ///
+    /// # Errors
+    /// 404 for a user that the caller may not see.
+    pub async fn get(&self, context: &Context, id: UserId) -> Result<User, Error> {
+        require_known(context.caller)?;
+        self.visible(context, id).await.map(|stored| stored.user)
+    }
+
+    /// A page of users, newest first.
+    ///
+    /// # Errors
+    /// 403 for customers, 400 for a bad cursor.
+    pub async fn list(
+        &self,
+        context: &Context,
+        role: Option<Role>,
+        page: PageRequest,
+    ) -> Result<Page<User>, Error> {
+        shared::auth::Access::Staff.check(context.caller)?;
+        let scope = format!("users|{}|{role:?}", context.caller);
+        let users = self.store.list(role, &page, page.after(&scope)?).await?;
+        Ok(page.page(users, &scope, |user| Position { at: user.created_at, id: user.id.uuid() }))
+    }
+
+    /// Changes a user.
+    ///
+    /// # Errors
+    /// 404 or 403 for a user that the caller may not change, 403 for a field, 422 for a wrong password, 409
+    /// for a taken e-mail address and for the last admin.
+    pub async fn update(&self, context: &Context, id: UserId, change: UserChange) -> Result<User, Error> {
+        require_known(context.caller)?;
+        for _ in 0..ATTEMPTS {
+            let stored = self.changeable(context, id).await?;
+            if change.is_for_admins() && !context.caller.is_admin() {
+                return Err(Error::forbidden("Only an admin may change role and status."));
+            }
+            self.prove_password(context, &stored, &change).await?;
+            let new_hash = match change.password.clone() {
+                Some(password) => Some(credentials::hash(password).await?),
+                None => None,
+            };
+            let Some(changed) = stored.user.changed(change.clone(), new_hash.as_ref(), self.clock.now())
+            else {
+                return Ok(stored.user);
+            };
+            let keeps_admin = !stored.user.is_active_admin() || changed.is_active_admin();
+            let hash = new_hash.unwrap_or(stored.hash);
+            match self.store.replace(&changed, &hash, keeps_admin).await? {
+                Written::Done => return Ok(changed),
+                Written::LastAdmin => return Err(last_admin()),
+                Written::Outdated => {}
+            }
+        }
+        Err(Error::unavailable(format!("the user {id} changed {ATTEMPTS} times in between")))
+    }
+
+    /// A new password needs the current one, unless an admin helps somebody else.
+    async fn prove_password(
+        &self,
+        context: &Context,
+        stored: &StoredUser,
+        change: &UserChange,
+    ) -> Result<(), Error> {
+        let helps = context.caller.is_admin() && context.caller.user_id() != Some(stored.user.id);
+        if change.password.is_none() || helps {
+            return Ok(());
+        }
+        let mut faults = Faults::default();
+        match change.current_password.clone() {
+            None => faults.add("/current_password", "is required to change the password"),
+            Some(current) => {
+                if !credentials::verify(current, Some(stored.hash.clone())).await? {
+                    faults.add("/current_password", "is not the current password");
+                }
+            }
+        }
+        faults.check()
+    }
+
+    /// Deletes a user and everything personal.
+    ///
+    /// # Errors
+    /// 404 or 403 for a user that the caller may not delete, 409 for the last admin.
+    pub async fn delete(&self, context: &Context, id: UserId) -> Result<(), Error> {
+        require_known(context.caller)?;
+        for _ in 0..ATTEMPTS {
+            let stored = self.changeable(context, id).await?;
+            match self.store.delete(&stored.user, self.clock.now()).await? {
+                Written::Done => return Ok(()),
+                Written::LastAdmin => return Err(last_admin()),
+                Written::Outdated => {}
+            }
+        }
+        Err(Error::unavailable(format!("the user {id} changed {ATTEMPTS} times in between")))
+    }
+
+    /// Trades an e-mail address and a password for an access token.
+    ///
+    /// # Errors
+    /// The same 401 after the same work for an unknown address, a wrong password and a disabled user.
+    pub async fn authenticate(&self, sign_in: SignIn) -> Result<Session, Error> {
+        let stored = self.store.find_by_email(&sign_in.email).await?;
+        let hash = stored.as_ref().map(|stored| stored.hash.clone());
+        let matches = credentials::verify(sign_in.password, hash).await?;
+        match stored {
+            Some(StoredUser { user, .. }) if matches && user.status == Status::Active => Ok(Session {
+                access_token: self.signer.access_token(user.id, user.role, self.clock.now())?,
+                expires_in: i64::try_from(ACCESS_TOKEN_LIFETIME.as_secs()).unwrap_or(i64::MAX),
+            }),
+            _ => Err(Error::new(Kind::Unauthenticated, "The e-mail address or the password is wrong.")),
+        }
+    }
+
+    /// A user that the caller may see: their own, or any for staff.
+    async fn visible(&self, context: &Context, id: UserId) -> Result<StoredUser, Error> {
+        let caller = context.caller;
+        if !caller.is_staff() && caller.user_id() != Some(id) {
+            return Err(Error::not_found("user"));
+        }
+        self.store.find(id).await?.ok_or_else(|| Error::not_found("user"))
+    }
+
+    /// A user that the caller may change: their own, or any for an admin.
+    async fn changeable(&self, context: &Context, id: UserId) -> Result<StoredUser, Error> {
+        let stored = self.visible(context, id).await?;
+        if context.caller.is_admin() || context.caller.user_id() == Some(id) {
+            Ok(stored)
+        } else {
+            Err(Error::forbidden("Only an admin may change another user."))
+        }
+    }
+}
+
+/// # Errors
+/// 401 for somebody that we do not know.
+fn require_known(caller: Caller) -> Result<(), Error> {
+    if caller == Caller::Anyone { caller.signed_in().map(|_| ()) } else { Ok(()) }
+}
+
+fn last_admin() -> Error {
+    Error::new(
+        Kind::LastAdmin,
+        "This is the last active admin, who cannot be deleted, disabled or given another role. Make another admin first.",
+    )
+}

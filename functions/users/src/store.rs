@@ -1,0 +1,297 @@
+//! Users in MongoDB. The only file of this function that knows BSON.
+
+use futures::TryStreamExt as _;
+use mongodb::bson::{self, Document, doc};
+use mongodb::{ClientSession, Collection, Database};
+use serde::{Deserialize, Serialize};
+use shared::address::Address;
+use shared::auth::Role;
+use shared::clock::Timestamp;
+use shared::error::{Error, Kind};
+use shared::ids::UserId;
+use shared::mongo::{self, Ending, Index};
+use shared::page::{PageRequest, Position};
+
+use crate::credentials::PasswordHash;
+use crate::user::{Email, Status, User};
+
+const USERS: &str = "users";
+
+/// Documents of which a transaction writes one so that no two of its kind run at once.
+const GUARDS: &str = "user_guards";
+
+/// The status of a user of whom only the ID is left.
+const DELETED: &str = "deleted";
+
+/// A user on disk.
+#[derive(Debug, Serialize, Deserialize)]
+struct UserDocument {
+    _id: bson::Uuid,
+    email: String,
+    /// In lower case; unique.
+    email_key: String,
+    password_hash: String,
+    name: String,
+    phone: Option<String>,
+    address: Option<Address>,
+    role: Role,
+    status: String,
+    version: i64,
+    created_at: bson::DateTime,
+    updated_at: bson::DateTime,
+}
+
+impl UserDocument {
+    fn of(user: &User, hash: &PasswordHash) -> Self {
+        Self {
+            _id: mongo::uuid(user.id),
+            email: user.email.as_str().to_owned(),
+            email_key: user.email.key(),
+            password_hash: hash.as_str().to_owned(),
+            name: user.name.clone(),
+            phone: user.phone.clone(),
+            address: user.address.clone(),
+            role: user.role,
+            status: user.status.name().to_owned(),
+            version: user.version,
+            created_at: mongo::date(user.created_at),
+            updated_at: mongo::date(user.updated_at),
+        }
+    }
+}
+
+/// A user, and what proves that it is them.
+#[derive(Clone, Debug)]
+pub struct StoredUser {
+    /// The user.
+    pub user: User,
+    /// What is kept of the password.
+    pub hash: PasswordHash,
+}
+
+impl TryFrom<UserDocument> for StoredUser {
+    type Error = Error;
+
+    fn try_from(document: UserDocument) -> Result<Self, Error> {
+        let damaged = |what: String| Error::internal(format!("the user {}: {what}", document._id));
+        Ok(Self {
+            user: User {
+                id: mongo::id(document._id),
+                email: Email::parse(document.email).map_err(damaged)?,
+                name: document.name,
+                phone: document.phone,
+                address: document.address,
+                role: document.role,
+                status: Status::parse(&document.status).map_err(damaged)?,
+                version: document.version,
+                created_at: mongo::timestamp(document.created_at),
+                updated_at: mongo::timestamp(document.updated_at),
+            },
+            hash: PasswordHash::stored(document.password_hash),
+        })
+    }
+}
+
+/// How a conditional write ended.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Written {
+    /// It is on disk.
+    Done,
+    /// Somebody else was faster: look again.
+    Outdated,
+    /// It would have left no active admin.
+    LastAdmin,
+}
+
+/// Where the users are.
+#[derive(Clone)]
+pub struct UserStore {
+    database: Database,
+    users: Collection<UserDocument>,
+}
+
+impl UserStore {
+    /// The users of this database.
+    pub fn new(database: &Database) -> Self {
+        Self { database: database.clone(), users: database.collection(USERS) }
+    }
+
+    /// Makes collections and indexes; may be run again at any time.
+    ///
+    /// # Errors
+    /// When MongoDB refuses or is away.
+    pub async fn ensure_schema(&self) -> Result<(), Error> {
+        let users = mongo::Collection {
+            name: USERS,
+            indexes: vec![
+                Index::unique("email", doc! { "email_key": 1 })
+                    .only(doc! { "email_key": { "$exists": true } }),
+                Index::plain("newest", doc! { "created_at": -1, "_id": -1 }),
+                Index::plain("role_newest", doc! { "role": 1, "created_at": -1, "_id": -1 }),
+            ],
+            validator: doc! { "version": { "$gte": 1 }, "status": { "$in": ["active", "disabled", DELETED] } },
+        };
+        users.ensure(&self.database).await?;
+        let guards = mongo::Collection { name: GUARDS, indexes: Vec::new(), validator: doc! {} };
+        guards.ensure(&self.database).await?;
+        Ok(())
+    }
+
+    /// Adds a user.
+    ///
+    /// # Errors
+    /// 409 when another user has the e-mail address.
+    pub async fn insert(&self, user: &User, hash: &PasswordHash) -> Result<(), Error> {
+        self.users.insert_one(UserDocument::of(user, hash)).await.map_err(email_taken)?;
+        Ok(())
+    }
+
+    /// The user with this ID.
+    ///
+    /// # Errors
+    /// When MongoDB is away.
+    pub async fn find(&self, id: UserId) -> Result<Option<StoredUser>, Error> {
+        self.find_one(doc! { "_id": mongo::uuid(id), "status": { "$ne": DELETED } }).await
+    }
+
+    /// The user with this e-mail address, in any case.
+    ///
+    /// # Errors
+    /// When MongoDB is away.
+    pub async fn find_by_email(&self, email: &str) -> Result<Option<StoredUser>, Error> {
+        self.find_one(doc! { "email_key": email.to_lowercase() }).await
+    }
+
+    /// Whether there is anybody who can administer.
+    ///
+    /// # Errors
+    /// When MongoDB is away.
+    pub async fn has_active_admin(&self) -> Result<bool, Error> {
+        Ok(self.find_one(active_admins()).await?.is_some())
+    }
+
+    async fn find_one(&self, filter: Document) -> Result<Option<StoredUser>, Error> {
+        self.users.find_one(filter).await?.map(StoredUser::try_from).transpose()
+    }
+
+    /// Up to a page and one more, newest first.
+    ///
+    /// # Errors
+    /// When MongoDB is away.
+    pub async fn list(
+        &self,
+        role: Option<Role>,
+        page: &PageRequest,
+        after: Option<Position>,
+    ) -> Result<Vec<User>, Error> {
+        let mut filter = doc! { "status": { "$ne": DELETED } };
+        if let Some(role) = role {
+            filter.insert("role", role.name());
+        }
+        if let Some(position) = after {
+            filter.extend(mongo::before("created_at", position));
+        }
+        let documents: Vec<UserDocument> = self
+            .users
+            .find(filter)
+            .sort(doc! { "created_at": -1, "_id": -1 })
+            .limit(page.fetch())
+            .await?
+            .try_collect()
+            .await?;
+        documents.into_iter().map(|document| Ok(StoredUser::try_from(document)?.user)).collect()
+    }
+
+    /// Replaces a user at the version before. `keeps_admin` is false when an active admin would be lost.
+    ///
+    /// # Errors
+    /// 409 when another user has the e-mail address.
+    pub async fn replace(
+        &self,
+        user: &User,
+        hash: &PasswordHash,
+        keeps_admin: bool,
+    ) -> Result<Written, Error> {
+        let filter = doc! { "_id": mongo::uuid(user.id), "version": user.version - 1 };
+        let document = UserDocument::of(user, hash);
+        if keeps_admin {
+            let result = self.users.replace_one(filter, document).await.map_err(email_taken)?;
+            return Ok(if result.matched_count == 1 { Written::Done } else { Written::Outdated });
+        }
+        let update = bson::serialize_to_document(&document).map_err(Error::internal)?;
+        self.without_an_admin(user.id, filter, doc! { "$set": update }).await
+    }
+
+    /// Takes everything personal from a user at this version; the ID stays, and is used for nobody else.
+    ///
+    /// # Errors
+    /// When MongoDB is away.
+    pub async fn delete(&self, user: &User, now: Timestamp) -> Result<Written, Error> {
+        let filter = doc! { "_id": mongo::uuid(user.id), "version": user.version };
+        let update = doc! {
+            "$set": { "status": DELETED, "updated_at": mongo::date(now) },
+            "$inc": { "version": 1_i64 },
+            "$unset": {
+                "email": "", "email_key": "", "password_hash": "", "name": "", "phone": "", "address": "", "role": "",
+            },
+        };
+        if user.is_active_admin() {
+            return self.without_an_admin(user.id, filter, update).await;
+        }
+        let result = self.users.update_one(filter, update).await?;
+        Ok(if result.matched_count == 1 { Written::Done } else { Written::Outdated })
+    }
+
+    /// Runs an update after which `id` is no active admin, if another one remains. Two at once, each of
+    /// which would leave the other's admin, meet at the guard: one of them runs again and sees the truth.
+    async fn without_an_admin(
+        &self,
+        id: UserId,
+        filter: Document,
+        update: Document,
+    ) -> Result<Written, Error> {
+        let written = mongo::transaction(&self.database, |session| {
+            let (store, filter, update) = (self.clone(), filter.clone(), update.clone());
+            Box::pin(async move { store.replace_admin(session, id, filter, update).await })
+        });
+        written.await.map_err(email_taken)
+    }
+
+    async fn replace_admin(
+        &self,
+        session: &mut ClientSession,
+        id: UserId,
+        filter: Document,
+        update: Document,
+    ) -> mongodb::error::Result<Ending<Written>> {
+        let guards: Collection<Document> = self.database.collection(GUARDS);
+        guards
+            .update_one(doc! { "_id": "admins" }, doc! { "$inc": { "changes": 1_i64 } })
+            .upsert(true)
+            .session(&mut *session)
+            .await?;
+        let mut others = active_admins();
+        others.insert("_id", doc! { "$ne": mongo::uuid(id) });
+        if self.users.find_one(others).session(&mut *session).await?.is_none() {
+            return Ok(Ending::Abort(Written::LastAdmin));
+        }
+        let result = self.users.update_one(filter, update).session(session).await?;
+        Ok(if result.matched_count == 1 {
+            Ending::Commit(Written::Done)
+        } else {
+            Ending::Abort(Written::Outdated)
+        })
+    }
+}
+
+fn active_admins() -> Document {
+    doc! { "role": Role::Admin.name(), "status": Status::Active.name() }
+}
+
+fn email_taken(error: mongodb::error::Error) -> Error {
+    if mongo::is_duplicate_key(&error) {
+        Error::new(Kind::EmailTaken, "Another user has this e-mail address; e-mail addresses are unique.")
+    } else {
+        error.into()
+    }
+}
