@@ -70,7 +70,7 @@ pub trait Form {
 }
 
 /// The faults found so far.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Faults {
     prefix: String,
     found: Vec<Fault>,

@@ -1,0 +1,20 @@
+//! The docs function: what stands around the API. No database, no secret, no callers.
+//!
+//! It is behind API Gateway's `$default` route, and so answers for every path that no other function has.
+
+use axum::Router;
+use shared::clock::Clock;
+
+pub mod http;
+
+/// The function, ready to answer.
+#[derive(Clone)]
+pub struct App {
+    /// REST.
+    pub router: Router,
+}
+
+/// Builds the function.
+pub fn app(clock: Clock) -> App {
+    App { router: http::router(clock) }
+}

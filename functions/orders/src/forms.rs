@@ -1,0 +1,295 @@
+//! What callers send about orders, in JSON or protobuf, until it is checked.
+
+use std::collections::{BTreeMap, HashSet};
+
+use proto::orders::v1 as wire;
+use serde::Deserialize;
+use serde::de::IgnoredAny;
+use shared::address::AddressForm;
+use shared::error::Error;
+use shared::faults::{Faults, Patch};
+use shared::ids;
+use shared::rpc::convert;
+use shared::text;
+
+use crate::order::{NewLine, NewOrder, OrderChange, Tracking, Transition};
+use crate::status::Status;
+
+/// The most lines of an order.
+const MAX_LINES: usize = 100;
+
+/// The most pieces of a line.
+const MAX_QUANTITY: i64 = 10_000;
+
+/// The body of `POST /orders`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "the fields are those of NewOrder")]
+pub struct CreateOrderForm {
+    pub items: Option<Vec<NewItemForm>>,
+    pub shipping_address: Option<AddressForm>,
+    pub note: Option<String>,
+    pub user_id: Option<String>,
+    pub metadata: Option<BTreeMap<String, String>>,
+}
+
+/// A line of `POST /orders`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "the fields are those of NewLine")]
+pub struct NewItemForm {
+    pub product_id: Option<String>,
+    pub quantity: Option<i64>,
+}
+
+impl CreateOrderForm {
+    /// # Errors
+    /// 422 with every fault.
+    pub fn check(self) -> Result<NewOrder, Error> {
+        let mut faults = Faults::default();
+        let lines = check_lines(&mut faults, self.items);
+        let shipping_address = faults.required_part("/shipping_address", self.shipping_address);
+        let note = faults.optional("/note", self.note, text::prose(2_000));
+        let user_id = faults.optional("/user_id", self.user_id, ids::parse);
+        let metadata = text::string_map(&mut faults, "/metadata", self.metadata.unwrap_or_default());
+        match shipping_address {
+            Some(shipping_address) if faults.is_empty() => {
+                Ok(NewOrder { lines, shipping_address, note, user_id, metadata })
+            }
+            _ => Err(faults.into_error()),
+        }
+    }
+}
+
+fn check_lines(faults: &mut Faults, items: Option<Vec<NewItemForm>>) -> Vec<NewLine> {
+    let Some(items) = items else {
+        faults.add("/items", "is required");
+        return Vec::new();
+    };
+    if !(1..=MAX_LINES).contains(&items.len()) {
+        faults.add("/items", format!("must have 1 to {MAX_LINES} items, and has {}", items.len()));
+        return Vec::new();
+    }
+    let mut seen = HashSet::new();
+    let mut lines = Vec::with_capacity(items.len());
+    for (place, item) in items.into_iter().enumerate() {
+        faults.within(&format!("/items/{place}"), |faults| {
+            let product = faults.required("/product_id", item.product_id, ids::parse);
+            let quantity = faults.required("/quantity", item.quantity, quantity);
+            if product.is_some_and(|product| !seen.insert(product)) {
+                faults.add("/product_id", "stands in another item already; add up their quantities");
+            }
+            if let (Some(product_id), Some(quantity)) = (product, quantity) {
+                lines.push(NewLine { product_id, quantity });
+            }
+        });
+    }
+    lines
+}
+
+fn quantity(quantity: i64) -> Result<i64, String> {
+    if (1..=MAX_QUANTITY).contains(&quantity) {
+        Ok(quantity)
+    } else {
+        Err(format!("must be 1 to {MAX_QUANTITY}"))
+    }
+}
+
+impl From<wire::CreateOrderRequest> for CreateOrderForm {
+    fn from(request: wire::CreateOrderRequest) -> Self {
+        let item =
+            |item: wire::NewOrderItem| NewItemForm { product_id: item.product_id, quantity: item.quantity };
+        Self {
+            items: Some(request.items.into_iter().map(item).collect()),
+            shipping_address: request.shipping_address.map(convert::address_form),
+            note: request.note,
+            user_id: request.user_id,
+            metadata: Some(request.metadata.into_iter().collect()),
+        }
+    }
+}
+
+/// The body of `PUT /orders/{id}`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+#[expect(missing_docs, reason = "the fields are those of OrderChange")]
+pub struct UpdateOrderForm {
+    pub status: Patch<String>,
+    pub reason: Option<String>,
+    pub restock: Option<bool>,
+    pub items: Patch<IgnoredAny>,
+    pub shipping_address: Patch<AddressForm>,
+    pub note: Patch<String>,
+    pub metadata: Patch<BTreeMap<String, String>>,
+    pub payment: Option<PaymentForm>,
+    pub tracking: Option<TrackingForm>,
+}
+
+/// What comes with paid and refunded.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "the fields are those of order::Payment")]
+pub struct PaymentForm {
+    pub reference: Option<String>,
+    pub method: Option<String>,
+    pub refund_reference: Option<String>,
+}
+
+/// What comes with shipped.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "the fields are those of Tracking")]
+pub struct TrackingForm {
+    pub carrier: Option<String>,
+    pub number: Option<String>,
+}
+
+/// What an `update_mask` may name.
+const UPDATABLE: [&str; 8] =
+    ["status", "reason", "restock", "shipping_address", "note", "metadata", "payment", "tracking"];
+
+impl UpdateOrderForm {
+    /// # Errors
+    /// 422 with every fault that does not depend on the order.
+    pub fn check(self) -> Result<OrderChange, Error> {
+        let mut faults = Faults::default();
+        let status = faults.change("/status", self.status, |name| Status::parse(&name));
+        let reason = faults.optional("/reason", self.reason, text::line(1, 500));
+        if self.items.is_present() {
+            faults.add("/items", "cannot be changed; cancel the order and place another one");
+        }
+        let payment = self.payment.map(|payment| {
+            let short = || text::line(1, 100);
+            faults.within("/payment", |faults| PaymentForm {
+                reference: faults.optional("/reference", payment.reference, short()),
+                method: faults.optional("/method", payment.method, short()),
+                refund_reference: faults.optional("/refund_reference", payment.refund_reference, short()),
+            })
+        });
+        let tracking = self.tracking.map(|tracking| {
+            let short = || text::line(1, 100);
+            faults.within("/tracking", |faults| TrackingForm {
+                carrier: faults.optional("/carrier", tracking.carrier, short()),
+                number: faults.optional("/number", tracking.number, short()),
+            })
+        });
+        let metadata = match self.metadata {
+            Patch::Absent => None,
+            Patch::Null => {
+                faults.add("/metadata", "cannot be null; send {} to clear it");
+                None
+            }
+            Patch::Value(entries) => Some(text::string_map(&mut faults, "/metadata", entries)),
+        };
+        let shipping_address = faults.change_part("/shipping_address", self.shipping_address);
+        let note = faults.clearable("/note", self.note, text::prose(2_000));
+        let transition = transition(status, payment, tracking, self.restock);
+        if status.is_none() {
+            if reason.is_some() {
+                faults.add("/reason", "belongs to a change of status");
+            }
+            // Without a status there is none that the order could have already.
+            if faults.is_empty()
+                && let Err(misplaced) = transition
+            {
+                return Err(misplaced.into_error());
+            }
+        }
+        faults.check()?;
+        let transition = if status.is_none() { Ok(None) } else { transition };
+        Ok(OrderChange { status, transition, reason, shipping_address, note, metadata })
+    }
+
+    /// # Errors
+    /// 422 for a mask that names other fields.
+    pub fn from_message(request: wire::UpdateOrderRequest) -> Result<Self, Error> {
+        let mask = convert::mask(request.update_mask, &UPDATABLE)?;
+        let named = |field: &str| mask.iter().any(|path| path == field);
+        let address = request.shipping_address.map(convert::address_form);
+        let metadata = request.metadata.map(|map| map.entries.into_iter().collect());
+        Ok(Self {
+            status: Patch::from_masked(request.status, named("status")),
+            reason: request.reason,
+            restock: request.restock,
+            items: Patch::Absent,
+            shipping_address: Patch::from_masked(address, named("shipping_address")),
+            note: Patch::from_masked(request.note, named("note")),
+            metadata: Patch::from_masked(metadata, named("metadata")),
+            payment: request.payment.map(|payment| PaymentForm {
+                reference: payment.reference,
+                method: payment.method,
+                refund_reference: payment.refund_reference,
+            }),
+            tracking: request
+                .tracking
+                .map(|tracking| TrackingForm { carrier: tracking.carrier, number: tracking.number }),
+        })
+    }
+}
+
+/// How to get to a status: what it needs must be there, and what belongs to others must not.
+fn transition(
+    status: Option<Status>,
+    payment: Option<PaymentForm>,
+    tracking: Option<TrackingForm>,
+    restock: Option<bool>,
+) -> Result<Option<Transition>, Faults> {
+    let mut faults = Faults::default();
+    if restock.is_some() && status != Some(Status::Returned) {
+        faults.add("/restock", "belongs to a change of status to returned");
+    }
+    if tracking.is_some() && status != Some(Status::Shipped) {
+        faults.add("/tracking", "belongs to a change of status to shipped");
+    }
+    if payment.is_some() && !matches!(status, Some(Status::Paid | Status::Refunded)) {
+        faults.add("/payment", "belongs to a change of status to paid or refunded");
+    }
+    let transition = match status {
+        // An order is placed by POST /orders alone; the state machine says so.
+        None | Some(Status::Placed) => None,
+        Some(Status::Paid) => pay(&mut faults, payment),
+        Some(Status::Shipped) => ship(&mut faults, tracking),
+        Some(Status::Delivered) => Some(Transition::Deliver),
+        Some(Status::Cancelled) => Some(Transition::Cancel),
+        Some(Status::Returned) => Some(Transition::Return { restock: restock.unwrap_or(false) }),
+        Some(Status::Refunded) => refund(&mut faults, payment),
+    };
+    if faults.is_empty() { Ok(transition) } else { Err(faults) }
+}
+
+fn pay(faults: &mut Faults, payment: Option<PaymentForm>) -> Option<Transition> {
+    let Some(payment) = payment else {
+        faults.add("/payment", "is required for paid: {\"reference\": …}");
+        return None;
+    };
+    if payment.refund_reference.is_some() {
+        faults.add("/payment/refund_reference", "belongs to a change of status to refunded");
+    }
+    let reference = faults.required("/payment/reference", payment.reference, Ok)?;
+    Some(Transition::Pay { reference, method: payment.method })
+}
+
+fn ship(faults: &mut Faults, tracking: Option<TrackingForm>) -> Option<Transition> {
+    let Some(tracking) = tracking else {
+        faults.add("/tracking", "is required for shipped: {\"carrier\": …, \"number\": …}");
+        return None;
+    };
+    let carrier = faults.required("/tracking/carrier", tracking.carrier, Ok);
+    let number = faults.required("/tracking/number", tracking.number, Ok);
+    Some(Transition::Ship(Tracking { carrier: carrier?, number: number? }))
+}
+
+fn refund(faults: &mut Faults, payment: Option<PaymentForm>) -> Option<Transition> {
+    let Some(payment) = payment else {
+        faults.add("/payment", "is required for refunded: {\"refund_reference\": …}");
+        return None;
+    };
+    for (pointer, value) in [("/payment/reference", &payment.reference), ("/payment/method", &payment.method)]
+    {
+        if value.is_some() {
+            faults.add(pointer, "belongs to a change of status to paid");
+        }
+    }
+    let reference = faults.required("/payment/refund_reference", payment.refund_reference, Ok)?;
+    Some(Transition::Refund { reference })
+}

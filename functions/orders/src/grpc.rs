@@ -1,0 +1,130 @@
+//! The gRPC face of orders: convert, call the service, convert.
+
+use std::sync::Arc;
+
+use proto::orders::v1 as wire;
+use proto::orders::v1::order_service_server::OrderService as Rpc;
+use shared::auth::Caller;
+use shared::error::Error;
+use shared::ids::{self, OrderId};
+use shared::query;
+use shared::rpc::convert;
+use shared::rpc::metadata::context_of;
+use tonic::{Request, Response, Status};
+
+use crate::forms::{CreateOrderForm, UpdateOrderForm};
+use crate::order::{Item, Order};
+use crate::service::OrderService;
+use crate::status;
+
+/// What tonic's server calls.
+#[derive(Clone)]
+pub struct Grpc(Arc<OrderService>);
+
+impl Grpc {
+    /// The face of this service.
+    pub fn new(orders: Arc<OrderService>) -> Self {
+        Self(orders)
+    }
+}
+
+#[tonic::async_trait]
+impl Rpc for Grpc {
+    async fn create_order(
+        &self,
+        request: Request<wire::CreateOrderRequest>,
+    ) -> Result<Response<wire::Order>, Status> {
+        let context = context_of(&request)?;
+        let new = CreateOrderForm::from(request.into_inner()).check()?;
+        Ok(Response::new(message(self.0.place(&context, new).await?, context.caller)))
+    }
+
+    async fn get_order(
+        &self,
+        request: Request<wire::GetOrderRequest>,
+    ) -> Result<Response<wire::Order>, Status> {
+        let context = context_of(&request)?;
+        let id = order_id(request.into_inner().id)?;
+        Ok(Response::new(message(self.0.get(&context, id).await?, context.caller)))
+    }
+
+    async fn update_order(
+        &self,
+        request: Request<wire::UpdateOrderRequest>,
+    ) -> Result<Response<wire::Order>, Status> {
+        let context = context_of(&request)?;
+        let request = request.into_inner();
+        let id = order_id(request.id.clone())?;
+        let change = UpdateOrderForm::from_message(request)?.check()?;
+        Ok(Response::new(message(self.0.update(&context, id, change).await?, context.caller)))
+    }
+
+    async fn list_orders(
+        &self,
+        request: Request<wire::ListOrdersRequest>,
+    ) -> Result<Response<wire::ListOrdersResponse>, Status> {
+        let context = context_of(&request)?;
+        let request = request.into_inner();
+        let status = request.status.as_deref().map(status::Status::parse).transpose();
+        let status = status.map_err(|detail| query::invalid(format!("`status` {detail}.")))?;
+        let user_id = request.user_id.map(ids::parse).transpose();
+        let user_id = user_id.map_err(|detail| query::invalid(format!("`user_id` {detail}.")))?;
+        let page = self.0.list(&context, status, user_id, convert::page(request.page)?).await?;
+        let page = page.map(|order| message(order, context.caller));
+        Ok(Response::new(wire::ListOrdersResponse { data: page.data, next_cursor: page.next_cursor }))
+    }
+}
+
+fn order_id(text: String) -> Result<OrderId, Error> {
+    ids::parse(text).map_err(|_| Error::not_found("order"))
+}
+
+fn message(order: Order, caller: Caller) -> wire::Order {
+    wire::Order {
+        id: order.id.to_string(),
+        number: order.number.to_string(),
+        user_id: order.user_id.to_string(),
+        status: order.status.name().to_owned(),
+        total: Some(convert::money(order.total(), order.currency)),
+        shipping_address: Some(convert::address(&order.shipping_address)),
+        note: order.note,
+        metadata: convert::entries(&order.metadata),
+        payment: Some(wire::Payment {
+            reference: order.payment.reference,
+            method: order.payment.method,
+            refund_reference: order.payment.refund_reference,
+        }),
+        tracking: order.tracking.map(|tracking| wire::Tracking {
+            carrier: Some(tracking.carrier),
+            number: Some(tracking.number),
+        }),
+        history: order
+            .history
+            .into_iter()
+            .map(|change| wire::StatusChange {
+                by: change.by_for(caller),
+                at: Some(convert::timestamp(change.at)),
+                from: change.from.map(|status| status.name().to_owned()),
+                to: change.to.name().to_owned(),
+                reason: change.reason,
+            })
+            .collect(),
+        items: order.items.into_iter().map(item).collect(),
+        expires_at: order.expires_at.map(convert::timestamp),
+        version: order.version,
+        created_at: Some(convert::timestamp(order.created_at)),
+        updated_at: Some(convert::timestamp(order.updated_at)),
+    }
+}
+
+fn item(item: Item) -> wire::OrderItem {
+    let currency = item.unit_price.currency();
+    wire::OrderItem {
+        product_id: item.product_id.to_string(),
+        total: Some(convert::money(item.total(), currency)),
+        sku: item.sku,
+        name: item.name,
+        unit_price: Some(convert::money(item.unit_price.amount(), currency)),
+        quantity: item.quantity,
+    }
+}

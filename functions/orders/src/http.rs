@@ -1,0 +1,197 @@
+//! The REST face of orders: the route table, and handlers that convert and call.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::{RawQuery, State};
+use axum::response::Response;
+use http::{Method, StatusCode};
+use serde::Serialize;
+use shared::address::Address;
+use shared::auth::{Access, Caller, Verifier};
+use shared::clock::Timestamp;
+use shared::context::Context;
+use shared::error::Error;
+use shared::ids::{self, OrderKind};
+use shared::json::{self, Json};
+use shared::money::MoneyJson;
+use shared::page::PageRequest;
+use shared::query::{self, Query};
+use shared::routes::{PathId, Routes};
+
+use crate::forms::{CreateOrderForm, UpdateOrderForm};
+use crate::order::{Item, Order};
+use crate::service::OrderService;
+use crate::status::Status;
+
+type Service = State<Arc<OrderService>>;
+
+/// The route table.
+pub fn router(service: Arc<OrderService>, verifier: Verifier) -> Router {
+    Routes::verified_by(verifier)
+        .route(Method::POST, "/orders", place_order, Access::SignedIn)
+        .route(Method::GET, "/orders", list_orders, Access::SignedIn)
+        .route(Method::GET, "/orders/{id}", get_order, Access::SignedIn)
+        .route(Method::PUT, "/orders/{id}", update_order, Access::SignedIn)
+        .into_router(service)
+}
+
+async fn place_order(
+    State(orders): Service,
+    context: Context,
+    Json(form): Json<CreateOrderForm>,
+) -> Result<Response, Error> {
+    let order = orders.place(&context, form.check()?).await?;
+    Ok(json::created(&format!("/orders/{}", order.id), &OrderJson::of(order, context.caller)))
+}
+
+async fn list_orders(
+    State(orders): Service,
+    context: Context,
+    RawQuery(q): RawQuery,
+) -> Result<Response, Error> {
+    let query = Query::parse(q.as_deref(), &["status", "user_id", "limit", "cursor"])?;
+    let status = query.get("status").map(Status::parse).transpose();
+    let status = status.map_err(|detail| query::invalid(format!("`status` {detail}.")))?;
+    let user_id = query.get("user_id").map(|id| ids::parse(id.to_owned())).transpose();
+    let user_id = user_id.map_err(|detail| query::invalid(format!("`user_id` {detail}.")))?;
+    let page = orders.list(&context, status, user_id, PageRequest::from_query(&query)?).await?;
+    Ok(json::answer(StatusCode::OK, &page.map(|order| OrderJson::of(order, context.caller))))
+}
+
+async fn get_order(
+    State(orders): Service,
+    context: Context,
+    id: PathId<OrderKind>,
+) -> Result<Response, Error> {
+    let order = orders.get(&context, id.or_not_found()?).await?;
+    Ok(json::answer(StatusCode::OK, &OrderJson::of(order, context.caller)))
+}
+
+async fn update_order(
+    State(orders): Service,
+    context: Context,
+    id: PathId<OrderKind>,
+    Json(form): Json<UpdateOrderForm>,
+) -> Result<Response, Error> {
+    let change = form.check()?;
+    let id = match id.or_not_found() {
+        Ok(id) => id,
+        Err(not_found) => {
+            change.transition.map_err(|faults| faults.into_error())?;
+            return Err(not_found);
+        }
+    };
+    let order = orders.update(&context, id, change).await?;
+    Ok(json::answer(StatusCode::OK, &OrderJson::of(order, context.caller)))
+}
+
+/// An order as an answer shows it.
+#[derive(Serialize)]
+struct OrderJson {
+    id: String,
+    number: String,
+    user_id: String,
+    status: &'static str,
+    items: Vec<ItemJson>,
+    total: MoneyJson,
+    shipping_address: Address,
+    note: Option<String>,
+    metadata: BTreeMap<String, String>,
+    payment: PaymentJson,
+    tracking: TrackingJson,
+    history: Vec<StatusChangeJson>,
+    expires_at: Option<Timestamp>,
+    version: i64,
+    created_at: Timestamp,
+    updated_at: Timestamp,
+}
+
+#[derive(Serialize)]
+struct ItemJson {
+    product_id: String,
+    sku: String,
+    name: String,
+    unit_price: MoneyJson,
+    quantity: i64,
+    total: MoneyJson,
+}
+
+#[derive(Serialize)]
+struct PaymentJson {
+    reference: Option<String>,
+    method: Option<String>,
+    refund_reference: Option<String>,
+}
+
+#[derive(Serialize)]
+struct TrackingJson {
+    carrier: Option<String>,
+    number: Option<String>,
+}
+
+#[derive(Serialize)]
+struct StatusChangeJson {
+    at: Timestamp,
+    from: Option<&'static str>,
+    to: &'static str,
+    by: String,
+    reason: Option<String>,
+}
+
+impl OrderJson {
+    fn of(order: Order, caller: Caller) -> Self {
+        let total = MoneyJson::new(order.total(), order.currency);
+        Self {
+            id: order.id.to_string(),
+            number: order.number.to_string(),
+            user_id: order.user_id.to_string(),
+            status: order.status.name(),
+            items: order.items.into_iter().map(ItemJson::from).collect(),
+            total,
+            shipping_address: order.shipping_address,
+            note: order.note,
+            metadata: order.metadata,
+            payment: PaymentJson {
+                reference: order.payment.reference,
+                method: order.payment.method,
+                refund_reference: order.payment.refund_reference,
+            },
+            tracking: match order.tracking {
+                Some(tracking) => {
+                    TrackingJson { carrier: Some(tracking.carrier), number: Some(tracking.number) }
+                }
+                None => TrackingJson { carrier: None, number: None },
+            },
+            history: order
+                .history
+                .into_iter()
+                .map(|change| StatusChangeJson {
+                    by: change.by_for(caller),
+                    at: change.at,
+                    from: change.from.map(Status::name),
+                    to: change.to.name(),
+                    reason: change.reason,
+                })
+                .collect(),
+            expires_at: order.expires_at,
+            version: order.version,
+            created_at: order.created_at,
+            updated_at: order.updated_at,
+        }
+    }
+}
+
+impl From<Item> for ItemJson {
+    fn from(item: Item) -> Self {
+        Self {
+            product_id: item.product_id.to_string(),
+            total: MoneyJson::new(item.total(), item.unit_price.currency()),
+            sku: item.sku,
+            name: item.name,
+            unit_price: item.unit_price.into(),
+            quantity: item.quantity,
+        }
+    }
+}

@@ -1,0 +1,73 @@
+//! The orders function: from placing to delivery, return and refund.
+//!
+//! - [`http`], [`grpc`]: its two faces, which convert and call
+//! - [`service`]: one method per use case, the only place that orders I/O; [`place_order`] is the longest
+//! - [`forms`]: what callers send, until it is checked
+//! - [`order`], [`status`]: the aggregate and its state machine, without I/O
+//! - [`store`]: MongoDB; the only file that knows BSON
+//! - [`products`], [`users`]: the other functions, as this one sees them
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use mongodb::Database;
+use proto::orders::v1::order_service_server::OrderServiceServer;
+use shared::auth::Verifier;
+use shared::clock::Clock;
+use shared::keys::RemoteKeys;
+use shared::rpc::channel::Channel;
+use shared::rpc::entrance::{Entrance, MAX_MESSAGE};
+
+pub mod forms;
+pub mod grpc;
+pub mod http;
+pub mod order;
+pub mod place_order;
+pub mod products;
+pub mod service;
+pub mod status;
+pub mod store;
+pub mod users;
+
+/// How long an order may stay unpaid when nobody says otherwise: a day.
+pub const DEFAULT_PAYMENT_WINDOW: Duration = Duration::from_secs(86_400);
+
+/// What the function depends on.
+pub struct Dependencies {
+    /// Where the orders are.
+    pub database: Database,
+    /// The products function.
+    pub products: Channel,
+    /// The users function.
+    pub users: Channel,
+    /// How long an order may stay unpaid.
+    pub payment_window: Duration,
+    /// Tells the time.
+    pub clock: Clock,
+}
+
+/// The function, ready to answer at both of its entrances.
+#[derive(Clone)]
+pub struct App {
+    /// REST.
+    pub router: Router,
+    /// Calls from other functions.
+    pub entrance: Entrance,
+}
+
+/// Builds the function from what it depends on.
+pub fn app(dependencies: Dependencies) -> App {
+    let Dependencies { database, products, users, payment_window, clock } = dependencies;
+    let verifier = Verifier::new(Arc::new(RemoteKeys::new(users.clone())), clock.clone());
+    let service = Arc::new(service::OrderService {
+        store: store::OrderStore::new(&database),
+        products: products::Products::new(products, clock.clone()),
+        users: users::Users::new(users, clock.clone()),
+        payment_window,
+        clock: clock.clone(),
+    });
+    let grpc =
+        OrderServiceServer::new(grpc::Grpc::new(service.clone())).max_decoding_message_size(MAX_MESSAGE);
+    App { router: http::router(service, verifier), entrance: Entrance::new(grpc, clock) }
+}

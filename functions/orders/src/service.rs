@@ -1,0 +1,121 @@
+//! The use cases around orders: one method each, the only place that orders I/O and decides who may.
+
+use std::time::Duration;
+
+use shared::auth::Caller;
+use shared::clock::Clock;
+use shared::context::Context;
+use shared::error::Error;
+use shared::ids::{OrderId, UserId};
+use shared::page::{Page, PageRequest, Position};
+
+use crate::order::{Order, OrderChange};
+use crate::products::Products;
+use crate::status::Status;
+use crate::store::{OrderFilter, OrderStore};
+use crate::users::Users;
+
+/// How often a change is tried again when somebody else changed the same order in between.
+const ATTEMPTS: u32 = 5;
+
+/// The use cases around orders; placing one is in `place_order`.
+pub struct OrderService {
+    pub(crate) store: OrderStore,
+    pub(crate) products: Products,
+    pub(crate) users: Users,
+    pub(crate) payment_window: Duration,
+    pub(crate) clock: Clock,
+}
+
+impl OrderService {
+    /// An order.
+    ///
+    /// # Errors
+    /// 404 for an order that the caller may not see.
+    pub async fn get(&self, context: &Context, id: OrderId) -> Result<Order, Error> {
+        if context.caller == Caller::Anyone {
+            context.caller.signed_in()?;
+        }
+        self.store
+            .find(id)
+            .await?
+            .filter(|order| context.caller.is_staff() || context.caller.user_id() == Some(order.user_id))
+            .ok_or_else(|| Error::not_found("order"))
+    }
+
+    /// A page of orders, newest first: all for staff, their own for customers.
+    ///
+    /// # Errors
+    /// 400 for a bad cursor.
+    pub async fn list(
+        &self,
+        context: &Context,
+        status: Option<Status>,
+        user_id: Option<UserId>,
+        page: PageRequest,
+    ) -> Result<Page<Order>, Error> {
+        let scope = format!("orders|{}|{status:?}|{user_id:?}", context.caller);
+        let after = page.after(&scope)?;
+        let own = match context.caller {
+            caller if caller.is_staff() => None,
+            caller => Some(caller.signed_in()?),
+        };
+        let orders = match (own, user_id) {
+            // What the caller may not see is as if it were not there.
+            (Some(own), Some(user)) if own != user => Vec::new(),
+            (own, user) => {
+                self.store.list(OrderFilter { status, user_id: own.or(user) }, &page, after).await?
+            }
+        };
+        Ok(page.page(orders, &scope, |order| Position { at: order.created_at, id: order.id.uuid() }))
+    }
+
+    /// Changes an order: one decision, one write, and then what follows from it for the stock.
+    ///
+    /// # Errors
+    /// 404 for an order that the caller may not see; what [`Order::decide`] refuses.
+    pub async fn update(&self, context: &Context, id: OrderId, change: OrderChange) -> Result<Order, Error> {
+        // What a transition lacks is told even when there is no such order: the body comes first.
+        let mut order = match self.get(context, id).await {
+            Ok(order) => order,
+            Err(not_found) => {
+                change.transition.map_err(|faults| faults.into_error())?;
+                return Err(not_found);
+            }
+        };
+        for _ in 0..ATTEMPTS {
+            let Some(decision) = order.clone().decide(change.clone(), context.caller, self.clock.now())?
+            else {
+                return Ok(order);
+            };
+            if self.store.write(&decision).await? {
+                return Ok(self.run_tasks(context, decision.order).await);
+            }
+            order = self.get(context, id).await?;
+        }
+        Err(Error::unavailable(format!("the order {id} changed {ATTEMPTS} times in between")))
+    }
+
+    /// Does what is left to be done for the order's stock, in the order of the decisions. The decision
+    /// stands, whatever becomes of this: what fails stays a task, and is done later.
+    async fn run_tasks(&self, context: &Context, mut order: Order) -> Order {
+        for task in order.tasks.clone() {
+            let done = async {
+                self.products.run(context, &order, task).await?;
+                self.store.finish(order.id, task).await
+            };
+            if let Err(error) = done.await {
+                let causes = error.causes();
+                tracing::warn!(
+                    request_id = context.request_id,
+                    causes,
+                    "{} keeps the task {task:?}: {error}",
+                    order.id
+                );
+                return order;
+            }
+            order.tasks.retain(|left| *left != task);
+        }
+        order
+    }
+}

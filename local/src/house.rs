@@ -1,0 +1,82 @@
+//! The functions in one process, connected as they are on Lambda: calls between them go through the same
+//! envelopes, only that nobody carries them away.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use mongodb::Database;
+use shared::auth::Signer;
+use shared::clock::Clock;
+use shared::error::Error;
+use shared::rpc::channel::Channel;
+
+use crate::gateway::{self, Groups};
+
+/// What the house needs.
+pub struct Needs {
+    /// Where all data is.
+    pub database: Database,
+    /// Signs access tokens.
+    pub signer: Signer,
+    /// How long an order may stay unpaid.
+    pub payment_window: Duration,
+    /// Tells the time.
+    pub clock: Clock,
+}
+
+/// The functions, connected.
+#[derive(Clone)]
+pub struct House {
+    /// The users function.
+    pub users: users::App,
+    /// The products function.
+    pub products: products::App,
+    /// The orders function.
+    pub orders: orders::App,
+    /// The docs function.
+    pub docs: docs::App,
+}
+
+/// Makes what MongoDB must have; may be run again at any time.
+///
+/// # Errors
+/// When MongoDB refuses or is away.
+pub async fn ensure_schema(database: &Database) -> Result<(), Error> {
+    users::store::UserStore::new(database).ensure_schema().await?;
+    products::store::ProductStore::new(database).ensure_schema().await?;
+    orders::store::OrderStore::new(database).ensure_schema().await
+}
+
+impl House {
+    /// Builds and connects the functions.
+    pub fn build(needs: Needs) -> Self {
+        let Needs { database, signer, payment_window, clock } = needs;
+        let users =
+            users::app(users::Dependencies { database: database.clone(), signer, clock: clock.clone() });
+        let to_users = Channel::new(Arc::new(users.entrance.clone()), clock.clone());
+        let products = products::app(products::Dependencies {
+            database: database.clone(),
+            users: to_users.clone(),
+            clock: clock.clone(),
+        });
+        let orders = orders::app(orders::Dependencies {
+            database,
+            products: Channel::new(Arc::new(products.entrance.clone()), clock.clone()),
+            users: to_users,
+            payment_window,
+            clock: clock.clone(),
+        });
+        Self { users, products, orders, docs: docs::app(clock) }
+    }
+
+    /// All of the REST API behind one router.
+    pub fn router(&self) -> Router {
+        gateway::router(Groups {
+            orders: self.orders.router.clone(),
+            products: self.products.router.clone(),
+            users: self.users.router.clone(),
+            docs: self.docs.router.clone(),
+        })
+    }
+}

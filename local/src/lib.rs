@@ -1,0 +1,15 @@
+//! The whole order system on this machine: `cargo local`, and what the tests run.
+//!
+//! - [`house`]: the functions in one process, connected as they are on Lambda
+//! - [`gateway`]: which function answers a path, as API Gateway decides it
+//! - [`settings`]: secrets and the first admin, from the environment or kept with the data
+//! - [`demo`]: a shop that one can imagine
+//! - [`run`]: `cargo local` from start to stop
+//! - [`failure`]: what can go wrong, and what to do then
+
+pub mod demo;
+pub mod failure;
+pub mod gateway;
+pub mod house;
+pub mod run;
+pub mod settings;

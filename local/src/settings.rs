@@ -1,0 +1,124 @@
+//! Secrets and the first admin: from the environment, else made once and kept with the data.
+
+use std::io::Write as _;
+use std::path::Path;
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use ring::rand::{SecureRandom, SystemRandom};
+use serde::{Deserialize, Serialize};
+
+use crate::failure::Failure;
+
+/// The file beside the data.
+const FILE: &str = "local.json";
+
+/// What the system needs to know and nobody else should.
+#[derive(Clone, Serialize, Deserialize)]
+pub struct Settings {
+    /// Signs access tokens.
+    pub jwt_secret: String,
+    /// The first admin's e-mail address.
+    pub admin_email: String,
+    /// The first admin's password.
+    pub admin_password: String,
+}
+
+impl Settings {
+    /// What the environment says, else what is kept in `folder`, else something new, which is then kept.
+    ///
+    /// # Errors
+    /// When the folder cannot be read or written.
+    pub fn load(folder: &Path) -> Result<Self, Failure> {
+        let path = folder.join(FILE);
+        let kept = match std::fs::read(&path) {
+            Ok(bytes) => serde_json::from_slice(&bytes)
+                .map_err(|error| Failure::new(format!("{} cannot be read: {error}", path.display()))
+                    .advice("Delete it; new secrets are then made, and you have to sign in again."))?,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                let new = Self::random()?;
+                new.keep(&path)?;
+                new
+            }
+            Err(error) => return Err(Failure::new(format!("{} cannot be read: {error}", path.display()))),
+        };
+        Ok(kept.overridden_by(|name| std::env::var(name).ok().filter(|value| !value.is_empty())))
+    }
+
+    /// New secrets, for data that does not stay.
+    ///
+    /// # Errors
+    /// When the machine gives no random numbers.
+    pub fn random() -> Result<Self, Failure> {
+        Ok(Self {
+            jwt_secret: random_text(32)?,
+            admin_email: "admin@example.com".to_owned(),
+            admin_password: random_text(12)?,
+        })
+    }
+
+    /// The same settings where `variable` says nothing else.
+    pub fn overridden_by(self, variable: impl Fn(&str) -> Option<String>) -> Self {
+        Self {
+            jwt_secret: variable("JWT_SECRET").unwrap_or(self.jwt_secret),
+            admin_email: variable("ADMIN_EMAIL").unwrap_or(self.admin_email),
+            admin_password: variable("ADMIN_PASSWORD").unwrap_or(self.admin_password),
+        }
+    }
+
+    fn keep(&self, path: &Path) -> Result<(), Failure> {
+        let failed = |error: std::io::Error| Failure::new(format!("{} cannot be written: {error}", path.display()));
+        let text = serde_json::to_vec_pretty(self).map_err(|error| failed(error.into()))?;
+        private_file(path).and_then(|mut file| file.write_all(&text)).map_err(failed)
+    }
+}
+
+/// A file that only its owner can read.
+fn private_file(path: &Path) -> std::io::Result<std::fs::File> {
+    use std::os::unix::fs::OpenOptionsExt as _;
+    std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)
+}
+
+fn random_text(bytes: usize) -> Result<String, Failure> {
+    let mut random = vec![0; bytes];
+    SystemRandom::new()
+        .fill(&mut random)
+        .map_err(|_| Failure::new("the machine gives no random numbers".to_owned()))?;
+    Ok(URL_SAFE_NO_PAD.encode(random))
+}
+
+/// How long an order may stay unpaid: `ORDER_PAYMENT_WINDOW`, in seconds.
+///
+/// # Errors
+/// When it is not a number of seconds.
+pub fn payment_window() -> Result<Duration, Failure> {
+    match std::env::var("ORDER_PAYMENT_WINDOW") {
+        Ok(text) => text.parse().ok().filter(|seconds| *seconds > 0).map(Duration::from_secs).ok_or_else(|| {
+            Failure::new(format!("ORDER_PAYMENT_WINDOW must be a number of seconds above 0, and is {text:?}"))
+        }),
+        Err(_) => Ok(orders::DEFAULT_PAYMENT_WINDOW),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_environment_beats_what_is_kept() {
+        let kept = Settings::random().unwrap();
+        let settings = kept
+            .clone()
+            .overridden_by(|name| (name == "ADMIN_EMAIL").then(|| "ada@example.com".to_owned()));
+        assert_eq!(settings.admin_email, "ada@example.com");
+        assert_eq!(settings.jwt_secret, kept.jwt_secret);
+    }
+
+    #[test]
+    fn secrets_are_long_enough_and_never_the_same() {
+        let (one, other) = (Settings::random().unwrap(), Settings::random().unwrap());
+        assert!(one.jwt_secret.len() >= 32 && one.admin_password.len() >= 12);
+        assert_ne!(one.jwt_secret, other.jwt_secret);
+    }
+}

@@ -1,0 +1,243 @@
+//! [`Mongod`]: a server from its start to its stop.
+
+use std::{
+    env,
+    ffi::OsString,
+    fs::{self, TryLockError},
+    io,
+    net::TcpListener,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use tokio::time::{sleep, timeout, timeout_at};
+
+use crate::{error::Error, folder::Temporary, log::Log, replica_set, supervise::Supervised};
+
+/// How long a start may take, with a journal to recover from. A server whose port has changed first asks at its
+/// former address, and if whoever has it now accepts and says nothing, it waits for 30 s.
+const START: Duration = Duration::from_secs(40);
+/// How long a data folder that is in use is waited for: the server of a killed parent is about to end.
+const FOLDER: Duration = Duration::from_secs(10);
+/// How long a server may take to end in order before it is killed.
+const STOP: Duration = Duration::from_secs(10);
+/// How often is asked whether a folder is free again.
+const POLL: Duration = Duration::from_millis(100);
+
+/// What to start.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// The program, as from [`find_or_fetch`](crate::find_or_fetch).
+    pub binary: PathBuf,
+    /// Where the data is.
+    pub data: Data,
+    /// The port on 127.0.0.1, or any that is free.
+    pub port: Option<u16>,
+    /// Further server parameters by name, as for `--setParameter`.
+    pub parameters: Vec<(String, String)>,
+}
+
+impl Options {
+    /// A server on any free port.
+    #[must_use]
+    pub fn new(binary: impl Into<PathBuf>, data: Data) -> Self {
+        Self { binary: binary.into(), data, port: None, parameters: Vec::new() }
+    }
+
+    /// With one more server parameter, as for `--setParameter`.
+    #[must_use]
+    pub fn parameter(mut self, name: &str, value: &str) -> Self {
+        self.parameters.push((name.to_owned(), value.to_owned()));
+        self
+    }
+}
+
+/// Where the data is.
+#[derive(Clone, Debug)]
+pub enum Data {
+    /// In this folder, which is made if it is missing, and is there again at the next start.
+    Folder(PathBuf),
+    /// In a temporary folder, which is removed at the end, also if this process is killed.
+    Ephemeral,
+}
+
+/// A running server: the writable primary of a replica set of one, on 127.0.0.1.
+///
+/// It ends with this process, however this process ends. Dropped, it is killed, which its journal makes safe,
+/// and not waited for; [`stop`](Self::stop) is better where there is time.
+#[derive(Debug)]
+pub struct Mongod {
+    supervised: Supervised,
+    log: Log,
+    folder: PathBuf,
+    is_ephemeral: bool,
+    uri: String,
+    port: u16,
+}
+
+impl Mongod {
+    /// Starts a server, and waits until it can be written to.
+    ///
+    /// # Errors
+    /// The folder or the port is in use, or the server ends or is not ready within 40 s.
+    pub async fn start(options: Options) -> Result<Self, Error> {
+        let start = tokio::time::Instant::now();
+        loop {
+            let error = match Self::try_start(&options, start + START).await {
+                Err(error) => error,
+                started => return started,
+            };
+            match error {
+                Error::DataFolderInUse { .. } if start.elapsed() < FOLDER => sleep(POLL).await,
+                // A free port is only free until somebody takes it.
+                Error::PortInUse { .. } if options.port.is_none() && start.elapsed() < START => {}
+                error => return Err(error),
+            }
+        }
+    }
+
+    async fn try_start(options: &Options, deadline: tokio::time::Instant) -> Result<Self, Error> {
+        let (folder, ephemeral) = match &options.data {
+            Data::Folder(folder) => (make(folder)?, None),
+            Data::Ephemeral => {
+                let ephemeral = make_ephemeral()?;
+                (ephemeral.path().to_owned(), Some(ephemeral))
+            }
+        };
+        let spawning = |source| Error::Spawn { source };
+        let log = Log::open(&folder).map_err(|error| match error {
+            TryLockError::WouldBlock => Error::DataFolderInUse { folder: folder.clone() },
+            TryLockError::Error(source) => Error::DataFolder { folder: folder.clone(), source },
+        })?;
+        let port = match options.port {
+            Some(port) => port,
+            None => free_port().map_err(spawning)?,
+        };
+        let command = command(options, &folder, port).map_err(spawning)?;
+        let supervised =
+            Supervised::spawn(&command, ephemeral.as_ref().map(Temporary::path), &log).map_err(spawning)?;
+        // From here on the supervisor removes it.
+        let is_ephemeral = ephemeral.map(Temporary::keep).is_some();
+        let uri = format!("mongodb://127.0.0.1:{port}/?replicaSet={}", replica_set::NAME);
+        let mongod = Self { supervised, log, folder, is_ephemeral, uri, port };
+
+        let mut last = None;
+        let ready = async {
+            tokio::select! {
+                () = replica_set::make_primary(port, &mongod.folder, &mut last) => Ok(()),
+                code = mongod.supervised.exited() => Err(code),
+            }
+        };
+        match timeout_at(deadline, ready).await {
+            Ok(Ok(())) => Ok(mongod),
+            Ok(Err(code)) => Err(mongod.why_it_ended(code)),
+            Err(_) => Err(Error::NotReady { after: START, source: last, words: mongod.log.last_words() }),
+        }
+    }
+
+    /// The connection string, without a database.
+    #[must_use]
+    pub fn uri(&self) -> &str {
+        &self.uri
+    }
+
+    /// The port on 127.0.0.1.
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// The process ID of the server.
+    #[must_use]
+    pub fn pid(&self) -> u32 {
+        self.supervised.pid()
+    }
+
+    /// Where the data is.
+    #[must_use]
+    pub fn data_folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// Where the server's log is.
+    #[must_use]
+    pub fn log(&self) -> &Path {
+        self.log.path()
+    }
+
+    /// Waits until the server ends by itself, and tells what its log says about it. May be dropped and called again.
+    pub async fn exited(&self) -> Error {
+        let code = self.supervised.exited().await;
+        self.ended(code)
+    }
+
+    /// Stops the server in order, which takes about a second, and waits until it is gone; if it does not end
+    /// within 10 s, it is killed. One whose folder is removed anyway is killed at once.
+    pub async fn stop(mut self) {
+        if !self.is_ephemeral {
+            self.supervised.ask_to_stop();
+            if timeout(STOP, self.supervised.exited()).await.is_ok() {
+                return;
+            }
+        }
+        self.supervised.kill();
+        // A process that even a kill does not end at once waits for its disk; nothing more can be done.
+        let _ = timeout(STOP, self.supervised.exited()).await;
+    }
+
+    fn why_it_ended(&self, code: i32) -> Error {
+        // Only a server that was started by somebody else gets so far.
+        if self.log.contains("DBPathInUse") {
+            Error::DataFolderInUse { folder: self.folder.clone() }
+        } else if self.log.contains("Address already in use") {
+            Error::PortInUse { port: self.port }
+        } else {
+            self.ended(code)
+        }
+    }
+
+    fn ended(&self, code: i32) -> Error {
+        let log = (!self.is_ephemeral).then(|| self.log.path().to_owned());
+        Error::Ended { code, words: self.log.last_words(), log }
+    }
+}
+
+fn make(folder: &Path) -> Result<PathBuf, Error> {
+    // The server says its folder as it was given to it, so the name is made one that is the same for everybody.
+    fs::create_dir_all(folder)
+        .and_then(|()| folder.canonicalize())
+        .map_err(|source| Error::DataFolder { folder: folder.to_owned(), source })
+}
+
+fn make_ephemeral() -> Result<Temporary, Error> {
+    let parent = env::temp_dir();
+    parent
+        .canonicalize()
+        .and_then(|parent| Temporary::inside(&parent, "oms-mongod-"))
+        .map_err(|source| Error::DataFolder { folder: parent, source })
+}
+
+fn free_port() -> io::Result<u16> {
+    Ok(TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port())
+}
+
+fn command(options: &Options, folder: &Path, port: u16) -> io::Result<Vec<OsString>> {
+    let mut command = vec![std::path::absolute(&options.binary)?.into_os_string()];
+    command.extend(["--dbpath".into(), folder.into()]);
+    command.extend(["--port".into(), port.to_string().into()]);
+    command.extend(["--bind_ip", "127.0.0.1", "--nounixsocket"].map(OsString::from));
+    command.extend(["--replSet", replica_set::NAME].map(OsString::from));
+    // By default it would take half of the machine's memory.
+    command.extend(["--wiredTigerCacheSizeGB", "0.25"].map(OsString::from));
+    let ours = [
+        // Nobody else is in the set to be waited for; the default is 15 s.
+        ("shutdownTimeoutMillisForSignaledShutdown", "0"),
+        // Statistics for MongoDB's support, written every second.
+        ("diagnosticDataCollectionEnabled", "false"),
+    ];
+    let theirs = options.parameters.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+    for (name, value) in ours.into_iter().chain(theirs) {
+        command.extend(["--setParameter".into(), format!("{name}={value}").into()]);
+    }
+    Ok(command)
+}

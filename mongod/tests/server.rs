@@ -1,0 +1,334 @@
+//! Starts real servers, and ends them in every way.
+
+#![expect(
+    clippy::panic,
+    clippy::print_stderr,
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    reason = "this is a test"
+)]
+
+mod folder;
+
+use std::{
+    env,
+    io::{BufRead, BufReader},
+    net::TcpListener,
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    thread,
+    time::{Duration, Instant},
+};
+
+use folder::Folder;
+use mongod::{Data, Error, Mongod, Options};
+use mongodb::{
+    Client, Collection,
+    bson::{Document, doc},
+};
+
+/// Set for the process that is to be killed.
+const PARENT: &str = "MONGOD_TEST_PARENT";
+
+fn binary() -> PathBuf {
+    mongod::find_or_fetch(&|line| eprintln!("{line}")).unwrap_or_else(|error| panic!("{error}"))
+}
+
+async fn start(data: Data) -> Mongod {
+    Mongod::start(Options::new(binary(), data)).await.unwrap_or_else(|error| panic!("{error}"))
+}
+
+async fn start_in(folder: &Path) -> Mongod {
+    start(Data::Folder(folder.to_owned())).await
+}
+
+async fn collection(mongod: &Mongod) -> Collection<Document> {
+    Client::with_uri_str(mongod.uri()).await.unwrap().database("shop").collection("mugs")
+}
+
+/// Waits, within a limit, for what tells nobody when it comes about.
+fn eventually(what: &str, is_so: impl Fn() -> bool) {
+    let start = Instant::now();
+    while !is_so() {
+        assert!(start.elapsed() < Duration::from_secs(10), "after 10 s, still not so: {what}");
+        thread::sleep(Duration::from_millis(10));
+    }
+}
+
+/// The process group of a process. The supervisor's own is made of it and everything below it.
+fn group_of(pid: u32) -> String {
+    let ps = Command::new("ps").args(["-o", "pgid=", "-p", &pid.to_string()]).output().unwrap();
+    String::from_utf8(ps.stdout).unwrap().trim().to_owned()
+}
+
+/// What runs in a process group. A process that has ended and was not yet asked about by its parent does not.
+fn running_in(group: &str) -> Vec<String> {
+    let ps = Command::new("ps").args(["-A", "-o", "pgid=,stat=,comm="]).output().unwrap();
+    let processes = String::from_utf8(ps.stdout).unwrap();
+    let is_running = |line: &&str| {
+        let mut fields = line.split_whitespace();
+        fields.next() == Some(group) && !fields.next().is_some_and(|state| state.starts_with('Z'))
+    };
+    processes.lines().filter(is_running).map(str::to_owned).collect()
+}
+
+fn kill(pid: u32) {
+    assert!(Command::new("kill").args(["-9", &pid.to_string()]).status().unwrap().success());
+}
+
+#[tokio::test]
+async fn transactions_work() {
+    let mongod = start(Data::Ephemeral).await;
+    let mugs = collection(&mongod).await;
+    let mut session = mugs.client().start_session().await.unwrap();
+    session.start_transaction().await.unwrap();
+    mugs.insert_one(doc! { "_id": "blue" }).session(&mut session).await.unwrap();
+    mugs.insert_one(doc! { "_id": "red" }).session(&mut session).await.unwrap();
+    assert_eq!(mugs.count_documents(doc! {}).await.unwrap(), 0);
+    session.commit_transaction().await.unwrap();
+    assert_eq!(mugs.count_documents(doc! {}).await.unwrap(), 2);
+    mongod.stop().await;
+}
+
+#[tokio::test]
+async fn data_is_there_again_after_a_stop_and_a_start_on_another_port() {
+    let folder = Folder::new();
+    let data = folder.path().join("made").join("if missing");
+
+    let mongod = start_in(&data).await;
+    let first_port = mongod.port();
+    collection(&mongod).await.insert_one(doc! { "_id": "blue" }).await.unwrap();
+    mongod.stop().await;
+
+    // Somebody else has the old port by now, and hangs up on strangers.
+    if let Ok(taken) = TcpListener::bind(("127.0.0.1", first_port)) {
+        thread::spawn(move || taken.incoming().for_each(drop));
+    }
+    let mongod = start_in(&data).await;
+    assert_ne!(mongod.port(), first_port);
+    let mugs = collection(&mongod).await;
+    assert!(mugs.find_one(doc! { "_id": "blue" }).await.unwrap().is_some());
+    mugs.insert_one(doc! { "_id": "red" }).await.unwrap();
+    mongod.stop().await;
+}
+
+#[tokio::test]
+#[ignore = "takes half a minute, which the server waits for an answer from its old port"]
+async fn a_silent_stranger_on_the_old_port_only_delays_the_start() {
+    let folder = Folder::new();
+    let mongod = start_in(folder.path()).await;
+    let port = mongod.port();
+    mongod.stop().await;
+    let _silent = TcpListener::bind(("127.0.0.1", port)).unwrap();
+    start_in(folder.path()).await.stop().await;
+}
+
+#[tokio::test]
+async fn a_folder_moves_from_one_port_to_the_port_of_another_server() {
+    let folder = Folder::new();
+    let (one, two) = (folder.path().join("one"), folder.path().join("two"));
+    let mongod = start_in(&one).await;
+    collection(&mongod).await.insert_one(doc! { "_id": "one" }).await.unwrap();
+    let port = mongod.port();
+    mongod.stop().await;
+
+    let options = Options { port: Some(port), ..Options::new(binary(), Data::Folder(two)) };
+    let second = Mongod::start(options).await.unwrap();
+    // The configuration of the first names an address at which the second answers now.
+    let first = start_in(&one).await;
+    assert!(collection(&first).await.find_one(doc! { "_id": "one" }).await.unwrap().is_some());
+    assert!(collection(&second).await.find_one(doc! { "_id": "one" }).await.unwrap().is_none());
+    first.stop().await;
+    second.stop().await;
+}
+
+#[tokio::test]
+async fn a_start_right_after_a_kill_waits_for_the_folder_and_finds_the_data() {
+    let folder = Folder::new();
+    for round in 0..3 {
+        let mongod = start_in(folder.path()).await;
+        let mugs = collection(&mongod).await;
+        assert_eq!(mugs.count_documents(doc! {}).await.unwrap(), round);
+        mugs.insert_one(doc! {}).await.unwrap();
+        drop(mongod);
+    }
+}
+
+#[tokio::test]
+async fn a_folder_in_use_is_refused_with_what_to_do() {
+    let folder = Folder::new();
+    let mongod = start_in(folder.path()).await;
+    let options = Options::new(binary(), Data::Folder(folder.path().to_owned()));
+    let Err(error) = Mongod::start(options).await else { panic!("two servers on one folder") };
+    assert!(matches!(error, Error::DataFolderInUse { .. }), "{error}");
+    assert!(error.to_string().contains("stop it or give --data another folder"), "{error}");
+    collection(&mongod).await.insert_one(doc! {}).await.unwrap();
+    mongod.stop().await;
+}
+
+#[tokio::test]
+async fn a_folder_with_spaces_and_quotes_works() {
+    let folder = Folder::new();
+    let data = folder.path().join("it's $HOME; `false` \"half\" * done\\");
+    let mongod = start_in(&data).await;
+    assert_eq!(mongod.data_folder(), data.canonicalize().unwrap());
+    collection(&mongod).await.insert_one(doc! {}).await.unwrap();
+    assert!(data.join("mongod.log").exists());
+    mongod.stop().await;
+}
+
+#[tokio::test]
+async fn an_ephemeral_folder_is_gone_after_the_stop() {
+    let mongod = start(Data::Ephemeral).await;
+    let (data, group) = (mongod.data_folder().to_owned(), group_of(mongod.pid()));
+    assert!(data.exists());
+    assert!(!running_in(&group).is_empty());
+    mongod.stop().await;
+    assert!(!data.exists());
+    assert_eq!(running_in(&group), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn a_stop_leaves_no_process() {
+    let folder = Folder::new();
+    let mongod = start_in(folder.path()).await;
+    let group = group_of(mongod.pid());
+    mongod.stop().await;
+    assert!(folder.path().exists());
+    // The watcher is killed as the last thing, and nobody waits for it.
+    eventually("nothing runs", || running_in(&group).is_empty());
+}
+
+#[tokio::test]
+async fn a_drop_leaves_neither_process_nor_ephemeral_folder() {
+    let mongod = start(Data::Ephemeral).await;
+    let (data, group) = (mongod.data_folder().to_owned(), group_of(mongod.pid()));
+    drop(mongod);
+    eventually("the folder is gone", || !data.exists());
+    eventually("nothing runs", || running_in(&group).is_empty());
+}
+
+#[tokio::test]
+async fn a_taken_port_is_refused_and_who_has_it_is_left_alone() {
+    let other = start(Data::Ephemeral).await;
+    let options = Options { port: Some(other.port()), ..Options::new(binary(), Data::Ephemeral) };
+    let Err(error) = Mongod::start(options).await else { panic!("two servers on one port") };
+    assert!(matches!(error, Error::PortInUse { port } if port == other.port()), "{error}");
+    collection(&other).await.insert_one(doc! {}).await.unwrap();
+    other.stop().await;
+}
+
+#[tokio::test]
+async fn who_waits_for_the_exit_is_told_how_a_server_died() {
+    let mongod = start(Data::Ephemeral).await;
+    let (data, group) = (mongod.data_folder().to_owned(), group_of(mongod.pid()));
+    kill(mongod.pid());
+    let error = mongod.exited().await;
+    assert!(matches!(error, Error::Ended { code: 137, .. }), "{error}");
+    assert!(error.to_string().starts_with("the database ended: killed by signal 9"), "{error}");
+    assert!(!data.exists());
+    eventually("nothing runs", || running_in(&group).is_empty());
+}
+
+#[tokio::test]
+async fn a_start_that_fails_is_explained_by_the_log() {
+    let options = Options::new(binary(), Data::Ephemeral).parameter("noSuchParameter", "1");
+    let Err(error) = Mongod::start(options).await else { panic!("it took the parameter") };
+    assert!(matches!(error, Error::Ended { .. }), "{error}");
+    assert!(error.to_string().contains("noSuchParameter"), "{error}");
+}
+
+#[tokio::test]
+async fn a_program_that_is_not_there_is_explained_by_the_shell() {
+    let Err(error) = Mongod::start(Options::new("/no/such/mongod", Data::Ephemeral)).await else {
+        panic!("it started nothing")
+    };
+    assert!(matches!(error, Error::Ended { code: 127, .. }), "{error}");
+    assert!(error.to_string().contains("/no/such/mongod"), "{error}");
+}
+
+/// A process of its own, which starts a server and then waits to be killed.
+struct Parent {
+    process: Child,
+    mongod: u32,
+    data: PathBuf,
+}
+
+impl Parent {
+    /// This very test binary again, with only the test `name`, which must then call [`be_a_parent`].
+    fn spawn(name: &str, data: &str) -> Self {
+        let mut process = Command::new(env::current_exe().unwrap())
+            .args(["--exact", name, "--nocapture"])
+            .env(PARENT, data)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let lines = BufReader::new(process.stdout.take().unwrap()).lines().map(Result::unwrap);
+        let started =
+            lines.filter_map(|line| line.split_once("started ").map(|(_, told)| told.to_owned())).next();
+        let (mongod, data) = started.as_deref().and_then(|told| told.split_once(' ')).unwrap();
+        Self { process, mongod: mongod.parse().unwrap(), data: data.into() }
+    }
+}
+
+async fn be_a_parent(data: &str) {
+    let mongod =
+        start(if data.is_empty() { Data::Ephemeral } else { Data::Folder(PathBuf::from(data)) }).await;
+    collection(&mongod).await.insert_one(doc! { "_id": "blue" }).await.unwrap();
+    println!("started {} {}", mongod.pid(), mongod.data_folder().display());
+    // It ends when it is killed, or when the test that wants it is gone.
+    let mut line = String::new();
+    std::io::stdin().read_line(&mut line).unwrap();
+}
+
+#[tokio::test]
+async fn a_killed_parent_takes_its_mongod_along() {
+    if let Ok(data) = env::var(PARENT) {
+        return be_a_parent(&data).await;
+    }
+    let mut parent = Parent::spawn("a_killed_parent_takes_its_mongod_along", "");
+    let group = group_of(parent.mongod);
+    assert!(!running_in(&group).is_empty());
+    assert!(parent.data.exists());
+    parent.process.kill().unwrap();
+    parent.process.wait().unwrap();
+    eventually("the folder is gone", || !parent.data.exists());
+    eventually("nothing runs", || running_in(&group).is_empty());
+}
+
+#[tokio::test]
+async fn the_data_of_a_killed_parent_is_there_at_once() {
+    if let Ok(data) = env::var(PARENT) {
+        return be_a_parent(&data).await;
+    }
+    let folder = Folder::new();
+    let path = folder.path().to_str().unwrap();
+    let mut parent = Parent::spawn("the_data_of_a_killed_parent_is_there_at_once", path);
+    parent.process.kill().unwrap();
+    let mongod = start_in(folder.path()).await;
+    assert!(collection(&mongod).await.find_one(doc! { "_id": "blue" }).await.unwrap().is_some());
+    parent.process.wait().unwrap();
+    mongod.stop().await;
+}
+
+#[test]
+fn tests_share_one_server_whose_starter_may_be_gone() {
+    let one_test = |name: &'static str| {
+        let test = async move {
+            let uri = mongod::shared_for_tests().await.unwrap_or_else(|error| panic!("{error}"));
+            let client = Client::with_uri_str(uri).await.unwrap();
+            client.database(name).collection("mugs").insert_one(doc! {}).await.unwrap();
+            let off = doc! { "configureFailPoint": "failCommand", "mode": "off" };
+            client.database("admin").run_command(off).await.unwrap();
+            uri
+        };
+        tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(test)
+    };
+    let uris: Vec<&str> = thread::scope(|scope| {
+        let tests = ["a", "b", "c"].map(|name| scope.spawn(move || one_test(name)));
+        tests.into_iter().map(|test| test.join().unwrap()).collect()
+    });
+    let uri = one_test("d");
+    assert!(uris.iter().all(|other| *other == uri), "{uris:?} {uri}");
+}
