@@ -42,6 +42,10 @@ impl From<mongod::Error> for Failure {
 impl From<shared::error::Error> for Failure {
     fn from(error: shared::error::Error) -> Self {
         let causes = error.causes();
-        if causes.is_empty() { Self::new(error.to_string()) } else { Self::new(format!("{error} ({causes})")) }
+        if causes.is_empty() {
+            Self::new(error.to_string())
+        } else {
+            Self::new(format!("{error} ({causes})"))
+        }
     }
 }

@@ -33,9 +33,10 @@ impl Settings {
     pub fn load(folder: &Path) -> Result<Self, Failure> {
         let path = folder.join(FILE);
         let kept = match std::fs::read(&path) {
-            Ok(bytes) => serde_json::from_slice(&bytes)
-                .map_err(|error| Failure::new(format!("{} cannot be read: {error}", path.display()))
-                    .advice("Delete it; new secrets are then made, and you have to sign in again."))?,
+            Ok(bytes) => serde_json::from_slice(&bytes).map_err(|error| {
+                Failure::new(format!("{} cannot be read: {error}", path.display()))
+                    .advice("Delete it; new secrets are then made, and you have to sign in again.")
+            })?,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
                 let new = Self::random()?;
                 new.keep(&path)?;
@@ -68,7 +69,8 @@ impl Settings {
     }
 
     fn keep(&self, path: &Path) -> Result<(), Failure> {
-        let failed = |error: std::io::Error| Failure::new(format!("{} cannot be written: {error}", path.display()));
+        let failed =
+            |error: std::io::Error| Failure::new(format!("{} cannot be written: {error}", path.display()));
         let text = serde_json::to_vec_pretty(self).map_err(|error| failed(error.into()))?;
         private_file(path).and_then(|mut file| file.write_all(&text)).map_err(failed)
     }
@@ -94,9 +96,13 @@ fn random_text(bytes: usize) -> Result<String, Failure> {
 /// When it is not a number of seconds.
 pub fn payment_window() -> Result<Duration, Failure> {
     match std::env::var("ORDER_PAYMENT_WINDOW") {
-        Ok(text) => text.parse().ok().filter(|seconds| *seconds > 0).map(Duration::from_secs).ok_or_else(|| {
-            Failure::new(format!("ORDER_PAYMENT_WINDOW must be a number of seconds above 0, and is {text:?}"))
-        }),
+        Ok(text) => {
+            text.parse().ok().filter(|seconds| *seconds > 0).map(Duration::from_secs).ok_or_else(|| {
+                Failure::new(format!(
+                    "ORDER_PAYMENT_WINDOW must be a number of seconds above 0, and is {text:?}"
+                ))
+            })
+        }
         Err(_) => Ok(orders::DEFAULT_PAYMENT_WINDOW),
     }
 }
@@ -108,9 +114,8 @@ mod tests {
     #[test]
     fn the_environment_beats_what_is_kept() {
         let kept = Settings::random().unwrap();
-        let settings = kept
-            .clone()
-            .overridden_by(|name| (name == "ADMIN_EMAIL").then(|| "ada@example.com".to_owned()));
+        let settings =
+            kept.clone().overridden_by(|name| (name == "ADMIN_EMAIL").then(|| "ada@example.com".to_owned()));
         assert_eq!(settings.admin_email, "ada@example.com");
         assert_eq!(settings.jwt_secret, kept.jwt_secret);
     }

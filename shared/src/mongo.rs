@@ -215,7 +215,9 @@ impl Collection {
                 Bson::Document(spec)
             })
             .collect();
-        db.run_command(doc! { "createIndexes": self.name, "indexes": indexes }).await?;
+        if !indexes.is_empty() {
+            db.run_command(doc! { "createIndexes": self.name, "indexes": indexes }).await?;
+        }
         Ok(())
     }
 }

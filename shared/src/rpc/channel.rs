@@ -51,9 +51,12 @@ impl Channel {
     }
 
     async fn call(self, request: Request<Body>) -> Result<Response<Body>, Status> {
-        let (head, body) = request.into_parts();
+        let (mut head, body) = request.into_parts();
         let now = self.clock.now();
-        let left = metadata::deadline(&head.headers, now).since(now);
+        let deadline = metadata::deadline(&head.headers, now);
+        // Absolute, so that a call which is on its way for too long is refused at the other end.
+        head.headers.insert(metadata::DEADLINE, deadline.millis().into());
+        let left = deadline.since(now);
         if left.is_zero() {
             return Err(missed(left));
         }

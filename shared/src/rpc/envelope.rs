@@ -7,6 +7,7 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use serde::{Deserialize, Serialize};
 use tonic::Status;
+use tonic::metadata::MetadataMap;
 
 /// The largest payload that Lambda's Invoke API takes, either way: 6 MB, envelope and base64 included.
 pub const MAX_PAYLOAD: usize = 6 * 1024 * 1024;
@@ -14,6 +15,7 @@ pub const MAX_PAYLOAD: usize = 6 * 1024 * 1024;
 /// A call. The one key `grpc` tells it from any other event that a function can get: what API Gateway
 /// sends has keys of its own at the top, and what a client sends stands inside its `body`.
 #[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct CallEnvelope {
     /// The call.
     pub grpc: Call,
@@ -63,7 +65,7 @@ pub fn to_pairs(headers: &HeaderMap) -> Vec<(String, String)> {
 /// # Errors
 /// For a name or a value that no header can have.
 pub fn from_pairs(pairs: &[(String, String)]) -> Result<HeaderMap, Status> {
-    let mut headers = HeaderMap::with_capacity(pairs.len());
+    let mut headers = HeaderMap::try_with_capacity(pairs.len()).map_err(garbled)?;
     for (name, value) in pairs {
         let name: HeaderName =
             name.parse().map_err(|_| garbled(format_args!("{name:?} cannot be a header's name")))?;
@@ -71,7 +73,12 @@ pub fn from_pairs(pairs: &[(String, String)]) -> Result<HeaderMap, Status> {
             .map_err(|_| garbled(format_args!("the header {name} has a value that none can have")))?;
         headers.append(name, value);
     }
-    Ok(headers)
+    let headers = MetadataMap::from_headers(headers);
+    // tonic panics at details that it cannot decode.
+    if headers.get_bin("grpc-status-details-bin").is_some_and(|details| details.to_bytes().is_err()) {
+        return Err(garbled("the details of the status are not base64"));
+    }
+    Ok(headers.into_headers())
 }
 
 /// A body for the envelope.

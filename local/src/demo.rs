@@ -1,0 +1,246 @@
+//! A shop that one can imagine: a coffee and tea dealer with 30 products, a few customers, and orders in
+//! every state. Loaded through the API, as its users would.
+
+use axum::Router;
+use axum::body::{Body, to_bytes};
+use http::{Request, header};
+use serde_json::{Value, json};
+use tower::ServiceExt as _;
+
+use crate::failure::Failure;
+use crate::settings::Settings;
+
+/// Runs the shop.
+pub const STAFF: &str = "staff@example.com";
+
+/// Has orders.
+pub const CUSTOMER: &str = "ada@example.com";
+
+/// Of all demo users. It is no secret: they exist on this machine alone.
+pub const PASSWORD: &str = "coffee and tea";
+
+/// Whether the demo data is there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Demo {
+    /// The demo users can sign in.
+    There,
+    /// It was not asked for, or the database was not empty.
+    Left,
+}
+
+/// Loads the demo data, unless there are products already.
+///
+/// # Errors
+/// When an answer is another one than it should be.
+pub async fn load(router: Router, settings: &Settings) -> Result<Demo, Failure> {
+    let api = Api { router };
+    let nobody = Session(None);
+    let is_empty = api.get(&nobody, "/products?limit=1").await?["data"].as_array().is_none_or(Vec::is_empty);
+    if !is_empty {
+        return Ok(if api.sign_in(STAFF, PASSWORD).await.is_ok() { Demo::There } else { Demo::Left });
+    }
+    let Ok(admin) = api.sign_in(&settings.admin_email, &settings.admin_password).await else {
+        // An admin who has changed the password has better things in mind than demo data.
+        return Ok(Demo::Left);
+    };
+    api.post(&admin, "/users", user(STAFF, "Grace Hopper", Some("staff"))).await?;
+    let staff = api.sign_in(STAFF, PASSWORD).await?;
+    let mut customers = Vec::new();
+    for (email, name) in [
+        (CUSTOMER, "Ada Lovelace"),
+        ("alan@example.com", "Alan Turing"),
+        ("edsger@example.com", "Edsger Dijkstra"),
+        ("barbara@example.com", "Barbara Liskov"),
+    ] {
+        api.post(&nobody, "/users", user(email, name, None)).await?;
+        customers.push(api.sign_in(email, PASSWORD).await?);
+    }
+    let products = api.stock_the_shelves(&staff).await?;
+    for (index, status) in STATES.into_iter().enumerate() {
+        let customer = &customers[index % customers.len()];
+        let items = [&products[index], &products[index + 9]];
+        api.order_until(customer, &staff, &items, status).await?;
+    }
+    Ok(Demo::There)
+}
+
+/// Every status, some twice; a cancelled one that was paid and one that was not.
+const STATES: [&str; 10] = [
+    "placed",
+    "paid",
+    "shipped",
+    "delivered",
+    "cancelled",
+    "returned",
+    "refunded",
+    "paid and cancelled",
+    "placed",
+    "delivered",
+];
+
+/// SKU, name, description, price in cents, on hand.
+const PRODUCTS: [(&str, &str, &str, i64, i64); 30] = [
+    ("MUG-BLUE", "Blue mug", "Stoneware, 300 ml. Survives the dishwasher.", 1299, 120),
+    ("MUG-RED", "Red mug", "Stoneware, 300 ml. The blue one's sister.", 1299, 80),
+    ("MUG-TRAVEL", "Travel mug", "Steel, 400 ml, and a lid that closes.", 2499, 60),
+    ("CUP-ESPRESSO", "Espresso cup", "Porcelain, 60 ml, thick walls.", 899, 200),
+    ("CUP-CAPPUCCINO", "Cappuccino cup", "Porcelain, 180 ml, with a saucer.", 1199, 150),
+    ("GLASS-LATTE", "Latte glass", "Double-walled, 350 ml.", 1499, 90),
+    ("BEAN-ETHIOPIA-250", "Coffee from Yirgacheffe, 250 g", "Floral, lemon, washed. Light roast.", 1190, 75),
+    ("BEAN-COLOMBIA-250", "Coffee from Huila, 250 g", "Caramel and red apple. Medium roast.", 990, 110),
+    ("BEAN-BRAZIL-1000", "Coffee from Cerrado, 1 kg", "Nuts and chocolate, for espresso.", 2690, 45),
+    ("BEAN-DECAF-250", "Decaf from Sumatra, 250 g", "For late evenings.", 1090, 40),
+    ("TEA-ASSAM-100", "Assam, 100 g", "Malty; takes milk well.", 690, 60),
+    ("TEA-DARJEELING-100", "Darjeeling first flush, 100 g", "Spring, in a tin.", 1590, 25),
+    ("TEA-SENCHA-100", "Sencha, 100 g", "Green; water of 70 °C, please.", 1290, 35),
+    ("TEA-GENMAICHA-100", "Genmaicha, 100 g", "Green tea with roasted rice.", 990, 30),
+    ("TEA-ROOIBOS-100", "Rooibos, 100 g", "No tea at all, and no caffeine.", 490, 90),
+    ("TEA-MINT-50", "Peppermint, 50 g", "Whole leaves.", 390, 85),
+    ("POT-TEA-1L", "Teapot, 1 l", "Glass, with a strainer of steel.", 3490, 20),
+    ("POT-IRON", "Tea pot of cast iron, 0.8 l", "Enamelled inside; keeps warm.", 5990, 12),
+    ("KETTLE-GOOSENECK", "Gooseneck kettle", "Sets the temperature to a degree.", 8990, 15),
+    ("GRINDER-HAND", "Hand grinder", "Steel burrs, 36 clicks.", 7990, 18),
+    ("GRINDER-ELECTRIC", "Electric grinder", "Flat burrs, from filter to espresso.", 24900, 7),
+    ("DRIPPER-01", "Dripper 01", "Porcelain, for one or two cups.", 1990, 55),
+    ("FILTER-01-100", "Paper filters 01, 100 pieces", "White, without a taste.", 590, 300),
+    ("PRESS-1L", "French press, 1 l", "Steel, double-walled.", 4490, 22),
+    ("MOKA-6", "Moka pot, 6 cups", "Aluminium, as on your grandmother's stove.", 3290, 33),
+    ("AEROPRESS", "Air press", "For travellers, and for the impatient.", 3490, 41),
+    ("SCALE-01", "Scale with a timer", "0.1 g, 2 kg, USB-C.", 4990, 16),
+    ("TAMPER-58", "Tamper, 58 mm", "Beech and steel.", 3900, 28),
+    ("PITCHER-350", "Milk pitcher, 350 ml", "A spout that can draw a swan.", 1890, 37),
+    ("CLEANER-500", "Machine cleaner, 500 g", "Once a week. Really.", 1490, 65),
+];
+
+fn user(email: &str, name: &str, role: Option<&str>) -> Value {
+    json!({ "email": email, "password": PASSWORD, "name": name, "address": address(), "role": role })
+}
+
+fn address() -> Value {
+    json!({ "line1": "1 Analytical Way", "city": "London", "postal_code": "EC1A 1AA", "country": "GB" })
+}
+
+/// Somebody's access token, or nobody's.
+struct Session(Option<String>);
+
+/// A client of the API, in this process.
+struct Api {
+    router: Router,
+}
+
+impl Api {
+    async fn stock_the_shelves(&self, staff: &Session) -> Result<Vec<String>, Failure> {
+        let mut ids = Vec::new();
+        for (sku, name, description, amount, stock) in PRODUCTS {
+            let kind = sku.split('-').next().unwrap_or(sku).to_lowercase();
+            let product = json!({
+                "sku": sku,
+                "name": name,
+                "description": description,
+                "price": { "amount": amount, "currency": "EUR" },
+                "stock": stock,
+                "attributes": { "kind": kind },
+            });
+            let made = self.post(staff, "/products", product).await?;
+            ids.push(text(&made, "id")?);
+        }
+        Ok(ids)
+    }
+
+    /// Places an order and walks it to a status.
+    async fn order_until(
+        &self,
+        customer: &Session,
+        staff: &Session,
+        products: &[&String],
+        status: &str,
+    ) -> Result<(), Failure> {
+        let items: Vec<Value> = products
+            .iter()
+            .enumerate()
+            .map(|(index, id)| json!({ "product_id": id, "quantity": index + 1 }))
+            .collect();
+        let order = json!({ "items": items, "shipping_address": address() });
+        let id = text(&self.post(customer, "/orders", order).await?, "id")?;
+        let path = format!("/orders/{id}");
+        for (step, change) in steps(status) {
+            let who = if step == "cancelled" && status == "cancelled" { customer } else { staff };
+            self.send(who, "PUT", &path, Some(change)).await?;
+        }
+        Ok(())
+    }
+
+    async fn sign_in(&self, email: &str, password: &str) -> Result<Session, Failure> {
+        let answer =
+            self.post(&Session(None), "/auth", json!({ "email": email, "password": password })).await?;
+        Ok(Session(Some(text(&answer, "access_token")?)))
+    }
+
+    async fn get(&self, session: &Session, path: &str) -> Result<Value, Failure> {
+        self.send(session, "GET", path, None).await
+    }
+
+    async fn post(&self, session: &Session, path: &str, body: Value) -> Result<Value, Failure> {
+        self.send(session, "POST", path, Some(body)).await
+    }
+
+    async fn send(
+        &self,
+        session: &Session,
+        method: &str,
+        path: &str,
+        body: Option<Value>,
+    ) -> Result<Value, Failure> {
+        let failed = |what: String| Failure::new(format!("demo data: {method} {path}: {what}"));
+        let mut request = Request::builder().method(method).uri(path);
+        if let Some(token) = &session.0 {
+            request = request.header(header::AUTHORIZATION, format!("Bearer {token}"));
+        }
+        let body = match body {
+            Some(body) => {
+                request = request.header(header::CONTENT_TYPE, "application/json");
+                Body::from(body.to_string())
+            }
+            None => Body::empty(),
+        };
+        let request = request.body(body).map_err(|error| failed(error.to_string()))?;
+        let response = match self.router.clone().oneshot(request).await {
+            Ok(response) => response,
+            Err(never) => match never {},
+        };
+        let status = response.status();
+        let bytes =
+            to_bytes(response.into_body(), usize::MAX).await.map_err(|error| failed(error.to_string()))?;
+        if !status.is_success() {
+            return Err(failed(format!("{status} {}", String::from_utf8_lossy(&bytes))));
+        }
+        serde_json::from_slice(&bytes).map_err(|error| failed(error.to_string()))
+    }
+}
+
+/// The changes that lead to a status.
+fn steps(status: &str) -> Vec<(&'static str, Value)> {
+    let paid = ("paid", json!({ "status": "paid", "payment": { "reference": "pi_4242", "method": "card" } }));
+    let tracking = json!({ "carrier": "DHL", "number": "00340434161094042557" });
+    let shipped = ("shipped", json!({ "status": "shipped", "tracking": tracking }));
+    let delivered = ("delivered", json!({ "status": "delivered" }));
+    let returned = ("returned", json!({ "status": "returned", "restock": true, "reason": "too blue" }));
+    let refunded =
+        ("refunded", json!({ "status": "refunded", "payment": { "refund_reference": "re_4242" } }));
+    let cancelled = ("cancelled", json!({ "status": "cancelled", "reason": "changed my mind" }));
+    match status {
+        "paid" => vec![paid],
+        "shipped" => vec![paid, shipped],
+        "delivered" => vec![paid, shipped, delivered],
+        "returned" => vec![paid, shipped, delivered, returned],
+        "refunded" => vec![paid, shipped, delivered, returned, refunded],
+        "cancelled" => vec![cancelled],
+        "paid and cancelled" => vec![paid, cancelled],
+        _ => Vec::new(),
+    }
+}
+
+fn text(answer: &Value, field: &str) -> Result<String, Failure> {
+    let text = answer[field].as_str().map(str::to_owned);
+    text.ok_or_else(|| Failure::new(format!("demo data: an answer without {field}")))
+}

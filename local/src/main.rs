@@ -1,0 +1,54 @@
+//! `cargo local`: the whole order system on this machine.
+
+use std::io::Write as _;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Parser;
+use local::run::{self, Options};
+
+/// Runs the whole order system on this machine: MongoDB, all functions behind one HTTP port, demo data.
+///
+/// MongoDB comes from MONGO_URI, else a `mongod` on the PATH, else one that is fetched once into a cache
+/// folder. Secrets and the first admin come from JWT_SECRET, ADMIN_EMAIL and ADMIN_PASSWORD, else they are
+/// made once and kept with the data. Ctrl-C stops everything.
+#[derive(Parser)]
+#[command(name = "cargo local", bin_name = "cargo local")]
+struct Arguments {
+    /// The port to listen on, at 127.0.0.1; 0 takes a free one
+    #[arg(long, default_value_t = 8080)]
+    port: u16,
+
+    /// The folder that keeps the data between runs [default: .oms in the checkout]
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
+
+    /// Start with a fresh database, which is gone at the end
+    #[arg(long, conflicts_with = "data")]
+    ephemeral: bool,
+
+    /// Load no demo data into an empty database
+    #[arg(long)]
+    no_demo: bool,
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    shared::telemetry::init_for_people();
+    let options = Options {
+        port: arguments.port,
+        data: arguments.data,
+        ephemeral: arguments.ephemeral,
+        demo: !arguments.no_demo,
+        mongo_uri: std::env::var("MONGO_URI").ok().filter(|uri| !uri.is_empty()),
+    };
+    match run::run(options).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            // Nobody is left to tell when standard error is closed.
+            let _ = writeln!(std::io::stderr(), "cargo local: {failure}");
+            ExitCode::FAILURE
+        }
+    }
+}

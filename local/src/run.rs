@@ -1,0 +1,308 @@
+//! `cargo local` from start to stop: database, schema, functions, demo data, and everything down in order.
+
+use std::future::Future;
+use std::io::Write as _;
+use std::net::Ipv4Addr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use mongod::{Data, Mongod};
+use mongodb::Database;
+use mongodb::bson::{Document, doc};
+use shared::auth::Signer;
+use shared::clock::Clock;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+
+use crate::demo;
+use crate::failure::Failure;
+use crate::house::{self, House, Needs};
+use crate::settings::{self, Settings};
+
+/// How long requests may take to end after Ctrl-C.
+const DRAIN: Duration = Duration::from_secs(5);
+
+/// What the user wants.
+#[derive(Debug)]
+pub struct Options {
+    /// The port to listen on; 0 takes a free one.
+    pub port: u16,
+    /// Where the data is kept.
+    pub data: Option<PathBuf>,
+    /// A fresh database, gone at the end.
+    pub ephemeral: bool,
+    /// Whether an empty database gets demo data.
+    pub demo: bool,
+    /// A MongoDB that is there already.
+    pub mongo_uri: Option<String>,
+}
+
+/// Runs until Ctrl-C or SIGTERM.
+///
+/// # Errors
+/// What went wrong, and what to do.
+pub async fn run(options: Options) -> Result<(), Failure> {
+    let stop = stop_signal()?;
+    // First of all, so that a taken port is told at once and not after half a minute of other work.
+    let listener = listen(options.port).await?;
+    let folder = match options.ephemeral {
+        true => None,
+        false => Some(data_folder(options.data.clone())?),
+    };
+    let settings = match &folder {
+        Some(folder) => Settings::load(folder)?,
+        None => Settings::random()?.overridden_by(|name| std::env::var(name).ok()),
+    };
+    let mut source = Source::open(&options, folder).await?;
+    let result = serve(&options, &settings, listener, &mut source, stop).await;
+    source.close().await;
+    result
+}
+
+/// Becomes true at the first Ctrl-C or SIGTERM.
+fn stop_signal() -> Result<watch::Receiver<bool>, Failure> {
+    let failed = |error: std::io::Error| Failure::new(format!("signals cannot be listened to: {error}"));
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
+    let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
+    let (sender, receiver) = watch::channel(false);
+    tokio::spawn(async move {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+        let _ = sender.send(true);
+        // The second one does not wait for anything; mongod ends with us all the same.
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+        std::process::exit(130);
+    });
+    Ok(receiver)
+}
+
+async fn stopped(mut stop: watch::Receiver<bool>) {
+    // The sender lives as long as the process.
+    let _ = stop.wait_for(|stopped| *stopped).await;
+}
+
+async fn listen(port: u16) -> Result<TcpListener, Failure> {
+    TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await.map_err(|error| match error.kind() {
+        std::io::ErrorKind::AddrInUse => Failure::new(format!("the port {port} is taken"))
+            .advice("Stop what listens there, or choose another one: cargo local --port 8081"),
+        std::io::ErrorKind::PermissionDenied => {
+            Failure::new(format!("the port {port} is not allowed to you"))
+                .advice("Choose one above 1023: cargo local --port 8081")
+        }
+        _ => Failure::new(format!("the port {port} cannot be listened to: {error}")),
+    })
+}
+
+/// The folder that keeps data and secrets, made if it is not there.
+fn data_folder(chosen: Option<PathBuf>) -> Result<PathBuf, Failure> {
+    let folder = chosen.unwrap_or_else(|| {
+        // Cargo tells where the package is; the checkout is one above.
+        let package = std::env::var_os("CARGO_MANIFEST_DIR").map(PathBuf::from);
+        package.as_deref().and_then(Path::parent).unwrap_or(Path::new(".")).join(".oms")
+    });
+    std::fs::create_dir_all(&folder).map_err(|error| {
+        Failure::new(format!("{} cannot be made: {error}", folder.display()))
+            .advice("Choose another folder: cargo local --data DIR")
+    })?;
+    Ok(folder)
+}
+
+/// Where MongoDB comes from.
+enum Source {
+    /// A server of ours, which ends with us.
+    Ours { mongod: Mongod, database: Database },
+    /// A server of the user's. A database that is only for this run is dropped at the end.
+    Theirs { database: Database, fresh: bool, near: bool },
+}
+
+impl Source {
+    async fn open(options: &Options, folder: Option<PathBuf>) -> Result<Self, Failure> {
+        if let Some(uri) = &options.mongo_uri {
+            return Self::connect_to(uri, options.ephemeral).await;
+        }
+        let data = folder.map_or(Data::Ephemeral, |folder| Data::Folder(folder.join("mongodb")));
+        let binary = tokio::task::spawn_blocking(|| mongod::find_or_fetch(&|line| say(line)))
+            .await
+            .map_err(|error| Failure::new(error.to_string()))??;
+        say(&format!("starting MongoDB: {}", binary.display()));
+        let mongod = Mongod::start(mongod::Options::new(binary, data)).await?;
+        let database = connect(mongod.uri()).await?;
+        Ok(Self::Ours { mongod, database })
+    }
+
+    async fn connect_to(uri: &str, fresh: bool) -> Result<Self, Failure> {
+        let mut database = connect(uri).await?;
+        let hello = database.run_command(doc! { "hello": 1 }).await.map_err(|error| {
+            Failure::new(format!("the MongoDB of MONGO_URI does not answer: {error}")).advice(
+                "Start it, mend MONGO_URI, or unset it: cargo local then starts a MongoDB of its own.",
+            )
+        })?;
+        if !takes_transactions(&hello) {
+            return Err(Failure::new(
+                "the MongoDB of MONGO_URI is a stand-alone server, which takes no transactions",
+            )
+            .advice("Start it with `--replSet rs0`, then once: mongosh --eval 'rs.initiate()'"));
+        }
+        if fresh {
+            let name = format!("oms_{}", std::process::id());
+            database = database.client().database(&name);
+        }
+        let near = ["127.0.0.1", "localhost", "[::1]"].iter().any(|host| uri.contains(host));
+        Ok(Self::Theirs { database, fresh, near })
+    }
+
+    fn database(&self) -> &Database {
+        match self {
+            Self::Ours { database, .. } | Self::Theirs { database, .. } => database,
+        }
+    }
+
+    /// Whether the data is on this machine: demo users have passwords that everybody knows.
+    fn is_near(&self) -> bool {
+        match self {
+            Self::Ours { .. } => true,
+            Self::Theirs { near, .. } => *near,
+        }
+    }
+
+    /// Returns when a server of ours has ended by itself.
+    async fn ended(&mut self) -> Failure {
+        match self {
+            Self::Ours { mongod, .. } => mongod.exited().await.into(),
+            Self::Theirs { .. } => std::future::pending().await,
+        }
+    }
+
+    async fn close(self) {
+        match self {
+            Self::Ours { mongod, database } => {
+                database.client().clone().shutdown().await;
+                mongod.stop().await;
+            }
+            Self::Theirs { database, fresh, .. } => {
+                if fresh && let Err(error) = database.drop().await {
+                    say(&format!("the database {} could not be dropped: {error}", database.name()));
+                }
+            }
+        }
+    }
+}
+
+async fn connect(uri: &str) -> Result<Database, Failure> {
+    shared::mongo::connect(uri, "cargo-local").await.map_err(|error| {
+        Failure::new(format!("MONGO_URI cannot be used: {error}"))
+            .advice("It looks like mongodb://127.0.0.1:27017/oms?replicaSet=rs0")
+    })
+}
+
+/// A replica set's member or a router of a sharded cluster.
+fn takes_transactions(hello: &Document) -> bool {
+    hello.contains_key("setName") || hello.get_str("msg").is_ok_and(|msg| msg == "isdbgrid")
+}
+
+async fn serve(
+    options: &Options,
+    settings: &Settings,
+    listener: TcpListener,
+    source: &mut Source,
+    stop: watch::Receiver<bool>,
+) -> Result<(), Failure> {
+    let database = source.database().clone();
+    let near = source.is_near();
+    let base = match listener.local_addr() {
+        Ok(address) => format!("http://{address}"),
+        Err(error) => return Err(Failure::new(format!("the port is not known: {error}"))),
+    };
+    let work = async {
+        let house = set_up(&database, settings).await?;
+        let router = house.router();
+        let server = axum::serve(listener, router.clone()).with_graceful_shutdown(stopped(stop.clone()));
+        let server = tokio::spawn(server.into_future());
+        let loaded =
+            if options.demo && near { demo::load(router, settings).await? } else { demo::Demo::Left };
+        announce(&base, settings, loaded, options.demo && !near);
+        stopped(stop.clone()).await;
+        say("stopping");
+        if tokio::time::timeout(DRAIN, server).await.is_err() {
+            say("some requests did not end in time");
+        }
+        Ok(())
+    };
+    tokio::select! {
+        result = or_stopped(work, stop.clone()) => result,
+        failure = source.ended() => Err(failure),
+    }
+}
+
+/// Ctrl-C while still starting: there are no requests to wait for.
+async fn or_stopped(
+    work: impl Future<Output = Result<(), Failure>>,
+    stop: watch::Receiver<bool>,
+) -> Result<(), Failure> {
+    tokio::select! {
+        result = work => result,
+        () = async {
+            stopped(stop).await;
+            tokio::time::sleep(DRAIN + Duration::from_secs(1)).await;
+        } => Ok(()),
+    }
+}
+
+async fn set_up(database: &Database, settings: &Settings) -> Result<House, Failure> {
+    house::ensure_schema(database).await?;
+    let signer = Signer::from_secret(&settings.jwt_secret).map_err(|error| {
+        Failure::new(error).advice("Set JWT_SECRET to 32 random bytes or more, or unset it.")
+    })?;
+    let house = House::build(Needs {
+        database: database.clone(),
+        signer,
+        payment_window: settings::payment_window()?,
+        clock: Clock::system(),
+    });
+    house.users.service.ensure_admin(&settings.admin_email, &settings.admin_password).await?;
+    Ok(house)
+}
+
+/// Tells where it is and how to log in.
+fn announce(base: &str, settings: &Settings, demo: demo::Demo, demo_withheld: bool) {
+    let Settings { admin_email, admin_password, .. } = settings;
+    let mut text = format!("ready {base}\n\nadmin     {admin_email}  {admin_password}\n");
+    if demo == demo::Demo::There {
+        text.push_str(&format!(
+            "staff     {}  {}\ncustomer  {}  {}\n",
+            demo::STAFF,
+            demo::PASSWORD,
+            demo::CUSTOMER,
+            demo::PASSWORD
+        ));
+    }
+    if demo_withheld {
+        text.push_str(
+            "\nno demo data: MONGO_URI is not on this machine, and demo users have known passwords\n",
+        );
+    }
+    let sign_in = format!(r#"{{"email":"{admin_email}","password":"{admin_password}"}}"#);
+    text.push_str(&format!(
+        r#"
+curl -s '{base}/products?limit=2'
+TOKEN=$(curl -s {base}/auth -H 'content-type: application/json' -d '{sign_in}' | python3 -c 'import json, sys; print(json.load(sys.stdin)["access_token"])')
+curl -s '{base}/orders?limit=1' -H "authorization: Bearer $TOKEN"
+
+Ctrl-C stops everything.
+"#
+    ));
+    let mut out = std::io::stdout().lock();
+    // Nobody is left to tell when standard output is closed.
+    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+}
+
+/// Progress, for whoever waits.
+fn say(line: &str) {
+    let _ = writeln!(std::io::stderr(), "{line}");
+}

@@ -1,0 +1,1207 @@
+//! gRPC between functions, from a generated client to a generated server through the envelope that Lambda
+//! would carry: what must come through whole, what must be refused, and who says so.
+
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on has failed")]
+
+use std::future::{Future, pending, ready};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use futures::FutureExt as _;
+use futures::future::BoxFuture;
+use http_body_util::BodyExt as _;
+use proptest::prelude::*;
+use proto::products::v1::GetProductRequest;
+use proto::products::v1::product_service_client::ProductServiceClient;
+use proto::users::v1 as wire;
+use proto::users::v1::user_service_client::UserServiceClient;
+use proto::users::v1::user_service_server::{UserService, UserServiceServer};
+use proto::users::v1::{CreateUserRequest, User};
+use serde_json::{Value, json};
+use shared::auth::{Caller, Role};
+use shared::clock::{Clock, Timestamp};
+use shared::context::{Context, DEFAULT_TIMEOUT};
+use shared::error::{Error, Kind};
+use shared::faults::Fault;
+use shared::ids::{OrderId, UserId};
+use shared::rpc::channel::{Channel, Invoke};
+use shared::rpc::entrance::{Entrance, MAX_MESSAGE};
+use shared::rpc::envelope::{self, AnswerEnvelope, Call, CallEnvelope, MAX_PAYLOAD};
+use shared::rpc::metadata;
+use tokio::sync::{Notify, mpsc};
+use tonic::metadata::{MetadataMap, MetadataValue};
+use tonic::{Code, Request, Response, Status};
+
+const NOW: Timestamp = Timestamp::from_millis(1_800_000_000_000);
+const CREATE_USER: &str = "/oms.users.v1.UserService/CreateUser";
+
+/// All that a header cannot carry as it is, and all that its percent-encoding could trip over.
+const TEXT: &str = "Öl für 漢字 🦀👩‍🚀: 100 %, %41 %\n\r\t\0\u{7f} \"{`<#?>`}\" + e\u{301}";
+
+/// A deadline that a hanging call is to meet; and one that no call meets unless it hangs.
+const SOON: Duration = Duration::from_millis(100);
+const FAR: Duration = Duration::from_secs(20);
+
+// What the tests talk to.
+
+type Work =
+    dyn Fn(Request<CreateUserRequest>) -> BoxFuture<'static, Result<Response<User>, Status>> + Send + Sync;
+
+/// The users service with one method that does what a test says, and counts.
+struct Users {
+    work: Box<Work>,
+    calls: Arc<AtomicUsize>,
+}
+
+#[tonic::async_trait]
+impl UserService for Users {
+    async fn create_user(&self, request: Request<CreateUserRequest>) -> Result<Response<User>, Status> {
+        self.calls.fetch_add(1, Ordering::SeqCst);
+        (self.work)(request).await
+    }
+
+    async fn get_user(&self, _: Request<wire::GetUserRequest>) -> Result<Response<User>, Status> {
+        Err(Status::aborted("not this one"))
+    }
+
+    async fn update_user(&self, _: Request<wire::UpdateUserRequest>) -> Result<Response<User>, Status> {
+        Err(Status::aborted("not this one"))
+    }
+
+    async fn delete_user(
+        &self,
+        _: Request<wire::DeleteUserRequest>,
+    ) -> Result<Response<wire::DeleteUserResponse>, Status> {
+        Err(Status::aborted("not this one"))
+    }
+
+    async fn list_users(
+        &self,
+        _: Request<wire::ListUsersRequest>,
+    ) -> Result<Response<wire::ListUsersResponse>, Status> {
+        Err(Status::aborted("not this one"))
+    }
+
+    async fn authenticate(
+        &self,
+        _: Request<wire::AuthenticateRequest>,
+    ) -> Result<Response<wire::AuthenticateResponse>, Status> {
+        Err(Status::aborted("not this one"))
+    }
+
+    async fn get_signing_keys(
+        &self,
+        _: Request<wire::GetSigningKeysRequest>,
+    ) -> Result<Response<wire::GetSigningKeysResponse>, Status> {
+        Err(Status::aborted("not this one"))
+    }
+}
+
+/// A function whose `CreateUser` is `work`, and whose clock stands still at [`NOW`] unless it is moved.
+struct Function {
+    entrance: Entrance,
+    calls: Arc<AtomicUsize>,
+}
+
+impl Function {
+    fn new<W, A>(work: W) -> Self
+    where
+        W: Fn(Request<CreateUserRequest>) -> A + Send + Sync + 'static,
+        A: Future<Output = Result<Response<User>, Status>> + Send + 'static,
+    {
+        Self::with_clock(at(NOW), work)
+    }
+
+    fn with_clock<W, A>(clock: Clock, work: W) -> Self
+    where
+        W: Fn(Request<CreateUserRequest>) -> A + Send + Sync + 'static,
+        A: Future<Output = Result<Response<User>, Status>> + Send + 'static,
+    {
+        let calls = Arc::default();
+        let users = Users { work: Box::new(move |request| work(request).boxed()), calls: Arc::clone(&calls) };
+        let server = UserServiceServer::new(users).max_decoding_message_size(MAX_MESSAGE);
+        Self { entrance: Entrance::new(server, clock), calls }
+    }
+
+    /// Answers with the name that it was given.
+    fn echo() -> Self {
+        Self::new(|request| ready(Ok(Response::new(named(request.into_inner().name())))))
+    }
+
+    /// Always fails like this.
+    fn failing(status: Status) -> Self {
+        Self::new(move |_| ready(Err(status.clone())))
+    }
+
+    fn client(&self) -> UserServiceClient<Channel> {
+        client(Arc::new(self.entrance.clone()))
+    }
+
+    async fn call(&self, request: impl tonic::IntoRequest<CreateUserRequest>) -> Result<User, Status> {
+        in_time(self.client().create_user(request)).await.map(Response::into_inner)
+    }
+
+    /// What a client makes of the answer to this payload.
+    async fn answer(&self, payload: impl AsRef<[u8]>) -> Result<User, Status> {
+        received(in_time(self.entrance.handle(payload.as_ref())).await).await
+    }
+
+    fn calls(&self) -> usize {
+        self.calls.load(Ordering::SeqCst)
+    }
+}
+
+/// A way to a function that a test can tap, alter or cut.
+struct Way<W>(W);
+
+impl<W> Invoke for Way<W>
+where
+    W: Fn(Vec<u8>) -> BoxFuture<'static, Result<Vec<u8>, Status>> + Send + Sync,
+{
+    fn invoke(&self, payload: Vec<u8>) -> BoxFuture<'static, Result<Vec<u8>, Status>> {
+        (self.0)(payload)
+    }
+}
+
+fn way<W>(way: W) -> Arc<dyn Invoke>
+where
+    W: Fn(Vec<u8>) -> BoxFuture<'static, Result<Vec<u8>, Status>> + Send + Sync + 'static,
+{
+    Arc::new(Way(way))
+}
+
+fn client(target: Arc<dyn Invoke>) -> UserServiceClient<Channel> {
+    client_at(at(NOW), target)
+}
+
+fn client_at(clock: Clock, target: Arc<dyn Invoke>) -> UserServiceClient<Channel> {
+    UserServiceClient::new(Channel::new(target, clock)).max_decoding_message_size(MAX_MESSAGE)
+}
+
+fn at(now: Timestamp) -> Clock {
+    Clock::from_fn(move || now)
+}
+
+fn before(now: Timestamp, duration: Duration) -> Timestamp {
+    Timestamp::from_millis(now.millis() - i64::try_from(duration.as_millis()).unwrap())
+}
+
+fn context(deadline: Timestamp) -> Context {
+    Context { caller: Caller::System, request_id: "Order-7_a.b".to_owned(), deadline }
+}
+
+fn create(name: &str) -> CreateUserRequest {
+    CreateUserRequest { name: Some(name.to_owned()), ..CreateUserRequest::default() }
+}
+
+fn named(name: &str) -> User {
+    User { name: name.to_owned(), ..User::default() }
+}
+
+/// Fails a test that hangs, where it hangs.
+async fn in_time<T>(future: impl Future<Output = T>) -> T {
+    tokio::time::timeout(FAR, future).await.expect("an answer in time")
+}
+
+/// The envelope that a client puts a request into.
+async fn envelope_of(request: Request<CreateUserRequest>) -> Value {
+    let (sender, mut sent) = mpsc::unbounded_channel();
+    let tap = way(move |payload| {
+        sender.send(payload).unwrap();
+        ready(Err(Status::unavailable("it was written down"))).boxed()
+    });
+    client(tap).create_user(request).await.unwrap_err();
+    serde_json::from_slice(&sent.recv().await.unwrap()).unwrap()
+}
+
+/// An envelope that is good until a test changes it.
+async fn good_envelope() -> Value {
+    envelope_of(metadata::request(create("Öle"), &context(NOW.after(FAR)))).await
+}
+
+/// The same envelope with one more header.
+fn with_header(envelope: &Value, name: &str, value: &str) -> Value {
+    let mut envelope = envelope.clone();
+    envelope["grpc"]["headers"].as_array_mut().unwrap().push(json!([name, value]));
+    envelope
+}
+
+/// The same envelope without the deadline that it had.
+fn without_deadline(envelope: &Value) -> Value {
+    let mut envelope = envelope.clone();
+    envelope["grpc"]["headers"].as_array_mut().unwrap().retain(|pair| pair[0] != "oms-deadline");
+    envelope
+}
+
+/// The same call or answer with one part of it replaced, or left out.
+fn with_part(envelope: &Value, part: &str, value: impl Into<Option<Value>>) -> Vec<u8> {
+    let mut envelope = envelope.clone();
+    let parts = envelope["grpc"].as_object_mut().unwrap();
+    match value.into() {
+        Some(value) => parts.insert(part.to_owned(), value),
+        None => parts.remove(part),
+    };
+    envelope.to_string().into_bytes()
+}
+
+/// JSON values one after the other.
+fn json_values(text: &str) -> Vec<Value> {
+    serde_json::Deserializer::from_str(text).into_iter().collect::<Result<_, _>>().unwrap()
+}
+
+fn frame_of(envelope: &Value) -> Vec<u8> {
+    BASE64.decode(envelope["grpc"]["body"].as_str().unwrap()).unwrap()
+}
+
+/// The ways in which a frame can be wrong, each with the code that says so.
+fn broken_frames(frame: &[u8]) -> Vec<(String, Vec<u8>, Code)> {
+    let length = u32::try_from(frame.len() - 5).unwrap();
+    let mut broken: Vec<_> = (0..frame.len())
+        .map(|cut| (format!("cut after {cut} bytes"), frame[..cut].to_vec(), Code::Internal))
+        .collect();
+    let lengths = [0, 1, length - 1, length + 1, 1_000_000]
+        .map(|wrong| (wrong, Code::Internal))
+        .into_iter()
+        .chain([(u32::MAX, Code::OutOfRange)]);
+    for (wrong, code) in lengths {
+        let mut frame = frame.to_vec();
+        frame[1..5].copy_from_slice(&wrong.to_be_bytes());
+        broken.push((format!("length {wrong}"), frame, code));
+    }
+    for flag in [1, 2, 255] {
+        let mut frame = frame.to_vec();
+        frame[0] = flag;
+        broken.push((format!("flag {flag}"), frame, Code::Internal));
+    }
+    let mut noise = frame.to_vec();
+    noise[5..].fill(0xff);
+    broken.push(("no protobuf inside".to_owned(), noise, Code::Internal));
+    broken
+}
+
+/// What a client makes of an answer that reached it.
+async fn received(answer: Vec<u8>) -> Result<User, Status> {
+    let target = way(move |_| ready(Ok(answer.clone())).boxed());
+    in_time(client(target).create_user(create(""))).await.map(Response::into_inner)
+}
+
+/// The answer of a function that echoes "Öle", as it travels.
+async fn good_answer() -> Value {
+    let payload = good_envelope().await.to_string();
+    serde_json::from_slice(&Function::echo().entrance.handle(payload.as_bytes()).await).unwrap()
+}
+
+fn assert_garbled(result: Result<User, Status>, what: &str) {
+    let status = result.expect_err(what);
+    assert_eq!(status.code(), Code::Internal, "{what}: {status:?}");
+    assert!(status.message().starts_with("the envelope is garbled: "), "{what}: {status:?}");
+}
+
+// What must come through whole.
+
+#[tokio::test]
+async fn an_answer_comes_back_with_every_character_that_went_there() {
+    let user = Function::echo().call(create(TEXT)).await.unwrap();
+    assert_eq!(user.name, TEXT);
+}
+
+#[tokio::test]
+async fn every_status_code_comes_back_with_its_message() {
+    for code in (1..=16).map(Code::from_i32) {
+        for message in ["", "plain", TEXT, &"漢".repeat(10_000)] {
+            let status = Function::failing(Status::new(code, message)).call(create("")).await.unwrap_err();
+            assert_eq!((status.code(), status.message()), (code, message));
+        }
+    }
+}
+
+#[tokio::test]
+async fn metadata_and_details_of_a_status_come_back() {
+    let every_byte: Vec<u8> = (0..=255).collect();
+    let mut metadata = MetadataMap::new();
+    metadata.append("x-note", "one".parse().unwrap());
+    metadata.append("x-note", "two, with commas; and \"quotes\"".parse().unwrap());
+    metadata.append("x-empty", "".parse().unwrap());
+    for bytes in [every_byte.as_slice(), b"", b"a", b"ab"] {
+        metadata.append_bin("x-bytes-bin", MetadataValue::from_bytes(bytes));
+    }
+    let details = every_byte.clone().into();
+    let sent = Status::with_details_and_metadata(Code::DataLoss, TEXT, details, metadata);
+
+    let status = Function::failing(sent).call(create("")).await.unwrap_err();
+    assert_eq!((status.code(), status.message()), (Code::DataLoss, TEXT));
+    assert_eq!(status.details(), every_byte);
+    let notes: Vec<_> = status.metadata().get_all("x-note").iter().collect();
+    assert_eq!(notes, ["one", "two, with commas; and \"quotes\""]);
+    assert_eq!(status.metadata().get("x-empty").unwrap(), "");
+    let bytes: Vec<_> =
+        status.metadata().get_all_bin("x-bytes-bin").iter().map(|value| value.to_bytes().unwrap()).collect();
+    assert_eq!(bytes, [every_byte.as_slice(), b"", b"a", b"ab"]);
+}
+
+#[tokio::test]
+async fn metadata_of_a_request_and_of_its_answer_come_through() {
+    let function = Function::new(|request| {
+        let mut response = Response::new(User::default());
+        let metadata = response.metadata_mut();
+        metadata.insert("x-seen", request.metadata().get("x-note").unwrap().clone());
+        metadata.insert_bin("x-seen-bin", request.metadata().get_bin("x-bytes-bin").unwrap().clone());
+        ready(Ok(response))
+    });
+    let mut request = Request::new(create(""));
+    request.metadata_mut().insert("x-note", "seen".parse().unwrap());
+    request.metadata_mut().insert_bin("x-bytes-bin", MetadataValue::from_bytes(b"\0\xff"));
+
+    let response = in_time(function.client().create_user(request)).await.unwrap();
+    assert_eq!(response.metadata().get("x-seen").unwrap(), "seen");
+    assert_eq!(response.metadata().get_bin("x-seen-bin").unwrap().to_bytes().unwrap(), &b"\0\xff"[..]);
+}
+
+/// All that a REST client would see of an error.
+async fn problem(error: &Error) -> (u16, Vec<(String, String)>, Value) {
+    let (head, body) = error.to_problem("/users", "Order-7").into_parts();
+    let body = body.collect().await.unwrap().to_bytes();
+    (head.status.as_u16(), envelope::to_pairs(&head.headers), serde_json::from_slice(&body).unwrap())
+}
+
+#[tokio::test]
+async fn an_error_of_every_kind_is_the_same_error_at_the_other_end() {
+    for kind in Kind::ALL {
+        let error = || {
+            Error::new(kind, TEXT)
+                .with("items", json!([{"name": TEXT, "requested": 3, "available": null}]))
+                .with(TEXT, json!({"deep": [1.5, true, ""]}))
+                .caused_by("what only the log may say")
+        };
+        let status = Function::failing(error().into()).call(create("")).await.unwrap_err();
+        assert_eq!((status.code(), status.message()), (kind.code(), TEXT));
+
+        let received = Error::from(status);
+        assert_eq!(received.kind(), kind);
+        assert_eq!(received.to_string(), error().to_string());
+        assert_eq!(problem(&received).await, problem(&error()).await);
+        assert!(!received.causes().contains("only the log"), "{}", received.causes());
+    }
+}
+
+#[tokio::test]
+async fn the_faults_of_an_error_come_back_in_order() {
+    let faults: Vec<_> = ["", "/name", "/addresses/0/Straße~1漢"]
+        .map(|pointer| Fault { pointer: pointer.to_owned(), detail: TEXT.to_owned() })
+        .into();
+    let error = || Error::validation(faults.clone()).with("hint", json!(TEXT));
+
+    let received = Error::from(Function::failing(error().into()).call(create("")).await.unwrap_err());
+    assert_eq!(received.kind(), Kind::Validation);
+    assert_eq!(received.faults(), faults);
+    assert_eq!(received.member("hint"), Some(&json!(TEXT)));
+    assert_eq!(problem(&received).await, problem(&error()).await);
+}
+
+#[tokio::test]
+async fn the_callee_learns_who_is_calling_under_which_request_id_and_until_when() {
+    let (sender, mut seen) = mpsc::unbounded_channel();
+    let function = Function::new(move |request| {
+        sender.send(metadata::context_of(&request).unwrap()).unwrap();
+        ready(Ok(Response::new(User::default())))
+    });
+    let users = Role::ALL.map(|role| Caller::User { id: UserId::new(), role });
+    for caller in [Caller::Anyone, Caller::System].into_iter().chain(users) {
+        let context = Context { caller, ..context(NOW.after(Duration::from_millis(12_345))) };
+        function.call(metadata::request(create(""), &context)).await.unwrap();
+
+        let seen = seen.recv().await.unwrap();
+        assert_eq!(seen.caller, caller);
+        assert_eq!(seen.request_id, context.request_id);
+        assert_eq!(seen.deadline, context.deadline);
+    }
+}
+
+#[tokio::test]
+async fn a_call_that_says_nothing_of_itself_is_from_anyone_with_a_new_id_and_the_usual_deadline() {
+    let (sender, mut seen) = mpsc::unbounded_channel();
+    let function = Function::new(move |request| {
+        sender.send(metadata::context_of(&request).unwrap()).unwrap();
+        ready(Ok(Response::new(User::default())))
+    });
+    function.call(create("")).await.unwrap();
+    function.call(create("")).await.unwrap();
+
+    let (first, second) = (seen.recv().await.unwrap(), seen.recv().await.unwrap());
+    assert_eq!((first.caller, first.deadline), (Caller::Anyone, NOW.after(DEFAULT_TIMEOUT)));
+    assert_eq!(first.request_id.len(), 32);
+    assert_ne!(first.request_id, second.request_id);
+}
+
+#[tokio::test]
+async fn a_request_that_did_not_come_through_the_entrance_has_no_context() {
+    let status = metadata::context_of(&metadata::request((), &context(NOW))).unwrap_err();
+    assert_eq!(status.code(), Code::Internal);
+}
+
+// Who may be who.
+
+#[tokio::test]
+async fn an_identity_that_cannot_be_read_is_unauthenticated_and_the_call_not_run() {
+    let function = Function::echo();
+    let user = UserId::new().to_string();
+    let order = OrderId::new().to_string();
+    let anyone = Context { caller: Caller::Anyone, ..context(NOW.after(FAR)) };
+    let envelope = envelope_of(metadata::request(create(""), &anyone)).await;
+    for (caller, role) in [
+        ("", None),
+        ("anyone", None),
+        ("System", None),
+        ("system ", None),
+        ("sÿstem", None),
+        (user.as_str(), None),
+        (user.as_str(), Some("")),
+        (user.as_str(), Some("root")),
+        (user.as_str(), Some("Admin")),
+        (user.as_str(), Some("admin,staff")),
+        (user.as_str(), Some("ädmin")),
+        (order.as_str(), Some("admin")),
+        (user.to_uppercase().as_str(), Some("admin")),
+        (&user[1..], Some("admin")),
+    ] {
+        let mut envelope = with_header(&envelope, "oms-caller", caller);
+        if let Some(role) = role {
+            envelope = with_header(&envelope, "oms-caller-role", role);
+        }
+        let status = function.answer(envelope.to_string()).await.unwrap_err();
+        assert_eq!(status.code(), Code::Unauthenticated, "{caller:?} {role:?}: {status:?}");
+    }
+    assert_eq!(function.calls(), 0);
+}
+
+#[tokio::test]
+async fn a_role_without_a_user_gives_no_rights() {
+    let function = Function::new(|request| {
+        assert_eq!(metadata::context_of(&request).unwrap().caller, Caller::Anyone);
+        ready(Ok(Response::new(User::default())))
+    });
+    let anyone = Context { caller: Caller::Anyone, ..context(NOW.after(FAR)) };
+    let envelope = envelope_of(metadata::request(create(""), &anyone)).await;
+    function.answer(with_header(&envelope, "oms-caller-role", "admin").to_string()).await.unwrap();
+}
+
+// Deadlines.
+
+#[tokio::test]
+async fn a_callee_that_hangs_costs_its_caller_no_more_than_the_deadline() {
+    let function = Function::with_clock(Clock::system(), |_| pending());
+    let mut client = client_at(Clock::system(), Arc::new(function.entrance.clone()));
+    let started = Instant::now();
+    let context = context(Clock::system().now().after(SOON));
+    let status = in_time(client.create_user(metadata::request(create(""), &context))).await.unwrap_err();
+
+    assert_eq!(status.code(), Code::DeadlineExceeded, "{status:?}");
+    // Wide, for a machine that is busy; without the deadline it would be forever.
+    assert!(started.elapsed() < Duration::from_secs(5), "{:?}", started.elapsed());
+}
+
+#[tokio::test]
+async fn a_function_that_never_answers_costs_its_caller_no_more_than_the_deadline() {
+    let silent = way(|_| pending().boxed());
+    let request = metadata::request(create(""), &context(NOW.after(SOON)));
+    let status = in_time(client(silent).create_user(request)).await.unwrap_err();
+    assert_eq!(status.code(), Code::DeadlineExceeded);
+    assert_eq!(status.message(), "no answer within the 100 ms that were left");
+}
+
+/// Tells when it is dropped.
+struct Alarm(mpsc::UnboundedSender<()>);
+
+impl Drop for Alarm {
+    fn drop(&mut self) {
+        self.0.send(()).unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_call_that_is_not_done_by_its_deadline_is_ended_there_by_the_callee_itself() {
+    let (sender, mut ended) = mpsc::unbounded_channel();
+    let function = Function::new(move |_| {
+        let alarm = Alarm(sender.clone());
+        async move {
+            let _alarm = alarm;
+            pending().await
+        }
+    });
+    let envelope = envelope_of(metadata::request(create(""), &context(NOW.after(SOON)))).await;
+    let status = function.answer(envelope.to_string()).await.unwrap_err();
+
+    assert_eq!(status.code(), Code::DeadlineExceeded);
+    assert_eq!(status.message(), "the call was not done by its deadline");
+    in_time(ended.recv()).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_call_after_its_deadline_is_refused_and_not_run() {
+    let function = Function::echo();
+    let envelope = without_deadline(&good_envelope().await);
+    let deadline = |millis: i64| with_header(&envelope, "oms-deadline", &millis.to_string()).to_string();
+    for late in [i64::MIN, -1, 0, NOW.millis() - 60_000, NOW.millis() - 1, NOW.millis()] {
+        let status = function.answer(deadline(late)).await.unwrap_err();
+        assert_eq!(status.code(), Code::DeadlineExceeded, "{late}: {status:?}");
+        assert_eq!(status.message(), "the call arrived after its deadline; nothing was done");
+    }
+    assert_eq!(function.calls(), 0);
+
+    for early in [NOW.millis() + 20_000, i64::MAX] {
+        assert_eq!(function.answer(deadline(early)).await.unwrap().name, "Öle");
+    }
+    assert_eq!(function.calls(), 2);
+}
+
+#[tokio::test]
+async fn a_call_that_was_on_its_way_for_too_long_is_refused_and_not_run() {
+    let an_hour_later = at(NOW.after(Duration::from_secs(3600)));
+    let function = Function::with_clock(an_hour_later, |_| ready(Ok(Response::new(User::default()))));
+    let request = metadata::request(create(""), &context(NOW.after(FAR)));
+    let status = function.call(request).await.unwrap_err();
+    assert_eq!(status.code(), Code::DeadlineExceeded);
+    assert_eq!(function.calls(), 0);
+}
+
+/// Which way a caller says how long it waits must make no difference to what is done too late.
+#[tokio::test]
+async fn a_call_without_a_context_is_refused_all_the_same_when_it_was_on_its_way_for_too_long() {
+    let an_hour_later = at(NOW.after(Duration::from_secs(3600)));
+    let function = Function::with_clock(an_hour_later, |_| ready(Ok(Response::new(User::default()))));
+    let mut timed = Request::new(create(""));
+    timed.set_timeout(Duration::from_secs(7));
+    for request in [timed, Request::new(create(""))] {
+        let status = function.call(request).await.expect_err("it is an hour too late");
+        assert_eq!(status.code(), Code::DeadlineExceeded);
+    }
+    assert_eq!(function.calls(), 0);
+}
+
+#[tokio::test]
+async fn a_caller_whose_time_is_up_does_not_even_send() {
+    for deadline in [NOW, before(NOW, Duration::from_millis(1)), Timestamp::from_millis(i64::MIN)] {
+        let reached = Arc::new(AtomicUsize::new(0));
+        let counter = Arc::clone(&reached);
+        let target = way(move |_| {
+            counter.fetch_add(1, Ordering::SeqCst);
+            pending().boxed()
+        });
+        let request = metadata::request(create(""), &context(deadline));
+        let status = in_time(client(target).create_user(request)).await.unwrap_err();
+        assert_eq!(status.code(), Code::DeadlineExceeded);
+        assert_eq!(reached.load(Ordering::SeqCst), 0);
+    }
+}
+
+#[tokio::test]
+async fn a_grpc_timeout_ends_the_wait_of_the_caller() {
+    let silent = way(|_| pending().boxed());
+    let mut request = Request::new(create(""));
+    request.set_timeout(SOON);
+    let status = in_time(client(silent).create_user(request)).await.unwrap_err();
+    assert_eq!(status.code(), Code::DeadlineExceeded);
+    assert_eq!(status.message(), "no answer within the 100 ms that were left");
+}
+
+#[tokio::test]
+async fn a_grpc_timeout_ends_the_work_of_the_callee() {
+    let function = Function::new(|_| pending());
+    let mut request = Request::new(create(""));
+    request.set_timeout(SOON);
+    let status = function.answer(envelope_of(request).await.to_string()).await.unwrap_err();
+    assert_eq!(status.code(), Code::DeadlineExceeded);
+    assert_eq!(status.message(), "the call was not done by its deadline");
+    assert_eq!(function.calls(), 1);
+}
+
+#[tokio::test]
+async fn a_grpc_timeout_of_nothing_is_refused_and_the_call_not_run() {
+    let function = Function::echo();
+    let envelope = without_deadline(&good_envelope().await);
+    for timeout in ["0n", "0m", "0H", "00000000S"] {
+        let envelope = with_header(&envelope, "grpc-timeout", timeout);
+        let status = function.answer(envelope.to_string()).await.unwrap_err();
+        assert_eq!(status.code(), Code::DeadlineExceeded, "{timeout}");
+    }
+    assert_eq!(function.calls(), 0);
+}
+
+#[tokio::test]
+async fn of_two_deadlines_the_earlier_one_counts_at_both_ends() {
+    let (short, long) = (Duration::from_secs(7), Duration::from_secs(15));
+    let (sender, mut seen) = mpsc::unbounded_channel();
+    let function = Function::new(move |request| {
+        sender.send(metadata::context_of(&request).unwrap().deadline).unwrap();
+        ready(Ok(Response::new(User::default())))
+    });
+    for (absolute, relative) in [(short, long), (long, short)] {
+        let mut request = metadata::request(create(""), &context(NOW.after(absolute)));
+        request.set_timeout(relative);
+        function.call(request).await.unwrap();
+        assert_eq!(seen.recv().await.unwrap(), NOW.after(short));
+    }
+
+    for (absolute, relative) in [(SOON, long), (long, SOON)] {
+        let mut request = metadata::request(create(""), &context(NOW.after(absolute)));
+        request.set_timeout(relative);
+        let status = in_time(client(way(|_| pending().boxed())).create_user(request)).await.unwrap_err();
+        assert_eq!(status.message(), "no answer within the 100 ms that were left");
+    }
+}
+
+#[tokio::test]
+async fn what_has_begun_goes_on_when_the_caller_gives_up() {
+    let [begun, go, done] = [(); 3].map(|()| Arc::new(Notify::new()));
+    let function = Function::new({
+        let (begun, go, done) = (Arc::clone(&begun), Arc::clone(&go), Arc::clone(&done));
+        move |_| {
+            let (begun, go, done) = (Arc::clone(&begun), Arc::clone(&go), Arc::clone(&done));
+            async move {
+                begun.notify_one();
+                go.notified().await;
+                done.notify_one();
+                Ok(Response::new(User::default()))
+            }
+        }
+    });
+    let mut client = function.client();
+    let call = tokio::spawn(async move { client.create_user(create("")).await });
+    in_time(begun.notified()).await;
+    call.abort();
+    assert!(in_time(call).await.unwrap_err().is_cancelled());
+
+    go.notify_one();
+    in_time(done.notified()).await;
+    assert_eq!(function.calls(), 1);
+}
+
+// Sizes.
+
+#[tokio::test]
+async fn a_message_larger_than_tonics_own_limit_goes_there_and_back() {
+    let name = "a".repeat(4_300_000);
+    let user = Function::echo().call(create(&name)).await.unwrap();
+    assert!(user.name == name, "{} bytes came back", user.name.len());
+}
+
+#[tokio::test]
+async fn without_our_limit_such_a_message_would_be_refused_at_both_ends() {
+    let function = Function::new(|_| ready(Ok(Response::new(named(&"a".repeat(4_300_000))))));
+    let users = Users {
+        work: Box::new(|_| ready(Ok(Response::new(User::default()))).boxed()),
+        calls: Arc::default(),
+    };
+    let calls = Arc::clone(&users.calls);
+    let careless = Entrance::new(UserServiceServer::new(users), at(NOW));
+    let large = create(&"a".repeat(4_300_000));
+    let status = in_time(client(Arc::new(careless)).create_user(large)).await.unwrap_err();
+    assert_eq!(status.code(), Code::OutOfRange);
+    assert_eq!(calls.load(Ordering::SeqCst), 0);
+
+    let target = Arc::new(function.entrance.clone());
+    let mut careless = UserServiceClient::new(Channel::new(target, at(NOW)));
+    let status = in_time(careless.create_user(create(""))).await.unwrap_err();
+    assert_eq!(status.code(), Code::OutOfRange);
+}
+
+/// That it says how large the envelope is and how large it may be.
+fn assert_says_the_sizes(status: &Status, what: &str) {
+    assert_eq!(status.code(), Code::ResourceExhausted, "{status:?}");
+    let message = status.message();
+    let sizes: Vec<usize> = message.split(' ').filter_map(|word| word.parse().ok()).collect();
+    assert!(message.starts_with(what), "{message}");
+    assert!(matches!(sizes[..], [size, MAX_PAYLOAD] if size > MAX_PAYLOAD), "{message}");
+}
+
+#[tokio::test]
+async fn a_request_that_is_too_large_says_so_and_is_not_sent() {
+    let function = Function::echo();
+    let status = function.call(create(&"a".repeat(4_800_000))).await.unwrap_err();
+    assert_says_the_sizes(&status, "the request has ");
+    assert_eq!(function.calls(), 0);
+}
+
+#[tokio::test]
+async fn an_answer_that_is_too_large_says_so() {
+    let function = Function::new(|_| ready(Ok(Response::new(named(&"a".repeat(4_800_000))))));
+    let status = function.call(create("")).await.unwrap_err();
+    assert_says_the_sizes(&status, "the answer has ");
+    assert_eq!(function.calls(), 1);
+}
+
+#[tokio::test]
+async fn a_status_that_is_too_large_says_so() {
+    let status = Status::not_found("a".repeat(MAX_PAYLOAD));
+    let status = Function::failing(status).call(create("")).await.unwrap_err();
+    assert_says_the_sizes(&status, "the answer has ");
+}
+
+#[test]
+fn an_envelope_may_be_just_as_large_as_lambda_takes() {
+    let envelope = |body: usize| {
+        let call = Call { path: String::new(), headers: Vec::new(), body: "a".repeat(body) };
+        envelope::write(&CallEnvelope { grpc: call }, "the request")
+    };
+    let empty = envelope(0).unwrap().len();
+    assert_eq!(envelope(MAX_PAYLOAD - empty).unwrap().len(), MAX_PAYLOAD);
+    assert_says_the_sizes(&envelope(MAX_PAYLOAD - empty + 1).unwrap_err(), "the request has ");
+}
+
+// What is no call.
+
+#[tokio::test]
+async fn a_method_that_there_is_not_is_unimplemented() {
+    let function = Function::echo();
+    let envelope = good_envelope().await;
+    for path in [
+        "/oms.users.v1.UserService/DropTables",
+        "/oms.users.v1.UserService/createuser",
+        "/oms.users.v1.UserService/CreateUser/",
+        "/oms.users.v1.UserService",
+        "/oms.users.v2.UserService/CreateUser",
+        "/CreateUser",
+        "//oms.users.v1.UserService/CreateUser",
+        "/",
+        "*",
+    ] {
+        let status = function.answer(with_part(&envelope, "path", json!(path))).await.unwrap_err();
+        assert_eq!(status.code(), Code::Unimplemented, "{path}: {status:?}");
+    }
+    assert_eq!(function.calls(), 0);
+}
+
+#[tokio::test]
+async fn a_service_that_the_function_does_not_have_is_unimplemented() {
+    let channel = Channel::new(Arc::new(Function::echo().entrance), at(NOW));
+    let request = GetProductRequest::default();
+    let status = in_time(ProductServiceClient::new(channel).get_product(request)).await.unwrap_err();
+    assert_eq!(status.code(), Code::Unimplemented, "{status:?}");
+}
+
+#[tokio::test]
+async fn an_envelope_that_is_not_one_is_refused_and_nothing_run() {
+    let function = Function::echo();
+    let good = good_envelope().await;
+    let text = good.to_string();
+    let twice = format!(r#"{{"grpc":{0},"grpc":{0}}}"#, good["grpc"]);
+    for bad in [
+        "",
+        " ",
+        "not JSON",
+        "null",
+        "true",
+        "7",
+        "\"\"",
+        "[]",
+        "{}",
+        "\0",
+        "\u{feff}{}",
+        "{\"grpc\"",
+        r#"{"grpc":null}"#,
+        r#"{"grpc":7}"#,
+        r#"{"grpc":"call"}"#,
+        r#"{"grpc":[]}"#,
+        r#"{"grpc":{}}"#,
+        r#"{"Grpc":{}}"#,
+        r#"{"grpc":{"grpc":{}}}"#,
+        &twice,
+        &text[..text.len() - 1],
+        &format!("{text}x"),
+        &format!("{text}{text}"),
+        &"[".repeat(100_000),
+        &json!({ "body": text }).to_string(),
+        &json!(text).to_string(),
+    ] {
+        assert_garbled(function.answer(bad).await, bad.get(..100).unwrap_or(bad));
+    }
+    let mut not_utf8 = text.into_bytes();
+    not_utf8[20] = 0xff;
+    assert_garbled(function.answer(not_utf8).await, "not UTF-8");
+    assert_eq!(function.calls(), 0);
+}
+
+#[tokio::test]
+async fn a_call_with_a_part_missing_or_impossible_is_refused_and_not_run() {
+    let function = Function::echo();
+    let good = good_envelope().await;
+    let long = json!("/".repeat(70_000)).to_string();
+    let cases = [
+        ("path", r#" null 1 ["/"] "" "no slash" "a/b" "/ /" "/\n" "/ö\u0000" "http://" "#),
+        ("path", &long),
+        ("headers", r#" null {} "te: trailers" [["te"]] [["te", "a", "b"]] [["te", 1]] [["te", null]] "#),
+        ("headers", r#" [["", "a"]] [["a b", "c"]] [["ö", "a"]] [["a:", "b"]] [[":path", "/"]] "#),
+        ("headers", r#" [["a\n", "b"]] [["a", "b\nc"]] [["a", "b\r\noms-caller: system"]] "#),
+        ("headers", r#" [["a", "\u0000"]] [["a", "\u007f"]] "#),
+        ("headers", &format!("[[{long}, \"a\"]]")),
+        ("body", r#" null 1 [0] "!" "AAA" "AA A" "AAAA\n" "_-__" "ÖÖÖÖ" "=AAA" "AAAA====" "#),
+    ];
+    for (part, values) in cases {
+        assert_garbled(function.answer(with_part(&good, part, None)).await, part);
+        for value in json_values(values) {
+            let what = format!("{part}: {:.100}", value.to_string());
+            assert_garbled(function.answer(with_part(&good, part, value)).await, &what);
+        }
+    }
+    assert_eq!(function.calls(), 0);
+}
+
+#[tokio::test]
+async fn a_request_frame_that_is_broken_is_refused_and_the_call_not_run() {
+    let function = Function::echo();
+    let good = good_envelope().await;
+    for (what, frame, code) in broken_frames(&frame_of(&good)) {
+        let status = function.answer(with_part(&good, "body", json!(BASE64.encode(frame)))).await;
+        let status = status.expect_err(&what);
+        assert_eq!(status.code(), code, "{what}: {status:?}");
+    }
+    assert_eq!(function.calls(), 0);
+}
+
+#[tokio::test]
+async fn more_headers_than_a_map_can_hold_are_refused_and_nothing_run() {
+    let function = Function::echo();
+    let good = good_envelope().await;
+    for headers in [30_000, 100_000] {
+        let same: Vec<_> = (0..headers).map(|_| json!(["a", ""])).collect();
+        assert_garbled(function.answer(with_part(&good, "headers", json!(same))).await, "the same name");
+        let many: Vec<_> = (0..headers).map(|number| json!([format!("a{number}"), ""])).collect();
+        assert_garbled(function.answer(with_part(&good, "headers", json!(many))).await, "many names");
+    }
+    assert_eq!(function.calls(), 0);
+}
+
+/// What API Gateway makes of a client's POST (HTTP API, payload format 2.0).
+fn api_gateway_event(body: &str, base64: bool) -> Value {
+    json!({
+        "version": "2.0",
+        "routeKey": "POST /users",
+        "rawPath": "/users",
+        "rawQueryString": "grpc=1&grpc=2",
+        "cookies": ["grpc=1"],
+        "headers": {
+            "accept": "*/*",
+            "content-length": body.len().to_string(),
+            "content-type": "application/grpc",
+            "grpc": body,
+            "host": "abcdefghij.execute-api.eu-central-1.amazonaws.com",
+            "oms-caller": "system",
+            "user-agent": "curl/8.7.1",
+            "x-amzn-trace-id": "Root=1-5e6722a7-cc56xmpl46db7ae02d4da47e",
+            "x-forwarded-for": "192.0.2.1",
+            "x-forwarded-port": "443",
+            "x-forwarded-proto": "https"
+        },
+        "queryStringParameters": {"grpc": body},
+        "requestContext": {
+            "accountId": "123456789012",
+            "apiId": "abcdefghij",
+            "domainName": "abcdefghij.execute-api.eu-central-1.amazonaws.com",
+            "domainPrefix": "abcdefghij",
+            "http": {
+                "method": "POST",
+                "path": "/users",
+                "protocol": "HTTP/1.1",
+                "sourceIp": "192.0.2.1",
+                "userAgent": "curl/8.7.1"
+            },
+            "requestId": "JKJaXmPLvHcESHA=",
+            "routeKey": "POST /users",
+            "stage": "$default",
+            "time": "12/Mar/2026:19:03:58 +0000",
+            "timeEpoch": 1_773_342_238_000_i64
+        },
+        "pathParameters": {"grpc": body},
+        "stageVariables": {"grpc": body},
+        "body": body,
+        "isBase64Encoded": base64
+    })
+}
+
+#[tokio::test]
+async fn what_a_client_sends_through_api_gateway_is_never_taken_for_a_call() {
+    let function = Function::echo();
+    let envelope = good_envelope().await.to_string();
+    let closing = format!(r#""}},"grpc":{envelope},"x":{{"y":""#);
+    for body in [envelope.as_str(), &closing, "", "{}", r#"{"name":"Öle"}"#] {
+        for event in
+            [api_gateway_event(body, false), api_gateway_event(&BASE64.encode(body.as_bytes()), true)]
+        {
+            let event = event.to_string();
+            assert!(serde_json::from_str::<CallEnvelope>(&event).is_err());
+            assert_garbled(function.answer(event).await, body);
+        }
+    }
+    assert_eq!(function.calls(), 0);
+}
+
+// Answers that cannot be read.
+
+#[tokio::test]
+async fn the_answer_that_the_tests_garble_is_good() {
+    assert_eq!(received(good_answer().await.to_string().into_bytes()).await.unwrap().name, "Öle");
+}
+
+#[tokio::test]
+async fn an_answer_that_is_not_one_is_a_status_for_the_caller() {
+    let text = good_answer().await.to_string();
+    for bad in [
+        "",
+        "not JSON",
+        "null",
+        "7",
+        "\"\"",
+        "[]",
+        "{}",
+        r#"{"grpc":null}"#,
+        r#"{"grpc":{}}"#,
+        r#"{"errorMessage":"Task timed out after 3.00 seconds","errorType":"Sandbox.Timedout"}"#,
+        r#"{"statusCode":200,"headers":{},"body":"{}"}"#,
+        &text[..text.len() - 1],
+        &format!("{text}}}"),
+        &good_envelope().await.to_string(),
+        &"[".repeat(100_000),
+    ] {
+        assert_garbled(received(bad.into()).await, bad.get(..100).unwrap_or(bad));
+    }
+    assert_garbled(received(vec![0xff, 0xfe, 0]).await, "not UTF-8");
+}
+
+#[tokio::test]
+async fn an_answer_with_a_part_missing_or_impossible_is_a_status_for_the_caller() {
+    let good = good_answer().await;
+    let pairs = r#" null {} [["a"]] [["a", 1]] [["", "a"]] [["a b", ""]] [["ö", ""]] [["a", "\u0000"]]
+        [["a", "b\r\ngrpc-status: 0"]] "#;
+    let cases = [
+        ("status", r#" null "200" -1 0 99 1000 65535 65536 200.5 1e300 "#),
+        ("headers", pairs),
+        ("trailers", pairs),
+        ("body", r#" null 1 "!" "AAA" "_-__" "AAAA\n" "#),
+    ];
+    for (part, values) in cases {
+        assert_garbled(received(with_part(&good, part, None)).await, part);
+        for value in json_values(values) {
+            let what = format!("{part}: {value}");
+            assert_garbled(received(with_part(&good, part, value)).await, &what);
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_answer_frame_that_is_broken_is_a_status_for_the_caller() {
+    let good = good_answer().await;
+    for (what, frame, code) in broken_frames(&frame_of(&good)) {
+        let status = received(with_part(&good, "body", json!(BASE64.encode(frame)))).await.expect_err(&what);
+        assert_eq!(status.code(), code, "{what}: {status:?}");
+    }
+}
+
+#[tokio::test]
+async fn an_answer_that_does_not_say_how_the_call_went_is_no_success() {
+    let good = good_answer().await;
+    let status = received(with_part(&good, "trailers", json!([]))).await.unwrap_err();
+    assert_eq!(status.code(), Code::Unknown, "{status:?}");
+    for code in ["", "17", "-1", "zero", "00", "ö"] {
+        let answer = with_part(&good, "trailers", json!([["grpc-status", code]]));
+        let status = received(answer).await.expect_err(code);
+        assert_eq!(status.code(), Code::Unknown, "{code}: {status:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_status_message_that_cannot_be_read_is_a_status_for_the_caller() {
+    let good = good_answer().await;
+    for message in ["%ff%fe", "%f0%9f"] {
+        let trailers = json!([["grpc-status", "5"], ["grpc-message", message]]);
+        received(with_part(&good, "trailers", trailers)).await.expect_err(message);
+    }
+    // What only looks like an escape stands for itself.
+    let trailers = json!([["grpc-status", "5"], ["grpc-message", "100 % %4 %zz"]]);
+    let status = received(with_part(&good, "trailers", trailers)).await.unwrap_err();
+    assert_eq!((status.code(), status.message()), (Code::NotFound, "100 % %4 %zz"));
+}
+
+#[tokio::test]
+async fn status_details_that_cannot_be_read_are_a_status_for_the_caller() {
+    let good = good_answer().await;
+    let pairs = json!([["grpc-status", "5"], ["grpc-status-details-bin", "!"]]);
+    for part in ["headers", "trailers"] {
+        let status = received(with_part(&good, part, pairs.clone())).await.expect_err(part);
+        assert_eq!(status.code(), Code::Internal, "{part}: {status:?}");
+    }
+}
+
+#[tokio::test]
+async fn more_headers_than_a_map_can_hold_in_an_answer_are_a_status_for_the_caller() {
+    let good = good_answer().await;
+    let many: Vec<_> = (0..30_000).map(|number| json!([format!("a{number}"), ""])).collect();
+    for part in ["headers", "trailers"] {
+        assert_garbled(received(with_part(&good, part, json!(many))).await, part);
+    }
+}
+
+#[tokio::test]
+async fn a_function_that_cannot_be_reached_is_the_status_that_the_way_to_it_says() {
+    let mut sent = Status::unavailable(TEXT);
+    sent.metadata_mut().insert("x-note", "throttled".parse().unwrap());
+    let target = way(move |_| ready(Err(sent.clone())).boxed());
+    let status = in_time(client(target).create_user(create(""))).await.unwrap_err();
+    assert_eq!((status.code(), status.message()), (Code::Unavailable, TEXT));
+    assert_eq!(status.metadata().get("x-note").unwrap(), "throttled");
+}
+
+// Panics and noise.
+
+#[tokio::test]
+async fn a_panic_is_internal_and_the_next_call_is_answered() {
+    let function = Function::new(|request| {
+        let name = request.into_inner().name().to_owned();
+        async move {
+            tokio::task::yield_now().await;
+            assert_ne!(name, "panic", "a secret of the function");
+            Ok(Response::new(named(&name)))
+        }
+    });
+    let panicking = envelope_of(Request::new(create("panic"))).await.to_string();
+    for _ in 0..3 {
+        // By the client, and by the entrance alone, since Lambda puts no task around it that ends panics.
+        let statuses =
+            [function.call(create("panic")).await, function.answer(&panicking).await].map(Result::unwrap_err);
+        for status in statuses {
+            assert_eq!((status.code(), status.message()), (Code::Internal, "the function failed"));
+        }
+        assert_eq!(function.call(create("Öle")).await.unwrap().name, "Öle");
+    }
+}
+
+/// One of these or anything.
+fn often(these: &'static [&'static str]) -> impl Strategy<Value = String> {
+    prop_oneof![2 => prop::sample::select(these).prop_map(str::to_owned), 1 => any::<String>()]
+}
+
+fn headers() -> impl Strategy<Value = Vec<(String, String)>> {
+    let names = often(&[
+        "content-type",
+        "grpc-encoding",
+        "grpc-message",
+        "grpc-status",
+        "grpc-timeout",
+        "oms-caller",
+        "oms-caller-role",
+        "oms-deadline",
+        "oms-problem-bin",
+        "te",
+        "x-request-id",
+    ]);
+    let values = prop_oneof![
+        often(&["", "0", "5", "system", "admin", "1S", "application/grpc", "gzip", "1800000010000"]),
+        any::<i64>().prop_map(|number| number.to_string()),
+        "[0-9]{0,9}[HMSmun]?",
+        "user_[0-7][0-9a-hjkmnp-tv-z]{25}",
+    ];
+    prop::collection::vec((names, values), 0..6)
+}
+
+/// In base64, mostly: noise, or a frame around noise.
+fn body() -> impl Strategy<Value = String> {
+    prop_oneof![
+        any::<String>(),
+        any::<Vec<u8>>().prop_map(|bytes| BASE64.encode(bytes)),
+        any::<Vec<u8>>().prop_map(|bytes| {
+            let length = u32::try_from(bytes.len()).unwrap().to_be_bytes();
+            BASE64.encode([&[0], &length[..], &bytes].concat())
+        }),
+    ]
+}
+
+fn any_json() -> impl Strategy<Value = Value> {
+    let leaf = prop_oneof![
+        Just(Value::Null),
+        any::<bool>().prop_map(Value::from),
+        any::<i64>().prop_map(Value::from),
+        any::<f64>().prop_map(Value::from),
+        any::<String>().prop_map(Value::from),
+    ];
+    let keys = || often(&["grpc", "path", "headers", "body", "status", "trailers"]);
+    leaf.prop_recursive(6, 64, 8, move |inner| {
+        prop_oneof![
+            prop::collection::vec(inner.clone(), 0..8).prop_map(Value::from),
+            prop::collection::vec((keys(), inner), 0..8)
+                .prop_map(|entries| Value::Object(entries.into_iter().collect())),
+        ]
+    })
+}
+
+fn any_call() -> impl Strategy<Value = Value> {
+    (often(&[CREATE_USER, "/"]), headers(), body())
+        .prop_map(|(path, headers, body)| json!({"grpc": {"path": path, "headers": headers, "body": body}}))
+}
+
+fn any_answer() -> impl Strategy<Value = Value> {
+    let status = prop_oneof![3 => Just(200), 1 => any::<u16>()];
+    (status, headers(), body(), headers()).prop_map(|(status, headers, body, trailers)| {
+        json!({"grpc": {"status": status, "headers": headers, "body": body, "trailers": trailers}})
+    })
+}
+
+fn noise() -> impl Strategy<Value = Vec<u8>> {
+    prop_oneof![any::<Vec<u8>>(), any_json().prop_map(|json| json.to_string().into_bytes())]
+}
+
+fn block_on<T>(future: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(future)
+}
+
+/// That there is an answer which says in one place, and readably, how the call went.
+fn answer_to(payload: &[u8]) {
+    block_on(async {
+        let answer = in_time(Function::echo().entrance.handle(payload)).await;
+        let envelope: AnswerEnvelope = serde_json::from_slice(&answer).expect("an answer");
+        let answer_headers = envelope.grpc.headers.iter().chain(&envelope.grpc.trailers);
+        let codes: Vec<u8> = answer_headers
+            .filter(|(name, _)| name == "grpc-status")
+            .map(|(_, code)| code.parse().expect("a code"))
+            .collect();
+        assert_eq!(envelope.grpc.status, 200);
+        assert!(matches!(codes[..], [0..=16]), "{codes:?}");
+        let received = received(answer).await;
+        assert_eq!(received.map_or_else(|status| status.code() as u8, |_| 0), codes[0]);
+    });
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn noise_is_answered_readably(payload in noise()) {
+        answer_to(&payload);
+    }
+
+    #[test]
+    fn any_call_is_answered_readably(call in any_call()) {
+        answer_to(call.to_string().as_bytes());
+    }
+
+    #[test]
+    fn whatever_is_answered_the_caller_gets_a_result(
+        answer in prop_oneof![noise(), any_answer().prop_map(|json| json.to_string().into_bytes())],
+    ) {
+        // Which result, other tests say; here it must be there, and what it says must be readable.
+        if let Err(status) = block_on(received(answer)) {
+            let _ = Error::from(status);
+        }
+    }
+
+    #[test]
+    fn any_text_comes_through_in_a_payload_and_in_a_status(text in any::<String>(), code in 1..=16) {
+        block_on(async {
+            assert_eq!(Function::echo().call(create(&text)).await.unwrap().name, text);
+            let code = Code::from_i32(code);
+            let status = Function::failing(Status::new(code, &text)).call(create("")).await.unwrap_err();
+            assert_eq!((status.code(), status.message()), (code, text.as_str()));
+        });
+    }
+}

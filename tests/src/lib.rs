@@ -1,0 +1,11 @@
+//! What the end-to-end tests need: a shop of their own, and people who use it over HTTP.
+//!
+//! - [`shop`]: the whole system on a database of its own
+//! - [`person`]: somebody who sends requests
+//! - [`answer`]: what came back, and what a test can ask of it
+
+#![expect(clippy::panic, reason = "this crate is for tests alone: a panic is how one fails")]
+
+pub mod answer;
+pub mod person;
+pub mod shop;

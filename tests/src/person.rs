@@ -1,0 +1,128 @@
+//! Somebody who sends requests: a customer, staff, an admin, or anyone.
+
+use http::{Method, header};
+use serde_json::{Value, json};
+
+use crate::answer::Answer;
+
+/// Somebody who sends requests.
+#[derive(Clone, Debug)]
+pub struct Person {
+    http: reqwest::Client,
+    base: String,
+    /// Their user ID; empty for anyone.
+    pub id: String,
+    /// Their e-mail address; empty for anyone.
+    pub email: String,
+    /// Their access token, if they have signed in.
+    pub token: Option<String>,
+}
+
+/// The password of everybody in the tests.
+pub const PASSWORD: &str = "correct horse battery";
+
+/// An address that is allowed.
+pub fn address() -> Value {
+    json!({ "line1": "1 Way", "city": "Bonn", "postal_code": "53111", "country": "DE" })
+}
+
+impl Person {
+    pub(crate) fn anyone(http: reqwest::Client, base: &str) -> Self {
+        Self { http, base: base.to_owned(), id: String::new(), email: String::new(), token: None }
+    }
+
+    /// The same person with another token, whatever it is.
+    pub fn with_token(&self, token: impl Into<String>) -> Self {
+        Self { token: Some(token.into()), ..self.clone() }
+    }
+
+    /// Signs in, and is then that user.
+    pub async fn signs_in(&self, email: &str, password: &str) -> Self {
+        let answer = self.post("/auth", json!({ "email": email, "password": password })).await.expect(200);
+        let token = answer.text("access_token");
+        Self { token: Some(token), email: email.to_owned(), ..self.clone() }
+    }
+
+    /// GET
+    pub async fn get(&self, path: &str) -> Answer {
+        self.send(Method::GET, path, None).await
+    }
+
+    /// POST with a JSON body
+    pub async fn post(&self, path: &str, body: Value) -> Answer {
+        self.send(Method::POST, path, Some(body)).await
+    }
+
+    /// PUT with a JSON body
+    pub async fn put(&self, path: &str, body: Value) -> Answer {
+        self.send(Method::PUT, path, Some(body)).await
+    }
+
+    /// DELETE
+    pub async fn delete(&self, path: &str) -> Answer {
+        self.send(Method::DELETE, path, None).await
+    }
+
+    /// Any request with or without a JSON body.
+    pub async fn send(&self, method: Method, path: &str, body: Option<Value>) -> Answer {
+        let mut request = self.request(method, path);
+        if let Some(body) = body {
+            request = request.header(header::CONTENT_TYPE, "application/json").body(body.to_string());
+        }
+        self.answer(request).await
+    }
+
+    /// A request of which a test wants to say more; [`Self::answer`] sends it.
+    pub fn request(&self, method: Method, path: &str) -> reqwest::RequestBuilder {
+        let request = self.http.request(method, format!("{}{path}", self.base));
+        match &self.token {
+            Some(token) => request.header(header::AUTHORIZATION, format!("Bearer {token}")),
+            None => request,
+        }
+    }
+
+    /// Sends a request. No answer of ours is ever a 5xx here: that would be a bug.
+    pub async fn answer(&self, request: reqwest::RequestBuilder) -> Answer {
+        let request = request.build().unwrap_or_else(|error| panic!("not a request: {error}"));
+        let described = format!("{} {}", request.method(), request.url().path());
+        let response =
+            self.http.execute(request).await.unwrap_or_else(|error| panic!("{described}: {error}"));
+        let status = response.status();
+        let headers = response.headers().clone();
+        let bytes = response.bytes().await.unwrap_or_else(|error| panic!("{described}: {error}"));
+        let body = if bytes.is_empty() {
+            Value::Null
+        } else {
+            serde_json::from_slice(&bytes).unwrap_or_else(|error| {
+                panic!("{described}: {error} in {:?}", String::from_utf8_lossy(&bytes))
+            })
+        };
+        assert!(status.as_u16() < 500, "{described} answered {status}: {body:#}");
+        assert!(headers.contains_key("x-request-id"), "{described}: no request ID");
+        Answer { request: described, status, headers, body }
+    }
+
+    /// Orders these quantities of these products, to an address that is allowed.
+    pub async fn orders(&self, lines: &[(&str, i64)]) -> Answer {
+        let items: Vec<Value> = lines
+            .iter()
+            .map(|(product, quantity)| json!({ "product_id": product, "quantity": quantity }))
+            .collect();
+        self.post("/orders", json!({ "items": items, "shipping_address": address() })).await
+    }
+
+    /// Changes an order's status, with what the status needs.
+    pub async fn moves(&self, order: &str, status: &str) -> Answer {
+        self.put(&format!("/orders/{order}"), to(status)).await
+    }
+}
+
+/// The body that moves an order to a status.
+pub fn to(status: &str) -> Value {
+    match status {
+        "paid" => json!({ "status": "paid", "payment": { "reference": "pi_1", "method": "card" } }),
+        "shipped" => json!({ "status": "shipped", "tracking": { "carrier": "DHL", "number": "0034" } }),
+        "refunded" => json!({ "status": "refunded", "payment": { "refund_reference": "re_1" } }),
+        other => json!({ "status": other }),
+    }
+}

@@ -1,0 +1,150 @@
+//! A shop of its own for each test: the whole system on a fresh database, behind a real socket.
+
+use std::time::Duration;
+
+use local::house::{self, House, Needs};
+use mongodb::Database;
+use serde_json::{Value, json};
+use shared::auth::Signer;
+use shared::clock::Clock;
+use tokio::net::TcpListener;
+use uuid::Uuid;
+
+use crate::answer::Answer;
+use crate::person::{PASSWORD, Person, address};
+
+/// Signs the tokens of all tests.
+pub const JWT_SECRET: &str = "a secret of the tests, 32 bytes or more";
+
+/// The whole system, for one test.
+pub struct Shop {
+    /// The functions.
+    pub house: House,
+    /// What they keep.
+    pub database: Database,
+    /// Where they listen: `http://127.0.0.1:PORT`
+    pub base: String,
+    http: reqwest::Client,
+    admin: Person,
+}
+
+impl Shop {
+    /// Opens a shop without products or customers. There is an admin.
+    pub async fn open() -> Self {
+        Self::open_with_clock(Clock::system()).await
+    }
+
+    /// The same, with another clock.
+    pub async fn open_with_clock(clock: Clock) -> Self {
+        let uri = mongod::shared_for_tests().await.unwrap_or_else(|error| panic!("{error:?}"));
+        let client = shared::mongo::connect(uri, "tests").await.unwrap_or_else(|error| panic!("{error:?}"));
+        let database = client.client().database(&format!("test_{}", Uuid::new_v4().simple()));
+        house::ensure_schema(&database).await.unwrap_or_else(|error| panic!("{error:?}"));
+        let signer = Signer::from_secret(JWT_SECRET).unwrap_or_else(|error| panic!("{error:?}"));
+        let payment_window = Duration::from_secs(86_400);
+        let house = House::build(Needs { database: database.clone(), signer, payment_window, clock });
+
+        let listener =
+            TcpListener::bind("127.0.0.1:0").await.unwrap_or_else(|error| panic!("no port: {error}"));
+        let address = listener.local_addr().unwrap_or_else(|error| panic!("no address: {error}"));
+        let base = format!("http://{address}");
+        // Ends with the runtime of the test.
+        tokio::spawn(std::future::IntoFuture::into_future(axum::serve(listener, house.router())));
+
+        let http = reqwest::Client::new();
+        let email = "admin@example.com";
+        let made = house.users.service.ensure_admin(email, PASSWORD).await;
+        made.unwrap_or_else(|error| panic!("{error:?}"));
+        let mut admin = Person::anyone(http.clone(), &base).signs_in(email, PASSWORD).await;
+        admin.id = admin.get("/users?role=admin").await.expect(200).data()[0]["id"]
+            .as_str()
+            .unwrap_or_default()
+            .to_owned();
+        Self { house, database, base, http, admin }
+    }
+
+    /// Somebody without a token.
+    pub fn anyone(&self) -> Person {
+        Person::anyone(self.http.clone(), &self.base)
+    }
+
+    /// The first admin.
+    pub fn admin(&self) -> Person {
+        self.admin.clone()
+    }
+
+    /// A new customer, who has signed in.
+    pub async fn customer(&self) -> Person {
+        self.person("customer").await
+    }
+
+    /// A new member of the staff, who has signed in.
+    pub async fn staff(&self) -> Person {
+        self.person("staff").await
+    }
+
+    /// A new user of this role, who has signed in.
+    pub async fn person(&self, role: &str) -> Person {
+        let email = format!("{}@example.com", Uuid::new_v4().simple());
+        let user = json!({ "email": email, "password": PASSWORD, "name": "Somebody", "role": role });
+        let user = self.admin.post("/users", user).await.expect(201);
+        let mut person = self.anyone().signs_in(&email, PASSWORD).await;
+        person.id = user.id();
+        person
+    }
+
+    /// A new active product at 5.00 EUR, with so many pieces on hand. Its ID.
+    pub async fn product(&self, on_hand: i64) -> String {
+        self.product_with(json!({ "stock": on_hand })).await.id()
+    }
+
+    /// A new product, with some fields of its own.
+    pub async fn product_with(&self, fields: Value) -> Answer {
+        let mut product = json!({
+            "sku": format!("SKU-{}", Uuid::new_v4().simple()),
+            "name": "Mug",
+            "price": { "amount": 500, "currency": "EUR" },
+        });
+        if let (Some(product), Value::Object(fields)) = (product.as_object_mut(), fields) {
+            product.extend(fields);
+        }
+        self.admin.post("/products", product).await.expect(201)
+    }
+
+    /// On hand, reserved and available of a product, as staff see it.
+    pub async fn stock(&self, product: &str) -> (i64, i64, i64) {
+        let answer = self.admin.get(&format!("/products/{product}")).await.expect(200);
+        let count = |field: &str| answer["stock"][field].as_i64().unwrap_or(-1);
+        (count("on_hand"), count("reserved"), count("available"))
+    }
+
+    /// A new order of a new customer for one piece of a new product, walked to a status by the admin.
+    pub async fn order_in(&self, status: &str) -> (Person, String) {
+        let customer = self.customer().await;
+        let product = self.product(10).await;
+        let order = customer.orders(&[(&product, 1)]).await.expect(201).id();
+        for step in steps_to(status) {
+            self.admin.moves(&order, step).await.expect(200);
+        }
+        (customer, order)
+    }
+}
+
+/// The changes that lead to a status. `paid, cancelled` is a cancelled order that was paid.
+pub fn steps_to(status: &str) -> &'static [&'static str] {
+    match status {
+        "paid" => &["paid"],
+        "shipped" => &["paid", "shipped"],
+        "delivered" => &["paid", "shipped", "delivered"],
+        "returned" => &["paid", "shipped", "delivered", "returned"],
+        "refunded" => &["paid", "shipped", "delivered", "returned", "refunded"],
+        "cancelled" => &["cancelled"],
+        "paid, cancelled" => &["paid", "cancelled"],
+        _ => &[],
+    }
+}
+
+/// The body of an order.
+pub fn order_of(product: &str, quantity: i64) -> Value {
+    json!({ "items": [{ "product_id": product, "quantity": quantity }], "shipping_address": address() })
+}
