@@ -14,6 +14,8 @@ use shared::clock::Clock;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
+use tracing::instrument::WithSubscriber as _;
+use tracing::subscriber::NoSubscriber;
 
 use crate::demo;
 use crate::failure::Failure;
@@ -224,8 +226,11 @@ async fn serve(
         let router = house.router();
         let server = axum::serve(listener, router.clone()).with_graceful_shutdown(stopped(stop.clone()));
         let server = tokio::spawn(server.into_future());
-        let loaded =
-            if options.demo && near { demo::load(router, settings).await? } else { demo::Demo::Left };
+        let loaded = match options.demo && near {
+            // Its requests are none of the user's: they do not belong into the log.
+            true => demo::load(router, settings).with_subscriber(NoSubscriber::new()).await?,
+            false => demo::Demo::Left,
+        };
         announce(&base, settings, loaded, options.demo && !near);
         stopped(stop.clone()).await;
         say("stopping");

@@ -1,0 +1,300 @@
+//! `cargo local` as its users meet it: the real program, its real output, its real signals.
+
+#![expect(clippy::unwrap_used, clippy::panic, reason = "in a test a panic is how one fails")]
+
+use std::io::{BufRead as _, BufReader, Read as _};
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+/// Longer than any start here takes, also on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// A folder that is gone at the end of the test. With a space in its name, as people have them.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new() -> Self {
+        let folder = std::env::temp_dir().join(format!("cargo local {}", uuid::Uuid::new_v4().simple()));
+        std::fs::create_dir_all(&folder).unwrap();
+        Self(folder)
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+/// A run of the program that has said `ready`.
+struct Run {
+    child: Child,
+    base: String,
+    said: Vec<String>,
+}
+
+fn program(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_oms-local"));
+    for variable in ["MONGO_URI", "JWT_SECRET", "ADMIN_EMAIL", "ADMIN_PASSWORD"] {
+        command.env_remove(variable);
+    }
+    command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+}
+
+impl Run {
+    fn start(command: &mut Command) -> Self {
+        let mut child = command.spawn().unwrap();
+        let mut errors = child.stderr.take().unwrap();
+        // Read to its end, so that the program never waits for us.
+        let errors = std::thread::spawn(move || {
+            let mut text = String::new();
+            let _ = errors.read_to_string(&mut text);
+            text
+        });
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let mut said = Vec::new();
+        for line in lines.by_ref().map_while(Result::ok) {
+            said.push(line);
+            if said.last().is_some_and(|line| line.starts_with("Ctrl-C")) {
+                break;
+            }
+        }
+        let Some(base) = said.iter().find_map(|line| line.strip_prefix("ready ")) else {
+            panic!("not ready: {said:?}; {}", errors.join().unwrap());
+        };
+        Self { child, base: base.to_owned(), said }
+    }
+
+    fn signal(&self, signal: &str) {
+        let sent = Command::new("kill").args([signal, &self.child.id().to_string()]).status().unwrap();
+        assert!(sent.success());
+    }
+
+    fn ended(mut self) -> Option<i32> {
+        let started = Instant::now();
+        loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                return status.code();
+            }
+            assert!(started.elapsed() < PATIENCE, "it does not end");
+            std::thread::park_timeout(Duration::from_millis(20));
+        }
+    }
+
+    /// The lines that it told the user to paste.
+    fn curl_lines(&self) -> String {
+        let pasted = self.said.iter().filter(|line| line.starts_with("curl") || line.starts_with("TOKEN="));
+        pasted.cloned().collect::<Vec<_>>().join("\n")
+    }
+}
+
+/// A program that is not going to be ready: what it says.
+fn refused(command: &mut Command) -> String {
+    let Output { status, stderr, .. } = command.output().unwrap();
+    assert_eq!(status.code(), Some(1));
+    String::from_utf8(stderr).unwrap()
+}
+
+/// Whether any process has this folder in its command line.
+fn has_processes(folder: &Path) -> bool {
+    let listed = Command::new("ps").args(["-A", "-ww", "-o", "args="]).output().unwrap();
+    String::from_utf8_lossy(&listed.stdout).contains(folder.to_str().unwrap())
+}
+
+fn assert_no_processes(folder: &Path) {
+    let started = Instant::now();
+    while has_processes(folder) {
+        assert!(started.elapsed() < PATIENCE, "something is left running in {}", folder.display());
+        std::thread::park_timeout(Duration::from_millis(50));
+    }
+}
+
+async fn sign_in(base: &str, email: &str, password: &str) -> String {
+    let body = json!({ "email": email, "password": password });
+    let answer: Value = reqwest::Client::new()
+        .post(format!("{base}/auth"))
+        .json(&body)
+        .send()
+        .await
+        .unwrap()
+        .error_for_status()
+        .unwrap()
+        .json()
+        .await
+        .unwrap();
+    answer["access_token"].as_str().unwrap().to_owned()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn after_a_kill_all_acknowledged_orders_are_there_and_nothing_is_stuck() {
+    let folder = Folder::new();
+    let data = folder.0.to_str().unwrap();
+    let run = Run::start(&mut program(&["--port", "0", "--data", data]));
+    let base = run.base.clone();
+    let token = sign_in(&base, local::demo::CUSTOMER, local::demo::PASSWORD).await;
+    let http = reqwest::Client::new();
+    let products: Value =
+        http.get(format!("{base}/products?limit=100")).send().await.unwrap().json().await.unwrap();
+    let product = products["data"][0]["id"].as_str().unwrap().to_owned();
+
+    // Orders are placed until the program dies in the middle of one.
+    let (tell, mut told) = tokio::sync::mpsc::unbounded_channel();
+    let placing = tokio::spawn({
+        let (http, base, token, product) = (http.clone(), base.clone(), token.clone(), product.clone());
+        async move {
+            let address = json!({ "line1": "1 Way", "city": "Bonn", "country": "DE" });
+            let order =
+                json!({ "items": [{ "product_id": product, "quantity": 1 }], "shipping_address": address });
+            loop {
+                let request = http.post(format!("{base}/orders")).bearer_auth(&token).json(&order);
+                let Ok(answer) = request.send().await else { return };
+                let Ok(order) = answer.json::<Value>().await else { return };
+                tell.send(order["id"].as_str().unwrap().to_owned()).unwrap();
+            }
+        }
+    });
+    let mut acknowledged = Vec::new();
+    while acknowledged.len() < 20 {
+        acknowledged.push(told.recv().await.unwrap());
+    }
+    run.signal("-KILL");
+    placing.await.unwrap();
+    while let Ok(id) = told.try_recv() {
+        acknowledged.push(id);
+    }
+    assert_eq!(run.ended(), None);
+
+    // The same port, the same folder, at once.
+    let port = base.rsplit(':').next().unwrap().to_owned();
+    let again = Run::start(&mut program(&["--port", &port, "--data", data]));
+    // The secret was kept: the old token is still good.
+    for id in &acknowledged {
+        let answer =
+            http.get(format!("{}/orders/{id}", again.base)).bearer_auth(&token).send().await.unwrap();
+        assert_eq!(answer.status(), 200, "the order {id} is lost");
+    }
+    again.signal("-TERM");
+    assert_eq!(again.ended(), Some(0));
+    assert_no_processes(&folder.0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ctrl_c_stops_everything_and_a_second_start_finds_the_data_again() {
+    let folder = Folder::new();
+    let data = folder.0.to_str().unwrap();
+    let run =
+        Run::start(program(&["--port", "0", "--data", data]).env("ADMIN_PASSWORD", "a password of mine"));
+    let base = run.base.clone();
+    let token = sign_in(&base, "admin@example.com", "a password of mine").await;
+    let http = reqwest::Client::new();
+    let product = json!({ "sku": "KEPT", "name": "Kept", "price": { "amount": 1, "currency": "EUR" } });
+    let made = http.post(format!("{base}/products")).bearer_auth(&token).json(&product).send().await.unwrap();
+    assert_eq!(made.status(), 201);
+    let location = made.headers()["location"].to_str().unwrap().to_owned();
+    run.signal("-INT");
+    assert_eq!(run.ended(), Some(0));
+    assert_no_processes(&folder.0);
+
+    let again = Run::start(&mut program(&["--port", "0", "--data", data]));
+    let found = http.get(format!("{}{location}", again.base)).send().await.unwrap();
+    assert_eq!(found.status(), 200);
+    again.signal("-TERM");
+    assert_eq!(again.ended(), Some(0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_ephemeral_run_prints_lines_that_work_when_pasted_and_leaves_nothing() {
+    let temporary = Folder::new();
+    let run = Run::start(program(&["--port", "0", "--ephemeral"]).env("TMPDIR", &temporary.0));
+    let pasted = Command::new("sh").args(["-e", "-c", &run.curl_lines()]).output().unwrap();
+    assert!(pasted.status.success(), "{}", String::from_utf8_lossy(&pasted.stderr));
+    let answers = String::from_utf8(pasted.stdout).unwrap();
+    assert_eq!(answers.matches("\"data\":[{").count(), 2, "{answers}");
+    run.signal("-TERM");
+    assert_eq!(run.ended(), Some(0));
+    assert_no_processes(&temporary.0);
+    assert_eq!(std::fs::read_dir(&temporary.0).unwrap().count(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn demo_orders_are_in_every_state_and_may_be_left_out() {
+    let run = Run::start(&mut program(&["--port", "0", "--ephemeral"]));
+    let token = sign_in(&run.base, local::demo::STAFF, local::demo::PASSWORD).await;
+    let http = reqwest::Client::new();
+    for status in ["placed", "paid", "shipped", "delivered", "cancelled", "returned", "refunded"] {
+        let url = format!("{}/orders?status={status}", run.base);
+        let page: Value = http.get(url).bearer_auth(&token).send().await.unwrap().json().await.unwrap();
+        assert!(!page["data"].as_array().unwrap().is_empty(), "no order is {status}");
+    }
+    let url = format!("{}/products?limit=100", run.base);
+    let page: Value = http.get(url).send().await.unwrap().json().await.unwrap();
+    assert_eq!(page["data"].as_array().unwrap().len(), 30);
+    run.signal("-TERM");
+    run.ended();
+
+    let empty = Run::start(&mut program(&["--port", "0", "--ephemeral", "--no-demo"]));
+    let url = format!("{}/products", empty.base);
+    let page: Value = http.get(url).send().await.unwrap().json().await.unwrap();
+    assert_eq!(page["data"], json!([]));
+    empty.signal("-TERM");
+    empty.ended();
+}
+
+#[test]
+fn a_taken_port_is_told_with_what_to_do() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().port();
+    let says = refused(&mut program(&["--port", &port.to_string(), "--ephemeral"]));
+    assert!(says.contains(&format!("the port {port} is taken")) && says.contains("--port 8081"), "{says}");
+}
+
+#[test]
+fn a_dead_database_is_told_with_what_to_do() {
+    // Bound and dropped: nothing listens there.
+    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let uri = format!("mongodb://127.0.0.1:{port}/");
+    let says = refused(program(&["--port", "0", "--ephemeral"]).env("MONGO_URI", uri));
+    assert!(says.contains("does not answer") && says.contains("unset it"), "{says}");
+    let says = refused(program(&["--port", "0", "--ephemeral"]).env("MONGO_URI", "nonsense"));
+    assert!(says.contains("MONGO_URI cannot be used"), "{says}");
+}
+
+#[test]
+fn a_stand_alone_database_is_refused_with_the_line_that_mends_it() {
+    let folder = Folder::new();
+    let binary = mongod::find_or_fetch(&|line| eprintln!("{line}")).unwrap();
+    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port().to_string();
+    let mut alone = Command::new(binary)
+        .args(["--port", &port, "--bind_ip", "127.0.0.1", "--dbpath"])
+        .arg(&folder.0)
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap();
+    // It may not listen yet: the program itself waits for it.
+    let uri = format!("mongodb://127.0.0.1:{port}/");
+    let says = refused(program(&["--port", "0", "--ephemeral"]).env("MONGO_URI", uri));
+    alone.kill().unwrap();
+    alone.wait().unwrap();
+    assert!(says.contains("--replSet rs0") && says.contains("rs.initiate()"), "{says}");
+}
+
+#[test]
+fn a_weak_secret_is_refused() {
+    let says = refused(program(&["--port", "0", "--ephemeral"]).env("JWT_SECRET", "short"));
+    assert!(says.contains("at least 32 bytes"), "{says}");
+}
+
+#[test]
+fn help_says_what_it_does_and_where_things_come_from() {
+    let help = program(&["--help"]).output().unwrap();
+    let help = String::from_utf8(help.stdout).unwrap();
+    for expected in ["--port", "--data", "--ephemeral", "--no-demo", "MONGO_URI", "JWT_SECRET", "ADMIN_EMAIL"]
+    {
+        assert!(help.contains(expected), "{expected} is not in {help}");
+    }
+}
