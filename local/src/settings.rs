@@ -8,6 +8,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use ring::rand::{SecureRandom, SystemRandom};
 use serde::{Deserialize, Serialize};
+use shared::config::{self, Variables};
 
 use crate::failure::Failure;
 
@@ -95,15 +96,11 @@ fn random_text(bytes: usize) -> Result<String, Failure> {
 /// # Errors
 /// When it is not a number of seconds.
 pub fn payment_window() -> Result<Duration, Failure> {
-    match std::env::var("ORDER_PAYMENT_WINDOW") {
-        Ok(text) => {
-            text.parse().ok().filter(|seconds| *seconds > 0).map(Duration::from_secs).ok_or_else(|| {
-                Failure::new(format!(
-                    "ORDER_PAYMENT_WINDOW must be a number of seconds above 0, and is {text:?}"
-                ))
-            })
-        }
-        Err(_) => Ok(orders::DEFAULT_PAYMENT_WINDOW),
+    let mut variables = Variables::of_process();
+    let window = variables.optional("ORDER_PAYMENT_WINDOW", config::seconds);
+    match variables.check() {
+        Ok(()) => Ok(window.unwrap_or(orders::DEFAULT_PAYMENT_WINDOW)),
+        Err(misconfigured) => Err(Failure::new(misconfigured.to_string())),
     }
 }
 

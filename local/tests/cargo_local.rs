@@ -267,7 +267,7 @@ fn a_dead_database_is_told_with_what_to_do() {
 #[test]
 fn a_stand_alone_database_is_refused_with_the_line_that_mends_it() {
     let folder = Folder::new();
-    let binary = mongod::find_or_fetch(&|line| eprintln!("{line}")).unwrap();
+    let binary = mongod::find_or_fetch(&|_| ()).unwrap();
     let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port().to_string();
     let mut alone = Command::new(binary)
         .args(["--port", &port, "--bind_ip", "127.0.0.1", "--dbpath"])

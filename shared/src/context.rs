@@ -25,16 +25,22 @@ pub struct Context {
     pub deadline: Timestamp,
 }
 
+/// When the environment that answers a request ends it, if it says so: an extension of the request.
+#[derive(Clone, Copy, Debug)]
+pub struct Deadline(pub Timestamp);
+
 /// The client's own request ID if it is fit for a log, else a new one.
 pub fn request_id(headers: &HeaderMap) -> String {
-    headers
-        .get("x-request-id")
-        .and_then(|value| value.to_str().ok())
-        .filter(|id| {
-            (1..=128).contains(&id.len())
-                && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-'))
-        })
-        .map_or_else(|| Uuid::now_v7().simple().to_string(), str::to_owned)
+    client_request_id(headers).map_or_else(|| Uuid::now_v7().simple().to_string(), str::to_owned)
+}
+
+/// The client's own request ID if it is fit for a log.
+pub fn client_request_id(headers: &HeaderMap) -> Option<&str> {
+    let fit = |id: &&str| {
+        (1..=128).contains(&id.len())
+            && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-'))
+    };
+    headers.get("x-request-id")?.to_str().ok().filter(fit)
 }
 
 // `routes` puts it there before any handler runs. Without it nobody has been let in.

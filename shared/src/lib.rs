@@ -6,11 +6,12 @@
 //! - [`auth`], [`keys`], [`context`]: who is calling, and what a call carries along
 //! - [`routes`]: the route table, its policy, and what every HTTP answer has
 //! - [`rpc`]: gRPC between functions in a JSON envelope
-//! - [`mongo`], [`telemetry`]: the outside world
+//! - [`config`], [`mongo`], [`telemetry`], `lambda`: the outside world
 
 pub mod address;
 pub mod auth;
 pub mod clock;
+pub mod config;
 pub mod context;
 mod crypto;
 pub mod error;
@@ -18,6 +19,8 @@ pub mod faults;
 pub mod ids;
 pub mod json;
 pub mod keys;
+#[cfg(feature = "lambda")]
+pub mod lambda;
 pub mod money;
 pub mod mongo;
 pub mod page;

@@ -17,7 +17,7 @@ use type_safe_id::{StaticType, TypeSafeId};
 
 use crate::auth::{Access, Caller, Verifier};
 use crate::clock::Clock;
-use crate::context::{Context, DEFAULT_TIMEOUT, request_id};
+use crate::context::{Context, DEFAULT_TIMEOUT, Deadline, request_id};
 use crate::error::{Error, Kind, Unanswered};
 
 /// The route table of a function.
@@ -90,6 +90,8 @@ struct Guard {
 async fn admit(State(guard): State<Guard>, mut request: Request, next: Next) -> Result<Response, Error> {
     let request_id = request_id(request.headers());
     let deadline = guard.clock.now().after(DEFAULT_TIMEOUT);
+    let deadline =
+        request.extensions().get::<Deadline>().map_or(deadline, |environment| deadline.min(environment.0));
     let caller = match &guard.verifier {
         Some(verifier) => {
             let authorization = request.headers().get(header::AUTHORIZATION).map(HeaderValue::as_bytes);
