@@ -5,6 +5,7 @@
 //! - [`settings`]: secrets and the first admin, from the environment or kept with the data
 //! - [`demo`]: a shop that one can imagine
 //! - [`run`]: `cargo local` from start to stop
+//! - [`schema`]: `cargo local schema`, for a database that is deployed to
 //! - [`failure`]: what can go wrong, and what to do then
 
 pub mod demo;
@@ -12,4 +13,5 @@ pub mod failure;
 pub mod gateway;
 pub mod house;
 pub mod run;
+pub mod schema;
 pub mod settings;

@@ -4,8 +4,9 @@ use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::{Parser, Subcommand};
 use local::run::{self, Options};
+use local::schema;
 
 /// Runs the whole order system on this machine: MongoDB, all functions behind one HTTP port, demo data.
 ///
@@ -13,7 +14,7 @@ use local::run::{self, Options};
 /// folder. Secrets and the first admin come from JWT_SECRET, ADMIN_EMAIL and ADMIN_PASSWORD, else they are
 /// made once and kept with the data. Ctrl-C stops everything.
 #[derive(Parser)]
-#[command(name = "cargo local", bin_name = "cargo local")]
+#[command(name = "cargo local", bin_name = "cargo local", args_conflicts_with_subcommands = true)]
 struct Arguments {
     /// The port to listen on, at 127.0.0.1; 0 takes a free one
     #[arg(long, default_value_t = 8080)]
@@ -30,25 +31,42 @@ struct Arguments {
     /// Load no demo data into an empty database
     #[arg(long)]
     no_demo: bool,
+
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Makes collections, indexes and the first admin (ADMIN_EMAIL, ADMIN_PASSWORD) in the database of
+    /// MONGO_URI; may be run again at any time
+    Schema,
 }
 
 #[tokio::main]
 async fn main() -> ExitCode {
     let arguments = Arguments::parse();
     shared::telemetry::init_for_people();
-    let options = Options {
-        port: arguments.port,
-        data: arguments.data,
-        ephemeral: arguments.ephemeral,
-        demo: !arguments.no_demo,
-        mongo_uri: std::env::var("MONGO_URI").ok().filter(|uri| !uri.is_empty()),
+    let outcome = match arguments.command {
+        Some(Command::Schema) => schema::run().await,
+        None => run::run(options(arguments)).await,
     };
-    match run::run(options).await {
+    match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             // Nobody is left to tell when standard error is closed.
             let _ = writeln!(std::io::stderr(), "cargo local: {failure}");
             ExitCode::FAILURE
         }
+    }
+}
+
+fn options(arguments: Arguments) -> Options {
+    Options {
+        port: arguments.port,
+        data: arguments.data,
+        ephemeral: arguments.ephemeral,
+        demo: !arguments.no_demo,
+        mongo_uri: std::env::var("MONGO_URI").ok().filter(|uri| !uri.is_empty()),
     }
 }
