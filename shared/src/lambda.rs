@@ -56,7 +56,7 @@ async fn answer(function: Function, event: LambdaEvent<Box<RawValue>>) -> Result
     let request: LambdaRequest = serde_json::from_str(payload.get()).map_err(|error| {
         format!("neither an API Gateway event (HTTP API, payload 2.0) nor a call: {error}")
     })?;
-    let deadline = Timestamp::from_millis(i64::try_from(context.deadline).unwrap_or(i64::MAX) - MARGIN);
+    let deadline = deadline(context.deadline);
     let router =
         ServiceBuilder::new().map_request(move |request| prepare(request, deadline)).service(function.router);
     // The adapter itself cannot be kept while waiting.
@@ -64,8 +64,16 @@ async fn answer(function: Function, event: LambdaEvent<Box<RawValue>>) -> Result
     Ok(to_raw_value(&answering.await?)?)
 }
 
+/// Until when an answer is of use. `cargo lambda watch` says a duration where Lambda says a time: such a
+/// small number is no time of ours, and no deadline is known.
+fn deadline(millis: u64) -> Option<Deadline> {
+    const YEAR_2001: i64 = 1_000_000_000_000;
+    let millis = i64::try_from(millis).ok().filter(|millis| *millis > YEAR_2001)?;
+    Some(Deadline(Timestamp::from_millis(millis - MARGIN)))
+}
+
 /// Adds what only the event knows: API Gateway's request ID, and until when an answer is of use.
-fn prepare(mut request: lambda_http::Request, deadline: Timestamp) -> lambda_http::Request {
+fn prepare(mut request: lambda_http::Request, deadline: Option<Deadline>) -> lambda_http::Request {
     if client_request_id(request.headers()).is_none()
         && let Some(RequestContext::ApiGatewayV2(gateway)) = request.request_context_ref()
         && let Some(id) = gateway.request_id.as_deref()
@@ -73,6 +81,8 @@ fn prepare(mut request: lambda_http::Request, deadline: Timestamp) -> lambda_htt
     {
         request.headers_mut().insert(HeaderName::from_static("x-request-id"), id);
     }
-    request.extensions_mut().insert(Deadline(deadline));
+    if let Some(deadline) = deadline {
+        request.extensions_mut().insert(deadline);
+    }
     request
 }
