@@ -189,6 +189,15 @@ impl Faults {
         }
     }
 
+    /// Notes what others have found, but for places at which a fault is noted already.
+    pub fn absorb(&mut self, others: &Self) {
+        for fault in &others.found {
+            if !self.found.iter().any(|known| known.pointer == fault.pointer) {
+                self.found.push(fault.clone());
+            }
+        }
+    }
+
     /// Whether nothing is wrong so far.
     pub fn is_empty(&self) -> bool {
         self.found.is_empty()

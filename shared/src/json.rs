@@ -9,7 +9,12 @@ use bytes::Bytes;
 use http::{HeaderValue, StatusCode, header};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use serde::Serialize;
-use serde::de::{DeserializeOwned, DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
+use serde::de::value::{MapDeserializer, SeqDeserializer};
+use serde::de::{
+    DeserializeOwned, DeserializeSeed, Deserializer, Error as _, IntoDeserializer, MapAccess, SeqAccess,
+    Unexpected, Visitor,
+};
+use serde::forward_to_deserialize_any;
 use serde_json::{Map, Number, Value};
 
 use crate::error::{Error, Kind};
@@ -97,7 +102,7 @@ pub fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Error> {
         let detail = format!("must be a JSON object, and is {}", name_of(&value));
         return Err(Error::validation(vec![Fault { pointer: String::new(), detail }]));
     }
-    serde_path_to_error::deserialize(&value)
+    serde_path_to_error::deserialize(Body(&value))
         .map_err(|error| Error::validation(vec![fault_of(&error, &value)]))
 }
 
@@ -145,6 +150,54 @@ fn fault_of(error: &serde_path_to_error::Error<serde_json::Error>, body: &Value)
         format!("must be {expected}, and is {found}")
     };
     Fault { pointer, detail }
+}
+
+/// Reads a [`Value`] as forms are meant: serde's own structs would also take an array of their values in the
+/// order of the fields, and `"price": [500, "EUR"]` is not our contract.
+#[derive(Clone, Copy)]
+struct Body<'de>(&'de Value);
+
+impl<'de> Deserializer<'de> for Body<'de> {
+    type Error = serde_json::Error;
+
+    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Self::Error> {
+        match self.0 {
+            Value::Array(elements) => visitor.visit_seq(SeqDeserializer::new(elements.iter().map(Body))),
+            Value::Object(entries) => visitor.visit_map(MapDeserializer::new(
+                entries.iter().map(|(key, value)| (key.as_str(), Body(value))),
+            )),
+            other => other.deserialize_any(visitor),
+        }
+    }
+
+    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Self::Error> {
+        if self.0.is_null() { visitor.visit_none() } else { visitor.visit_some(self) }
+    }
+
+    fn deserialize_struct<V: Visitor<'de>>(
+        self,
+        _: &'static str,
+        _: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, Self::Error> {
+        if self.0.is_array() {
+            return Err(Self::Error::invalid_type(Unexpected::Seq, &visitor));
+        }
+        self.deserialize_any(visitor)
+    }
+
+    forward_to_deserialize_any! {
+        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf unit unit_struct
+        newtype_struct seq tuple tuple_struct map enum identifier ignored_any
+    }
+}
+
+impl<'de> IntoDeserializer<'de, serde_json::Error> for Body<'de> {
+    type Deserializer = Self;
+
+    fn into_deserializer(self) -> Self {
+        self
+    }
 }
 
 /// Builds a [`Value`], and refuses what `serde_json` alone would take: a key that stands twice in one

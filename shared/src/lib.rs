@@ -6,12 +6,14 @@
 //! - [`auth`], [`keys`], [`context`]: who is calling, and what a call carries along
 //! - [`routes`]: the route table, its policy, and what every HTTP answer has
 //! - [`rpc`]: gRPC between functions in a JSON envelope
+//! - [`contention`]: what to do when somebody else was faster
 //! - [`config`], [`mongo`], [`telemetry`], `lambda`: the outside world
 
 pub mod address;
 pub mod auth;
 pub mod clock;
 pub mod config;
+pub mod contention;
 pub mod context;
 mod crypto;
 pub mod error;

@@ -1,6 +1,6 @@
 //! The way to MongoDB: one client a process, writes that wait for the journal of a majority.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures::future::BoxFuture;
 use mongodb::bson::{self, Bson, Document, doc};
@@ -103,8 +103,8 @@ pub fn before(field: &str, position: crate::page::Position) -> Document {
     doc! { "$or": [{ field: { "$lt": at } }, { field: at, "_id": { "$lt": id } }] }
 }
 
-/// How often a transaction is run again when another one was in its way.
-const TRANSACTION_ATTEMPTS: u32 = 12;
+/// How long a transaction is run again when others are in its way: less than a caller waits.
+const TRANSACTION_PATIENCE: Duration = Duration::from_secs(8);
 
 /// How a transaction's body ends when nothing went wrong.
 #[derive(Debug)]
@@ -115,8 +115,8 @@ pub enum Ending<T> {
     Abort(T),
 }
 
-/// Runs `body` in a transaction, again with growing pauses and jitter while others are in its way, a bounded
-/// number of times. `body` may thus run more than once, and must do nothing but read and write in its session.
+/// Runs `body` in a transaction, again with growing pauses and jitter while others are in its way, for
+/// a bounded time. `body` may thus run more than once, and must do nothing but read and write in its session.
 ///
 /// # Errors
 /// What `body` met, or the commit. After a lost answer to the commit it is not known whether it is done:
@@ -126,7 +126,8 @@ where
     F: for<'s> FnMut(&'s mut ClientSession) -> BoxFuture<'s, Result<Ending<T>, MongoError>>,
 {
     let mut session = database.client().start_session().await?;
-    let mut attempt = 0;
+    let started = Instant::now();
+    let mut attempt: u32 = 0;
     loop {
         attempt += 1;
         session.start_transaction().await?;
@@ -145,7 +146,7 @@ where
                 error
             }
         };
-        if attempt == TRANSACTION_ATTEMPTS || !error.contains_label(TRANSIENT_TRANSACTION_ERROR) {
+        if started.elapsed() > TRANSACTION_PATIENCE || !error.contains_label(TRANSIENT_TRANSACTION_ERROR) {
             return Err(error);
         }
         let longest = Duration::from_millis(2 << attempt.min(7));

@@ -153,6 +153,7 @@ impl UpdateOrderForm {
     /// 422 with every fault that does not depend on the order.
     pub fn check(self) -> Result<OrderChange, Error> {
         let mut faults = Faults::default();
+        let named = self.status.is_present();
         let status = faults.change("/status", self.status, |name| Status::parse(&name));
         let reason = faults.optional("/reason", self.reason, text::line(1, 500));
         if self.items.is_present() {
@@ -184,16 +185,15 @@ impl UpdateOrderForm {
         let shipping_address = faults.change_part("/shipping_address", self.shipping_address);
         let note = faults.clearable("/note", self.note, text::prose(2_000));
         let transition = transition(status, payment, tracking, self.restock);
-        if status.is_none() {
-            if reason.is_some() {
-                faults.add("/reason", "belongs to a change of status");
-            }
-            // Without a status there is none that the order could have already.
-            if faults.is_empty()
-                && let Err(misplaced) = transition
-            {
-                return Err(misplaced.into_error());
-            }
+        if !named && reason.is_some() {
+            faults.add("/reason", "belongs to a change of status");
+        }
+        // Alone these are a fault only when the order does not have the status already; without a status there
+        // is none that it could have, and beside other faults they are told along.
+        if let Err(more) = &transition
+            && (!named || (status.is_some() && !faults.is_empty()))
+        {
+            faults.absorb(more);
         }
         faults.check()?;
         let transition = if status.is_none() { Ok(None) } else { transition };

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use shared::auth::Caller;
 use shared::clock::Clock;
+use shared::contention::Contention;
 use shared::context::Context;
 use shared::error::Error;
 use shared::ids::{OrderId, UserId};
@@ -14,9 +15,6 @@ use crate::products::Products;
 use crate::status::Status;
 use crate::store::{OrderFilter, OrderStore};
 use crate::users::Users;
-
-/// How often a change is tried again when somebody else changed the same order in between.
-const ATTEMPTS: u32 = 5;
 
 /// The use cases around orders; placing one is in `place_order`.
 pub struct OrderService {
@@ -83,7 +81,8 @@ impl OrderService {
                 return Err(not_found);
             }
         };
-        for _ in 0..ATTEMPTS {
+        let mut contention = Contention::default();
+        loop {
             let Some(decision) = order.clone().decide(change.clone(), context.caller, self.clock.now())?
             else {
                 return Ok(order);
@@ -91,9 +90,9 @@ impl OrderService {
             if self.store.write(&decision).await? {
                 return Ok(self.run_tasks(context, decision.order).await);
             }
+            contention.lost(id).await?;
             order = self.get(context, id).await?;
         }
-        Err(Error::unavailable(format!("the order {id} changed {ATTEMPTS} times in between")))
     }
 
     /// Does what is left to be done for the order's stock, in the order of the decisions. The decision

@@ -3,6 +3,7 @@
 use serde_json::json;
 use shared::auth::Access;
 use shared::clock::Clock;
+use shared::contention::Contention;
 use shared::context::Context;
 use shared::error::{Error, Kind};
 use shared::faults::Faults;
@@ -12,9 +13,6 @@ use shared::page::{Page, PageRequest, Position};
 use crate::product::{NewProduct, Product, ProductChange, Status};
 use crate::stock::{Declaration, MAX_ON_HAND, Refusal, Shortage, StockChange, Unorderable};
 use crate::store::{ProductStore, StockWritten};
-
-/// How often a change is tried again when somebody else changed the same product in between.
-const ATTEMPTS: u32 = 5;
 
 /// The use cases around products.
 pub struct ProductService {
@@ -98,14 +96,15 @@ impl ProductService {
         change: ProductChange,
     ) -> Result<Product, Error> {
         Access::Staff.check(context.caller)?;
-        for _ in 0..ATTEMPTS {
+        let mut contention = Contention::default();
+        loop {
             let product = self.get(context, id).await?;
             let Some(changed) = product.changed(change.clone(), self.clock.now()) else { return Ok(product) };
             if let Some(written) = self.store.replace(&changed).await? {
                 return Ok(written);
             }
+            contention.lost(id).await?;
         }
-        Err(Error::unavailable(format!("the product {id} changed {ATTEMPTS} times in between")))
     }
 
     /// Sets or moves the on-hand count.

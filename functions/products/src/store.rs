@@ -256,9 +256,7 @@ impl ProductStore {
         now: Timestamp,
     ) -> Result<StockWritten, Error> {
         let (condition, on_hand) = match change {
-            StockChange::Set(count) => {
-                (doc! { "on_hand": { "$ne": count }, "reserved": { "$lte": count } }, Bson::Int64(count))
-            }
+            StockChange::Set(count) => (doc! { "reserved": { "$lte": count } }, Bson::Int64(count)),
             StockChange::Move(delta) => {
                 let moved = doc! { "$add": ["$on_hand", delta] };
                 let possible = doc! { "$and": [
@@ -270,10 +268,12 @@ impl ProductStore {
         };
         let mut filter = doc! { "_id": mongo::uuid(id) };
         filter.extend(condition);
+        // The same count is no change. It is the write that decides: what is read later may be another's.
+        let same = doc! { "$eq": ["$on_hand", on_hand.clone()] };
         let update = doc! { "$set": {
+            "version": { "$cond": [same.clone(), "$version", { "$add": ["$version", 1_i64] }] },
+            "updated_at": { "$cond": [same, "$updated_at", mongo::date(now)] },
             "on_hand": on_hand,
-            "version": { "$add": ["$version", 1_i64] },
-            "updated_at": mongo::date(now),
         } };
         let updated = self
             .products
@@ -287,14 +287,13 @@ impl ProductStore {
         // Not possible when it was tried; what is read now explains it.
         let Some(product) = self.find(id).await? else { return Ok(StockWritten::NotFound) };
         Ok(match change {
-            StockChange::Set(count) if count == product.stock.on_hand => StockWritten::Done(product),
             StockChange::Move(delta) if delta > 0 => StockWritten::TooMany,
             StockChange::Set(_) | StockChange::Move(_) => StockWritten::BelowReserved(product.stock),
         })
     }
 
     /// Applies a declaration about an order's stock, all of it or nothing, and answers the products of its
-    /// lines as they are then, in the lines' order.
+    /// lines, in the lines' order. Their stock may be that of before or after.
     ///
     /// # Errors
     /// When MongoDB is away.

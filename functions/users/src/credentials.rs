@@ -6,6 +6,7 @@ use std::sync::OnceLock;
 use argon2::password_hash::phc;
 use argon2::{Argon2, PasswordHasher as _, PasswordVerifier as _};
 use shared::error::Error;
+use shared::text;
 use unicode_normalization::UnicodeNormalization as _;
 
 /// A password in clear, normalised (NFKC) so that it is the same from every keyboard. Never printed.
@@ -13,18 +14,12 @@ use unicode_normalization::UnicodeNormalization as _;
 pub struct Password(String);
 
 impl Password {
-    /// A rule for a new password: 12 to 128 code points.
+    /// A rule for a new password: 12 to 128 code points, as for all text not white space alone.
     ///
     /// # Errors
     /// What is wrong with it.
     pub fn parse(text: String) -> Result<Self, String> {
-        let password = Self::entered(&text);
-        let length = password.0.chars().count();
-        if (12..=128).contains(&length) {
-            Ok(password)
-        } else {
-            Err(format!("must have 12 to 128 characters, and has {length}"))
-        }
+        text::line(12, 128)(Self::entered(&text).0).map(Self)
     }
 
     /// A password that somebody entered, to be compared: whatever they typed.

@@ -2,19 +2,17 @@
 
 use shared::auth::{ACCESS_TOKEN_LIFETIME, Caller, Role, Signer};
 use shared::clock::Clock;
+use shared::contention::Contention;
 use shared::context::Context;
 use shared::error::{Error, Kind};
 use shared::faults::Faults;
 use shared::ids::UserId;
 use shared::page::{Page, PageRequest, Position};
 
-use crate::credentials::{self, Password};
+use crate::credentials::{self, Password, PasswordHash};
 use crate::forms::SignIn;
 use crate::store::{StoredUser, UserStore, Written};
 use crate::user::{Email, NewUser, Status, User, UserChange};
-
-/// How often a change is tried again when somebody else changed the same user in between.
-const ATTEMPTS: u32 = 5;
 
 /// The use cases around users.
 pub struct UserService {
@@ -106,29 +104,34 @@ impl UserService {
     /// for a taken e-mail address and for the last admin.
     pub async fn update(&self, context: &Context, id: UserId, change: UserChange) -> Result<User, Error> {
         require_known(context.caller)?;
-        for _ in 0..ATTEMPTS {
+        let mut contention = Contention::default();
+        let mut proven: Option<PasswordHash> = None;
+        let mut new_hash = None;
+        loop {
             let stored = self.changeable(context, id).await?;
             if change.is_for_admins() && !context.caller.is_admin() {
                 return Err(Error::forbidden("Only an admin may change role and status."));
             }
-            self.prove_password(context, &stored, &change).await?;
-            let new_hash = match change.password.clone() {
-                Some(password) => Some(credentials::hash(password).await?),
-                None => None,
-            };
+            // Hashing is dear: it is done again only when the password was changed in between.
+            if let Some(password) = change.password.clone()
+                && proven.as_ref() != Some(&stored.hash)
+            {
+                self.prove_password(context, &stored, &change).await?;
+                new_hash = Some(credentials::hash(password).await?);
+                proven = Some(stored.hash.clone());
+            }
             let Some(changed) = stored.user.changed(change.clone(), new_hash.as_ref(), self.clock.now())
             else {
                 return Ok(stored.user);
             };
             let keeps_admin = !stored.user.is_active_admin() || changed.is_active_admin();
-            let hash = new_hash.unwrap_or(stored.hash);
+            let hash = new_hash.clone().unwrap_or(stored.hash);
             match self.store.replace(&changed, &hash, keeps_admin).await? {
                 Written::Done => return Ok(changed),
                 Written::LastAdmin => return Err(last_admin()),
-                Written::Outdated => {}
+                Written::Outdated => contention.lost(id).await?,
             }
         }
-        Err(Error::unavailable(format!("the user {id} changed {ATTEMPTS} times in between")))
     }
 
     /// A new password needs the current one, unless an admin helps somebody else.
@@ -138,8 +141,7 @@ impl UserService {
         stored: &StoredUser,
         change: &UserChange,
     ) -> Result<(), Error> {
-        let helps = context.caller.is_admin() && context.caller.user_id() != Some(stored.user.id);
-        if change.password.is_none() || helps {
+        if context.caller.is_admin() && context.caller.user_id() != Some(stored.user.id) {
             return Ok(());
         }
         let mut faults = Faults::default();
@@ -160,15 +162,15 @@ impl UserService {
     /// 404 or 403 for a user that the caller may not delete, 409 for the last admin.
     pub async fn delete(&self, context: &Context, id: UserId) -> Result<(), Error> {
         require_known(context.caller)?;
-        for _ in 0..ATTEMPTS {
+        let mut contention = Contention::default();
+        loop {
             let stored = self.changeable(context, id).await?;
             match self.store.delete(&stored.user, self.clock.now()).await? {
                 Written::Done => return Ok(()),
                 Written::LastAdmin => return Err(last_admin()),
-                Written::Outdated => {}
+                Written::Outdated => contention.lost(id).await?,
             }
         }
-        Err(Error::unavailable(format!("the user {id} changed {ATTEMPTS} times in between")))
     }
 
     /// Trades an e-mail address and a password for an access token.

@@ -1,0 +1,280 @@
+//! The store of orders on the real MongoDB: what its conditional writes promise.
+
+#![expect(clippy::unwrap_used, reason = "these are tests: what fails there fails the test")]
+
+use std::collections::BTreeMap;
+
+use mongodb::Database;
+use mongodb::bson::{self, Document, doc};
+use orders::order::{
+    Decision, Item, NewOrder, Number, Order, OrderChange, Task, TaskKind, Tracking, Transition,
+};
+use orders::status::Status;
+use orders::store::{Inserted, OrderFilter, OrderStore};
+use shared::address::Address;
+use shared::auth::{Caller, Role};
+use shared::clock::Timestamp;
+use shared::faults::Patch;
+use shared::ids::{OrderId, ProductId, UserId};
+use shared::money::{Currency, Money};
+use shared::page::PageRequest;
+
+const NOW: Timestamp = Timestamp::from_millis(1_800_000_000_123);
+
+/// A store on a database of its own.
+async fn store() -> (Database, OrderStore) {
+    let uri = mongod::shared_for_tests().await.unwrap();
+    let client = shared::mongo::connect(uri, "tests").await.unwrap();
+    let database =
+        client.client().database(&format!("test_{}", bson::Uuid::new().to_string().replace('-', "")));
+    let store = OrderStore::new(&database);
+    store.ensure_schema().await.unwrap();
+    (database, store)
+}
+
+fn address(line1: &str) -> Address {
+    Address {
+        line1: line1.to_owned(),
+        line2: None,
+        city: "Bonn".to_owned(),
+        region: Some("NRW".to_owned()),
+        postal_code: None,
+        country: "DE".to_owned(),
+    }
+}
+
+fn order_at(number: u64, user: UserId, now: Timestamp) -> Order {
+    let currency = Currency::parse("EUR".to_owned()).unwrap();
+    let item = |amount, quantity| Item {
+        product_id: ProductId::new(),
+        sku: "MUG".to_owned(),
+        name: "Mug $ne ☕".to_owned(),
+        unit_price: Money::new(amount, currency).unwrap(),
+        quantity,
+    };
+    let new = NewOrder {
+        lines: Vec::new(),
+        shipping_address: address("1 Way"),
+        note: Some("Ring".to_owned()),
+        user_id: None,
+        // What MongoDB would take for operators and paths, if these were keys of a document.
+        metadata: BTreeMap::from(
+            ["$ne", "a.b", "$set", "_id", ""].map(|key| (key.to_owned(), "$x".to_owned())),
+        ),
+    };
+    let items = vec![item(1_000_000_000_000, 7), item(0, 10_000)];
+    let later = Timestamp::from_millis(now.millis() + 1);
+    Order::place(OrderId::new(), Number::from_bits(number), user, user, new, items, now, later).unwrap()
+}
+
+fn order(number: u64) -> Order {
+    order_at(number, UserId::new(), NOW)
+}
+
+/// What staff decide about an order.
+fn decide(order: &Order, transition: Option<Transition>, note: Option<&str>) -> Decision {
+    let change = OrderChange {
+        status: transition.as_ref().map(Transition::to),
+        transition: Ok(transition),
+        reason: None,
+        shipping_address: None,
+        note: note.map_or(Patch::Absent, |note| Patch::Value(note.to_owned())),
+        metadata: None,
+    };
+    let staff = Caller::User { id: UserId::new(), role: Role::Staff };
+    let later = Timestamp::from_millis(NOW.millis() + order.version);
+    order.clone().decide(change, staff, later).unwrap().unwrap()
+}
+
+fn pay() -> Option<Transition> {
+    Some(Transition::Pay { reference: "pi".to_owned(), method: None })
+}
+
+fn ship() -> Option<Transition> {
+    Some(Transition::Ship(Tracking { carrier: "DHL".to_owned(), number: "1".to_owned() }))
+}
+
+/// The order, written from decision to decision.
+async fn walk(store: &OrderStore, mut order: Order, transitions: Vec<Option<Transition>>) -> Order {
+    for transition in transitions {
+        let decision = decide(&order, transition, None);
+        assert!(store.write(&decision).await.unwrap());
+        order = decision.order;
+    }
+    order
+}
+
+#[tokio::test]
+async fn the_schema_step_may_be_run_again() {
+    let (database, store) = store().await;
+    let indexes = || async {
+        let mut names = database.collection::<Document>("orders").list_index_names().await.unwrap();
+        names.sort();
+        names
+    };
+    let first = indexes().await;
+    let order = order(7);
+    store.insert(&order).await.unwrap();
+    store.ensure_schema().await.unwrap();
+    // By two at once, too.
+    let (one, other) = tokio::join!(store.ensure_schema(), store.ensure_schema());
+    one.and(other).unwrap();
+    assert_eq!(indexes().await, first);
+    assert_eq!(store.find(order.id).await.unwrap(), Some(order));
+}
+
+#[tokio::test]
+async fn what_is_inserted_is_found_as_it_was() {
+    let (_, store) = store().await;
+    let order = order(7);
+    assert_eq!(store.find(order.id).await.unwrap(), None);
+    assert_eq!(store.insert(&order).await.unwrap(), Inserted::Done);
+    assert_eq!(store.find(order.id).await.unwrap(), Some(order.clone()));
+
+    let after = walk(&store, order, vec![pay(), ship(), Some(Transition::Deliver)]).await;
+    let after = walk(
+        &store,
+        after,
+        vec![
+            Some(Transition::Return { restock: true }),
+            Some(Transition::Refund { reference: "re".to_owned() }),
+        ],
+    )
+    .await;
+    assert_eq!(after.tasks.len(), 2);
+    assert_eq!(store.find(after.id).await.unwrap(), Some(after));
+}
+
+#[tokio::test]
+async fn an_order_is_inserted_once_however_often_it_is_sent() {
+    let (database, store) = store().await;
+    let order = order(7);
+    let (one, other) = tokio::join!(store.insert(&order), store.insert(&order));
+    assert_eq!((one.unwrap(), other.unwrap()), (Inserted::Done, Inserted::Done));
+    assert_eq!(store.insert(&order).await.unwrap(), Inserted::Done);
+    let orders = database.collection::<Document>("orders");
+    assert_eq!(orders.count_documents(doc! {}).await.unwrap(), 1);
+    // Sent again late, it takes nothing back.
+    let paid = walk(&store, order.clone(), vec![pay()]).await;
+    assert_eq!(store.insert(&order).await.unwrap(), Inserted::Done);
+    assert_eq!(store.find(order.id).await.unwrap(), Some(paid));
+}
+
+#[tokio::test]
+async fn a_number_is_given_once() {
+    let (_, store) = store().await;
+    let (first, mut second) = (order(7), order(7));
+    assert_eq!(store.insert(&first).await.unwrap(), Inserted::Done);
+    assert_eq!(store.insert(&second).await.unwrap(), Inserted::NumberTaken);
+    assert_eq!(store.find(second.id).await.unwrap(), None);
+    second.number = Number::from_bits(8);
+    assert_eq!(store.insert(&second).await.unwrap(), Inserted::Done);
+}
+
+#[tokio::test]
+async fn a_decision_about_an_older_version_is_not_written() {
+    let (_, store) = store().await;
+    let order = order(7);
+    store.insert(&order).await.unwrap();
+    let (pays, cancels) =
+        (decide(&order, pay(), None), decide(&order, Some(Transition::Cancel), Some("late")));
+    assert!(store.write(&pays).await.unwrap());
+    assert!(!store.write(&cancels).await.unwrap());
+    assert!(!store.write(&pays).await.unwrap(), "nor the same one twice");
+    assert_eq!(store.find(order.id).await.unwrap(), Some(pays.order.clone()));
+    // Of several about the same version one is written.
+    let ships = decide(&pays.order, ship(), None);
+    let cancels = decide(&pays.order, Some(Transition::Cancel), None);
+    let (one, other) = tokio::join!(store.write(&ships), store.write(&cancels));
+    assert!(one.unwrap() ^ other.unwrap());
+    let found = store.find(order.id).await.unwrap().unwrap();
+    assert_eq!((found.version, found.history.len(), found.tasks.len()), (3, 3, 1));
+    // Of an order that is not there, nothing is written.
+    assert!(!store.write(&decide(&self::order(8), pay(), None)).await.unwrap());
+}
+
+#[tokio::test]
+async fn a_task_that_is_taken_off_while_somebody_decides_stays_off() {
+    let (_, store) = store().await;
+    let order = order(7);
+    store.insert(&order).await.unwrap();
+    let shipped = walk(&store, order, vec![pay(), ship()]).await;
+    let task = Task { revision: 3, kind: TaskKind::Ship };
+    assert_eq!(shipped.tasks, [task]);
+    // Decided while the task was there, written when it is off.
+    let delivered = decide(&shipped, Some(Transition::Deliver), None);
+    store.finish(shipped.id, task).await.unwrap();
+    assert!(store.write(&delivered).await.unwrap());
+    let found = store.find(shipped.id).await.unwrap().unwrap();
+    assert_eq!((found.tasks.len(), found.history.len(), found.version), (0, 4, 4));
+
+    // And the other way round: what is taken off is the one task, not those that came since.
+    let returned = decide(&found, Some(Transition::Return { restock: true }), None);
+    assert!(store.write(&returned).await.unwrap());
+    store.finish(shipped.id, task).await.unwrap();
+    let found = store.find(shipped.id).await.unwrap().unwrap();
+    assert_eq!(found.tasks, [Task { revision: 5, kind: TaskKind::Restock }]);
+    assert_eq!(found.history, returned.order.history);
+}
+
+#[tokio::test]
+async fn a_task_is_taken_off_once_and_raises_no_version() {
+    let (_, store) = store().await;
+    let order = order(7);
+    store.insert(&order).await.unwrap();
+    let cancelled = walk(&store, order, vec![Some(Transition::Cancel)]).await;
+    let task = Task { revision: 2, kind: TaskKind::Release };
+    for _ in 0..3 {
+        store.finish(cancelled.id, task).await.unwrap();
+        let found = store.find(cancelled.id).await.unwrap().unwrap();
+        assert_eq!(found, Order { tasks: Vec::new(), ..cancelled.clone() });
+    }
+    // Nor does it matter that there is no such order.
+    store.finish(OrderId::new(), task).await.unwrap();
+    // A change after it still finds its version.
+    let found = store.find(cancelled.id).await.unwrap().unwrap();
+    assert!(store.write(&decide(&found, None, Some("done"))).await.unwrap());
+}
+
+#[tokio::test]
+async fn a_change_that_is_none_of_status_appends_nothing() {
+    let (_, store) = store().await;
+    let order = order(7);
+    store.insert(&order).await.unwrap();
+    let edited = decide(&order, None, Some("Knock"));
+    assert!(store.write(&edited).await.unwrap());
+    let found = store.find(order.id).await.unwrap().unwrap();
+    assert_eq!(found, edited.order);
+    assert_eq!((&found.history, found.tasks.len(), found.version), (&order.history, 0, 2));
+}
+
+#[tokio::test]
+async fn orders_are_listed_newest_first_with_ties_by_id() {
+    let (_, store) = store().await;
+    let (ada, bob) = (UserId::new(), UserId::new());
+    let mut orders = Vec::new();
+    for number in 0..6 {
+        let user = if number % 2 == 0 { ada } else { bob };
+        // Three at a time were placed in the same millisecond.
+        let at = Timestamp::from_millis(NOW.millis() + i64::try_from(number / 3).unwrap());
+        let order = order_at(number, user, at);
+        store.insert(&order).await.unwrap();
+        orders.push(order);
+    }
+    orders.sort_by_key(|order| std::cmp::Reverse((order.created_at, order.id)));
+    let page = PageRequest::new(Some(3), None).unwrap();
+    let everything = PageRequest::new(Some(100), None).unwrap();
+    let all = OrderFilter { status: None, user_id: None };
+    assert_eq!(store.list(all, &everything, None).await.unwrap(), orders);
+    // One more than the page has, so that it is known whether there is another.
+    assert_eq!(store.list(all, &page, None).await.unwrap(), orders[..4]);
+    for (place, order) in orders.iter().enumerate() {
+        let after = shared::page::Position { at: order.created_at, id: order.id.uuid() };
+        let rest = store.list(all, &everything, Some(after)).await.unwrap();
+        assert_eq!(rest, orders[place + 1..]);
+    }
+    let hers = OrderFilter { user_id: Some(ada), status: Some(Status::Placed) };
+    assert_eq!(store.list(hers, &everything, None).await.unwrap().len(), 3);
+    let hers = OrderFilter { status: Some(Status::Paid), ..hers };
+    assert_eq!(store.list(hers, &everything, None).await.unwrap(), []);
+}

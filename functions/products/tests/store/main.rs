@@ -1,0 +1,124 @@
+//! The store on a real MongoDB: what is declared about an order's stock is applied whole or not at all, once,
+//! and in the order of its revisions, however many calls run at once.
+
+#![expect(clippy::panic, clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+mod declarations;
+mod races;
+
+use futures::TryStreamExt as _;
+use futures::future::join_all;
+use mongodb::Database;
+use mongodb::bson::{Document, doc};
+use products::product::{NewProduct, Product, ProductChange, Sku, Status};
+use products::stock::{Declaration, Line, Movement, Refusal};
+use products::store::ProductStore;
+use shared::clock::Timestamp;
+use shared::ids::{OrderId, ProductId};
+use shared::money::{Currency, Money};
+use shared::mongo;
+
+pub(crate) const NOW: Timestamp = Timestamp::from_millis(1_800_000_000_000);
+
+/// A database of its own, and the store on it.
+pub(crate) struct Shelves {
+    pub(crate) database: Database,
+    pub(crate) store: ProductStore,
+}
+
+impl Shelves {
+    pub(crate) async fn new() -> Self {
+        let uri = mongod::shared_for_tests().await.unwrap_or_else(|error| panic!("{error:?}"));
+        let default = mongo::connect(uri, "tests").await.unwrap();
+        let database = default.client().database(&format!("test_{}", ProductId::new()));
+        let store = ProductStore::new(&database);
+        store.ensure_schema().await.unwrap();
+        Self { database, store }
+    }
+
+    pub(crate) async fn product(&self, on_hand: i64) -> ProductId {
+        self.product_in("EUR", on_hand).await
+    }
+
+    pub(crate) async fn product_in(&self, currency: &str, on_hand: i64) -> ProductId {
+        let id = ProductId::new();
+        let new = NewProduct {
+            sku: Sku::parse(id.to_string()).unwrap(),
+            name: "Mug".to_owned(),
+            description: None,
+            price: Money::new(500, Currency::parse(currency.to_owned()).unwrap()).unwrap(),
+            attributes: Default::default(),
+            status: Status::Active,
+            on_hand,
+        };
+        self.store.insert(&new.into_product(id, NOW)).await.unwrap();
+        id
+    }
+
+    pub(crate) async fn products<const N: usize>(&self, on_hand: [i64; N]) -> [ProductId; N] {
+        let made = join_all(on_hand.map(|count| self.product(count))).await;
+        made.try_into().unwrap()
+    }
+
+    pub(crate) async fn find(&self, product: ProductId) -> Product {
+        self.store.find(product).await.unwrap().unwrap()
+    }
+
+    pub(crate) async fn archive(&self, product: ProductId) {
+        let change = ProductChange { status: Some(Status::Archived), ..ProductChange::default() };
+        let archived = self.find(product).await.changed(change, NOW).unwrap();
+        assert!(self.store.replace(&archived).await.unwrap().is_some());
+    }
+
+    pub(crate) async fn declare(
+        &self,
+        order: OrderId,
+        revision: i64,
+        movement: Movement,
+        lines: &[(ProductId, i64)],
+    ) -> Result<Vec<Product>, Refusal> {
+        let lines = lines.iter().map(|&(product, quantity)| Line { product, quantity }).collect();
+        self.store.declare(&Declaration { order, revision, movement, lines }).await.unwrap()
+    }
+
+    pub(crate) async fn hold(
+        &self,
+        order: OrderId,
+        revision: i64,
+        lines: &[(ProductId, i64)],
+    ) -> Result<Vec<Product>, Refusal> {
+        self.declare(order, revision, Movement::Hold, lines).await
+    }
+
+    pub(crate) async fn documents(&self) -> Vec<Document> {
+        let all = self.database.collection("products").find(doc! {}).await.unwrap();
+        all.try_collect().await.unwrap()
+    }
+
+    /// On hand and reserved. What must be true at every moment is looked at on the way.
+    pub(crate) async fn stock(&self, product: ProductId) -> (i64, i64) {
+        self.assert_sound().await;
+        let stock = self.find(product).await.stock;
+        (stock.on_hand, stock.reserved)
+    }
+
+    /// `reserved` is the sum of the entries, never more than `on_hand`, and an order has one entry at most.
+    pub(crate) async fn assert_sound(&self) {
+        for document in self.documents().await {
+            let count = |field: &str| document.get_i64(field).unwrap();
+            let holds: Vec<&Document> =
+                document.get_array("holds").unwrap().iter().map(|hold| hold.as_document().unwrap()).collect();
+            let held: i64 = holds.iter().map(|hold| hold.get_i64("q").unwrap()).sum();
+            assert_eq!(count("reserved"), held, "{document}");
+            assert!(0 <= held && held <= count("on_hand"), "{document}");
+            let mut orders: Vec<_> = holds.iter().map(|hold| hold.get("o").unwrap().to_string()).collect();
+            orders.sort();
+            orders.dedup();
+            assert_eq!(orders.len(), holds.len(), "{document}");
+        }
+    }
+}
+
+pub(crate) fn ids(products: &[Product]) -> Vec<ProductId> {
+    products.iter().map(|product| product.id).collect()
+}

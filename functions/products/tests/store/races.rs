@@ -1,0 +1,110 @@
+//! Many calls at once.
+
+use futures::future::join_all;
+use products::stock::{Refusal, StockChange};
+use products::store::StockWritten;
+use shared::ids::OrderId;
+
+use crate::{NOW, Shelves, ids};
+
+#[tokio::test]
+async fn twins_of_one_declaration_hold_once() {
+    let shelves = Shelves::new().await;
+    let [cup, mug] = shelves.products([20, 20]).await;
+    for (lines, expected) in
+        [(&[(cup, 3)][..], (3, 0)), (&[(cup, 3), (mug, 4)][..], (6, 4)), (&[(mug, 4), (cup, 3)][..], (9, 8))]
+    {
+        let order = OrderId::new();
+        for outcome in join_all((0..20).map(|_| shelves.hold(order, 1, lines))).await {
+            assert_eq!(ids(&outcome.unwrap()).len(), lines.len());
+        }
+        assert_eq!((shelves.stock(cup).await.1, shelves.stock(mug).await.1), expected);
+    }
+}
+
+#[tokio::test]
+async fn a_release_beside_many_twins_of_the_hold_is_the_last_word() {
+    let shelves = Shelves::new().await;
+    let [cup, mug] = shelves.products([20, 20]).await;
+    let order = OrderId::new();
+    let lines = [(cup, 3), (mug, 4)];
+    shelves.hold(order, 1, &lines).await.unwrap();
+    let calls = (0..20).map(|call| {
+        let (shelves, lines) = (&shelves, &lines);
+        async move {
+            if call == 10 {
+                shelves.hold(order, 2, &[]).await.unwrap();
+            } else if let Err(refusal) = shelves.hold(order, 1, lines).await {
+                assert_eq!(refusal, Refusal::Superseded);
+            }
+        }
+    });
+    join_all(calls).await;
+    assert_eq!((shelves.stock(cup).await, shelves.stock(mug).await), ((20, 0), (20, 0)));
+}
+
+#[tokio::test]
+async fn many_orders_of_several_lines_in_opposite_order_never_oversell() {
+    let shelves = Shelves::new().await;
+    let [cup, mug, pot] = shelves.products([10, 7, 30]).await;
+    let orders = (0..50).map(|place| {
+        let shelves = &shelves;
+        async move {
+            let mut lines = [(cup, 1), (mug, 1), (pot, 2)];
+            if place % 2 == 1 {
+                lines.reverse();
+            }
+            shelves.hold(OrderId::new(), 1, &lines).await
+        }
+    });
+    let outcomes = join_all(orders).await;
+    let held = outcomes.iter().filter(|outcome| outcome.is_ok()).count();
+    assert_eq!(held, 7, "there are seven mugs");
+    for refusal in outcomes.into_iter().filter_map(Result::err) {
+        assert!(matches!(refusal, Refusal::Short(_)), "{refusal:?}");
+    }
+    assert_eq!(shelves.stock(cup).await, (10, 7));
+    assert_eq!(shelves.stock(mug).await, (7, 7));
+    assert_eq!(shelves.stock(pot).await, (30, 14));
+}
+
+#[tokio::test]
+async fn many_orders_of_one_line_never_oversell() {
+    let shelves = Shelves::new().await;
+    let mug = shelves.product(10).await;
+    let lines = [(mug, 1)];
+    let orders = (0..50).map(|_| shelves.hold(OrderId::new(), 1, &lines));
+    let held = join_all(orders).await.iter().filter(|outcome| outcome.is_ok()).count();
+    assert_eq!(held, 10);
+    assert_eq!(shelves.stock(mug).await, (10, 10));
+}
+
+#[tokio::test]
+async fn a_change_of_the_count_beside_holds_never_ends_below_what_is_reserved() {
+    let shelves = Shelves::new().await;
+    let [cup, mug] = shelves.products([20, 20]).await;
+    let holds = join_all((0..20).map(|place| {
+        let shelves = &shelves;
+        async move {
+            let lines = [(cup, 1), (mug, 1)];
+            // Both ways of holding.
+            shelves.hold(OrderId::new(), 1, &lines[..1 + place % 2]).await.is_ok()
+        }
+    }));
+    let counts = join_all((0..20).map(|place| {
+        let change = if place % 2 == 0 { StockChange::Set(5) } else { StockChange::Move(-3) };
+        shelves.store.change_stock(cup, change, NOW)
+    }));
+    let (holds, counts) = futures::future::join(holds, counts).await;
+    let held = i64::try_from(holds.iter().filter(|held| **held).count()).unwrap();
+    for count in counts {
+        match count.unwrap() {
+            StockWritten::Done(product) => assert!(product.stock.reserved <= product.stock.on_hand),
+            StockWritten::BelowReserved(_) => {}
+            other => panic!("{other:?}"),
+        }
+    }
+    let (on_hand, reserved) = shelves.stock(cup).await;
+    assert_eq!(reserved, held);
+    assert!(reserved <= on_hand, "{reserved} of {on_hand}");
+}

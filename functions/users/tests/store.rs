@@ -1,0 +1,239 @@
+//! The users' store on a real MongoDB: its indexes, its conditional writes, its pages, and the guard of the
+//! last admin.
+
+#![expect(clippy::panic, reason = "a panic is how a test fails")]
+
+use futures::future::join_all;
+use mongodb::Database;
+use mongodb::bson::{Document, doc};
+use shared::auth::Role;
+use shared::clock::Timestamp;
+use shared::error::Kind;
+use shared::ids::UserId;
+use shared::page::{PageRequest, Position};
+use users::credentials::{Password, PasswordHash};
+use users::store::{UserStore, Written};
+use users::user::{Email, NewUser, Status, User};
+
+/// When users come who all come at once.
+const AT: Timestamp = Timestamp::from_millis(1_800_000_000_000);
+
+/// A store without users, on a database of its own.
+async fn store() -> (UserStore, Database) {
+    let uri = mongod::shared_for_tests().await.unwrap_or_else(|error| panic!("{error:?}"));
+    let connected = shared::mongo::connect(uri, "tests").await.unwrap_or_else(|error| panic!("{error:?}"));
+    let database = connected.client().database(&UserId::new().to_string());
+    let store = UserStore::new(&database);
+    store.ensure_schema().await.unwrap_or_else(|error| panic!("{error:?}"));
+    (store, database)
+}
+
+/// A user who is not stored yet.
+fn user(email: &str, role: Role, at: Timestamp) -> User {
+    let email = Email::parse(email.to_owned()).unwrap_or_else(|error| panic!("{error}"));
+    let password = Password::entered("nobody looks at this");
+    let name = "Somebody".to_owned();
+    NewUser { email, password, name, phone: None, address: None, role }.into_user(UserId::new(), at)
+}
+
+/// Nobody signs in here.
+fn hash() -> PasswordHash {
+    PasswordHash::stored("$argon2id$".to_owned())
+}
+
+/// A user who is stored.
+async fn stored(store: &UserStore, email: &str, role: Role) -> User {
+    let user = user(email, role, AT);
+    store.insert(&user, &hash()).await.unwrap_or_else(|error| panic!("{error:?}"));
+    user
+}
+
+/// The user at the next version, changed.
+fn next(user: &User, change: impl FnOnce(&mut User)) -> User {
+    let mut next = User { version: user.version + 1, ..user.clone() };
+    change(&mut next);
+    next
+}
+
+#[tokio::test]
+async fn the_schema_step_can_be_run_again_and_at_once_and_keeps_the_users() {
+    let (store, database) = store().await;
+    let ada = stored(&store, "ada@example.com", Role::Customer).await;
+    store.ensure_schema().await.unwrap();
+    for done in join_all((0..4).map(|_| store.ensure_schema())).await {
+        done.unwrap();
+    }
+    assert_eq!(store.find(ada.id).await.unwrap().unwrap().user, ada);
+    let mut indexes = database.collection::<Document>("users").list_index_names().await.unwrap();
+    indexes.sort_unstable();
+    assert_eq!(indexes, ["_id_", "email", "newest", "role_newest"]);
+}
+
+#[tokio::test]
+async fn what_is_stored_is_found_again_by_id_and_by_e_mail_address_in_any_case() {
+    let (store, _) = store().await;
+    let mut ada = user("Ada@Example.com", Role::Staff, Timestamp::from_millis(1_800_000_000_007));
+    ada.phone = Some("+49 30 1 ☕".to_owned());
+    ada.status = Status::Disabled;
+    store.insert(&ada, &hash()).await.unwrap();
+    assert_eq!(store.find(ada.id).await.unwrap().unwrap().user, ada);
+    for email in ["Ada@Example.com", "ada@example.com", "ADA@EXAMPLE.COM"] {
+        let found = store.find_by_email(email).await.unwrap().unwrap();
+        assert_eq!((found.user, found.hash), (ada.clone(), hash()));
+    }
+    for other in ["ad@example.com", "ada@example.com.", "", "a\0", ".*", "{\"$ne\": null}"] {
+        assert!(store.find_by_email(other).await.unwrap().is_none(), "{other:?}");
+    }
+    assert!(store.find(UserId::new()).await.unwrap().is_none());
+}
+
+#[tokio::test]
+async fn the_index_lets_one_user_have_an_e_mail_address() {
+    let (store, _) = store().await;
+    let ada = stored(&store, "Ada@example.com", Role::Customer).await;
+    let bob = stored(&store, "bob@example.com", Role::Admin).await;
+    let refused = store.insert(&user("aDA@example.com", Role::Customer, AT), &hash()).await;
+    assert_eq!(refused.unwrap_err().kind(), Kind::EmailTaken);
+    let email = || Email::parse("ADA@example.com".to_owned()).unwrap();
+    // On both ways to write: alone, and in the transaction that watches over the admins.
+    let renamed = next(&bob, |bob| bob.email = email());
+    assert_eq!(store.replace(&renamed, &hash(), true).await.unwrap_err().kind(), Kind::EmailTaken);
+    stored(&store, "root@example.com", Role::Admin).await;
+    let demoted = next(&renamed, |bob| bob.role = Role::Customer);
+    let demoted = User { version: 2, ..demoted };
+    assert_eq!(store.replace(&demoted, &hash(), false).await.unwrap_err().kind(), Kind::EmailTaken);
+    assert_eq!(store.find(bob.id).await.unwrap().unwrap().user, bob);
+
+    // Free again once she is gone; and any number of users may be gone.
+    for gone in [ada, stored(&store, "carol@example.com", Role::Customer).await] {
+        assert_eq!(store.delete(&gone, AT).await.unwrap(), Written::Done);
+    }
+    assert_eq!(store.replace(&renamed, &hash(), true).await.unwrap(), Written::Done);
+}
+
+#[tokio::test]
+async fn a_write_at_a_version_that_has_passed_is_outdated_and_changes_nothing() {
+    let (store, _) = store().await;
+    stored(&store, "root@example.com", Role::Admin).await;
+    for (email, role) in [("ada@example.com", Role::Customer), ("bob@example.com", Role::Admin)] {
+        let first = stored(&store, email, role).await;
+        let second = next(&first, |user| user.name = "Second".to_owned());
+        assert_eq!(store.replace(&second, &hash(), true).await.unwrap(), Written::Done);
+        // The same again, and on both ways to write.
+        for keeps_admin in [true, false] {
+            let late = next(&first, |user| user.name = "Late".to_owned());
+            assert_eq!(store.replace(&late, &hash(), keeps_admin).await.unwrap(), Written::Outdated);
+        }
+        assert_eq!(store.delete(&first, AT).await.unwrap(), Written::Outdated);
+        assert_eq!(store.find(first.id).await.unwrap().unwrap().user, second);
+
+        assert_eq!(store.delete(&second, AT).await.unwrap(), Written::Done);
+        assert_eq!(store.delete(&second, AT).await.unwrap(), Written::Outdated);
+        let late = next(&second, |user| user.name = "Late".to_owned());
+        assert_eq!(store.replace(&late, &hash(), true).await.unwrap(), Written::Outdated);
+        assert!(store.find(first.id).await.unwrap().is_none());
+    }
+    // Of a user who was never there.
+    let nobody = next(&user("nobody@example.com", Role::Customer, AT), |_| {});
+    assert_eq!(store.replace(&nobody, &hash(), true).await.unwrap(), Written::Outdated);
+}
+
+#[tokio::test]
+async fn of_many_writes_at_one_version_one_is_done() {
+    let (store, _) = store().await;
+    let ada = stored(&store, "ada@example.com", Role::Customer).await;
+    let hash = hash();
+    let writes: Vec<_> =
+        (0..8).map(|number| next(&ada, |user| user.name = format!("Writer {number}"))).collect();
+    let results = join_all(writes.iter().map(|user| store.replace(user, &hash, true))).await;
+    let done: Vec<_> = results
+        .into_iter()
+        .zip(&writes)
+        .filter(|(result, _)| *result.as_ref().unwrap() == Written::Done)
+        .map(|(_, user)| user)
+        .collect();
+    assert_eq!(done.len(), 1);
+    assert_eq!(&store.find(ada.id).await.unwrap().unwrap().user, done[0]);
+}
+
+/// The list in pages of this length, from its first to its last.
+async fn pages(store: &UserStore, role: Option<Role>, limit: i64) -> Vec<User> {
+    let request = PageRequest::new(Some(limit), None).unwrap_or_else(|error| panic!("{error:?}"));
+    let length = usize::try_from(limit).unwrap_or(usize::MAX);
+    let (mut all, mut after) = (Vec::new(), None);
+    loop {
+        let mut fetched = store.list(role, &request, after).await.unwrap_or_else(|error| panic!("{error:?}"));
+        let more = fetched.len() > length;
+        fetched.truncate(length);
+        after = fetched.last().map(|user| Position { at: user.created_at, id: user.id.uuid() });
+        all.extend(fetched);
+        if !more {
+            return all;
+        }
+    }
+}
+
+#[tokio::test]
+async fn pages_run_newest_first_with_ties_by_id_and_repeat_and_skip_nobody() {
+    let (store, _) = store().await;
+    let mut all = Vec::new();
+    for number in 0..12_i64 {
+        // Three at each moment: ties everywhere, also where a page ends.
+        let at = Timestamp::from_millis(AT.millis() + number / 3);
+        let role = if number % 2 == 0 { Role::Customer } else { Role::Staff };
+        let user = user(&format!("{number}@example.com"), role, at);
+        store.insert(&user, &hash()).await.unwrap();
+        all.push(user);
+    }
+    let gone = all.remove(5);
+    store.delete(&gone, AT).await.unwrap();
+    all.sort_by_key(|user| std::cmp::Reverse((user.created_at, user.id.uuid())));
+    for limit in [1, 2, 3, 5, 11, 100] {
+        assert_eq!(pages(&store, None, limit).await, all, "{limit}");
+        let staff: Vec<_> = all.iter().filter(|user| user.role == Role::Staff).cloned().collect();
+        assert_eq!(pages(&store, Some(Role::Staff), limit).await, staff, "{limit}");
+    }
+    assert!(pages(&store, Some(Role::Admin), 2).await.is_empty());
+}
+
+#[tokio::test]
+async fn of_two_admins_who_let_go_at_once_one_stays_in_a_new_database_too() {
+    // Each round on a new database, where the guard is not there yet either.
+    for round in 0..8 {
+        let (store, _) = store().await;
+        let ada = stored(&store, "ada@example.com", Role::Admin).await;
+        let bob = stored(&store, "bob@example.com", Role::Admin).await;
+        let hash = hash();
+        let demoted = next(&ada, |ada| ada.role = Role::Customer);
+        let disabled = next(&bob, |bob| bob.status = Status::Disabled);
+        let (adas, bobs) = if round % 2 == 0 {
+            futures::join!(store.replace(&demoted, &hash, false), store.replace(&disabled, &hash, false))
+        } else {
+            futures::join!(store.delete(&ada, AT), store.replace(&disabled, &hash, false))
+        };
+        let mut results = [adas.unwrap(), bobs.unwrap()];
+        results.sort_by_key(|result| *result != Written::Done);
+        assert_eq!(results, [Written::Done, Written::LastAdmin]);
+        assert!(store.has_active_admin().await.unwrap());
+    }
+}
+
+#[tokio::test]
+async fn of_many_admins_who_let_go_at_once_the_last_stays() {
+    let (store, database) = store().await;
+    let mut admins = Vec::new();
+    for number in 0..5 {
+        admins.push(stored(&store, &format!("{number}@example.com"), Role::Admin).await);
+    }
+    // They count for nothing: one is disabled, one is staff.
+    let mut disabled = user("disabled@example.com", Role::Admin, AT);
+    disabled.status = Status::Disabled;
+    store.insert(&disabled, &hash()).await.unwrap();
+    stored(&store, "staff@example.com", Role::Staff).await;
+
+    let results = join_all(admins.iter().map(|admin| store.delete(admin, AT))).await;
+    let stayed = results.into_iter().filter(|result| *result.as_ref().unwrap() == Written::LastAdmin);
+    assert_eq!(stayed.count(), 1);
+    let active = doc! { "role": "admin", "status": "active" };
+    assert_eq!(database.collection::<Document>("users").count_documents(active).await.unwrap(), 1);
+}
