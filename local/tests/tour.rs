@@ -65,11 +65,9 @@ fn the_tour_answers_what_the_readme_shows() {
     let steps = tour();
     assert!(steps.len() >= 8);
     let script: String = steps.iter().map(|step| format!("{}\necho '{MARK}'\n", step.paste)).collect();
-    let script = script.replace("http://127.0.0.1:8080", &base);
-    let folder = std::env::temp_dir().join(format!("tour {}", uuid::Uuid::new_v4().simple()));
-    std::fs::create_dir_all(&folder).unwrap();
-    let output = Command::new("sh").args(["-c", &script]).current_dir(&folder).output().unwrap();
-    std::fs::remove_dir_all(&folder).unwrap();
+    // A terminal shows both outputs, and so must the test.
+    let script = format!("exec 2>&1\n{}", script.replace("http://127.0.0.1:8080", &base));
+    let output = Command::new("sh").args(["-c", &script]).output().unwrap();
     child.kill().unwrap();
     child.wait().unwrap();
 
