@@ -1,5 +1,6 @@
 //! The way to MongoDB: one client a process, writes that wait for the journal of a majority.
 
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use futures::future::BoxFuture;
@@ -9,6 +10,7 @@ use mongodb::error::{
 };
 use mongodb::options::{ClientOptions, ReadConcern, WriteConcern};
 use mongodb::{Client, ClientSession, Database};
+use serde::{Deserialize, Serialize};
 use type_safe_id::{StaticType, TypeSafeId};
 
 use crate::clock::Timestamp;
@@ -94,6 +96,24 @@ pub fn date(time: Timestamp) -> bson::DateTime {
 /// A time as it was stored.
 pub fn timestamp(stored: bson::DateTime) -> Timestamp {
     Timestamp::from_millis(stored.timestamp_millis())
+}
+
+/// An entry of a map as it is stored: a list of these and not an object, because keys are what people write,
+/// `$` and dots included.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Entry {
+    k: String,
+    v: String,
+}
+
+/// A map as it is stored.
+pub fn entries(map: &BTreeMap<String, String>) -> Vec<Entry> {
+    map.iter().map(|(key, value)| Entry { k: key.clone(), v: value.clone() }).collect()
+}
+
+/// A map as it was stored.
+pub fn map(stored: Vec<Entry>) -> BTreeMap<String, String> {
+    stored.into_iter().map(|entry| (entry.k, entry.v)).collect()
 }
 
 /// The condition "after this element" for a list that is sorted by `field` and `_id`, both descending.

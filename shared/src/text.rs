@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::faults::Faults;
+use crate::faults::{Faults, Patch};
 
 /// A rule for one line of text, to be handed to [`Faults`]: `min` to `max` code points, not only white
 /// space, no control characters.
@@ -58,6 +58,22 @@ pub fn string_map(
         }
     });
     entries
+}
+
+/// A change of `attributes` or `metadata`: replaced whole.
+pub fn string_map_change(
+    faults: &mut Faults,
+    pointer: &str,
+    entries: Patch<BTreeMap<String, String>>,
+) -> Option<BTreeMap<String, String>> {
+    match entries {
+        Patch::Absent => None,
+        Patch::Null => {
+            faults.add(pointer, "cannot be null; send {} to clear it");
+            None
+        }
+        Patch::Value(entries) => Some(string_map(faults, pointer, entries)),
+    }
 }
 
 /// A key as a segment of a JSON Pointer (RFC 6901, section 3).

@@ -174,14 +174,7 @@ impl UpdateOrderForm {
                 number: faults.optional("/number", tracking.number, short()),
             })
         });
-        let metadata = match self.metadata {
-            Patch::Absent => None,
-            Patch::Null => {
-                faults.add("/metadata", "cannot be null; send {} to clear it");
-                None
-            }
-            Patch::Value(entries) => Some(text::string_map(&mut faults, "/metadata", entries)),
-        };
+        let metadata = text::string_map_change(&mut faults, "/metadata", self.metadata);
         let shipping_address = faults.change_part("/shipping_address", self.shipping_address);
         let note = faults.clearable("/note", self.note, text::prose(2_000));
         let transition = transition(status, payment, tracking, self.restock);

@@ -3,7 +3,7 @@
 //! - [`http`], [`grpc`]: its two faces, which convert and call
 //! - [`service`]: one method per use case, the only place that orders I/O; [`place_order`] is the longest
 //! - [`forms`]: what callers send, until it is checked
-//! - [`order`], [`status`]: the aggregate and its state machine, without I/O
+//! - [`order`], [`number`], [`status`]: the aggregate, what people call it, and its state machine; no I/O
 //! - [`store`]: MongoDB; the only file that knows BSON
 //! - [`products`], [`users`]: the other functions, as this one sees them
 
@@ -22,6 +22,7 @@ use shared::rpc::entrance::{Entrance, MAX_MESSAGE};
 pub mod forms;
 pub mod grpc;
 pub mod http;
+pub mod number;
 pub mod order;
 pub mod place_order;
 pub mod products;

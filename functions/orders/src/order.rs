@@ -4,7 +4,6 @@
 //! that follows from it for the stock. The task's revision is that version.
 
 use std::collections::BTreeMap;
-use std::fmt;
 
 use serde_json::json;
 use shared::address::Address;
@@ -15,6 +14,7 @@ use shared::faults::{Faults, Patch};
 use shared::ids::{OrderId, ProductId, UserId};
 use shared::money::{Currency, Money};
 
+use crate::number::Number;
 use crate::status::{Actor, Refused, Status};
 
 /// The largest total, in minor units.
@@ -437,60 +437,8 @@ impl Transition {
     }
 }
 
-/// What people call an order: 8 of Crockford's base32, as `4F7K-92QX`. Random, so that nobody learns from
-/// it how many orders there are.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Number([u8; 8]);
-
-const CROCKFORD: &[u8; 32] = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ";
-
-impl Number {
-    /// The number of these 40 bits.
-    pub fn from_bits(bits: u64) -> Self {
-        Self(std::array::from_fn(|place| CROCKFORD[(bits >> (5 * (7 - place)) & 31) as usize]))
-    }
-
-    /// As it is written, with the dash.
-    ///
-    /// # Errors
-    /// When it is not written like that.
-    pub fn parse(text: &str) -> Result<Self, String> {
-        let digits: Vec<u8> = match text.split_once('-') {
-            Some((first, last)) if first.len() == 4 && last.len() == 4 => [first, last].concat().into_bytes(),
-            _ => Vec::new(),
-        };
-        match digits.try_into() {
-            Ok(digits) if is_crockford(&digits) => Ok(Self(digits)),
-            _ => Err("must be an order number, such as 4F7K-92QX".to_owned()),
-        }
-    }
-}
-
-fn is_crockford(digits: &[u8; 8]) -> bool {
-    digits.iter().all(|digit| CROCKFORD.contains(digit))
-}
-
-impl fmt::Display for Number {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (place, digit) in self.0.iter().enumerate() {
-            if place == 4 {
-                f.write_str("-")?;
-            }
-            write!(f, "{}", char::from(*digit))?;
-        }
-        Ok(())
-    }
-}
-
-impl fmt::Debug for Number {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use proptest::prelude::*;
     use shared::auth::Role;
 
     use super::*;
@@ -619,20 +567,5 @@ mod tests {
         let error = place(vec![item(1_000_000_000_000, 1000), item(1, 1)]).unwrap_err();
         assert_eq!(error.faults()[0].pointer, "/items");
         assert!(place(vec![item(1_000_000_000_000, 10_000); 100]).is_err());
-    }
-
-    proptest! {
-        #[test]
-        fn numbers_are_read_as_they_are_written(bits in 0..1_u64 << 40) {
-            let number = Number::from_bits(bits);
-            prop_assert_eq!(Number::parse(&number.to_string()), Ok(number));
-        }
-
-        #[test]
-        fn arbitrary_text_is_no_number_and_never_panics(text in ".*") {
-            if let Ok(number) = Number::parse(&text) {
-                prop_assert_eq!(number.to_string(), text);
-            }
-        }
     }
 }

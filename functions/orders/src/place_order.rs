@@ -5,7 +5,8 @@ use shared::error::Error;
 use shared::faults::Faults;
 use shared::ids::{OrderId, UserId};
 
-use crate::order::{NewOrder, Number, Order};
+use crate::number::Number;
+use crate::order::{NewOrder, Order};
 use crate::service::OrderService;
 use crate::store::Inserted;
 

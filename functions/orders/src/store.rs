@@ -1,7 +1,5 @@
 //! Orders in MongoDB. The only file of this function that knows BSON.
 
-use std::collections::BTreeMap;
-
 use futures::TryStreamExt as _;
 use mongodb::bson::{self, Bson, Document, doc};
 use mongodb::{Collection, Database};
@@ -13,7 +11,8 @@ use shared::money::{Currency, Money};
 use shared::mongo::{self, Index};
 use shared::page::{PageRequest, Position};
 
-use crate::order::{Decision, Item, Number, Order, Payment, StatusChange, Task, TaskKind, Tracking};
+use crate::number::Number;
+use crate::order::{Decision, Item, Order, Payment, StatusChange, Task, TaskKind, Tracking};
 use crate::status::Status;
 
 const ORDERS: &str = "orders";
@@ -31,8 +30,7 @@ struct OrderDocument {
     total: i64,
     shipping_address: Address,
     note: Option<String>,
-    /// A list and not an object: keys are what people write, `$` and dots included.
-    metadata: Vec<EntryDocument>,
+    metadata: Vec<mongo::Entry>,
     payment: PaymentDocument,
     tracking: Option<TrackingDocument>,
     history: Vec<StatusChangeDocument>,
@@ -51,12 +49,6 @@ struct ItemDocument {
     /// Minor units.
     unit_price: i64,
     quantity: i64,
-}
-
-#[derive(Debug, Serialize, Deserialize)]
-struct EntryDocument {
-    k: String,
-    v: String,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -165,11 +157,7 @@ impl OrderDocument {
             total: order.total(),
             shipping_address: order.shipping_address.clone(),
             note: order.note.clone(),
-            metadata: order
-                .metadata
-                .iter()
-                .map(|(key, value)| EntryDocument { k: key.clone(), v: value.clone() })
-                .collect(),
+            metadata: mongo::entries(&order.metadata),
             payment: PaymentDocument {
                 reference: order.payment.reference.clone(),
                 method: order.payment.method.clone(),
@@ -199,8 +187,6 @@ impl OrderDocument {
                 quantity: item.quantity,
             })
         };
-        let metadata: BTreeMap<String, String> =
-            self.metadata.into_iter().map(|entry| (entry.k, entry.v)).collect();
         Ok(Order {
             id: mongo::id(self._id),
             number: Number::parse(&self.number)?,
@@ -210,7 +196,7 @@ impl OrderDocument {
             currency,
             shipping_address: self.shipping_address,
             note: self.note,
-            metadata,
+            metadata: mongo::map(self.metadata),
             payment: Payment {
                 reference: self.payment.reference,
                 method: self.payment.method,

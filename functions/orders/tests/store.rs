@@ -6,9 +6,8 @@ use std::collections::BTreeMap;
 
 use mongodb::Database;
 use mongodb::bson::{self, Document, doc};
-use orders::order::{
-    Decision, Item, NewOrder, Number, Order, OrderChange, Task, TaskKind, Tracking, Transition,
-};
+use orders::number::Number;
+use orders::order::{Decision, Item, NewOrder, Order, OrderChange, Task, TaskKind, Tracking, Transition};
 use orders::status::Status;
 use orders::store::{Inserted, OrderFilter, OrderStore};
 use shared::address::Address;

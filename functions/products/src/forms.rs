@@ -85,20 +85,12 @@ impl UpdateProductForm {
     /// 422 with every fault.
     pub fn check(self) -> Result<ProductChange, Error> {
         let mut faults = Faults::default();
-        let attributes = match self.attributes {
-            Patch::Absent => None,
-            Patch::Null => {
-                faults.add("/attributes", "cannot be null; send {} to clear it");
-                None
-            }
-            Patch::Value(entries) => Some(text::string_map(&mut faults, "/attributes", entries)),
-        };
         let change = ProductChange {
             sku: faults.change("/sku", self.sku, Sku::parse),
             name: faults.change("/name", self.name, text::line(1, 200)),
             description: faults.clearable("/description", self.description, text::prose(10_000)),
             price: faults.change_part("/price", self.price),
-            attributes,
+            attributes: text::string_map_change(&mut faults, "/attributes", self.attributes),
             status: faults.change("/status", self.status, |name| Status::parse(&name)),
         };
         faults.check()?;

@@ -1,7 +1,5 @@
 //! Products in MongoDB. The only file of this function that knows BSON.
 
-use std::collections::BTreeMap;
-
 use futures::TryStreamExt as _;
 use mongodb::bson::{self, Bson, Document, doc};
 use mongodb::options::ReturnDocument;
@@ -29,8 +27,7 @@ struct ProductDocument {
     name: String,
     description: Option<String>,
     price: PriceDocument,
-    /// A list and not an object: keys are what people write, `$` and dots included.
-    attributes: Vec<AttributeDocument>,
+    attributes: Vec<mongo::Entry>,
     status: String,
     on_hand: i64,
     reserved: i64,
@@ -43,12 +40,6 @@ struct ProductDocument {
 struct PriceDocument {
     amount: i64,
     currency: String,
-}
-
-#[derive(Debug, Serialize, Deserialize)]
-struct AttributeDocument {
-    k: String,
-    v: String,
 }
 
 /// What a product keeps of an order. There may be thousands in one product: hence the one-letter keys.
@@ -82,11 +73,7 @@ impl ProductDocument {
                 amount: product.price.amount(),
                 currency: product.price.currency().code().to_owned(),
             },
-            attributes: product
-                .attributes
-                .iter()
-                .map(|(key, value)| AttributeDocument { k: key.clone(), v: value.clone() })
-                .collect(),
+            attributes: mongo::entries(&product.attributes),
             status: product.status.name().to_owned(),
             on_hand: product.stock.on_hand,
             reserved: product.stock.reserved,
@@ -103,15 +90,13 @@ impl TryFrom<ProductDocument> for Product {
     fn try_from(document: ProductDocument) -> Result<Self, Error> {
         let damaged = |what: String| Error::internal(format!("the product {}: {what}", document._id));
         let currency = Currency::parse(document.price.currency).map_err(damaged)?;
-        let attributes: BTreeMap<String, String> =
-            document.attributes.into_iter().map(|entry| (entry.k, entry.v)).collect();
         Ok(Self {
             id: mongo::id(document._id),
             sku: Sku::parse(document.sku).map_err(damaged)?,
             name: document.name,
             description: document.description,
             price: Money::new(document.price.amount, currency).map_err(damaged)?,
-            attributes,
+            attributes: mongo::map(document.attributes),
             status: Status::parse(&document.status).map_err(damaged)?,
             stock: Stock { on_hand: document.on_hand, reserved: document.reserved },
             version: document.version,
