@@ -11,6 +11,10 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         ],
         ["."],
     )?;
+    if std::env::var_os("CARGO_FEATURE_DESCRIPTORS").is_some() {
+        let out = std::path::PathBuf::from(std::env::var("OUT_DIR")?);
+        std::fs::write(out.join("oms.bin"), prost::Message::encode_to_vec(&files))?;
+    }
     tonic_prost_build::configure()
         // Only HTTP/2 on a socket needs tonic's own transport; between Lambdas there is none.
         .build_transport(false)

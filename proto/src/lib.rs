@@ -38,5 +38,9 @@ pub mod users {
     }
 }
 
+/// The compiled .proto files, as gRPC's reflection tells them.
+#[cfg(feature = "descriptors")]
+pub const FILE_DESCRIPTOR_SET: &[u8] = tonic::include_file_descriptor_set!("oms");
+
 /// The protobuf types of Google that the messages use.
 pub use prost_types::{FieldMask, Timestamp};

@@ -99,6 +99,12 @@ impl Caller {
         matches!(self, Self::System | Self::User { role: Role::Admin, .. })
     }
 
+    /// # Errors
+    /// 403 unless it is another function, for itself.
+    pub fn another_function(self) -> Result<(), Error> {
+        if self == Self::System { Ok(()) } else { Err(Error::forbidden("Only other functions may do this.")) }
+    }
+
     /// Which user it is, if any.
     pub fn user_id(self) -> Option<UserId> {
         match self {

@@ -41,6 +41,19 @@ impl Variables {
         self.parsed(name, value, parse)
     }
 
+    /// The same, with what an absent or empty variable means. `None`: the problem is noted.
+    pub fn or<T>(
+        &mut self,
+        name: &str,
+        default: T,
+        parse: impl FnOnce(&str) -> Result<T, String>,
+    ) -> Option<T> {
+        match (self.source)(name).filter(|value| !value.is_empty()) {
+            None => Some(default),
+            value => self.parsed(name, value, parse),
+        }
+    }
+
     fn parsed<T>(
         &mut self,
         name: &str,

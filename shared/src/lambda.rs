@@ -1,6 +1,5 @@
 //! A function on Lambda: one handler for both kinds of event, API Gateway's and calls from other functions.
 
-use axum::Router;
 use http::{HeaderName, HeaderValue};
 use lambda_http::request::{LambdaRequest, RequestContext};
 use lambda_http::{Adapter, RequestExt as _};
@@ -12,22 +11,10 @@ use tower::{Service as _, ServiceBuilder};
 
 use crate::clock::Timestamp;
 use crate::context::{Deadline, client_request_id};
-use crate::rpc::entrance::Entrance;
-
-/// What a function's `main` ends with.
-pub use lambda_runtime::Error;
+use crate::run::{Error, Function};
 
 /// How long before Lambda kills a function its work must have stopped, to answer still, in milliseconds.
 const MARGIN: i64 = 500;
-
-/// A function's two faces.
-#[derive(Clone)]
-pub struct Function {
-    /// REST.
-    pub router: Router,
-    /// Calls from other functions, if it takes any.
-    pub entrance: Option<Entrance>,
-}
 
 /// Answers events until Lambda ends the environment.
 ///

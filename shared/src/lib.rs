@@ -5,9 +5,9 @@
 //! - [`error`]: the one error, with its two faces: problem+json and gRPC status
 //! - [`auth`], [`keys`], [`context`]: who is calling, and what a call carries along
 //! - [`routes`]: the route table, its policy, and what every HTTP answer has
-//! - [`rpc`]: gRPC between functions in a JSON envelope
+//! - [`rpc`]: gRPC between functions, in a JSON envelope or over HTTP/2
 //! - [`contention`]: what to do when somebody else was faster
-//! - [`config`], [`mongo`], [`telemetry`], `lambda`: the outside world
+//! - [`config`], [`mongo`], [`telemetry`], [`run`], `lambda`, `socket`: the outside world
 
 pub mod address;
 pub mod auth;
@@ -29,5 +29,8 @@ pub mod page;
 pub mod query;
 pub mod routes;
 pub mod rpc;
+pub mod run;
+#[cfg(feature = "socket")]
+pub mod socket;
 pub mod telemetry;
 pub mod text;

@@ -1,12 +1,13 @@
-//! The docs function on Lambda.
+//! The docs function: on Lambda, or as an ordinary service.
+
+use std::process::ExitCode;
 
 use shared::clock::Clock;
-use shared::lambda::{self, Error, Function};
-use shared::telemetry;
+use shared::run::{self, Function};
 
-#[tokio::main(flavor = "current_thread")]
-async fn main() -> Result<(), Error> {
-    telemetry::init_for_lambda();
-    let app = docs::app(Clock::system());
-    lambda::run(Function { router: app.router, entrance: None }).await
+fn main() -> ExitCode {
+    run::function("docs", 50050, async |variables| {
+        variables.check()?;
+        Ok(Function { router: docs::app(Clock::system()).router, entrance: None })
+    })
 }

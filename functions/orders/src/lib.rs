@@ -70,5 +70,8 @@ pub fn app(dependencies: Dependencies) -> App {
     });
     let grpc =
         OrderServiceServer::new(grpc::Grpc::new(service.clone())).max_decoding_message_size(MAX_MESSAGE);
-    App { router: http::router(service, verifier), entrance: Entrance::new(grpc, clock) }
+    App {
+        router: http::router(service, verifier.clone()),
+        entrance: Entrance::new(grpc, clock).verified_by(verifier),
+    }
 }

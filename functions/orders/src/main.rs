@@ -1,36 +1,32 @@
-//! The orders function on Lambda.
+//! The orders function: on Lambda, or as an ordinary service.
 
-use std::sync::Arc;
+use std::process::ExitCode;
 
 use shared::clock::Clock;
 use shared::config::{Variables, seconds};
-use shared::lambda::{self, Error, Function};
-use shared::rpc::channel::Channel;
-use shared::rpc::lambda::{LambdaFunction, client, function_name};
-use shared::{mongo, telemetry};
+use shared::mongo;
+use shared::rpc::services::Services;
+use shared::run::{self, Error, Function};
 
-#[tokio::main(flavor = "current_thread")]
-async fn main() -> Result<(), Error> {
-    telemetry::init_for_lambda();
-    let mut variables = Variables::of_process();
+fn main() -> ExitCode {
+    run::function("orders", 50051, start)
+}
+
+async fn start(mut variables: Variables) -> Result<Function, Error> {
+    let clock = Clock::system();
+    let mut services = Services::new(clock.clone());
     let uri = variables.required("MONGO_URI", |uri| Ok(uri.to_owned()));
-    let products = variables.required("PRODUCT_SERVICE_URL", function_name);
-    let users = variables.required("USER_SERVICE_URL", function_name);
-    let payment_window = variables.optional("ORDER_PAYMENT_WINDOW", seconds);
-    let client = client(&mut variables);
-    let (Some(uri), Some(products), Some(users), Some(client)) = (uri, products, users, client) else {
+    let products = services.channel(&mut variables, "PRODUCT_SERVICE_URL");
+    let users = services.channel(&mut variables, "USER_SERVICE_URL");
+    let payment_window = variables.or("ORDER_PAYMENT_WINDOW", orders::DEFAULT_PAYMENT_WINDOW, seconds);
+    let (Some(uri), Some(products), Some(users), Some(payment_window)) =
+        (uri, products, users, payment_window)
+    else {
         return Err(variables.misconfigured().into());
     };
     variables.check()?;
 
-    let clock = Clock::system();
-    let channel = |name| Channel::new(Arc::new(LambdaFunction::new(client.clone(), name)), clock.clone());
-    let app = orders::app(orders::Dependencies {
-        database: mongo::connect(&uri, "orders").await?,
-        products: channel(products),
-        users: channel(users),
-        payment_window: payment_window.unwrap_or(orders::DEFAULT_PAYMENT_WINDOW),
-        clock: clock.clone(),
-    });
-    lambda::run(Function { router: app.router, entrance: Some(app.entrance) }).await
+    let database = mongo::connect(&uri, "orders").await?;
+    let app = orders::app(orders::Dependencies { database, products, users, payment_window, clock });
+    Ok(Function { router: app.router, entrance: Some(app.entrance) })
 }

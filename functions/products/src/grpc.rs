@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use proto::products::v1 as wire;
 use proto::products::v1::product_service_server::ProductService as Rpc;
+use shared::context::Context;
 use shared::error::Error;
 use shared::ids::{self, ProductId};
 use shared::query;
@@ -85,8 +86,9 @@ impl Rpc for Grpc {
         &self,
         request: Request<wire::HoldStockRequest>,
     ) -> Result<Response<wire::HoldStockResponse>, Status> {
+        let context = context_of(&request)?;
         let wire::HoldStockRequest { order_id, revision, lines } = request.into_inner();
-        let products = self.declare(Movement::Hold, order_id, revision, lines).await?;
+        let products = self.declare(&context, Movement::Hold, order_id, revision, lines).await?;
         Ok(Response::new(wire::HoldStockResponse { products: products.into_iter().map(held).collect() }))
     }
 
@@ -94,8 +96,9 @@ impl Rpc for Grpc {
         &self,
         request: Request<wire::ShipStockRequest>,
     ) -> Result<Response<wire::ShipStockResponse>, Status> {
+        let context = context_of(&request)?;
         let wire::ShipStockRequest { order_id, revision, lines } = request.into_inner();
-        self.declare(Movement::Ship, order_id, revision, lines).await?;
+        self.declare(&context, Movement::Ship, order_id, revision, lines).await?;
         Ok(Response::new(wire::ShipStockResponse {}))
     }
 
@@ -103,8 +106,9 @@ impl Rpc for Grpc {
         &self,
         request: Request<wire::RestockReturnedRequest>,
     ) -> Result<Response<wire::RestockReturnedResponse>, Status> {
+        let context = context_of(&request)?;
         let wire::RestockReturnedRequest { order_id, revision, lines } = request.into_inner();
-        self.declare(Movement::Restock, order_id, revision, lines).await?;
+        self.declare(&context, Movement::Restock, order_id, revision, lines).await?;
         Ok(Response::new(wire::RestockReturnedResponse {}))
     }
 }
@@ -112,13 +116,14 @@ impl Rpc for Grpc {
 impl Grpc {
     async fn declare(
         &self,
+        context: &Context,
         movement: Movement,
         order_id: String,
         revision: i64,
         lines: Vec<wire::StockLine>,
     ) -> Result<Vec<Product>, Status> {
         let declaration = declaration(movement, order_id, revision, lines)?;
-        self.0.declare(declaration).await.map_err(|not_declared| match not_declared {
+        self.0.declare(context, declaration).await.map_err(|not_declared| match not_declared {
             NotDeclared::Superseded => {
                 Status::aborted("a later revision of this order's stock has been applied already")
             }

@@ -52,5 +52,8 @@ pub fn app(dependencies: Dependencies) -> App {
     let service = Arc::new(service::ProductService::new(store, clock.clone()));
     let grpc =
         ProductServiceServer::new(grpc::Grpc::new(service.clone())).max_decoding_message_size(MAX_MESSAGE);
-    App { router: http::router(service, verifier), entrance: Entrance::new(grpc, clock) }
+    App {
+        router: http::router(service, verifier.clone()),
+        entrance: Entrance::new(grpc, clock).verified_by(verifier),
+    }
 }

@@ -142,8 +142,13 @@ impl ProductService {
     /// products of its lines, in the lines' order.
     ///
     /// # Errors
-    /// Superseded; 422 for lines that cannot be ordered; 409 with every shortage.
-    pub async fn declare(&self, declaration: Declaration) -> Result<Vec<Product>, NotDeclared> {
+    /// 403 but for functions; superseded; 422 for lines that cannot be ordered; 409 with every shortage.
+    pub async fn declare(
+        &self,
+        context: &Context,
+        declaration: Declaration,
+    ) -> Result<Vec<Product>, NotDeclared> {
+        context.caller.another_function().map_err(NotDeclared::Failed)?;
         let refusal = match self.store.declare(&declaration).await? {
             Ok(products) => return Ok(products),
             Err(refusal) => refusal,

@@ -55,5 +55,9 @@ pub fn app(dependencies: Dependencies) -> App {
         Arc::new(service::UserService::new(store::UserStore::new(&database), signer, clock.clone()));
     let grpc =
         UserServiceServer::new(grpc::Grpc::new(service.clone(), keys)).max_decoding_message_size(MAX_MESSAGE);
-    App { router: http::router(service.clone(), verifier), entrance: Entrance::new(grpc, clock), service }
+    App {
+        router: http::router(service.clone(), verifier.clone()),
+        entrance: Entrance::new(grpc, clock).verified_by(verifier),
+        service,
+    }
 }

@@ -1,4 +1,5 @@
-//! What a tonic client talks to: a tower service that puts each call into an envelope and has it invoked.
+//! What a tonic client talks to: a tower service that puts each call into an envelope and has it invoked, or
+//! sends it over HTTP/2.
 //!
 //! It keeps the call's deadline, and turns all that can go wrong on the way into a gRPC status.
 
@@ -40,14 +41,27 @@ impl Invoke for Entrance {
 /// The way to one function.
 #[derive(Clone)]
 pub struct Channel {
-    target: Arc<dyn Invoke>,
+    target: Target,
     clock: Clock,
+}
+
+#[derive(Clone)]
+enum Target {
+    Envelope(Arc<dyn Invoke>),
+    #[cfg(feature = "socket")]
+    Http2(super::http2::Http2),
 }
 
 impl Channel {
     /// A channel to `target`.
     pub fn new(target: Arc<dyn Invoke>, clock: Clock) -> Self {
-        Self { target, clock }
+        Self { target: Target::Envelope(target), clock }
+    }
+
+    /// A channel to a function that listens on a socket.
+    #[cfg(feature = "socket")]
+    pub fn over_http2(target: super::http2::Http2, clock: Clock) -> Self {
+        Self { target: Target::Http2(target), clock }
     }
 
     async fn call(self, request: Request<Body>) -> Result<Response<Body>, Status> {
@@ -61,15 +75,22 @@ impl Channel {
             return Err(missed(left));
         }
         let body = body.collect().await?.to_bytes();
-        let call = Call {
-            path: head.uri.path().to_owned(),
-            headers: envelope::to_pairs(&head.headers),
-            body: envelope::encode_body(&body),
+        let answering = async {
+            match self.target {
+                Target::Envelope(function) => {
+                    let call = Call {
+                        path: head.uri.path().to_owned(),
+                        headers: envelope::to_pairs(&head.headers),
+                        body: envelope::encode_body(&body),
+                    };
+                    let payload = envelope::write(&CallEnvelope { grpc: call }, "the request")?;
+                    read(&function.invoke(payload).await?)
+                }
+                #[cfg(feature = "socket")]
+                Target::Http2(function) => function.send(head, body).await,
+            }
         };
-        let payload = envelope::write(&CallEnvelope { grpc: call }, "the request")?;
-        let answer =
-            tokio::time::timeout(left, self.target.invoke(payload)).await.map_err(|_| missed(left))??;
-        read(&answer)
+        tokio::time::timeout(left, answering).await.map_err(|_| missed(left))?
     }
 }
 

@@ -73,6 +73,14 @@ pub fn from_pairs(pairs: &[(String, String)]) -> Result<HeaderMap, Status> {
             .map_err(|_| garbled(format_args!("the header {name} has a value that none can have")))?;
         headers.append(name, value);
     }
+    readable(headers)
+}
+
+/// The headers or trailers of an answer, if tonic can read them.
+///
+/// # Errors
+/// For details of a status that are not base64.
+pub fn readable(headers: HeaderMap) -> Result<HeaderMap, Status> {
     let headers = MetadataMap::from_headers(headers);
     // tonic panics at details that it cannot decode.
     if headers.get_bin("grpc-status-details-bin").is_some_and(|details| details.to_bytes().is_err()) {

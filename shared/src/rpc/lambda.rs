@@ -23,17 +23,6 @@ pub struct LambdaFunction {
     name: String,
 }
 
-/// The name or ARN in a service URL: `lambda:NAME`.
-///
-/// # Errors
-/// When it is none.
-pub fn function_name(url: &str) -> Result<String, String> {
-    match url.strip_prefix("lambda:") {
-        Some(name) if !name.is_empty() => Ok(name.to_owned()),
-        _ => Err("must be lambda: and a function's name or ARN".to_owned()),
-    }
-}
-
 /// A client for Lambda's API, from what Lambda tells every function by its environment. `None`: a problem is
 /// noted in `variables`.
 pub fn client(variables: &mut Variables) -> Option<Client> {

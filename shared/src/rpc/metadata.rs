@@ -1,7 +1,7 @@
 //! What travels in a call's metadata: the caller's identity, the request ID, the deadline.
 //!
 //! It is believed, because nothing from outside can be taken for a call: who may invoke a function is
-//! decided by IAM.
+//! decided by IAM. On a socket it is believed only where `Trust` says so.
 
 use std::time::Duration;
 

@@ -1,0 +1,106 @@
+//! Calls to functions that listen on a socket: gRPC over HTTP/2 without TLS, one connection for many calls.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::request::Parts;
+use http::uri::{Authority, Scheme};
+use http::{HeaderMap, Request, Response, StatusCode, Uri, Version, header};
+use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+use tonic::Status;
+use tonic::body::Body;
+
+use super::envelope;
+
+/// Less than any caller of ours waits, so that there is time left to say so.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// A connection whose other end is gone without a word is found out after this and [`PING_TIMEOUT`].
+const PING_EVERY: Duration = Duration::from_secs(20);
+const PING_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// A function that listens at an address.
+#[derive(Clone)]
+pub struct Http2 {
+    client: Client<HttpConnector, Full<Bytes>>,
+    authority: Authority,
+}
+
+impl Http2 {
+    /// The function at this address. Nothing is sent before the first call.
+    pub fn new(authority: Authority) -> Self {
+        let mut connector = HttpConnector::new();
+        connector.set_nodelay(true);
+        connector.set_connect_timeout(Some(CONNECT_TIMEOUT));
+        let client = Client::builder(TokioExecutor::new())
+            .http2_only(true)
+            .timer(TokioTimer::new())
+            .pool_timer(TokioTimer::new())
+            .http2_keep_alive_interval(PING_EVERY)
+            .http2_keep_alive_timeout(PING_TIMEOUT)
+            .http2_keep_alive_while_idle(true)
+            .build(connector);
+        Self { client, authority }
+    }
+
+    /// Sends a call and waits for the whole answer: that bounds its size, and what breaks off is told here.
+    pub(super) async fn send(&self, head: Parts, body: Bytes) -> Result<Response<Body>, Status> {
+        let mut request = Request::new(Full::new(body));
+        let path = head.uri.path_and_query().cloned();
+        let mut uri = http::uri::Parts::default();
+        uri.scheme = Some(Scheme::HTTP);
+        uri.authority = Some(self.authority.clone());
+        uri.path_and_query = path;
+        *request.uri_mut() = Uri::from_parts(uri).map_err(|error| Status::internal(error.to_string()))?;
+        *request.method_mut() = head.method;
+        *request.version_mut() = Version::HTTP_2;
+        *request.headers_mut() = head.headers;
+
+        let response = self.client.request(request).await.map_err(|error| {
+            let what = if error.is_connect() { "cannot be reached" } else { "did not answer" };
+            Status::unavailable(format!("{} {what}: {}", self.authority, chain(&error)))
+        })?;
+        let (head, body) = response.into_parts();
+        check(head.status, &head.headers)?;
+        let body = Limited::new(body, envelope::MAX_PAYLOAD).collect().await.map_err(|error| {
+            if error.is::<LengthLimitError>() {
+                let limit = envelope::MAX_PAYLOAD;
+                Status::resource_exhausted(format!("the answer has more than {limit} bytes"))
+            } else {
+                Status::unavailable(format!("{} broke off its answer: {error}", self.authority))
+            }
+        })?;
+        let trailers = body.trailers().cloned().map(envelope::readable).transpose()?;
+        let body = Full::new(body.to_bytes()).with_trailers(async move { trailers.map(Ok) });
+        let mut response = Response::new(Body::new(body));
+        *response.headers_mut() = envelope::readable(head.headers)?;
+        Ok(response)
+    }
+}
+
+/// That it is gRPC which answers; else the code is what gRPC's "HTTP to gRPC status code mapping" says.
+fn check(status: StatusCode, headers: &HeaderMap) -> Result<(), Status> {
+    let content_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    if status == StatusCode::OK && content_type.is_some_and(|kind| kind.starts_with("application/grpc")) {
+        return Ok(());
+    }
+    let what = format!("what answers is no gRPC service: HTTP {status}");
+    Err(match status.as_u16() {
+        401 => Status::unauthenticated(what),
+        403 => Status::permission_denied(what),
+        404 => Status::unimplemented(what),
+        429 | 502..=504 => Status::unavailable(what),
+        _ => Status::unknown(what),
+    })
+}
+
+/// The error with its causes: hyper's own words are only the outermost.
+fn chain(error: &dyn std::error::Error) -> String {
+    std::iter::successors(Some(error), |error| error.source())
+        .map(ToString::to_string)
+        .collect::<Vec<_>>()
+        .join(": ")
+}

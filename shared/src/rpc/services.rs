@@ -1,0 +1,149 @@
+//! The ways to the other functions, as the variables `PRODUCT_SERVICE_URL` and `USER_SERVICE_URL` say them.
+
+use http::uri::Authority;
+
+use super::channel::Channel;
+use crate::clock::Clock;
+use crate::config::Variables;
+
+/// Where a function is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ServiceUrl {
+    /// `lambda:NAME`, a name or an ARN: called through Lambda's Invoke API.
+    Lambda(String),
+    /// `http://HOST:PORT`, or `HOST:PORT`: gRPC over HTTP/2.
+    Http2(Authority),
+}
+
+impl ServiceUrl {
+    /// A rule for [`Variables`].
+    ///
+    /// # Errors
+    /// For what is no such URL, and for one that needs what this binary was built without.
+    pub fn parse(url: &str) -> Result<Self, String> {
+        if let Some(name) = url.strip_prefix("lambda:") {
+            if name.is_empty() {
+                return Err("must have a function's name or ARN after lambda:".to_owned());
+            }
+            if cfg!(not(feature = "lambda")) {
+                return Err("lambda: needs a binary that was built with the feature `lambda`".to_owned());
+            }
+            return Ok(Self::Lambda(name.to_owned()));
+        }
+        let malformed = || "must be lambda:FUNCTION, http://HOST:PORT or HOST:PORT".to_owned();
+        let authority = url.strip_prefix("http://").unwrap_or(url);
+        let authority = authority.strip_suffix('/').unwrap_or(authority);
+        let authority: Authority = authority.parse().map_err(|_| malformed())?;
+        if authority.port_u16().is_none() || authority.host().is_empty() || authority.as_str().contains('@') {
+            return Err(malformed());
+        }
+        if cfg!(not(feature = "socket")) {
+            return Err("http:// needs a binary that was built with the feature `socket`".to_owned());
+        }
+        Ok(Self::Http2(authority))
+    }
+}
+
+/// The ways to the other functions. Those on Lambda share one client.
+pub struct Services {
+    #[cfg_attr(
+        not(any(feature = "lambda", feature = "socket")),
+        expect(dead_code, reason = "without either feature there is no way")
+    )]
+    clock: Clock,
+    #[cfg(feature = "lambda")]
+    lambda: Option<Option<aws_sdk_lambda::Client>>,
+}
+
+impl Services {
+    /// No way yet.
+    pub fn new(clock: Clock) -> Self {
+        Self {
+            clock,
+            #[cfg(feature = "lambda")]
+            lambda: None,
+        }
+    }
+
+    /// The way that the variable of this name says. `None`: a problem is noted in `variables`.
+    pub fn channel(&mut self, variables: &mut Variables, name: &str) -> Option<Channel> {
+        match variables.required(name, ServiceUrl::parse)? {
+            #[cfg(feature = "lambda")]
+            ServiceUrl::Lambda(name) => {
+                let client = self.lambda.get_or_insert_with(|| super::lambda::client(variables)).clone()?;
+                let function = super::lambda::LambdaFunction::new(client, name);
+                Some(Channel::new(std::sync::Arc::new(function), self.clock.clone()))
+            }
+            #[cfg(feature = "socket")]
+            ServiceUrl::Http2(authority) => {
+                Some(Channel::over_http2(super::http2::Http2::new(authority), self.clock.clone()))
+            }
+            // `parse` refuses what this binary was built without.
+            #[cfg(not(all(feature = "lambda", feature = "socket")))]
+            _ => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_no_service_url_is_refused_without_repeating_it() {
+        for bad in [
+            "lambda:",
+            "",
+            "http://",
+            "secret",
+            "http://secret",
+            "https://secret:443",
+            "http://user:secret@host:1",
+            "http://host:secret",
+            "http://host:1/secret",
+            "host:99999",
+            ":50051",
+            "arn:aws:lambda:eu-central-1:123456789012:function:secret",
+        ] {
+            let problem = ServiceUrl::parse(bad).expect_err(bad);
+            assert!(problem.starts_with("must ") && !problem.contains("secret"), "{bad}: {problem}");
+        }
+    }
+
+    #[cfg(feature = "socket")]
+    #[test]
+    fn a_bare_host_and_port_means_http() {
+        let with_scheme = ServiceUrl::parse("http://products:50052").unwrap();
+        assert_eq!(ServiceUrl::parse("products:50052"), Ok(with_scheme.clone()));
+        assert_eq!(ServiceUrl::parse("http://products:50052/"), Ok(with_scheme));
+        assert!(ServiceUrl::parse("[::1]:50052").is_ok());
+    }
+
+    #[cfg(feature = "lambda")]
+    #[test]
+    fn a_function_is_named_or_has_an_arn() {
+        let arn = "arn:aws:lambda:eu-central-1:123456789012:function:products";
+        assert_eq!(ServiceUrl::parse("lambda:products"), Ok(ServiceUrl::Lambda("products".to_owned())));
+        assert_eq!(ServiceUrl::parse(&format!("lambda:{arn}")), Ok(ServiceUrl::Lambda(arn.to_owned())));
+    }
+
+    #[cfg(not(feature = "socket"))]
+    #[test]
+    fn http_without_the_feature_says_which_one_is_missing() {
+        let mut variables = Variables::from_fn(|_| Some("http://127.0.0.1:50052".to_owned()));
+        let services = &mut Services::new(Clock::system());
+        assert!(services.channel(&mut variables, "PRODUCT_SERVICE_URL").is_none());
+        let text = variables.misconfigured().to_string();
+        assert!(text.contains("PRODUCT_SERVICE_URL: http:// needs"), "{text}");
+    }
+
+    #[cfg(not(feature = "lambda"))]
+    #[test]
+    fn lambda_without_the_feature_says_which_one_is_missing() {
+        let mut variables = Variables::from_fn(|_| Some("lambda:products".to_owned()));
+        let services = &mut Services::new(Clock::system());
+        assert!(services.channel(&mut variables, "PRODUCT_SERVICE_URL").is_none());
+        let text = variables.misconfigured().to_string();
+        assert!(text.contains("PRODUCT_SERVICE_URL: lambda: needs"), "{text}");
+    }
+}
