@@ -36,6 +36,11 @@ impl Person {
         Self { token: Some(token.into()), ..self.clone() }
     }
 
+    /// The same person at another address: `http://HOST:PORT`.
+    pub fn at(&self, base: &str) -> Self {
+        Self { base: base.to_owned(), ..self.clone() }
+    }
+
     /// Signs in, and is then that user.
     pub async fn signs_in(&self, email: &str, password: &str) -> Self {
         let answer = self.post("/auth", json!({ "email": email, "password": password })).await.expect(200);

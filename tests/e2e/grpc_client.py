@@ -1,0 +1,103 @@
+"""A gRPC client that is not ours: it knows the services by reflection alone.
+
+Reads {"addresses": {name: address}, "call": what, ...} as JSON from standard input. "every method" calls all
+that reflection lists, and prints what it was; "one product" gets one product.
+"""
+
+import json
+import sys
+
+import grpc
+from google.protobuf import descriptor_pool, json_format, message_factory
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoReflectionDescriptorDatabase
+
+SYSTEM = [("oms-caller", "system")]
+
+
+class Service:
+    def __init__(self, address):
+        self.channel = grpc.insecure_channel(address)
+        database = ProtoReflectionDescriptorDatabase(self.channel)
+        self.listed = sorted(database.get_services())
+        pool = descriptor_pool.DescriptorPool(database)
+        (name,) = [name for name in self.listed if name.startswith("oms.")]
+        self.descriptor = pool.FindServiceByName(name)
+        self.called = set()
+        health = health_pb2_grpc.HealthStub(self.channel)
+        for asked in ("", name):
+            answer = health.Check(health_pb2.HealthCheckRequest(service=asked), timeout=10)
+            assert answer.status == health_pb2.HealthCheckResponse.SERVING, (asked, answer)
+
+    def __call__(self, method, message, metadata=()):
+        found = self.descriptor.methods_by_name[method]
+        self.called.add(method)
+        call = self.channel.unary_unary(
+            f"/{self.descriptor.full_name}/{method}",
+            request_serializer=lambda message: message.SerializeToString(deterministic=True),
+            response_deserializer=message_factory.GetMessageClass(found.output_type).FromString,
+        )
+        request = json_format.ParseDict(message, message_factory.GetMessageClass(found.input_type)())
+        answer = call(request, metadata=metadata, timeout=20)
+        return json_format.MessageToDict(answer, preserving_proto_field_name=True)
+
+
+def every_method(services, given):
+    users, products, orders = services["users"], services["products"], services["orders"]
+    who = {"email": given["email"], "password": given["password"]}
+    admin = [("authorization", "Bearer " + users("Authenticate", who)["access_token"])]
+    assert users("GetSigningKeys", {})["keys"]
+    ada = {"email": "ada@lovelace.example", "password": given["password"], "name": "Ada"}
+    ada_id = users("CreateUser", ada)["id"]
+    assert users("GetUser", {"id": ada_id}, admin)["name"] == "Ada"
+    assert users("UpdateUser", {"id": ada_id, "name": "Ada Lovelace"}, admin)["name"] == "Ada Lovelace"
+    assert len(users("ListUsers", {"page": {"limit": "2"}}, admin)["data"]) == 2
+
+    hat = {"sku": "PYTHON-HAT", "name": "Hat", "price": {"amount": "1900", "currency": "EUR"}, "stock": "5"}
+    hat = products("CreateProduct", hat, admin)["id"]
+    assert products("GetProduct", {"id": hat})["stock"]["on_hand"] == "5"
+    assert products("UpdateProduct", {"id": hat, "name": "Top hat"}, admin)["name"] == "Top hat"
+    assert products("UpdateStock", {"id": hat, "delta": "5"}, admin)["stock"]["on_hand"] == "10"
+    assert products("ListProducts", {})["data"][0]["id"] == hat
+
+    # Who has a token is somebody, and no function.
+    lines = [{"product_id": hat, "quantity": "2"}]
+    declared = {"order_id": given["order_id"], "revision": "1", "lines": lines}
+    for metadata in ((), admin, SYSTEM + admin):
+        try:
+            products("HoldStock", declared, metadata)
+            raise AssertionError("only functions may hold stock")
+        except grpc.RpcError as error:
+            assert error.code() == grpc.StatusCode.PERMISSION_DENIED, error
+    assert products("HoldStock", declared, SYSTEM)["products"][0]["name"] == "Top hat"
+    products("ShipStock", {**declared, "revision": "2"}, SYSTEM)
+    products("RestockReturned", {**declared, "revision": "3"}, SYSTEM)
+
+    who = {"email": ada["email"], "password": ada["password"]}
+    as_ada = [("authorization", "Bearer " + users("Authenticate", who)["access_token"])]
+    address = {"line1": "1 Analytical Way", "city": "London", "country": "GB"}
+    order = orders("CreateOrder", {"items": lines, "shipping_address": address}, as_ada)
+    assert order["user_id"] == ada_id and order["total"]["amount"] == "3800", order
+    assert orders("GetOrder", {"id": order["id"]}, as_ada) == order
+    stock = products("GetProduct", {"id": hat})["stock"]
+    assert stock == {"on_hand": "10", "reserved": "2", "available": "8"}, stock
+    assert orders("UpdateOrder", {"id": order["id"], "status": "cancelled"}, as_ada)["status"] == "cancelled"
+    assert len(orders("ListOrders", {}, as_ada)["data"]) == 1
+    # proto3 leaves out what is 0.
+    stock = products("GetProduct", {"id": hat})["stock"]
+    assert stock == {"on_hand": "10", "available": "10"}, stock
+
+    users("DeleteUser", {"id": users("CreateUser", {**ada, "email": "b@c.example"})["id"]}, admin)
+    for service in services.values():
+        assert service.called == set(service.descriptor.methods_by_name), service.called
+
+
+given = json.load(sys.stdin)
+services = {name: Service(address) for name, address in given["addresses"].items()}
+if given["call"] == "every method":
+    every_method(services, given)
+else:
+    services["products"]("GetProduct", {"id": given["product_id"]})
+listed = {name: service.listed for name, service in services.items()}
+called = {name: sorted(service.called) for name, service in services.items()}
+print(json.dumps({"listed": listed, "called": called}))
