@@ -1,6 +1,6 @@
 //! The real binaries as ordinary services, built as the README says.
 
-#![expect(clippy::unwrap_used, reason = "what fails in a test fails the test")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "what fails in a test fails the test")]
 
 use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};

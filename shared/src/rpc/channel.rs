@@ -49,7 +49,7 @@ pub struct Channel {
 enum Target {
     Envelope(Arc<dyn Invoke>),
     #[cfg(feature = "socket")]
-    Http2(super::http2::Http2),
+    Http2(Box<super::http2::Http2>),
 }
 
 impl Channel {
@@ -61,7 +61,7 @@ impl Channel {
     /// A channel to a function that listens on a socket.
     #[cfg(feature = "socket")]
     pub fn over_http2(target: super::http2::Http2, clock: Clock) -> Self {
-        Self { target: Target::Http2(target), clock }
+        Self { target: Target::Http2(Box::new(target)), clock }
     }
 
     async fn call(self, request: Request<Body>) -> Result<Response<Body>, Status> {
