@@ -23,12 +23,50 @@ pub fn router(groups: Groups) -> Router {
     Router::new().fallback(dispatch).with_state(groups)
 }
 
+/// A function of the house.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Function {
+    /// `/orders` and below.
+    Orders,
+    /// `/products` and below.
+    Products,
+    /// `/users`, `/auth`, `/.well-known` and below.
+    Users,
+    /// All else.
+    Docs,
+}
+
+impl Function {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Orders, Self::Products, Self::Users, Self::Docs];
+
+    /// The one that answers a path.
+    pub fn of(path: &str) -> Self {
+        match path.split('/').nth(1) {
+            Some("orders") => Self::Orders,
+            Some("products") => Self::Products,
+            Some("users" | "auth" | ".well-known") => Self::Users,
+            _ => Self::Docs,
+        }
+    }
+
+    /// The name of its package, its binary and its folder.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Orders => "orders",
+            Self::Products => "products",
+            Self::Users => "users",
+            Self::Docs => "docs",
+        }
+    }
+}
+
 async fn dispatch(State(groups): State<Groups>, request: Request) -> Response {
-    let group = match request.uri().path().split('/').nth(1) {
-        Some("orders") => groups.orders,
-        Some("products") => groups.products,
-        Some("users" | "auth" | ".well-known") => groups.users,
-        _ => groups.docs,
+    let group = match Function::of(request.uri().path()) {
+        Function::Orders => groups.orders,
+        Function::Products => groups.products,
+        Function::Users => groups.users,
+        Function::Docs => groups.docs,
     };
     match group.oneshot(request).await {
         Ok(response) => response,
