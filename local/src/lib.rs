@@ -6,12 +6,18 @@
 //! - [`demo`]: a shop that one can imagine
 //! - [`run`]: `cargo local` from start to stop
 //! - [`schema`]: `cargo local schema`, for a database that is deployed to
+//! - [`lambda`]: `cargo local lambda`, the functions' own programs under `cargo lambda watch`
+//! - [`env`](mod@env): `cargo local env`, what those programs need in their environment
+//! - [`events`]: samples for `cargo lambda invoke`
 //! - [`failure`]: what can go wrong, and what to do then
 
 pub mod demo;
+pub mod env;
+pub mod events;
 pub mod failure;
 pub mod gateway;
 pub mod house;
+pub mod lambda;
 pub mod run;
 pub mod schema;
 pub mod settings;

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use local::run::{self, Options};
-use local::schema;
+use local::{env, events, lambda, schema};
 
 /// Runs the whole order system on this machine: MongoDB, all functions behind one HTTP port, demo data.
 ///
@@ -41,6 +41,49 @@ enum Command {
     /// Makes collections, indexes and the first admin (ADMIN_EMAIL, ADMIN_PASSWORD) in the database of
     /// MONGO_URI; may be run again at any time
     Schema,
+    /// Runs MongoDB and the functions' own programs under `cargo lambda watch`, which has to be installed
+    Lambda {
+        /// The port to listen on, at 127.0.0.1; 0 takes a free one
+        #[arg(long, default_value_t = env::LAMBDA_PORT)]
+        port: u16,
+
+        /// The folder that keeps the data between runs [default: .oms in the checkout]
+        #[arg(long, value_name = "DIR")]
+        data: Option<PathBuf>,
+
+        /// Start with a fresh database, which is gone at the end
+        #[arg(long, conflicts_with = "data")]
+        ephemeral: bool,
+
+        /// Load no demo data into an empty database
+        #[arg(long)]
+        no_demo: bool,
+
+        /// How many instances of a function there may be at a time
+        #[arg(long, default_value_t = 4, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+        concurrency: u16,
+    },
+    /// Prints what `cargo lambda watch` needs in its environment; for MONGO_URI, else for the MongoDB of a
+    /// `cargo local` that is running
+    Env {
+        /// The folder that keeps the data and the secrets [default: .oms in the checkout]
+        #[arg(long, value_name = "DIR")]
+        data: Option<PathBuf>,
+
+        /// The port of `cargo lambda watch`
+        #[arg(long, default_value_t = env::LAMBDA_PORT)]
+        port: u16,
+    },
+    /// Writes samples for `cargo lambda invoke` with an access token in them, good for 15 minutes
+    Events {
+        /// The folder that keeps the data and the secrets [default: .oms in the checkout]
+        #[arg(long, value_name = "DIR")]
+        data: Option<PathBuf>,
+
+        /// The folder to write to [default: events beside the data]
+        #[arg(long, value_name = "DIR")]
+        to: Option<PathBuf>,
+    },
 }
 
 #[tokio::main]
@@ -49,6 +92,12 @@ async fn main() -> ExitCode {
     shared::telemetry::init_for_people();
     let outcome = match arguments.command {
         Some(Command::Schema) => schema::run().await,
+        Some(Command::Lambda { port, data, ephemeral, no_demo, concurrency }) => {
+            let run = Options { port, data, ephemeral, demo: !no_demo, mongo_uri: mongo_uri() };
+            lambda::run(lambda::Options { run, concurrency }).await
+        }
+        Some(Command::Env { data, port }) => env::run(data, port).await,
+        Some(Command::Events { data, to }) => events::run(data, to),
         None => run::run(options(arguments)).await,
     };
     match outcome {
@@ -67,6 +116,10 @@ fn options(arguments: Arguments) -> Options {
         data: arguments.data,
         ephemeral: arguments.ephemeral,
         demo: !arguments.no_demo,
-        mongo_uri: std::env::var("MONGO_URI").ok().filter(|uri| !uri.is_empty()),
+        mongo_uri: mongo_uri(),
     }
+}
+
+fn mongo_uri() -> Option<String> {
+    std::env::var("MONGO_URI").ok().filter(|uri| !uri.is_empty())
 }

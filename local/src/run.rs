@@ -47,15 +47,8 @@ pub struct Options {
 pub async fn run(options: Options) -> Result<(), Failure> {
     let stop = stop_signal()?;
     // First of all, so that a taken port is told at once and not after half a minute of other work.
-    let listener = listen(options.port).await?;
-    let folder = match options.ephemeral {
-        true => None,
-        false => Some(data_folder(options.data.clone())?),
-    };
-    let settings = match &folder {
-        Some(folder) => Settings::load(folder)?,
-        None => Settings::random()?.overridden_by(|name| std::env::var(name).ok()),
-    };
+    let listener = listen(options.port, "cargo local").await?;
+    let (folder, settings) = kept(&options)?;
     let mut source = Source::open(&options, folder).await?;
     let result = serve(&options, &settings, listener, &mut source, stop).await;
     source.close().await;
@@ -63,7 +56,7 @@ pub async fn run(options: Options) -> Result<(), Failure> {
 }
 
 /// Becomes true at the first Ctrl-C or SIGTERM.
-fn stop_signal() -> Result<watch::Receiver<bool>, Failure> {
+pub(crate) fn stop_signal() -> Result<watch::Receiver<bool>, Failure> {
     let failed = |error: std::io::Error| Failure::new(format!("signals cannot be listened to: {error}"));
     let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
     let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
@@ -84,30 +77,33 @@ fn stop_signal() -> Result<watch::Receiver<bool>, Failure> {
     Ok(receiver)
 }
 
-async fn stopped(mut stop: watch::Receiver<bool>) {
+pub(crate) async fn stopped(mut stop: watch::Receiver<bool>) {
     // The sender lives as long as the process.
     let _ = stop.wait_for(|stopped| *stopped).await;
 }
 
-async fn listen(port: u16) -> Result<TcpListener, Failure> {
+pub(crate) async fn listen(port: u16, command: &str) -> Result<TcpListener, Failure> {
     TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await.map_err(|error| match error.kind() {
         std::io::ErrorKind::AddrInUse => Failure::new(format!("the port {port} is taken"))
-            .advice("Stop what listens there, or choose another one: cargo local --port 8081"),
+            .advice(format!("Stop what listens there, or choose another one: {command} --port 8081")),
         std::io::ErrorKind::PermissionDenied => {
             Failure::new(format!("the port {port} is not allowed to you"))
-                .advice("Choose one above 1023: cargo local --port 8081")
+                .advice(format!("Choose one above 1023: {command} --port 8081"))
         }
         _ => Failure::new(format!("the port {port} cannot be listened to: {error}")),
     })
 }
 
+/// The folder of the workspace.
+pub(crate) fn checkout() -> PathBuf {
+    // Cargo tells where the package is; the checkout is one above.
+    let package = std::env::var_os("CARGO_MANIFEST_DIR").map(PathBuf::from);
+    package.as_deref().and_then(Path::parent).unwrap_or(Path::new(".")).to_owned()
+}
+
 /// The folder that keeps data and secrets, made if it is not there.
-fn data_folder(chosen: Option<PathBuf>) -> Result<PathBuf, Failure> {
-    let folder = chosen.unwrap_or_else(|| {
-        // Cargo tells where the package is; the checkout is one above.
-        let package = std::env::var_os("CARGO_MANIFEST_DIR").map(PathBuf::from);
-        package.as_deref().and_then(Path::parent).unwrap_or(Path::new(".")).join(".oms")
-    });
+pub(crate) fn data_folder(chosen: Option<PathBuf>) -> Result<PathBuf, Failure> {
+    let folder = chosen.unwrap_or_else(|| checkout().join(".oms"));
     std::fs::create_dir_all(&folder).map_err(|error| {
         Failure::new(format!("{} cannot be made: {error}", folder.display()))
             .advice("Choose another folder: cargo local --data DIR")
@@ -115,27 +111,41 @@ fn data_folder(chosen: Option<PathBuf>) -> Result<PathBuf, Failure> {
     Ok(folder)
 }
 
+/// The folder that keeps the data, if any does, and the secrets.
+pub(crate) fn kept(options: &Options) -> Result<(Option<PathBuf>, Settings), Failure> {
+    if options.ephemeral {
+        return Ok((None, Settings::random()?.overridden_by(|name| std::env::var(name).ok())));
+    }
+    let folder = data_folder(options.data.clone())?;
+    let settings = Settings::load(&folder)?;
+    Ok((Some(folder), settings))
+}
+
 /// Where MongoDB comes from.
-enum Source {
+pub(crate) enum Source {
     /// A server of ours, which ends with us.
-    Ours { mongod: Mongod, database: Database },
+    Ours { mongod: Mongod, database: Database, note: Option<Note> },
     /// A server of the user's. A database that is only for this run is dropped at the end.
-    Theirs { database: Database, fresh: bool, near: bool },
+    Theirs { uri: String, database: Database, fresh: bool, near: bool },
 }
 
 impl Source {
-    async fn open(options: &Options, folder: Option<PathBuf>) -> Result<Self, Failure> {
+    pub(crate) async fn open(options: &Options, folder: Option<PathBuf>) -> Result<Self, Failure> {
         if let Some(uri) = &options.mongo_uri {
             return Self::connect_to(uri, options.ephemeral).await;
         }
-        let data = folder.map_or(Data::Ephemeral, |folder| Data::Folder(folder.join("mongodb")));
+        let data = match &folder {
+            Some(folder) => Data::Folder(folder.join("mongodb")),
+            None => Data::Ephemeral,
+        };
         let binary = tokio::task::spawn_blocking(|| mongod::find_or_fetch(&|line| say(line)))
             .await
             .map_err(|error| Failure::new(error.to_string()))??;
         say(&format!("starting MongoDB: {}", binary.display()));
         let mongod = Mongod::start(mongod::Options::new(binary, data)).await?;
         let database = connect(mongod.uri()).await?;
-        Ok(Self::Ours { mongod, database })
+        let note = folder.and_then(|folder| Note::leave(&folder, mongod.uri()));
+        Ok(Self::Ours { mongod, database, note })
     }
 
     async fn connect_to(uri: &str, fresh: bool) -> Result<Self, Failure> {
@@ -156,17 +166,25 @@ impl Source {
             database = database.client().database(&name);
         }
         let near = ["127.0.0.1", "localhost", "[::1]"].iter().any(|host| uri.contains(host));
-        Ok(Self::Theirs { database, fresh, near })
+        Ok(Self::Theirs { uri: uri.to_owned(), database, fresh, near })
     }
 
-    fn database(&self) -> &Database {
+    /// What somebody else needs to find the same database.
+    pub(crate) fn uri(&self) -> String {
+        match self {
+            Self::Ours { mongod, database, .. } => with_database(mongod.uri(), database.name()),
+            Self::Theirs { uri, database, .. } => with_database(uri, database.name()),
+        }
+    }
+
+    pub(crate) fn database(&self) -> &Database {
         match self {
             Self::Ours { database, .. } | Self::Theirs { database, .. } => database,
         }
     }
 
     /// Whether the data is on this machine: demo users have passwords that everybody knows.
-    fn is_near(&self) -> bool {
+    pub(crate) fn is_near(&self) -> bool {
         match self {
             Self::Ours { .. } => true,
             Self::Theirs { near, .. } => *near,
@@ -174,16 +192,17 @@ impl Source {
     }
 
     /// Returns when a server of ours has ended by itself.
-    async fn ended(&mut self) -> Failure {
+    pub(crate) async fn ended(&mut self) -> Failure {
         match self {
             Self::Ours { mongod, .. } => mongod.exited().await.into(),
             Self::Theirs { .. } => std::future::pending().await,
         }
     }
 
-    async fn close(self) {
+    pub(crate) async fn close(self) {
         match self {
-            Self::Ours { mongod, database } => {
+            Self::Ours { mongod, database, note } => {
+                drop(note);
                 database.client().clone().shutdown().await;
                 mongod.stop().await;
             }
@@ -194,6 +213,39 @@ impl Source {
             }
         }
     }
+}
+
+/// A file beside the data that says where its MongoDB listens, for as long as it does: for `cargo local env`.
+pub(crate) struct Note(PathBuf);
+
+impl Note {
+    const FILE: &str = "mongodb-uri";
+
+    fn leave(folder: &Path, uri: &str) -> Option<Self> {
+        let path = folder.join(Self::FILE);
+        // It is a convenience for another command: without it that command says what to do.
+        std::fs::write(&path, uri).ok()?;
+        Some(Self(path))
+    }
+
+    /// What a run with this folder has left, also one that was killed.
+    pub(crate) fn read(folder: &Path) -> Option<String> {
+        std::fs::read_to_string(folder.join(Self::FILE)).ok()
+    }
+}
+
+impl Drop for Note {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.0);
+    }
+}
+
+/// A connection string with this database in its path.
+fn with_database(uri: &str, name: &str) -> String {
+    let start = uri.find("://").map_or(0, |place| place + 3);
+    let end = uri[start..].find(['/', '?']).map_or(uri.len(), |place| start + place);
+    let options = uri[end..].find('?').map_or("", |place| &uri[end + place..]);
+    format!("{}/{name}{options}", &uri[..end])
 }
 
 async fn connect(uri: &str) -> Result<Database, Failure> {
@@ -259,7 +311,7 @@ async fn or_stopped(
     }
 }
 
-async fn set_up(database: &Database, settings: &Settings) -> Result<House, Failure> {
+pub(crate) async fn set_up(database: &Database, settings: &Settings) -> Result<House, Failure> {
     house::ensure_schema(database).await?;
     let signer = Signer::from_secret(&settings.jwt_secret).map_err(|error| {
         Failure::new(error).advice("Set JWT_SECRET to 32 random bytes or more, or unset it.")
@@ -275,7 +327,7 @@ async fn set_up(database: &Database, settings: &Settings) -> Result<House, Failu
 }
 
 /// Tells where it is and how to log in.
-fn announce(base: &str, settings: &Settings, demo: demo::Demo, demo_withheld: bool) {
+pub(crate) fn announce(base: &str, settings: &Settings, demo: demo::Demo, demo_withheld: bool) {
     let Settings { admin_email, admin_password, .. } = settings;
     let mut text = format!("ready {base}\n\nadmin     {admin_email}  {admin_password}\n");
     if demo == demo::Demo::There {
@@ -308,6 +360,24 @@ Ctrl-C stops everything.
 }
 
 /// Progress, for whoever waits.
-fn say(line: &str) {
+pub(crate) fn say(line: &str) {
     let _ = writeln!(std::io::stderr(), "{line}");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_connection_string_gets_another_database() {
+        for (uri, expected) in [
+            ("mongodb://127.0.0.1:1/?replicaSet=rs0", "mongodb://127.0.0.1:1/x?replicaSet=rs0"),
+            ("mongodb://127.0.0.1:1/oms?replicaSet=rs0", "mongodb://127.0.0.1:1/x?replicaSet=rs0"),
+            ("mongodb+srv://me:it@a,b/oms", "mongodb+srv://me:it@a,b/x"),
+            ("mongodb://a,b:2", "mongodb://a,b:2/x"),
+            ("mongodb://a?w=1", "mongodb://a/x?w=1"),
+        ] {
+            assert_eq!(with_database(uri, "x"), expected);
+        }
+    }
 }

@@ -91,7 +91,8 @@ impl Deployed {
     /// The logical IDs of the functions that it may invoke.
     fn may_invoke(&self) -> BTreeSet<String> {
         let policies = self.properties["Policies"].as_sequence().cloned().unwrap_or_default();
-        let names = policies.iter().filter_map(|it| it.get("LambdaInvokePolicy")).map(|it| &it["FunctionName"]);
+        let names =
+            policies.iter().filter_map(|it| it.get("LambdaInvokePolicy")).map(|it| &it["FunctionName"]);
         names.map(|name| tagged(name, "!Ref")).collect()
     }
 
@@ -229,7 +230,11 @@ fn a_path_reaches_the_same_function_everywhere() {
     }
     for path in paths {
         let function = Function::of(&path).name();
-        assert_eq!(routed(&api_gateway, "{proxy+}", &path).unwrap_or("docs"), function, "API Gateway: {path}");
+        assert_eq!(
+            routed(&api_gateway, "{proxy+}", &path).unwrap_or("docs"),
+            function,
+            "API Gateway: {path}"
+        );
         assert_eq!(routed(&watch, "{*below}", &path), Some(function), "cargo lambda watch: {path}");
     }
 }
