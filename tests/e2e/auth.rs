@@ -11,7 +11,7 @@ use shared::clock::{Clock, Timestamp};
 use shared::ids::UserId;
 use tests::answer::Answer;
 use tests::person::{PASSWORD, Person};
-use tests::shop::{JWT_SECRET, Shop, order_of};
+use tests::shop::{JWT_SECRET, Shop, new_sku, order_of};
 
 use crate::users::{path, sign_up};
 
@@ -68,7 +68,7 @@ fn credentials(email: &str, password: &str) -> Value {
 
 #[tokio::test]
 async fn a_user_signs_in_with_their_e_mail_address_in_any_case() {
-    let shop = Shop::open().await;
+    let shop = Shop::open_in_process().await;
     shop.anyone().post("/users", sign_up("Ada@Example.com")).await.expect(201);
     for email in ["Ada@Example.com", "ada@example.com", "ADA@EXAMPLE.COM"] {
         let session = shop.anyone().post("/auth", credentials(email, PASSWORD)).await.expect(200);
@@ -165,7 +165,8 @@ async fn a_token_of_the_users_function_is_good_at_all_functions() {
     customer.get("/orders").await.expect(200);
     customer.get("/products").await.expect(200);
     customer.get(&path(&customer)).await.expect(200);
-    let mug = json!({ "sku": "MUG", "name": "Mug", "price": { "amount": 1, "currency": "EUR" }, "stock": 1 });
+    let mug =
+        json!({ "sku": new_sku(), "name": "Mug", "price": { "amount": 1, "currency": "EUR" }, "stock": 1 });
     let mug = staff.post("/products", mug).await.expect(201).id();
     let order = customer.post("/orders", order_of(&mug, 1)).await.expect(201);
     assert_eq!(order["user_id"], customer.id);

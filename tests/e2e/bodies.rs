@@ -3,7 +3,7 @@
 use http::Method;
 use serde_json::{Value, json};
 use tests::person::PASSWORD;
-use tests::shop::{Shop, order_of};
+use tests::shop::{Shop, new_email, new_sku, order_of};
 
 use crate::raw::{LIMIT, authorization, chunked, product, raw, send, send_json};
 
@@ -20,9 +20,9 @@ async fn a_body_may_have_256_kib_and_not_a_byte_more() {
     let (admin, customer) = (shop.admin(), shop.customer().await);
     let mug = shop.product(5).await;
     let change = format!("/products/{mug}");
-    let user = json!({ "email": "ada@example.com", "password": PASSWORD, "name": "Ada" });
+    let user = json!({ "email": new_email(), "password": PASSWORD, "name": "Ada" });
     for (person, method, path, body, status) in [
-        (&admin, Method::POST, "/products", product("BIG"), 201),
+        (&admin, Method::POST, "/products", product(&new_sku()), 201),
         (&admin, Method::PUT, change.as_str(), json!({ "name": "Big" }), 200),
         (&admin, Method::PUT, &format!("{change}/stock"), json!({ "delta": 1 }), 200),
         (&customer, Method::POST, "/orders", order_of(&mug, 1), 201),
@@ -31,7 +31,7 @@ async fn a_body_may_have_256_kib_and_not_a_byte_more() {
             &shop.anyone(),
             Method::POST,
             "/auth",
-            json!({ "email": "admin@example.com", "password": PASSWORD }),
+            json!({ "email": customer.email, "password": PASSWORD }),
             200,
         ),
     ] {
@@ -51,7 +51,7 @@ async fn a_body_without_a_length_has_the_same_limit() {
         ("content-type", b"application/json"),
         ("transfer-encoding", b"chunked"),
     ];
-    let (line, body) = ("POST /products", padded(&product("CHUNKS"), LIMIT + 1));
+    let (line, body) = ("POST /products", padded(&product(&new_sku()), LIMIT + 1));
     let half = LIMIT / 2;
     let too_large = chunked(&[&body[..half], &body[half..]]);
     raw(&shop, line, &headers, &too_large).await.problem(413, "payload-too-large");

@@ -41,8 +41,8 @@ async fn of_many_faults_in_one_request_the_first_in_the_order_of_checks_is_told(
     put("application/json", b"{\"name\": 5, \"sku\":").await.problem(400, "malformed-request");
     put("application/json", b"{\"name\": \"\"}").await.faults_at(&["/name"]);
     put("application/json", b"{\"name\": 5}").await.faults_at(&["/name"]);
-    shop.product_with(json!({ "sku": "TAKEN" })).await;
-    put("application/json", b"{\"sku\": \"TAKEN\"}").await.problem(404, "not-found");
+    let taken = shop.product_with(json!({})).await.text("sku");
+    put("application/json", json!({ "sku": taken }).to_string().as_bytes()).await.problem(404, "not-found");
 }
 
 #[tokio::test]
@@ -107,7 +107,7 @@ async fn the_order_of_checks_holds_for_users_too() {
 
     // The form, then 403 by field, then 409.
     let mut body =
-        json!({ "email": "admin@example.com", "password": "short", "name": "Eve", "role": "admin" });
+        json!({ "email": shop.admin().email, "password": "short", "name": "Eve", "role": "admin" });
     anyone.post("/users", body.clone()).await.faults_at(&["/password"]);
     body["password"] = json!(PASSWORD);
     anyone.post("/users", body.clone()).await.problem(403, "forbidden");
@@ -153,9 +153,10 @@ async fn a_bad_token_is_refused_also_where_none_is_needed() {
 async fn the_request_id_is_the_clients_own_on_every_answer() {
     let shop = Shop::open().await;
     let (anyone, customer, admin) = (shop.anyone(), shop.customer().await, shop.admin());
-    let product = shop.product_with(json!({ "sku": "TAKEN", "stock": 1 })).await.id();
+    let product = shop.product_with(json!({ "stock": 1 })).await;
+    let (product, sku) = (product.id(), product.text("sku"));
     let path = format!("/products/{product}");
-    let taken = crate::raw::product("TAKEN").to_string();
+    let taken = crate::raw::product(&sku).to_string();
     let order = order_of(&product, 9).to_string();
     let huge = " ".repeat(LIMIT + 1);
     let json = "application/json";

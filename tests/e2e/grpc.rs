@@ -18,18 +18,18 @@ use shared::ids::{OrderId, ProductId, UserId};
 use shared::rpc::channel::{Channel, Invoke};
 use shared::rpc::metadata;
 use tests::person::Person;
-use tests::shop::{Shop, order_of};
+use tests::shop::{InProcess, Shop, order_of};
 use tonic::{Code, Request, Response, Status};
 
 pub(crate) fn channel(entrance: impl Invoke + 'static) -> Channel {
     Channel::new(Arc::new(entrance), Clock::system())
 }
 
-fn to_orders(shop: &Shop) -> OrderServiceClient<Channel> {
+fn to_orders(shop: &InProcess) -> OrderServiceClient<Channel> {
     OrderServiceClient::new(channel(shop.house.orders.entrance.clone()))
 }
 
-pub(crate) fn to_products(shop: &Shop) -> ProductServiceClient<Channel> {
+pub(crate) fn to_products(shop: &InProcess) -> ProductServiceClient<Channel> {
     ProductServiceClient::new(channel(shop.house.products.entrance.clone()))
 }
 
@@ -151,7 +151,7 @@ fn new_order(product: &str, quantity: i64) -> orders::CreateOrderRequest {
 
 #[tokio::test]
 async fn an_order_is_the_same_over_both_faces() {
-    let shop = Shop::open().await;
+    let shop = Shop::open_in_process().await;
     let mug = shop.product(10).await;
     let (ada, staff) = (shop.customer().await, shop.staff().await);
     let (as_ada, as_staff) = (caller(&ada, Role::Customer), caller(&staff, Role::Staff));
@@ -217,7 +217,7 @@ async fn an_order_is_the_same_over_both_faces() {
 
 #[tokio::test]
 async fn orders_are_listed_over_grpc_as_over_rest() {
-    let shop = Shop::open().await;
+    let shop = Shop::open_in_process().await;
     let mug = shop.product(10).await;
     let (ada, bob) = (shop.customer().await, shop.customer().await);
     let as_ada = caller(&ada, Role::Customer);
@@ -271,7 +271,7 @@ async fn orders_are_listed_over_grpc_as_over_rest() {
 
 #[tokio::test]
 async fn the_errors_of_orders_carry_the_whole_problem() {
-    let shop = Shop::open().await;
+    let shop = Shop::open_in_process().await;
     let mug = shop.product(10).await;
     let ada = shop.customer().await;
     let as_ada = caller(&ada, Role::Customer);
@@ -328,7 +328,7 @@ async fn the_errors_of_orders_carry_the_whole_problem() {
 
 #[tokio::test]
 async fn a_mask_clears_what_it_names_and_is_not_set() {
-    let shop = Shop::open().await;
+    let shop = Shop::open_in_process().await;
     let mug = shop.product(10).await;
     let staff = shop.staff().await;
     let as_staff = caller(&staff, Role::Staff);

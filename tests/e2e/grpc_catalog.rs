@@ -12,7 +12,7 @@ use shared::error::Kind;
 use shared::ids::UserId;
 use shared::rpc::channel::Channel;
 use tests::person::PASSWORD;
-use tests::shop::Shop;
+use tests::shop::{InProcess, Shop};
 use tonic::Code;
 
 use crate::grpc::{
@@ -20,7 +20,7 @@ use crate::grpc::{
     to_products, unauthenticated, wire_address,
 };
 
-fn to_users(shop: &Shop) -> UserServiceClient<Channel> {
+fn to_users(shop: &InProcess) -> UserServiceClient<Channel> {
     UserServiceClient::new(channel(shop.house.users.entrance.clone()))
 }
 
@@ -45,7 +45,7 @@ fn user_json(user: users::User) -> Value {
 
 #[tokio::test]
 async fn a_product_is_the_same_over_both_faces() {
-    let shop = Shop::open().await;
+    let shop = Shop::open_in_process().await;
     let staff = shop.staff().await;
     let as_staff = caller(&staff, Role::Staff);
     let mut client = to_products(&shop);
@@ -122,7 +122,7 @@ async fn a_product_is_the_same_over_both_faces() {
 
 #[tokio::test]
 async fn a_user_is_the_same_over_both_faces() {
-    let shop = Shop::open().await;
+    let shop = Shop::open_in_process().await;
     let admin = shop.admin();
     let as_admin = caller(&admin, Role::Admin);
     let mut client = to_users(&shop);

@@ -17,7 +17,7 @@ use shared::error::{Error, Kind};
 use shared::ids::{OrderId, ProductId};
 use shared::rpc::channel::Channel;
 use shared::rpc::metadata;
-use tests::shop::{Shop, order_of};
+use tests::shop::{InProcess, Shop, order_of};
 use tonic::{Code, Status};
 
 use crate::grpc::{by, channel, invalid, refused, to_products};
@@ -36,7 +36,7 @@ struct Declares {
 }
 
 impl Declares {
-    fn new(shop: &Shop) -> Self {
+    fn new(shop: &InProcess) -> Self {
         Self { client: to_products(shop), order_id: OrderId::new().to_string() }
     }
 
@@ -64,7 +64,7 @@ fn code<T: std::fmt::Debug>(answer: Result<T, Status>) -> Code {
 
 #[tokio::test]
 async fn the_highest_revision_says_what_is_held() {
-    let shop = Shop::open().await;
+    let shop = Shop::open_in_process().await;
     let (mug, pot) = (shop.product(10).await, shop.product(10).await);
     let order = Declares::new(&shop);
     let both = [(pot.as_str(), 3), (&mug, 2)];
@@ -102,14 +102,14 @@ async fn the_highest_revision_says_what_is_held() {
 
 #[tokio::test]
 async fn a_hold_that_never_was_can_end() {
-    let shop = Shop::open().await;
+    let shop = Shop::open_in_process().await;
     let order = Declares::new(&shop);
     assert_eq!(order.holds(2, &[]).await.unwrap(), []);
 }
 
 #[tokio::test]
 async fn a_replay_answers_the_same_whatever_became_of_the_product() {
-    let shop = Shop::open().await;
+    let shop = Shop::open_in_process().await;
     let mug = shop.product(2).await;
     let order = Declares::new(&shop);
     order.holds(1, &[(&mug, 2)]).await.unwrap();
@@ -128,7 +128,7 @@ async fn a_replay_answers_the_same_whatever_became_of_the_product() {
 
 #[tokio::test]
 async fn a_shortage_leaves_everything_as_it_was() {
-    let shop = Shop::open().await;
+    let shop = Shop::open_in_process().await;
     let (mug, pot) = (shop.product(5).await, shop.product(5).await);
     let order = Declares::new(&shop);
     order.holds(1, &[(&mug, 4), (&pot, 1)]).await.unwrap();
@@ -147,7 +147,7 @@ async fn a_shortage_leaves_everything_as_it_was() {
 
 #[tokio::test]
 async fn shipping_and_restocking_happen_once_however_often_and_however_many_call() {
-    let shop = Shop::open().await;
+    let shop = Shop::open_in_process().await;
     let (mug, pot) = (shop.product(10).await, shop.product(10).await);
     let order = Declares::new(&shop);
     let both = [(mug.as_str(), 2), (pot.as_str(), 3)];
@@ -171,7 +171,7 @@ async fn shipping_and_restocking_happen_once_however_often_and_however_many_call
 
 #[tokio::test]
 async fn a_restock_leaves_its_mark_also_where_no_entry_is_left() {
-    let shop = Shop::open().await;
+    let shop = Shop::open_in_process().await;
     let mug = shop.product(10).await;
     let order = Declares::new(&shop);
     for _ in 0..3 {
@@ -182,7 +182,7 @@ async fn a_restock_leaves_its_mark_also_where_no_entry_is_left() {
 
 #[tokio::test]
 async fn what_is_not_there_cannot_be_shipped() {
-    let shop = Shop::open().await;
+    let shop = Shop::open_in_process().await;
     let mug = shop.product(3).await;
     shop.customer().await.orders(&[(&mug, 3)]).await.expect(201);
     // Another order's pieces: never held by this one. A bug of the caller, and no wrong stock.
@@ -194,7 +194,7 @@ async fn what_is_not_there_cannot_be_shipped() {
 
 #[tokio::test]
 async fn a_declaration_that_makes_no_sense_is_an_invalid_argument() {
-    let shop = Shop::open().await;
+    let shop = Shop::open_in_process().await;
     let mug = shop.product(10).await;
     let with_order = |order_id: &str| Declares { order_id: order_id.to_owned(), ..Declares::new(&shop) };
     let good = with_order(&OrderId::new().to_string());
@@ -229,7 +229,7 @@ async fn a_declaration_that_makes_no_sense_is_an_invalid_argument() {
 
 #[tokio::test]
 async fn a_call_after_its_deadline_does_nothing() {
-    let shop = Shop::open().await;
+    let shop = Shop::open_in_process().await;
     let mug = shop.product(10).await;
     let now = Clock::system().now();
     let context = Context { caller: Caller::System, request_id: "tests".to_owned(), deadline: now };
@@ -251,7 +251,7 @@ async fn a_call_after_its_deadline_does_nothing() {
 
 #[tokio::test]
 async fn a_function_answers_no_calls_of_another_ones_service() {
-    let shop = Shop::open().await;
+    let shop = Shop::open_in_process().await;
     let mug = shop.product(10).await;
     let mut client = ProductServiceClient::new(channel(shop.house.orders.entrance.clone()));
     let request = wire::HoldStockRequest {
@@ -265,7 +265,7 @@ async fn a_function_answers_no_calls_of_another_ones_service() {
 
 #[tokio::test]
 async fn no_client_can_send_what_is_taken_for_a_call() {
-    let shop = Shop::open().await;
+    let shop = Shop::open_in_process().await;
     let mug = shop.product(10).await;
     let ada = shop.customer().await;
     // Just what a function would be sent.

@@ -1,7 +1,7 @@
 //! From sign-up to a refunded order: what the whole is for.
 
 use tests::person::PASSWORD;
-use tests::shop::Shop;
+use tests::shop::{Shop, new_email};
 
 use serde_json::json;
 
@@ -10,11 +10,12 @@ async fn a_customer_signs_up_and_an_order_goes_its_whole_way() {
     let shop = Shop::open().await;
     let mug = shop.product(10).await;
 
-    let user = json!({ "email": "Ada@Example.com", "password": PASSWORD, "name": "Ada" });
+    let email = new_email();
+    let user = json!({ "email": email.to_uppercase(), "password": PASSWORD, "name": "Ada" });
     let user = shop.anyone().post("/users", user).await.expect(201);
     assert_eq!(user.header("location"), Some(format!("/users/{}", user.id()).as_str()));
     assert_eq!((user.text("role"), user.text("status")), ("customer".to_owned(), "active".to_owned()));
-    let ada = shop.anyone().signs_in("ada@example.com", PASSWORD).await;
+    let ada = shop.anyone().signs_in(&email, PASSWORD).await;
 
     let order = ada.orders(&[(&mug, 3)]).await.expect(201);
     let id = order.id();

@@ -44,7 +44,7 @@ async fn active_admins(admin: &Person) -> Vec<String> {
 
 #[tokio::test]
 async fn the_last_active_admin_can_be_neither_demoted_nor_disabled_nor_deleted() {
-    let shop = Shop::open().await;
+    let shop = Shop::open_in_process().await;
     let admin = shop.admin();
     // Neither staff nor an admin who is disabled would be there to help.
     shop.staff().await;
@@ -68,7 +68,7 @@ async fn the_last_active_admin_can_be_neither_demoted_nor_disabled_nor_deleted()
 
 #[tokio::test]
 async fn of_two_admins_one_may_go() {
-    let shop = Shop::open().await;
+    let shop = Shop::open_in_process().await;
     let mut admin = shop.admin();
     for way in [Way::Demote, Way::Disable, Way::Delete] {
         let other = another(&shop, &admin).await;
@@ -97,7 +97,7 @@ const ROUNDS: usize = 3;
 
 #[tokio::test]
 async fn two_admins_who_take_each_other_away_at_once_leave_exactly_one() {
-    let shop = Shop::open().await;
+    let shop = Shop::open_in_process().await;
     let mut one = shop.admin();
     for (ones, others) in AT_ONCE.into_iter().cycle().take(AT_ONCE.len() * ROUNDS) {
         let other = another(&shop, &one).await;
@@ -115,7 +115,7 @@ async fn two_admins_who_take_each_other_away_at_once_leave_exactly_one() {
 
 #[tokio::test]
 async fn two_admins_who_both_go_at_once_leave_exactly_one() {
-    let shop = Shop::open().await;
+    let shop = Shop::open_in_process().await;
     let mut one = shop.admin();
     for (ones, others) in AT_ONCE.into_iter().cycle().take(AT_ONCE.len() * ROUNDS) {
         let other = another(&shop, &one).await;

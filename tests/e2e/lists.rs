@@ -10,13 +10,13 @@ use serde_json::{Value, json};
 use shared::clock::{Clock, Timestamp};
 use tests::answer::Answer;
 use tests::person::Person;
-use tests::shop::Shop;
+use tests::shop::{InProcess, Shop};
 
 /// All lists that there are.
 const LISTS: [&str; 3] = ["/products", "/orders", "/users"];
 
 /// A shop whose clock stands still until a test moves it, so that many things are made in one millisecond.
-async fn shop_with_still_clock() -> (Shop, Arc<AtomicI64>) {
+async fn shop_with_still_clock() -> (InProcess, Arc<AtomicI64>) {
     let now = Arc::new(AtomicI64::new(1_800_000_000_000));
     let hand = now.clone();
     let clock = Clock::from_fn(move || Timestamp::from_millis(hand.load(Ordering::SeqCst)));

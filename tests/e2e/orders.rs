@@ -7,7 +7,7 @@ use shared::clock::{Clock, Timestamp};
 use shared::ids::{OrderId, ProductId, UserId};
 use tests::answer::Answer;
 use tests::person::{Person, address};
-use tests::shop::{Shop, order_of};
+use tests::shop::{Shop, new_sku, order_of};
 
 /// An order for somebody else.
 fn order_for(user: &str, product: &str) -> Value {
@@ -162,11 +162,11 @@ async fn a_customer_orders_for_nobody_else() {
 #[tokio::test]
 async fn an_order_keeps_what_the_products_were() {
     let shop = Shop::open().await;
-    let mug = shop.product_with(json!({ "sku": "MUG", "stock": 10 })).await.id();
+    let mug = shop.product(10).await;
     let ada = shop.customer().await;
     let order = ada.orders(&[(&mug, 2)]).await.expect(201);
     let price = json!({ "amount": 1, "currency": "USD" });
-    let change = json!({ "sku": "CUP", "name": "Cup", "price": price, "status": "archived" });
+    let change = json!({ "sku": new_sku(), "name": "Cup", "price": price, "status": "archived" });
     shop.admin().put(&format!("/products/{mug}"), change).await.expect(200);
 
     let read = ada.get(&format!("/orders/{}", order.id())).await.expect(200);

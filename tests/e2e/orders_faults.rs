@@ -13,7 +13,7 @@ use shared::ids::OrderId;
 use shared::rpc::channel::{Channel, Invoke};
 use shared::rpc::entrance::Entrance;
 use tests::person::{Person, to};
-use tests::shop::{Shop, order_of};
+use tests::shop::{InProcess, Shop, order_of};
 use tokio::net::TcpListener;
 use tonic::{Code, Status};
 
@@ -64,7 +64,7 @@ struct Branch {
 }
 
 impl Branch {
-    async fn of(shop: &Shop) -> Self {
+    async fn of(shop: &InProcess) -> Self {
         let clock = Clock::system();
         let cut = Arc::new(Cut {
             products: shop.house.products.entrance.clone(),
@@ -117,7 +117,7 @@ impl Branch {
 }
 
 /// What is left to be done for an order, on disk.
-async fn tasks(shop: &Shop, order: &str) -> Vec<(i64, String)> {
+async fn tasks(shop: &InProcess, order: &str) -> Vec<(i64, String)> {
     let id: OrderId = order.parse().unwrap();
     let id = bson::Uuid::from_bytes(id.uuid().into_bytes());
     let orders = shop.database.collection::<Document>("orders");
@@ -129,13 +129,13 @@ async fn tasks(shop: &Shop, order: &str) -> Vec<(i64, String)> {
     found.get_array("tasks").unwrap().iter().map(task).collect()
 }
 
-async fn count(shop: &Shop) -> u64 {
+async fn count(shop: &InProcess) -> u64 {
     shop.database.collection::<Document>("orders").count_documents(doc! {}).await.unwrap()
 }
 
 #[tokio::test]
 async fn without_the_products_function_nothing_is_ordered_and_the_client_may_try_again() {
-    let shop = Shop::open().await;
+    let shop = Shop::open_in_process().await;
     let branch = Branch::of(&shop).await;
     let (mug, staff) = (shop.product(10).await, shop.staff().await);
     for code in [Code::Unavailable, Code::DeadlineExceeded, Code::Cancelled, Code::ResourceExhausted] {
@@ -163,7 +163,7 @@ async fn without_the_products_function_nothing_is_ordered_and_the_client_may_try
 
 #[tokio::test]
 async fn a_bug_of_the_products_function_is_ours_and_not_the_clients() {
-    let shop = Shop::open().await;
+    let shop = Shop::open_in_process().await;
     let branch = Branch::of(&shop).await;
     let (mug, staff) = (shop.product(10).await, shop.staff().await);
     branch.line(Line::Away(Code::Internal));
@@ -176,7 +176,7 @@ async fn a_bug_of_the_products_function_is_ours_and_not_the_clients() {
 
 #[tokio::test]
 async fn a_cancelled_order_is_cancelled_and_its_stock_is_freed_with_the_next_change() {
-    let shop = Shop::open().await;
+    let shop = Shop::open_in_process().await;
     let branch = Branch::of(&shop).await;
     let (mug, staff) = (shop.product(10).await, shop.staff().await);
     for code in
@@ -207,7 +207,7 @@ async fn a_cancelled_order_is_cancelled_and_its_stock_is_freed_with_the_next_cha
 
 #[tokio::test]
 async fn what_is_left_is_done_in_the_order_of_the_decisions() {
-    let shop = Shop::open().await;
+    let shop = Shop::open_in_process().await;
     let branch = Branch::of(&shop).await;
     let (mug, pot, staff) = (shop.product(10).await, shop.product(10).await, shop.staff().await);
     let order = staff.orders(&[(&mug, 2), (&pot, 3)]).await.expect(201).id();
@@ -231,7 +231,7 @@ async fn what_is_left_is_done_in_the_order_of_the_decisions() {
 
 #[tokio::test]
 async fn what_is_done_while_its_answer_is_lost_is_not_done_twice() {
-    let shop = Shop::open().await;
+    let shop = Shop::open_in_process().await;
     let branch = Branch::of(&shop).await;
     let (mug, staff) = (shop.product(10).await, shop.staff().await);
     let order = staff.orders(&[(&mug, 3)]).await.expect(201).id();
@@ -256,7 +256,7 @@ async fn what_is_done_while_its_answer_is_lost_is_not_done_twice() {
 
 #[tokio::test]
 async fn what_needs_no_stock_is_answered_while_the_products_function_is_away() {
-    let shop = Shop::open().await;
+    let shop = Shop::open_in_process().await;
     let branch = Branch::of(&shop).await;
     let staff = shop.staff().await;
     let (_, order) = shop.order_in("placed").await;

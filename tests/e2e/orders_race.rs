@@ -8,10 +8,10 @@ use shared::auth::{Role, Signer};
 use shared::clock::Clock;
 use shared::ids::UserId;
 use tests::person::{Person, to};
-use tests::shop::{JWT_SECRET, Shop};
+use tests::shop::{InProcess, JWT_SECRET, Shop};
 
 /// Customers known by their tokens alone: a sign-up costs more than all that is tested here.
-fn customers(shop: &Shop, count: usize) -> Vec<Person> {
+fn customers(shop: &InProcess, count: usize) -> Vec<Person> {
     let signer = Signer::from_secret(JWT_SECRET).unwrap();
     let now = Clock::system().now();
     let token = || signer.access_token(UserId::new(), Role::Customer, now).unwrap();
@@ -34,7 +34,7 @@ fn walked(order: &Value) -> Vec<String> {
 
 #[tokio::test]
 async fn what_64_customers_were_promised_at_once_is_what_is_reserved() {
-    let shop = Shop::open().await;
+    let shop = Shop::open_in_process().await;
     let stock = [20, 15, 10];
     let products = join_all(stock.iter().map(|&count| shop.product(count))).await;
     let customers = customers(&shop, 64);
@@ -79,7 +79,7 @@ async fn what_64_customers_were_promised_at_once_is_what_is_reserved() {
 #[tokio::test]
 async fn an_order_that_is_paid_and_cancelled_at_once_is_one_of_the_two() {
     const ROUNDS: usize = 25;
-    let shop = Shop::open().await;
+    let shop = Shop::open_in_process().await;
     let mug = shop.product(1000).await;
     let owner = shop.customer().await;
     let (one, other) = (shop.staff().await, shop.admin());
@@ -121,7 +121,7 @@ async fn an_order_that_is_paid_and_cancelled_at_once_is_one_of_the_two() {
 #[tokio::test]
 async fn an_order_that_is_shipped_and_cancelled_at_once_is_one_of_the_two() {
     const ROUNDS: i64 = 20;
-    let shop = Shop::open().await;
+    let shop = Shop::open_in_process().await;
     let mug = shop.product(1000).await;
     let (one, other) = (shop.staff().await, shop.admin());
     let mut shipped = 0;
@@ -149,7 +149,7 @@ async fn an_order_that_is_shipped_and_cancelled_at_once_is_one_of_the_two() {
 
 #[tokio::test]
 async fn thirty_who_cancel_an_order_at_once_cancel_it_once() {
-    let shop = Shop::open().await;
+    let shop = Shop::open_in_process().await;
     let mug = shop.product(10).await;
     let ada = shop.customer().await;
     let staff = shop.staff().await;
@@ -168,7 +168,7 @@ async fn thirty_who_cancel_an_order_at_once_cancel_it_once() {
 
 #[tokio::test]
 async fn thirty_who_ship_an_order_at_once_take_its_pieces_off_the_hand_once() {
-    let shop = Shop::open().await;
+    let shop = Shop::open_in_process().await;
     let (mug, pot) = (shop.product(10).await, shop.product(10).await);
     let staff = shop.staff().await;
     let order = staff.orders(&[(&mug, 3), (&pot, 1)]).await.expect(201).id();
@@ -182,7 +182,7 @@ async fn thirty_who_ship_an_order_at_once_take_its_pieces_off_the_hand_once() {
 
 #[tokio::test]
 async fn of_edits_at_once_none_is_lost() {
-    let shop = Shop::open().await;
+    let shop = Shop::open_in_process().await;
     let staff = shop.staff().await;
     let (ada, order) = shop.order_in("placed").await;
     let path = format!("/orders/{order}");
@@ -204,7 +204,7 @@ async fn of_edits_at_once_none_is_lost() {
 
 #[tokio::test]
 async fn thirty_who_write_different_notes_at_once_are_all_heard() {
-    let shop = Shop::open().await;
+    let shop = Shop::open_in_process().await;
     let staff = shop.staff().await;
     let (_, order) = shop.order_in("paid").await;
     let path = format!("/orders/{order}");
@@ -220,7 +220,7 @@ async fn thirty_who_write_different_notes_at_once_are_all_heard() {
 
 #[tokio::test]
 async fn where_there_is_enough_for_all_nobody_is_refused() {
-    let shop = Shop::open().await;
+    let shop = Shop::open_in_process().await;
     let (mug, pot) = (shop.product(100).await, shop.product(100).await);
     let customers = customers(&shop, 64);
     let one_way = [(mug.as_str(), 1), (pot.as_str(), 1)];

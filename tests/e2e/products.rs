@@ -4,7 +4,7 @@ use futures::future::join_all;
 use http::Method;
 use serde_json::{Value, json};
 use tests::person::{Person, address};
-use tests::shop::Shop;
+use tests::shop::{Shop, new_sku};
 use uuid::Uuid;
 
 /// The body of a product with only what is required.
@@ -131,7 +131,7 @@ async fn a_new_product_has_defaults_for_what_is_left_out_or_null() {
 
 #[tokio::test]
 async fn a_new_product_has_all_that_was_sent() {
-    let shop = Shop::open().await;
+    let shop = Shop::open_in_process().await;
     let body = json!({
         "sku": "a.B_9-z", "name": " Ünïted 🦀 mug ", "description": "Two\nlines\tand a tab",
         "price": { "amount": 0, "currency": "JPY" }, "stock": 7,
@@ -148,7 +148,7 @@ async fn a_new_product_has_all_that_was_sent() {
 
 #[tokio::test]
 async fn a_sku_belongs_to_one_product() {
-    let shop = Shop::open().await;
+    let shop = Shop::open_in_process().await;
     let (admin, sku) = (shop.admin(), json!("MUG"));
     // A draft counts too.
     let first = shop.product_with(json!({ "sku": sku, "status": "draft" })).await.id();
@@ -174,7 +174,7 @@ async fn a_sku_belongs_to_one_product() {
 
 #[tokio::test]
 async fn of_many_who_want_a_sku_at_once_one_gets_it() {
-    let shop = Shop::open().await;
+    let shop = Shop::open_in_process().await;
     let mut body = mug();
     body["sku"] = json!("ONE");
     let admin = shop.admin();
@@ -197,7 +197,7 @@ async fn a_change_of_a_product_touches_what_it_names_and_nothing_else() {
     let mut version = 1;
     for (field, value) in [
         ("name", json!("Cup")),
-        ("sku", json!("CUP-1")),
+        ("sku", json!(new_sku())),
         ("description", json!("Green")),
         ("description", json!(null)),
         ("price", json!({ "amount": 700, "currency": "EUR" })),
@@ -259,7 +259,7 @@ async fn an_order_keeps_the_name_and_price_that_it_was_placed_at() {
     let customer = shop.customer().await;
     let order = customer.orders(&[(&product, 2)]).await.expect(201);
     let change = json!({
-        "name": "Cup", "sku": "CUP", "price": { "amount": 9, "currency": "JPY" }, "status": "archived",
+        "name": "Cup", "sku": new_sku(), "price": { "amount": 9, "currency": "JPY" }, "status": "archived",
     });
     shop.admin().put(&format!("/products/{product}"), change).await.expect(200);
     let path = format!("/orders/{}", order.id());

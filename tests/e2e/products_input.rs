@@ -155,7 +155,7 @@ fn bad_values() -> Vec<(&'static str, String, Vec<String>)> {
 
 #[tokio::test]
 async fn bad_values_are_refused_in_a_new_product_and_in_a_change() {
-    let shop = Shop::open().await;
+    let shop = Shop::open_in_process().await;
     let admin = shop.admin();
     let made = shop.product_with(json!({ "sku": "MUG", "description": "Blue" })).await;
     let path = format!("/products/{}", made.id());
@@ -182,7 +182,7 @@ async fn bad_values_are_refused_in_a_new_product_and_in_a_change() {
 
 #[tokio::test]
 async fn what_is_just_allowed_is_taken_and_given_back_as_it_was() {
-    let shop = Shop::open().await;
+    let shop = Shop::open_in_process().await;
     let admin = shop.admin();
     let path = format!("/products/{}", shop.product(0).await);
     let odd_keys =

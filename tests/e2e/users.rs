@@ -37,7 +37,7 @@ pub(crate) fn assert_shows_a_user(user: &Value) {
 
 #[tokio::test]
 async fn anyone_and_every_role_may_make_a_customer_and_admins_alone_other_roles() {
-    let shop = Shop::open().await;
+    let shop = Shop::open_in_process().await;
     for (who, person) in one_of_each(&shop).await {
         let plain = person.post("/users", sign_up(&format!("{who}.1@example.com"))).await.expect(201);
         assert_eq!(plain["role"], "customer", "{who}");
@@ -64,7 +64,7 @@ async fn anyone_and_every_role_may_make_a_customer_and_admins_alone_other_roles(
 
 #[tokio::test]
 async fn a_new_user_is_shown_as_it_was_sent_at_version_one() {
-    let shop = Shop::open().await;
+    let shop = Shop::open_in_process().await;
     let address = json!({
         "line1": " 1 Way ", "line2": "c/o Babbage", "city": "Köln ☕", "region": "NRW",
         "postal_code": "50667", "country": "DE",
@@ -91,7 +91,7 @@ async fn a_new_user_is_shown_as_it_was_sent_at_version_one() {
 
 #[tokio::test]
 async fn what_a_new_user_did_not_say_is_null() {
-    let shop = Shop::open().await;
+    let shop = Shop::open_in_process().await;
     let made = shop.anyone().post("/users", sign_up("short@example.com")).await.expect(201);
     assert_shows_a_user(&made.body);
     assert_eq!((&made["phone"], &made["address"]), (&Value::Null, &Value::Null));
@@ -307,7 +307,7 @@ async fn an_id_that_is_unknown_malformed_or_of_another_kind_is_not_found() {
 
 #[tokio::test]
 async fn an_e_mail_address_belongs_to_one_user_in_any_case() {
-    let shop = Shop::open().await;
+    let shop = Shop::open_in_process().await;
     let ada = shop.anyone().post("/users", sign_up("Ada@Example.com")).await.expect(201);
     for taken in ["Ada@Example.com", "ada@example.com", "ADA@EXAMPLE.COM"] {
         shop.anyone().post("/users", sign_up(taken)).await.problem(409, "email-taken");
@@ -328,7 +328,7 @@ async fn an_e_mail_address_belongs_to_one_user_in_any_case() {
 
 #[tokio::test]
 async fn of_many_who_sign_up_with_one_e_mail_address_at_once_one_gets_it() {
-    let shop = Shop::open().await;
+    let shop = Shop::open_in_process().await;
     let (bob, anyone) = (shop.customer().await, shop.anyone());
     let emails = ["one@example.com", "ONE@example.com", "One@Example.com", "one@EXAMPLE.com"];
     let sign_ups = join_all(emails.map(|email| anyone.post("/users", sign_up(email))));

@@ -192,7 +192,7 @@ async fn who_is_disabled_cannot_sign_in_until_enabled_again() {
 
 #[tokio::test]
 async fn nothing_personal_is_left_of_a_user_who_is_deleted() {
-    let shop = Shop::open().await;
+    let shop = Shop::open_in_process().await;
     let mut body = sign_up("Ada.Lovelace@example.com");
     body["name"] = json!("Ada Lovelace");
     body["phone"] = json!("+49 30 123456");
@@ -224,7 +224,7 @@ async fn nothing_personal_is_left_of_a_user_who_is_deleted() {
 
 #[tokio::test]
 async fn the_e_mail_address_of_a_user_who_is_deleted_is_free_for_somebody_new() {
-    let shop = Shop::open().await;
+    let shop = Shop::open_in_process().await;
     let mut ids = Vec::new();
     // More than once: what is left of several users must not be in each other's way.
     for email in ["ada@example.com", "ADA@example.com", "Ada@Example.com"] {

@@ -1,6 +1,7 @@
 //! What the end-to-end tests need: a shop of their own, and people who use it over HTTP.
 //!
 //! - [`shop`]: the whole system on a database of its own
+//! - [`target`]: which system that is, this process or one elsewhere
 //! - [`person`]: somebody who sends requests
 //! - [`answer`]: what came back, and what a test can ask of it
 
@@ -9,3 +10,4 @@
 pub mod answer;
 pub mod person;
 pub mod shop;
+pub mod target;

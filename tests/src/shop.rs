@@ -1,5 +1,7 @@
-//! A shop of its own for each test: the whole system on a fresh database, behind a real socket.
+//! The shop that a test is about: the target's, or one of its own in this process, on a fresh database and
+//! behind a real socket.
 
+use std::ops::Deref;
 use std::time::Duration;
 
 use local::house::{self, House, Needs};
@@ -12,30 +14,58 @@ use uuid::Uuid;
 
 use crate::answer::Answer;
 use crate::person::{PASSWORD, Person, address};
+use crate::target::{Target, tally, target};
 
 /// Signs the tokens of all tests.
 pub const JWT_SECRET: &str = "a secret of the tests, 32 bytes or more";
 
-/// The whole system, for one test.
+/// The whole system, as its users see it.
 pub struct Shop {
-    /// The functions.
-    pub house: House,
-    /// What they keep.
-    pub database: Database,
-    /// Where they listen: `http://127.0.0.1:PORT`
+    /// Where it listens, such as `http://127.0.0.1:PORT`.
     pub base: String,
     http: reqwest::Client,
     admin: Person,
 }
 
+/// A shop in this process, on a database of its own, that one can look into.
+pub struct InProcess {
+    shop: Shop,
+    /// The functions.
+    pub house: House,
+    /// What they keep.
+    pub database: Database,
+}
+
+impl Deref for InProcess {
+    type Target = Shop;
+
+    fn deref(&self) -> &Shop {
+        &self.shop
+    }
+}
+
 impl Shop {
-    /// Opens a shop without products or customers. There is an admin.
+    /// Opens a shop that has an admin: on the target, whose products, users and orders are not those of the
+    /// test alone, else in process.
     pub async fn open() -> Self {
+        match target() {
+            None => Self::open_in_process().await.shop,
+            Some(target) => {
+                tally("target");
+                let Target { base, admin_email, admin_password } = target;
+                Self::with_admin(base.clone(), admin_email, admin_password).await
+            }
+        }
+    }
+
+    /// Opens a shop in this process, whatever the target is: without products or customers.
+    pub async fn open_in_process() -> InProcess {
         Self::open_with_clock(Clock::system()).await
     }
 
     /// The same, with another clock.
-    pub async fn open_with_clock(clock: Clock) -> Self {
+    pub async fn open_with_clock(clock: Clock) -> InProcess {
+        tally("in-process");
         let uri = mongod::shared_for_tests().await.unwrap_or_else(|error| panic!("{error:?}"));
         let client = shared::mongo::connect(uri, "tests").await.unwrap_or_else(|error| panic!("{error:?}"));
         let database = client.client().database(&format!("test_{}", Uuid::new_v4().simple()));
@@ -47,20 +77,21 @@ impl Shop {
         let listener =
             TcpListener::bind("127.0.0.1:0").await.unwrap_or_else(|error| panic!("no port: {error}"));
         let address = listener.local_addr().unwrap_or_else(|error| panic!("no address: {error}"));
-        let base = format!("http://{address}");
         // Ends with the runtime of the test.
         tokio::spawn(std::future::IntoFuture::into_future(axum::serve(listener, house.router())));
 
-        let http = reqwest::Client::new();
         let email = "admin@example.com";
         let made = house.users.service.ensure_admin(email, PASSWORD).await;
         made.unwrap_or_else(|error| panic!("{error:?}"));
-        let mut admin = Person::anyone(http.clone(), &base).signs_in(email, PASSWORD).await;
-        admin.id = admin.get("/users?role=admin").await.expect(200).data()[0]["id"]
-            .as_str()
-            .unwrap_or_default()
-            .to_owned();
-        Self { house, database, base, http, admin }
+        let shop = Self::with_admin(format!("http://{address}"), email, PASSWORD).await;
+        InProcess { shop, house, database }
+    }
+
+    async fn with_admin(base: String, email: &str, password: &str) -> Self {
+        let http = reqwest::Client::new();
+        let mut admin = Person::anyone(http.clone(), &base).signs_in(email, password).await;
+        admin.id = admin.own_id();
+        Self { base, http, admin }
     }
 
     /// Somebody without a token.
@@ -85,7 +116,7 @@ impl Shop {
 
     /// A new user of this role, who has signed in.
     pub async fn person(&self, role: &str) -> Person {
-        let email = format!("{}@example.com", Uuid::new_v4().simple());
+        let email = new_email();
         let user = json!({ "email": email, "password": PASSWORD, "name": "Somebody", "role": role });
         let user = self.admin.post("/users", user).await.expect(201);
         let mut person = self.anyone().signs_in(&email, PASSWORD).await;
@@ -101,7 +132,7 @@ impl Shop {
     /// A new product, with some fields of its own.
     pub async fn product_with(&self, fields: Value) -> Answer {
         let mut product = json!({
-            "sku": format!("SKU-{}", Uuid::new_v4().simple()),
+            "sku": new_sku(),
             "name": "Mug",
             "price": { "amount": 500, "currency": "EUR" },
         });
@@ -147,4 +178,14 @@ pub fn steps_to(status: &str) -> &'static [&'static str] {
 /// The body of an order.
 pub fn order_of(product: &str, quantity: i64) -> Value {
     json!({ "items": [{ "product_id": product, "quantity": quantity }], "shipping_address": address() })
+}
+
+/// An e-mail address that nobody has.
+pub fn new_email() -> String {
+    format!("{}@example.com", Uuid::new_v4().simple())
+}
+
+/// A SKU that no product has.
+pub fn new_sku() -> String {
+    format!("SKU-{}", Uuid::new_v4().simple())
 }
