@@ -213,7 +213,7 @@ const SIGNED_WITH_THE_PUBLIC_KEY: &str = "\
 
 #[tokio::test]
 async fn a_bad_token_is_refused_also_where_none_is_needed() {
-    let shop = Shop::open().await;
+    let shop = Shop::open_in_process().await;
     let user = shop.customer().await;
     let token = user.token.clone().unwrap();
     let [head, claims, signature] = parts(&token);

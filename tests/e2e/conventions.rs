@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use http::Method;
 use serde_json::json;
+use tests::differences::Difference;
 use tests::person::{PASSWORD, address};
 use tests::shop::{Shop, order_of};
 
@@ -23,15 +24,16 @@ async fn of_many_faults_in_one_request_the_first_in_the_order_of_checks_is_told(
 
     // The body is announced and never sent: whoever answers has not waited for it.
     let announced = [("content-type", &b"text/plain"[..]), ("content-length", length.as_bytes())];
-    raw(&shop, "PUT /products/x/y/z", &announced, b"").await.problem(404, "not-found");
-    raw(&shop, "DELETE /products", &announced, b"").await.problem(405, "method-not-allowed");
+    let sent = if Difference::WaitsForBodies.is_here() { huge.as_slice() } else { b"" };
+    raw(&shop, "PUT /products/x/y/z", &announced, sent).await.problem(404, "not-found");
+    raw(&shop, "DELETE /products", &announced, sent).await.problem(405, "method-not-allowed");
     let put = format!("PUT {path}");
-    raw(&shop, &put, &announced, b"").await.problem(401, "unauthenticated");
+    raw(&shop, &put, &announced, sent).await.problem(401, "unauthenticated");
     let with = |token: &'static [u8]| [&announced[..], &[("authorization", token)]].concat();
-    raw(&shop, &put, &with(b"Bearer x"), b"").await.problem(401, "unauthenticated");
+    raw(&shop, &put, &with(b"Bearer x"), sent).await.problem(401, "unauthenticated");
     let token = authorization(&customer);
     let forbidden = [&announced[..], &[("authorization", token.as_slice())]].concat();
-    raw(&shop, &put, &forbidden, b"").await.problem(403, "forbidden");
+    raw(&shop, &put, &forbidden, sent).await.problem(403, "forbidden");
 
     let put = async |media_type, body: &[u8]| send(&staff, Method::PUT, &path, media_type, body).await;
     put("text/plain", &huge).await.problem(413, "payload-too-large");
@@ -222,6 +224,9 @@ async fn a_request_id_that_is_not_fit_for_a_log_is_replaced() {
         too_long.as_bytes(),
     ];
     for bad in bad {
+        if Difference::WantsAsciiHeaders.is_here() && !bad.is_ascii() {
+            continue;
+        }
         for path in ["GET /health", "GET /nothing", "GET /orders"] {
             let answer = raw(&shop, path, &[("x-request-id", bad)], b"").await;
             let made = answer.header("x-request-id").unwrap().to_owned();

@@ -95,7 +95,7 @@ async fn a_walk_over_many_products_visits_each_just_once_newest_first() {
 
 #[tokio::test]
 async fn a_page_that_ends_with_the_list_has_no_cursor() {
-    let shop = Shop::open().await;
+    let shop = Shop::open_in_process().await;
     let anyone = shop.anyone();
     assert_eq!(anyone.get("/products").await.expect(200).body, json!({ "data": [], "next_cursor": null }));
     join_all((0..4).map(|_| shop.product(0))).await;

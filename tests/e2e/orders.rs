@@ -187,7 +187,7 @@ async fn an_order_keeps_what_the_products_were() {
 
 #[tokio::test]
 async fn everything_that_cannot_be_ordered_is_named_at_once_and_nothing_is_held() {
-    let shop = Shop::open().await;
+    let shop = Shop::open_in_process().await;
     let mug = shop.product(10).await;
     let draft = shop.product_with(json!({ "stock": 10, "status": "draft" })).await.id();
     let archived = shop.product_with(json!({ "stock": 10, "status": "archived" })).await.id();
@@ -291,7 +291,7 @@ async fn what_is_free_can_be_ordered() {
 
 #[tokio::test]
 async fn customers_see_their_own_orders_and_staff_see_all() {
-    let shop = Shop::open().await;
+    let shop = Shop::open_in_process().await;
     let mug = shop.product(10).await;
     let (ada, bob, staff) = (shop.customer().await, shop.customer().await, shop.staff().await);
     let hers = ada.orders(&[(&mug, 1)]).await.expect(201).id();
@@ -340,7 +340,7 @@ async fn without_a_token_there_are_no_orders() {
 
 #[tokio::test]
 async fn a_list_has_the_orders_of_one_status() {
-    let shop = Shop::open().await;
+    let shop = Shop::open_in_process().await;
     let mut in_status = Vec::new();
     for status in ["placed", "paid", "shipped", "delivered", "cancelled", "returned", "refunded"] {
         let (owner, order) = shop.order_in(status).await;

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use http::Method;
 use serde_json::{Value, json};
+use tests::differences::Difference;
 use tests::shop::Shop;
 
 use crate::raw::{authorization, raw};
@@ -67,6 +68,9 @@ async fn an_unknown_route_is_a_404_with_every_method() {
     }
     // A client would tidy up these before it sends them.
     for path in ["//", "//products", "/./products", "/products/../products", "/a/../health"] {
+        if Difference::TidiesPaths.is_here() && path.contains('.') {
+            continue;
+        }
         raw(&shop, &format!("GET {path}"), &[], b"").await.problem(404, "not-found");
     }
 }

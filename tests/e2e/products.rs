@@ -32,7 +32,7 @@ fn sorted(mut ids: Vec<String>) -> Vec<String> {
 
 #[tokio::test]
 async fn only_staff_and_admins_add_and_change_products() {
-    let shop = Shop::open().await;
+    let shop = Shop::open_in_process().await;
     let product = format!("/products/{}", shop.product(5).await);
     let stock = format!("{product}/stock");
     for (person, who, refusal) in [
@@ -61,7 +61,7 @@ async fn only_staff_and_admins_add_and_change_products() {
 
 #[tokio::test]
 async fn drafts_and_archived_products_are_seen_by_staff_alone() {
-    let shop = Shop::open().await;
+    let shop = Shop::open_in_process().await;
     let mut ids = Vec::new();
     for status in ["active", "draft", "archived"] {
         ids.push(shop.product_with(json!({ "status": status })).await.id());
@@ -89,7 +89,7 @@ async fn drafts_and_archived_products_are_seen_by_staff_alone() {
 
 #[tokio::test]
 async fn a_product_that_changes_its_status_appears_and_disappears_at_once() {
-    let shop = Shop::open().await;
+    let shop = Shop::open_in_process().await;
     let customer = shop.customer().await;
     let path = format!("/products/{}", shop.product(3).await);
     for (status, seen) in

@@ -141,7 +141,7 @@ async fn customers_read_themselves_and_staff_everybody() {
 
 #[tokio::test]
 async fn staff_and_admins_list_users_newest_first_and_by_role() {
-    let shop = Shop::open().await;
+    let shop = Shop::open_in_process().await;
     let (ada, bob) = (shop.customer().await, shop.customer().await);
     let staff = shop.staff().await;
     shop.anyone().get("/users").await.problem(401, "unauthenticated");
@@ -235,7 +235,7 @@ async fn role_and_status_are_changed_by_admins_alone() {
 
 #[tokio::test]
 async fn customers_and_staff_delete_themselves_and_admins_everybody() {
-    let shop = Shop::open().await;
+    let shop = Shop::open_in_process().await;
     let (ada, other) = (shop.customer().await, shop.customer().await);
     let (staff, colleague, admin) = (shop.staff().await, shop.staff().await, shop.admin());
 

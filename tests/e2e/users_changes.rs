@@ -131,7 +131,7 @@ async fn changes_at_the_same_moment_are_all_kept() {
 
 #[tokio::test]
 async fn everybody_changes_their_own_password_with_the_current_one() {
-    let shop = Shop::open().await;
+    let shop = Shop::open_in_process().await;
     for person in [shop.customer().await, shop.staff().await, shop.admin()] {
         let own = path(&person);
         let with = |current: Value| json!({ "password": OTHER_PASSWORD, "current_password": current });
@@ -164,7 +164,7 @@ async fn an_admin_changes_anothers_password_without_the_current_one() {
 
 #[tokio::test]
 async fn nothing_but_the_password_needs_the_current_one() {
-    let shop = Shop::open().await;
+    let shop = Shop::open_in_process().await;
     let ada = shop.customer().await;
     let changes = json!({ "name": "Ada", "email": "ada@example.org", "phone": "123" });
     ada.put(&path(&ada), changes).await.expect(200);
@@ -175,7 +175,7 @@ async fn nothing_but_the_password_needs_the_current_one() {
 
 #[tokio::test]
 async fn who_is_disabled_cannot_sign_in_until_enabled_again() {
-    let shop = Shop::open().await;
+    let shop = Shop::open_in_process().await;
     let (ada, admin) = (shop.customer().await, shop.admin());
     let disabled = admin.put(&path(&ada), json!({ "status": "disabled" })).await.expect(200);
     assert_eq!((&disabled["status"], &disabled["version"]), (&json!("disabled"), &json!(2)));

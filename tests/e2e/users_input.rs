@@ -30,7 +30,7 @@ async fn assert_refused(person: &Person, method: Method, path: &str, rows: Vec<(
 
 #[tokio::test]
 async fn a_new_user_with_a_value_that_is_not_allowed_is_refused_at_its_place() {
-    let shop = Shop::open().await;
+    let shop = Shop::open_in_process().await;
     let mut rows = bad_values();
     rows.extend(["/email", "/password", "/name"].map(|required| (required, Value::Null)));
     let bodies = rows.into_iter().map(|(pointer, value)| {
@@ -43,7 +43,7 @@ async fn a_new_user_with_a_value_that_is_not_allowed_is_refused_at_its_place() {
 
 #[tokio::test]
 async fn a_new_user_with_values_that_are_just_allowed_is_made_of_them() {
-    let shop = Shop::open().await;
+    let shop = Shop::open_in_process().await;
     let bodies = good_values().into_iter().map(|(pointer, value)| (pointer, with(full(), pointer, &value)));
     for (pointer, body) in bodies.collect::<Vec<_>>() {
         let made = shop.anyone().post("/users", body.clone()).await.expect(201);
@@ -101,7 +101,7 @@ async fn a_change_with_values_that_are_just_allowed_is_made() {
 
 #[tokio::test]
 async fn fields_that_are_not_there_or_cannot_be_set_are_refused_by_name() {
-    let shop = Shop::open().await;
+    let shop = Shop::open_in_process().await;
     let (ada, admin) = (shop.customer().await, shop.admin());
     let read_only = ["id", "version", "created_at", "updated_at"];
     let unknown = [

@@ -2,12 +2,14 @@
 //!
 //! - [`shop`]: the whole system on a database of its own
 //! - [`target`]: which system that is, this process or one elsewhere
+//! - [`differences`]: where an emulator is not like API Gateway
 //! - [`person`]: somebody who sends requests
 //! - [`answer`]: what came back, and what a test can ask of it
 
 #![expect(clippy::panic, reason = "this crate is for tests alone: a panic is how one fails")]
 
 pub mod answer;
+pub mod differences;
 pub mod person;
 pub mod shop;
 pub mod target;

@@ -1,0 +1,37 @@
+//! Where an emulator answers otherwise than API Gateway and Lambda do, by its own fault or nature: each with
+//! its reason, and nowhere else. A test asks for a difference by name and leaves out just what it touches.
+//!
+//! `OMS_EMULATOR` says which emulator the target is: `watch` for `cargo lambda watch`. Without it nothing is
+//! left out.
+
+/// Something that the target does otherwise. All were seen with cargo-lambda 1.9.1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Difference {
+    /// Its HTTP front reads a body to its end before it asks the function, as API Gateway does too: that an
+    /// answer needs no body can only be seen where the function itself listens.
+    WaitsForBodies,
+    /// Its HTTP front answers a JSON body that is not UTF-8 with a 500 of its own; API Gateway would hand it
+    /// over in base64.
+    WantsUtf8Bodies,
+    /// Its HTTP front puts headers into the event as text, and answers one that is not ASCII by itself.
+    WantsAsciiHeaders,
+    /// Its HTTP front resolves `.` and `..` in a path before it routes.
+    TidiesPaths,
+}
+
+impl Difference {
+    /// Whether the target has it.
+    pub fn is_here(self) -> bool {
+        crate::target::target().is_some()
+            && match std::env::var("OMS_EMULATOR").as_deref() {
+                Ok("watch") => match self {
+                    Self::WaitsForBodies
+                    | Self::WantsUtf8Bodies
+                    | Self::WantsAsciiHeaders
+                    | Self::TidiesPaths => true,
+                },
+                Ok(other) if !other.is_empty() => panic!("OMS_EMULATOR: {other} is not known"),
+                _ => false,
+            }
+    }
+}
