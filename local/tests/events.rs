@@ -1,7 +1,5 @@
 //! The samples for `cargo lambda invoke` in `local/events/` are what the code makes, and answer.
 
-#![expect(clippy::unwrap_used, reason = "in a test a panic is how one fails")]
-
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 

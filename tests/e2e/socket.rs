@@ -31,7 +31,7 @@ use shared::rpc::http2::Http2;
 use shared::rpc::metadata;
 use shared::run::Function;
 use shared::socket;
-use tests::shop::{JWT_SECRET, Shop, order_of};
+use tests::shop::{InProcess, JWT_SECRET, Shop, order_of};
 use tokio::net::TcpListener;
 use tonic::{Code, Status};
 use tower::ServiceExt as _;
@@ -47,7 +47,7 @@ pub(crate) struct Services {
 
 impl Services {
     /// `trust` is that of products and orders; users believe what the others say.
-    pub(crate) async fn open(shop: &Shop, trust: Trust) -> Self {
+    pub(crate) async fn open(shop: &InProcess, trust: Trust) -> Self {
         let clock = Clock::system();
         let database = shop.database.clone();
         let signer = Signer::from_secret(JWT_SECRET).unwrap();
@@ -119,7 +119,7 @@ fn hold(product: &str) -> HoldStockRequest {
 
 #[tokio::test]
 async fn functions_that_call_each_other_over_http2_take_orders_over_rest_and_over_grpc() {
-    let shop = Shop::open().await;
+    let shop = Shop::open_in_process().await;
     let services = Services::open(&shop, Trust::Metadata).await;
     let ada = shop.anyone().at(&base(services.users));
     let user = json!({ "email": "ada@example.com", "password": tests::person::PASSWORD, "name": "Ada" });
@@ -147,7 +147,7 @@ async fn functions_that_call_each_other_over_http2_take_orders_over_rest_and_ove
 
 #[tokio::test]
 async fn where_metadata_is_not_believed_a_call_that_names_its_caller_is_refused() {
-    let shop = Shop::open().await;
+    let shop = Shop::open_in_process().await;
     let services = Services::open(&shop, Trust::Tokens).await;
     let (mug, ada) = (shop.product(10).await, shop.customer().await);
     let mut products = to_products(services.products);
@@ -187,7 +187,7 @@ async fn where_metadata_is_not_believed_a_call_that_names_its_caller_is_refused(
 
 #[tokio::test]
 async fn rest_on_the_socket_believes_tokens_alone_and_takes_no_calls() {
-    let shop = Shop::open().await;
+    let shop = Shop::open_in_process().await;
     let services = Services::open(&shop, Trust::Metadata).await;
     let anyone = shop.anyone().at(&base(services.orders));
     let request = anyone.request(Method::GET, "/orders").header("oms-caller", "system");
@@ -200,7 +200,7 @@ async fn rest_on_the_socket_believes_tokens_alone_and_takes_no_calls() {
 
 #[tokio::test]
 async fn a_call_that_arrives_after_its_deadline_does_nothing() {
-    let shop = Shop::open().await;
+    let shop = Shop::open_in_process().await;
     let services = Services::open(&shop, Trust::Metadata).await;
     let mug = shop.product(10).await;
     let now = Clock::system().now();
@@ -252,7 +252,7 @@ async fn what_can_go_wrong_on_the_way_is_the_right_status() {
 
 #[tokio::test]
 async fn a_channel_finds_the_function_again_after_it_has_been_away() {
-    let shop = Shop::open().await;
+    let shop = Shop::open_in_process().await;
     let app = shop.house.products.clone();
     let mug = shop.product(1).await;
     let mut address: SocketAddr = "127.0.0.1:0".parse().unwrap();
@@ -360,7 +360,7 @@ async fn note(router: Router, seen: Seen, request: Request) -> Response {
 
 #[tokio::test]
 async fn a_call_has_the_same_bytes_on_the_socket_as_in_the_envelope_whoever_sends_it() {
-    let shop = Shop::open().await;
+    let shop = Shop::open_in_process().await;
     let mug = shop.product(10).await;
     let products = shop.house.products.clone();
     let (in_envelopes, on_the_socket) = (Seen::default(), Seen::default());

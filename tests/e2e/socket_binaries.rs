@@ -96,7 +96,7 @@ fn refusal(name: &str, variables: &[(&str, &str)]) -> String {
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "builds the functions once more, which takes minutes: .ci/run runs it"]
 async fn the_three_binaries_run_as_ordinary_services() {
-    let shop = Shop::open().await;
+    let shop = Shop::open_in_process().await;
     let uri = mongod::shared_for_tests().await.unwrap().replace("/?", &format!("/{}?", shop.database.name()));
     let uri = ("MONGO_URI", uri.as_str());
     let users = Service::start("users", &[uri, ("JWT_SECRET", JWT_SECRET)]);

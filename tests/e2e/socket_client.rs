@@ -93,7 +93,7 @@ pub(crate) async fn calls_every_method(shop: &Shop, orders: &str, products: &str
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_client_that_is_not_ours_lists_and_calls_every_method() {
-    let shop = Shop::open().await;
+    let shop = Shop::open_in_process().await;
     let Services { orders, products, users } = Services::open(&shop, Trust::Metadata).await;
     calls_every_method(&shop, &orders.to_string(), &products.to_string(), &users.to_string()).await;
 }
