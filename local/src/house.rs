@@ -10,6 +10,7 @@ use shared::auth::Signer;
 use shared::clock::Clock;
 use shared::error::Error;
 use shared::rpc::channel::Channel;
+use users::tokens::KeyRing;
 
 use crate::gateway::{self, Groups};
 
@@ -52,8 +53,9 @@ impl House {
     /// Builds and connects the functions.
     pub fn build(needs: Needs) -> Self {
         let Needs { database, signer, payment_window, clock } = needs;
+        let keys = KeyRing::fixed(signer, clock.clone());
         let users =
-            users::app(users::Dependencies { database: database.clone(), signer, clock: clock.clone() });
+            users::app(users::Dependencies { database: database.clone(), keys, clock: clock.clone() });
         let to_users = Channel::new(Arc::new(users.entrance.clone()), clock.clone());
         let products = products::app(products::Dependencies {
             database: database.clone(),

@@ -6,6 +6,7 @@ use shared::auth::Signer;
 use shared::clock::Clock;
 use shared::config::Variables;
 use shared::mongo;
+use users::tokens::KeyRing;
 
 use crate::failure::Failure;
 use crate::house;
@@ -30,8 +31,9 @@ pub async fn run() -> Result<(), Failure> {
     house::ensure_schema(&database).await?;
     // Making an admin signs nothing, so any secret will do.
     let signer = Signer::from_secret(&Settings::random()?.jwt_secret).map_err(Failure::new)?;
-    let users =
-        users::app(users::Dependencies { database: database.clone(), signer, clock: Clock::system() });
+    let clock = Clock::system();
+    let keys = KeyRing::fixed(signer, clock.clone());
+    let users = users::app(users::Dependencies { database: database.clone(), keys, clock });
     users.service.ensure_admin(&email, &password).await?;
     let mut out = std::io::stdout().lock();
     let _ = writeln!(out, "the database {} has what it must have", database.name());

@@ -28,8 +28,18 @@ const TOKEN_TYPE: &str = "at+jwt";
 /// Ours have less than 500 bytes; nothing larger is worth parsing.
 const MAX_TOKEN: usize = 2048;
 
-/// How long to wait before the keys are fetched again for a `kid` that is not known.
+/// How long no keys are fetched for a `kid` that is not known, after such a fetch was in vain.
+///
+/// A fetch that brings the key does not count: the next rotation may follow at once, and must refuse nobody.
+/// What this bounds is a caller who makes up one `kid` after the other.
 const REFETCH_AFTER: Duration = Duration::from_secs(30);
+
+/// How old known keys may be before they are fetched again, so that those which no longer hold are forgotten.
+const KEYS_AGE: Duration = Duration::from_secs(45);
+
+/// How long that may take, and how long it is not tried again when it failed. The known keys are used meanwhile.
+const REFRESH_TIMEOUT: Duration = Duration::from_secs(2);
+const REFRESH_AGAIN: Duration = Duration::from_secs(10);
 
 /// What a user may do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -188,15 +198,24 @@ pub struct PublicKey {
 }
 
 impl Signer {
+    /// The rule for the secret.
+    ///
+    /// # Errors
+    /// When it has less than 32 bytes.
+    pub fn check_secret(secret: &str) -> Result<(), String> {
+        match secret.len() {
+            32.. => Ok(()),
+            bytes => Err(format!("must have at least 32 bytes, and has {bytes}")),
+        }
+    }
+
     /// Derives the key from the secret (HKDF-SHA-256, RFC 5869): the same secret, the same key.
     ///
     /// # Errors
     /// When the secret has less than 32 bytes.
     pub fn from_secret(secret: &str) -> Result<Self, String> {
         crypto::install();
-        if secret.len() < 32 {
-            return Err(format!("JWT_SECRET must have at least 32 bytes, and has {}", secret.len()));
-        }
+        Self::check_secret(secret).map_err(|problem| format!("JWT_SECRET {problem}"))?;
         let mut seed = [0; 32];
         hkdf::Salt::new(hkdf::HKDF_SHA256, b"oms")
             .extract(secret.as_bytes())
@@ -252,8 +271,14 @@ fn pkcs8(seed: &[u8; 32]) -> Vec<u8> {
 
 /// Where public keys come from.
 pub trait KeySource: Send + Sync {
-    /// The keys that verify tokens now; the answer must be there before `deadline`.
-    fn keys(&self, request_id: &str, deadline: Timestamp) -> BoxFuture<'_, Result<Vec<PublicKey>, Error>>;
+    /// The keys that verify tokens now; the answer must be there before `deadline`. `kid` is the key that was
+    /// met and not known, if that is why they are asked for.
+    fn keys(
+        &self,
+        kid: Option<&str>,
+        request_id: &str,
+        deadline: Timestamp,
+    ) -> BoxFuture<'_, Result<Vec<PublicKey>, Error>>;
 }
 
 /// Verifies access tokens with public keys alone.
@@ -267,7 +292,10 @@ pub struct Verifier {
 #[derive(Default)]
 struct KnownKeys {
     keys: Vec<PublicKey>,
-    fetched: Option<Timestamp>,
+    /// When the known keys are to be fetched again.
+    stale: Option<Timestamp>,
+    /// When they were last fetched for a key that was not among them.
+    in_vain: Option<Timestamp>,
 }
 
 impl Verifier {
@@ -319,13 +347,24 @@ impl Verifier {
         // Held while fetching: of many requests that meet a new key, one asks and the others wait.
         let mut known = self.known.lock().await;
         let find = |keys: &[PublicKey]| keys.iter().find(|key| key.kid == kid).cloned();
+        let now = self.clock.now();
+        if find(&known.keys).is_some() && known.stale.is_some_and(|stale| now >= stale) {
+            let deadline = deadline.min(now.after(REFRESH_TIMEOUT));
+            match self.source.keys(None, request_id, deadline).await {
+                Ok(keys) => (known.keys, known.stale) = (keys, Some(now.after(KEYS_AGE))),
+                Err(error) => {
+                    tracing::warn!(request_id, causes = error.causes(), "the signing keys are not refreshed");
+                    known.stale = Some(now.after(REFRESH_AGAIN));
+                }
+            }
+        }
         if let Some(key) = find(&known.keys) {
             return Ok(key);
         }
-        let now = self.clock.now();
-        if known.fetched.is_none_or(|fetched| now.since(fetched) >= REFETCH_AFTER) {
-            known.keys = self.source.keys(request_id, deadline).await?;
-            known.fetched = Some(now);
+        if known.in_vain.is_none_or(|in_vain| now.since(in_vain) >= REFETCH_AFTER) {
+            known.keys = self.source.keys(Some(kid), request_id, deadline).await?;
+            known.stale = Some(now.after(KEYS_AGE));
+            known.in_vain = if find(&known.keys).is_none() { Some(now) } else { None };
         }
         find(&known.keys).ok_or_else(|| bad_token("The access token is signed with an unknown key."))
     }
@@ -361,9 +400,102 @@ mod tests {
     struct Fixed(Vec<PublicKey>);
 
     impl KeySource for Fixed {
-        fn keys(&self, _: &str, _: Timestamp) -> BoxFuture<'_, Result<Vec<PublicKey>, Error>> {
+        fn keys(
+            &self,
+            _: Option<&str>,
+            _: &str,
+            _: Timestamp,
+        ) -> BoxFuture<'_, Result<Vec<PublicKey>, Error>> {
             Box::pin(async { Ok(self.0.clone()) })
         }
+    }
+
+    /// Keys that change, a count of who asked, and a clock that is moved.
+    #[derive(Default)]
+    struct Changing {
+        keys: std::sync::Mutex<Vec<PublicKey>>,
+        asked: std::sync::atomic::AtomicUsize,
+        later: std::sync::atomic::AtomicU64,
+    }
+
+    impl KeySource for Changing {
+        fn keys(
+            &self,
+            _: Option<&str>,
+            _: &str,
+            _: Timestamp,
+        ) -> BoxFuture<'_, Result<Vec<PublicKey>, Error>> {
+            self.asked.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+            Box::pin(async { Ok(self.keys.lock().unwrap().clone()) })
+        }
+    }
+
+    impl Changing {
+        fn verifier(self: &Arc<Self>) -> Verifier {
+            let this = self.clone();
+            Verifier::new(self.clone(), Clock::from_fn(move || this.now()))
+        }
+
+        fn now(&self) -> Timestamp {
+            NOW.after(Duration::from_secs(self.later.load(std::sync::atomic::Ordering::SeqCst)))
+        }
+
+        fn wait(&self, seconds: u64) {
+            self.later.fetch_add(seconds, std::sync::atomic::Ordering::SeqCst);
+        }
+
+        fn holds(&self, signers: &[&Signer]) {
+            *self.keys.lock().unwrap() = signers.iter().map(|signer| signer.public_key().clone()).collect();
+        }
+
+        fn asked(&self) -> usize {
+            self.asked.load(std::sync::atomic::Ordering::SeqCst)
+        }
+
+        async fn lets_in(&self, verifier: &Verifier, signer: &Signer) -> bool {
+            let token = signer.access_token(UserId::new(), Role::Customer, self.now()).unwrap();
+            verifier.caller(Some(format!("Bearer {token}").as_bytes()), "test", self.now()).await.is_ok()
+        }
+    }
+
+    #[tokio::test]
+    async fn keys_that_follow_one_another_at_once_refuse_nobody() {
+        let source = Arc::new(Changing::default());
+        let verifier = source.verifier();
+        let mut former = signer("a");
+        for letter in ["b", "c", "d", "e"] {
+            let signer = signer(letter);
+            source.holds(&[&signer, &former]);
+            assert!(source.lets_in(&verifier, &signer).await, "{letter}");
+            assert!(source.lets_in(&verifier, &former).await, "{letter}");
+            former = signer;
+        }
+    }
+
+    #[tokio::test]
+    async fn made_up_keys_are_asked_for_once_in_thirty_seconds() {
+        let source = Arc::new(Changing::default());
+        let verifier = source.verifier();
+        source.holds(&[&signer("a")]);
+        for letter in ["b", "c", "d"] {
+            assert!(!source.lets_in(&verifier, &signer(letter)).await);
+        }
+        assert_eq!(source.asked(), 1);
+        assert!(source.lets_in(&verifier, &signer("a")).await, "a known key is not held up");
+        source.wait(30);
+        assert!(!source.lets_in(&verifier, &signer("e")).await);
+        assert_eq!(source.asked(), 2);
+    }
+
+    #[tokio::test]
+    async fn a_key_that_no_longer_holds_is_forgotten_within_a_minute() {
+        let source = Arc::new(Changing::default());
+        let verifier = source.verifier();
+        source.holds(&[&signer("a")]);
+        assert!(source.lets_in(&verifier, &signer("a")).await);
+        source.holds(&[&signer("c"), &signer("b")]);
+        source.wait(45);
+        assert!(!source.lets_in(&verifier, &signer("a")).await);
     }
 
     fn signer(letter: &str) -> Signer {

@@ -54,6 +54,16 @@ impl Variables {
         }
     }
 
+    /// Whether a variable is there, and not empty.
+    pub fn is_set(&self, name: &str) -> bool {
+        (self.source)(name).is_some_and(|value| !value.is_empty())
+    }
+
+    /// Notes what else is wrong.
+    pub fn problem(&mut self, problem: String) {
+        self.problems.push(problem);
+    }
+
     fn parsed<T>(
         &mut self,
         name: &str,

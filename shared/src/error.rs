@@ -367,6 +367,12 @@ impl IntoResponse for Error {
 
 impl From<Error> for tonic::Status {
     fn from(error: Error) -> Self {
+        Self::from(&error)
+    }
+}
+
+impl From<&Error> for tonic::Status {
+    fn from(error: &Error) -> Self {
         let problem = wire::Problem {
             r#type: error.kind.slug().to_owned(),
             detail: error.detail.clone(),

@@ -22,11 +22,17 @@ impl RemoteKeys {
 }
 
 impl KeySource for RemoteKeys {
-    fn keys(&self, request_id: &str, deadline: Timestamp) -> BoxFuture<'_, Result<Vec<PublicKey>, Error>> {
+    fn keys(
+        &self,
+        kid: Option<&str>,
+        request_id: &str,
+        deadline: Timestamp,
+    ) -> BoxFuture<'_, Result<Vec<PublicKey>, Error>> {
+        let message = GetSigningKeysRequest { kid: kid.map(str::to_owned) };
         let context = Context { caller: Caller::System, request_id: request_id.to_owned(), deadline };
         let mut users = UserServiceClient::new(self.0.clone());
         Box::pin(async move {
-            let request = metadata::request(GetSigningKeysRequest {}, &context);
+            let request = metadata::request(message, &context);
             let answer = users.get_signing_keys(request).await?.into_inner();
             Ok(answer.keys.into_iter().map(|key| PublicKey { kid: key.kid, bytes: key.public_key }).collect())
         })

@@ -1,27 +1,245 @@
 //! A function on Lambda: one handler for both kinds of event, API Gateway's and calls from other functions.
+//!
+//! A [`Host`] builds the function in init, when there is time and a full CPU for it. If that fails it is no
+//! reason to end: every request tries again, and is answered 503 if that fails too. When MongoDB says that it
+//! does not know us any more, the function is built anew with the secrets that hold now, and the request is run
+//! again. Whatever it waits for, a request is answered before Lambda would end it.
 
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use axum::response::Response;
+use futures::future::BoxFuture;
 use http::{HeaderName, HeaderValue};
 use lambda_http::request::{LambdaRequest, RequestContext};
 use lambda_http::{Adapter, RequestExt as _};
-use lambda_runtime::{LambdaEvent, service_fn};
+use lambda_runtime::{Context, LambdaEvent};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::value::{RawValue, to_raw_value};
-use tower::{Service as _, ServiceBuilder};
+use tokio::sync::Mutex;
+use tower::{Service, ServiceBuilder};
 
-use crate::clock::Timestamp;
-use crate::context::{Deadline, client_request_id};
+use crate::clock::{Clock, Timestamp};
+use crate::context::{Deadline, client_request_id, request_id};
+use crate::error;
+use crate::mongo;
+use crate::rpc::entrance;
 use crate::run::{Error, Function};
 
-/// How long before Lambda kills a function its work must have stopped, to answer still, in milliseconds.
-const MARGIN: i64 = 500;
+/// How long before Lambda kills a function its work must have stopped, to answer still.
+const MARGIN: Duration = Duration::from_millis(500);
 
-/// Answers events until Lambda ends the environment.
+/// How long building the function may take, in init and in a request.
+const BUILD_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// How long MongoDB is believed to be right when it refuses the credentials that were fetched last. Between a
+/// change of password and the change of the secret there are some seconds, in which nothing but to ask again
+/// will help.
+const RENEW_AFTER: Duration = Duration::from_secs(5);
+
+/// Answers events until Lambda ends the environment. `build` makes the function from what it depends on.
 ///
 /// # Errors
 /// When Lambda's runtime API is away.
-pub async fn run(function: Function) -> Result<(), Error> {
-    lambda_runtime::run_concurrent(service_fn(move |event| answer(function.clone(), event))).await
+pub async fn run<B, F>(build: B) -> Result<(), Error>
+where
+    B: Fn() -> F + Send + Sync + 'static,
+    F: Future<Output = Result<Function, error::Error>> + Send + 'static,
+{
+    let host = Arc::new(Host::new(build, Clock::system()));
+    host.init().await;
+    let answer = move |event| {
+        let host = host.clone();
+        async move { host.answer(event).await }
+    };
+    lambda_runtime::run_concurrent(lambda_runtime::service_fn(answer)).await
+}
+
+type Build = dyn Fn() -> BoxFuture<'static, Result<Function, error::Error>> + Send + Sync;
+
+/// Has a function built, and answers events with it.
+pub struct Host {
+    build: Box<Build>,
+    clock: Clock,
+    held: Mutex<Held>,
+}
+
+#[derive(Default)]
+struct Held {
+    /// None until it could be built.
+    built: Option<Built>,
+    /// When the last try began that failed, and why.
+    failed: Option<(Instant, Arc<error::Error>)>,
+}
+
+#[derive(Clone)]
+struct Built {
+    function: Function,
+    at: Instant,
+}
+
+impl Host {
+    /// A host of the function that `build` makes.
+    pub fn new<B, F>(build: B, clock: Clock) -> Self
+    where
+        B: Fn() -> F + Send + Sync + 'static,
+        F: Future<Output = Result<Function, error::Error>> + Send + 'static,
+    {
+        Self { build: Box::new(move || Box::pin(build())), clock, held: Mutex::default() }
+    }
+
+    /// Builds the function before there is a request. If that fails, the log says so, and requests try again.
+    pub async fn init(&self) {
+        // What went wrong is logged.
+        let _ = self.built().await;
+    }
+
+    /// The function; built now if it is not there yet, by one request for all that wait.
+    async fn built(&self) -> Result<Built, Arc<error::Error>> {
+        let arrived = Instant::now();
+        let mut held = self.held.lock().await;
+        if let Some(built) = &held.built {
+            return Ok(built.clone());
+        }
+        match &held.failed {
+            Some((begun, error)) if *begun >= arrived => Err(error.clone()),
+            _ => self.rebuild(&mut held).await,
+        }
+    }
+
+    /// Another function in place of `refused`, which MongoDB has refused.
+    async fn renewed(&self, refused: &Built) -> Option<Built> {
+        let mut held = self.held.lock().await;
+        if let Some(built) = held.built.as_ref().filter(|built| built.at > refused.at) {
+            return Some(built.clone());
+        }
+        if held.failed.as_ref().is_some_and(|(begun, _)| begun.elapsed() < RENEW_AFTER) {
+            return None;
+        }
+        tracing::warn!("MongoDB has refused the credentials; the secrets are fetched again");
+        self.rebuild(&mut held).await.ok()
+    }
+
+    async fn rebuild(&self, held: &mut Held) -> Result<Built, Arc<error::Error>> {
+        let begun = Instant::now();
+        let result = match tokio::time::timeout(BUILD_TIMEOUT, (self.build)()).await {
+            Ok(result) => result,
+            Err(_) => Err(error::Error::unavailable(format!(
+                "what the function depends on was not there within {} s",
+                BUILD_TIMEOUT.as_secs()
+            ))),
+        };
+        match result {
+            Ok(function) => {
+                let built = Built { function, at: Instant::now() };
+                *held = Held { built: Some(built.clone()), failed: None };
+                Ok(built)
+            }
+            Err(error) => {
+                let causes = error.causes();
+                tracing::error!(causes, "the function is not ready; the next request tries again");
+                let error = Arc::new(error);
+                held.failed = Some((begun, error.clone()));
+                Err(error)
+            }
+        }
+    }
+
+    /// Answers an event.
+    ///
+    /// # Errors
+    /// For what is neither a request nor a call.
+    pub async fn answer(&self, event: LambdaEvent<Box<RawValue>>) -> Result<Box<RawValue>, Error> {
+        let LambdaEvent { payload, context } = event;
+        let event = Event { payload: &payload, context };
+        let Some(Deadline(deadline)) = deadline(event.context.deadline) else {
+            return self.work(&event).await;
+        };
+        let left = deadline.since(self.clock.now());
+        match tokio::time::timeout(left, self.work(&event)).await {
+            Ok(answer) => answer,
+            Err(_) => {
+                let late = "the work was stopped, since Lambda was about to end it";
+                event.refuse(Arc::new(error::Error::unavailable(late))).await
+            }
+        }
+    }
+
+    async fn work(&self, event: &Event<'_>) -> Result<Box<RawValue>, Error> {
+        let built = match self.built().await {
+            Ok(built) => built,
+            Err(error) => return event.refuse(error).await,
+        };
+        let (answer, refused) = mongo::noticing_refusals(event.hand_to(built.function.clone())).await;
+        if refused && let Some(built) = self.renewed(&built).await {
+            // The step that was refused has written nothing, and those before it are such that a client who is
+            // told 503 may repeat them: so may we.
+            return event.hand_to(built.function).await;
+        }
+        answer
+    }
+}
+
+/// An event, which may be handed to a function more than once.
+struct Event<'a> {
+    payload: &'a RawValue,
+    context: Context,
+}
+
+impl Event<'_> {
+    fn is_call(&self) -> bool {
+        serde_json::from_str::<Peek>(self.payload.get()).is_ok_and(|peek| peek.grpc.is_some())
+    }
+
+    async fn hand_to(&self, function: Function) -> Result<Box<RawValue>, Error> {
+        if !self.is_call() {
+            return self.request(function.router).await;
+        }
+        let Some(entrance) = function.entrance else {
+            return Err("this function takes no calls from other functions".into());
+        };
+        raw(entrance.handle(self.payload.get().as_bytes()).await)
+    }
+
+    /// Answers with an error that no function has made.
+    async fn refuse(&self, error: Arc<error::Error>) -> Result<Box<RawValue>, Error> {
+        if self.is_call() {
+            tracing::error!(problem = %error, causes = error.causes(), "a call is not answered");
+            return raw(entrance::error_payload(&tonic::Status::from(&*error)));
+        }
+        let problem = move |request: lambda_http::Request| {
+            let (method, path) = (request.method(), request.uri().path());
+            let id = request_id(request.headers());
+            tracing::error!(request_id = id, problem = %error, causes = error.causes(), "{method} {path} 503");
+            let mut response = error.to_problem(path, &id);
+            if let Ok(id) = HeaderValue::from_str(&id) {
+                response.headers_mut().insert("x-request-id", id);
+            }
+            std::future::ready(Ok::<_, Infallible>(response))
+        };
+        self.request(tower::service_fn(problem)).await
+    }
+
+    async fn request<S>(&self, service: S) -> Result<Box<RawValue>, Error>
+    where
+        S: Service<lambda_http::Request, Response = Response, Error = Infallible>,
+        S::Future: Send + 'static,
+    {
+        let payload: LambdaRequest = serde_json::from_str(self.payload.get()).map_err(|error| {
+            format!("neither an API Gateway event (HTTP API, payload 2.0) nor a call: {error}")
+        })?;
+        let deadline = deadline(self.context.deadline);
+        let service = ServiceBuilder::new().map_request(move |it| prepare(it, deadline)).service(service);
+        // The adapter itself cannot be kept while waiting.
+        let answering = Adapter::from(service).call(LambdaEvent { payload, context: self.context.clone() });
+        Ok(to_raw_value(&answering.await?)?)
+    }
+}
+
+fn raw(answer: Vec<u8>) -> Result<Box<RawValue>, Error> {
+    Ok(RawValue::from_string(String::from_utf8(answer)?)?)
 }
 
 /// Only an envelope has this key at the top: API Gateway puts what a client sends below keys of its own.
@@ -30,33 +248,12 @@ struct Peek {
     grpc: Option<IgnoredAny>,
 }
 
-async fn answer(function: Function, event: LambdaEvent<Box<RawValue>>) -> Result<Box<RawValue>, Error> {
-    let LambdaEvent { payload, context } = event;
-    let is_call = serde_json::from_str::<Peek>(payload.get()).is_ok_and(|peek| peek.grpc.is_some());
-    if is_call {
-        let Some(entrance) = function.entrance else {
-            return Err("this function takes no calls from other functions".into());
-        };
-        let answer = entrance.handle(payload.get().as_bytes()).await;
-        return Ok(RawValue::from_string(String::from_utf8(answer)?)?);
-    }
-    let request: LambdaRequest = serde_json::from_str(payload.get()).map_err(|error| {
-        format!("neither an API Gateway event (HTTP API, payload 2.0) nor a call: {error}")
-    })?;
-    let deadline = deadline(context.deadline);
-    let router =
-        ServiceBuilder::new().map_request(move |request| prepare(request, deadline)).service(function.router);
-    // The adapter itself cannot be kept while waiting.
-    let answering = Adapter::from(router).call(LambdaEvent { payload: request, context });
-    Ok(to_raw_value(&answering.await?)?)
-}
-
 /// Until when an answer is of use. `cargo lambda watch` says a duration where Lambda says a time: such a
 /// small number is no time of ours, and no deadline is known.
 fn deadline(millis: u64) -> Option<Deadline> {
     const YEAR_2001: i64 = 1_000_000_000_000;
     let millis = i64::try_from(millis).ok().filter(|millis| *millis > YEAR_2001)?;
-    Some(Deadline(Timestamp::from_millis(millis - MARGIN)))
+    Some(Deadline(Timestamp::from_millis(millis).before(MARGIN)))
 }
 
 /// Adds what only the event knows: API Gateway's request ID, and until when an answer is of use.

@@ -7,10 +7,13 @@
 //! - [`routes`]: the route table, its policy, and what every HTTP answer has
 //! - [`rpc`]: gRPC between functions, in a JSON envelope or over HTTP/2
 //! - [`contention`]: what to do when somebody else was faster
+//! - [`secrets`], `aws`: what nobody else may know, and where it is
 //! - [`config`], [`mongo`], [`telemetry`], [`run`], `lambda`, `socket`: the outside world
 
 pub mod address;
 pub mod auth;
+#[cfg(feature = "lambda")]
+pub mod aws;
 pub mod clock;
 pub mod config;
 pub mod contention;
@@ -30,6 +33,7 @@ pub mod query;
 pub mod routes;
 pub mod rpc;
 pub mod run;
+pub mod secrets;
 #[cfg(feature = "socket")]
 pub mod socket;
 pub mod telemetry;

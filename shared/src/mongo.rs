@@ -1,5 +1,6 @@
 //! The way to MongoDB: one client a process, writes that wait for the journal of a majority.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
@@ -15,6 +16,7 @@ use type_safe_id::{StaticType, TypeSafeId};
 
 use crate::clock::Timestamp;
 use crate::error::Error;
+use crate::secrets::SecretSource;
 
 /// The database when the URI names none.
 const DEFAULT_DATABASE: &str = "oms";
@@ -24,6 +26,88 @@ const DUPLICATE_KEY: i32 = 11000;
 
 /// Codes that say: not now, perhaps later. Shutdowns, elections, conflicts, time limits.
 const TRANSIENT_CODES: [i32; 14] = [6, 7, 50, 64, 89, 91, 112, 189, 251, 262, 9001, 10107, 11600, 11602];
+
+/// Codes that say: you may not do this, or are not who you say. The driver's own user has the rights that it
+/// needs, so this means that its password was changed, or that it was replaced by another user.
+const REFUSED_CODES: [i32; 2] = [13, 18];
+
+/// Where the schema step notes what it has made: `{_id: function, version}`.
+const SCHEMA: &str = "schema";
+
+/// Connects with the secret that holds now, and makes sure that the schema is what this build needs: one query,
+/// which also opens the connection that the first request will use.
+///
+/// # Errors
+/// 503 with a cause that says what to do.
+pub async fn open(uri: &dyn SecretSource, function: &str, version: i32) -> Result<Database, Error> {
+    let uri = uri.current().await?;
+    let database = connect(uri.expose(), function).await.map_err(|error| match error.kind.as_ref() {
+        // Its text may repeat a part of the URI.
+        ErrorKind::InvalidArgument { .. } => {
+            Error::unavailable("MONGO_URI is not a connection string that the driver takes")
+        }
+        _ => Error::unavailable(error),
+    })?;
+    check_schema(&database, function, version).await?;
+    Ok(database)
+}
+
+/// # Errors
+/// 503 when the schema step of this version has not run, or MongoDB is away.
+pub async fn check_schema(database: &Database, function: &str, version: i32) -> Result<(), Error> {
+    let noted = database.collection::<Document>(SCHEMA).find_one(doc! { "_id": function }).await?;
+    let found = noted.and_then(|noted| noted.get_i32("version").ok()).unwrap_or(0);
+    if found >= version {
+        return Ok(());
+    }
+    Err(Error::unavailable(format!(
+        "the schema of {function} in the database {} has version {found}, and this build needs {version}: run \
+         `MONGO_URI=… ADMIN_EMAIL=… ADMIN_PASSWORD=… cargo local schema`",
+        database.name()
+    )))
+}
+
+/// Notes that the schema of a function has this version now; a higher one that is there stays. The last thing
+/// that the schema step does.
+///
+/// # Errors
+/// When MongoDB refuses, or is away.
+pub async fn note_schema(database: &Database, function: &str, version: i32) -> Result<(), MongoError> {
+    let schema = database.collection::<Document>(SCHEMA);
+    let note =
+        || schema.update_one(doc! { "_id": function }, doc! { "$max": { "version": version } }).upsert(true);
+    match note().await {
+        // Another schema step was faster with the first note.
+        Err(error) if is_duplicate_key(&error) => note().await.map(drop),
+        noted => noted.map(drop),
+    }
+}
+
+tokio::task_local! {
+    static REFUSED: Cell<bool>;
+}
+
+/// Runs `work`, and tells whether MongoDB has refused us in its course: then the credentials are stale.
+pub async fn noticing_refusals<T>(work: impl Future<Output = T>) -> (T, bool) {
+    let watched = async {
+        let done = work.await;
+        (done, REFUSED.with(Cell::get))
+    };
+    REFUSED.scope(Cell::new(false), watched).await
+}
+
+/// Whether MongoDB does not believe who we are, now or when it was asked to open a connection.
+fn is_refusal(error: &MongoError) -> bool {
+    match error.kind.as_ref() {
+        ErrorKind::Authentication { .. } => true,
+        ErrorKind::Command(error) => REFUSED_CODES.contains(&error.code),
+        // All connections that were being opened end with the first one that is refused.
+        ErrorKind::ConnectionPoolCleared { .. } => std::error::Error::source(error)
+            .and_then(|source| source.downcast_ref::<MongoError>())
+            .is_some_and(is_refusal),
+        _ => false,
+    }
+}
 
 /// Connects; nothing is sent before the first query.
 ///
@@ -35,6 +119,8 @@ pub async fn connect(uri: &str, app_name: &str) -> Result<Database, MongoError> 
     // The driver's own are 30 s and 10 s: longer than a client of ours waits.
     options.server_selection_timeout.get_or_insert(Duration::from_secs(5));
     options.connect_timeout.get_or_insert(Duration::from_secs(3));
+    // What is idle for longer has died in a freeze, or is about to.
+    options.max_idle_time.get_or_insert(Duration::from_secs(60));
     // Acknowledged means: on the disks of a majority. Whatever the URI says, no less is acceptable.
     options.write_concern =
         Some(WriteConcern::builder().w(mongodb::options::Acknowledgment::Majority).journal(true).build());
@@ -56,12 +142,16 @@ pub fn is_duplicate_key(error: &MongoError) -> bool {
 
 impl From<MongoError> for Error {
     fn from(error: MongoError) -> Self {
+        if is_refusal(&error) {
+            // Outside of a function that watches there is nobody to tell.
+            let _ = REFUSED.try_with(|refused| refused.set(true));
+            return Self::unavailable(error);
+        }
         let transient = match error.kind.as_ref() {
             ErrorKind::Io(_)
             | ErrorKind::ServerSelection { .. }
             | ErrorKind::ConnectionPoolCleared { .. }
             | ErrorKind::DnsResolve { .. }
-            | ErrorKind::Authentication { .. }
             | ErrorKind::Write(WriteFailure::WriteConcernError(_)) => true,
             ErrorKind::Write(WriteFailure::WriteError(error)) => TRANSIENT_CODES.contains(&error.code),
             ErrorKind::Command(error) => TRANSIENT_CODES.contains(&error.code),

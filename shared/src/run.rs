@@ -6,7 +6,8 @@ use std::process::ExitCode;
 
 use axum::Router;
 
-use crate::config::Variables;
+use crate::config::{Misconfigured, Variables};
+use crate::error;
 use crate::rpc::entrance::Entrance;
 
 /// Whatever ends a function.
@@ -24,16 +25,19 @@ pub struct Function {
 /// Runs a function until it is ended: on Lambda if Lambda's runtime API is there, else as an ordinary
 /// service on `port` (`PORT` says another).
 ///
-/// `start` reads the variables that are the function's own, checks all of them, and connects.
-pub fn function<S, F>(name: &str, port: u16, start: S) -> ExitCode
+/// `read` reads the variables that are the function's own and checks all of them: what is wrong there, only
+/// a deployment can mend, and it ends the process. What `read` answers builds the function, and may be asked
+/// again when a dependency was away.
+pub fn function<R, B, F>(name: &str, port: u16, read: R) -> ExitCode
 where
-    S: FnOnce(Variables) -> F,
-    F: Future<Output = Result<Function, Error>>,
+    R: FnOnce(Variables) -> Result<B, Misconfigured>,
+    B: Fn() -> F + Send + Sync + 'static,
+    F: Future<Output = Result<Function, error::Error>> + Send + 'static,
 {
     let variables = Variables::of_process();
     let outcome = match std::env::var_os("AWS_LAMBDA_RUNTIME_API") {
-        Some(_) => on_lambda(name, variables, start),
-        None => on_a_socket(name, port, variables, start),
+        Some(_) => on_lambda(name, variables, read),
+        None => on_a_socket(name, port, variables, read),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
@@ -46,18 +50,19 @@ where
 }
 
 #[cfg(feature = "lambda")]
-fn on_lambda<S, F>(_: &str, variables: Variables, start: S) -> Result<(), Error>
+fn on_lambda<R, B, F>(_: &str, variables: Variables, read: R) -> Result<(), Error>
 where
-    S: FnOnce(Variables) -> F,
-    F: Future<Output = Result<Function, Error>>,
+    R: FnOnce(Variables) -> Result<B, Misconfigured>,
+    B: Fn() -> F + Send + Sync + 'static,
+    F: Future<Output = Result<Function, error::Error>> + Send + 'static,
 {
     crate::telemetry::init_for_lambda();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(async { crate::lambda::run(start(variables).await?).await })
+    runtime.block_on(async { crate::lambda::run(read(variables)?).await })
 }
 
 #[cfg(not(feature = "lambda"))]
-fn on_lambda<S>(name: &str, _: Variables, _: S) -> Result<(), Error> {
+fn on_lambda<R>(name: &str, _: Variables, _: R) -> Result<(), Error> {
     Err(format!(
         "AWS_LAMBDA_RUNTIME_API is set, and this binary is not made for Lambda: `cargo lambda build --release \
          -p {name}` makes one that is"
@@ -66,24 +71,26 @@ fn on_lambda<S>(name: &str, _: Variables, _: S) -> Result<(), Error> {
 }
 
 #[cfg(feature = "socket")]
-fn on_a_socket<S, F>(name: &str, port: u16, mut variables: Variables, start: S) -> Result<(), Error>
+fn on_a_socket<R, B, F>(name: &str, port: u16, mut variables: Variables, read: R) -> Result<(), Error>
 where
-    S: FnOnce(Variables) -> F,
-    F: Future<Output = Result<Function, Error>>,
+    R: FnOnce(Variables) -> Result<B, Misconfigured>,
+    B: Fn() -> F + Send + Sync + 'static,
+    F: Future<Output = Result<Function, error::Error>> + Send + 'static,
 {
     crate::telemetry::init_for_people();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {
         let settings = crate::socket::Settings::read(&mut variables, port);
-        let function = start(variables).await?;
-        // `start` has checked the variables, and would have failed.
+        let build = read(variables)?;
+        // `read` has checked the variables, and would have failed.
         let settings = settings.ok_or("PORT, LISTEN_ADDRESS or TRUST_CALLERS is not as it must be")?;
+        let function = build().await.map_err(|error| format!("{error} ({})", error.causes()))?;
         crate::socket::run(name, function, settings).await
     })
 }
 
 #[cfg(not(feature = "socket"))]
-fn on_a_socket<S>(name: &str, _: u16, _: Variables, _: S) -> Result<(), Error> {
+fn on_a_socket<R>(name: &str, _: u16, _: Variables, _: R) -> Result<(), Error> {
     Err(format!(
         "this is not Lambda (AWS_LAMBDA_RUNTIME_API is not set), and this binary cannot listen by itself: \
          `cargo run -p {name} --features socket` makes one that can"

@@ -157,7 +157,8 @@ async fn a_user_is_the_same_over_both_faces() {
     let answer = client.authenticate(by(Caller::Anyone, users::AuthenticateRequest::default())).await;
     assert_eq!(refused(answer), invalid(&["/email", "/password"]));
 
-    let keys = client.get_signing_keys(by(Caller::Anyone, users::GetSigningKeysRequest {})).await.unwrap();
+    let keys =
+        client.get_signing_keys(by(Caller::Anyone, users::GetSigningKeysRequest::default())).await.unwrap();
     let keys = keys.into_inner().keys;
     let header = ada.token.as_deref().unwrap().split('.').next().unwrap().to_owned();
     assert!(keys.iter().all(|key| key.public_key.len() == 32 && !header.is_empty()));

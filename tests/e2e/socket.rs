@@ -35,6 +35,7 @@ use tests::shop::{InProcess, JWT_SECRET, Shop, order_of};
 use tokio::net::TcpListener;
 use tonic::{Code, Status};
 use tower::ServiceExt as _;
+use users::tokens::KeyRing;
 
 use crate::grpc::{by, caller, wire_address};
 
@@ -51,8 +52,8 @@ impl Services {
         let clock = Clock::system();
         let database = shop.database.clone();
         let signer = Signer::from_secret(JWT_SECRET).unwrap();
-        let app =
-            users::app(users::Dependencies { database: database.clone(), signer, clock: clock.clone() });
+        let keys = KeyRing::fixed(signer, clock.clone());
+        let app = users::app(users::Dependencies { database: database.clone(), keys, clock: clock.clone() });
         let users = serve(function(app.router, app.entrance), Trust::Metadata).await;
         let app = products::app(products::Dependencies {
             database: database.clone(),

@@ -6,8 +6,9 @@ use shared::clock::Clock;
 use shared::run::{self, Function};
 
 fn main() -> ExitCode {
-    run::function("docs", 50050, async |variables| {
+    run::function("docs", 50050, |variables| {
         variables.check()?;
-        Ok(Function { router: docs::app(Clock::system()).router, entrance: None })
+        let function = Function { router: docs::app(Clock::system()).router, entrance: None };
+        Ok(move || std::future::ready(Ok(function.clone())))
     })
 }

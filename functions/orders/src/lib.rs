@@ -5,6 +5,7 @@
 //! - [`forms`]: what callers send, until it is checked
 //! - [`order`], [`number`], [`status`]: the aggregate, what people call it, and its state machine; no I/O
 //! - [`store`]: MongoDB; the only file that knows BSON
+//! - [`environment`]: what the function is told by its environment, and how it is built from that
 //! - [`products`], [`users`]: the other functions, as this one sees them
 
 use std::sync::Arc;
@@ -19,6 +20,7 @@ use shared::keys::RemoteKeys;
 use shared::rpc::channel::Channel;
 use shared::rpc::entrance::{Entrance, MAX_MESSAGE};
 
+pub mod environment;
 pub mod forms;
 pub mod grpc;
 pub mod http;

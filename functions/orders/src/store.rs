@@ -15,6 +15,9 @@ use crate::number::Number;
 use crate::order::{Decision, Item, Order, Payment, StatusChange, Task, TaskKind, Tracking};
 use crate::status::Status;
 
+/// The version of what `ensure_schema` makes: raised with every change of it that this build cannot do without.
+pub const SCHEMA_VERSION: i32 = 1;
+
 const ORDERS: &str = "orders";
 
 /// An order on disk.
@@ -275,7 +278,8 @@ impl OrderStore {
             ],
             validator: doc! { "version": { "$gte": 1 }, "total": { "$gte": 0 }, "items.0": { "$exists": true } },
         };
-        Ok(orders.ensure(&self.database).await?)
+        orders.ensure(&self.database).await?;
+        Ok(mongo::note_schema(&self.database, "orders", SCHEMA_VERSION).await?)
     }
 
     /// Adds an order.

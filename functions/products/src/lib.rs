@@ -5,6 +5,7 @@
 //! - [`forms`]: what callers send, until it is checked
 //! - [`product`], [`stock`]: the domain, without I/O
 //! - [`store`]: MongoDB; the only file that knows BSON
+//! - [`environment`]: what the function is told by its environment, and how it is built from that
 
 use std::sync::Arc;
 
@@ -17,6 +18,7 @@ use shared::keys::RemoteKeys;
 use shared::rpc::channel::Channel;
 use shared::rpc::entrance::{Entrance, MAX_MESSAGE};
 
+pub mod environment;
 pub mod forms;
 pub mod grpc;
 pub mod http;

@@ -2,24 +2,13 @@
 
 use std::process::ExitCode;
 
+use products::environment::Environment;
 use shared::clock::Clock;
-use shared::config::Variables;
-use shared::mongo;
-use shared::rpc::services::Services;
-use shared::run::{self, Error, Function};
+use shared::run;
 
 fn main() -> ExitCode {
-    run::function("products", 50052, start)
-}
-
-async fn start(mut variables: Variables) -> Result<Function, Error> {
-    let clock = Clock::system();
-    let uri = variables.required("MONGO_URI", |uri| Ok(uri.to_owned()));
-    let users = Services::new(clock.clone()).channel(&mut variables, "USER_SERVICE_URL");
-    let (Some(uri), Some(users)) = (uri, users) else { return Err(variables.misconfigured().into()) };
-    variables.check()?;
-
-    let database = mongo::connect(&uri, "products").await?;
-    let app = products::app(products::Dependencies { database, users, clock });
-    Ok(Function { router: app.router, entrance: Some(app.entrance) })
+    run::function("products", 50052, |variables| {
+        let environment = Environment::read(variables, Clock::system())?;
+        Ok(move || environment.clone().build())
+    })
 }

@@ -17,6 +17,9 @@ use crate::stock::{
     self, Declaration, Entry, Line, MAX_ON_HAND, Movement, Refusal, Shelf, ShelfWrite, Stock, StockChange,
 };
 
+/// The version of what `ensure_schema` makes: raised with every change of it that this build cannot do without.
+pub const SCHEMA_VERSION: i32 = 1;
+
 const PRODUCTS: &str = "products";
 
 /// A product on disk, without its holds: those are read one order's at a time.
@@ -153,7 +156,8 @@ impl ProductStore {
                 "$expr": { "$lte": ["$reserved", "$on_hand"] },
             },
         };
-        Ok(products.ensure(&self.database).await?)
+        products.ensure(&self.database).await?;
+        Ok(mongo::note_schema(&self.database, "products", SCHEMA_VERSION).await?)
     }
 
     /// Adds a product.

@@ -14,19 +14,19 @@ use tonic::{Request, Response, Status};
 
 use crate::forms::{CreateUserForm, SignInForm, UpdateUserForm};
 use crate::service::UserService;
-use crate::tokens::OwnKeys;
+use crate::tokens::KeyRing;
 use crate::user::User;
 
 /// What tonic's server calls.
 #[derive(Clone)]
 pub struct Grpc {
     users: Arc<UserService>,
-    keys: OwnKeys,
+    keys: KeyRing,
 }
 
 impl Grpc {
     /// The face of this service.
-    pub fn new(users: Arc<UserService>, keys: OwnKeys) -> Self {
+    pub fn new(users: Arc<UserService>, keys: KeyRing) -> Self {
         Self { users, keys }
     }
 }
@@ -95,10 +95,11 @@ impl Rpc for Grpc {
 
     async fn get_signing_keys(
         &self,
-        _: Request<wire::GetSigningKeysRequest>,
+        request: Request<wire::GetSigningKeysRequest>,
     ) -> Result<Response<wire::GetSigningKeysResponse>, Status> {
-        let keys = self.keys.public_keys().iter().cloned();
-        let keys = keys.map(|key| wire::SigningKey { kid: key.kid, public_key: key.bytes }).collect();
+        let keys = self.keys.public_keys(request.into_inner().kid.as_deref()).await?;
+        let keys =
+            keys.into_iter().map(|key| wire::SigningKey { kid: key.kid, public_key: key.bytes }).collect();
         Ok(Response::new(wire::GetSigningKeysResponse { keys }))
     }
 }

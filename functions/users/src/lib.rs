@@ -4,19 +4,21 @@
 //! - [`service`]: one method per use case, the only place that orders I/O
 //! - [`forms`]: what callers send, until it is checked
 //! - [`user`], [`credentials`]: the domain, without I/O
-//! - [`tokens`]: the signing key and who may know its public half
+//! - [`tokens`]: the signing keys and who may know their public halves
 //! - [`store`]: MongoDB; the only file that knows BSON
+//! - [`environment`]: what the function is told by its environment, and how it is built from that
 
 use std::sync::Arc;
 
 use axum::Router;
 use mongodb::Database;
 use proto::users::v1::user_service_server::UserServiceServer;
-use shared::auth::{Signer, Verifier};
+use shared::auth::Verifier;
 use shared::clock::Clock;
 use shared::rpc::entrance::{Entrance, MAX_MESSAGE};
 
 pub mod credentials;
+pub mod environment;
 pub mod forms;
 pub mod grpc;
 pub mod http;
@@ -29,8 +31,8 @@ pub mod user;
 pub struct Dependencies {
     /// Where the users are.
     pub database: Database,
-    /// Signs access tokens.
-    pub signer: Signer,
+    /// Sign access tokens.
+    pub keys: tokens::KeyRing,
     /// Tells the time.
     pub clock: Clock,
 }
@@ -48,11 +50,10 @@ pub struct App {
 
 /// Builds the function from what it depends on.
 pub fn app(dependencies: Dependencies) -> App {
-    let Dependencies { database, signer, clock } = dependencies;
-    let keys = tokens::OwnKeys::of(&signer);
+    let Dependencies { database, keys, clock } = dependencies;
     let verifier = Verifier::new(Arc::new(keys.clone()), clock.clone());
     let service =
-        Arc::new(service::UserService::new(store::UserStore::new(&database), signer, clock.clone()));
+        Arc::new(service::UserService::new(store::UserStore::new(&database), keys.clone(), clock.clone()));
     let grpc =
         UserServiceServer::new(grpc::Grpc::new(service.clone(), keys)).max_decoding_message_size(MAX_MESSAGE);
     App {

@@ -1,6 +1,6 @@
 //! The use cases around users: one method each, the only place that orders I/O and decides who may.
 
-use shared::auth::{ACCESS_TOKEN_LIFETIME, Caller, Role, Signer};
+use shared::auth::{ACCESS_TOKEN_LIFETIME, Caller, Role};
 use shared::clock::Clock;
 use shared::contention::Contention;
 use shared::context::Context;
@@ -12,12 +12,13 @@ use shared::page::{Page, PageRequest, Position};
 use crate::credentials::{self, Password, PasswordHash};
 use crate::forms::SignIn;
 use crate::store::{StoredUser, UserStore, Written};
+use crate::tokens::KeyRing;
 use crate::user::{Email, NewUser, Status, User, UserChange};
 
 /// The use cases around users.
 pub struct UserService {
     store: UserStore,
-    signer: Signer,
+    keys: KeyRing,
     clock: Clock,
 }
 
@@ -32,8 +33,8 @@ pub struct Session {
 
 impl UserService {
     /// The use cases over this store.
-    pub fn new(store: UserStore, signer: Signer, clock: Clock) -> Self {
-        Self { store, signer, clock }
+    pub fn new(store: UserStore, keys: KeyRing, clock: Clock) -> Self {
+        Self { store, keys, clock }
     }
 
     /// Adds a user.
@@ -183,7 +184,7 @@ impl UserService {
         let matches = credentials::verify(sign_in.password, hash).await?;
         match stored {
             Some(StoredUser { user, .. }) if matches && user.status == Status::Active => Ok(Session {
-                access_token: self.signer.access_token(user.id, user.role, self.clock.now())?,
+                access_token: self.keys.access_token(user.id, user.role, self.clock.now()).await?,
                 expires_in: i64::try_from(ACCESS_TOKEN_LIFETIME.as_secs()).unwrap_or(i64::MAX),
             }),
             _ => Err(Error::new(Kind::Unauthenticated, "The e-mail address or the password is wrong.")),

@@ -15,6 +15,9 @@ use shared::page::{PageRequest, Position};
 use crate::credentials::PasswordHash;
 use crate::user::{Email, Status, User};
 
+/// The version of what `ensure_schema` makes: raised with every change of it that this build cannot do without.
+pub const SCHEMA_VERSION: i32 = 1;
+
 const USERS: &str = "users";
 
 /// Documents of which a transaction writes one so that no two of its kind run at once.
@@ -134,7 +137,7 @@ impl UserStore {
         users.ensure(&self.database).await?;
         let guards = mongo::Collection { name: GUARDS, indexes: Vec::new(), validator: doc! {} };
         guards.ensure(&self.database).await?;
-        Ok(())
+        Ok(mongo::note_schema(&self.database, "users", SCHEMA_VERSION).await?)
     }
 
     /// Adds a user.

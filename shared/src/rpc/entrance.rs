@@ -187,7 +187,8 @@ fn refused(status: &Status) -> Answer {
     Answer { status: 200, headers: envelope::to_pairs(&headers), body: String::new(), trailers: Vec::new() }
 }
 
-fn error_payload(status: &Status) -> Vec<u8> {
+/// The envelope that answers a call with this status alone.
+pub fn error_payload(status: &Status) -> Vec<u8> {
     serde_json::to_vec(&AnswerEnvelope { grpc: refused(status) }).unwrap_or_default()
 }
 

@@ -1,8 +1,10 @@
-//! The ways to the other functions, as the variables `PRODUCT_SERVICE_URL` and `USER_SERVICE_URL` say them.
+//! The ways to AWS and to the other functions, as the variables `PRODUCT_SERVICE_URL` and `USER_SERVICE_URL` say them.
 
 use http::uri::Authority;
 
 use super::channel::Channel;
+#[cfg(feature = "lambda")]
+use crate::aws::Aws;
 use crate::clock::Clock;
 use crate::config::Variables;
 
@@ -52,7 +54,7 @@ pub struct Services {
     )]
     clock: Clock,
     #[cfg(feature = "lambda")]
-    lambda: Option<Option<aws_sdk_lambda::Client>>,
+    aws: Option<Option<Aws>>,
 }
 
 impl Services {
@@ -61,8 +63,14 @@ impl Services {
         Self {
             clock,
             #[cfg(feature = "lambda")]
-            lambda: None,
+            aws: None,
         }
+    }
+
+    /// What clients of AWS services are made from, read once. `None`: a problem is noted in `variables`.
+    #[cfg(feature = "lambda")]
+    pub fn aws(&mut self, variables: &mut Variables) -> Option<Aws> {
+        self.aws.get_or_insert_with(|| Aws::read(variables)).clone()
     }
 
     /// The way that the variable of this name says. `None`: a problem is noted in `variables`.
@@ -70,8 +78,7 @@ impl Services {
         match variables.required(name, ServiceUrl::parse)? {
             #[cfg(feature = "lambda")]
             ServiceUrl::Lambda(name) => {
-                let client = self.lambda.get_or_insert_with(|| super::lambda::client(variables)).clone()?;
-                let function = super::lambda::LambdaFunction::new(client, name);
+                let function = super::lambda::LambdaFunction::new(self.aws(variables)?.lambda(), name);
                 Some(Channel::new(std::sync::Arc::new(function), self.clock.clone()))
             }
             #[cfg(feature = "socket")]

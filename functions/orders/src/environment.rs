@@ -1,0 +1,63 @@
+//! What the function is told by its environment, and how it is built from that.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use shared::clock::Clock;
+use shared::config::{Misconfigured, Variables, seconds};
+use shared::error::Error;
+use shared::mongo;
+use shared::rpc::channel::Channel;
+use shared::rpc::services::Services;
+use shared::run::Function;
+use shared::secrets::{self, SecretSource};
+
+use crate::store::SCHEMA_VERSION;
+use crate::{DEFAULT_PAYMENT_WINDOW, Dependencies, app};
+
+/// What the environment says.
+#[derive(Clone)]
+pub struct Environment {
+    mongo_uri: Arc<dyn SecretSource>,
+    products: Channel,
+    users: Channel,
+    payment_window: Duration,
+    clock: Clock,
+}
+
+impl Environment {
+    /// Reads it.
+    ///
+    /// # Errors
+    /// Everything that is missing or malformed.
+    pub fn read(mut variables: Variables, clock: Clock) -> Result<Self, Misconfigured> {
+        let mut services = Services::new(clock.clone());
+        let mongo_uri = secrets::read(&mut variables, &mut services, "MONGO_URI", secrets::mongo_uri);
+        let products = services.channel(&mut variables, "PRODUCT_SERVICE_URL");
+        let users = services.channel(&mut variables, "USER_SERVICE_URL");
+        let payment_window = variables.or("ORDER_PAYMENT_WINDOW", DEFAULT_PAYMENT_WINDOW, seconds);
+        let (Some(mongo_uri), Some(products), Some(users), Some(payment_window)) =
+            (mongo_uri, products, users, payment_window)
+        else {
+            return Err(variables.misconfigured());
+        };
+        variables.check()?;
+        Ok(Self { mongo_uri, products, users, payment_window, clock })
+    }
+
+    /// Fetches the secret, connects, and builds the function.
+    ///
+    /// # Errors
+    /// 503 when a dependency is away, or not as it must be.
+    pub async fn build(self) -> Result<Function, Error> {
+        let database = mongo::open(&*self.mongo_uri, "orders", SCHEMA_VERSION).await?;
+        let app = app(Dependencies {
+            database,
+            products: self.products,
+            users: self.users,
+            payment_window: self.payment_window,
+            clock: self.clock,
+        });
+        Ok(Function { router: app.router, entrance: Some(app.entrance) })
+    }
+}

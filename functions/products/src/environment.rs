@@ -1,0 +1,50 @@
+//! What the function is told by its environment, and how it is built from that.
+
+use std::sync::Arc;
+
+use shared::clock::Clock;
+use shared::config::{Misconfigured, Variables};
+use shared::error::Error;
+use shared::mongo;
+use shared::rpc::channel::Channel;
+use shared::rpc::services::Services;
+use shared::run::Function;
+use shared::secrets::{self, SecretSource};
+
+use crate::store::SCHEMA_VERSION;
+use crate::{Dependencies, app};
+
+/// What the environment says.
+#[derive(Clone)]
+pub struct Environment {
+    mongo_uri: Arc<dyn SecretSource>,
+    users: Channel,
+    clock: Clock,
+}
+
+impl Environment {
+    /// Reads it.
+    ///
+    /// # Errors
+    /// Everything that is missing or malformed.
+    pub fn read(mut variables: Variables, clock: Clock) -> Result<Self, Misconfigured> {
+        let mut services = Services::new(clock.clone());
+        let mongo_uri = secrets::read(&mut variables, &mut services, "MONGO_URI", secrets::mongo_uri);
+        let users = services.channel(&mut variables, "USER_SERVICE_URL");
+        let (Some(mongo_uri), Some(users)) = (mongo_uri, users) else {
+            return Err(variables.misconfigured());
+        };
+        variables.check()?;
+        Ok(Self { mongo_uri, users, clock })
+    }
+
+    /// Fetches the secret, connects, and builds the function.
+    ///
+    /// # Errors
+    /// 503 when a dependency is away, or not as it must be.
+    pub async fn build(self) -> Result<Function, Error> {
+        let database = mongo::open(&*self.mongo_uri, "products", SCHEMA_VERSION).await?;
+        let app = app(Dependencies { database, users: self.users, clock: self.clock });
+        Ok(Function { router: app.router, entrance: Some(app.entrance) })
+    }
+}

@@ -1,0 +1,54 @@
+//! What the function is told by its environment, and how it is built from that.
+
+use std::sync::Arc;
+
+use shared::auth::Signer;
+use shared::clock::Clock;
+use shared::config::{Misconfigured, Variables};
+use shared::error::Error;
+use shared::mongo;
+use shared::rpc::services::Services;
+use shared::run::Function;
+use shared::secrets::{self, SecretSource};
+
+use crate::store::SCHEMA_VERSION;
+use crate::tokens::KeyRing;
+use crate::{Dependencies, app};
+
+/// What the environment says.
+#[derive(Clone)]
+pub struct Environment {
+    mongo_uri: Arc<dyn SecretSource>,
+    jwt_secret: Arc<dyn SecretSource>,
+    clock: Clock,
+}
+
+impl Environment {
+    /// Reads it.
+    ///
+    /// # Errors
+    /// Everything that is missing or malformed.
+    pub fn read(mut variables: Variables, clock: Clock) -> Result<Self, Misconfigured> {
+        let mut services = Services::new(clock.clone());
+        let mongo_uri = secrets::read(&mut variables, &mut services, "MONGO_URI", secrets::mongo_uri);
+        let jwt_secret = secrets::read(&mut variables, &mut services, "JWT_SECRET", Signer::check_secret);
+        let (Some(mongo_uri), Some(jwt_secret)) = (mongo_uri, jwt_secret) else {
+            return Err(variables.misconfigured());
+        };
+        variables.check()?;
+        Ok(Self { mongo_uri, jwt_secret, clock })
+    }
+
+    /// Fetches the secrets, connects, and builds the function.
+    ///
+    /// # Errors
+    /// 503 when a dependency is away, or not as it must be.
+    pub async fn build(self) -> Result<Function, Error> {
+        let (database, keys) = futures::try_join!(
+            mongo::open(&*self.mongo_uri, "users", SCHEMA_VERSION),
+            KeyRing::open(self.jwt_secret, self.clock.clone()),
+        )?;
+        let app = app(Dependencies { database, keys, clock: self.clock });
+        Ok(Function { router: app.router, entrance: Some(app.entrance) })
+    }
+}
