@@ -118,7 +118,7 @@ impl Host {
         if held.failed.as_ref().is_some_and(|(begun, _)| begun.elapsed() < RENEW_AFTER) {
             return None;
         }
-        tracing::warn!("MongoDB has refused the credentials; the secrets are fetched again");
+        tracing::warn!("MongoDB has refused us; the secrets are fetched again");
         self.rebuild(&mut held).await.ok()
     }
 

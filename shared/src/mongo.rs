@@ -87,7 +87,8 @@ tokio::task_local! {
     static REFUSED: Cell<bool>;
 }
 
-/// Runs `work`, and tells whether MongoDB has refused us in its course: then the credentials are stale.
+/// Runs `work`, and tells whether MongoDB has refused us in its course: then the credentials may be stale. What it
+/// refused was not done.
 pub async fn noticing_refusals<T>(work: impl Future<Output = T>) -> (T, bool) {
     let watched = async {
         let done = work.await;
@@ -96,15 +97,14 @@ pub async fn noticing_refusals<T>(work: impl Future<Output = T>) -> (T, bool) {
     REFUSED.scope(Cell::new(false), watched).await
 }
 
-/// Whether MongoDB does not believe who we are, now or when it was asked to open a connection.
+/// Whether MongoDB does not believe who we are, or may not have when a connection was to be opened.
 fn is_refusal(error: &MongoError) -> bool {
     match error.kind.as_ref() {
         ErrorKind::Authentication { .. } => true,
         ErrorKind::Command(error) => REFUSED_CODES.contains(&error.code),
-        // All connections that were being opened end with the first one that is refused.
-        ErrorKind::ConnectionPoolCleared { .. } => std::error::Error::source(error)
-            .and_then(|source| source.downcast_ref::<MongoError>())
-            .is_some_and(is_refusal),
+        // Who waits for a connection while another one is refused is told only that the pool was emptied. It is
+        // also emptied when a server goes away; nothing was sent then either, and to connect anew does no harm.
+        ErrorKind::ConnectionPoolCleared { .. } => true,
         _ => false,
     }
 }
@@ -150,7 +150,6 @@ impl From<MongoError> for Error {
         let transient = match error.kind.as_ref() {
             ErrorKind::Io(_)
             | ErrorKind::ServerSelection { .. }
-            | ErrorKind::ConnectionPoolCleared { .. }
             | ErrorKind::DnsResolve { .. }
             | ErrorKind::Write(WriteFailure::WriteConcernError(_)) => true,
             ErrorKind::Write(WriteFailure::WriteError(error)) => TRANSIENT_CODES.contains(&error.code),

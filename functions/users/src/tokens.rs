@@ -149,3 +149,116 @@ impl KeySource for KeyRing {
         Box::pin(async move { self.public_keys(kid.as_deref()).await })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex as StdMutex;
+    use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+
+    use super::*;
+
+    /// A secret that is rotated, a count of who fetched it, and a clock that is moved.
+    #[derive(Default)]
+    struct Rotated {
+        versions: StdMutex<Vec<String>>,
+        away: StdMutex<bool>,
+        fetched: AtomicUsize,
+        later: AtomicU64,
+    }
+
+    impl SecretSource for Rotated {
+        fn current(&self) -> BoxFuture<'_, Result<Secret, Error>> {
+            self.fetched.fetch_add(1, Ordering::SeqCst);
+            let current = self.versions.lock().unwrap().last().map(Secret::new);
+            let away = *self.away.lock().unwrap();
+            Box::pin(async move { current.filter(|_| !away).ok_or_else(|| Error::unavailable("away")) })
+        }
+
+        fn previous(&self) -> BoxFuture<'_, Result<Option<Secret>, Error>> {
+            let previous = self.versions.lock().unwrap().iter().rev().nth(1).map(Secret::new);
+            Box::pin(async move { Ok(previous) })
+        }
+    }
+
+    impl Rotated {
+        fn new() -> Arc<Self> {
+            let this = Arc::new(Self::default());
+            this.rotate('a');
+            this
+        }
+
+        async fn ring(self: &Arc<Self>) -> KeyRing {
+            let this = self.clone();
+            let clock = Clock::from_fn(move || {
+                Timestamp::from_millis(1_800_000_000_000)
+                    .after(Duration::from_secs(this.later.load(Ordering::SeqCst)))
+            });
+            KeyRing::open(self.clone(), clock).await.unwrap()
+        }
+
+        fn rotate(&self, letter: char) {
+            self.versions.lock().unwrap().push(letter.to_string().repeat(32));
+        }
+
+        fn wait(&self, seconds: u64) {
+            self.later.fetch_add(seconds, Ordering::SeqCst);
+        }
+    }
+
+    fn kid(letter: char) -> String {
+        Signer::from_secret(&letter.to_string().repeat(32)).unwrap().public_key().kid.clone()
+    }
+
+    async fn knows(ring: &KeyRing, letter: char) -> bool {
+        let kid = kid(letter);
+        ring.public_keys(Some(&kid)).await.unwrap().iter().any(|key| key.kid == kid)
+    }
+
+    #[tokio::test]
+    async fn a_key_that_another_environment_signs_with_already_is_found_at_once() {
+        let source = Rotated::new();
+        let ring = source.ring().await;
+        for letter in ['b', 'c', 'd'] {
+            source.rotate(letter);
+            assert!(knows(&ring, letter).await);
+        }
+        assert!(knows(&ring, 'c').await && !knows(&ring, 'b').await);
+    }
+
+    #[tokio::test]
+    async fn a_rotation_is_seen_within_a_minute_by_who_only_signs() {
+        let source = Rotated::new();
+        let ring = source.ring().await;
+        source.rotate('b');
+        source.wait(60);
+        assert_eq!(ring.keys(None).await.unwrap().current.public_key().kid, kid('b'));
+    }
+
+    #[tokio::test]
+    async fn made_up_keys_fetch_the_secret_once_in_thirty_seconds() {
+        let source = Rotated::new();
+        let ring = source.ring().await;
+        for letter in ['x', 'y', 'z'] {
+            assert!(!knows(&ring, letter).await);
+        }
+        assert_eq!(source.fetched.load(Ordering::SeqCst), 2);
+        source.wait(30);
+        source.rotate('b');
+        assert!(knows(&ring, 'b').await);
+    }
+
+    #[tokio::test]
+    async fn while_the_secret_is_away_known_keys_hold_and_for_unknown_ones_it_is_503() {
+        let source = Rotated::new();
+        let ring = source.ring().await;
+        *source.away.lock().unwrap() = true;
+        source.rotate('b');
+        assert!(ring.public_keys(Some(&kid('b'))).await.is_err());
+        assert!(ring.public_keys(Some(&kid('b'))).await.is_err());
+        assert_eq!(source.fetched.load(Ordering::SeqCst), 2, "not at every request");
+        assert!(knows(&ring, 'a').await);
+        *source.away.lock().unwrap() = false;
+        source.wait(3);
+        assert!(knows(&ring, 'b').await);
+    }
+}

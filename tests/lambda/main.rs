@@ -1,0 +1,9 @@
+//! The functions as they are on Lambda: built from their environment as `main` does it, given the events that
+//! Lambda gives, calling each other through its Invoke API.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+mod cloud;
+mod lambda;
+mod readiness;
+mod rotation;

@@ -1,0 +1,151 @@
+//! What a function does while something that it depends on is away, or not as it must be.
+
+use std::future::pending;
+use std::io::Write;
+use std::net::TcpListener;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use axum::Router;
+use axum::routing::get;
+use mongod::{Data, Mongod, Options};
+use products::environment::Environment;
+use serde_json::json;
+use shared::clock::Clock;
+use shared::config::Variables;
+use shared::lambda::Host;
+use shared::mongo;
+use shared::run::Function;
+use tracing::instrument::WithSubscriber as _;
+
+use crate::lambda::{Answer, Lambda, TIMEOUT, deliver, request, request_within};
+
+fn assert_unavailable(answer: &Answer) {
+    assert_eq!(answer.status, 503, "{answer:?}");
+    assert_eq!(answer.headers["content-type"], "application/problem+json");
+    assert_eq!(answer.headers["retry-after"], "1");
+    assert_eq!(answer.headers["x-request-id"], "from-the-gateway");
+    assert_eq!(answer.body["type"], "/problems/unavailable");
+    assert_eq!(answer.body["request_id"], "from-the-gateway");
+}
+
+/// Log lines, in memory.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().write(bytes)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Log {
+    fn text(&self) -> String {
+        String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
+    }
+
+    fn subscriber(&self) -> impl tracing::Subscriber + Send + Sync + 'static {
+        let log = self.clone();
+        tracing_subscriber::fmt().with_ansi(false).with_writer(move || log.clone()).finish()
+    }
+}
+
+async fn host_of_products(uri: &str) -> Host {
+    let lambda = Lambda::start().await;
+    let variables = lambda.variables(&[("MONGO_URI", uri)]);
+    let environment = Environment::read(variables, Clock::system()).unwrap();
+    Host::new(move || environment.clone().build(), Clock::system())
+}
+
+#[tokio::test]
+async fn a_function_whose_database_is_away_at_init_answers_503_until_it_is_back() {
+    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let uri = format!("mongodb://127.0.0.1:{port}/away?serverSelectionTimeoutMS=200&directConnection=true");
+    let host = host_of_products(&uri).await;
+    host.init().await;
+    assert_unavailable(&request(&host, "GET", "/products", None, None).await);
+
+    let call = json!({ "grpc": {
+        "path": "/oms.products.v1.ProductService/ListProducts", "headers": [], "body": "",
+    }});
+    let answer = deliver(&host, call.to_string(), TIMEOUT).await;
+    let headers = answer["grpc"]["headers"].as_array().unwrap();
+    assert!(headers.contains(&json!(["grpc-status", "14"])), "{answer}");
+
+    let binary = tokio::task::spawn_blocking(|| mongod::find_or_fetch(&|_| {})).await.unwrap().unwrap();
+    let options = Options { port: Some(port), ..Options::new(binary, Data::Ephemeral) };
+    let mongod = Mongod::start(options).await.unwrap();
+    let log = Log::default();
+    let answer = request(&host, "GET", "/products", None, None).with_subscriber(log.subscriber()).await;
+    assert_unavailable(&answer);
+    let text = log.text();
+    assert!(text.contains("ERROR") && text.contains("cargo local schema"), "{text}");
+    assert!(text.contains("has version 0, and this build needs 1"), "{text}");
+
+    let database = mongo::connect(&uri, "tests").await.unwrap();
+    products::store::ProductStore::new(&database).ensure_schema().await.unwrap();
+    let answer = request(&host, "GET", "/products", None, None).await;
+    assert_eq!(answer.status, 200, "{answer:?}");
+    mongod.stop().await;
+}
+
+#[tokio::test]
+async fn a_schema_of_a_higher_version_will_do() {
+    let uri = mongod::shared_for_tests().await.unwrap();
+    let database = mongo::connect(uri, "tests").await.unwrap();
+    let database = database.client().database(&format!("test_{}", uuid::Uuid::new_v4().simple()));
+    mongo::note_schema(&database, "orders", 7).await.unwrap();
+    mongo::note_schema(&database, "orders", 6).await.unwrap();
+    mongo::check_schema(&database, "orders", 7).await.unwrap();
+    mongo::check_schema(&database, "orders", 1).await.unwrap();
+    let error = mongo::check_schema(&database, "orders", 8).await.unwrap_err();
+    assert!(error.causes().contains("has version 7, and this build needs 8"), "{}", error.causes());
+    mongo::check_schema(&database, "products", 1).await.unwrap_err();
+}
+
+#[tokio::test]
+async fn init_gives_up_in_three_seconds_and_a_request_that_has_less_time_is_answered_sooner() {
+    let never = || pending::<Result<Function, shared::error::Error>>();
+    let host = Host::new(never, Clock::system());
+    let begun = std::time::Instant::now();
+    host.init().await;
+    assert!(begun.elapsed() < Duration::from_secs(4));
+    let begun = std::time::Instant::now();
+    let left = Duration::from_millis(900);
+    let answer = request_within(&host, left, "GET", "/products", None, None).await;
+    assert_unavailable(&answer);
+    assert!(begun.elapsed() < left);
+}
+
+#[tokio::test]
+async fn work_that_outlasts_lambda_is_stopped_and_answered_503_in_time() {
+    let router = Router::new().route("/slow", get(pending::<()>));
+    let function = Function { router, entrance: None };
+    let host = Host::new(move || std::future::ready(Ok(function.clone())), Clock::system());
+    let begun = std::time::Instant::now();
+    let left = Duration::from_millis(800);
+    assert_unavailable(&request_within(&host, left, "GET", "/slow", None, None).await);
+    assert!(begun.elapsed() < left, "Lambda would have ended it");
+}
+
+#[test]
+fn everything_wrong_with_the_environment_is_said_at_once_and_no_value_is() {
+    let none = orders::environment::Environment::read(Variables::from_fn(|_| None), Clock::system());
+    let text = none.err().unwrap().to_string();
+    for name in ["AWS_REGION", "MONGO_URI or MONGO_URI_ARN", "PRODUCT_SERVICE_URL", "USER_SERVICE_URL"] {
+        assert!(text.contains(&format!("{name} is required")), "{text}");
+    }
+    let bad = Variables::from_fn(|name| match name {
+        "MONGO_URI" => Some("postgres://hunter2".to_owned()),
+        "JWT_SECRET" => Some("hunter2".to_owned()),
+        _ => None,
+    });
+    let text = users::environment::Environment::read(bad, Clock::system()).err().unwrap().to_string();
+    assert!(text.contains("MONGO_URI: must begin with mongodb://"), "{text}");
+    assert!(text.contains("JWT_SECRET: must have at least 32 bytes, and has 7"), "{text}");
+    assert!(!text.contains("hunter2"), "{text}");
+}
