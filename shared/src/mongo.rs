@@ -31,6 +31,9 @@ const TRANSIENT_CODES: [i32; 14] = [6, 7, 50, 64, 89, 91, 112, 189, 251, 262, 90
 /// needs, so this means that its password was changed, or that it was replaced by another user.
 const REFUSED_CODES: [i32; 2] = [13, 18];
 
+/// How long [`open`] waits for MongoDB: less than init has, so that the log says what was away.
+const OPEN_TIMEOUT: Duration = Duration::from_millis(2500);
+
 /// Where the schema step notes what it has made: `{_id: function, version}`.
 const SCHEMA: &str = "schema";
 
@@ -41,15 +44,21 @@ const SCHEMA: &str = "schema";
 /// 503 with a cause that says what to do.
 pub async fn open(uri: &dyn SecretSource, function: &str, version: i32) -> Result<Database, Error> {
     let uri = uri.current().await?;
-    let database = connect(uri.expose(), function).await.map_err(|error| match error.kind.as_ref() {
-        // Its text may repeat a part of the URI.
-        ErrorKind::InvalidArgument { .. } => {
-            Error::unavailable("MONGO_URI is not a connection string that the driver takes")
-        }
-        _ => Error::unavailable(error),
-    })?;
-    check_schema(&database, function, version).await?;
-    Ok(database)
+    let opening = async {
+        let database = connect(uri.expose(), function).await.map_err(|error| match error.kind.as_ref() {
+            // Its text may repeat a part of the URI.
+            ErrorKind::InvalidArgument { .. } => {
+                Error::unavailable("MONGO_URI is not a connection string that the driver takes")
+            }
+            _ => Error::unavailable(error),
+        })?;
+        check_schema(&database, function, version).await?;
+        Ok(database)
+    };
+    let late = |_| {
+        Err(Error::unavailable("MongoDB did not answer in time; see its hosts in MONGO_URI, and the network"))
+    };
+    tokio::time::timeout(OPEN_TIMEOUT, opening).await.unwrap_or_else(late)
 }
 
 /// # Errors
