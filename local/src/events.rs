@@ -105,7 +105,11 @@ pub fn run(data: Option<PathBuf>, to: Option<PathBuf>) -> Result<(), Failure> {
         let path = to.join(file);
         let path = path.strip_prefix(checkout()).unwrap_or(&path);
         // Nobody is left to tell when standard output is closed.
-        let _ = writeln!(out, "cargo lambda invoke {function} --data-file '{}'", path.display());
+        let _ = writeln!(
+            out,
+            "cargo lambda invoke {function} --invoke-address 127.0.0.1 --data-file '{}'",
+            path.display()
+        );
     }
     Ok(())
 }

@@ -103,7 +103,7 @@ async fn the_order_of_checks_holds_for_orders_too() {
 
 #[tokio::test]
 async fn the_order_of_checks_holds_for_users_too() {
-    let shop = Shop::open().await;
+    let shop = Shop::open_in_process().await;
     let (anyone, customer, staff) = (shop.anyone(), shop.customer().await, shop.staff().await);
     let admin = format!("/users/{}", shop.admin().id);
 
