@@ -127,15 +127,20 @@ fn quoted(code: &str) -> impl Iterator<Item = &str> {
     code.split('"').skip(1).step_by(2)
 }
 
-/// The environment variables that a function's `main.rs` reads.
+/// The environment variables that a function reads, in its `environment.rs` if it has one. A secret is a variable
+/// or, with `_ARN` after its name, where it is.
 fn variables_of(function: Function) -> BTreeSet<String> {
-    let main = read(&format!("functions/{}/src/main.rs", function.name()));
+    let folder = format!("functions/{}/src", function.name());
+    let has_environment = root().join(&folder).join("environment.rs").exists();
+    let code = read(&format!("{folder}/{}", if has_environment { "environment.rs" } else { "main.rs" }));
     let is_name = |text: &&str| {
         text.starts_with(|first: char| first.is_ascii_uppercase())
             && text.chars().all(|it| it.is_ascii_uppercase() || it.is_ascii_digit() || it == '_')
             && !NOT_OF_THE_TEMPLATE.iter().any(|prefix| text.starts_with(prefix))
     };
-    quoted(&main).filter(is_name).map(str::to_owned).collect()
+    let secrets = code.split("secrets::read(").skip(1).filter_map(|call| quoted(call).next());
+    let stored = secrets.map(|name| format!("{name}_ARN"));
+    quoted(&code).filter(is_name).map(str::to_owned).chain(stored).collect()
 }
 
 /// The paths of a function's route table, with something in place of each parameter.
