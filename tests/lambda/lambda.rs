@@ -139,6 +139,11 @@ impl Lambda {
         self.environments.lock().unwrap().get_mut(name).unwrap().remove(0);
     }
 
+    /// All environments of a function.
+    pub(crate) fn environments(&self, name: &str) -> Vec<Arc<Host>> {
+        self.environments.lock().unwrap().get(name).unwrap().clone()
+    }
+
     /// The environment whose turn it is.
     pub(crate) fn environment(&self, name: &str) -> Arc<Host> {
         let turn = self.turn.fetch_add(1, Ordering::SeqCst);
