@@ -11,11 +11,13 @@ use serde_json::json;
 use tests::shop::{JWT_SECRET, Shop, order_of};
 
 /// All variables that a function reads.
-const VARIABLES: [&str; 9] = [
+const VARIABLES: [&str; 11] = [
     "AWS_LAMBDA_RUNTIME_API",
     "JWT_SECRET",
+    "JWT_SECRET_ARN",
     "LISTEN_ADDRESS",
     "MONGO_URI",
+    "MONGO_URI_ARN",
     "ORDER_PAYMENT_WINDOW",
     "PORT",
     "PRODUCT_SERVICE_URL",
@@ -129,7 +131,7 @@ async fn the_three_binaries_run_as_ordinary_services() {
     let text = refusal("orders", &[("PRODUCT_SERVICE_URL", "lambda:products"), ("PORT", "x")]);
     for problem in [
         "PORT: must be 0 to 65535",
-        "MONGO_URI is required",
+        "MONGO_URI or MONGO_URI_ARN is required",
         "PRODUCT_SERVICE_URL: lambda: needs a binary that was built with the feature `lambda`",
         "USER_SERVICE_URL is required",
     ] {
