@@ -48,6 +48,8 @@ pub enum Kind {
     InsufficientStock,
     /// The stock would fall below what is held for orders.
     StockBelowReserved,
+    /// The product is held for as many orders as it can be.
+    TooManyHolds,
     /// The order's status does not allow this change of status.
     InvalidTransition,
     /// The order's status does not allow this change.
@@ -60,6 +62,8 @@ pub enum Kind {
     UnsupportedMediaType,
     /// The body is JSON, and says something that is not allowed.
     Validation,
+    /// Another request was sent under the same idempotency key.
+    IdempotencyKeyReused,
     /// Something that this answer depends on is away; worth another try.
     Unavailable,
     /// A bug of ours.
@@ -68,7 +72,7 @@ pub enum Kind {
 
 impl Kind {
     /// Every kind, in the order of their status.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 20] = [
         Self::MalformedRequest,
         Self::InvalidQuery,
         Self::Unauthenticated,
@@ -79,12 +83,14 @@ impl Kind {
         Self::SkuTaken,
         Self::InsufficientStock,
         Self::StockBelowReserved,
+        Self::TooManyHolds,
         Self::InvalidTransition,
         Self::OrderNotEditable,
         Self::LastAdmin,
         Self::PayloadTooLarge,
         Self::UnsupportedMediaType,
         Self::Validation,
+        Self::IdempotencyKeyReused,
         Self::Internal,
         Self::Unavailable,
     ];
@@ -150,6 +156,12 @@ impl Kind {
                 StatusCode::CONFLICT,
                 Code::FailedPrecondition,
             ),
+            Self::TooManyHolds => (
+                "too-many-holds",
+                "The product is held for too many orders",
+                StatusCode::CONFLICT,
+                Code::FailedPrecondition,
+            ),
             Self::InvalidTransition => (
                 "invalid-transition",
                 "The order's status cannot change like this",
@@ -180,6 +192,12 @@ impl Kind {
             Self::Validation => (
                 "validation",
                 "The request is not valid",
+                StatusCode::UNPROCESSABLE_ENTITY,
+                Code::InvalidArgument,
+            ),
+            Self::IdempotencyKeyReused => (
+                "idempotency-key-reused",
+                "The idempotency key was used for another request",
                 StatusCode::UNPROCESSABLE_ENTITY,
                 Code::InvalidArgument,
             ),

@@ -3,11 +3,12 @@
 
 use std::fmt;
 
+use axum::body::Body;
 use axum::extract::{FromRequest, Request};
 use axum::response::{IntoResponse as _, Response};
 use bytes::Bytes;
-use http::{HeaderValue, StatusCode, header};
-use http_body_util::{BodyExt, LengthLimitError, Limited};
+use http::{HeaderMap, HeaderValue, StatusCode, header};
+use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use serde::Serialize;
 use serde::de::value::{MapDeserializer, SeqDeserializer};
 use serde::de::{
@@ -35,16 +36,8 @@ impl<S: Sync, T: DeserializeOwned> FromRequest<S> for Json<T> {
     type Rejection = Error;
 
     async fn from_request(request: Request, _: &S) -> Result<Self, Error> {
-        let is_json =
-            request.headers().get(header::CONTENT_TYPE).is_some_and(|value| is_json(value.as_bytes()));
-        let bytes = read(request).await?;
-        if !is_json {
-            return Err(Error::new(
-                Kind::UnsupportedMediaType,
-                "Send the body as JSON, with `Content-Type: application/json`.",
-            ));
-        }
-        parse(&bytes).map(Self)
+        let (parts, body) = request.into_parts();
+        parse(&read(&parts.headers, body).await?).map(Self)
     }
 }
 
@@ -73,15 +66,29 @@ fn is_json(content_type: &[u8]) -> bool {
         .is_some_and(|media_type| media_type.trim_ascii().eq_ignore_ascii_case(b"application/json"))
 }
 
-async fn read(request: Request) -> Result<Bytes, Error> {
-    match Limited::new(request.into_body(), MAX_BODY).collect().await {
-        Ok(body) => Ok(body.to_bytes()),
-        Err(error) if error.is::<LengthLimitError>() => Err(Error::new(
-            Kind::PayloadTooLarge,
-            format!("The body must have at most {} KiB.", MAX_BODY / 1024),
-        )),
-        Err(error) => Err(Error::new(Kind::MalformedRequest, "The body broke off.").caused_by(error)),
+/// The bytes of a body that says it is JSON.
+///
+/// # Errors
+/// 413 for one that is too large, 415 for one that does not say so.
+pub(crate) async fn read(headers: &HeaderMap, body: Body) -> Result<Bytes, Error> {
+    let is_json = headers.get(header::CONTENT_TYPE).is_some_and(|value| is_json(value.as_bytes()));
+    let bytes = match Limited::new(body, MAX_BODY).collect().await {
+        Ok(body) => body.to_bytes(),
+        Err(error) if error.is::<LengthLimitError>() => {
+            return Err(Error::new(
+                Kind::PayloadTooLarge,
+                format!("The body must have at most {} KiB.", MAX_BODY / 1024),
+            ));
+        }
+        Err(error) => return Err(Error::new(Kind::MalformedRequest, "The body broke off.").caused_by(error)),
+    };
+    if is_json {
+        return Ok(bytes);
     }
+    Err(Error::new(
+        Kind::UnsupportedMediaType,
+        "Send the body as JSON, with `Content-Type: application/json`.",
+    ))
 }
 
 /// Reads a body.
@@ -89,21 +96,36 @@ async fn read(request: Request) -> Result<Bytes, Error> {
 /// # Errors
 /// 400 for what is not JSON, 422 for JSON of another form, with a pointer to the place.
 pub fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Error> {
+    parse_form(&parse_value(bytes)?)
+}
+
+/// Reads a body as far as it is JSON.
+///
+/// # Errors
+/// 400 for what is not JSON.
+pub(crate) fn parse_value(bytes: &[u8]) -> Result<Value, Error> {
     let malformed = |detail: String| Error::new(Kind::MalformedRequest, detail);
     if bytes.trim_ascii().is_empty() {
         return Err(malformed("The body is empty; send a JSON object.".to_owned()));
     }
     let mut deserializer = serde_json::Deserializer::from_slice(bytes);
-    let value = Strict { depth: 0 }
+    Strict { depth: 0 }
         .deserialize(&mut deserializer)
         .and_then(|value| deserializer.end().map(|()| value))
-        .map_err(|error| malformed(format!("The body is not valid JSON: {error}.")))?;
+        .map_err(|error| malformed(format!("The body is not valid JSON: {error}.")))
+}
+
+/// Reads the form in a body.
+///
+/// # Errors
+/// 422 for another form, with a pointer to the place.
+pub(crate) fn parse_form<T: DeserializeOwned>(value: &Value) -> Result<T, Error> {
     if !value.is_object() {
-        let detail = format!("must be a JSON object, and is {}", name_of(&value));
+        let detail = format!("must be a JSON object, and is {}", name_of(value));
         return Err(Error::validation(vec![Fault { pointer: String::new(), detail }]));
     }
-    serde_path_to_error::deserialize(Body(&value))
-        .map_err(|error| Error::validation(vec![fault_of(&error, &value)]))
+    serde_path_to_error::deserialize(Strictly(value))
+        .map_err(|error| Error::validation(vec![fault_of(&error, value)]))
 }
 
 fn name_of(value: &Value) -> String {
@@ -155,16 +177,16 @@ fn fault_of(error: &serde_path_to_error::Error<serde_json::Error>, body: &Value)
 /// Reads a [`Value`] as forms are meant: serde's own structs would also take an array of their values in the
 /// order of the fields, and `"price": [500, "EUR"]` is not our contract.
 #[derive(Clone, Copy)]
-struct Body<'de>(&'de Value);
+struct Strictly<'de>(&'de Value);
 
-impl<'de> Deserializer<'de> for Body<'de> {
+impl<'de> Deserializer<'de> for Strictly<'de> {
     type Error = serde_json::Error;
 
     fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Self::Error> {
         match self.0 {
-            Value::Array(elements) => visitor.visit_seq(SeqDeserializer::new(elements.iter().map(Body))),
+            Value::Array(elements) => visitor.visit_seq(SeqDeserializer::new(elements.iter().map(Strictly))),
             Value::Object(entries) => visitor.visit_map(MapDeserializer::new(
-                entries.iter().map(|(key, value)| (key.as_str(), Body(value))),
+                entries.iter().map(|(key, value)| (key.as_str(), Strictly(value))),
             )),
             other => other.deserialize_any(visitor),
         }
@@ -192,7 +214,7 @@ impl<'de> Deserializer<'de> for Body<'de> {
     }
 }
 
-impl<'de> IntoDeserializer<'de, serde_json::Error> for Body<'de> {
+impl<'de> IntoDeserializer<'de, serde_json::Error> for Strictly<'de> {
     type Deserializer = Self;
 
     fn into_deserializer(self) -> Self {

@@ -21,6 +21,7 @@ pub mod context;
 mod crypto;
 pub mod error;
 pub mod faults;
+pub mod idempotency;
 pub mod ids;
 pub mod json;
 pub mod keys;

@@ -104,7 +104,7 @@ impl From<wire::CreateOrderRequest> for CreateOrderForm {
             shipping_address: request.shipping_address.map(convert::address_form),
             note: request.note,
             user_id: request.user_id,
-            metadata: Some(request.metadata.into_iter().collect()),
+            metadata: Some(request.metadata),
         }
     }
 }
@@ -199,7 +199,7 @@ impl UpdateOrderForm {
         let mask = convert::mask(request.update_mask, &UPDATABLE)?;
         let named = |field: &str| mask.iter().any(|path| path == field);
         let address = request.shipping_address.map(convert::address_form);
-        let metadata = request.metadata.map(|map| map.entries.into_iter().collect());
+        let metadata = request.metadata.map(|map| map.entries);
         Ok(Self {
             status: Patch::from_masked(request.status, named("status")),
             reason: request.reason,

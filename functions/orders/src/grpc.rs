@@ -73,6 +73,20 @@ impl Rpc for Grpc {
         let page = page.map(|order| message(order, context.caller));
         Ok(Response::new(wire::ListOrdersResponse { data: page.data, next_cursor: page.next_cursor }))
     }
+
+    async fn reconcile(
+        &self,
+        _: Request<wire::ReconcileRequest>,
+    ) -> Result<Response<wire::ReconcileResponse>, Status> {
+        Err(Status::unimplemented("not there yet"))
+    }
+
+    async fn check_consistency(
+        &self,
+        _: Request<wire::CheckConsistencyRequest>,
+    ) -> Result<Response<wire::CheckConsistencyResponse>, Status> {
+        Err(Status::unimplemented("not there yet"))
+    }
 }
 
 fn order_id(text: String) -> Result<OrderId, Error> {
@@ -88,7 +102,7 @@ fn message(order: Order, caller: Caller) -> wire::Order {
         total: Some(convert::money(order.total(), order.currency)),
         shipping_address: Some(convert::address(&order.shipping_address)),
         note: order.note,
-        metadata: convert::entries(&order.metadata),
+        metadata: order.metadata,
         payment: Some(wire::Payment {
             reference: order.payment.reference,
             method: order.payment.method,

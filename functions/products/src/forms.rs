@@ -58,7 +58,7 @@ impl From<wire::CreateProductRequest> for CreateProductForm {
             description: request.description,
             price: request.price.map(convert::money_form),
             stock: request.stock,
-            attributes: Some(request.attributes.into_iter().collect()),
+            attributes: Some(request.attributes),
             status: request.status,
         }
     }
@@ -102,7 +102,7 @@ impl UpdateProductForm {
     pub fn from_message(request: wire::UpdateProductRequest) -> Result<Self, Error> {
         let mask = convert::mask(request.update_mask, &UPDATABLE)?;
         let named = |field: &str| mask.iter().any(|path| path == field);
-        let attributes = request.attributes.map(|map| map.entries.into_iter().collect());
+        let attributes = request.attributes.map(|map| map.entries);
         Ok(Self {
             sku: Patch::from_masked(request.sku, named("sku")),
             name: Patch::from_masked(request.name, named("name")),

@@ -111,6 +111,41 @@ impl Rpc for Grpc {
         self.declare(&context, Movement::Restock, order_id, revision, lines).await?;
         Ok(Response::new(wire::RestockReturnedResponse {}))
     }
+
+    async fn list_stock_movements(
+        &self,
+        _: Request<wire::ListStockMovementsRequest>,
+    ) -> Result<Response<wire::ListStockMovementsResponse>, Status> {
+        Err(Status::unimplemented("not there yet"))
+    }
+
+    async fn list_holds(
+        &self,
+        _: Request<wire::ListHoldsRequest>,
+    ) -> Result<Response<wire::ListHoldsResponse>, Status> {
+        Err(Status::unimplemented("not there yet"))
+    }
+
+    async fn get_holds(
+        &self,
+        _: Request<wire::GetHoldsRequest>,
+    ) -> Result<Response<wire::GetHoldsResponse>, Status> {
+        Err(Status::unimplemented("not there yet"))
+    }
+
+    async fn prune_holds(
+        &self,
+        _: Request<wire::PruneHoldsRequest>,
+    ) -> Result<Response<wire::PruneHoldsResponse>, Status> {
+        Err(Status::unimplemented("not there yet"))
+    }
+
+    async fn audit_stock(
+        &self,
+        _: Request<wire::AuditStockRequest>,
+    ) -> Result<Response<wire::AuditStockResponse>, Status> {
+        Err(Status::unimplemented("not there yet"))
+    }
 }
 
 impl Grpc {
@@ -143,7 +178,7 @@ fn message(product: Product) -> wire::Product {
         name: product.name,
         description: product.description,
         price: Some(convert::money(product.price.amount(), product.price.currency())),
-        attributes: convert::entries(&product.attributes),
+        attributes: product.attributes,
         status: product.status.name().to_owned(),
         stock: Some(wire::Stock {
             on_hand: product.stock.on_hand,

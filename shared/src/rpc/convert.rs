@@ -1,7 +1,5 @@
 //! Between the shared messages of the protocol and what they mean.
 
-use std::collections::BTreeMap;
-
 use proto::common::v1 as wire;
 
 use crate::address::{Address, AddressForm};
@@ -59,11 +57,6 @@ pub fn timestamp(time: Timestamp) -> proto::Timestamp {
         seconds: millis.div_euclid(1000),
         nanos: i32::try_from(millis.rem_euclid(1000) * 1_000_000).unwrap_or(0),
     }
-}
-
-/// A map in a message.
-pub fn entries(map: &BTreeMap<String, String>) -> std::collections::HashMap<String, String> {
-    map.clone().into_iter().collect()
 }
 
 /// Which page a caller asks for.
