@@ -151,6 +151,8 @@ pub enum Access {
     SignedIn,
     /// Staff and admins.
     Staff,
+    /// Admins alone.
+    Admin,
 }
 
 impl Access {
@@ -165,6 +167,12 @@ impl Access {
                     caller.signed_in()?;
                 }
                 if caller.is_staff() { Ok(()) } else { Err(Error::forbidden("Only staff may do this.")) }
+            }
+            Self::Admin => {
+                if caller == Caller::Anyone {
+                    caller.signed_in()?;
+                }
+                if caller.is_admin() { Ok(()) } else { Err(Error::forbidden("Only admins may do this.")) }
             }
         }
     }

@@ -28,7 +28,9 @@ const MAX_KEY: usize = 255;
 pub struct Key(String);
 
 impl Key {
-    fn parse(bytes: &[u8]) -> Result<Self, Error> {
+    /// # Errors
+    /// 400 for any other bytes.
+    pub fn parse(bytes: &[u8]) -> Result<Self, Error> {
         match std::str::from_utf8(bytes) {
             Ok(text)
                 if (1..=MAX_KEY).contains(&text.len()) && text.bytes().all(|it| it.is_ascii_graphic()) =>

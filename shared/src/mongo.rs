@@ -24,6 +24,9 @@ const DEFAULT_DATABASE: &str = "oms";
 /// The code of a duplicate key.
 const DUPLICATE_KEY: i32 = 11000;
 
+/// The code of an index that is not there.
+const INDEX_NOT_FOUND: i32 = 27;
+
 /// Codes that say: not now, perhaps later. Shutdowns, elections, conflicts, time limits.
 const TRANSIENT_CODES: [i32; 14] = [6, 7, 50, 64, 89, 91, 112, 189, 251, 262, 9001, 10107, 11600, 11602];
 
@@ -221,6 +224,18 @@ pub fn before(field: &str, position: crate::page::Position) -> Document {
     doc! { "$or": [{ field: { "$lt": at } }, { field: at, "_id": { "$lt": id } }] }
 }
 
+/// The condition "after this element" for a list that is sorted by `field` and `_id`, both ascending.
+pub fn after(field: &str, position: crate::page::Position) -> Document {
+    let at = date(position.at);
+    let id = bson::Uuid::from_bytes(position.id.into_bytes());
+    doc! { "$or": [{ field: { "$gt": at } }, { field: at, "_id": { "$gt": id } }] }
+}
+
+/// Bytes as they are stored.
+pub fn binary(bytes: &[u8]) -> bson::Binary {
+    bson::Binary { subtype: bson::spec::BinarySubtype::Generic, bytes: bytes.to_vec() }
+}
+
 /// How long a transaction is run again when others are in its way: less than a caller waits.
 const TRANSACTION_PATIENCE: Duration = Duration::from_secs(8);
 
@@ -278,6 +293,8 @@ pub struct Collection {
     pub name: &'static str,
     /// Indexes: name, keys, whether unique, and a filter for a partial one.
     pub indexes: Vec<Index>,
+    /// Names of indexes that earlier versions have made and no query uses any more.
+    pub obsolete: Vec<&'static str>,
     /// What every document must be like.
     pub validator: Document,
 }
@@ -336,6 +353,14 @@ impl Collection {
             .collect();
         if !indexes.is_empty() {
             db.run_command(doc! { "createIndexes": self.name, "indexes": indexes }).await?;
+        }
+        for index in &self.obsolete {
+            let dropped = db.run_command(doc! { "dropIndexes": self.name, "index": *index }).await;
+            if let Err(error) = dropped
+                && !matches!(error.kind.as_ref(), ErrorKind::Command(error) if error.code == INDEX_NOT_FOUND)
+            {
+                return Err(error);
+            }
         }
         Ok(())
     }

@@ -46,7 +46,7 @@ impl PageRequest {
     /// 400 for a limit that is not 1 to 100.
     pub fn from_query(query: &Query) -> Result<Self, Error> {
         let limit = match query.get("limit") {
-            Some(text) => Some(text.parse().map_err(|_| bad_limit())?),
+            Some(text) => Some(text.parse().map_err(|_| bad_limit(MAX_LIMIT))?),
             None => None,
         };
         Self::new(limit, query.get("cursor").map(str::to_owned))
@@ -55,11 +55,31 @@ impl PageRequest {
     /// # Errors
     /// 400 for a limit that is not 1 to 100.
     pub fn new(limit: Option<i64>, cursor: Option<String>) -> Result<Self, Error> {
-        let limit = limit.unwrap_or(DEFAULT_LIMIT);
-        if !(1..=MAX_LIMIT).contains(&limit) {
-            return Err(bad_limit());
-        }
-        Ok(Self { limit, cursor })
+        Self::within(limit, cursor, DEFAULT_LIMIT, MAX_LIMIT)
+    }
+
+    /// A page of what has other limits than most lists.
+    ///
+    /// # Errors
+    /// 400 for a limit that is not 1 to `most`.
+    pub fn within(
+        limit: Option<i64>,
+        cursor: Option<String>,
+        default: i64,
+        most: i64,
+    ) -> Result<Self, Error> {
+        let limit = limit.unwrap_or(default);
+        if (1..=most).contains(&limit) { Ok(Self { limit, cursor }) } else { Err(bad_limit(most)) }
+    }
+
+    /// How long the page may be.
+    pub fn limit(&self) -> i64 {
+        self.limit
+    }
+
+    /// A cursor to what comes after this position.
+    pub fn cursor_at(&self, position: Position, scope: &str) -> String {
+        encode(position, scope)
     }
 
     /// How many elements to fetch: one more than a page has, to learn whether there is another page.
@@ -99,8 +119,8 @@ impl<T> Page<T> {
     }
 }
 
-fn bad_limit() -> Error {
-    invalid(format!("`limit` must be an integer of 1 to {MAX_LIMIT}."))
+fn bad_limit(most: i64) -> Error {
+    invalid(format!("`limit` must be an integer of 1 to {most}."))
 }
 
 /// The first byte of a cursor: its form can change, and an old one is then refused.

@@ -4,10 +4,10 @@ use std::collections::{BTreeMap, HashSet};
 
 use proto::orders::v1 as wire;
 use serde::Deserialize;
-use serde::de::IgnoredAny;
 use shared::address::AddressForm;
 use shared::error::Error;
 use shared::faults::{Faults, Patch};
+use shared::idempotency::Repeatable;
 use shared::ids;
 use shared::rpc::convert;
 use shared::text;
@@ -33,7 +33,9 @@ pub struct CreateOrderForm {
     pub metadata: Option<BTreeMap<String, String>>,
 }
 
-/// A line of `POST /orders`.
+impl Repeatable for CreateOrderForm {}
+
+/// A line of `POST /orders`, and of new items.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[expect(missing_docs, reason = "the fields are those of NewLine")]
@@ -97,16 +99,20 @@ fn quantity(quantity: i64) -> Result<i64, String> {
 
 impl From<wire::CreateOrderRequest> for CreateOrderForm {
     fn from(request: wire::CreateOrderRequest) -> Self {
-        let item =
-            |item: wire::NewOrderItem| NewItemForm { product_id: item.product_id, quantity: item.quantity };
         Self {
-            items: Some(request.items.into_iter().map(item).collect()),
+            items: Some(item_forms(request.items)),
             shipping_address: request.shipping_address.map(convert::address_form),
             note: request.note,
             user_id: request.user_id,
             metadata: Some(request.metadata),
         }
     }
+}
+
+fn item_forms(items: Vec<wire::NewOrderItem>) -> Vec<NewItemForm> {
+    let form =
+        |item: wire::NewOrderItem| NewItemForm { product_id: item.product_id, quantity: item.quantity };
+    items.into_iter().map(form).collect()
 }
 
 /// The body of `PUT /orders/{id}`.
@@ -117,7 +123,7 @@ pub struct UpdateOrderForm {
     pub status: Patch<String>,
     pub reason: Option<String>,
     pub restock: Option<bool>,
-    pub items: Patch<IgnoredAny>,
+    pub items: Patch<Vec<NewItemForm>>,
     pub shipping_address: Patch<AddressForm>,
     pub note: Patch<String>,
     pub metadata: Patch<BTreeMap<String, String>>,
@@ -145,8 +151,8 @@ pub struct TrackingForm {
 }
 
 /// What an `update_mask` may name.
-const UPDATABLE: [&str; 8] =
-    ["status", "reason", "restock", "shipping_address", "note", "metadata", "payment", "tracking"];
+const UPDATABLE: [&str; 9] =
+    ["status", "reason", "restock", "items", "shipping_address", "note", "metadata", "payment", "tracking"];
 
 impl UpdateOrderForm {
     /// # Errors
@@ -156,9 +162,19 @@ impl UpdateOrderForm {
         let named = self.status.is_present();
         let status = faults.change("/status", self.status, |name| Status::parse(&name));
         let reason = faults.optional("/reason", self.reason, text::line(1, 500));
-        if self.items.is_present() {
-            faults.add("/items", "cannot be changed; cancel the order and place another one");
-        }
+        let items = match self.items {
+            Patch::Absent => None,
+            Patch::Null => {
+                faults.add("/items", "cannot be null");
+                None
+            }
+            Patch::Value(items) => {
+                if named {
+                    faults.add("/items", "cannot be changed together with the status; send two requests");
+                }
+                Some(check_lines(&mut faults, Some(items)))
+            }
+        };
         let payment = self.payment.map(|payment| {
             let short = || text::line(1, 100);
             faults.within("/payment", |faults| PaymentForm {
@@ -190,7 +206,7 @@ impl UpdateOrderForm {
         }
         faults.check()?;
         let transition = if status.is_none() { Ok(None) } else { transition };
-        Ok(OrderChange { status, transition, reason, shipping_address, note, metadata })
+        Ok(OrderChange { status, transition, reason, shipping_address, note, metadata, items })
     }
 
     /// # Errors
@@ -204,7 +220,7 @@ impl UpdateOrderForm {
             status: Patch::from_masked(request.status, named("status")),
             reason: request.reason,
             restock: request.restock,
-            items: Patch::Absent,
+            items: Patch::from_masked(request.items.map(|items| item_forms(items.items)), named("items")),
             shipping_address: Patch::from_masked(address, named("shipping_address")),
             note: Patch::from_masked(request.note, named("note")),
             metadata: Patch::from_masked(metadata, named("metadata")),

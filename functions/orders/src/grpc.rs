@@ -6,12 +6,14 @@ use proto::orders::v1 as wire;
 use proto::orders::v1::order_service_server::OrderService as Rpc;
 use shared::auth::Caller;
 use shared::error::Error;
+use shared::idempotency::Keyed;
 use shared::ids::{self, OrderId};
 use shared::query;
 use shared::rpc::convert;
 use shared::rpc::metadata::context_of;
 use tonic::{Request, Response, Status};
 
+use crate::consistency::Violation;
 use crate::forms::{CreateOrderForm, UpdateOrderForm};
 use crate::order::{Item, Order};
 use crate::service::OrderService;
@@ -35,8 +37,10 @@ impl Rpc for Grpc {
         request: Request<wire::CreateOrderRequest>,
     ) -> Result<Response<wire::Order>, Status> {
         let context = context_of(&request)?;
+        let keyed = Keyed::of_call(request.metadata(), request.get_ref())?;
         let new = CreateOrderForm::from(request.into_inner()).check()?;
-        Ok(Response::new(message(self.0.place(&context, new).await?, context.caller)))
+        let made = self.0.place(&context, new, keyed).await?;
+        Ok(made.respond(|order| message(order, context.caller)))
     }
 
     async fn get_order(
@@ -76,16 +80,42 @@ impl Rpc for Grpc {
 
     async fn reconcile(
         &self,
-        _: Request<wire::ReconcileRequest>,
+        request: Request<wire::ReconcileRequest>,
     ) -> Result<Response<wire::ReconcileResponse>, Status> {
-        Err(Status::unimplemented("not there yet"))
+        let healed = self.0.reconcile(&context_of(&request)?).await?;
+        Ok(Response::new(wire::ReconcileResponse {
+            tasks_done: healed.tasks_done,
+            changes_ended: healed.changes_ended,
+            holds_ended: healed.holds_ended,
+            orders_expired: healed.orders_expired,
+            tombstones_pruned: healed.tombstones_pruned,
+            voids_pruned: healed.voids_pruned,
+            set_aside: healed.set_aside,
+            finished: healed.finished,
+        }))
     }
 
     async fn check_consistency(
         &self,
-        _: Request<wire::CheckConsistencyRequest>,
+        request: Request<wire::CheckConsistencyRequest>,
     ) -> Result<Response<wire::CheckConsistencyResponse>, Status> {
-        Err(Status::unimplemented("not there yet"))
+        let context = context_of(&request)?;
+        let wire::CheckConsistencyRequest { limit, cursor } = request.into_inner();
+        let checked = self.0.check_consistency(&context, limit, cursor).await?;
+        Ok(Response::new(wire::CheckConsistencyResponse {
+            checked: Some(wire::CheckedDocuments { orders: checked.orders, products: checked.products }),
+            violations: checked.violations.into_iter().map(violation).collect(),
+            next_cursor: checked.next_cursor,
+        }))
+    }
+}
+
+fn violation(violation: Violation) -> wire::Violation {
+    wire::Violation {
+        kind: violation.kind.name().to_owned(),
+        order_id: violation.order.map(|id| id.to_string()),
+        product_id: violation.product.map(|id| id.to_string()),
+        detail: violation.detail,
     }
 }
 

@@ -13,6 +13,7 @@ use shared::auth::{Access, Caller, Verifier};
 use shared::clock::Timestamp;
 use shared::context::Context;
 use shared::error::Error;
+use shared::idempotency::KeyedJson;
 use shared::ids::{self, OrderKind};
 use shared::json::{self, Json};
 use shared::money::MoneyJson;
@@ -20,6 +21,7 @@ use shared::page::PageRequest;
 use shared::query::{self, Query};
 use shared::routes::{PathId, Routes};
 
+use crate::consistency::{Checked, Violation};
 use crate::forms::{CreateOrderForm, UpdateOrderForm};
 use crate::order::{Item, Order};
 use crate::service::OrderService;
@@ -32,6 +34,7 @@ pub fn router(service: Arc<OrderService>, verifier: Verifier) -> Router {
     Routes::verified_by(verifier)
         .route(Method::POST, "/orders", place_order, Access::SignedIn)
         .route(Method::GET, "/orders", list_orders, Access::SignedIn)
+        .route(Method::GET, "/orders/consistency", check_consistency, Access::Admin)
         .route(Method::GET, "/orders/{id}", get_order, Access::SignedIn)
         .route(Method::PUT, "/orders/{id}", update_order, Access::SignedIn)
         .into_router(service)
@@ -40,10 +43,12 @@ pub fn router(service: Arc<OrderService>, verifier: Verifier) -> Router {
 async fn place_order(
     State(orders): Service,
     context: Context,
-    Json(form): Json<CreateOrderForm>,
+    KeyedJson(form, keyed): KeyedJson<CreateOrderForm>,
 ) -> Result<Response, Error> {
-    let order = orders.place(&context, form.check()?).await?;
-    Ok(json::created(&format!("/orders/{}", order.id), &OrderJson::of(order, context.caller)))
+    let made = orders.place(&context, form.check()?, keyed).await?;
+    Ok(made.answer(|order| {
+        json::created(&format!("/orders/{}", order.id), &OrderJson::of(order, context.caller))
+    }))
 }
 
 async fn list_orders(
@@ -85,6 +90,57 @@ async fn update_order(
     };
     let order = orders.update(&context, id, change).await?;
     Ok(json::answer(StatusCode::OK, &OrderJson::of(order, context.caller)))
+}
+
+async fn check_consistency(
+    State(orders): Service,
+    context: Context,
+    RawQuery(q): RawQuery,
+) -> Result<Response, Error> {
+    let query = Query::parse(q.as_deref(), &["limit", "cursor"])?;
+    // What is no number is told as a limit that is out of range.
+    let limit = query.get("limit").map(|text| text.parse().unwrap_or(0));
+    let cursor = query.get("cursor").map(str::to_owned);
+    let checked = orders.check_consistency(&context, limit, cursor).await?;
+    Ok(json::answer(StatusCode::OK, &CheckedJson::from(checked)))
+}
+
+/// A page of the consistency check as an answer shows it.
+#[derive(Serialize)]
+struct CheckedJson {
+    checked: CountsJson,
+    violations: Vec<ViolationJson>,
+    next_cursor: Option<String>,
+}
+
+#[derive(Serialize)]
+struct CountsJson {
+    orders: i64,
+    products: i64,
+}
+
+#[derive(Serialize)]
+struct ViolationJson {
+    kind: &'static str,
+    order_id: Option<String>,
+    product_id: Option<String>,
+    detail: String,
+}
+
+impl From<Checked> for CheckedJson {
+    fn from(checked: Checked) -> Self {
+        let violation = |violation: Violation| ViolationJson {
+            kind: violation.kind.name(),
+            order_id: violation.order.map(|id| id.to_string()),
+            product_id: violation.product.map(|id| id.to_string()),
+            detail: violation.detail,
+        };
+        Self {
+            checked: CountsJson { orders: checked.orders, products: checked.products },
+            violations: checked.violations.into_iter().map(violation).collect(),
+            next_cursor: checked.next_cursor,
+        }
+    }
 }
 
 /// An order as an answer shows it.

@@ -1,9 +1,11 @@
 //! The orders function: from placing to delivery, return and refund.
 //!
 //! - [`http`], [`grpc`]: its two faces, which convert and call
-//! - [`service`]: one method per use case, the only place that orders I/O; [`place_order`] is the longest
+//! - [`service`]: one method per use case, the only place that orders I/O; [`place_order`], [`reconcile`] and
+//!   [`consistency`] have files of their own
 //! - [`forms`]: what callers send, until it is checked
-//! - [`order`], [`number`], [`status`]: the aggregate, what people call it, and its state machine; no I/O
+//! - [`order`], [`order_id`], [`number`], [`status`]: the aggregate, what we and people call it, and its state
+//!   machine; no I/O
 //! - [`store`]: MongoDB; the only file that knows BSON
 //! - [`environment`]: what the function is told by its environment, and how it is built from that
 //! - [`products`], [`users`]: the other functions, as this one sees them
@@ -20,14 +22,17 @@ use shared::keys::RemoteKeys;
 use shared::rpc::channel::Channel;
 use shared::rpc::entrance::{Entrance, MAX_MESSAGE};
 
+pub mod consistency;
 pub mod environment;
 pub mod forms;
 pub mod grpc;
 pub mod http;
 pub mod number;
 pub mod order;
+pub mod order_id;
 pub mod place_order;
 pub mod products;
+pub mod reconcile;
 pub mod service;
 pub mod status;
 pub mod store;

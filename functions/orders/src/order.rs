@@ -11,11 +11,15 @@ use shared::auth::Caller;
 use shared::clock::Timestamp;
 use shared::error::{Error, Kind};
 use shared::faults::{Faults, Patch};
+use shared::idempotency::Keyed;
 use shared::ids::{OrderId, ProductId, UserId};
 use shared::money::{Currency, Money};
 
 use crate::number::Number;
 use crate::status::{Actor, Refused, Status};
+
+/// Why an unpaid order was cancelled.
+const PAYMENT_TIMEOUT: &str = "payment-timeout";
 
 /// The largest total, in minor units.
 pub const MAX_TOTAL: i64 = 1_000_000_000_000_000;
@@ -49,6 +53,10 @@ pub struct Order {
     pub history: Vec<StatusChange>,
     /// What is left to be done for its stock, oldest first.
     pub tasks: Vec<Task>,
+    /// Whether new items are being held, which are not the order's yet. Any decision ends that.
+    pub changing: bool,
+    /// The request that placed it, if that had a key.
+    pub placed_under: Option<PlacedUnder>,
     /// Until when it must be paid, while it is placed.
     pub expires_at: Option<Timestamp>,
     /// Rises by one with every decision.
@@ -59,7 +67,25 @@ pub struct Order {
     pub updated_at: Timestamp,
 }
 
-/// A line: a product as it was when the order was placed.
+/// The key under which an order was placed: whose, and for which request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PlacedUnder {
+    /// Keys of different callers never meet.
+    pub caller: UserId,
+    /// The key, and what the request asked for.
+    pub keyed: Keyed,
+}
+
+/// A product of which stock is held, as it is.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Held {
+    /// The line that it would be.
+    pub item: Item,
+    /// Whether it can be ordered.
+    pub active: bool,
+}
+
+/// A line: a product as it was when it came into the order.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Item {
     /// Which product.
@@ -139,6 +165,8 @@ pub struct Task {
 /// What is to be done for an order's stock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TaskKind {
+    /// Hold its items, and nothing else.
+    Hold,
     /// End its hold.
     Release,
     /// Take its lines off the hand.
@@ -215,6 +243,8 @@ pub struct OrderChange {
     pub note: Patch<String>,
     /// New metadata.
     pub metadata: Option<BTreeMap<String, String>>,
+    /// New items, all of them: distinct products.
+    pub items: Option<Vec<NewLine>>,
 }
 
 /// A change of an order, ready to be written.
@@ -228,29 +258,45 @@ pub struct Decision {
     pub task: Option<Task>,
 }
 
+/// What an order is placed with, beside what was asked for.
+#[derive(Clone, Debug)]
+pub struct Placing {
+    /// Which order it will be.
+    pub id: OrderId,
+    /// What people will call it.
+    pub number: Number,
+    /// Whose it will be.
+    pub user_id: UserId,
+    /// Who places it.
+    pub by: UserId,
+    /// The key of the request.
+    pub under: Option<PlacedUnder>,
+    /// When.
+    pub at: Timestamp,
+    /// Until when it must be paid.
+    pub expires_at: Timestamp,
+}
+
 impl Order {
     /// The order at its first version.
     ///
     /// # Errors
     /// 422 when the total is too large.
-    #[expect(clippy::too_many_arguments, reason = "all of it is handed in, so that this stays pure")]
-    pub fn place(
-        id: OrderId,
-        number: Number,
-        user_id: UserId,
-        by: UserId,
-        new: NewOrder,
-        items: Vec<Item>,
-        now: Timestamp,
-        expires_at: Timestamp,
-    ) -> Result<Self, Error> {
+    pub fn place(placing: Placing, new: NewOrder, items: Vec<Item>) -> Result<Self, Error> {
         let Some(currency) = items.first().map(|item| item.unit_price.currency()) else {
             return Err(Error::internal("an order without items"));
         };
+        let placed = StatusChange {
+            at: placing.at,
+            from: None,
+            to: Status::Placed,
+            by: Some(placing.by),
+            reason: None,
+        };
         let order = Self {
-            id,
-            number,
-            user_id,
+            id: placing.id,
+            number: placing.number,
+            user_id: placing.user_id,
             status: Status::Placed,
             items,
             currency,
@@ -259,25 +305,27 @@ impl Order {
             metadata: new.metadata,
             payment: Payment::default(),
             tracking: None,
-            history: vec![StatusChange {
-                at: now,
-                from: None,
-                to: Status::Placed,
-                by: Some(by),
-                reason: None,
-            }],
+            history: vec![placed],
             tasks: Vec::new(),
-            expires_at: Some(expires_at),
+            changing: false,
+            placed_under: placing.under,
+            expires_at: Some(placing.expires_at),
             version: 1,
-            created_at: now,
-            updated_at: now,
+            created_at: placing.at,
+            updated_at: placing.at,
         };
-        if order.total() > MAX_TOTAL {
-            let mut faults = Faults::default();
-            faults.add("/items", format!("must cost at most {MAX_TOTAL} in all, and cost {}", order.total()));
-            return Err(faults.into_error());
-        }
+        order.check_total()?;
         Ok(order)
+    }
+
+    fn check_total(&self) -> Result<(), Error> {
+        let total = self.total();
+        if total <= MAX_TOTAL {
+            return Ok(());
+        }
+        let mut faults = Faults::default();
+        faults.add("/items", format!("must cost at most {MAX_TOTAL} in all, and cost {total}"));
+        Err(faults.into_error())
     }
 
     /// Minor units: at most 100 lines of 10^16, far from overflow.
@@ -314,16 +362,8 @@ impl Order {
         if change.status == Some(self.status) {
             return Ok(None);
         }
+        self.check_allowed(&change, caller)?;
         let transition = change.transition.map_err(Faults::into_error)?;
-        let actor = Self::actor(caller);
-        if actor == Actor::Owner && change.metadata.is_some() {
-            return Err(Error::forbidden("Only staff may change metadata."));
-        }
-        if let Some(to) = change.status {
-            self.check_transition(to, actor)?;
-        }
-        self.check_editable(change.shipping_address.is_some(), change.note.is_present(), actor)?;
-
         let before = self.clone();
         let mut after = self;
         if let Some(address) = change.shipping_address {
@@ -337,8 +377,6 @@ impl Order {
         if after == before {
             return Ok(None);
         }
-        after.version += 1;
-        after.updated_at = now;
         let status_change = change.status.map(|to| StatusChange {
             at: now,
             from: Some(before.status),
@@ -346,10 +384,148 @@ impl Order {
             by: caller.user_id(),
             reason: change.reason,
         });
-        after.history.extend(status_change.clone());
-        let task = task.map(|kind| Task { revision: after.version, kind });
-        after.tasks.extend(task);
-        Ok(Some(Decision { order: after, status_change, task }))
+        Ok(Some(after.decided(status_change, task, now)))
+    }
+
+    /// What every decision does: the next version, an entry in the history, a task. It ends a change of items
+    /// that was going on; what that may have held beyond the order's items is let go.
+    fn decided(
+        mut self,
+        status_change: Option<StatusChange>,
+        task: Option<TaskKind>,
+        now: Timestamp,
+    ) -> Decision {
+        let task = task.or(self.changing.then_some(TaskKind::Hold));
+        self.changing = false;
+        self.version += 1;
+        self.updated_at = now;
+        self.history.extend(status_change.clone());
+        let task = task.map(|kind| Task { revision: self.version, kind });
+        self.tasks.extend(task);
+        Decision { order: self, status_change, task }
+    }
+
+    /// Whether this caller may change this, as the order stands.
+    fn check_allowed(&self, change: &OrderChange, caller: Caller) -> Result<(), Error> {
+        let actor = Self::actor(caller);
+        if let Err(faults) = &change.transition {
+            return Err(faults.clone().into_error());
+        }
+        if actor == Actor::Owner && change.metadata.is_some() {
+            return Err(Error::forbidden("Only staff may change metadata."));
+        }
+        if let Some(to) = change.status {
+            self.check_transition(to, actor)?;
+        }
+        self.check_editable(change, actor)
+    }
+
+    /// The first step of a change of items: says that new items are about to be held, under the version that
+    /// it makes. `None`: the items are what the order has already.
+    ///
+    /// # Errors
+    /// As [`Order::decide`].
+    pub fn intend(
+        self,
+        change: &OrderChange,
+        caller: Caller,
+        now: Timestamp,
+    ) -> Result<Option<Decision>, Error> {
+        let Some(lines) = &change.items else { return Ok(None) };
+        self.check_allowed(change, caller)?;
+        let has = |line: &NewLine, item: &Item| {
+            line.product_id == item.product_id && line.quantity == item.quantity
+        };
+        if lines.len() == self.items.len()
+            && lines.iter().zip(&self.items).all(|(line, item)| has(line, item))
+        {
+            return Ok(None);
+        }
+        let intent = Self { changing: true, version: self.version + 1, updated_at: now, ..self };
+        Ok(Some(Decision { order: intent, status_change: None, task: None }))
+    }
+
+    /// What is held while items change: of each product the larger of what the order has and what it is to
+    /// have, so that it never lets go of what it still has. The new lines come first, in their order.
+    pub fn larger_of_both(&self, new: &[NewLine]) -> Vec<NewLine> {
+        let has = |product| self.items.iter().find(|item| item.product_id == product);
+        let named = |item: &&Item| !new.iter().any(|line| line.product_id == item.product_id);
+        let larger = new.iter().map(|line| NewLine {
+            quantity: has(line.product_id).map_or(0, |item| item.quantity).max(line.quantity),
+            ..*line
+        });
+        let left = self.items.iter().filter(named);
+        larger
+            .chain(left.map(|item| NewLine { product_id: item.product_id, quantity: item.quantity }))
+            .collect()
+    }
+
+    /// The last step of a change of items, for the order at its intent: what is `held` becomes the order's.
+    /// Products that it had keep name, SKU and price.
+    ///
+    /// # Errors
+    /// 422 for a product that is not active or has another currency, and for a total that is too large: then
+    /// the change is to be [abandoned](Order::abandon).
+    pub fn finish(self, change: OrderChange, held: &[Held], now: Timestamp) -> Result<Decision, Error> {
+        let mut faults = Faults::default();
+        let mut items = Vec::new();
+        for (place, line) in change.items.iter().flatten().enumerate() {
+            let had = self.items.iter().find(|item| item.product_id == line.product_id);
+            let held = held.iter().find(|held| held.item.product_id == line.product_id);
+            let item = match (had, held) {
+                (Some(item), _) => item.clone(),
+                (None, Some(held)) => {
+                    let pointer = format!("/items/{place}/product_id");
+                    let currency = held.item.unit_price.currency();
+                    if !held.active {
+                        faults.add(&pointer, "is not the ID of a product that can be ordered");
+                    } else if currency != self.currency {
+                        let detail = format!(
+                            "is priced in {currency:?}, and the order in {:?}; an order has one currency",
+                            self.currency
+                        );
+                        faults.add(&pointer, detail);
+                    }
+                    held.item.clone()
+                }
+                (None, None) => return Err(Error::internal("a line was not held")),
+            };
+            items.push(Item { quantity: line.quantity, ..item });
+        }
+        faults.check()?;
+        let mut after = self;
+        after.items = items;
+        if let Some(address) = change.shipping_address {
+            after.shipping_address = address;
+        }
+        after.note = change.note.apply(after.note);
+        if let Some(metadata) = change.metadata {
+            after.metadata = metadata;
+        }
+        after.check_total()?;
+        Ok(after.decided(None, None, now))
+    }
+
+    /// Ends a change of items without new ones.
+    pub fn abandon(self, now: Timestamp) -> Decision {
+        self.decided(None, None, now)
+    }
+
+    /// Cancels an order that nobody has paid in time. `None`: it is not one, or not yet.
+    pub fn expire(self, now: Timestamp) -> Option<Decision> {
+        if self.status != Status::Placed || self.expires_at.is_none_or(|expires_at| now < expires_at) {
+            return None;
+        }
+        let change = StatusChange {
+            at: now,
+            from: Some(self.status),
+            to: Status::Cancelled,
+            by: None,
+            reason: Some(PAYMENT_TIMEOUT.to_owned()),
+        };
+        let mut after = self;
+        let task = after.walk(Transition::Cancel);
+        Some(after.decided(Some(change), task, now))
     }
 
     /// Takes the order to the next status, which has been checked, and says what follows for the stock.
@@ -401,7 +577,7 @@ impl Order {
         }
     }
 
-    fn check_editable(&self, address: bool, note: bool, actor: Actor) -> Result<(), Error> {
+    fn check_editable(&self, change: &OrderChange, actor: Actor) -> Result<(), Error> {
         let placed = self.status == Status::Placed;
         let (address_may, note_may) = match actor {
             Actor::Owner => (placed, placed),
@@ -413,9 +589,11 @@ impl Order {
                 format!("The {what} can no longer be changed: the order is {}.", self.status.name()),
             ))
         };
-        if address && !address_may {
+        if change.shipping_address.is_some() && !address_may {
             refuse("shipping address")
-        } else if note && !note_may {
+        } else if change.items.is_some() && !placed {
+            refuse("items")
+        } else if change.note.is_present() && !note_may {
             refuse("note")
         } else {
             Ok(())
@@ -444,6 +622,7 @@ mod tests {
     use super::*;
 
     const NOW: Timestamp = Timestamp::from_millis(1_800_000_000_000);
+    const LATER: Timestamp = Timestamp::from_millis(1_800_000_000_001);
 
     fn item(amount: i64, quantity: i64) -> Item {
         let currency = Currency::parse("EUR".to_owned()).unwrap();
@@ -476,8 +655,16 @@ mod tests {
 
     fn place(items: Vec<Item>) -> Result<Order, Error> {
         let user = UserId::new();
-        let later = Timestamp::from_millis(NOW.millis() + 1);
-        Order::place(OrderId::new(), Number::from_bits(7), user, user, new_order(), items, NOW, later)
+        let placing = Placing {
+            id: OrderId::new(),
+            number: Number::from_bits(7),
+            user_id: user,
+            by: user,
+            under: None,
+            at: NOW,
+            expires_at: LATER,
+        };
+        Order::place(placing, new_order(), items)
     }
 
     fn by(role: Role) -> Caller {
@@ -492,6 +679,7 @@ mod tests {
             shipping_address: None,
             note: Patch::Absent,
             metadata: None,
+            items: None,
         }
     }
 
@@ -567,5 +755,113 @@ mod tests {
         let error = place(vec![item(1_000_000_000_000, 1000), item(1, 1)]).unwrap_err();
         assert_eq!(error.faults()[0].pointer, "/items");
         assert!(place(vec![item(1_000_000_000_000, 10_000); 100]).is_err());
+    }
+
+    fn change_items(lines: Vec<NewLine>) -> OrderChange {
+        OrderChange { items: Some(lines), ..no_change() }
+    }
+
+    fn line(item: &Item, quantity: i64) -> NewLine {
+        NewLine { product_id: item.product_id, quantity }
+    }
+
+    fn held(item: &Item) -> Held {
+        Held { item: item.clone(), active: true }
+    }
+
+    #[test]
+    fn a_change_of_items_is_an_intent_and_then_a_decision_that_declares_them() {
+        let (mug, pot, cup) = (item(500, 2), item(700, 5), item(100, 1));
+        let order = place(vec![mug.clone(), pot.clone()]).unwrap();
+        let lines = vec![line(&cup, 3), line(&pot, 4), line(&mug, 9)];
+        let change = change_items(lines.clone());
+        let intent = order.intend(&change, by(Role::Customer), NOW).unwrap().unwrap();
+        assert_eq!((intent.order.version, intent.task, intent.order.total()), (2, None, 4500));
+        let larger = intent.order.larger_of_both(&lines);
+        assert_eq!(larger, [line(&cup, 3), line(&pot, 5), line(&mug, 9)]);
+        // What the mug costs by now does not matter: the order has it already.
+        let dearer = item(900, 0);
+        let dearer = held(&Item { product_id: mug.product_id, ..dearer });
+        let finished = intent.order.finish(change, &[held(&cup), held(&pot), dearer], NOW).unwrap();
+        assert_eq!(finished.task, Some(Task { revision: 3, kind: TaskKind::Hold }));
+        assert_eq!(finished.order.total(), 300 + 2800 + 4500);
+        assert!(!finished.order.changing);
+    }
+
+    #[test]
+    fn a_product_that_goes_is_held_until_the_decision() {
+        let (mug, pot) = (item(500, 2), item(700, 5));
+        let order = place(vec![mug.clone(), pot.clone()]).unwrap();
+        assert_eq!(order.larger_of_both(&[line(&pot, 1)]), [line(&pot, 5), line(&mug, 2)]);
+    }
+
+    #[test]
+    fn the_items_that_it_has_are_no_change() {
+        let mug = item(500, 2);
+        let order = place(vec![mug.clone()]).unwrap();
+        assert_eq!(order.intend(&change_items(vec![line(&mug, 2)]), by(Role::Staff), NOW).unwrap(), None);
+    }
+
+    #[test]
+    fn items_change_while_placed_and_no_longer() {
+        let mug = item(500, 2);
+        let order = place(vec![mug.clone()]).unwrap();
+        let paid = order.decide(to(pay()), by(Role::Staff), NOW).unwrap().unwrap().order;
+        let refused = paid.intend(&change_items(vec![line(&mug, 1)]), by(Role::Staff), NOW).unwrap_err();
+        assert_eq!(refused.kind(), Kind::OrderNotEditable);
+    }
+
+    #[test]
+    fn another_decision_ends_a_change_and_declares_what_it_leaves() {
+        let mug = item(500, 2);
+        let intent = |change: &OrderChange| {
+            let order = place(vec![mug.clone()]).unwrap();
+            order.intend(change, by(Role::Staff), NOW).unwrap().unwrap().order
+        };
+        let change = change_items(vec![line(&mug, 5)]);
+        let hold = Some(Task { revision: 3, kind: TaskKind::Hold });
+        let paid = intent(&change).decide(to(pay()), by(Role::Staff), NOW).unwrap().unwrap();
+        assert_eq!((paid.task, paid.order.changing, paid.order.items[0].quantity), (hold, false, 2));
+        assert_eq!(intent(&change).abandon(NOW).task, hold);
+        let cancelled =
+            intent(&change).decide(to(Transition::Cancel), by(Role::Staff), NOW).unwrap().unwrap();
+        assert_eq!(cancelled.task, Some(Task { revision: 3, kind: TaskKind::Release }));
+        // What changes nothing ends nothing either.
+        assert_eq!(intent(&change).decide(no_change(), by(Role::Staff), NOW).unwrap(), None);
+    }
+
+    #[test]
+    fn new_items_must_be_active_in_the_orders_currency_and_not_too_dear() {
+        let mug = item(500, 2);
+        let finish = |new: Item, active: bool, quantity: i64| {
+            let order = place(vec![mug.clone()]).unwrap();
+            let change = change_items(vec![line(&mug, 2), line(&new, quantity)]);
+            let intent = order.intend(&change, by(Role::Staff), NOW).unwrap().unwrap().order;
+            intent.finish(change, &[held(&mug), Held { item: new, active }], NOW)
+        };
+        assert!(finish(item(1, 1), true, 1).is_ok());
+        let archived = finish(item(1, 1), false, 1).unwrap_err();
+        assert_eq!(archived.faults()[0].pointer, "/items/1/product_id");
+        let yen = Currency::parse("JPY".to_owned()).unwrap();
+        let yen =
+            finish(Item { unit_price: Money::new(1, yen).unwrap(), ..item(1, 1) }, true, 1).unwrap_err();
+        assert_eq!(yen.faults()[0].pointer, "/items/1/product_id");
+        let dear = finish(item(1_000_000_000_000, 1), true, 1000).unwrap_err();
+        assert_eq!(dear.faults()[0].pointer, "/items");
+    }
+
+    #[test]
+    fn an_unpaid_order_expires_at_its_time_and_a_paid_one_never() {
+        let order = place(vec![item(500, 2)]).unwrap();
+        assert_eq!(order.clone().expire(NOW), None);
+        let expired = order.clone().expire(LATER).unwrap();
+        assert_eq!(expired.task, Some(Task { revision: 2, kind: TaskKind::Release }));
+        let change = expired.status_change.unwrap();
+        assert_eq!(
+            (change.to, change.by, change.reason.as_deref()),
+            (Status::Cancelled, None, Some("payment-timeout"))
+        );
+        let paid = order.decide(to(pay()), by(Role::Staff), NOW).unwrap().unwrap().order;
+        assert_eq!(paid.expire(LATER), None);
     }
 }

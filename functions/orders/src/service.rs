@@ -10,13 +10,13 @@ use shared::error::Error;
 use shared::ids::{OrderId, UserId};
 use shared::page::{Page, PageRequest, Position};
 
-use crate::order::{Order, OrderChange};
-use crate::products::Products;
+use crate::order::{Decision, Order, OrderChange};
+use crate::products::{NotHeld, Products};
 use crate::status::Status;
 use crate::store::{OrderFilter, OrderStore};
 use crate::users::Users;
 
-/// The use cases around orders; placing one is in `place_order`.
+/// The use cases around orders; placing one is in `place_order`, healing in `reconcile`, checking in `consistency`.
 pub struct OrderService {
     pub(crate) store: OrderStore,
     pub(crate) products: Products,
@@ -68,10 +68,12 @@ impl OrderService {
         Ok(page.page(orders, &scope, |order| Position { at: order.created_at, id: order.id.uuid() }))
     }
 
-    /// Changes an order: one decision, one write, and then what follows from it for the stock.
+    /// Changes an order: one decision, one write, and then what follows from it for the stock. New items are
+    /// held before that.
     ///
     /// # Errors
-    /// 404 for an order that the caller may not see; what [`Order::decide`] refuses.
+    /// 404 for an order that the caller may not see; what [`Order::decide`] and [`Order::finish`] refuse; 409 for
+    /// what is short.
     pub async fn update(&self, context: &Context, id: OrderId, change: OrderChange) -> Result<Order, Error> {
         // What a transition lacks is told even when there is no such order: the body comes first.
         let mut order = match self.get(context, id).await {
@@ -83,34 +85,93 @@ impl OrderService {
         };
         let mut contention = Contention::default();
         loop {
-            let Some(decision) = order.clone().decide(change.clone(), context.caller, self.clock.now())?
-            else {
-                return Ok(order);
+            let changed = match order.clone().intend(&change, context.caller, self.clock.now())? {
+                Some(intent) => self.change_items(context, intent, &change).await?,
+                None => self.decide(context, order, &change).await?,
             };
-            if self.store.write(&decision).await? {
-                return Ok(self.run_tasks(context, decision.order).await);
+            if let Some(order) = changed {
+                return Ok(order);
             }
             contention.lost(id).await?;
             order = self.get(context, id).await?;
         }
     }
 
+    /// A change in one decision. `None`: somebody else was faster.
+    async fn decide(
+        &self,
+        context: &Context,
+        order: Order,
+        change: &OrderChange,
+    ) -> Result<Option<Order>, Error> {
+        let Some(decision) = order.clone().decide(change.clone(), context.caller, self.clock.now())? else {
+            return Ok(Some(order));
+        };
+        if !self.store.write(&decision).await? {
+            return Ok(None);
+        }
+        Ok(Some(self.run_tasks(context, decision.order).await))
+    }
+
+    /// A change of items, step by step. `None`: somebody else has decided in between.
+    async fn change_items(
+        &self,
+        context: &Context,
+        intent: Decision,
+        change: &OrderChange,
+    ) -> Result<Option<Order>, Error> {
+        // Step 1: the intent. After a crash Reconcile abandons it.
+        if !self.store.write(&intent).await? {
+            return Ok(None);
+        }
+        let order = intent.order;
+
+        // Step 2: hold the larger of old and new, so that nothing of the old is lost if the new is refused.
+        let lines = order.larger_of_both(change.items.as_deref().unwrap_or_default());
+        let held = match self.products.hold(context, order.id, order.version, &lines).await {
+            Ok(held) => held,
+            Err(NotHeld::Superseded) => return Ok(None),
+            Err(NotHeld::Failed(error)) => return self.abandon(context, order, error).await,
+        };
+
+        // Step 3: the decision, if the intent still stands. Its task lets go of what is held too much.
+        match order.clone().finish(change.clone(), &held, self.clock.now()) {
+            Ok(decision) if self.store.write(&decision).await? => {
+                Ok(Some(self.run_tasks(context, decision.order).await))
+            }
+            Ok(_) => Ok(None),
+            Err(error) => self.abandon(context, order, error).await,
+        }
+    }
+
+    /// Ends a change of items that was refused, or of which it is not known whether it is held: the order stays
+    /// as it was. The refusal is the answer, unless somebody else has ended the change already.
+    async fn abandon(&self, context: &Context, order: Order, refusal: Error) -> Result<Option<Order>, Error> {
+        let abandoned = order.abandon(self.clock.now());
+        match self.store.write(&abandoned).await {
+            Ok(true) => {
+                self.run_tasks(context, abandoned.order).await;
+            }
+            Ok(false) => {}
+            Err(error) => {
+                let (request_id, causes) = (&context.request_id, error.causes());
+                tracing::warn!(request_id, causes, "a change of {} is left: {error}", abandoned.order.id);
+            }
+        }
+        Err(refusal)
+    }
+
     /// Does what is left to be done for the order's stock, in the order of the decisions. The decision
     /// stands, whatever becomes of this: what fails stays a task, and is done later.
-    async fn run_tasks(&self, context: &Context, mut order: Order) -> Order {
+    pub(crate) async fn run_tasks(&self, context: &Context, mut order: Order) -> Order {
         for task in order.tasks.clone() {
             let done = async {
-                self.products.run(context, &order, task).await?;
+                self.products.run(context, order.id, &order.items, task).await?;
                 self.store.finish(order.id, task).await
             };
             if let Err(error) = done.await {
-                let causes = error.causes();
-                tracing::warn!(
-                    request_id = context.request_id,
-                    causes,
-                    "{} keeps the task {task:?}: {error}",
-                    order.id
-                );
+                let (request_id, causes) = (&context.request_id, error.causes());
+                tracing::warn!(request_id, causes, "{} keeps the task {task:?}: {error}", order.id);
                 return order;
             }
             order.tasks.retain(|left| *left != task);

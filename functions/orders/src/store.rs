@@ -1,239 +1,50 @@
-//! Orders in MongoDB. The only file of this function that knows BSON.
+//! Orders in MongoDB. With `store/`, the only place of this function that knows BSON.
 
 use futures::TryStreamExt as _;
 use mongodb::bson::{self, Bson, Document, doc};
 use mongodb::{Collection, Database};
-use serde::{Deserialize, Serialize};
-use shared::address::Address;
+use serde::Serialize;
+use shared::clock::Timestamp;
 use shared::error::Error;
 use shared::ids::{OrderId, UserId};
-use shared::money::{Currency, Money};
 use shared::mongo::{self, Index};
 use shared::page::{PageRequest, Position};
 
-use crate::number::Number;
-use crate::order::{Decision, Item, Order, Payment, StatusChange, Task, TaskKind, Tracking};
+use crate::order::{Decision, Order, PlacedUnder, Task};
 use crate::status::Status;
 
+mod documents;
+mod progress;
+
+use documents::{OrderDocument, StatusChangeDocument, TaskDocument, VOID, VoidDocument};
+pub use documents::{Stored, Void};
+pub use progress::Walk;
+
 /// The version of what `ensure_schema` makes: raised with every change of it that this build cannot do without.
-pub const SCHEMA_VERSION: i32 = 1;
+pub const SCHEMA_VERSION: i32 = 2;
 
 const ORDERS: &str = "orders";
 
-/// An order on disk.
-#[derive(Debug, Serialize, Deserialize)]
-struct OrderDocument {
-    _id: bson::Uuid,
-    number: String,
-    user_id: bson::Uuid,
-    status: String,
-    items: Vec<ItemDocument>,
-    currency: String,
-    /// Minor units; follows from the items, and is here to be sorted by.
-    total: i64,
-    shipping_address: Address,
-    note: Option<String>,
-    metadata: Vec<mongo::Entry>,
-    payment: PaymentDocument,
-    tracking: Option<TrackingDocument>,
-    history: Vec<StatusChangeDocument>,
-    tasks: Vec<TaskDocument>,
-    expires_at: Option<bson::DateTime>,
-    version: i64,
-    created_at: bson::DateTime,
-    updated_at: bson::DateTime,
-}
-
-#[derive(Debug, Serialize, Deserialize)]
-struct ItemDocument {
-    product_id: bson::Uuid,
-    sku: String,
-    name: String,
-    /// Minor units.
-    unit_price: i64,
-    quantity: i64,
-}
-
-#[derive(Debug, Serialize, Deserialize)]
-struct PaymentDocument {
-    reference: Option<String>,
-    method: Option<String>,
-    refund_reference: Option<String>,
-}
-
-#[derive(Debug, Serialize, Deserialize)]
-struct TrackingDocument {
-    carrier: String,
-    number: String,
-}
-
-#[derive(Debug, Serialize, Deserialize)]
-struct StatusChangeDocument {
-    at: bson::DateTime,
-    from: Option<String>,
-    to: String,
-    by: Option<bson::Uuid>,
-    reason: Option<String>,
-}
-
-#[derive(Debug, Serialize, Deserialize)]
-struct TaskDocument {
-    revision: i64,
-    kind: TaskKindDocument,
-}
-
-#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-enum TaskKindDocument {
-    Release,
-    Ship,
-    Restock,
-}
-
-impl From<&StatusChange> for StatusChangeDocument {
-    fn from(change: &StatusChange) -> Self {
-        Self {
-            at: mongo::date(change.at),
-            from: change.from.map(|status| status.name().to_owned()),
-            to: change.to.name().to_owned(),
-            by: change.by.map(mongo::uuid),
-            reason: change.reason.clone(),
-        }
-    }
-}
-
-impl TryFrom<StatusChangeDocument> for StatusChange {
-    type Error = String;
-
-    fn try_from(document: StatusChangeDocument) -> Result<Self, String> {
-        Ok(Self {
-            at: mongo::timestamp(document.at),
-            from: document.from.as_deref().map(Status::parse).transpose()?,
-            to: Status::parse(&document.to)?,
-            by: document.by.map(mongo::id),
-            reason: document.reason,
-        })
-    }
-}
-
-impl From<Task> for TaskDocument {
-    fn from(task: Task) -> Self {
-        let kind = match task.kind {
-            TaskKind::Release => TaskKindDocument::Release,
-            TaskKind::Ship => TaskKindDocument::Ship,
-            TaskKind::Restock => TaskKindDocument::Restock,
-        };
-        Self { revision: task.revision, kind }
-    }
-}
-
-impl From<TaskDocument> for Task {
-    fn from(document: TaskDocument) -> Self {
-        let kind = match document.kind {
-            TaskKindDocument::Release => TaskKind::Release,
-            TaskKindDocument::Ship => TaskKind::Ship,
-            TaskKindDocument::Restock => TaskKind::Restock,
-        };
-        Self { revision: document.revision, kind }
-    }
-}
-
-impl OrderDocument {
-    fn of(order: &Order) -> Self {
-        Self {
-            _id: mongo::uuid(order.id),
-            number: order.number.to_string(),
-            user_id: mongo::uuid(order.user_id),
-            status: order.status.name().to_owned(),
-            items: order
-                .items
-                .iter()
-                .map(|item| ItemDocument {
-                    product_id: mongo::uuid(item.product_id),
-                    sku: item.sku.clone(),
-                    name: item.name.clone(),
-                    unit_price: item.unit_price.amount(),
-                    quantity: item.quantity,
-                })
-                .collect(),
-            currency: order.currency.code().to_owned(),
-            total: order.total(),
-            shipping_address: order.shipping_address.clone(),
-            note: order.note.clone(),
-            metadata: mongo::entries(&order.metadata),
-            payment: PaymentDocument {
-                reference: order.payment.reference.clone(),
-                method: order.payment.method.clone(),
-                refund_reference: order.payment.refund_reference.clone(),
-            },
-            tracking: order.tracking.as_ref().map(|tracking| TrackingDocument {
-                carrier: tracking.carrier.clone(),
-                number: tracking.number.clone(),
-            }),
-            history: order.history.iter().map(StatusChangeDocument::from).collect(),
-            tasks: order.tasks.iter().copied().map(TaskDocument::from).collect(),
-            expires_at: order.expires_at.map(mongo::date),
-            version: order.version,
-            created_at: mongo::date(order.created_at),
-            updated_at: mongo::date(order.updated_at),
-        }
-    }
-
-    fn into_order(self) -> Result<Order, String> {
-        let currency = Currency::parse(self.currency)?;
-        let item = |item: ItemDocument| {
-            Ok(Item {
-                product_id: mongo::id(item.product_id),
-                sku: item.sku,
-                name: item.name,
-                unit_price: Money::new(item.unit_price, currency)?,
-                quantity: item.quantity,
-            })
-        };
-        Ok(Order {
-            id: mongo::id(self._id),
-            number: Number::parse(&self.number)?,
-            user_id: mongo::id(self.user_id),
-            status: Status::parse(&self.status)?,
-            items: self.items.into_iter().map(item).collect::<Result<_, String>>()?,
-            currency,
-            shipping_address: self.shipping_address,
-            note: self.note,
-            metadata: mongo::map(self.metadata),
-            payment: Payment {
-                reference: self.payment.reference,
-                method: self.payment.method,
-                refund_reference: self.payment.refund_reference,
-            },
-            tracking: self
-                .tracking
-                .map(|tracking| Tracking { carrier: tracking.carrier, number: tracking.number }),
-            history: self.history.into_iter().map(StatusChange::try_from).collect::<Result<_, _>>()?,
-            tasks: self.tasks.into_iter().map(Task::from).collect(),
-            expires_at: self.expires_at.map(mongo::timestamp),
-            version: self.version,
-            created_at: mongo::timestamp(self.created_at),
-            updated_at: mongo::timestamp(self.updated_at),
-        })
-    }
-}
-
-impl TryFrom<OrderDocument> for Order {
-    type Error = Error;
-
-    fn try_from(document: OrderDocument) -> Result<Self, Error> {
-        let id = document._id;
-        document.into_order().map_err(|what| Error::internal(format!("the order {id}: {what}")))
-    }
-}
-
 /// How an insert ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Inserted {
     /// The order is there.
     Done,
+    /// This is there under its ID.
+    Exists(Stored),
+    /// This order is there under its key, with another ID.
+    KeyTaken(Box<Order>),
     /// Another order has the number.
     NumberTaken,
+}
+
+/// What is left to be done for orders, by Reconcile.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unfinished {
+    /// Tasks of orders and of voids.
+    Tasks,
+    /// Changes of items.
+    Changes,
 }
 
 /// Which orders to list.
@@ -250,12 +61,18 @@ pub struct OrderFilter {
 pub struct OrderStore {
     database: Database,
     orders: Collection<OrderDocument>,
+    /// The same collection, voids included.
+    all: Collection<Document>,
 }
 
 impl OrderStore {
     /// The orders of this database.
     pub fn new(database: &Database) -> Self {
-        Self { database: database.clone(), orders: database.collection(ORDERS) }
+        Self {
+            database: database.clone(),
+            orders: database.collection(ORDERS),
+            all: database.collection(ORDERS),
+        }
     }
 
     /// Makes collections and indexes; may be run again at any time.
@@ -270,15 +87,29 @@ impl OrderStore {
         let orders = mongo::Collection {
             name: ORDERS,
             indexes: vec![
-                Index::unique("number", doc! { "number": 1 }),
+                // Voids have none.
+                Index::unique("number_of_orders", doc! { "number": 1 })
+                    .only(doc! { "number": { "$exists": true } }),
+                Index::unique("placed_under", doc! { "placed_under.caller": 1, "placed_under.key": 1 })
+                    .only(doc! { "placed_under.key": { "$exists": true } }),
                 Index::plain("newest", newest(doc! {})),
                 Index::plain("status_newest", newest(doc! { "status": 1 })),
                 Index::plain("user_newest", newest(doc! { "user_id": 1 })),
                 Index::plain("user_status_newest", newest(doc! { "user_id": 1, "status": 1 })),
+                // What Reconcile looks for: small indexes, since there is little of it at a time.
+                Index::plain("with_tasks", doc! { "updated_at": 1, "_id": 1 }).only(with_tasks()),
+                Index::plain("changing", doc! { "updated_at": 1, "_id": 1 }).only(doc! { "changing": true }),
+                Index::plain("unpaid", doc! { "expires_at": 1 }).only(doc! { "status": "placed" }),
+                Index::plain("voids", doc! { "updated_at": 1 }).only(doc! { "status": VOID }),
             ],
-            validator: doc! { "version": { "$gte": 1 }, "total": { "$gte": 0 }, "items.0": { "$exists": true } },
+            obsolete: vec!["number"],
+            validator: doc! { "version": { "$gte": 1 }, "$or": [
+                { "status": VOID },
+                { "total": { "$gte": 0 }, "items.0": { "$exists": true } },
+            ] },
         };
         orders.ensure(&self.database).await?;
+        self.ensure_progress().await?;
         Ok(mongo::note_schema(&self.database, "orders", SCHEMA_VERSION).await?)
     }
 
@@ -294,10 +125,38 @@ impl OrderStore {
             return Err(error.into());
         }
         // A duplicate key says only "look": the driver may have sent the insert twice.
-        match self.find(order.id).await? {
-            Some(_) => Ok(Inserted::Done),
-            None => Ok(Inserted::NumberTaken),
+        if let Some(stored) = self.find_stored(order.id).await? {
+            return Ok(match stored {
+                Stored::Order(there) if there.number == order.number => Inserted::Done,
+                stored => Inserted::Exists(stored),
+            });
         }
+        if let Some(under) = &order.placed_under
+            && let Some(Stored::Order(there)) = self.find_all(placed_under(under)).await?.pop()
+        {
+            return Ok(Inserted::KeyTaken(there));
+        }
+        let number = doc! { "number": order.number.to_string() };
+        match self.all.find_one(number).projection(doc! { "_id": 1 }).await? {
+            Some(_) => Ok(Inserted::NumberTaken),
+            None => Err(Error::unavailable("a duplicate key without a document that has it")),
+        }
+    }
+
+    /// Marks that nothing will ever be placed under this ID, unless something is there already, which is then
+    /// the answer. A hold of this ID is to be ended.
+    ///
+    /// # Errors
+    /// When it is not known whether it is marked.
+    pub async fn insert_void(&self, id: OrderId, now: Timestamp) -> Result<Stored, Error> {
+        let void = bson::serialize_to_document(&VoidDocument::of(id, mongo::date(now)));
+        let void = void.map_err(Error::internal)?;
+        let Err(error) = self.all.insert_one(&void).await else { return void.try_into() };
+        if !mongo::is_duplicate_key(&error) {
+            return Err(error.into());
+        }
+        let stored = self.find_stored(id).await?;
+        stored.ok_or_else(|| Error::unavailable("a duplicate key without a document that has it"))
     }
 
     /// The order with this ID.
@@ -305,7 +164,124 @@ impl OrderStore {
     /// # Errors
     /// When MongoDB is away.
     pub async fn find(&self, id: OrderId) -> Result<Option<Order>, Error> {
-        self.orders.find_one(doc! { "_id": mongo::uuid(id) }).await?.map(Order::try_from).transpose()
+        Ok(match self.find_stored(id).await? {
+            Some(Stored::Order(order)) => Some(*order),
+            Some(Stored::Void(_)) | None => None,
+        })
+    }
+
+    async fn find_stored(&self, id: OrderId) -> Result<Option<Stored>, Error> {
+        self.all.find_one(doc! { "_id": mongo::uuid(id) }).await?.map(Stored::try_from).transpose()
+    }
+
+    /// Those of these IDs that are orders.
+    ///
+    /// # Errors
+    /// When MongoDB is away.
+    pub async fn existing(&self, ids: &[OrderId]) -> Result<Vec<OrderId>, Error> {
+        let mut filter = among(ids);
+        filter.insert("status", doc! { "$ne": VOID });
+        let found: Vec<Document> =
+            self.all.find(filter).projection(doc! { "_id": 1 }).await?.try_collect().await?;
+        found.iter().map(id_of).collect()
+    }
+
+    /// What is there under these IDs.
+    ///
+    /// # Errors
+    /// When MongoDB is away.
+    pub async fn find_many(&self, ids: &[OrderId]) -> Result<Vec<Stored>, Error> {
+        self.find_all(among(ids)).await
+    }
+
+    /// The order that was placed under a key, and what is there under these IDs.
+    ///
+    /// # Errors
+    /// When MongoDB is away.
+    pub async fn find_placed(&self, under: &PlacedUnder, ids: &[OrderId]) -> Result<Vec<Stored>, Error> {
+        self.find_all(doc! { "$or": [placed_under(under), among(ids)] }).await
+    }
+
+    async fn find_all(&self, filter: Document) -> Result<Vec<Stored>, Error> {
+        let documents: Vec<Document> = self.all.find(filter).await?.try_collect().await?;
+        documents.into_iter().map(Stored::try_from).collect()
+    }
+
+    /// Up to `limit` of what is left to be done and was decided before `before`, oldest first, after this place.
+    ///
+    /// # Errors
+    /// When MongoDB is away.
+    pub async fn find_unfinished(
+        &self,
+        what: Unfinished,
+        before: Timestamp,
+        after: Option<Position>,
+        limit: i64,
+    ) -> Result<Vec<(Position, Result<Stored, Error>)>, Error> {
+        let mut filter = match what {
+            Unfinished::Tasks => with_tasks(),
+            Unfinished::Changes => doc! { "changing": true },
+        };
+        filter.insert("updated_at", doc! { "$lt": mongo::date(before) });
+        if let Some(position) = after {
+            filter = doc! { "$and": [filter, mongo::after("updated_at", position)] };
+        }
+        let order = doc! { "updated_at": 1, "_id": 1 };
+        let documents: Vec<Document> =
+            self.all.find(filter).sort(order).limit(limit).await?.try_collect().await?;
+        documents.into_iter().map(|document| Ok((position(&document)?, Stored::try_from(document)))).collect()
+    }
+
+    /// Up to `limit` orders that should have been paid by now.
+    ///
+    /// # Errors
+    /// When MongoDB is away.
+    pub async fn find_unpaid(&self, now: Timestamp, limit: i64) -> Result<Vec<Order>, Error> {
+        let filter = doc! { "status": Status::Placed.name(), "expires_at": { "$lte": mongo::date(now) } };
+        let documents: Vec<OrderDocument> =
+            self.orders.find(filter).sort(doc! { "expires_at": 1 }).limit(limit).await?.try_collect().await?;
+        documents.into_iter().map(Order::try_from).collect()
+    }
+
+    /// Those of these orders that have tasks.
+    ///
+    /// # Errors
+    /// When MongoDB is away.
+    pub async fn having_tasks(&self, ids: &[OrderId]) -> Result<Vec<OrderId>, Error> {
+        let mut filter = among(ids);
+        filter.extend(with_tasks());
+        let found: Vec<Document> =
+            self.all.find(filter).projection(doc! { "_id": 1 }).await?.try_collect().await?;
+        found.iter().map(id_of).collect()
+    }
+
+    /// Forgets voids without tasks that were made before `before`, and answers how many.
+    ///
+    /// # Errors
+    /// When MongoDB is away.
+    pub async fn prune_voids(&self, before: Timestamp) -> Result<u64, Error> {
+        let filter =
+            doc! { "status": VOID, "tasks": { "$size": 0 }, "updated_at": { "$lt": mongo::date(before) } };
+        Ok(self.all.delete_many(filter).await?.deleted_count)
+    }
+
+    /// Up to `limit` orders after this one in the order of their IDs, as far as they can be read.
+    ///
+    /// # Errors
+    /// When MongoDB is away.
+    pub async fn walk(
+        &self,
+        after: OrderId,
+        limit: i64,
+    ) -> Result<Vec<(OrderId, Result<Order, Error>)>, Error> {
+        let filter = doc! { "_id": { "$gt": mongo::uuid(after) }, "status": { "$ne": VOID } };
+        let documents: Vec<Document> =
+            self.all.find(filter).sort(doc! { "_id": 1 }).limit(limit).await?.try_collect().await?;
+        let read = |document: Document| {
+            let order: OrderDocument = bson::deserialize_from_document(document).map_err(Error::internal)?;
+            order.try_into()
+        };
+        documents.into_iter().map(|document| Ok((id_of(&document)?, read(document)))).collect()
     }
 
     /// Up to a page and one more, newest first.
@@ -318,10 +294,10 @@ impl OrderStore {
         page: &PageRequest,
         after: Option<Position>,
     ) -> Result<Vec<Order>, Error> {
-        let mut query = Document::new();
-        if let Some(status) = filter.status {
-            query.insert("status", status.name());
-        }
+        let mut query = match filter.status {
+            Some(status) => doc! { "status": status.name() },
+            None => doc! { "status": { "$ne": VOID } },
+        };
         if let Some(user) = filter.user_id {
             query.insert("user_id", mongo::uuid(user));
         }
@@ -349,7 +325,7 @@ impl OrderStore {
         let version = decision.order.version;
         let mut set = bson::serialize_to_document(&after).map_err(Error::internal)?;
         // History and tasks are appended to: a task may be taken off at the same time.
-        for untouched in ["_id", "number", "user_id", "created_at", "history", "tasks"] {
+        for untouched in ["_id", "number", "user_id", "placed_under", "created_at", "history", "tasks"] {
             set.remove(untouched);
         }
         let mut update = doc! { "$set": set };
@@ -380,4 +356,29 @@ impl OrderStore {
 
 fn to_bson(value: &impl Serialize) -> Result<Bson, Error> {
     bson::serialize_to_bson(value).map_err(Error::internal)
+}
+
+fn with_tasks() -> Document {
+    doc! { "tasks.0": { "$exists": true } }
+}
+
+fn among(ids: &[OrderId]) -> Document {
+    let ids: Vec<bson::Uuid> = ids.iter().map(|id| mongo::uuid(*id)).collect();
+    doc! { "_id": { "$in": ids } }
+}
+
+fn placed_under(under: &PlacedUnder) -> Document {
+    doc! { "placed_under.caller": mongo::uuid(under.caller), "placed_under.key": under.keyed.key.as_str() }
+}
+
+fn id_of(document: &Document) -> Result<OrderId, Error> {
+    match document.get("_id") {
+        Some(Bson::Binary(binary)) => Ok(mongo::id(binary.to_uuid().map_err(Error::internal)?)),
+        other => Err(Error::internal(format!("an order with the ID {other:?}"))),
+    }
+}
+
+fn position(document: &Document) -> Result<Position, Error> {
+    let at = document.get_datetime("updated_at").map_err(Error::internal)?;
+    Ok(Position { at: mongo::timestamp(*at), id: id_of(document)?.uuid() })
 }

@@ -7,7 +7,9 @@ use std::collections::BTreeMap;
 use mongodb::Database;
 use mongodb::bson::{self, Document, doc};
 use orders::number::Number;
-use orders::order::{Decision, Item, NewOrder, Order, OrderChange, Task, TaskKind, Tracking, Transition};
+use orders::order::{
+    Decision, Item, NewOrder, Order, OrderChange, Placing, Task, TaskKind, Tracking, Transition,
+};
 use orders::status::Status;
 use orders::store::{Inserted, OrderFilter, OrderStore};
 use shared::address::Address;
@@ -62,8 +64,16 @@ fn order_at(number: u64, user: UserId, now: Timestamp) -> Order {
         ),
     };
     let items = vec![item(1_000_000_000_000, 7), item(0, 10_000)];
-    let later = Timestamp::from_millis(now.millis() + 1);
-    Order::place(OrderId::new(), Number::from_bits(number), user, user, new, items, now, later).unwrap()
+    let placing = Placing {
+        id: OrderId::new(),
+        number: Number::from_bits(number),
+        user_id: user,
+        by: user,
+        under: None,
+        at: now,
+        expires_at: Timestamp::from_millis(now.millis() + 1),
+    };
+    Order::place(placing, new, items).unwrap()
 }
 
 fn order(number: u64) -> Order {
@@ -79,6 +89,7 @@ fn decide(order: &Order, transition: Option<Transition>, note: Option<&str>) -> 
         shipping_address: None,
         note: note.map_or(Patch::Absent, |note| Patch::Value(note.to_owned())),
         metadata: None,
+        items: None,
     };
     let staff = Caller::User { id: UserId::new(), role: Role::Staff };
     let later = Timestamp::from_millis(NOW.millis() + order.version);

@@ -148,6 +148,7 @@ impl ProductStore {
                 Index::plain("status_newest", doc! { "status": 1, "created_at": -1, "_id": -1 }),
                 Index::plain("holds_of_order", doc! { "holds.o": 1 }),
             ],
+            obsolete: Vec::new(),
             // The second lock on stock: no bug of ours can sell what is not there.
             validator: doc! {
                 "version": { "$gte": 1 },

@@ -132,6 +132,7 @@ impl UserStore {
                 Index::plain("newest", doc! { "created_at": -1, "_id": -1 }),
                 Index::plain("role_newest", doc! { "role": 1, "created_at": -1, "_id": -1 }),
             ],
+            obsolete: Vec::new(),
             validator: doc! { "version": { "$gte": 1 }, "status": { "$in": ["active", "disabled", DELETED] } },
         };
         users.ensure(&self.database).await?;

@@ -1,6 +1,7 @@
 //! Between the shared messages of the protocol and what they mean.
 
 use proto::common::v1 as wire;
+use type_safe_id::{StaticType, TypeSafeId};
 
 use crate::address::{Address, AddressForm};
 use crate::clock::Timestamp;
@@ -57,6 +58,25 @@ pub fn timestamp(time: Timestamp) -> proto::Timestamp {
         seconds: millis.div_euclid(1000),
         nanos: i32::try_from(millis.rem_euclid(1000) * 1_000_000).unwrap_or(0),
     }
+}
+
+/// A time as another function of ours sent it.
+///
+/// # Errors
+/// 500 when it is missing: then the two do not speak the same protocol.
+pub fn trusted_time(time: Option<proto::Timestamp>) -> Result<Timestamp, Error> {
+    let time = time.ok_or_else(|| Error::internal("a time is missing"))?;
+    Ok(Timestamp::from_millis(
+        time.seconds.saturating_mul(1000).saturating_add(i64::from(time.nanos) / 1_000_000),
+    ))
+}
+
+/// An ID as another function of ours sent it.
+///
+/// # Errors
+/// 500 when it is none: then the two do not speak the same protocol.
+pub fn trusted_id<T: StaticType>(id: &str) -> Result<TypeSafeId<T>, Error> {
+    id.parse().map_err(|_| Error::internal(format!("no ID of the kind {}: {id:?}", T::TYPE)))
 }
 
 /// Which page a caller asks for.

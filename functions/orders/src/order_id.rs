@@ -1,0 +1,57 @@
+//! The IDs under which an order may be placed: the same request under a key walks into the same ones.
+
+use ring::digest::{self, SHA256};
+use shared::ids::OrderId;
+
+use crate::order::PlacedUnder;
+
+/// The ID of an attempt at a request with a key: UUIDv8 of a SHA-256, so that whoever runs the request, and
+/// however often, arrives at the same hold and the same insert. Each attempt has its own; a new one begins when
+/// the one before it can no longer become an order.
+pub fn of_attempt(under: &PlacedUnder, attempt: usize) -> OrderId {
+    let mut hash = digest::Context::new(&SHA256);
+    hash.update(b"order ");
+    hash.update(under.caller.uuid().as_bytes());
+    hash.update(under.keyed.fingerprint.as_bytes());
+    hash.update(&u64::try_from(attempt).unwrap_or(u64::MAX).to_be_bytes());
+    // Last, since its length varies.
+    hash.update(under.keyed.key.as_str().as_bytes());
+    let mut bytes = [0; 16];
+    bytes.copy_from_slice(&hash.finish().as_ref()[..16]);
+    OrderId::from_uuid(uuid::Builder::from_custom_bytes(bytes).into_uuid())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use serde_json::json;
+    use shared::idempotency::{Fingerprint, Key, Keyed};
+    use shared::ids::UserId;
+
+    use super::*;
+
+    #[test]
+    fn caller_key_body_and_attempt_each_make_another_id() {
+        let (one, other) = (UserId::new(), UserId::new());
+        let mut ids = HashSet::new();
+        for caller in [one, other] {
+            for key in ["a", "b"] {
+                for body in [json!({}), json!({ "note": "x" })] {
+                    let keyed = Keyed {
+                        key: Key::parse(key.as_bytes()).unwrap(),
+                        fingerprint: Fingerprint::of_json(&body, &[]),
+                    };
+                    let under = PlacedUnder { caller, keyed };
+                    for attempt in 0..3 {
+                        let id = of_attempt(&under, attempt);
+                        assert_eq!(id, of_attempt(&under.clone(), attempt));
+                        assert_eq!(id.uuid().get_version_num(), 8);
+                        ids.insert(id);
+                    }
+                }
+            }
+        }
+        assert_eq!(ids.len(), 2 * 2 * 2 * 3);
+    }
+}

@@ -1,0 +1,323 @@
+//! What orders look like on disk, and what is left of those that were never placed.
+
+use mongodb::bson::{self, Document};
+use serde::{Deserialize, Serialize};
+use shared::address::Address;
+use shared::error::Error;
+use shared::idempotency::{Fingerprint, Key, Keyed};
+use shared::ids::OrderId;
+use shared::money::{Currency, Money};
+use shared::mongo;
+
+use crate::number::Number;
+use crate::order::{Item, Order, Payment, PlacedUnder, StatusChange, Task, TaskKind, Tracking};
+use crate::status::Status;
+
+/// The status of what is no order and will never be one: an ID that nothing can be placed under any more.
+pub(super) const VOID: &str = "void";
+
+/// The version of a void: as that of an order's first decision, which it excludes.
+const VOID_VERSION: i64 = 2;
+
+/// An order on disk.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct OrderDocument {
+    pub(super) _id: bson::Uuid,
+    number: String,
+    user_id: bson::Uuid,
+    status: String,
+    items: Vec<ItemDocument>,
+    currency: String,
+    /// Minor units; follows from the items, and is here to be sorted by.
+    total: i64,
+    shipping_address: Address,
+    note: Option<String>,
+    metadata: Vec<mongo::Entry>,
+    payment: PaymentDocument,
+    tracking: Option<TrackingDocument>,
+    history: Vec<StatusChangeDocument>,
+    tasks: Vec<TaskDocument>,
+    #[serde(default)]
+    changing: bool,
+    /// Absent without a key: the index on it has only orders with one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    placed_under: Option<PlacedUnderDocument>,
+    expires_at: Option<bson::DateTime>,
+    version: i64,
+    created_at: bson::DateTime,
+    updated_at: bson::DateTime,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct PlacedUnderDocument {
+    caller: bson::Uuid,
+    key: String,
+    /// A SHA-256.
+    fingerprint: bson::Binary,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct ItemDocument {
+    product_id: bson::Uuid,
+    sku: String,
+    name: String,
+    /// Minor units.
+    unit_price: i64,
+    quantity: i64,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct PaymentDocument {
+    reference: Option<String>,
+    method: Option<String>,
+    refund_reference: Option<String>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct TrackingDocument {
+    carrier: String,
+    number: String,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct StatusChangeDocument {
+    at: bson::DateTime,
+    from: Option<String>,
+    to: String,
+    by: Option<bson::Uuid>,
+    reason: Option<String>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct TaskDocument {
+    revision: i64,
+    kind: TaskKindDocument,
+}
+
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum TaskKindDocument {
+    Hold,
+    Release,
+    Ship,
+    Restock,
+}
+
+impl From<&StatusChange> for StatusChangeDocument {
+    fn from(change: &StatusChange) -> Self {
+        Self {
+            at: mongo::date(change.at),
+            from: change.from.map(|status| status.name().to_owned()),
+            to: change.to.name().to_owned(),
+            by: change.by.map(mongo::uuid),
+            reason: change.reason.clone(),
+        }
+    }
+}
+
+impl TryFrom<StatusChangeDocument> for StatusChange {
+    type Error = String;
+
+    fn try_from(document: StatusChangeDocument) -> Result<Self, String> {
+        Ok(Self {
+            at: mongo::timestamp(document.at),
+            from: document.from.as_deref().map(Status::parse).transpose()?,
+            to: Status::parse(&document.to)?,
+            by: document.by.map(mongo::id),
+            reason: document.reason,
+        })
+    }
+}
+
+impl From<&PlacedUnder> for PlacedUnderDocument {
+    fn from(under: &PlacedUnder) -> Self {
+        Self {
+            caller: mongo::uuid(under.caller),
+            key: under.keyed.key.as_str().to_owned(),
+            fingerprint: mongo::binary(under.keyed.fingerprint.as_bytes()),
+        }
+    }
+}
+
+impl TryFrom<PlacedUnderDocument> for PlacedUnder {
+    type Error = String;
+
+    fn try_from(document: PlacedUnderDocument) -> Result<Self, String> {
+        let key = Key::parse(document.key.as_bytes()).map_err(|error| error.to_string())?;
+        let bytes = document.fingerprint.bytes.try_into().map_err(|_| "a fingerprint of another length")?;
+        let fingerprint = Fingerprint::from_bytes(bytes);
+        Ok(Self { caller: mongo::id(document.caller), keyed: Keyed { key, fingerprint } })
+    }
+}
+
+impl From<Task> for TaskDocument {
+    fn from(task: Task) -> Self {
+        let kind = match task.kind {
+            TaskKind::Hold => TaskKindDocument::Hold,
+            TaskKind::Release => TaskKindDocument::Release,
+            TaskKind::Ship => TaskKindDocument::Ship,
+            TaskKind::Restock => TaskKindDocument::Restock,
+        };
+        Self { revision: task.revision, kind }
+    }
+}
+
+impl From<TaskDocument> for Task {
+    fn from(document: TaskDocument) -> Self {
+        let kind = match document.kind {
+            TaskKindDocument::Hold => TaskKind::Hold,
+            TaskKindDocument::Release => TaskKind::Release,
+            TaskKindDocument::Ship => TaskKind::Ship,
+            TaskKindDocument::Restock => TaskKind::Restock,
+        };
+        Self { revision: document.revision, kind }
+    }
+}
+
+impl OrderDocument {
+    pub(super) fn of(order: &Order) -> Self {
+        Self {
+            _id: mongo::uuid(order.id),
+            number: order.number.to_string(),
+            user_id: mongo::uuid(order.user_id),
+            status: order.status.name().to_owned(),
+            items: order
+                .items
+                .iter()
+                .map(|item| ItemDocument {
+                    product_id: mongo::uuid(item.product_id),
+                    sku: item.sku.clone(),
+                    name: item.name.clone(),
+                    unit_price: item.unit_price.amount(),
+                    quantity: item.quantity,
+                })
+                .collect(),
+            currency: order.currency.code().to_owned(),
+            total: order.total(),
+            shipping_address: order.shipping_address.clone(),
+            note: order.note.clone(),
+            metadata: mongo::entries(&order.metadata),
+            payment: PaymentDocument {
+                reference: order.payment.reference.clone(),
+                method: order.payment.method.clone(),
+                refund_reference: order.payment.refund_reference.clone(),
+            },
+            tracking: order.tracking.as_ref().map(|tracking| TrackingDocument {
+                carrier: tracking.carrier.clone(),
+                number: tracking.number.clone(),
+            }),
+            history: order.history.iter().map(StatusChangeDocument::from).collect(),
+            tasks: order.tasks.iter().copied().map(TaskDocument::from).collect(),
+            changing: order.changing,
+            placed_under: order.placed_under.as_ref().map(PlacedUnderDocument::from),
+            expires_at: order.expires_at.map(mongo::date),
+            version: order.version,
+            created_at: mongo::date(order.created_at),
+            updated_at: mongo::date(order.updated_at),
+        }
+    }
+
+    fn into_order(self) -> Result<Order, String> {
+        let currency = Currency::parse(self.currency)?;
+        let item = |item: ItemDocument| {
+            Ok(Item {
+                product_id: mongo::id(item.product_id),
+                sku: item.sku,
+                name: item.name,
+                unit_price: Money::new(item.unit_price, currency)?,
+                quantity: item.quantity,
+            })
+        };
+        Ok(Order {
+            id: mongo::id(self._id),
+            number: Number::parse(&self.number)?,
+            user_id: mongo::id(self.user_id),
+            status: Status::parse(&self.status)?,
+            items: self.items.into_iter().map(item).collect::<Result<_, String>>()?,
+            currency,
+            shipping_address: self.shipping_address,
+            note: self.note,
+            metadata: mongo::map(self.metadata),
+            payment: Payment {
+                reference: self.payment.reference,
+                method: self.payment.method,
+                refund_reference: self.payment.refund_reference,
+            },
+            tracking: self
+                .tracking
+                .map(|tracking| Tracking { carrier: tracking.carrier, number: tracking.number }),
+            history: self.history.into_iter().map(StatusChange::try_from).collect::<Result<_, _>>()?,
+            tasks: self.tasks.into_iter().map(Task::from).collect(),
+            changing: self.changing,
+            placed_under: self.placed_under.map(PlacedUnder::try_from).transpose()?,
+            expires_at: self.expires_at.map(mongo::timestamp),
+            version: self.version,
+            created_at: mongo::timestamp(self.created_at),
+            updated_at: mongo::timestamp(self.updated_at),
+        })
+    }
+}
+
+impl TryFrom<OrderDocument> for Order {
+    type Error = Error;
+
+    fn try_from(document: OrderDocument) -> Result<Self, Error> {
+        let id = document._id;
+        document.into_order().map_err(|what| Error::internal(format!("the order {id}: {what}")))
+    }
+}
+
+/// An ID that nothing was placed under, and nothing will be.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct VoidDocument {
+    _id: bson::Uuid,
+    status: String,
+    tasks: Vec<TaskDocument>,
+    version: i64,
+    updated_at: bson::DateTime,
+}
+
+impl VoidDocument {
+    /// A void whose hold is to be ended.
+    pub(super) fn of(id: OrderId, now: bson::DateTime) -> Self {
+        Self {
+            _id: mongo::uuid(id),
+            status: VOID.to_owned(),
+            tasks: vec![TaskDocument { revision: VOID_VERSION, kind: TaskKindDocument::Release }],
+            version: VOID_VERSION,
+            updated_at: now,
+        }
+    }
+}
+
+/// What is there under an ID.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Stored {
+    /// An order.
+    Order(Box<Order>),
+    /// The mark that there will never be one.
+    Void(Void),
+}
+
+/// The mark that nothing was placed under an ID and nothing will be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Void {
+    /// Which ID.
+    pub id: OrderId,
+    /// The end of its hold, until that is done.
+    pub tasks: Vec<Task>,
+}
+
+impl TryFrom<Document> for Stored {
+    type Error = Error;
+
+    fn try_from(document: Document) -> Result<Self, Error> {
+        if document.get_str("status").is_ok_and(|status| status == VOID) {
+            let void: VoidDocument = bson::deserialize_from_document(document).map_err(Error::internal)?;
+            let tasks = void.tasks.into_iter().map(Task::from).collect();
+            return Ok(Self::Void(Void { id: mongo::id(void._id), tasks }));
+        }
+        let order: OrderDocument = bson::deserialize_from_document(document).map_err(Error::internal)?;
+        Ok(Self::Order(Box::new(order.try_into()?)))
+    }
+}
