@@ -14,6 +14,8 @@ mod orders_edit;
 mod orders_faults;
 mod orders_input;
 mod orders_input_change;
+mod orders_items;
+mod orders_keys;
 mod orders_race;
 mod paths;
 mod products;

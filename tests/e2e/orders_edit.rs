@@ -166,20 +166,3 @@ async fn a_change_of_status_and_an_edit_are_one_change() {
     assert_eq!((&cancelled["status"], &cancelled["note"]), (&json!("cancelled"), &json!("sorry")));
     assert_eq!((&cancelled["history"][1]["by"], &cancelled["version"]), (&json!(bob.id), &json!(2)));
 }
-
-#[tokio::test]
-async fn the_items_of_an_order_stay_as_they_are() {
-    let shop = Shop::open().await;
-    let (ada, order) = shop.order_in("placed").await;
-    let path = format!("/orders/{order}");
-    let before = ada.get(&path).await.expect(200);
-    for items in [json!([]), Value::Null, json!(7), before["items"].clone()] {
-        for person in [&ada, &shop.admin()] {
-            person.put(&path, json!({ "items": items })).await.faults_at(&["/items"]);
-            // Nor together with a status.
-            let both = json!({ "status": "cancelled", "items": items });
-            person.put(&path, both).await.faults_at(&["/items"]);
-        }
-    }
-    assert_eq!(ada.get(&path).await.body, before.body);
-}

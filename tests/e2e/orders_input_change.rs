@@ -53,8 +53,18 @@ async fn every_field_of_a_change_is_checked() {
         let unknown = format!("/{part}/amount");
         refuses(&good, &unknown, Some("1"), &unknown).await;
     }
-    for raw in ["null", "[]", "7", "[{}]", "{}"] {
+    for raw in ["null", "[]", "7", "{}"] {
         refuses(&none, "/items", Some(raw), "/items").await;
+    }
+    let line = json!({ "items": [{ "product_id": "product_01h455vb4pex5vsknk084sn02q", "quantity": 1 }] });
+    for (place, raws) in [
+        ("/items/0/quantity", &["null", "0", "-1", "10001", "1.0", "\"1\"", "[]"][..]),
+        ("/items/0/product_id", &["null", "\"\"", "7", "\"order_01h455vb4pex5vsknk084sn02q\"", "[]"]),
+        ("/items/0/sku", &["\"MUG\""]),
+    ] {
+        for raw in raws {
+            refuses(&line, place, Some(raw), place).await;
+        }
     }
     for raw in ["null"].into_iter().chain(NO_OBJECTS) {
         refuses(&none, "/shipping_address", Some(raw), "/shipping_address").await;

@@ -71,6 +71,11 @@ impl Answer {
         self.text("id")
     }
 
+    /// Whether it says that the request had been answered before.
+    pub fn is_replayed(&self) -> bool {
+        self.header("idempotency-replayed") == Some("true")
+    }
+
     /// The elements of a page.
     #[track_caller]
     pub fn data(&self) -> &[Value] {

@@ -87,6 +87,12 @@ impl Person {
         self.answer(request).await
     }
 
+    /// Any request with a JSON body and an `Idempotency-Key`.
+    pub async fn send_keyed(&self, method: Method, path: &str, key: &str, body: &Value) -> Answer {
+        let request = self.request(method, path).header(header::CONTENT_TYPE, "application/json");
+        self.answer(request.header("idempotency-key", key).body(body.to_string())).await
+    }
+
     /// A request of which a test wants to say more; [`Self::answer`] sends it.
     pub fn request(&self, method: Method, path: &str) -> reqwest::RequestBuilder {
         let request = self.http.request(method, format!("{}{path}", self.base));

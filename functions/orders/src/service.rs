@@ -105,7 +105,8 @@ impl OrderService {
         change: &OrderChange,
     ) -> Result<Option<Order>, Error> {
         let Some(decision) = order.clone().decide(change.clone(), context.caller, self.clock.now())? else {
-            return Ok(Some(order));
+            // What an earlier decision has left undone is done also by whoever only asks for it again.
+            return Ok(Some(self.run_tasks(context, order).await));
         };
         if !self.store.write(&decision).await? {
             return Ok(None);

@@ -136,7 +136,8 @@ impl UserStore {
             validator: doc! { "version": { "$gte": 1 }, "status": { "$in": ["active", "disabled", DELETED] } },
         };
         users.ensure(&self.database).await?;
-        let guards = mongo::Collection { name: GUARDS, indexes: Vec::new(), validator: doc! {} };
+        let guards =
+            mongo::Collection { name: GUARDS, indexes: Vec::new(), obsolete: Vec::new(), validator: doc! {} };
         guards.ensure(&self.database).await?;
         Ok(mongo::note_schema(&self.database, "users", SCHEMA_VERSION).await?)
     }
