@@ -2,6 +2,7 @@
 
 mod auth;
 mod bodies;
+mod consistency;
 mod conventions;
 mod grpc;
 mod grpc_catalog;
@@ -21,6 +22,7 @@ mod paths;
 mod products;
 mod products_input;
 mod raw;
+mod reconcile;
 mod socket;
 mod socket_binaries;
 mod socket_client;

@@ -19,7 +19,7 @@ use tonic::{Code, Status};
 
 /// What becomes of the calls to the products function.
 #[derive(Clone, Copy, Debug)]
-enum Line {
+pub(crate) enum Line {
     /// They arrive, and are answered.
     Works,
     /// They never arrive.
@@ -57,15 +57,18 @@ impl Invoke for Cut {
 }
 
 /// An orders function of its own over the shop's database, and its line to the products function.
-struct Branch {
+pub(crate) struct Branch {
     cut: Arc<Cut>,
     base: String,
     http: reqwest::Client,
 }
 
 impl Branch {
-    async fn of(shop: &InProcess) -> Self {
-        let clock = Clock::system();
+    pub(crate) async fn of(shop: &InProcess) -> Self {
+        Self::with_clock(shop, Clock::system()).await
+    }
+
+    pub(crate) async fn with_clock(shop: &InProcess, clock: Clock) -> Self {
         let cut = Arc::new(Cut {
             products: shop.house.products.entrance.clone(),
             line: Mutex::new(Line::Works),
@@ -84,7 +87,7 @@ impl Branch {
         Self { cut, base, http: reqwest::Client::new() }
     }
 
-    fn line(&self, line: Line) {
+    pub(crate) fn line(&self, line: Line) {
         *self.cut.line.lock().unwrap() = line;
         self.cut.arrived.lock().unwrap().clear();
     }
@@ -95,18 +98,22 @@ impl Branch {
     }
 
     /// Not by way of [`Person::answer`], which takes a 5xx for a bug: here it is what is tested.
-    async fn send(
+    pub(crate) async fn send(
         &self,
         person: &Person,
         method: Method,
         path: &str,
         body: Value,
     ) -> (u16, HeaderMap, Value) {
-        let request = self.http.request(method, format!("{}{path}", self.base));
-        let request = request.bearer_auth(person.token.as_deref().unwrap_or_default());
-        let answer = request.json(&body).send().await.unwrap();
+        let answer = self.request(person, method, path).json(&body).send().await.unwrap();
         let (status, headers) = (answer.status().as_u16(), answer.headers().clone());
         (status, headers, answer.json().await.unwrap())
+    }
+
+    /// A request of which a test wants to say more.
+    pub(crate) fn request(&self, person: &Person, method: Method, path: &str) -> reqwest::RequestBuilder {
+        let request = self.http.request(method, format!("{}{path}", self.base));
+        request.bearer_auth(person.token.as_deref().unwrap_or_default())
     }
 
     /// A change that must be answered with 200 and this status.
