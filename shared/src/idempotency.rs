@@ -1,7 +1,7 @@
 //! `Idempotency-Key`: what a client sends so that a request which it repeats has one effect.
 //!
-//! What is kept of a request is its key and a fingerprint of what it asked for; where they are kept, each
-//! function decides.
+//! What is kept of a request is its key and a fingerprint of what it asked for. Where, each function decides:
+//! on what was made, or in [`keys`].
 
 use axum::extract::{FromRequest, Request};
 use axum::response::Response;
@@ -14,6 +14,8 @@ use tonic::metadata::MetadataMap;
 
 use crate::error::{Error, Kind};
 use crate::json;
+
+pub mod keys;
 
 const HEADER: &str = "idempotency-key";
 
@@ -152,6 +154,11 @@ impl Keyed {
         Ok(key.map(|key| Self { key, fingerprint: Fingerprint::of_message(message) }))
     }
 
+    /// The same, with where the request was sent: method and path, or the path of a call's method.
+    pub fn sent_to(self, place: impl Into<String>) -> KeyedRequest {
+        KeyedRequest { keyed: self, place: place.into() }
+    }
+
     /// The answer to a request whose key was used for another one.
     pub fn reused() -> Error {
         Error::new(
@@ -159,6 +166,35 @@ impl Keyed {
             "This Idempotency-Key was used for a request with another body. Use a new key for a new request.",
         )
     }
+}
+
+/// A request with a key, and where it was sent.
+#[derive(Clone, Debug)]
+pub struct KeyedRequest {
+    keyed: Keyed,
+    place: String,
+}
+
+impl KeyedRequest {
+    /// What the key means when this caller uses it: keys of different callers never meet.
+    pub fn by(&self, caller: &str) -> Claim {
+        let mut hash = digest::Context::new(&SHA256);
+        // None of them has a line break, so no two requests look the same.
+        for part in [caller, &self.place, self.keyed.key.as_str()] {
+            hash.update(part.as_bytes());
+            hash.update(b"\n");
+        }
+        let Fingerprint(id) = Fingerprint::finish(hash);
+        Claim { id, fingerprint: self.keyed.fingerprint }
+    }
+}
+
+/// What a caller claims by a key: one effect of one request.
+#[derive(Clone, Copy, Debug)]
+pub struct Claim {
+    /// A SHA-256 of caller, place and key.
+    id: [u8; 32],
+    fingerprint: Fingerprint,
 }
 
 /// A body that may be sent with a key.
@@ -245,6 +281,26 @@ mod tests {
     fn two_keys_are_refused() {
         assert!(Key::from_values([&b"a"[..], b"a"].into_iter()).is_err());
         assert_eq!(Key::from_values(std::iter::empty()).unwrap(), None);
+    }
+
+    #[test]
+    fn another_caller_place_or_key_is_another_claim() {
+        let claim = |caller: &str, place: &str, key: &str| {
+            let fingerprint = Fingerprint::of_json(&json!({}), &[]);
+            let keyed = Keyed { key: Key::parse(key.as_bytes()).unwrap(), fingerprint };
+            keyed.sent_to(place).by(caller).id
+        };
+        let one = claim("ada", "POST /products", "k");
+        assert_eq!(one, claim("ada", "POST /products", "k"));
+        for other in [
+            claim("bob", "POST /products", "k"),
+            claim("ada", "POST /users", "k"),
+            claim("ada", "POST /products", "K"),
+            claim("adaP", "OST /products", "k"),
+            claim("ada", "POST /productsk", "k"),
+        ] {
+            assert_ne!(one, other);
+        }
     }
 
     #[test]

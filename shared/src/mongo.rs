@@ -309,22 +309,30 @@ pub struct Index {
     pub unique: bool,
     /// Which documents it has, if not all.
     pub partial: Option<Document>,
+    /// How long after the time in its one key MongoDB takes a document away, if ever: not at once, but within
+    /// minutes, so that this is no clock.
+    pub sweep: Option<Duration>,
 }
 
 impl Index {
     /// An index for queries.
     pub fn plain(name: &'static str, keys: Document) -> Self {
-        Self { name, keys, unique: false, partial: None }
+        Self { name, keys, unique: false, partial: None, sweep: None }
     }
 
     /// An index that refuses a second document with the same keys.
     pub fn unique(name: &'static str, keys: Document) -> Self {
-        Self { name, keys, unique: true, partial: None }
+        Self { name, keys, unique: true, partial: None, sweep: None }
     }
 
     /// The same index, of fewer documents.
     pub fn only(self, filter: Document) -> Self {
         Self { partial: Some(filter), ..self }
+    }
+
+    /// The same index, whose documents go so long after the time in its key.
+    pub fn swept_after(self, age: Duration) -> Self {
+        Self { sweep: Some(age), ..self }
     }
 }
 
@@ -347,6 +355,9 @@ impl Collection {
                 let mut spec = doc! { "name": index.name, "key": index.keys.clone(), "unique": index.unique };
                 if let Some(filter) = &index.partial {
                     spec.insert("partialFilterExpression", filter.clone());
+                }
+                if let Some(age) = index.sweep {
+                    spec.insert("expireAfterSeconds", i64::try_from(age.as_secs()).unwrap_or(i64::MAX));
                 }
                 Bson::Document(spec)
             })
