@@ -1,18 +1,22 @@
 //! What callers send about products, in JSON or protobuf, until it is checked.
 
 use std::collections::{BTreeMap, HashSet};
+use std::time::Duration;
 
 use proto::products::v1 as wire;
 use serde::Deserialize;
+use shared::clock::Timestamp;
 use shared::error::Error;
 use shared::faults::{Faults, Patch};
-use shared::ids;
+use shared::idempotency::Repeatable;
+use shared::ids::{self, OrderId, ProductId};
 use shared::money::MoneyForm;
 use shared::rpc::convert;
 use shared::text;
 
+use crate::holds::HoldWalk;
 use crate::product::{NewProduct, ProductChange, Sku, Status};
-use crate::stock::{Declaration, Line, MAX_ON_HAND, Movement, StockChange};
+use crate::stock::{Declaration, Line, MAX_ON_HAND, Movement, StockChange, StockCount};
 
 /// The body of `POST /products`.
 #[derive(Debug, Default, Deserialize)]
@@ -27,6 +31,8 @@ pub struct CreateProductForm {
     pub attributes: Option<BTreeMap<String, String>>,
     pub status: Option<String>,
 }
+
+impl Repeatable for CreateProductForm {}
 
 impl CreateProductForm {
     /// # Errors
@@ -124,12 +130,14 @@ pub struct UpdateStockForm {
     pub reason: Option<String>,
 }
 
+impl Repeatable for UpdateStockForm {}
+
 impl UpdateStockForm {
     /// # Errors
     /// 422 with every fault.
-    pub fn check(self) -> Result<StockChange, Error> {
+    pub fn check(self) -> Result<StockCount, Error> {
         let mut faults = Faults::default();
-        faults.optional("/reason", self.reason, text::line(1, 500));
+        let reason = faults.optional("/reason", self.reason, text::line(1, 500));
         let change = match (self.on_hand, self.delta) {
             (Some(on_hand), None) => faults.optional("/on_hand", Some(on_hand), count).map(StockChange::Set),
             (None, Some(delta)) => faults.optional("/delta", Some(delta), step).map(StockChange::Move),
@@ -139,7 +147,7 @@ impl UpdateStockForm {
             }
         };
         match change {
-            Some(change) if faults.is_empty() => Ok(change),
+            Some(change) if faults.is_empty() => Ok(StockCount { change, reason }),
             _ => Err(faults.into_error()),
         }
     }
@@ -198,4 +206,101 @@ pub fn declaration(
         Some(order) if faults.is_empty() => Ok(Declaration { order, revision, movement, lines: checked }),
         _ => Err(faults.into_error()),
     }
+}
+
+/// The longest list of orders in one call, and the longest page of the walk over holds.
+const MAX_ORDERS: usize = 1_000;
+
+/// The longest page of an audit.
+const MAX_AUDITED: i64 = 5_000;
+
+/// Which page of the walk over holds another function asks for.
+///
+/// # Errors
+/// 422 with every fault.
+pub fn hold_walk(request: wire::ListHoldsRequest) -> Result<HoldWalk, Error> {
+    let mut faults = Faults::default();
+    let min_age = age(&mut faults, request.min_age);
+    let limit = usize::try_from(request.limit).ok().filter(|limit| (1..=MAX_ORDERS).contains(limit));
+    if limit.is_none() {
+        faults.add("/limit", format!("must be 1 to {MAX_ORDERS}"));
+    }
+    let after = request.after.and_then(|after| {
+        faults.within("/after", |faults| {
+            let at = faults.required("/at", after.at, millis);
+            let order = faults.optional("/order_id", after.order_id, ids::parse);
+            at.map(|at| (at, order))
+        })
+    });
+    match limit {
+        Some(limit) if faults.is_empty() => Ok(HoldWalk { ended: request.ended, min_age, after, limit }),
+        _ => Err(faults.into_error()),
+    }
+}
+
+/// Whose entries another function asks for.
+///
+/// # Errors
+/// 422 with every fault.
+pub fn orders(order_ids: Vec<String>) -> Result<Vec<OrderId>, Error> {
+    let mut faults = Faults::default();
+    let orders = order_list(&mut faults, order_ids);
+    faults.check()?;
+    Ok(orders)
+}
+
+/// Whose ended entries may go, and how old they must be.
+///
+/// # Errors
+/// 422 with every fault.
+pub fn pruning(request: wire::PruneHoldsRequest) -> Result<(Vec<OrderId>, Duration), Error> {
+    let mut faults = Faults::default();
+    let orders = order_list(&mut faults, request.order_ids);
+    let min_age = age(&mut faults, request.min_age);
+    faults.check()?;
+    Ok((orders, min_age))
+}
+
+/// Which products are audited: those after one, and how many at most.
+///
+/// # Errors
+/// 422 with every fault.
+pub fn audit(request: wire::AuditStockRequest) -> Result<(Option<ProductId>, i64), Error> {
+    let mut faults = Faults::default();
+    let after = faults.optional("/after", request.after, ids::parse);
+    if !(1..=MAX_AUDITED).contains(&request.limit) {
+        faults.add("/limit", format!("must be 1 to {MAX_AUDITED}"));
+    }
+    faults.check()?;
+    Ok((after, request.limit))
+}
+
+fn order_list(faults: &mut Faults, order_ids: Vec<String>) -> Vec<OrderId> {
+    if order_ids.len() > MAX_ORDERS {
+        faults.add("/order_ids", format!("must be at most {MAX_ORDERS}"));
+        return Vec::new();
+    }
+    let parsed = order_ids.into_iter().enumerate();
+    parsed
+        .filter_map(|(place, id)| faults.required(&format!("/order_ids/{place}"), Some(id), ids::parse))
+        .collect()
+}
+
+/// An age in seconds, up to a hundred years: beyond that there is nothing, and times overflow.
+fn age(faults: &mut Faults, seconds: i64) -> Duration {
+    const CENTURY: u64 = 100 * 366 * 24 * 60 * 60;
+    match u64::try_from(seconds) {
+        Ok(seconds) if seconds <= CENTURY => Duration::from_secs(seconds),
+        _ => {
+            faults.add("/min_age", format!("must be 0 to {CENTURY} seconds"));
+            Duration::ZERO
+        }
+    }
+}
+
+/// A time of a message, which has the milliseconds that were written.
+fn millis(time: proto::Timestamp) -> Result<Timestamp, String> {
+    let millis =
+        time.seconds.checked_mul(1000).and_then(|it| it.checked_add(i64::from(time.nanos) / 1_000_000));
+    millis.map(Timestamp::from_millis).ok_or_else(|| "is not a time".to_owned())
 }

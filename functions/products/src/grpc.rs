@@ -3,16 +3,19 @@
 use std::sync::Arc;
 
 use proto::products::v1 as wire;
-use proto::products::v1::product_service_server::ProductService as Rpc;
+use proto::products::v1::product_service_server::{ProductService as Rpc, SERVICE_NAME};
 use shared::context::Context;
 use shared::error::Error;
+use shared::idempotency::{Keyed, KeyedRequest};
 use shared::ids::{self, ProductId};
 use shared::query;
 use shared::rpc::convert;
 use shared::rpc::metadata::context_of;
 use tonic::{Request, Response, Status};
 
-use crate::forms::{CreateProductForm, UpdateProductForm, UpdateStockForm, declaration};
+use crate::forms::{self, CreateProductForm, UpdateProductForm, UpdateStockForm, declaration};
+use crate::holds::{AuditedProduct, Hold, HoldPosition};
+use crate::ledger::StockMovement;
 use crate::product::{self, Product};
 use crate::service::{NotDeclared, ProductService};
 use crate::stock::Movement;
@@ -35,8 +38,9 @@ impl Rpc for Grpc {
         request: Request<wire::CreateProductRequest>,
     ) -> Result<Response<wire::Product>, Status> {
         let context = context_of(&request)?;
+        let keyed = keyed(&request, "CreateProduct")?;
         let new = CreateProductForm::from(request.into_inner()).check()?;
-        Ok(Response::new(message(self.0.create(&context, new).await?)))
+        Ok(self.0.create(&context, new, keyed).await?.respond(message))
     }
 
     async fn get_product(
@@ -76,10 +80,11 @@ impl Rpc for Grpc {
         request: Request<wire::UpdateStockRequest>,
     ) -> Result<Response<wire::Product>, Status> {
         let context = context_of(&request)?;
+        let keyed = keyed(&request, "UpdateStock")?;
         let request = request.into_inner();
         let id = product_id(request.id.clone())?;
-        let change = UpdateStockForm::from(request).check()?;
-        Ok(Response::new(message(self.0.update_stock(&context, id, change).await?)))
+        let count = UpdateStockForm::from(request).check()?;
+        Ok(self.0.update_stock(&context, id, count, keyed).await?.respond(message))
     }
 
     async fn hold_stock(
@@ -114,37 +119,60 @@ impl Rpc for Grpc {
 
     async fn list_stock_movements(
         &self,
-        _: Request<wire::ListStockMovementsRequest>,
+        request: Request<wire::ListStockMovementsRequest>,
     ) -> Result<Response<wire::ListStockMovementsResponse>, Status> {
-        Err(Status::unimplemented("not there yet"))
+        let context = context_of(&request)?;
+        let request = request.into_inner();
+        let page = convert::page(request.page)?;
+        let id = product_id(request.product_id)?;
+        let page = self.0.list_stock_movements(&context, id, page).await?.map(movement);
+        Ok(Response::new(wire::ListStockMovementsResponse { data: page.data, next_cursor: page.next_cursor }))
     }
 
     async fn list_holds(
         &self,
-        _: Request<wire::ListHoldsRequest>,
+        request: Request<wire::ListHoldsRequest>,
     ) -> Result<Response<wire::ListHoldsResponse>, Status> {
-        Err(Status::unimplemented("not there yet"))
+        let context = context_of(&request)?;
+        let walk = forms::hold_walk(request.into_inner())?;
+        let (holds, now) = self.0.list_holds(&context, walk).await?;
+        Ok(Response::new(wire::ListHoldsResponse {
+            holds: holds.into_iter().map(position).collect(),
+            now: Some(convert::timestamp(now)),
+        }))
     }
 
     async fn get_holds(
         &self,
-        _: Request<wire::GetHoldsRequest>,
+        request: Request<wire::GetHoldsRequest>,
     ) -> Result<Response<wire::GetHoldsResponse>, Status> {
-        Err(Status::unimplemented("not there yet"))
+        let context = context_of(&request)?;
+        let orders = forms::orders(request.into_inner().order_ids)?;
+        let holds = self.0.holds_of(&context, &orders).await?;
+        Ok(Response::new(wire::GetHoldsResponse { holds: holds.into_iter().map(hold).collect() }))
     }
 
     async fn prune_holds(
         &self,
-        _: Request<wire::PruneHoldsRequest>,
+        request: Request<wire::PruneHoldsRequest>,
     ) -> Result<Response<wire::PruneHoldsResponse>, Status> {
-        Err(Status::unimplemented("not there yet"))
+        let context = context_of(&request)?;
+        let (orders, min_age) = forms::pruning(request.into_inner())?;
+        let pruned = self.0.prune_holds(&context, &orders, min_age).await?;
+        Ok(Response::new(wire::PruneHoldsResponse { pruned: i64::try_from(pruned).unwrap_or(i64::MAX) }))
     }
 
     async fn audit_stock(
         &self,
-        _: Request<wire::AuditStockRequest>,
+        request: Request<wire::AuditStockRequest>,
     ) -> Result<Response<wire::AuditStockResponse>, Status> {
-        Err(Status::unimplemented("not there yet"))
+        let context = context_of(&request)?;
+        let (after, limit) = forms::audit(request.into_inner())?;
+        let (products, more) = self.0.audit_stock(&context, after, limit).await?;
+        Ok(Response::new(wire::AuditStockResponse {
+            products: products.into_iter().map(audited).collect(),
+            more,
+        }))
     }
 }
 
@@ -165,6 +193,12 @@ impl Grpc {
             NotDeclared::Failed(error) => error.into(),
         })
     }
+}
+
+/// The key of a call, if it has one.
+fn keyed(request: &Request<impl prost::Message>, method: &str) -> Result<Option<KeyedRequest>, Error> {
+    let keyed = Keyed::of_call(request.metadata(), request.get_ref())?;
+    Ok(keyed.map(|keyed| keyed.sent_to(format!("/{SERVICE_NAME}/{method}"))))
 }
 
 fn product_id(text: String) -> Result<ProductId, Error> {
@@ -198,5 +232,45 @@ fn held(product: Product) -> wire::HeldProduct {
         name: product.name,
         price: Some(convert::money(product.price.amount(), product.price.currency())),
         status: product.status.name().to_owned(),
+    }
+}
+
+fn movement(movement: StockMovement) -> wire::StockMovement {
+    let StockMovement { at, delta, stock, cause, .. } = movement;
+    wire::StockMovement {
+        at: Some(convert::timestamp(at)),
+        delta,
+        on_hand: stock.on_hand,
+        reserved: stock.reserved,
+        reason: cause.reason,
+        order_id: cause.order.map(|order| order.to_string()),
+        by: cause.by,
+    }
+}
+
+fn position(position: HoldPosition) -> wire::HoldPosition {
+    wire::HoldPosition {
+        at: Some(convert::timestamp(position.at)),
+        order_id: Some(position.order.to_string()),
+    }
+}
+
+fn hold(hold: Hold) -> wire::Hold {
+    wire::Hold {
+        order_id: hold.order.to_string(),
+        product_id: hold.product.to_string(),
+        quantity: hold.quantity,
+        revision: hold.revision,
+        at: Some(convert::timestamp(hold.at)),
+    }
+}
+
+fn audited(audited: AuditedProduct) -> wire::AuditedProduct {
+    wire::AuditedProduct {
+        product_id: audited.product.to_string(),
+        on_hand: audited.stock.on_hand,
+        reserved: audited.stock.reserved,
+        ledger: audited.ledger,
+        holds: audited.holds.into_iter().map(hold).collect(),
     }
 }

@@ -12,6 +12,7 @@ use shared::auth::{Access, Verifier};
 use shared::clock::Timestamp;
 use shared::context::Context;
 use shared::error::Error;
+use shared::idempotency::KeyedJson;
 use shared::ids::ProductKind;
 use shared::json::{self, Json};
 use shared::money::MoneyJson;
@@ -20,6 +21,7 @@ use shared::query::{self, Query};
 use shared::routes::{PathId, Routes};
 
 use crate::forms::{CreateProductForm, UpdateProductForm, UpdateStockForm};
+use crate::ledger::StockMovement;
 use crate::product::{Product, Status};
 use crate::service::ProductService;
 
@@ -33,16 +35,19 @@ pub fn router(service: Arc<ProductService>, verifier: Verifier) -> Router {
         .route(Method::GET, "/products/{id}", get_product, Access::Anyone)
         .route(Method::PUT, "/products/{id}", update_product, Access::Staff)
         .route(Method::PUT, "/products/{id}/stock", update_stock, Access::Staff)
+        .route(Method::GET, "/products/{id}/stock/movements", list_stock_movements, Access::Staff)
         .into_router(service)
 }
 
 async fn create_product(
     State(products): Service,
     context: Context,
-    Json(form): Json<CreateProductForm>,
+    KeyedJson(form, keyed): KeyedJson<CreateProductForm>,
 ) -> Result<Response, Error> {
-    let product = products.create(&context, form.check()?).await?;
-    Ok(json::created(&format!("/products/{}", product.id), &ProductJson::from(product)))
+    let request = keyed.map(|keyed| keyed.sent_to("POST /products"));
+    let made = products.create(&context, form.check()?, request).await?;
+    Ok(made
+        .answer(|product| json::created(&format!("/products/{}", product.id), &ProductJson::from(product))))
 }
 
 async fn list_products(
@@ -81,11 +86,24 @@ async fn update_stock(
     State(products): Service,
     context: Context,
     id: PathId<ProductKind>,
-    Json(form): Json<UpdateStockForm>,
+    KeyedJson(form, keyed): KeyedJson<UpdateStockForm>,
 ) -> Result<Response, Error> {
-    let change = form.check()?;
-    let product = products.update_stock(&context, id.or_not_found()?, change).await?;
-    Ok(json::answer(StatusCode::OK, &ProductJson::from(product)))
+    let count = form.check()?;
+    let id = id.or_not_found()?;
+    let request = keyed.map(|keyed| keyed.sent_to(format!("PUT /products/{id}/stock")));
+    let made = products.update_stock(&context, id, count, request).await?;
+    Ok(made.answer(|product| json::answer(StatusCode::OK, &ProductJson::from(product))))
+}
+
+async fn list_stock_movements(
+    State(products): Service,
+    context: Context,
+    id: PathId<ProductKind>,
+    RawQuery(q): RawQuery,
+) -> Result<Response, Error> {
+    let page = PageRequest::from_query(&Query::parse(q.as_deref(), &["limit", "cursor"])?)?;
+    let page = products.list_stock_movements(&context, id.or_not_found()?, page).await?;
+    Ok(json::answer(StatusCode::OK, &page.map(MovementJson::from)))
 }
 
 /// A product as an answer shows it.
@@ -129,6 +147,33 @@ impl From<Product> for ProductJson {
             version: product.version,
             created_at: product.created_at,
             updated_at: product.updated_at,
+        }
+    }
+}
+
+/// An entry of the ledger as an answer shows it.
+#[derive(Serialize)]
+struct MovementJson {
+    at: Timestamp,
+    delta: i64,
+    on_hand: i64,
+    reserved: i64,
+    reason: Option<String>,
+    order_id: Option<String>,
+    by: String,
+}
+
+impl From<StockMovement> for MovementJson {
+    fn from(movement: StockMovement) -> Self {
+        let StockMovement { at, delta, stock, cause, .. } = movement;
+        Self {
+            at,
+            delta,
+            on_hand: stock.on_hand,
+            reserved: stock.reserved,
+            reason: cause.reason,
+            order_id: cause.order.map(|order| order.to_string()),
+            by: cause.by,
         }
     }
 }

@@ -3,8 +3,8 @@
 //! - [`http`], [`grpc`]: its two faces, which convert and call
 //! - [`service`]: one method per use case, the only place that orders I/O
 //! - [`forms`]: what callers send, until it is checked
-//! - [`product`], [`stock`]: the domain, without I/O
-//! - [`store`]: MongoDB; the only file that knows BSON
+//! - [`product`], [`stock`], [`ledger`], [`holds`]: the domain, without I/O
+//! - [`store`]: MongoDB; the only module that knows BSON
 //! - [`environment`]: what the function is told by its environment, and how it is built from that
 
 use std::sync::Arc;
@@ -21,7 +21,9 @@ use shared::rpc::entrance::{Entrance, MAX_MESSAGE};
 pub mod environment;
 pub mod forms;
 pub mod grpc;
+pub mod holds;
 pub mod http;
+pub mod ledger;
 pub mod product;
 pub mod service;
 pub mod stock;

@@ -1,18 +1,24 @@
 //! The use cases around products: one method each, the only place that orders I/O and decides who may.
 
+use std::time::Duration;
+
 use serde_json::json;
 use shared::auth::Access;
-use shared::clock::Clock;
+use shared::clock::{Clock, Timestamp};
 use shared::contention::Contention;
 use shared::context::Context;
 use shared::error::{Error, Kind};
 use shared::faults::Faults;
-use shared::ids::ProductId;
+use shared::idempotency::{Claim, KeyedRequest, Made};
+use shared::ids::{OrderId, ProductId};
 use shared::page::{Page, PageRequest, Position};
+use uuid::Uuid;
 
+use crate::holds::{AuditedProduct, Hold, HoldPosition, HoldWalk};
+use crate::ledger::StockMovement;
 use crate::product::{NewProduct, Product, ProductChange, Status};
-use crate::stock::{Declaration, MAX_ON_HAND, Refusal, Shortage, StockChange, Unorderable};
-use crate::store::{ProductStore, StockWritten};
+use crate::stock::{Declaration, MAX_ON_HAND, Refusal, Shortage, Stock, StockCount, Unorderable};
+use crate::store::{Inserted, ProductStore, StockWrite, StockWritten};
 
 /// The use cases around products.
 pub struct ProductService {
@@ -41,15 +47,51 @@ impl ProductService {
         Self { store, clock }
     }
 
-    /// Adds a product.
+    /// Adds a product, once for all requests under one key.
     ///
     /// # Errors
-    /// 403 but for staff, 409 for a SKU that is taken.
-    pub async fn create(&self, context: &Context, new: NewProduct) -> Result<Product, Error> {
+    /// 403 but for staff, 422 for a key of another request, 409 for a SKU that is taken.
+    pub async fn create(
+        &self,
+        context: &Context,
+        new: NewProduct,
+        request: Option<KeyedRequest>,
+    ) -> Result<Made<Product>, Error> {
         Access::Staff.check(context.caller)?;
+        let by = context.caller.to_string();
+        let claim = request.map(|request| request.by(&by));
+        if let Some(made) = self.made_before(claim.as_ref()).await? {
+            return Ok(made);
+        }
         let product = new.into_product(ProductId::new(), self.clock.now());
-        self.store.insert(&product).await?;
-        Ok(product)
+        match self.store.insert(&product, &by, claim.as_ref()).await? {
+            Inserted::Done => Ok(Made::now(product)),
+            Inserted::SkuTaken => self.made_by_a_twin_or(claim.as_ref(), sku_taken()).await,
+            Inserted::KeyTaken => self.made_by_a_twin_or(claim.as_ref(), key_taken()).await,
+        }
+    }
+
+    /// What a request under this key made when it came first.
+    async fn made_before(&self, claim: Option<&Claim>) -> Result<Option<Made<Product>>, Error> {
+        let Some(claim) = claim else { return Ok(None) };
+        match self.store.keys().find(claim, self.clock.now()).await? {
+            Some(id) => self.existing(id).await.map(|product| Some(Made::before(product))),
+            None => Ok(None),
+        }
+    }
+
+    /// What refuses a request may be its own twin, which was faster: then its product is the answer, and else the
+    /// refusal.
+    async fn made_by_a_twin_or(&self, claim: Option<&Claim>, refusal: Error) -> Result<Made<Product>, Error> {
+        let Some(claim) = claim else { return Err(refusal) };
+        match self.store.keys().find_again(claim, self.clock.now()).await? {
+            Some(id) => self.existing(id).await.map(Made::before),
+            None => Err(refusal),
+        }
+    }
+
+    async fn existing(&self, id: ProductId) -> Result<Product, Error> {
+        self.store.find(id).await?.ok_or_else(|| Error::not_found("product"))
     }
 
     /// A product.
@@ -107,35 +149,55 @@ impl ProductService {
         }
     }
 
-    /// Sets or moves the on-hand count.
+    /// Sets or moves the on-hand count, once for all requests under one key.
     ///
     /// # Errors
-    /// 403 but for staff, 404, 409 when fewer would be on hand than are reserved.
+    /// 403 but for staff, 404, 422 for a key of another request, 409 when fewer would be on hand than are reserved.
     pub async fn update_stock(
         &self,
         context: &Context,
         id: ProductId,
-        change: StockChange,
-    ) -> Result<Product, Error> {
+        count: StockCount,
+        request: Option<KeyedRequest>,
+    ) -> Result<Made<Product>, Error> {
         Access::Staff.check(context.caller)?;
-        match self.store.change_stock(id, change, self.clock.now()).await? {
-            StockWritten::Done(product) => Ok(product),
-            StockWritten::NotFound => Err(Error::not_found("product")),
-            StockWritten::BelowReserved(stock) => Err(Error::new(
-                Kind::StockBelowReserved,
-                format!(
-                    "Of {} on hand {} are reserved for orders; fewer than that cannot be on hand.",
-                    stock.on_hand, stock.reserved
-                ),
-            )
-            .with("on_hand", json!(stock.on_hand))
-            .with("reserved", json!(stock.reserved))),
-            StockWritten::TooMany => {
-                let mut faults = Faults::default();
-                faults.add("/delta", format!("would take on_hand above {MAX_ON_HAND}"));
-                Err(faults.into_error())
-            }
+        let by = context.caller.to_string();
+        let claim = request.map(|request| request.by(&by));
+        if let Some(made) = self.made_before(claim.as_ref()).await? {
+            return Ok(made);
         }
+        let write = StockWrite { product: id, count, by, now: self.clock.now(), claim };
+        let refusal = match self.store.change_stock(&write).await? {
+            StockWritten::Done(product) => return Ok(Made::now(product)),
+            StockWritten::NotFound => return Err(Error::not_found("product")),
+            StockWritten::BelowReserved(stock) => below_reserved(stock),
+            StockWritten::TooMany => too_many(),
+            StockWritten::KeyTaken => key_taken(),
+        };
+        self.made_by_a_twin_or(claim.as_ref(), refusal).await
+    }
+
+    /// A page of a product's ledger, newest first.
+    ///
+    /// # Errors
+    /// 403 but for staff, 400 for a bad cursor, 404.
+    pub async fn list_stock_movements(
+        &self,
+        context: &Context,
+        id: ProductId,
+        page: PageRequest,
+    ) -> Result<Page<StockMovement>, Error> {
+        Access::Staff.check(context.caller)?;
+        let scope = format!("stock_movements|{}|{id}", context.caller);
+        let below = page.after(&scope)?.map(|position| number(position.id));
+        self.existing(id).await?;
+        let movements = self.store.movements(id, below, page.fetch()).await?;
+        // The number alone is the order; it stands where other lists have the ID of their last element.
+        let position = |movement: &StockMovement| Position {
+            at: movement.at,
+            id: Uuid::from_u128(bits(movement.number)),
+        };
+        Ok(page.page(movements, &scope, position))
     }
 
     /// Applies what another function declares about an order's stock, all of it or nothing, and answers the
@@ -149,7 +211,7 @@ impl ProductService {
         declaration: Declaration,
     ) -> Result<Vec<Product>, NotDeclared> {
         context.caller.another_function().map_err(NotDeclared::Failed)?;
-        let refusal = match self.store.declare(&declaration).await? {
+        let refusal = match self.store.declare(&declaration, self.clock.now()).await? {
             Ok(products) => return Ok(products),
             Err(refusal) => refusal,
         };
@@ -157,12 +219,109 @@ impl ProductService {
             Refusal::Superseded => NotDeclared::Superseded,
             Refusal::Unorderable(lines) => NotDeclared::Failed(unorderable(lines)),
             Refusal::Short(shortages) => NotDeclared::Failed(insufficient_stock(&shortages)),
+            Refusal::TooManyHolds(products) => NotDeclared::Failed(too_many_holds(&products)),
             Refusal::Impossible(product) => NotDeclared::Failed(Error::internal(format!(
                 "the order {} at revision {} cannot take from {product}",
                 declaration.order, declaration.revision
             ))),
         })
     }
+
+    /// A page of the walk over what products keep of orders, and the database's clock from before it was read.
+    ///
+    /// # Errors
+    /// 403 but for functions.
+    pub async fn list_holds(
+        &self,
+        context: &Context,
+        walk: HoldWalk,
+    ) -> Result<(Vec<HoldPosition>, Timestamp), Error> {
+        context.caller.another_function()?;
+        self.store.list_holds(&walk).await
+    }
+
+    /// What products keep of these orders.
+    ///
+    /// # Errors
+    /// 403 but for functions.
+    pub async fn holds_of(&self, context: &Context, orders: &[OrderId]) -> Result<Vec<Hold>, Error> {
+        context.caller.another_function()?;
+        self.store.find_holds(orders).await
+    }
+
+    /// Forgets entries of these orders that have ended and are at least so old. How many it were.
+    ///
+    /// # Errors
+    /// 403 but for functions.
+    pub async fn prune_holds(
+        &self,
+        context: &Context,
+        orders: &[OrderId],
+        min_age: Duration,
+    ) -> Result<usize, Error> {
+        context.caller.another_function()?;
+        self.store.prune_holds(orders, min_age).await
+    }
+
+    /// A page of products with all that their stock can be checked by, and whether there are more.
+    ///
+    /// # Errors
+    /// 403 but for functions.
+    pub async fn audit_stock(
+        &self,
+        context: &Context,
+        after: Option<ProductId>,
+        limit: i64,
+    ) -> Result<(Vec<AuditedProduct>, bool), Error> {
+        context.caller.another_function()?;
+        self.store.audit(after, limit).await
+    }
+}
+
+/// A number of the ledger as a cursor carries it. They are never negative.
+fn bits(number: i64) -> u128 {
+    u128::try_from(number).unwrap_or(0)
+}
+
+/// The number that a cursor carries.
+fn number(id: Uuid) -> i64 {
+    i64::try_from(id.as_u128()).unwrap_or(i64::MAX)
+}
+
+fn sku_taken() -> Error {
+    Error::new(Kind::SkuTaken, "Another product has this SKU; SKUs are unique.")
+}
+
+/// Nothing but a twin can have the key, and it has just been looked for: it grew too old in this very moment.
+fn key_taken() -> Error {
+    Error::unavailable("an idempotency key is taken, and nobody has it")
+}
+
+fn below_reserved(stock: Stock) -> Error {
+    Error::new(
+        Kind::StockBelowReserved,
+        format!(
+            "Of {} on hand {} are reserved for orders; fewer than that cannot be on hand.",
+            stock.on_hand, stock.reserved
+        ),
+    )
+    .with("on_hand", json!(stock.on_hand))
+    .with("reserved", json!(stock.reserved))
+}
+
+fn too_many() -> Error {
+    let mut faults = Faults::default();
+    faults.add("/delta", format!("would take on_hand above {MAX_ON_HAND}"));
+    faults.into_error()
+}
+
+fn too_many_holds(products: &[ProductId]) -> Error {
+    let items: Vec<_> = products.iter().map(|product| json!({ "product_id": product.to_string() })).collect();
+    Error::new(
+        Kind::TooManyHolds,
+        "Some products are held for as many orders as they can be; see items. Try again later.",
+    )
+    .with("items", items.into())
 }
 
 fn unorderable(lines: Vec<(usize, Unorderable)>) -> Error {

@@ -11,6 +11,14 @@ use shared::money::Currency;
 /// The largest on-hand count.
 pub const MAX_ON_HAND: i64 = 1_000_000_000;
 
+/// How many orders a product is held for, at most. Each hold is written with all others of the product, so
+/// that a hold beside 5,000 costs several times one beside none: see benches/holds.rs.
+pub const MAX_LIVE_HOLDS: i64 = 5_000;
+
+/// How many entries a product keeps, at most, those that have ended included. With 75 bytes each they are far from
+/// the 16 MB where a document ends, so that there is room for what is never refused.
+pub const MAX_ENTRIES: i64 = 20_000;
+
 /// How much there is of a product.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Stock {
@@ -34,6 +42,25 @@ pub enum StockChange {
     Set(i64),
     /// So many more, or fewer.
     Move(i64),
+}
+
+impl StockChange {
+    /// By how many pieces it changes this on-hand count.
+    pub fn delta(self, on_hand: i64) -> i64 {
+        match self {
+            Self::Set(count) => count - on_hand,
+            Self::Move(delta) => delta,
+        }
+    }
+}
+
+/// A change of the on-hand count, and why.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StockCount {
+    /// What changes.
+    pub change: StockChange,
+    /// What people say about it.
+    pub reason: Option<String>,
 }
 
 /// What a declaration does with its lines.
@@ -91,11 +118,20 @@ pub struct Shelf {
     pub currency: Currency,
     /// What it keeps of the order.
     pub entry: Option<Entry>,
+    /// How many orders it is held for.
+    pub live: i64,
+    /// How many entries it keeps, of all orders.
+    pub entries: i64,
 }
 
 impl Shelf {
     fn held(&self) -> i64 {
         self.entry.map_or(0, |entry| entry.quantity)
+    }
+
+    /// Whether it can be held for one more order, the one in question.
+    fn has_room(&self) -> bool {
+        self.live < MAX_LIVE_HOLDS && (self.entry.is_some() || self.entries < MAX_ENTRIES)
     }
 }
 
@@ -108,6 +144,8 @@ pub struct ShelfWrite {
     pub on_hand: i64,
     /// By how much the reserved count changes.
     pub reserved: i64,
+    /// By how much the number of live holds changes.
+    pub live: i64,
     /// The order's new entry.
     pub entry: Entry,
 }
@@ -121,6 +159,8 @@ pub enum Refusal {
     Unorderable(Vec<(usize, Unorderable)>),
     /// Lines of which there is not enough: all of them.
     Short(Vec<Shortage>),
+    /// Products that are held for as many orders as they can be: all of them.
+    TooManyHolds(Vec<ProductId>),
     /// It would take more from the house than is there: the order was never held like this.
     Impossible(ProductId),
 }
@@ -170,6 +210,7 @@ pub fn decide(declaration: &Declaration, shelves: &[Shelf]) -> Result<Vec<ShelfW
     }
     let mut writes = Vec::with_capacity(shelves.len());
     let mut shortages = Vec::new();
+    let mut full = Vec::new();
     for line in &declaration.lines {
         let Some(shelf) = shelf_of(line.product) else { return Err(Refusal::Impossible(line.product)) };
         let (on_hand, held) = match declaration.movement {
@@ -181,6 +222,7 @@ pub fn decide(declaration: &Declaration, shelves: &[Shelf]) -> Result<Vec<ShelfW
             product: line.product,
             on_hand,
             reserved: held - shelf.held(),
+            live: live(held) - live(shelf.held()),
             entry: Entry { quantity: held, revision: declaration.revision },
         };
         let grows = write.reserved > 0;
@@ -190,6 +232,9 @@ pub fn decide(declaration: &Declaration, shelves: &[Shelf]) -> Result<Vec<ShelfW
                 requested: line.quantity,
                 available: shelf.stock.available() + shelf.held(),
             });
+        }
+        if write.live > 0 && !shelf.has_room() {
+            full.push(line.product);
         }
         let after = Stock {
             on_hand: shelf.stock.on_hand + write.on_hand,
@@ -203,14 +248,23 @@ pub fn decide(declaration: &Declaration, shelves: &[Shelf]) -> Result<Vec<ShelfW
     if !shortages.is_empty() {
         return Err(Refusal::Short(shortages));
     }
+    if !full.is_empty() {
+        return Err(Refusal::TooManyHolds(full));
+    }
     let named = |shelf: &&Shelf| declaration.lines.iter().any(|line| line.product == shelf.product);
     writes.extend(shelves.iter().filter(|shelf| !named(shelf)).map(|shelf| ShelfWrite {
         product: shelf.product,
         on_hand: 0,
         reserved: -shelf.held(),
+        live: -live(shelf.held()),
         entry: Entry { quantity: 0, revision: declaration.revision },
     }));
     Ok(writes)
+}
+
+/// How many live holds an entry of this quantity is.
+fn live(quantity: i64) -> i64 {
+    i64::from(quantity > 0)
 }
 
 /// What an order does not hold yet must be active, and all lines of a first hold have one currency. What it
@@ -252,6 +306,8 @@ mod tests {
             active: true,
             currency: euro(),
             entry,
+            live: 1,
+            entries: 2,
         }
     }
 
@@ -303,7 +359,7 @@ mod tests {
         let mug = shelf(10, 5, Some(Entry { quantity: 3, revision: 1 }));
         let writes = decide(&hold(2, &[]), std::slice::from_ref(&mug)).unwrap();
         let entry = Entry { quantity: 0, revision: 2 };
-        assert_eq!(writes, [ShelfWrite { product: mug.product, on_hand: 0, reserved: -3, entry }]);
+        assert_eq!(writes, [ShelfWrite { product: mug.product, on_hand: 0, reserved: -3, live: -1, entry }]);
     }
 
     #[test]
@@ -335,7 +391,7 @@ mod tests {
         let mug = shelf(10, 5, Some(Entry { quantity: 3, revision: 1 }));
         let writes = decide(&declare(Movement::Ship, 3, &[(&mug, 3)]), std::slice::from_ref(&mug)).unwrap();
         let entry = Entry { quantity: 0, revision: 3 };
-        assert_eq!(writes, [ShelfWrite { product: mug.product, on_hand: -3, reserved: -3, entry }]);
+        assert_eq!(writes, [ShelfWrite { product: mug.product, on_hand: -3, reserved: -3, live: -1, entry }]);
     }
 
     #[test]
@@ -344,7 +400,52 @@ mod tests {
         let writes =
             decide(&declare(Movement::Restock, 5, &[(&mug, 3)]), std::slice::from_ref(&mug)).unwrap();
         let entry = Entry { quantity: 0, revision: 5 };
-        assert_eq!(writes, [ShelfWrite { product: mug.product, on_hand: 3, reserved: 0, entry }]);
+        assert_eq!(writes, [ShelfWrite { product: mug.product, on_hand: 3, reserved: 0, live: 0, entry }]);
+    }
+
+    #[test]
+    fn a_full_product_takes_no_further_hold_and_refuses_nothing_else() {
+        let full = |entry| Shelf { live: MAX_LIVE_HOLDS, entries: MAX_LIVE_HOLDS, ..shelf(10, 5, entry) };
+        let new = full(None);
+        let refusal = Err(Refusal::TooManyHolds(vec![new.product]));
+        assert_eq!(decide(&hold(1, &[(&new, 1)]), std::slice::from_ref(&new)), refusal);
+        // One that has ended is new again; one that is live may grow, shrink, end, and be shipped.
+        let ended = full(Some(Entry { quantity: 0, revision: 1 }));
+        assert!(decide(&hold(2, &[(&ended, 1)]), std::slice::from_ref(&ended)).is_err());
+        let live = full(Some(Entry { quantity: 2, revision: 1 }));
+        for declaration in [
+            hold(2, &[(&live, 3)]),
+            hold(2, &[(&live, 1)]),
+            hold(2, &[]),
+            declare(Movement::Ship, 2, &[(&live, 2)]),
+            declare(Movement::Restock, 2, &[(&live, 2)]),
+        ] {
+            assert!(decide(&declaration, std::slice::from_ref(&live)).is_ok(), "{declaration:?}");
+        }
+        assert!(decide(&declare(Movement::Restock, 2, &[(&new, 2)]), std::slice::from_ref(&new)).is_ok());
+        let nearly = Shelf { live: MAX_LIVE_HOLDS - 1, ..new };
+        assert!(decide(&hold(1, &[(&nearly, 1)]), std::slice::from_ref(&nearly)).is_ok());
+    }
+
+    #[test]
+    fn entries_that_have_ended_count_too() {
+        let new = Shelf { entries: MAX_ENTRIES, ..shelf(10, 5, None) };
+        let refusal = Err(Refusal::TooManyHolds(vec![new.product]));
+        assert_eq!(decide(&hold(1, &[(&new, 1)]), std::slice::from_ref(&new)), refusal);
+        // Its own entry is there already, and becomes no second one.
+        let known = Shelf { entries: MAX_ENTRIES, ..shelf(10, 5, Some(Entry { quantity: 0, revision: 1 })) };
+        assert!(decide(&hold(2, &[(&known, 1)]), std::slice::from_ref(&known)).is_ok());
+    }
+
+    #[test]
+    fn every_full_product_is_named_and_what_is_short_is_told_first() {
+        let full = || Shelf { live: MAX_LIVE_HOLDS, ..shelf(10, 5, None) };
+        let shelves = [full(), shelf(10, 5, None), full()];
+        let lines: Vec<_> = shelves.iter().map(|shelf| (shelf, 1)).collect();
+        let refusal = Err(Refusal::TooManyHolds(vec![shelves[0].product, shelves[2].product]));
+        assert_eq!(decide(&hold(1, &lines), &shelves), refusal);
+        let lines: Vec<_> = shelves.iter().map(|shelf| (shelf, 6)).collect();
+        assert!(matches!(decide(&hold(1, &lines), &shelves), Err(Refusal::Short(short)) if short.len() == 3));
     }
 
     fn movement() -> impl Strategy<Value = Movement> {
@@ -360,6 +461,7 @@ mod tests {
                 (0..4_usize, 1..8_i64, movement(), prop::collection::vec(0..12_i64, 3)), 0..40),
         ) {
             let shelves: Vec<Shelf> = on_hand.iter().map(|&count| shelf(count, 0, None)).collect();
+            let mut live = vec![0; shelves.len()];
             let mut stocks: Vec<Stock> = shelves.iter().map(|shelf| shelf.stock).collect();
             let mut entries = vec![vec![None::<Entry>; shelves.len()]; 4];
             for (order, revision, movement, quantities) in calls {
@@ -375,11 +477,14 @@ mod tests {
                     let i = shelves.iter().position(|shelf| shelf.product == write.product).unwrap();
                     stocks[i].on_hand += write.on_hand;
                     stocks[i].reserved += write.reserved;
+                    live[i] += write.live;
                     entries[order][i] = Some(write.entry);
                 }
                 for (i, stock) in stocks.iter().enumerate() {
                     let held: i64 = entries.iter().filter_map(|order| Some(order[i]?.quantity)).sum();
                     prop_assert_eq!(stock.reserved, held);
+                    let held = entries.iter().filter(|order| order[i].is_some_and(|it| it.quantity > 0));
+                    prop_assert_eq!(usize::try_from(live[i]).unwrap(), held.count());
                     prop_assert!(0 <= stock.reserved && stock.reserved <= stock.on_hand);
                 }
             }

@@ -1,4 +1,8 @@
-//! Products in MongoDB. The only file of this function that knows BSON.
+//! Products in MongoDB. With the files below it the only place of this function that knows BSON.
+//!
+//! - [`declarations`]: what is declared about an order's stock
+//! - [`ledger`]: what people change of the stock, and the ledger of all changes
+//! - [`holds`]: what other functions ask about holds
 
 use futures::TryStreamExt as _;
 use mongodb::bson::{self, Bson, Document, doc};
@@ -7,22 +11,35 @@ use mongodb::{ClientSession, Collection, Database};
 use serde::{Deserialize, Serialize};
 use shared::clock::Timestamp;
 use shared::error::{Error, Kind};
-use shared::ids::{OrderId, ProductId};
+use shared::idempotency::Claim;
+use shared::idempotency::keys::Keys;
+use shared::ids::ProductId;
 use shared::money::{Currency, Money};
 use shared::mongo::{self, Ending, Index};
 use shared::page::{PageRequest, Position};
 
+use crate::ledger::{Cause, INITIAL, LedgerEnd};
 use crate::product::{Product, Sku, Status};
-use crate::stock::{
-    self, Declaration, Entry, Line, MAX_ON_HAND, Movement, Refusal, Shelf, ShelfWrite, Stock, StockChange,
-};
+use crate::stock::Stock;
+
+mod declarations;
+mod holds;
+mod ledger;
+
+use ledger::MovementDocument;
+pub use ledger::{StockWrite, StockWritten};
 
 /// The version of what `ensure_schema` makes: raised with every change of it that this build cannot do without.
-pub const SCHEMA_VERSION: i32 = 1;
+pub const SCHEMA_VERSION: i32 = 2;
 
 const PRODUCTS: &str = "products";
 
-/// A product on disk, without its holds: those are read one order's at a time.
+const MOVEMENTS: &str = "stock_movements";
+
+const KEYS: &str = "product_keys";
+
+/// A product on disk, without its holds, which are read one order's at a time, and without what is counted beside
+/// them: `live`, the number of live holds, and `movements` and `moved_at`, the end of the ledger.
 #[derive(Debug, Serialize, Deserialize)]
 struct ProductDocument {
     _id: bson::Uuid,
@@ -54,15 +71,23 @@ struct HoldDocument {
     q: i64,
     /// The revision.
     r: i64,
+    /// When it was declared, by the database's clock.
+    t: bson::DateTime,
 }
 
-/// A product with what it keeps of one order.
+/// A product with the end of its ledger.
 #[derive(Debug, Deserialize)]
-struct ShelfDocument {
+struct CountedDocument {
     #[serde(flatten)]
     product: ProductDocument,
-    #[serde(default)]
-    holds: Vec<HoldDocument>,
+    movements: i64,
+    moved_at: Option<bson::DateTime>,
+}
+
+impl CountedDocument {
+    fn ledger_end(&self) -> LedgerEnd {
+        LedgerEnd { number: self.movements, at: self.moved_at.map(mongo::timestamp) }
+    }
 }
 
 impl ProductDocument {
@@ -109,17 +134,15 @@ impl TryFrom<ProductDocument> for Product {
     }
 }
 
-/// How a change of the on-hand count ended.
-#[derive(Debug)]
-pub enum StockWritten {
-    /// The product after it; the same as before when nothing was to change.
-    Done(Product),
-    /// There is no such product.
-    NotFound,
-    /// Fewer would be on hand than are reserved.
-    BelowReserved(Stock),
-    /// More would be on hand than can be counted.
-    TooMany,
+/// How the insert of a product ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Inserted {
+    /// It is there.
+    Done,
+    /// Another product has the SKU.
+    SkuTaken,
+    /// The idempotency key was used before.
+    KeyTaken,
 }
 
 /// Where the products are.
@@ -127,19 +150,39 @@ pub enum StockWritten {
 pub struct ProductStore {
     database: Database,
     products: Collection<ProductDocument>,
+    movements: Collection<MovementDocument>,
+    keys: Keys,
 }
 
 impl ProductStore {
     /// The products of this database.
     pub fn new(database: &Database) -> Self {
-        Self { database: database.clone(), products: database.collection(PRODUCTS) }
+        Self {
+            database: database.clone(),
+            products: database.collection(PRODUCTS),
+            movements: database.collection(MOVEMENTS),
+            keys: Keys::new(database, KEYS),
+        }
     }
 
-    /// Makes collections and indexes; may be run again at any time.
+    /// The idempotency keys of requests that were answered.
+    pub fn keys(&self) -> &Keys {
+        &self.keys
+    }
+
+    /// Makes collections and indexes, and a ledger for products that have none; may be run again at any time.
     ///
     /// # Errors
     /// When MongoDB refuses or is away.
     pub async fn ensure_schema(&self) -> Result<(), Error> {
+        let movements = mongo::Collection {
+            name: MOVEMENTS,
+            indexes: vec![Index::unique("newest", doc! { "product": 1, "number": -1 })],
+            validator: doc! {},
+        };
+        movements.ensure(&self.database).await?;
+        Keys::collection(KEYS).ensure(&self.database).await?;
+        self.begin_ledgers().await?;
         let products = mongo::Collection {
             name: PRODUCTS,
             indexes: vec![
@@ -147,6 +190,7 @@ impl ProductStore {
                 Index::plain("newest", doc! { "created_at": -1, "_id": -1 }),
                 Index::plain("status_newest", doc! { "status": 1, "created_at": -1, "_id": -1 }),
                 Index::plain("holds_of_order", doc! { "holds.o": 1 }),
+                Index::plain("holds_by_time", doc! { "holds.t": 1 }),
             ],
             obsolete: Vec::new(),
             // The second lock on stock: no bug of ours can sell what is not there.
@@ -154,6 +198,8 @@ impl ProductStore {
                 "version": { "$gte": 1 },
                 "on_hand": { "$gte": 0 },
                 "reserved": { "$gte": 0 },
+                "live": { "$gte": 0 },
+                "movements": { "$gte": 0 },
                 "$expr": { "$lte": ["$reserved", "$on_hand"] },
             },
         };
@@ -161,16 +207,72 @@ impl ProductStore {
         Ok(mongo::note_schema(&self.database, "products", SCHEMA_VERSION).await?)
     }
 
-    /// Adds a product.
+    /// Adds a product, the first entry of its ledger and the key of the request, all or none.
     ///
     /// # Errors
-    /// 409 when another product has the SKU.
-    pub async fn insert(&self, product: &Product) -> Result<(), Error> {
+    /// When MongoDB is away.
+    pub async fn insert(
+        &self,
+        product: &Product,
+        by: &str,
+        claim: Option<&Claim>,
+    ) -> Result<Inserted, Error> {
+        let count = product.stock.on_hand;
+        let first = (count != 0).then(|| {
+            let cause = Cause { reason: Some(INITIAL.to_owned()), order: None, by: by.to_owned() };
+            LedgerEnd::default().next(count, product.stock, cause, product.created_at)
+        });
         let mut document =
             bson::serialize_to_document(&ProductDocument::of(product)).map_err(Error::internal)?;
         document.insert("holds", Bson::Array(Vec::new()));
-        self.products.clone_with_type::<Document>().insert_one(document).await.map_err(sku_taken)?;
-        Ok(())
+        document.insert("live", 0_i64);
+        document.insert("movements", i64::from(first.is_some()));
+        document.insert("moved_at", first.as_ref().map(|first| mongo::date(first.at)));
+        let products = self.products.clone_with_type::<Document>();
+        if first.is_none() && claim.is_none() {
+            return match products.insert_one(document).await {
+                Ok(_) => Ok(Inserted::Done),
+                Err(error) if mongo::is_duplicate_key(&error) => Ok(Inserted::SkuTaken),
+                Err(error) => Err(error.into()),
+            };
+        }
+        let first = first.map(|first| MovementDocument::of(product.id, first));
+        let inserted = mongo::transaction(&self.database, |session| {
+            let (store, products) = (self.clone(), products.clone());
+            let (document, first, claim) = (document.clone(), first.clone(), claim.copied());
+            let (id, now) = (product.id, product.created_at);
+            Box::pin(async move {
+                match products.insert_one(document).session(&mut *session).await {
+                    Ok(_) => {}
+                    Err(error) if mongo::is_duplicate_key(&error) => {
+                        return Ok(Ending::Abort(Inserted::SkuTaken));
+                    }
+                    Err(error) => return Err(error),
+                }
+                if let Some(first) = first {
+                    store.movements.insert_one(first).session(&mut *session).await?;
+                }
+                store.keep_key(session, claim.as_ref(), id, now, Inserted::Done, Inserted::KeyTaken).await
+            })
+        });
+        Ok(inserted.await?)
+    }
+
+    /// The last write of a transaction: the key of the request, if it has one.
+    async fn keep_key<T>(
+        &self,
+        session: &mut ClientSession,
+        claim: Option<&Claim>,
+        product: ProductId,
+        now: Timestamp,
+        done: T,
+        taken: T,
+    ) -> mongodb::error::Result<Ending<T>> {
+        let kept = match claim {
+            Some(claim) => self.keys.keep(session, claim, product, now).await?,
+            None => true,
+        };
+        Ok(if kept { Ending::Commit(done) } else { Ending::Abort(taken) })
     }
 
     /// The product with this ID.
@@ -234,208 +336,6 @@ impl ProductStore {
             .map(Product::try_from)
             .transpose()
     }
-
-    /// Changes the on-hand count in one conditional write.
-    ///
-    /// # Errors
-    /// When MongoDB is away.
-    pub async fn change_stock(
-        &self,
-        id: ProductId,
-        change: StockChange,
-        now: Timestamp,
-    ) -> Result<StockWritten, Error> {
-        let (condition, on_hand) = match change {
-            StockChange::Set(count) => (doc! { "reserved": { "$lte": count } }, Bson::Int64(count)),
-            StockChange::Move(delta) => {
-                let moved = doc! { "$add": ["$on_hand", delta] };
-                let possible = doc! { "$and": [
-                    { "$gte": [moved.clone(), "$reserved"] },
-                    { "$lte": [moved.clone(), MAX_ON_HAND] },
-                ] };
-                (doc! { "$expr": possible }, Bson::Document(moved))
-            }
-        };
-        let mut filter = doc! { "_id": mongo::uuid(id) };
-        filter.extend(condition);
-        // The same count is no change. It is the write that decides: what is read later may be another's.
-        let same = doc! { "$eq": ["$on_hand", on_hand.clone()] };
-        let update = doc! { "$set": {
-            "version": { "$cond": [same.clone(), "$version", { "$add": ["$version", 1_i64] }] },
-            "updated_at": { "$cond": [same, "$updated_at", mongo::date(now)] },
-            "on_hand": on_hand,
-        } };
-        let updated = self
-            .products
-            .find_one_and_update(filter, vec![update])
-            .projection(without_holds())
-            .return_document(ReturnDocument::After)
-            .await?;
-        if let Some(document) = updated {
-            return Ok(StockWritten::Done(document.try_into()?));
-        }
-        // Not possible when it was tried; what is read now explains it.
-        let Some(product) = self.find(id).await? else { return Ok(StockWritten::NotFound) };
-        Ok(match change {
-            StockChange::Move(delta) if delta > 0 => StockWritten::TooMany,
-            StockChange::Set(_) | StockChange::Move(_) => StockWritten::BelowReserved(product.stock),
-        })
-    }
-
-    /// Applies a declaration about an order's stock, all of it or nothing, and answers the products of its
-    /// lines, in the lines' order. Their stock may be that of before or after.
-    ///
-    /// # Errors
-    /// When MongoDB is away.
-    pub async fn declare(&self, declaration: &Declaration) -> Result<Result<Vec<Product>, Refusal>, Error> {
-        if let (Movement::Hold, 1, [line]) =
-            (declaration.movement, declaration.revision, &declaration.lines[..])
-            && let Some(product) = self.hold_first_line(declaration.order, *line).await?
-        {
-            return Ok(Ok(vec![product]));
-        }
-        let outcome = mongo::transaction(&self.database, |session| {
-            let (store, declaration) = (self.clone(), declaration.clone());
-            Box::pin(async move { store.declare_in(session, &declaration).await })
-        });
-        outcome.await?
-    }
-
-    /// The commonest case, a first hold of one line, in one conditional write. `None` when it is not that
-    /// simple: the product is not active, has too little, or knows the order already.
-    async fn hold_first_line(&self, order: OrderId, line: Line) -> Result<Option<Product>, Error> {
-        let filter = doc! {
-            "_id": mongo::uuid(line.product),
-            "status": Status::Active.name(),
-            "holds.o": { "$ne": mongo::uuid(order) },
-            "$expr": { "$gte": [{ "$subtract": ["$on_hand", "$reserved"] }, line.quantity] },
-        };
-        let entry = hold(order, Entry { quantity: line.quantity, revision: 1 });
-        let update = doc! { "$set": {
-            "reserved": { "$add": ["$reserved", line.quantity] },
-            "holds": { "$concatArrays": ["$holds", [entry]] },
-        } };
-        self.products
-            .find_one_and_update(filter, vec![update])
-            .projection(without_holds())
-            .return_document(ReturnDocument::After)
-            .await?
-            .map(Product::try_from)
-            .transpose()
-    }
-
-    async fn declare_in(
-        &self,
-        session: &mut ClientSession,
-        declaration: &Declaration,
-    ) -> mongodb::error::Result<Ending<Result<Result<Vec<Product>, Refusal>, Error>>> {
-        let found = self.find_concerned(session, declaration).await?;
-        let shelves: Result<Vec<(Product, Shelf)>, Error> = found.into_iter().map(shelf_of).collect();
-        let (products, shelves): (Vec<Product>, Vec<Shelf>) = match shelves {
-            Ok(shelves) => shelves.into_iter().unzip(),
-            Err(error) => return Ok(Ending::Abort(Err(error))),
-        };
-        let writes = match stock::decide(declaration, &shelves) {
-            Ok(writes) => writes,
-            Err(refusal) => return Ok(Ending::Abort(Ok(Err(refusal)))),
-        };
-        let named = |line: &Line| products.iter().find(|product| product.id == line.product).cloned();
-        let answer = Ok(Ok(declaration.lines.iter().filter_map(named).collect()));
-        if writes.is_empty() {
-            return Ok(Ending::Abort(answer));
-        }
-        self.write(session, declaration.order, &writes).await?;
-        Ok(Ending::Commit(answer))
-    }
-
-    /// The products that a declaration names, and all that keep an entry of its order.
-    async fn find_concerned(
-        &self,
-        session: &mut ClientSession,
-        declaration: &Declaration,
-    ) -> mongodb::error::Result<Vec<ShelfDocument>> {
-        let order = mongo::uuid(declaration.order);
-        let named: Vec<bson::Uuid> = declaration.lines.iter().map(|line| mongo::uuid(line.product)).collect();
-        let mut projection = doc! { "holds": { "$elemMatch": { "o": order } } };
-        for field in [
-            "sku",
-            "name",
-            "description",
-            "price",
-            "attributes",
-            "status",
-            "on_hand",
-            "reserved",
-            "version",
-            "created_at",
-            "updated_at",
-        ] {
-            projection.insert(field, 1);
-        }
-        let mut cursor = self
-            .products
-            .clone_with_type::<ShelfDocument>()
-            .find(doc! { "$or": [{ "_id": { "$in": named } }, { "holds.o": order }] })
-            .projection(projection)
-            .session(&mut *session)
-            .await?;
-        cursor.stream(session).try_collect().await
-    }
-
-    /// All writes of a declaration in one command.
-    async fn write(
-        &self,
-        session: &mut ClientSession,
-        order: OrderId,
-        writes: &[ShelfWrite],
-    ) -> mongodb::error::Result<()> {
-        let others = doc! { "$filter": {
-            "input": "$holds",
-            "as": "hold",
-            "cond": { "$ne": ["$$hold.o", mongo::uuid(order)] },
-        } };
-        let updates: Vec<Document> = writes
-            .iter()
-            .map(|write| {
-                let set = doc! {
-                    "on_hand": { "$add": ["$on_hand", write.on_hand] },
-                    "reserved": { "$add": ["$reserved", write.reserved] },
-                    "holds": { "$concatArrays": [others.clone(), [hold(order, write.entry)]] },
-                };
-                doc! { "q": { "_id": mongo::uuid(write.product) }, "u": [{ "$set": set }] }
-            })
-            .collect();
-        let expected = writes.len();
-        let answer = self
-            .database
-            .run_command(doc! { "update": PRODUCTS, "updates": updates, "ordered": true })
-            .session(session)
-            .await?;
-        // The driver does not look into the answers of commands that it does not know.
-        let matched = answer.get_i32("n").unwrap_or(-1);
-        if answer.contains_key("writeErrors") || usize::try_from(matched) != Ok(expected) {
-            return Err(mongodb::error::Error::custom(format!("{expected} stock writes: {answer}")));
-        }
-        Ok(())
-    }
-}
-
-fn shelf_of(document: ShelfDocument) -> Result<(Product, Shelf), Error> {
-    let entry = document.holds.first().map(|hold| Entry { quantity: hold.q, revision: hold.r });
-    let product = Product::try_from(document.product)?;
-    let shelf = Shelf {
-        product: product.id,
-        stock: product.stock,
-        active: product.status == Status::Active,
-        currency: product.price.currency(),
-        entry,
-    };
-    Ok((product, shelf))
-}
-
-/// An order's entry, as an expression: its time is the database's, since clocks differ between machines.
-fn hold(order: OrderId, entry: Entry) -> Document {
-    doc! { "o": mongo::uuid(order), "q": entry.quantity, "r": entry.revision, "t": "$$NOW" }
 }
 
 fn without_holds() -> Document {

@@ -1,8 +1,10 @@
 //! One call after the other: what each leaves, and what is refused.
 
+use std::time::Duration;
+
 use mongodb::bson::{Document, doc};
 use products::product::Status;
-use products::stock::{Movement, Refusal, Shortage, StockChange, Unorderable};
+use products::stock::{MAX_ENTRIES, MAX_LIVE_HOLDS, Movement, Refusal, Shortage, StockChange, Unorderable};
 use shared::ids::{OrderId, ProductId};
 use shared::money::Currency;
 use shared::mongo;
@@ -11,16 +13,6 @@ use crate::{NOW, Shelves, ids};
 
 fn short(product: ProductId, requested: i64, available: i64) -> Shortage {
     Shortage { product, requested, available }
-}
-
-#[tokio::test]
-async fn the_schema_step_can_be_run_again() {
-    let shelves = Shelves::new().await;
-    let mug = shelves.product(3).await;
-    shelves.store.ensure_schema().await.unwrap();
-    assert_eq!(shelves.stock(mug).await, (3, 0));
-    let indexes = shelves.database.collection::<Document>("products").list_index_names().await.unwrap();
-    assert!(indexes.contains(&"sku".to_owned()), "{indexes:?}");
 }
 
 #[tokio::test]
@@ -59,8 +51,8 @@ async fn all_lines_are_held_or_none_and_every_shortage_is_named() {
         assert_eq!(shelves.stock(product).await.1, 0);
     }
     // What was refused has left nothing behind: the same revision holds once there is enough.
-    shelves.store.change_stock(none, StockChange::Set(2), NOW).await.unwrap();
-    shelves.store.change_stock(few, StockChange::Set(2), NOW).await.unwrap();
+    shelves.count(none, StockChange::Set(2)).await;
+    shelves.count(few, StockChange::Set(2)).await;
     shelves.hold(order, 1, &[(plenty, 2), (few, 2), (none, 2)]).await.unwrap();
     assert_eq!(shelves.stock(none).await, (2, 2));
 }
@@ -241,6 +233,8 @@ async fn mongodb_itself_refuses_stock_that_cannot_be() {
         doc! { "$unset": { "reserved": 1 } },
         doc! { "$set": { "on_hand": "many" } },
         doc! { "$set": { "reserved": null } },
+        doc! { "$set": { "live": -1_i64 } },
+        doc! { "$unset": { "movements": 1 } },
     ] {
         let refused = products.update_one(doc! { "_id": mongo::uuid(mug) }, update.clone()).await;
         let error = refused.expect_err(&format!("{update} was written"));
@@ -283,4 +277,56 @@ async fn unknown_products_and_mixed_currencies_are_refused_and_nothing_is_held()
     let other = Unorderable::OtherCurrency { this: currency("JPY"), first: currency("EUR") };
     assert_eq!(refusal, Err(Refusal::Unorderable(vec![(1, other), (2, Unorderable::NotActive)])));
     assert_eq!((shelves.stock(mug).await, shelves.stock(yen).await), ((5, 0), (5, 0)));
+}
+
+/// Entries of other orders, as they stand in a product.
+async fn fill(shelves: &Shelves, product: ProductId, live: i64, ended: i64) {
+    let entry = |quantity: i64| {
+        doc! { "o": mongo::uuid(OrderId::new()), "q": quantity, "r": 1_i64, "t": mongo::date(NOW) }
+    };
+    let holds: Vec<Document> = (0..live).map(|_| entry(1)).chain((0..ended).map(|_| entry(0))).collect();
+    let filled = doc! { "$set": { "holds": holds, "live": live, "reserved": live } };
+    let products = shelves.database.collection::<Document>("products");
+    products.update_one(doc! { "_id": mongo::uuid(product) }, filled).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_product_takes_a_bounded_number_of_live_holds_and_one_more_when_one_has_ended() {
+    let shelves = Shelves::new().await;
+    let [mug, pot] = shelves.products([9_000, 9]).await;
+    fill(&shelves, mug, MAX_LIVE_HOLDS - 1, 3).await;
+    let last = OrderId::new();
+    shelves.hold(last, 1, &[(mug, 1)]).await.unwrap();
+    let full = Err(Refusal::TooManyHolds(vec![mug]));
+    // On both ways of holding, and with nothing held of what has room.
+    assert_eq!(shelves.hold(OrderId::new(), 1, &[(mug, 1)]).await, full);
+    assert_eq!(shelves.hold(OrderId::new(), 1, &[(mug, 1), (pot, 1)]).await, full);
+    assert_eq!((shelves.stock(mug).await, shelves.stock(pot).await), ((9_000, MAX_LIVE_HOLDS), (9, 0)));
+    // What is held already may grow, shrink and be shipped.
+    shelves.hold(last, 2, &[(mug, 3), (pot, 1)]).await.unwrap();
+    shelves.hold(last, 3, &[(mug, 2), (pot, 1)]).await.unwrap();
+    shelves.declare(last, 4, Movement::Ship, &[(mug, 2), (pot, 1)]).await.unwrap();
+    shelves.hold(OrderId::new(), 1, &[(mug, 1)]).await.unwrap();
+    assert_eq!(shelves.hold(OrderId::new(), 1, &[(mug, 1)]).await, full);
+    // A return is nobody's hold.
+    shelves.declare(last, 5, Movement::Restock, &[(mug, 2)]).await.unwrap();
+}
+
+#[tokio::test]
+async fn entries_that_have_ended_take_room_until_they_are_pruned() {
+    let shelves = Shelves::new().await;
+    let mug = shelves.product(9_000).await;
+    fill(&shelves, mug, 0, MAX_ENTRIES - 1).await;
+    let last = OrderId::new();
+    shelves.hold(last, 1, &[(mug, 1)]).await.unwrap();
+    assert_eq!(shelves.hold(OrderId::new(), 1, &[(mug, 1)]).await, Err(Refusal::TooManyHolds(vec![mug])));
+    shelves.hold(last, 2, &[]).await.unwrap();
+    // It has an entry already; another order has none, and is only told that it ended.
+    shelves.hold(last, 3, &[(mug, 1)]).await.unwrap();
+    shelves.declare(OrderId::new(), 2, Movement::Restock, &[(mug, 2)]).await.unwrap();
+    shelves.hold(last, 4, &[]).await.unwrap();
+    assert_eq!(shelves.store.prune_holds(&[last], Duration::ZERO).await.unwrap(), 1);
+    assert_eq!(shelves.hold(OrderId::new(), 1, &[(mug, 1)]).await, Err(Refusal::TooManyHolds(vec![mug])));
+    fill(&shelves, mug, 0, MAX_ENTRIES - 1).await;
+    shelves.hold(OrderId::new(), 1, &[(mug, 1)]).await.unwrap();
 }

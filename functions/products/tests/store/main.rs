@@ -1,18 +1,22 @@
 //! The store on a real MongoDB: what is declared about an order's stock is applied whole or not at all, once,
-//! and in the order of its revisions, however many calls run at once.
+//! and in the order of its revisions, however many calls run at once; and every piece is in the ledger.
 
 #![expect(clippy::panic, clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod declarations;
+mod holds;
+mod ledger;
 mod races;
+mod schema;
 
 use futures::TryStreamExt as _;
 use futures::future::join_all;
 use mongodb::Database;
-use mongodb::bson::{Document, doc};
+use mongodb::bson::{self, Document, doc};
+use products::ledger::StockMovement;
 use products::product::{NewProduct, Product, ProductChange, Sku, Status};
-use products::stock::{Declaration, Line, Movement, Refusal};
-use products::store::ProductStore;
+use products::stock::{Declaration, Line, Movement, Refusal, StockChange, StockCount};
+use products::store::{Inserted, ProductStore, StockWrite, StockWritten};
 use shared::clock::Timestamp;
 use shared::ids::{OrderId, ProductId};
 use shared::money::{Currency, Money};
@@ -41,18 +45,21 @@ impl Shelves {
     }
 
     pub(crate) async fn product_in(&self, currency: &str, on_hand: i64) -> ProductId {
-        let id = ProductId::new();
-        let new = NewProduct {
-            sku: Sku::parse(id.to_string()).unwrap(),
-            name: "Mug".to_owned(),
-            description: None,
-            price: Money::new(500, Currency::parse(currency.to_owned()).unwrap()).unwrap(),
-            attributes: Default::default(),
-            status: Status::Active,
-            on_hand,
-        };
-        self.store.insert(&new.into_product(id, NOW)).await.unwrap();
-        id
+        let product = new_product(currency, on_hand);
+        assert_eq!(self.store.insert(&product, "somebody", None).await.unwrap(), Inserted::Done);
+        product.id
+    }
+
+    /// Somebody sets or moves the count.
+    pub(crate) async fn count(&self, product: ProductId, change: StockChange) -> StockWritten {
+        let count = StockCount { change, reason: None };
+        let by = "somebody".to_owned();
+        self.store.change_stock(&StockWrite { product, count, by, now: NOW, claim: None }).await.unwrap()
+    }
+
+    /// The whole ledger, newest first.
+    pub(crate) async fn movements(&self, product: ProductId) -> Vec<StockMovement> {
+        self.store.movements(product, None, 10_000).await.unwrap()
     }
 
     pub(crate) async fn products<const N: usize>(&self, on_hand: [i64; N]) -> [ProductId; N] {
@@ -78,7 +85,7 @@ impl Shelves {
         lines: &[(ProductId, i64)],
     ) -> Result<Vec<Product>, Refusal> {
         let lines = lines.iter().map(|&(product, quantity)| Line { product, quantity }).collect();
-        self.store.declare(&Declaration { order, revision, movement, lines }).await.unwrap()
+        self.store.declare(&Declaration { order, revision, movement, lines }, NOW).await.unwrap()
     }
 
     pub(crate) async fn hold(
@@ -102,7 +109,8 @@ impl Shelves {
         (stock.on_hand, stock.reserved)
     }
 
-    /// `reserved` is the sum of the entries, never more than `on_hand`, and an order has one entry at most.
+    /// `reserved` is the sum of the entries, never more than `on_hand`; an order has one entry at most; live ones
+    /// are counted; and the ledger leads to what is on hand, entry by entry.
     pub(crate) async fn assert_sound(&self) {
         for document in self.documents().await {
             let count = |field: &str| document.get_i64(field).unwrap();
@@ -115,8 +123,43 @@ impl Shelves {
             orders.sort();
             orders.dedup();
             assert_eq!(orders.len(), holds.len(), "{document}");
+            let live = holds.iter().filter(|hold| hold.get_i64("q").unwrap() > 0).count();
+            assert_eq!(count("live"), i64::try_from(live).unwrap(), "{document}");
+            let product =
+                mongo::id(document.get("_id").cloned().map(bson::deserialize_from_bson).unwrap().unwrap());
+            self.assert_ledger(product, count("on_hand"), count("movements")).await;
         }
     }
+
+    async fn assert_ledger(&self, product: ProductId, on_hand: i64, length: i64) {
+        let mut movements = self.movements(product).await;
+        movements.reverse();
+        let mut before: Option<&StockMovement> = None;
+        for (place, movement) in movements.iter().enumerate() {
+            assert_eq!(movement.number, i64::try_from(place).unwrap() + 1);
+            assert_ne!(movement.delta, 0);
+            assert_eq!(movement.stock.on_hand, before.map_or(0, |it| it.stock.on_hand) + movement.delta);
+            assert!(before.is_none_or(|before| before.at <= movement.at));
+            before = Some(movement);
+        }
+        assert_eq!(movements.iter().map(|movement| movement.delta).sum::<i64>(), on_hand);
+        assert_eq!(i64::try_from(movements.len()).unwrap(), length);
+    }
+}
+
+/// An active product that is not stored yet.
+pub(crate) fn new_product(currency: &str, on_hand: i64) -> Product {
+    let id = ProductId::new();
+    let new = NewProduct {
+        sku: Sku::parse(id.to_string()).unwrap(),
+        name: "Mug".to_owned(),
+        description: None,
+        price: Money::new(500, Currency::parse(currency.to_owned()).unwrap()).unwrap(),
+        attributes: Default::default(),
+        status: Status::Active,
+        on_hand,
+    };
+    new.into_product(id, NOW)
 }
 
 pub(crate) fn ids(products: &[Product]) -> Vec<ProductId> {

@@ -1,0 +1,251 @@
+//! What is declared about an order's stock, applied whole or not at all.
+
+use futures::TryStreamExt as _;
+use mongodb::ClientSession;
+use mongodb::bson::{self, Document, doc};
+use mongodb::options::ReturnDocument;
+use serde::Deserialize;
+use shared::clock::Timestamp;
+use shared::error::Error;
+use shared::ids::{OrderId, ProductId};
+use shared::mongo::{self, Ending};
+
+use super::ledger::MovementDocument;
+use super::{CountedDocument, HoldDocument, PRODUCTS, ProductStore, without_holds};
+use crate::ledger::{Cause, LedgerEnd, RETURNED, SHIPPED, StockMovement};
+use crate::product::{Product, Status};
+use crate::stock::{
+    self, Declaration, Entry, Line, MAX_ENTRIES, MAX_LIVE_HOLDS, Movement, Refusal, Shelf, ShelfWrite, Stock,
+};
+
+/// A product with what it keeps of one order.
+#[derive(Debug, Deserialize)]
+struct ShelfDocument {
+    #[serde(flatten)]
+    counted: CountedDocument,
+    #[serde(default)]
+    holds: Vec<HoldDocument>,
+    live: i64,
+    entries: i32,
+}
+
+impl ProductStore {
+    /// Applies a declaration about an order's stock, all of it or nothing, and answers the products of its
+    /// lines, in the lines' order. Their stock may be that of before or after.
+    ///
+    /// # Errors
+    /// When MongoDB is away.
+    pub async fn declare(
+        &self,
+        declaration: &Declaration,
+        now: Timestamp,
+    ) -> Result<Result<Vec<Product>, Refusal>, Error> {
+        if let (Movement::Hold, 1, [line]) =
+            (declaration.movement, declaration.revision, &declaration.lines[..])
+            && let Some(product) = self.hold_first_line(declaration.order, *line).await?
+        {
+            return Ok(Ok(vec![product]));
+        }
+        let outcome = mongo::transaction(&self.database, |session| {
+            let (store, declaration) = (self.clone(), declaration.clone());
+            Box::pin(async move { store.declare_in(session, &declaration, now).await })
+        });
+        outcome.await?
+    }
+
+    /// The commonest case, a first hold of one line, in one conditional write. `None` when it is not that
+    /// simple: the product is not active, has too little or too many holds, or knows the order already.
+    async fn hold_first_line(&self, order: OrderId, line: Line) -> Result<Option<Product>, Error> {
+        let filter = doc! {
+            "_id": mongo::uuid(line.product),
+            "status": Status::Active.name(),
+            "holds.o": { "$ne": mongo::uuid(order) },
+            "live": { "$lt": MAX_LIVE_HOLDS },
+            // The place of the last entry that there is room for is free.
+            format!("holds.{}", MAX_ENTRIES - 1): { "$exists": false },
+            "$expr": { "$gte": [{ "$subtract": ["$on_hand", "$reserved"] }, line.quantity] },
+        };
+        let entry = hold(order, Entry { quantity: line.quantity, revision: 1 });
+        let update = doc! { "$set": {
+            "reserved": { "$add": ["$reserved", line.quantity] },
+            "live": { "$add": ["$live", 1_i64] },
+            "holds": { "$concatArrays": ["$holds", [entry]] },
+        } };
+        self.products
+            .find_one_and_update(filter, vec![update])
+            .projection(without_holds())
+            .return_document(ReturnDocument::After)
+            .await?
+            .map(Product::try_from)
+            .transpose()
+    }
+
+    async fn declare_in(
+        &self,
+        session: &mut ClientSession,
+        declaration: &Declaration,
+        now: Timestamp,
+    ) -> mongodb::error::Result<Ending<Result<Result<Vec<Product>, Refusal>, Error>>> {
+        let found = self.find_concerned(session, declaration).await?;
+        let ledgers: Vec<LedgerEnd> = found.iter().map(|found| found.counted.ledger_end()).collect();
+        let shelves: Result<Vec<(Product, Shelf)>, Error> = found.into_iter().map(shelf_of).collect();
+        let (products, shelves): (Vec<Product>, Vec<Shelf>) = match shelves {
+            Ok(shelves) => shelves.into_iter().unzip(),
+            Err(error) => return Ok(Ending::Abort(Err(error))),
+        };
+        let writes = match stock::decide(declaration, &shelves) {
+            Ok(writes) => writes,
+            Err(refusal) => return Ok(Ending::Abort(Ok(Err(refusal)))),
+        };
+        let named = |line: &Line| products.iter().find(|product| product.id == line.product).cloned();
+        let answer = Ok(Ok(declaration.lines.iter().filter_map(named).collect()));
+        if writes.is_empty() {
+            return Ok(Ending::Abort(answer));
+        }
+        let movements: Vec<(ProductId, StockMovement)> = shelves
+            .iter()
+            .zip(ledgers)
+            .filter_map(|(shelf, ledger)| {
+                let write = writes.iter().find(|write| write.product == shelf.product)?;
+                Some((shelf.product, movement(declaration, shelf, ledger, write, now)?))
+            })
+            .collect();
+        self.write(session, declaration.order, &writes, &movements).await?;
+        Ok(Ending::Commit(answer))
+    }
+
+    /// The products that a declaration names, and all that keep an entry of its order.
+    async fn find_concerned(
+        &self,
+        session: &mut ClientSession,
+        declaration: &Declaration,
+    ) -> mongodb::error::Result<Vec<ShelfDocument>> {
+        let order = mongo::uuid(declaration.order);
+        let named: Vec<bson::Uuid> = declaration.lines.iter().map(|line| mongo::uuid(line.product)).collect();
+        let mut projection = doc! {
+            "holds": { "$elemMatch": { "o": order } },
+            "entries": { "$size": "$holds" },
+        };
+        for field in [
+            "sku",
+            "name",
+            "description",
+            "price",
+            "attributes",
+            "status",
+            "on_hand",
+            "reserved",
+            "version",
+            "created_at",
+            "updated_at",
+            "live",
+            "movements",
+            "moved_at",
+        ] {
+            projection.insert(field, 1);
+        }
+        let mut cursor = self
+            .products
+            .clone_with_type::<ShelfDocument>()
+            .find(doc! { "$or": [{ "_id": { "$in": named } }, { "holds.o": order }] })
+            .projection(projection)
+            .session(&mut *session)
+            .await?;
+        cursor.stream(session).try_collect().await
+    }
+
+    /// All writes of a declaration in one command, and what they add to ledgers in another.
+    async fn write(
+        &self,
+        session: &mut ClientSession,
+        order: OrderId,
+        writes: &[ShelfWrite],
+        movements: &[(ProductId, StockMovement)],
+    ) -> mongodb::error::Result<()> {
+        let others = doc! { "$filter": {
+            "input": "$holds",
+            "as": "hold",
+            "cond": { "$ne": ["$$hold.o", mongo::uuid(order)] },
+        } };
+        let updates: Vec<Document> = writes
+            .iter()
+            .map(|write| {
+                let mut set = doc! {
+                    "on_hand": { "$add": ["$on_hand", write.on_hand] },
+                    "reserved": { "$add": ["$reserved", write.reserved] },
+                    "live": { "$add": ["$live", write.live] },
+                    "holds": { "$concatArrays": [others.clone(), [hold(order, write.entry)]] },
+                };
+                if let Some((_, movement)) = movements.iter().find(|(product, _)| *product == write.product) {
+                    set.insert("movements", movement.number);
+                    set.insert("moved_at", mongo::date(movement.at));
+                }
+                doc! { "q": { "_id": mongo::uuid(write.product) }, "u": [{ "$set": set }] }
+            })
+            .collect();
+        let expected = writes.len();
+        let answer = self
+            .database
+            .run_command(doc! { "update": PRODUCTS, "updates": updates, "ordered": true })
+            .session(&mut *session)
+            .await?;
+        // The driver does not look into the answers of commands that it does not know.
+        let matched = answer.get_i32("n").unwrap_or(-1);
+        if answer.contains_key("writeErrors") || usize::try_from(matched) != Ok(expected) {
+            return Err(mongodb::error::Error::custom(format!("{expected} stock writes: {answer}")));
+        }
+        if !movements.is_empty() {
+            let entries =
+                movements.iter().map(|(product, movement)| MovementDocument::of(*product, movement.clone()));
+            self.movements.insert_many(entries).session(session).await?;
+        }
+        Ok(())
+    }
+}
+
+/// What a write adds to the ledger: nothing unless pieces leave the house or come back.
+fn movement(
+    declaration: &Declaration,
+    shelf: &Shelf,
+    ledger: LedgerEnd,
+    write: &ShelfWrite,
+    now: Timestamp,
+) -> Option<StockMovement> {
+    let reason = match declaration.movement {
+        Movement::Hold => return None,
+        Movement::Ship => SHIPPED,
+        Movement::Restock => RETURNED,
+    };
+    if write.on_hand == 0 {
+        return None;
+    }
+    let stock = Stock {
+        on_hand: shelf.stock.on_hand + write.on_hand,
+        reserved: shelf.stock.reserved + write.reserved,
+    };
+    // Another function declares for an order; who moved the order stands in the order's own history.
+    let by = "system".to_owned();
+    let cause = Cause { reason: Some(reason.to_owned()), order: Some(declaration.order), by };
+    Some(ledger.next(write.on_hand, stock, cause, now))
+}
+
+fn shelf_of(document: ShelfDocument) -> Result<(Product, Shelf), Error> {
+    let ShelfDocument { counted, holds, live, entries } = document;
+    let entry = holds.first().map(|hold| Entry { quantity: hold.q, revision: hold.r });
+    let product = Product::try_from(counted.product)?;
+    let shelf = Shelf {
+        product: product.id,
+        stock: product.stock,
+        active: product.status == Status::Active,
+        currency: product.price.currency(),
+        entry,
+        live,
+        entries: i64::from(entries),
+    };
+    Ok((product, shelf))
+}
+
+/// An order's entry, as an expression: its time is the database's, since clocks differ between machines.
+fn hold(order: OrderId, entry: Entry) -> Document {
+    doc! { "o": mongo::uuid(order), "q": entry.quantity, "r": entry.revision, "t": "$$NOW" }
+}

@@ -1,0 +1,275 @@
+//! What other functions ask about holds: a walk over all of them, those of some orders, the end of tombstones,
+//! and all that stock can be checked by.
+
+use std::collections::{HashMap, HashSet};
+use std::time::Duration;
+
+use futures::TryStreamExt as _;
+use mongodb::bson::{self, Document, doc};
+use mongodb::options::ReadConcern;
+use mongodb::{Cursor, SessionCursor};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use shared::clock::Timestamp;
+use shared::error::Error;
+use shared::ids::{OrderId, ProductId};
+use shared::mongo;
+
+use super::{HoldDocument, MOVEMENTS, ProductStore};
+use crate::holds::{AuditedProduct, Hold, HoldPosition, HoldWalk};
+use crate::stock::Stock;
+
+/// The time that a page of the walk looks at first. It grows while too few holds are found.
+const FIRST_WINDOW: Duration = Duration::from_secs(60);
+
+/// Where a page of an audit ends early: after so many live holds, or so many entries of ledgers to add up.
+const MAX_AUDITED_HOLDS: i64 = 20_000;
+const MAX_AUDITED_MOVEMENTS: i64 = 200_000;
+
+/// One entry of one product.
+#[derive(Debug, Deserialize)]
+struct EntryDocument {
+    _id: bson::Uuid,
+    holds: HoldDocument,
+}
+
+#[derive(Debug, Deserialize)]
+struct PositionDocument {
+    t: bson::DateTime,
+    o: bson::Uuid,
+}
+
+/// What an audit reads of a product itself.
+#[derive(Debug, Deserialize)]
+struct CountsDocument {
+    _id: bson::Uuid,
+    on_hand: i64,
+    reserved: i64,
+    live: i64,
+    movements: i64,
+}
+
+#[derive(Debug, Deserialize)]
+struct SumDocument {
+    _id: bson::Uuid,
+    sum: i64,
+}
+
+impl From<EntryDocument> for Hold {
+    fn from(document: EntryDocument) -> Self {
+        let EntryDocument { _id: product, holds: HoldDocument { o, q, r, t } } = document;
+        Self {
+            order: mongo::id(o),
+            product: mongo::id(product),
+            quantity: q,
+            revision: r,
+            at: mongo::timestamp(t),
+        }
+    }
+}
+
+impl ProductStore {
+    /// A page of the walk, in the order of time and order, and the database's clock from before it was read: what
+    /// is declared later has a later time.
+    ///
+    /// An index knows which products have an entry of some time, and not the entries themselves. So a page looks at
+    /// one window of time after the other, and reads the products that have an entry in it: few, also when one of
+    /// them has thousands.
+    ///
+    /// # Errors
+    /// When MongoDB is away.
+    pub async fn list_holds(&self, walk: &HoldWalk) -> Result<(Vec<HoldPosition>, Timestamp), Error> {
+        let now = self.database_clock().await?;
+        // All times here are from the begin of a millisecond up to the end, which does not belong to it.
+        let end = now.before(walk.min_age).after(Duration::from_millis(1));
+        let mut from = walk.after.map_or(Timestamp::from_millis(0), |(at, _)| at);
+        let mut window = FIRST_WINDOW;
+        let mut found: Vec<HoldPosition> = Vec::new();
+        while found.len() < walk.limit && from < end {
+            let until = from.after(window).min(end);
+            found.extend(self.holds_between(walk, from, until, walk.limit - found.len()).await?);
+            from = until;
+            window = window.saturating_mul(4);
+        }
+        Ok((found, now))
+    }
+
+    async fn holds_between(
+        &self,
+        walk: &HoldWalk,
+        from: Timestamp,
+        until: Timestamp,
+        limit: usize,
+    ) -> Result<Vec<HoldPosition>, Error> {
+        let times = doc! { "$gte": mongo::date(from), "$lt": mongo::date(until) };
+        let quantity = if walk.ended {
+            doc! { "$eq": 0_i64 }
+        } else {
+            doc! { "$gt": 0_i64 }
+        };
+        let mut wanted = doc! { "holds.t": times.clone(), "holds.q": quantity.clone() };
+        if let Some((at, Some(order))) = walk.after {
+            let at = mongo::date(at);
+            let later = doc! { "holds.t": { "$gt": at } };
+            let beside = doc! { "holds.t": at, "holds.o": { "$gt": mongo::uuid(order) } };
+            wanted.insert("$or", vec![later, beside]);
+        }
+        let pipeline = vec![
+            doc! { "$match": { "holds": { "$elemMatch": { "t": times, "q": quantity } } } },
+            doc! { "$project": { "holds": 1 } },
+            doc! { "$unwind": "$holds" },
+            doc! { "$match": wanted },
+            doc! { "$group": { "_id": { "t": "$holds.t", "o": "$holds.o" } } },
+            doc! { "$replaceRoot": { "newRoot": "$_id" } },
+            doc! { "$sort": { "t": 1, "o": 1 } },
+            doc! { "$limit": i64::try_from(limit).unwrap_or(i64::MAX) },
+        ];
+        let cursor: Cursor<PositionDocument> = self.products.aggregate(pipeline).with_type().await?;
+        let position = |found: PositionDocument| HoldPosition {
+            at: mongo::timestamp(found.t),
+            order: mongo::id(found.o),
+        };
+        Ok(cursor.map_ok(position).try_collect().await?)
+    }
+
+    /// What products keep of these orders, live or ended.
+    ///
+    /// # Errors
+    /// When MongoDB is away.
+    pub async fn find_holds(&self, orders: &[OrderId]) -> Result<Vec<Hold>, Error> {
+        self.entries(doc! { "holds.o": one_of(orders) }, None).await
+    }
+
+    /// Takes off the entries of these orders that have ended and are at least so old. The write itself looks, so
+    /// that what is declared anew in between stays. Answers how many were there and are not any more.
+    ///
+    /// # Errors
+    /// When MongoDB is away. Some may be off then; the rest goes when it is done again.
+    pub async fn prune_holds(&self, orders: &[OrderId], min_age: Duration) -> Result<usize, Error> {
+        let newest = mongo::date(self.database_clock().await?.before(min_age));
+        let ended = || doc! { "o": one_of(orders), "q": 0_i64, "t": { "$lte": newest } };
+        let of = |conditions: Document| -> Document {
+            conditions.into_iter().map(|(field, condition)| (format!("holds.{field}"), condition)).collect()
+        };
+        let found = self.entries(of(ended()), Some(doc! { "$elemMatch": ended() })).await?;
+        if found.is_empty() {
+            return Ok(0);
+        }
+        let products: HashSet<ProductId> = found.iter().map(|hold| hold.product).collect();
+        let products: Vec<bson::Uuid> = products.into_iter().map(mongo::uuid).collect();
+        let filter = doc! { "_id": { "$in": products }, "holds": { "$elemMatch": ended() } };
+        self.products.update_many(filter, doc! { "$pull": { "holds": ended() } }).await?;
+        let left = self.find_holds(orders).await?;
+        let left: HashSet<_> = left.iter().map(|hold| (hold.product, hold.order)).collect();
+        Ok(found.iter().filter(|hold| !left.contains(&(hold.product, hold.order))).count())
+    }
+
+    /// The entries that match, of the products that have such entries.
+    async fn entries(&self, entry: Document, having: Option<Document>) -> Result<Vec<Hold>, Error> {
+        let products = having.map_or_else(|| entry.clone(), |having| doc! { "holds": having });
+        let pipeline = vec![
+            doc! { "$match": products },
+            doc! { "$project": { "holds": 1 } },
+            doc! { "$unwind": "$holds" },
+            doc! { "$match": entry },
+        ];
+        let cursor: Cursor<EntryDocument> = self.products.aggregate(pipeline).with_type().await?;
+        Ok(cursor.map_ok(Hold::from).try_collect().await?)
+    }
+
+    /// A page of products in the order of their IDs, all as of one moment, and whether there are more.
+    ///
+    /// # Errors
+    /// When MongoDB is away.
+    pub async fn audit(
+        &self,
+        after: Option<ProductId>,
+        limit: i64,
+    ) -> Result<(Vec<AuditedProduct>, bool), Error> {
+        // All reads of such a session are of one snapshot, which a majority has: if they say so themselves, since
+        // the client's own read concern goes before the session's.
+        let snapshot = ReadConcern::snapshot;
+        let mut session = self.database.client().start_session().snapshot(true).await?;
+        let filter = after.map_or_else(Document::new, |after| doc! { "_id": { "$gt": mongo::uuid(after) } });
+        let mut cursor = self
+            .products
+            .clone_with_type::<CountsDocument>()
+            .find(filter)
+            .projection(doc! { "on_hand": 1, "reserved": 1, "live": 1, "movements": 1 })
+            .sort(doc! { "_id": 1 })
+            .limit(limit + 1)
+            .read_concern(snapshot())
+            .session(&mut session)
+            .await?;
+        let mut counts: Vec<CountsDocument> = cursor.stream(&mut session).try_collect().await?;
+        let found = counts.len();
+        counts.truncate(audited(&counts, usize::try_from(limit).unwrap_or(usize::MAX)));
+        let ids: Vec<bson::Uuid> = counts.iter().map(|counts| counts._id).collect();
+
+        let live = doc! { "$filter": {
+            "input": "$holds", "as": "hold", "cond": { "$gt": ["$$hold.q", 0] },
+        } };
+        let holds = vec![
+            doc! { "$match": { "_id": { "$in": ids.clone() } } },
+            doc! { "$project": { "holds": live } },
+            doc! { "$unwind": "$holds" },
+        ];
+        let cursor =
+            self.products.aggregate(holds).with_type().read_concern(snapshot()).session(&mut session).await?;
+        let mut holds: HashMap<ProductId, Vec<Hold>> = HashMap::new();
+        for entry in all::<EntryDocument>(cursor, &mut session).await? {
+            let hold = Hold::from(entry);
+            holds.entry(hold.product).or_default().push(hold);
+        }
+        let sums = vec![
+            doc! { "$match": { "product": { "$in": ids } } },
+            doc! { "$group": { "_id": "$product", "sum": { "$sum": "$delta" } } },
+        ];
+        let movements = self.database.collection::<Document>(MOVEMENTS);
+        let cursor =
+            movements.aggregate(sums).with_type().read_concern(snapshot()).session(&mut session).await?;
+        let sums = all::<SumDocument>(cursor, &mut session).await?;
+        let sums: HashMap<bson::Uuid, i64> = sums.into_iter().map(|sum| (sum._id, sum.sum)).collect();
+
+        let more = found > counts.len();
+        let audited = counts.into_iter().map(|counts| {
+            let product = mongo::id(counts._id);
+            AuditedProduct {
+                product,
+                stock: Stock { on_hand: counts.on_hand, reserved: counts.reserved },
+                ledger: sums.get(&counts._id).copied().unwrap_or(0),
+                holds: holds.remove(&product).unwrap_or_default(),
+            }
+        });
+        Ok((audited.collect(), more))
+    }
+
+    /// The time by the clock that the times of holds are from.
+    async fn database_clock(&self) -> Result<Timestamp, Error> {
+        let hello = self.database.run_command(doc! { "hello": 1 }).await?;
+        Ok(mongo::timestamp(*hello.get_datetime("localTime").map_err(Error::internal)?))
+    }
+}
+
+/// How many of these products a page has: at least one, however much it keeps.
+fn audited(counts: &[CountsDocument], limit: usize) -> usize {
+    let (mut holds, mut movements) = (0, 0);
+    let fits = |counts: &&CountsDocument| {
+        holds += counts.live;
+        movements += counts.movements;
+        holds <= MAX_AUDITED_HOLDS && movements <= MAX_AUDITED_MOVEMENTS
+    };
+    counts.iter().take(limit).take_while(fits).count().max(1)
+}
+
+async fn all<T: DeserializeOwned + Unpin + Send + Sync>(
+    mut cursor: SessionCursor<T>,
+    session: &mut mongodb::ClientSession,
+) -> mongodb::error::Result<Vec<T>> {
+    cursor.stream(session).try_collect().await
+}
+
+fn one_of(orders: &[OrderId]) -> Document {
+    let orders: Vec<bson::Uuid> = orders.iter().copied().map(mongo::uuid).collect();
+    doc! { "$in": orders }
+}

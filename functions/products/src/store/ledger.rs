@@ -1,0 +1,259 @@
+//! The ledger of stock: what people change of the on-hand count, and all entries, whoever made them.
+
+use futures::TryStreamExt as _;
+use mongodb::ClientSession;
+use mongodb::bson::{self, Bson, Document, doc};
+use mongodb::options::ReturnDocument;
+use serde::{Deserialize, Serialize};
+use shared::clock::Timestamp;
+use shared::error::Error;
+use shared::idempotency::Claim;
+use shared::ids::ProductId;
+use shared::mongo::{self, Ending};
+
+use super::{CountedDocument, ProductStore, without_holds};
+use crate::ledger::{Cause, INITIAL, LedgerEnd, StockMovement};
+use crate::product::Product;
+use crate::stock::{MAX_ON_HAND, Stock, StockChange, StockCount};
+
+/// An entry of the ledger on disk. `product` and `number` are unique.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct MovementDocument {
+    product: bson::Uuid,
+    number: i64,
+    at: bson::DateTime,
+    delta: i64,
+    on_hand: i64,
+    reserved: i64,
+    reason: Option<String>,
+    order: Option<bson::Uuid>,
+    by: String,
+}
+
+impl MovementDocument {
+    pub(super) fn of(product: ProductId, movement: StockMovement) -> Self {
+        let StockMovement { number, at, delta, stock, cause } = movement;
+        Self {
+            product: mongo::uuid(product),
+            number,
+            at: mongo::date(at),
+            delta,
+            on_hand: stock.on_hand,
+            reserved: stock.reserved,
+            reason: cause.reason,
+            order: cause.order.map(mongo::uuid),
+            by: cause.by,
+        }
+    }
+}
+
+impl From<MovementDocument> for StockMovement {
+    fn from(document: MovementDocument) -> Self {
+        Self {
+            number: document.number,
+            at: mongo::timestamp(document.at),
+            delta: document.delta,
+            stock: Stock { on_hand: document.on_hand, reserved: document.reserved },
+            cause: Cause { reason: document.reason, order: document.order.map(mongo::id), by: document.by },
+        }
+    }
+}
+
+/// How a change of the on-hand count ended.
+#[derive(Debug)]
+pub enum StockWritten {
+    /// The product after it; the same as before when nothing was to change.
+    Done(Product),
+    /// There is no such product.
+    NotFound,
+    /// Fewer would be on hand than are reserved.
+    BelowReserved(Stock),
+    /// More would be on hand than can be counted.
+    TooMany,
+    /// The idempotency key was used before.
+    KeyTaken,
+}
+
+/// Who changes the stock of which product, when, and under which key.
+#[derive(Clone, Debug)]
+pub struct StockWrite {
+    /// Which product.
+    pub product: ProductId,
+    /// What changes, and why.
+    pub count: StockCount,
+    /// A user's ID, or `system`.
+    pub by: String,
+    /// The time.
+    pub now: Timestamp,
+    /// The key of the request, if it has one.
+    pub claim: Option<Claim>,
+}
+
+impl ProductStore {
+    /// Changes the on-hand count, if it can be, with its entry in the ledger and the key of the request. A key is
+    /// kept also when nothing changes: the request has been answered, and must not change anything later.
+    ///
+    /// # Errors
+    /// When MongoDB is away.
+    pub async fn change_stock(&self, write: &StockWrite) -> Result<StockWritten, Error> {
+        let written = mongo::transaction(&self.database, |session| {
+            let (store, write) = (self.clone(), write.clone());
+            Box::pin(async move { store.change_stock_in(session, write).await })
+        });
+        written.await?
+    }
+
+    async fn change_stock_in(
+        &self,
+        session: &mut ClientSession,
+        write: StockWrite,
+    ) -> mongodb::error::Result<Ending<Result<StockWritten, Error>>> {
+        let StockWrite { product: id, count: StockCount { change, reason }, by, now, claim } = write;
+        let (filter, update) = conditional(id, change, now);
+        // First of all, so that nobody can change the product between a read of ours and this write: on a product
+        // that is held all the time we would else run again and again.
+        let before = self
+            .products
+            .clone_with_type::<CountedDocument>()
+            .find_one_and_update(filter, update)
+            .projection(without_holds())
+            .return_document(ReturnDocument::Before)
+            .session(&mut *session)
+            .await?;
+        let Some(before) = before else { return self.why_not(session, id, change).await.map(Ending::Abort) };
+        let ledger = before.ledger_end();
+        let mut product = match Product::try_from(before.product) {
+            Ok(product) => product,
+            Err(error) => return Ok(Ending::Abort(Err(error))),
+        };
+        let delta = change.delta(product.stock.on_hand);
+        if delta != 0 {
+            product.stock.on_hand += delta;
+            product.version += 1;
+            product.updated_at = now;
+            let movement = ledger.next(delta, product.stock, Cause { reason, order: None, by }, now);
+            let entry = MovementDocument::of(id, movement);
+            self.movements.insert_one(entry).session(&mut *session).await?;
+        }
+        let (done, taken) = (Ok(StockWritten::Done(product)), Ok(StockWritten::KeyTaken));
+        self.keep_key(session, claim.as_ref(), id, now, done, taken).await
+    }
+
+    /// Why the on-hand count cannot change like this, as of the moment when it could not.
+    async fn why_not(
+        &self,
+        session: &mut ClientSession,
+        id: ProductId,
+        change: StockChange,
+    ) -> mongodb::error::Result<Result<StockWritten, Error>> {
+        let found = self
+            .products
+            .find_one(doc! { "_id": mongo::uuid(id) })
+            .projection(without_holds())
+            .session(session)
+            .await?;
+        let Some(document) = found else { return Ok(Ok(StockWritten::NotFound)) };
+        let stock = Stock { on_hand: document.on_hand, reserved: document.reserved };
+        Ok(Ok(match change {
+            StockChange::Move(delta) if delta > 0 => StockWritten::TooMany,
+            StockChange::Set(_) | StockChange::Move(_) => StockWritten::BelowReserved(stock),
+        }))
+    }
+
+    /// Up to `limit` entries of a product's ledger, newest first: those below a number, or all.
+    ///
+    /// # Errors
+    /// When MongoDB is away.
+    pub async fn movements(
+        &self,
+        product: ProductId,
+        below: Option<i64>,
+        limit: i64,
+    ) -> Result<Vec<StockMovement>, Error> {
+        let mut filter = doc! { "product": mongo::uuid(product) };
+        if let Some(below) = below {
+            filter.insert("number", doc! { "$lt": below });
+        }
+        let found = self.movements.find(filter).sort(doc! { "number": -1 }).limit(limit).await?;
+        Ok(found.map_ok(StockMovement::from).try_collect().await?)
+    }
+
+    /// Gives a ledger to every product that has none, as those have that version 1 of the schema knew: its first
+    /// entry is what is on hand now. Also counts live holds, which came with the same version.
+    pub(super) async fn begin_ledgers(&self) -> Result<(), Error> {
+        let without = doc! { "movements": { "$exists": false } };
+        let products = self.products.clone_with_type::<Document>();
+        while let Some(next) = products.find_one(without.clone()).projection(doc! { "_id": 1 }).await? {
+            let id = next.get("_id").cloned().unwrap_or(Bson::Null);
+            let mut filter = without.clone();
+            filter.insert("_id", id);
+            let begun = mongo::transaction(&self.database, |session| {
+                let (store, filter) = (self.clone(), filter.clone());
+                Box::pin(async move { store.begin_ledger(session, filter).await.map(Ending::Commit) })
+            });
+            begun.await?;
+        }
+        Ok(())
+    }
+
+    async fn begin_ledger(
+        &self,
+        session: &mut ClientSession,
+        without: Document,
+    ) -> mongodb::error::Result<()> {
+        let live = doc! { "$filter": {
+            "input": "$holds", "as": "hold", "cond": { "$gt": ["$$hold.q", 0] },
+        } };
+        let something = doc! { "$gt": ["$on_hand", 0] };
+        let update = doc! { "$set": {
+            "live": { "$toLong": { "$size": live } },
+            "movements": { "$cond": [something.clone(), 1_i64, 0_i64] },
+            "moved_at": { "$cond": [something, "$$NOW", null] },
+        } };
+        let begun = self
+            .products
+            .clone_with_type::<CountedDocument>()
+            .find_one_and_update(without, vec![update])
+            .projection(without_holds())
+            .return_document(ReturnDocument::After)
+            .session(&mut *session)
+            .await?;
+        // None: another schema step was faster.
+        if let Some(CountedDocument { product, moved_at: Some(at), .. }) = begun {
+            let stock = Stock { on_hand: product.on_hand, reserved: product.reserved };
+            let cause = Cause { reason: Some(INITIAL.to_owned()), order: None, by: "system".to_owned() };
+            let first = LedgerEnd::default().next(stock.on_hand, stock, cause, mongo::timestamp(at));
+            let entry = MovementDocument::of(mongo::id(product._id), first);
+            self.movements.insert_one(entry).session(session).await?;
+        }
+        Ok(())
+    }
+}
+
+/// The update of a product that changes its on-hand count, and the condition on which it can.
+fn conditional(id: ProductId, change: StockChange, now: Timestamp) -> (Document, Vec<Document>) {
+    let (condition, on_hand) = match change {
+        StockChange::Set(count) => (doc! { "reserved": { "$lte": count } }, Bson::Int64(count)),
+        StockChange::Move(delta) => {
+            let moved = doc! { "$add": ["$on_hand", delta] };
+            let possible = doc! { "$and": [
+                { "$gte": [moved.clone(), "$reserved"] },
+                { "$lte": [moved.clone(), MAX_ON_HAND] },
+            ] };
+            (doc! { "$expr": possible }, Bson::Document(moved))
+        }
+    };
+    let mut filter = doc! { "_id": mongo::uuid(id) };
+    filter.extend(condition);
+    // The same count is no change.
+    let same = doc! { "$eq": ["$on_hand", on_hand.clone()] };
+    let now = mongo::date(now);
+    let update = doc! { "$set": {
+        "version": { "$cond": [same.clone(), "$version", { "$add": ["$version", 1_i64] }] },
+        "updated_at": { "$cond": [same.clone(), "$updated_at", now] },
+        "movements": { "$cond": [same.clone(), "$movements", { "$add": ["$movements", 1_i64] }] },
+        "moved_at": { "$cond": [same, "$moved_at", { "$max": ["$moved_at", now] }] },
+        "on_hand": on_hand,
+    } };
+    (filter, vec![update])
+}
