@@ -280,9 +280,9 @@ async fn what_has_ended_is_forgotten_after_an_hour_unless_a_task_needs_it() {
     hold_without_an_order(&aging, order_of(&mug, 1), "a").await;
     aging.ages(3 * MINUTE).await;
     assert_eq!(aging.reconciles().await.holds_ended, 1);
-    // A task that cannot be done: its order is in no state that products would take.
+    // A task that cannot be done: so many are not in the house.
     let task = doc! { "revision": 9_i64, "kind": "ship" };
-    aging.sets(&busy, doc! { "tasks": [task] }).await;
+    aging.sets(&busy, doc! { "tasks": [task], "items.0.quantity": 20_i64 }).await;
     assert_eq!(aging.marks(&mug).await, 4);
 
     aging.ages(HOUR - 4 * MINUTE).await;
@@ -304,9 +304,7 @@ async fn what_cannot_be_settled_stops_nothing_and_is_tried_again() {
     // To ship more than is in the house is refused for good; the release behind it is not.
     let left = |kind: &str| doc! { "tasks": [{ "revision": 5_i64, "kind": kind }] };
     aging.sets(&bad, left("ship")).await;
-    let orders = aging.shop.database.collection::<Document>("orders");
-    let twenty = doc! { "$set": { "items.0.quantity": 20_i64 } };
-    orders.update_one(doc! { "_id": stored_id(&bad) }, twenty).await.unwrap();
+    aging.sets(&bad, doc! { "items.0.quantity": 20_i64 }).await;
     aging.sets(&good, left("release")).await;
     aging.ages(31 * SECOND).await;
     for _ in 0..2 {

@@ -178,6 +178,7 @@ impl ProductStore {
         let movements = mongo::Collection {
             name: MOVEMENTS,
             indexes: vec![Index::unique("newest", doc! { "product": 1, "number": -1 })],
+            obsolete: Vec::new(),
             validator: doc! {},
         };
         movements.ensure(&self.database).await?;

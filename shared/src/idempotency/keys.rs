@@ -46,7 +46,7 @@ impl Keys {
     /// What the schema step makes for them. The index only sweeps: what is too old is told by the clock.
     pub fn collection(name: &'static str) -> mongo::Collection {
         let sweep = Index::plain("sweep", doc! { "at": 1 }).swept_after(2 * LIFETIME);
-        mongo::Collection { name, indexes: vec![sweep], validator: doc! {} }
+        mongo::Collection { name, indexes: vec![sweep], obsolete: Vec::new(), validator: doc! {} }
     }
 
     /// What the request has made already.
