@@ -1,5 +1,8 @@
 //! Compiles the .proto files to Rust. protox parses them, so that no `protoc` needs to be installed.
 
+use prost_types::FileDescriptorSet;
+use prost_types::method_options::IdempotencyLevel;
+
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("cargo::rerun-if-changed=oms");
     let files = protox::compile(
@@ -11,8 +14,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         ],
         ["."],
     )?;
+    let out = std::path::PathBuf::from(std::env::var("OUT_DIR")?);
+    std::fs::write(out.join("repeatable.rs"), format!("&{:?}", repeatable(&files)))?;
     if std::env::var_os("CARGO_FEATURE_DESCRIPTORS").is_some() {
-        let out = std::path::PathBuf::from(std::env::var("OUT_DIR")?);
         std::fs::write(out.join("oms.bin"), prost::Message::encode_to_vec(&files))?;
     }
     tonic_prost_build::configure()
@@ -22,4 +26,20 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         .btree_map(".")
         .compile_fds(files)?;
     Ok(())
+}
+
+/// The paths of the methods whose `idempotency_level` says that a call may be repeated.
+fn repeatable(files: &FileDescriptorSet) -> Vec<String> {
+    let mut paths = Vec::new();
+    for file in &files.file {
+        for service in &file.service {
+            for method in &service.method {
+                let level = method.options.as_ref().map(|options| options.idempotency_level());
+                if level.is_some_and(|level| level != IdempotencyLevel::IdempotencyUnknown) {
+                    paths.push(format!("/{}.{}/{}", file.package(), service.name(), method.name()));
+                }
+            }
+        }
+    }
+    paths
 }

@@ -42,5 +42,14 @@ pub mod users {
 #[cfg(feature = "descriptors")]
 pub const FILE_DESCRIPTOR_SET: &[u8] = tonic::include_file_descriptor_set!("oms");
 
+/// The paths of the methods that may be repeated: their `idempotency_level` says so.
+const REPEATABLE: &[&str] = include!(concat!(env!("OUT_DIR"), "/repeatable.rs"));
+
+/// Whether a call of the method at this path, `/package.Service/Method`, may be repeated. Of a method that is not
+/// known it may not.
+pub fn may_be_repeated(path: &str) -> bool {
+    REPEATABLE.contains(&path)
+}
+
 /// The protobuf types of Google that the messages use.
 pub use prost_types::{FieldMask, Timestamp};
