@@ -195,7 +195,7 @@ struct Recorder(Arc<Mutex<Vec<u8>>>);
 impl Invoke for Recorder {
     fn invoke(&self, payload: Vec<u8>) -> BoxFuture<'static, Result<Vec<u8>, Status>> {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = payload;
-        Box::pin(async { Err(Status::unavailable("it is recorded, not delivered")) })
+        Box::pin(async { Err(Status::cancelled("it is recorded, not delivered")) })
     }
 }
 

@@ -2,8 +2,9 @@
 //! JSON alone, or over HTTP/2 where functions are ordinary services.
 //!
 //! [`channel`] is what a tonic client talks to, [`entrance`] where such a call arrives, [`envelope`] the
-//! form in between, [`convert`] the messages that all services share. `lambda` carries envelopes to functions
-//! that are deployed, `http2` calls to those that listen on a socket; [`services`] chooses.
+//! form in between, [`convert`] the messages that all services share. `retry` repeats the calls that may be
+//! repeated. `lambda` carries envelopes to functions that are deployed, `http2` calls to those that listen on a
+//! socket; [`services`] chooses.
 
 pub mod channel;
 pub mod convert;
@@ -14,4 +15,5 @@ pub mod http2;
 #[cfg(feature = "lambda")]
 pub mod lambda;
 pub mod metadata;
+mod retry;
 pub mod services;

@@ -26,6 +26,8 @@ pub(crate) enum Line {
     Away(Code),
     /// They arrive and are done, and the answer is lost.
     AnswerLost,
+    /// That happens to the next call alone.
+    NextAnswerLost,
 }
 
 /// The products function at the end of a line that a test can cut.
@@ -39,6 +41,9 @@ struct Cut {
 impl Invoke for Cut {
     fn invoke(&self, payload: Vec<u8>) -> BoxFuture<'static, Result<Vec<u8>, Status>> {
         let line = *self.line.lock().unwrap();
+        if let Line::NextAnswerLost = line {
+            *self.line.lock().unwrap() = Line::Works;
+        }
         if let Line::Away(code) = line {
             return Box::pin(async move { Err(Status::new(code, "10.0.0.7 refused the connection")) });
         }
@@ -49,7 +54,9 @@ impl Invoke for Cut {
         Box::pin(async move {
             let answer = answer.await?;
             match line {
-                Line::AnswerLost => Err(Status::unavailable("the connection broke off")),
+                Line::AnswerLost | Line::NextAnswerLost => {
+                    Err(Status::unavailable("the connection broke off"))
+                }
                 Line::Works | Line::Away(_) => Ok(answer),
             }
         })
@@ -258,6 +265,30 @@ async fn what_is_done_while_its_answer_is_lost_is_not_done_twice() {
     branch.line(Line::Works);
     branch.moves(&staff, &order, "refunded", to("refunded")).await;
     assert_eq!(tasks(&shop, &order).await, []);
+    assert_eq!(shop.stock(&mug).await, (10, 0, 10));
+}
+
+#[tokio::test]
+async fn a_lost_answer_is_asked_for_again_and_what_it_told_is_done_once() {
+    let shop = Shop::open_in_process().await;
+    let branch = Branch::of(&shop).await;
+    let (mug, staff) = (shop.product(10).await, shop.staff().await);
+    branch.line(Line::NextAnswerLost);
+    let (status, _, order) = branch.send(&staff, Method::POST, "/orders", order_of(&mug, 3)).await;
+    assert_eq!((status, branch.arrived()), (201, vec!["HoldStock".to_owned(); 2]), "{order:#}");
+    assert_eq!(shop.stock(&mug).await, (10, 3, 7));
+
+    let order = order["id"].as_str().unwrap();
+    staff.moves(order, "paid").await.expect(200);
+    branch.line(Line::NextAnswerLost);
+    branch.moves(&staff, order, "shipped", to("shipped")).await;
+    assert_eq!(branch.arrived(), ["ShipStock"; 2]);
+    staff.moves(order, "delivered").await.expect(200);
+    branch.line(Line::NextAnswerLost);
+    let restock = json!({ "status": "returned", "restock": true });
+    branch.moves(&staff, order, "returned", restock).await;
+    assert_eq!(branch.arrived(), ["RestockReturned"; 2]);
+    assert_eq!(tasks(&shop, order).await, []);
     assert_eq!(shop.stock(&mug).await, (10, 0, 10));
 }
 

@@ -3,6 +3,7 @@
 
 #![expect(clippy::unwrap_used, reason = "what fails in a test fails the test")]
 
+use std::future::pending;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -18,7 +19,7 @@ use http_body_util::{BodyExt as _, Full};
 use proto::orders::v1::order_service_client::OrderServiceClient;
 use proto::orders::v1::{CreateOrderRequest, ListOrdersRequest, NewOrderItem};
 use proto::products::v1::product_service_client::ProductServiceClient;
-use proto::products::v1::{GetProductRequest, HoldStockRequest, StockLine};
+use proto::products::v1::{CreateProductRequest, GetProductRequest, HoldStockRequest, StockLine};
 use serde_json::json;
 use shared::auth::{Caller, Role, Signer};
 use shared::clock::{Clock, Timestamp};
@@ -273,6 +274,27 @@ async fn a_channel_finds_the_function_again_after_it_has_been_away() {
         server.await.unwrap().unwrap();
         assert_eq!(client.get_product(get()).await.unwrap_err().code(), Code::Unavailable);
     }
+}
+
+#[tokio::test]
+async fn a_read_whose_connection_breaks_is_sent_again_and_a_write_is_not() {
+    let shop = Shop::open_in_process().await;
+    let app = shop.house.products.clone();
+    let mug = shop.product(1).await;
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        // The first two connections end before anything is answered.
+        for _ in 0..2 {
+            drop(listener.accept().await.unwrap());
+        }
+        socket::serve(listener, function(app.router, app.entrance), Trust::Metadata, pending()).await
+    });
+    let mut client = to_products(address);
+    let status = client.create_product(by(Caller::System, CreateProductRequest::default())).await;
+    assert_eq!(status.unwrap_err().code(), Code::Unavailable);
+    let product = client.get_product(by(Caller::Anyone, GetProductRequest { id: mug.clone() })).await;
+    assert_eq!(product.unwrap().into_inner().id, mug);
 }
 
 /// What was said in one call: path, framed request, and the answer.

@@ -5,17 +5,17 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::request::Parts;
 use http::uri::{Authority, Scheme};
-use http::{HeaderMap, Request, Response, StatusCode, Uri, Version, header};
+use http::{HeaderMap, Request, StatusCode, Uri, Version, header};
 use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use tonic::Status;
-use tonic::body::Body;
 
 use super::envelope;
+use super::retry::Received;
 
-/// Less than any caller of ours waits, so that there is time left to say so.
+/// Less than any caller of ours waits, so that there is time left to say so, or to try again.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// A connection whose other end is gone without a word is found out after this and [`PING_TIMEOUT`].
@@ -47,7 +47,7 @@ impl Http2 {
     }
 
     /// Sends a call and waits for the whole answer: that bounds its size, and what breaks off is told here.
-    pub(super) async fn send(&self, head: Parts, body: Bytes) -> Result<Response<Body>, Status> {
+    pub(super) async fn send(&self, head: Parts, body: Bytes) -> Result<Received, Status> {
         let mut request = Request::new(Full::new(body));
         let path = head.uri.path_and_query().cloned();
         let mut uri = http::uri::Parts::default();
@@ -74,10 +74,12 @@ impl Http2 {
             }
         })?;
         let trailers = body.trailers().cloned().map(envelope::readable).transpose()?;
-        let body = Full::new(body.to_bytes()).with_trailers(async move { trailers.map(Ok) });
-        let mut response = Response::new(Body::new(body));
-        *response.headers_mut() = envelope::readable(head.headers)?;
-        Ok(response)
+        Ok(Received {
+            status: head.status,
+            headers: envelope::readable(head.headers)?,
+            body: body.to_bytes(),
+            trailers: trailers.unwrap_or_default(),
+        })
     }
 }
 

@@ -43,12 +43,11 @@ fn status(name: &str, error: SdkError<InvokeError>) -> Status {
     match error {
         SdkError::TimeoutError(_) => Status::deadline_exceeded(what),
         SdkError::DispatchFailure(_) | SdkError::ResponseError(_) => Status::unavailable(what),
-        SdkError::ServiceError(error) => match error.err() {
-            InvokeError::TooManyRequestsException(_) | InvokeError::ServiceException(_) => {
-                Status::unavailable(format!("{what} now: {}", error.err()))
-            }
-            InvokeError::RequestTooLargeException(_) => Status::resource_exhausted(what),
-            error => Status::internal(format!("{what}: {error}")),
+        // By the HTTP status, since Lambda has a dozen names for what passes: throttled, out of capacity, not ready.
+        SdkError::ServiceError(error) => match error.raw().status().as_u16() {
+            409 | 429 | 500.. => Status::unavailable(format!("{what} now: {}", error.err())),
+            413 => Status::resource_exhausted(what),
+            _ => Status::internal(format!("{what}: {}", error.err())),
         },
         error => Status::internal(format!("{what}: {error}")),
     }
