@@ -22,6 +22,7 @@ use shared::context::Context;
 use shared::ids::UserId;
 use shared::rpc::channel::{Channel, Invoke};
 use shared::rpc::metadata;
+use shared::trace::TRACEPARENT;
 use tonic::Status;
 
 use crate::demo;
@@ -184,8 +185,11 @@ fn somebody() -> Result<UserId, String> {
 /// A request of somebody with this role.
 fn by<T>(role: Role, message: T) -> Result<tonic::Request<T>, Status> {
     let caller = Caller::User { id: somebody().map_err(Status::internal)?, role };
-    let context = Context { caller, request_id: "sample".to_owned(), deadline: FAR_AWAY };
-    Ok(metadata::request(message, &context))
+    let context = Context { request_id: "sample".to_owned(), ..Context::new(caller, FAR_AWAY) };
+    let mut request = metadata::request(message, &context);
+    // No sample is in the trace of another request.
+    request.metadata_mut().remove(TRACEPARENT);
+    Ok(request)
 }
 
 /// Takes envelopes and delivers none.

@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::Mutex;
 
 use crate::clock::{Clock, Timestamp};
+use crate::context::Context;
 use crate::crypto;
 use crate::error::{Error, Kind};
 use crate::ids::UserId;
@@ -279,14 +280,9 @@ fn pkcs8(seed: &[u8; 32]) -> Vec<u8> {
 
 /// Where public keys come from.
 pub trait KeySource: Send + Sync {
-    /// The keys that verify tokens now; the answer must be there before `deadline`. `kid` is the key that was
-    /// met and not known, if that is why they are asked for.
-    fn keys(
-        &self,
-        kid: Option<&str>,
-        request_id: &str,
-        deadline: Timestamp,
-    ) -> BoxFuture<'_, Result<Vec<PublicKey>, Error>>;
+    /// The keys that verify tokens now, asked for on behalf of the request of `context`, within its deadline. `kid`
+    /// is the key that was met and not known, if that is why they are asked for.
+    fn keys(&self, kid: Option<&str>, context: &Context) -> BoxFuture<'_, Result<Vec<PublicKey>, Error>>;
 }
 
 /// Verifies access tokens with public keys alone.
@@ -318,16 +314,11 @@ impl Verifier {
         &self.clock
     }
 
-    /// Who is calling, from the `Authorization` header.
+    /// Who is calling, from the `Authorization` header of the request of `context`.
     ///
     /// # Errors
     /// 401 for a header that is there and bad; 503 when the keys cannot be had.
-    pub async fn caller(
-        &self,
-        authorization: Option<&[u8]>,
-        request_id: &str,
-        deadline: Timestamp,
-    ) -> Result<Caller, Error> {
+    pub async fn caller(&self, authorization: Option<&[u8]>, context: &Context) -> Result<Caller, Error> {
         let Some(authorization) = authorization else { return Ok(Caller::Anyone) };
         let token = std::str::from_utf8(authorization)
             .ok()
@@ -345,23 +336,23 @@ impl Verifier {
             return Err(bad_token("The access token is not of our kind."));
         }
         let kid = header.kid.ok_or_else(|| bad_token("The access token names no key."))?;
-        let key = self.key(&kid, request_id, deadline).await?;
+        let key = self.key(&kid, context).await?;
         let claims = self.verify(token, &key)?;
         let id = claims.sub.parse().map_err(|_| bad_token("The access token names no user."))?;
         Ok(Caller::User { id, role: claims.role })
     }
 
-    async fn key(&self, kid: &str, request_id: &str, deadline: Timestamp) -> Result<PublicKey, Error> {
+    async fn key(&self, kid: &str, context: &Context) -> Result<PublicKey, Error> {
         // Held while fetching: of many requests that meet a new key, one asks and the others wait.
         let mut known = self.known.lock().await;
         let find = |keys: &[PublicKey]| keys.iter().find(|key| key.kid == kid).cloned();
         let now = self.clock.now();
         if find(&known.keys).is_some() && known.stale.is_some_and(|stale| now >= stale) {
-            let deadline = deadline.min(now.after(REFRESH_TIMEOUT));
-            match self.source.keys(None, request_id, deadline).await {
+            let deadline = context.deadline.min(now.after(REFRESH_TIMEOUT));
+            match self.source.keys(None, &Context { deadline, ..context.clone() }).await {
                 Ok(keys) => (known.keys, known.stale) = (keys, Some(now.after(KEYS_AGE))),
                 Err(error) => {
-                    tracing::warn!(request_id, causes = error.causes(), "the signing keys are not refreshed");
+                    tracing::warn!(causes = error.causes(), "the signing keys are not refreshed");
                     known.stale = Some(now.after(REFRESH_AGAIN));
                 }
             }
@@ -370,7 +361,7 @@ impl Verifier {
             return Ok(key);
         }
         if known.in_vain.is_none_or(|in_vain| now.since(in_vain) >= REFETCH_AFTER) {
-            known.keys = self.source.keys(Some(kid), request_id, deadline).await?;
+            known.keys = self.source.keys(Some(kid), context).await?;
             known.stale = Some(now.after(KEYS_AGE));
             known.in_vain = if find(&known.keys).is_none() { Some(now) } else { None };
         }
@@ -408,12 +399,7 @@ mod tests {
     struct Fixed(Vec<PublicKey>);
 
     impl KeySource for Fixed {
-        fn keys(
-            &self,
-            _: Option<&str>,
-            _: &str,
-            _: Timestamp,
-        ) -> BoxFuture<'_, Result<Vec<PublicKey>, Error>> {
+        fn keys(&self, _: Option<&str>, _: &Context) -> BoxFuture<'_, Result<Vec<PublicKey>, Error>> {
             Box::pin(async { Ok(self.0.clone()) })
         }
     }
@@ -427,12 +413,7 @@ mod tests {
     }
 
     impl KeySource for Changing {
-        fn keys(
-            &self,
-            _: Option<&str>,
-            _: &str,
-            _: Timestamp,
-        ) -> BoxFuture<'_, Result<Vec<PublicKey>, Error>> {
+        fn keys(&self, _: Option<&str>, _: &Context) -> BoxFuture<'_, Result<Vec<PublicKey>, Error>> {
             self.asked.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
             Box::pin(async { Ok(self.keys.lock().unwrap().clone()) })
         }
@@ -462,7 +443,7 @@ mod tests {
 
         async fn lets_in(&self, verifier: &Verifier, signer: &Signer) -> bool {
             let token = signer.access_token(UserId::new(), Role::Customer, self.now()).unwrap();
-            verifier.caller(Some(format!("Bearer {token}").as_bytes()), "test", self.now()).await.is_ok()
+            verifier.caller(Some(format!("Bearer {token}").as_bytes()), &context(self.now())).await.is_ok()
         }
     }
 
@@ -506,6 +487,10 @@ mod tests {
         assert!(!source.lets_in(&verifier, &signer("a")).await);
     }
 
+    fn context(deadline: Timestamp) -> Context {
+        Context::new(Caller::Anyone, deadline)
+    }
+
     fn signer(letter: &str) -> Signer {
         Signer::from_secret(&letter.repeat(32)).unwrap()
     }
@@ -514,7 +499,7 @@ mod tests {
         let token = signed_by.access_token(UserId::new(), Role::Staff, NOW).unwrap();
         let source = Arc::new(Fixed(vec![known.public_key().clone()]));
         let verifier = Verifier::new(source, Clock::from_fn(move || NOW.after(later)));
-        verifier.caller(Some(format!("Bearer {token}").as_bytes()), "test", NOW.after(later)).await
+        verifier.caller(Some(format!("Bearer {token}").as_bytes()), &context(NOW.after(later))).await
     }
 
     #[tokio::test]

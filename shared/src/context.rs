@@ -1,4 +1,4 @@
-//! What every call carries along: who is calling, under which request ID, until when.
+//! What every call carries along: who is calling, under which request ID, in which trace, until when.
 
 use std::convert::Infallible;
 use std::time::Duration;
@@ -10,6 +10,7 @@ use uuid::Uuid;
 
 use crate::auth::Caller;
 use crate::clock::Timestamp;
+use crate::trace::Trace;
 
 /// How long a request may take when nobody says otherwise: less than API Gateway's 30 s.
 pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(25);
@@ -21,8 +22,17 @@ pub struct Context {
     pub caller: Caller,
     /// The same in every log line and every call that this request causes.
     pub request_id: String,
+    /// The same in every log line and every call too, and in those of whoever sent the request.
+    pub trace: Trace,
     /// When the answer is no longer of use; nothing may be started after it.
     pub deadline: Timestamp,
+}
+
+impl Context {
+    /// That of work which no request has caused: its ID and its trace are new.
+    pub fn new(caller: Caller, deadline: Timestamp) -> Self {
+        Self { caller, request_id: new_request_id(), trace: Trace::begin(), deadline }
+    }
 }
 
 /// When the environment that answers a request ends it, if it says so: an extension of the request.
@@ -31,14 +41,19 @@ pub struct Deadline(pub Timestamp);
 
 /// The client's own request ID if it is fit for a log, else a new one.
 pub fn request_id(headers: &HeaderMap) -> String {
-    client_request_id(headers).map_or_else(|| Uuid::now_v7().simple().to_string(), str::to_owned)
+    client_request_id(headers).map_or_else(new_request_id, str::to_owned)
+}
+
+fn new_request_id() -> String {
+    Uuid::now_v7().simple().to_string()
 }
 
 /// The client's own request ID if it is fit for a log.
 pub fn client_request_id(headers: &HeaderMap) -> Option<&str> {
     let fit = |id: &&str| {
         (1..=128).contains(&id.len())
-            && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-'))
+            // API Gateway's own IDs end in `=`.
+            && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-' | b'='))
     };
     headers.get("x-request-id")?.to_str().ok().filter(fit)
 }
@@ -51,6 +66,7 @@ impl<S: Sync> FromRequestParts<S> for Context {
         Ok(parts.extensions.get::<Self>().cloned().unwrap_or_else(|| Self {
             caller: Caller::Anyone,
             request_id: request_id(&parts.headers),
+            trace: Trace::of(&parts.headers, None),
             deadline: Timestamp::from_millis(0),
         }))
     }
@@ -68,6 +84,7 @@ mod tests {
             request_id(&headers)
         };
         assert_eq!(with("Order-7_a.b"), "Order-7_a.b");
+        assert_eq!(with("JKJaXmPLvHcESHA="), "JKJaXmPLvHcESHA=");
         for bad in ["", "a b", "a\tb", "ü", &"x".repeat(129)] {
             assert_ne!(with(bad), bad);
             assert_eq!(with(bad).len(), 32);

@@ -385,7 +385,10 @@ impl IntoResponse for Error {
 
 impl From<Error> for tonic::Status {
     fn from(error: Error) -> Self {
-        Self::from(&error)
+        let mut status = Self::from(&error);
+        // For the log of whoever answers with it; it does not travel.
+        status.set_source(std::sync::Arc::new(error));
+        status
     }
 }
 

@@ -5,7 +5,6 @@ use proto::users::v1::GetSigningKeysRequest;
 use proto::users::v1::user_service_client::UserServiceClient;
 
 use crate::auth::{Caller, KeySource, PublicKey};
-use crate::clock::Timestamp;
 use crate::context::Context;
 use crate::error::Error;
 use crate::rpc::channel::Channel;
@@ -22,14 +21,9 @@ impl RemoteKeys {
 }
 
 impl KeySource for RemoteKeys {
-    fn keys(
-        &self,
-        kid: Option<&str>,
-        request_id: &str,
-        deadline: Timestamp,
-    ) -> BoxFuture<'_, Result<Vec<PublicKey>, Error>> {
+    fn keys(&self, kid: Option<&str>, context: &Context) -> BoxFuture<'_, Result<Vec<PublicKey>, Error>> {
         let message = GetSigningKeysRequest { kid: kid.map(str::to_owned) };
-        let context = Context { caller: Caller::System, request_id: request_id.to_owned(), deadline };
+        let context = Context { caller: Caller::System, ..context.clone() };
         let mut users = UserServiceClient::new(self.0.clone());
         Box::pin(async move {
             let request = metadata::request(message, &context);

@@ -5,21 +5,23 @@
 //! does not know us any more, the function is built anew with the secrets that hold now, and the request is run
 //! again. Whatever it waits for, a request is answered before Lambda would end it.
 
+use std::collections::HashMap;
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::response::Response;
 use futures::future::BoxFuture;
-use http::{HeaderName, HeaderValue};
-use lambda_http::request::{LambdaRequest, RequestContext};
-use lambda_http::{Adapter, RequestExt as _};
+use http::{HeaderMap, HeaderName, HeaderValue};
+use lambda_http::Adapter;
+use lambda_http::request::LambdaRequest;
 use lambda_runtime::{Context, LambdaEvent};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::value::{RawValue, to_raw_value};
 use tokio::sync::Mutex;
 use tower::{Service, ServiceBuilder};
+use tracing::{Instrument as _, Span};
 
 use crate::clock::{Clock, Timestamp};
 use crate::context::{Deadline, client_request_id, request_id};
@@ -27,6 +29,10 @@ use crate::error;
 use crate::mongo;
 use crate::rpc::entrance;
 use crate::run::{Error, Function};
+use crate::telemetry::request_span;
+use crate::trace::{TRACEPARENT, TRACESTATE, Trace};
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// How long before Lambda kills a function its work must have stopped, to answer still.
 const MARGIN: Duration = Duration::from_millis(500);
@@ -153,7 +159,7 @@ impl Host {
     /// For what is neither a request nor a call.
     pub async fn answer(&self, event: LambdaEvent<Box<RawValue>>) -> Result<Box<RawValue>, Error> {
         let LambdaEvent { payload, context } = event;
-        let event = Event { payload: &payload, context };
+        let event = Event::new(&payload, context);
         let Some(Deadline(deadline)) = deadline(event.context.deadline) else {
             return self.work(&event).await;
         };
@@ -162,18 +168,18 @@ impl Host {
             Ok(answer) => answer,
             Err(_) => {
                 let late = "the work was stopped, since Lambda was about to end it";
-                event.refuse(Arc::new(error::Error::unavailable(late))).await
+                event.refuse(Arc::new(error::Error::unavailable(late))).instrument(event.span()).await
             }
         }
     }
 
     async fn work(&self, event: &Event<'_>) -> Result<Box<RawValue>, Error> {
-        let built = match self.built().await {
+        let built = match self.built().instrument(event.span()).await {
             Ok(built) => built,
-            Err(error) => return event.refuse(error).await,
+            Err(error) => return event.refuse(error).instrument(event.span()).await,
         };
         let (answer, refused) = mongo::noticing_refusals(event.hand_to(built.function.clone())).await;
-        if refused && let Some(built) = self.renewed(&built).await {
+        if refused && let Some(built) = self.renewed(&built).instrument(event.span()).await {
             // The step that was refused has written nothing, and those before it are such that a client who is
             // told 503 may repeat them: so may we.
             return event.hand_to(built.function).await;
@@ -186,9 +192,23 @@ impl Host {
 struct Event<'a> {
     payload: &'a RawValue,
     context: Context,
+    request_id: String,
+    trace: Trace,
 }
 
-impl Event<'_> {
+impl<'a> Event<'a> {
+    fn new(payload: &'a RawValue, context: Context) -> Self {
+        let headers = headers(payload);
+        let (request_id, trace) =
+            (request_id(&headers), Trace::of(&headers, context.xray_trace_id.as_deref()));
+        Self { payload, context, request_id, trace }
+    }
+
+    /// For what is logged before the function itself is at work, which has such a span too.
+    fn span(&self) -> Span {
+        request_span(&self.request_id, &self.trace)
+    }
+
     fn is_call(&self) -> bool {
         serde_json::from_str::<Peek>(self.payload.get()).is_ok_and(|peek| peek.grpc.is_some())
     }
@@ -200,7 +220,7 @@ impl Event<'_> {
         let Some(entrance) = function.entrance else {
             return Err("this function takes no calls from other functions".into());
         };
-        raw(entrance.handle(self.payload.get().as_bytes()).await)
+        raw(entrance.handle_within(self.payload.get().as_bytes(), Some(self.trace.clone())).await)
     }
 
     /// Answers with an error that no function has made.
@@ -212,7 +232,7 @@ impl Event<'_> {
         let problem = move |request: lambda_http::Request| {
             let (method, path) = (request.method(), request.uri().path());
             let id = request_id(request.headers());
-            tracing::error!(request_id = id, problem = %error, causes = error.causes(), "{method} {path} 503");
+            tracing::error!(problem = %error, causes = error.causes(), "{method} {path} 503");
             let mut response = error.to_problem(path, &id);
             if let Ok(id) = HeaderValue::from_str(&id) {
                 response.headers_mut().insert("x-request-id", id);
@@ -230,8 +250,17 @@ impl Event<'_> {
         let payload: LambdaRequest = serde_json::from_str(self.payload.get()).map_err(|error| {
             format!("neither an API Gateway event (HTTP API, payload 2.0) nor a call: {error}")
         })?;
+        let (id, trace) = (HeaderValue::from_str(&self.request_id)?, self.trace.clone());
         let deadline = deadline(self.context.deadline);
-        let service = ServiceBuilder::new().map_request(move |it| prepare(it, deadline)).service(service);
+        let prepare = move |mut request: lambda_http::Request| {
+            request.headers_mut().insert(REQUEST_ID, id.clone());
+            request.extensions_mut().insert(trace.clone());
+            if let Some(deadline) = deadline {
+                request.extensions_mut().insert(deadline);
+            }
+            request
+        };
+        let service = ServiceBuilder::new().map_request(prepare).service(service);
         // The adapter itself cannot be kept while waiting.
         let answering = Adapter::from(service).call(LambdaEvent { payload, context: self.context.clone() });
         Ok(to_raw_value(&answering.await?)?)
@@ -248,25 +277,60 @@ struct Peek {
     grpc: Option<IgnoredAny>,
 }
 
+/// What tells a request, as either kind of event has it.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Named {
+    Call {
+        grpc: CallHeaders,
+    },
+    Request {
+        #[serde(default)]
+        headers: HashMap<String, String>,
+        #[serde(rename = "requestContext")]
+        gateway: Gateway,
+    },
+}
+
+#[derive(Deserialize)]
+struct CallHeaders {
+    headers: Vec<(String, String)>,
+}
+
+#[derive(Deserialize)]
+struct Gateway {
+    #[serde(rename = "requestId")]
+    request_id: Option<String>,
+}
+
+/// The headers of an event that tell its request and its trace; API Gateway's ID of the request where the client has
+/// given none. None of an event that cannot be read: whoever answers it says so.
+fn headers(payload: &RawValue) -> HeaderMap {
+    let (pairs, gateway) = match serde_json::from_str(payload.get()) {
+        Ok(Named::Call { grpc }) => (grpc.headers, None),
+        Ok(Named::Request { headers, gateway }) => (headers.into_iter().collect(), gateway.request_id),
+        Err(_) => return HeaderMap::new(),
+    };
+    let mut headers = HeaderMap::new();
+    for (name, value) in pairs {
+        if let (Ok(name), Ok(value)) = (HeaderName::try_from(name), HeaderValue::try_from(value))
+            && [REQUEST_ID.as_str(), TRACEPARENT, TRACESTATE].contains(&name.as_str())
+        {
+            headers.append(name, value);
+        }
+    }
+    if client_request_id(&headers).is_none()
+        && let Some(id) = gateway.and_then(|id| HeaderValue::try_from(id).ok())
+    {
+        headers.insert(REQUEST_ID, id);
+    }
+    headers
+}
+
 /// Until when an answer is of use. `cargo lambda watch` says a duration where Lambda says a time: such a
 /// small number is no time of ours, and no deadline is known.
 fn deadline(millis: u64) -> Option<Deadline> {
     const YEAR_2001: i64 = 1_000_000_000_000;
     let millis = i64::try_from(millis).ok().filter(|millis| *millis > YEAR_2001)?;
     Some(Deadline(Timestamp::from_millis(millis).before(MARGIN)))
-}
-
-/// Adds what only the event knows: API Gateway's request ID, and until when an answer is of use.
-fn prepare(mut request: lambda_http::Request, deadline: Option<Deadline>) -> lambda_http::Request {
-    if client_request_id(request.headers()).is_none()
-        && let Some(RequestContext::ApiGatewayV2(gateway)) = request.request_context_ref()
-        && let Some(id) = gateway.request_id.as_deref()
-        && let Ok(id) = HeaderValue::from_str(id)
-    {
-        request.headers_mut().insert(HeaderName::from_static("x-request-id"), id);
-    }
-    if let Some(deadline) = deadline {
-        request.extensions_mut().insert(deadline);
-    }
-    request
 }

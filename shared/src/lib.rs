@@ -3,7 +3,7 @@
 //! - [`ids`], [`money`], [`address`], [`clock`], [`text`]: values that cannot be wrong once they are made
 //! - [`faults`], [`json`], [`query`], [`page`]: from what a client sends to those values
 //! - [`error`]: the one error, with its two faces: problem+json and gRPC status
-//! - [`auth`], [`keys`], [`context`]: who is calling, and what a call carries along
+//! - [`auth`], [`keys`], [`context`], [`trace`]: who is calling, and what a call carries along
 //! - [`routes`]: the route table, its policy, and what every HTTP answer has
 //! - [`rpc`]: gRPC between functions, in a JSON envelope or over HTTP/2
 //! - [`contention`]: what to do when somebody else was faster
@@ -39,3 +39,4 @@ pub mod secrets;
 pub mod socket;
 pub mod telemetry;
 pub mod text;
+pub mod trace;

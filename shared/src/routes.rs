@@ -13,12 +13,15 @@ use axum::routing::{MethodFilter, MethodRouter, on};
 use futures::FutureExt as _;
 use http::request::Parts;
 use http::{HeaderValue, Method, header};
+use tracing::Instrument as _;
 use type_safe_id::{StaticType, TypeSafeId};
 
 use crate::auth::{Access, Caller, Verifier};
 use crate::clock::Clock;
 use crate::context::{Context, DEFAULT_TIMEOUT, Deadline, request_id};
 use crate::error::{Error, Kind, Unanswered};
+use crate::telemetry::request_span;
+use crate::trace::Trace;
 
 /// The route table of a function.
 pub struct Routes<S> {
@@ -89,18 +92,18 @@ struct Guard {
 /// Finds out who is calling and lets in who may.
 async fn admit(State(guard): State<Guard>, mut request: Request, next: Next) -> Result<Response, Error> {
     let request_id = request_id(request.headers());
+    let trace = trace_of(&request);
     let deadline = guard.clock.now().after(DEFAULT_TIMEOUT);
     let deadline =
         request.extensions().get::<Deadline>().map_or(deadline, |environment| deadline.min(environment.0));
-    let caller = match &guard.verifier {
-        Some(verifier) => {
-            let authorization = request.headers().get(header::AUTHORIZATION).map(HeaderValue::as_bytes);
-            verifier.caller(authorization, &request_id, deadline).await?
-        }
-        None => Caller::Anyone,
-    };
+    let mut context = Context { caller: Caller::Anyone, request_id, trace, deadline };
+    if let Some(verifier) = &guard.verifier {
+        let authorization = request.headers().get(header::AUTHORIZATION).map(HeaderValue::as_bytes);
+        context.caller = verifier.caller(authorization, &context).await?;
+    }
+    let caller = context.caller;
     guard.access.check(caller)?;
-    request.extensions_mut().insert(Context { caller, request_id, deadline });
+    request.extensions_mut().insert(context);
     let mut response = next.run(request).await;
     response.extensions_mut().insert(CallerForLog(caller));
     Ok(response)
@@ -109,10 +112,24 @@ async fn admit(State(guard): State<Guard>, mut request: Request, next: Next) -> 
 #[derive(Clone, Copy)]
 struct CallerForLog(Caller);
 
-/// Gives every answer its request ID, every error its body, and the log its line.
+/// That which is known already where the request came in, else that of its headers.
+fn trace_of(request: &Request) -> Trace {
+    request.extensions().get::<Trace>().cloned().unwrap_or_else(|| Trace::of(request.headers(), None))
+}
+
+/// Gives every answer its request ID, every error its body, and the log its line; and every line what tells the
+/// request.
 async fn answer(mut request: Request, next: Next) -> Response {
-    let started = Instant::now();
+    let trace = trace_of(&request);
     let request_id = request_id(request.headers());
+    let span = request_span(&request_id, &trace);
+    // So that all that runs below is in the trace that was begun here.
+    request.extensions_mut().insert(trace);
+    answer_as(request_id, request, next).instrument(span).await
+}
+
+async fn answer_as(request_id: String, mut request: Request, next: Next) -> Response {
+    let started = Instant::now();
     let id = HeaderValue::from_str(&request_id).unwrap_or_else(|_| HeaderValue::from_static("none"));
     // So that all that runs below sees the ID which was made here.
     request.headers_mut().insert("x-request-id", id.clone());
@@ -136,7 +153,7 @@ async fn answer(mut request: Request, next: Next) -> Response {
         }
     }
     response.headers_mut().insert("x-request-id", id);
-    log(&method, &path, &response, started, &request_id, caller, error.as_ref().map(|error| &*error.0));
+    log(&method, &path, &response, started, caller, error.as_ref().map(|error| &*error.0));
     response
 }
 
@@ -145,7 +162,6 @@ fn log(
     path: &str,
     response: &Response,
     started: Instant,
-    request_id: &str,
     caller: Option<Caller>,
     error: Option<&Error>,
 ) {
@@ -155,11 +171,11 @@ fn log(
     let caller = caller.unwrap_or(Caller::Anyone);
     let (problem, causes) = error.map_or_else(Default::default, |error| (error.to_string(), error.causes()));
     if status >= 500 {
-        tracing::error!(%caller, request_id, problem, causes, "{method} {path} {status} {millis} ms");
+        tracing::error!(%caller, problem, causes, "{method} {path} {status} {millis} ms");
     } else if error.is_some() {
-        tracing::info!(%caller, request_id, problem, "{method} {path} {status} {millis} ms");
+        tracing::info!(%caller, problem, "{method} {path} {status} {millis} ms");
     } else {
-        tracing::info!(%caller, request_id, "{method} {path} {status} {millis} ms");
+        tracing::info!(%caller, "{method} {path} {status} {millis} ms");
     }
 }
 

@@ -96,7 +96,7 @@ fn channel(function: &Arc<Function>) -> Channel {
 /// Calls the method at `path`, and tells how that went.
 async fn call(channel: &Channel, path: &str, within: Duration) -> Code {
     let deadline = NOW.after(within);
-    let context = Context { caller: Caller::System, request_id: "tests".to_owned(), deadline };
+    let context = Context::new(Caller::System, deadline);
     let headers = metadata::request((), &context).metadata().clone().into_headers();
     let mut request = http::Request::post(path).body(Body::empty()).unwrap();
     *request.headers_mut() = headers;

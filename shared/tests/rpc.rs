@@ -4,8 +4,8 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on has failed")]
 
 use std::future::{Future, pending, ready};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use base64::Engine as _;
@@ -31,9 +31,11 @@ use shared::rpc::channel::{Channel, Invoke};
 use shared::rpc::entrance::{Entrance, MAX_MESSAGE};
 use shared::rpc::envelope::{self, AnswerEnvelope, Call, CallEnvelope, MAX_PAYLOAD};
 use shared::rpc::metadata;
+use shared::trace::Trace;
 use tokio::sync::{Notify, mpsc};
 use tonic::metadata::{MetadataMap, MetadataValue};
 use tonic::{Code, Request, Response, Status};
+use tracing::instrument::WithSubscriber as _;
 
 const NOW: Timestamp = Timestamp::from_millis(1_800_000_000_000);
 const CREATE_USER: &str = "/oms.users.v1.UserService/CreateUser";
@@ -190,7 +192,7 @@ fn before(now: Timestamp, duration: Duration) -> Timestamp {
 }
 
 fn context(deadline: Timestamp) -> Context {
-    Context { caller: Caller::System, request_id: "Order-7_a.b".to_owned(), deadline }
+    Context { request_id: "Order-7_a.b".to_owned(), ..Context::new(Caller::System, deadline) }
 }
 
 fn create(name: &str) -> CreateUserRequest {
@@ -416,6 +418,8 @@ async fn the_callee_learns_who_is_calling_under_which_request_id_and_until_when(
         let seen = seen.recv().await.unwrap();
         assert_eq!(seen.caller, caller);
         assert_eq!(seen.request_id, context.request_id);
+        assert_eq!(seen.trace.id().to_string(), context.trace.id().to_string());
+        assert_ne!(seen.trace.parent(), context.trace.parent(), "its span is its own");
         assert_eq!(seen.deadline, context.deadline);
     }
 }
@@ -434,6 +438,54 @@ async fn a_call_that_says_nothing_of_itself_is_from_anyone_with_a_new_id_and_the
     assert_eq!((first.caller, first.deadline), (Caller::Anyone, NOW.after(DEFAULT_TIMEOUT)));
     assert_eq!(first.request_id.len(), 32);
     assert_ne!(first.request_id, second.request_id);
+    assert_ne!(first.trace.id().to_string(), second.trace.id().to_string());
+}
+
+#[tokio::test]
+async fn the_state_of_a_trace_goes_along() {
+    let mut headers = http::HeaderMap::new();
+    let parent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+    headers.insert("traceparent", parent.parse().unwrap());
+    headers.insert("tracestate", "congo=t61rcWkgMzE,rojo=1".parse().unwrap());
+    let trace = Trace::of(&headers, None);
+    let (sender, mut seen) = mpsc::unbounded_channel();
+    let function = Function::new(move |request| {
+        sender.send(metadata::context_of(&request).unwrap().trace).unwrap();
+        ready(Ok(Response::new(User::default())))
+    });
+    let context = Context { trace, ..context(NOW.after(FAR)) };
+    function.call(metadata::request(create(""), &context)).await.unwrap();
+    let seen = seen.recv().await.unwrap();
+    assert_eq!(seen.state(), Some("congo=t61rcWkgMzE,rojo=1"));
+    assert!(seen.parent().ends_with("-01"), "sampled as before");
+}
+
+/// Log lines, in memory.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl std::io::Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().write(bytes)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn the_log_of_the_callee_has_the_cause_that_nobody_else_is_told() {
+    let function = Function::new(|_| ready(Err(Error::unavailable("10.0.0.7 is away").into())));
+    let payload = good_envelope().await.to_string();
+    let log = Log::default();
+    let writer = log.clone();
+    let subscriber = shared::telemetry::json_lines(move || writer.clone());
+    let answer = function.entrance.handle(payload.as_bytes()).with_subscriber(subscriber).await;
+    assert!(!String::from_utf8(answer).unwrap().contains("10.0.0.7"));
+    let line: Value = serde_json::from_slice(&log.0.lock().unwrap()).unwrap();
+    assert_eq!((&line["level"], &line["causes"]), (&json!("ERROR"), &json!("10.0.0.7 is away")));
+    assert_eq!((&line["caller"], &line["span"]["request_id"]), (&json!("system"), &json!("Order-7_a.b")));
 }
 
 #[tokio::test]

@@ -36,7 +36,7 @@ pub(crate) fn to_products(shop: &InProcess) -> ProductServiceClient<Channel> {
 /// A message on behalf of a caller.
 pub(crate) fn by<T>(caller: Caller, message: T) -> Request<T> {
     let deadline = Clock::system().now().after(Duration::from_secs(20));
-    metadata::request(message, &Context { caller, request_id: "tests".to_owned(), deadline })
+    metadata::request(message, &Context::new(caller, deadline))
 }
 
 pub(crate) fn caller(person: &Person, role: Role) -> Caller {

@@ -232,7 +232,7 @@ async fn a_call_after_its_deadline_does_nothing() {
     let shop = Shop::open_in_process().await;
     let mug = shop.product(10).await;
     let now = Clock::system().now();
-    let context = Context { caller: Caller::System, request_id: "tests".to_owned(), deadline: now };
+    let context = Context::new(Caller::System, now);
     let order_id = OrderId::new().to_string();
     let request =
         || wire::HoldStockRequest { order_id: order_id.clone(), revision: 1, lines: lines(&[(&mug, 1)]) };

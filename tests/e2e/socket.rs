@@ -210,7 +210,7 @@ async fn a_call_that_arrives_after_its_deadline_does_nothing() {
     let slow = Clock::from_fn(move || Timestamp::from_millis(now.millis() - 60_000));
     let http2 = Http2::new(services.products.to_string().parse().unwrap());
     let mut client = ProductServiceClient::new(Channel::over_http2(http2, slow));
-    let context = Context { caller: Caller::System, request_id: "tests".to_owned(), deadline: now };
+    let context = Context::new(Caller::System, now);
     let late = client.hold_stock(metadata::request(hold(&mug), &context)).await.unwrap_err();
     assert_eq!(late.code(), Code::DeadlineExceeded);
     assert_eq!(shop.stock(&mug).await, (10, 0, 10));

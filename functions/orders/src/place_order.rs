@@ -176,8 +176,8 @@ impl OrderService {
             Stored::Void(void) => {
                 // The void stands; what fails here stays its task.
                 if let Err(error) = self.end_hold(context, void).await {
-                    let (request_id, causes) = (&context.request_id, error.causes());
-                    tracing::warn!(request_id, causes, "{id} keeps its hold for now: {error}");
+                    let causes = error.causes();
+                    tracing::warn!(causes, "{id} keeps its hold for now: {error}");
                 }
                 Ok(None)
             }

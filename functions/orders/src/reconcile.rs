@@ -68,15 +68,13 @@ impl OrderService {
         let until = context.deadline.before(MARGIN);
         let mut healed = Healed::default();
         let outcome = self.heal(context, until, &mut healed).await;
-        let request_id = &context.request_id;
         match &outcome {
             Ok(finished) => healed.finished = *finished,
             Err(error) => {
-                tracing::error!(request_id, causes = error.causes(), "reconcile was stopped: {error}");
+                tracing::error!(causes = error.causes(), "reconcile was stopped: {error}");
             }
         }
         tracing::info!(
-            request_id,
             tasks_done = healed.tasks_done,
             changes_ended = healed.changes_ended,
             holds_ended = healed.holds_ended,
@@ -125,7 +123,7 @@ impl OrderService {
                 }
                 match self.do_tasks_of(context, stored).await {
                     Ok(()) => healed.tasks_done += 1,
-                    Err(error) => self.note_set_aside(context, "tasks", &error, healed),
+                    Err(error) => note_set_aside("tasks", &error, healed),
                 }
             }
             after = Some(last);
@@ -177,7 +175,7 @@ impl OrderService {
                         }
                     }
                     Ok(Stored::Void(_)) => {}
-                    Err(error) => self.note_set_aside(context, "a change of items", &error, healed),
+                    Err(error) => note_set_aside("a change of items", &error, healed),
                 }
             }
         }
@@ -268,7 +266,7 @@ impl OrderService {
                     settled.push(id);
                 }
                 Err(error) => {
-                    self.note_set_aside(context, &format!("the hold of {id}"), &error, healed);
+                    note_set_aside(&format!("the hold of {id}"), &error, healed);
                     self.store.set_aside(id, self.clock.now()).await?;
                 }
             }
@@ -314,12 +312,11 @@ impl OrderService {
         healed.voids_pruned += i64::try_from(pruned).unwrap_or(i64::MAX);
         Ok(true)
     }
+}
 
-    fn note_set_aside(&self, context: &Context, what: &str, error: &Error, healed: &mut Healed) {
-        healed.set_aside += 1;
-        let (request_id, causes) = (&context.request_id, error.causes());
-        tracing::error!(request_id, causes, "{what} cannot be settled now: {error}");
-    }
+fn note_set_aside(what: &str, error: &Error, healed: &mut Healed) {
+    healed.set_aside += 1;
+    tracing::error!(causes = error.causes(), "{what} cannot be settled now: {error}");
 }
 
 fn position(place: Place) -> Option<Position> {

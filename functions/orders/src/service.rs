@@ -155,8 +155,8 @@ impl OrderService {
             }
             Ok(false) => {}
             Err(error) => {
-                let (request_id, causes) = (&context.request_id, error.causes());
-                tracing::warn!(request_id, causes, "a change of {} is left: {error}", abandoned.order.id);
+                let causes = error.causes();
+                tracing::warn!(causes, "a change of {} is left: {error}", abandoned.order.id);
             }
         }
         Err(refusal)
@@ -171,8 +171,8 @@ impl OrderService {
                 self.store.finish(order.id, task).await
             };
             if let Err(error) = done.await {
-                let (request_id, causes) = (&context.request_id, error.causes());
-                tracing::warn!(request_id, causes, "{} keeps the task {task:?}: {error}", order.id);
+                let causes = error.causes();
+                tracing::warn!(causes, "{} keeps the task {task:?}: {error}", order.id);
                 return order;
             }
             order.tasks.retain(|left| *left != task);

@@ -11,6 +11,7 @@ use std::time::Duration;
 use futures::future::BoxFuture;
 use shared::auth::{KeySource, PublicKey, Role, Signer};
 use shared::clock::{Clock, Timestamp};
+use shared::context::Context;
 use shared::error::Error;
 use shared::ids::UserId;
 use shared::secrets::{Secret, SecretSource};
@@ -144,7 +145,7 @@ impl KeyRing {
 }
 
 impl KeySource for KeyRing {
-    fn keys(&self, kid: Option<&str>, _: &str, _: Timestamp) -> BoxFuture<'_, Result<Vec<PublicKey>, Error>> {
+    fn keys(&self, kid: Option<&str>, _: &Context) -> BoxFuture<'_, Result<Vec<PublicKey>, Error>> {
         let kid = kid.map(str::to_owned);
         Box::pin(async move { self.public_keys(kid.as_deref()).await })
     }

@@ -18,11 +18,21 @@ use super::envelope::{self, AnswerEnvelope, Call, CallEnvelope};
 use super::metadata;
 use super::retry::{self, Received, Retries};
 use crate::clock::Clock;
+use crate::trace::Trace;
 
 /// How a payload reaches a function and its answer comes back.
 pub trait Invoke: Send + Sync {
     /// Delivers the payload once.
     fn invoke(&self, payload: Vec<u8>) -> BoxFuture<'static, Result<Vec<u8>, Status>>;
+
+    /// The same for a request of this trace, which the way itself may make use of. The payload has it anyway.
+    fn invoke_in(
+        &self,
+        payload: Vec<u8>,
+        _trace: Option<&Trace>,
+    ) -> BoxFuture<'static, Result<Vec<u8>, Status>> {
+        self.invoke(payload)
+    }
 }
 
 /// A function in this process: for one machine, and for tests. The bytes are those that Lambda would carry.
@@ -87,7 +97,7 @@ impl Channel {
                 };
                 let payload = envelope::write(&CallEnvelope { grpc: call }, "the request")?;
                 let attempt = || {
-                    let answer = function.invoke(payload.clone());
+                    let answer = function.invoke_in(payload.clone(), head.extensions.get::<Trace>());
                     async { read(&answer.await?) }
                 };
                 self.retries.call(&path, left, attempt).await?

@@ -12,16 +12,18 @@ use tonic::server::NamedService;
 use tonic::{Code, Status};
 use tower::util::BoxCloneSyncService;
 use tower::{Service, ServiceExt as _};
+use tracing::Instrument as _;
 
 use super::envelope::{self, Answer, AnswerEnvelope, Call, CallEnvelope};
 use super::metadata;
-#[cfg(feature = "socket")]
-use crate::auth::Caller;
-use crate::auth::Verifier;
+use crate::auth::{Caller, Verifier};
 use crate::clock::Clock;
 use crate::context::Context;
 #[cfg(feature = "socket")]
 use crate::context::DEFAULT_TIMEOUT;
+use crate::error::Error;
+use crate::telemetry::request_span;
+use crate::trace::Trace;
 
 /// The internal entrance of a function.
 #[derive(Clone)]
@@ -71,70 +73,94 @@ impl Entrance {
     #[cfg(feature = "socket")]
     pub async fn answer_http2(&self, request: Request<Body>, trust: Trust) -> Response<Body> {
         let started = Instant::now();
-        let path = request.uri().path().to_owned();
-        let mut log = (Caller::Anyone, String::new());
-        let answer = match self.context_over_http2(request.headers(), trust).await {
-            Ok(context) => {
-                log = (context.caller, context.request_id.clone());
-                self.run(request, context).await
-            }
-            Err(status) => Err(status),
-        };
-        let response = answer.unwrap_or_else(|status| status.into_http());
-        // An answer that is no error alone has its status in the trailers, and is a success.
-        let code =
-            response.headers().get("grpc-status").map_or(Code::Ok, |code| Code::from_bytes(code.as_bytes()));
-        let (caller, request_id) = log;
-        tracing::info!(%caller, request_id, "{path} {code:?} {} ms", started.elapsed().as_millis());
-        response
+        let mut context = metadata::context(request.headers(), &self.clock);
+        // Nobody ends this process as Lambda does, so that our own longest time is the limit.
+        context.deadline = context.deadline.min(self.clock.now().after(DEFAULT_TIMEOUT));
+        let span = request_span(&context.request_id, &context.trace);
+        async {
+            let caller = self.caller_over_http2(request.headers(), trust, &context).await;
+            self.answer(request, context, caller, started).await
+        }
+        .instrument(span)
+        .await
     }
 
-    /// Like that of a call in an envelope, but that an access token beats all that metadata says, which may
-    /// not be believed at all; and that nobody ends this process as Lambda does, so that our own longest
-    /// time is the limit.
+    /// Like that of a call in an envelope, but that an access token beats all that metadata says, which may not be
+    /// believed at all.
     #[cfg(feature = "socket")]
-    async fn context_over_http2(&self, headers: &HeaderMap, trust: Trust) -> Result<Context, Status> {
-        let mut context = metadata::context(headers, &self.clock)?;
-        context.deadline = context.deadline.min(self.clock.now().after(DEFAULT_TIMEOUT));
-        if trust == Trust::Tokens && context.caller != Caller::Anyone {
+    async fn caller_over_http2(
+        &self,
+        headers: &HeaderMap,
+        trust: Trust,
+        context: &Context,
+    ) -> Result<Caller, Status> {
+        let caller = metadata::caller(headers)?;
+        if trust == Trust::Tokens && caller != Caller::Anyone {
             return Err(Status::unauthenticated(
                 "here nobody is believed by metadata: send `authorization: Bearer` and an access token",
             ));
         }
-        if let Some(token) = headers.get(header::AUTHORIZATION) {
-            let Some(verifier) = &self.verifier else {
-                return Err(Status::unauthenticated("here no access tokens are taken"));
-            };
-            let token = Some(token.as_bytes());
-            context.caller = verifier.caller(token, &context.request_id, context.deadline).await?;
-        }
-        Ok(context)
+        let Some(token) = headers.get(header::AUTHORIZATION) else { return Ok(caller) };
+        let Some(verifier) = &self.verifier else {
+            return Err(Status::unauthenticated("here no access tokens are taken"));
+        };
+        Ok(verifier.caller(Some(token.as_bytes()), context).await?)
     }
 
     /// Answers one envelope. There is always an answer: what cannot be done is a gRPC status.
     pub async fn handle(&self, payload: &[u8]) -> Vec<u8> {
-        let started = Instant::now();
-        let mut path = String::new();
-        let answer = match self.answer(payload, &mut path).await {
-            Ok(answer) => answer,
-            Err(status) => refused(&status),
-        };
-        let status = status_of(&answer);
-        let payload = match envelope::write(&AnswerEnvelope { grpc: answer }, "the answer") {
-            Ok(payload) => payload,
-            Err(status) => error_payload(&status),
-        };
-        let millis = started.elapsed().as_millis();
-        tracing::debug!("{path} {status:?} {millis} ms");
-        payload
+        self.handle_within(payload, None).await
     }
 
-    async fn answer(&self, payload: &[u8], path: &mut String) -> Result<Answer, Status> {
-        let envelope: CallEnvelope = serde_json::from_slice(payload).map_err(envelope::garbled)?;
-        let call = envelope.grpc;
-        path.clone_from(&call.path);
-        let (request, context) = self.unpack(call)?;
-        pack(self.run(request, context).await?).await
+    /// The same in a trace that is known already where the envelope came in.
+    pub async fn handle_within(&self, payload: &[u8], trace: Option<Trace>) -> Vec<u8> {
+        let started = Instant::now();
+        let request = match unpack(payload) {
+            Ok(request) => request,
+            Err(status) => {
+                tracing::warn!("a call cannot be read: {}", status.message());
+                return error_payload(&status);
+            }
+        };
+        let mut context = metadata::context(request.headers(), &self.clock);
+        if let Some(trace) = trace {
+            context.trace = trace;
+        }
+        let span = request_span(&context.request_id, &context.trace);
+        async {
+            let caller = metadata::caller(request.headers());
+            let response = self.answer(request, context, caller, started).await;
+            let packed = pack(response)
+                .await
+                .and_then(|answer| envelope::write(&AnswerEnvelope { grpc: answer }, "the answer"));
+            packed.unwrap_or_else(|status| {
+                tracing::error!("an answer cannot be sent: {}", status.message());
+                error_payload(&status)
+            })
+        }
+        .instrument(span)
+        .await
+    }
+
+    /// Runs a call, and gives the log its line.
+    async fn answer(
+        &self,
+        request: Request<Body>,
+        mut context: Context,
+        caller: Result<Caller, Status>,
+        started: Instant,
+    ) -> Response<Body> {
+        let path = request.uri().path().to_owned();
+        let answer = match caller {
+            Ok(caller) => {
+                context.caller = caller;
+                self.run(request, context.clone()).await
+            }
+            Err(status) => Err(status),
+        };
+        let response = answer.unwrap_or_else(|status| status.into_http());
+        log(&path, context.caller, started, &response);
+        response
     }
 
     async fn run(&self, mut request: Request<Body>, context: Context) -> Result<Response<Body>, Status> {
@@ -151,19 +177,43 @@ impl Entrance {
             Ok(Ok(Ok(response))) => Ok(response),
         }
     }
+}
 
-    fn unpack(&self, call: Call) -> Result<(Request<Body>, Context), Status> {
-        let headers = envelope::from_pairs(&call.headers)?;
-        let context = metadata::context(&headers, &self.clock)?;
-        let body = envelope::decode_body(&call.body)?;
-        let mut request = Request::builder()
-            .method(Method::POST)
-            .uri(call.path)
-            .body(Body::new(Full::new(body)))
-            .map_err(envelope::garbled)?;
-        *request.headers_mut() = headers;
-        Ok((request, context))
+fn log(path: &str, caller: Caller, started: Instant, response: &Response<Body>) {
+    // tonic leaves the status here of an answer that is an error alone; others are successes.
+    let status = response.extensions().get::<Status>();
+    let code = status.map_or(Code::Ok, Status::code);
+    let millis = started.elapsed().as_millis();
+    match status {
+        Some(status) if matches!(code, Code::Internal | Code::Unknown | Code::Unavailable) => {
+            let (problem, causes) = (status.message(), causes(status));
+            tracing::error!(%caller, problem, causes, "{path} {code:?} {millis} ms");
+        }
+        Some(status) => {
+            tracing::info!(%caller, problem = status.message(), "{path} {code:?} {millis} ms");
+        }
+        None => tracing::info!(%caller, "{path} {code:?} {millis} ms"),
     }
+}
+
+/// What only the log may say of an error.
+fn causes(status: &Status) -> String {
+    let error = std::error::Error::source(status).and_then(|source| source.downcast_ref::<Error>());
+    error.map(Error::causes).unwrap_or_default()
+}
+
+fn unpack(payload: &[u8]) -> Result<Request<Body>, Status> {
+    let envelope: CallEnvelope = serde_json::from_slice(payload).map_err(envelope::garbled)?;
+    let Call { path, headers, body } = envelope.grpc;
+    let headers = envelope::from_pairs(&headers)?;
+    let body = envelope::decode_body(&body)?;
+    let mut request = Request::builder()
+        .method(Method::POST)
+        .uri(path)
+        .body(Body::new(Full::new(body)))
+        .map_err(envelope::garbled)?;
+    *request.headers_mut() = headers;
+    Ok(request)
 }
 
 async fn pack(response: Response<Body>) -> Result<Answer, Status> {
@@ -190,15 +240,6 @@ fn refused(status: &Status) -> Answer {
 /// The envelope that answers a call with this status alone.
 pub fn error_payload(status: &Status) -> Vec<u8> {
     serde_json::to_vec(&AnswerEnvelope { grpc: refused(status) }).unwrap_or_default()
-}
-
-fn status_of(answer: &Answer) -> Code {
-    answer
-        .trailers
-        .iter()
-        .chain(&answer.headers)
-        .find(|(name, _)| name == "grpc-status")
-        .map_or(Code::Unknown, |(_, code)| Code::from_bytes(code.as_bytes()))
 }
 
 /// A tonic client or server that takes messages as large as an envelope can carry: then the envelope's

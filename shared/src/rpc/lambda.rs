@@ -8,6 +8,10 @@ use futures::future::BoxFuture;
 use tonic::Status;
 
 use super::channel::Invoke;
+use crate::trace::Trace;
+
+/// With it X-Ray takes the invocation for a part of the same trace.
+const XRAY_HEADER: &str = "x-amzn-trace-id";
 
 /// A function that is called by its name or ARN.
 #[derive(Clone)]
@@ -25,8 +29,23 @@ impl LambdaFunction {
 
 impl Invoke for LambdaFunction {
     fn invoke(&self, payload: Vec<u8>) -> BoxFuture<'static, Result<Vec<u8>, Status>> {
-        let call = self.client.invoke().function_name(&self.name).payload(Blob::new(payload));
+        self.invoke_in(payload, None)
+    }
+
+    fn invoke_in(
+        &self,
+        payload: Vec<u8>,
+        trace: Option<&Trace>,
+    ) -> BoxFuture<'static, Result<Vec<u8>, Status>> {
+        let xray = trace.and_then(Trace::xray_header).map(str::to_owned);
         let name = self.name.clone();
+        let call = self.client.invoke().function_name(&name).payload(Blob::new(payload)).customize();
+        // The SDK does this by itself only where requests come one at a time and the environment has the header.
+        let call = call.mutate_request(move |request| {
+            if let Some(xray) = &xray {
+                request.headers_mut().insert(XRAY_HEADER, xray.clone());
+            }
+        });
         Box::pin(async move {
             let answer = call.send().await.map_err(|error| status(&name, error))?;
             // Lambda answers 200 even when the function failed.

@@ -1,4 +1,4 @@
-//! What travels in a call's metadata: the caller's identity, the request ID, the deadline.
+//! What travels in a call's metadata: the caller's identity, the request ID, the trace, the deadline.
 //!
 //! It is believed, because nothing from outside can be taken for a call: who may invoke a function is
 //! decided by IAM. On a socket it is believed only where `Trust` says so.
@@ -12,6 +12,7 @@ use tonic::metadata::{MetadataMap, MetadataValue};
 use crate::auth::{Caller, Role};
 use crate::clock::{Clock, Timestamp};
 use crate::context::{Context, DEFAULT_TIMEOUT, request_id};
+use crate::trace::{self, Trace};
 
 /// A user's ID, or `system`; absent for anyone.
 const CALLER: &str = "oms-caller";
@@ -34,7 +35,13 @@ pub fn request<T>(message: T, context: &Context) -> tonic::Request<T> {
         }
     }
     insert(metadata, REQUEST_ID, &context.request_id);
+    insert(metadata, trace::TRACEPARENT, &context.trace.parent());
+    if let Some(state) = context.trace.state() {
+        insert(metadata, trace::TRACESTATE, state);
+    }
     insert(metadata, DEADLINE, &context.deadline.millis().to_string());
+    // For the way to another Lambda, which has an X-Ray header of its own.
+    request.extensions_mut().insert(context.trace.clone());
     request
 }
 
@@ -74,22 +81,31 @@ fn timeout(value: &str) -> Option<Duration> {
     }
 }
 
-/// The context of a call that has arrived.
+/// The context of a call that has arrived, while it is not known yet who is calling.
+pub(crate) fn context(headers: &HeaderMap, clock: &Clock) -> Context {
+    Context {
+        caller: Caller::Anyone,
+        request_id: request_id(headers),
+        trace: Trace::of(headers, None),
+        deadline: deadline(headers, clock.now()),
+    }
+}
+
+/// Who is calling, as the metadata says it.
 ///
 /// # Errors
 /// `UNAUTHENTICATED` for an identity that is there and cannot be read.
-pub(crate) fn context(headers: &HeaderMap, clock: &Clock) -> Result<Context, Status> {
+pub(crate) fn caller(headers: &HeaderMap) -> Result<Caller, Status> {
     let text = |name| headers.get(name).map(|value: &http::HeaderValue| value.to_str().unwrap_or("?"));
     let unreadable = || Status::unauthenticated("the caller's identity in the metadata cannot be read");
-    let caller = match text(CALLER) {
+    Ok(match text(CALLER) {
         None => Caller::Anyone,
         Some("system") => Caller::System,
         Some(id) => Caller::User {
             id: id.parse().map_err(|_| unreadable())?,
             role: text(ROLE).and_then(|role| Role::parse(role).ok()).ok_or_else(unreadable)?,
         },
-    };
-    Ok(Context { caller, request_id: request_id(headers), deadline: deadline(headers, clock.now()) })
+    })
 }
 
 /// The context that `entrance` put into a request.

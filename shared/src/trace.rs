@@ -1,0 +1,304 @@
+//! The trace that a request belongs to: W3C Trace Context, and X-Ray's name for it.
+//!
+//! What a client sends in `traceparent` and `tracestate` is continued if it is as the standard says, else a new
+//! trace begins: malformed headers are no fault of a request. On Lambda every invocation has an X-Ray ID; a trace
+//! that begins there takes its ID from it, so that both tell the same request.
+
+use std::fmt;
+
+use http::HeaderMap;
+
+/// The W3C header of the trace ID, the ID of the caller's span, and flags.
+pub const TRACEPARENT: &str = "traceparent";
+/// What tracing systems add to it for themselves.
+pub const TRACESTATE: &str = "tracestate";
+
+/// The flags that version 00 knows: sampled, and random trace ID. Others must not be passed on.
+const FLAGS: u8 = SAMPLED | RANDOM;
+const SAMPLED: u8 = 0x01;
+const RANDOM: u8 = 0x02;
+
+/// What must at least be passed on of `tracestate`; more is dropped.
+const MAX_STATE: usize = 512;
+const MAX_STATE_MEMBERS: usize = 32;
+
+/// Longer than Lambda makes them, lineage and all.
+const MAX_XRAY: usize = 512;
+
+/// A trace, and our span in it: that of one request to one function.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Trace {
+    id: u128,
+    span: u64,
+    flags: u8,
+    state: Option<String>,
+    xray: Option<XRay>,
+}
+
+/// X-Ray's trace header.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct XRay {
+    /// As Lambda gave it: `Root=…;Parent=…;Sampled=…`.
+    header: String,
+    /// The value of `Root`.
+    root: String,
+}
+
+impl Trace {
+    /// A new trace.
+    pub fn begin() -> Self {
+        Self { id: rand::random(), span: rand::random(), flags: RANDOM, state: None, xray: None }
+    }
+
+    /// The trace that `headers` name, else that of `xray`, the X-Ray header of this invocation, else a new one. The
+    /// span is a new one in any case.
+    pub fn of(headers: &HeaderMap, xray: Option<&str>) -> Self {
+        let xray = xray.and_then(XRay::parse);
+        let begun = match &xray {
+            Some((xray, id, flags)) => {
+                Self { id: *id, flags: *flags, xray: Some(xray.clone()), ..Self::begin() }
+            }
+            None => Self::begin(),
+        };
+        let mut parents = headers.get_all(TRACEPARENT).iter();
+        // Two of them contradict each other.
+        let parent = match (parents.next(), parents.next()) {
+            (Some(parent), None) => parent.to_str().ok().and_then(parse_parent),
+            _ => None,
+        };
+        match parent {
+            Some((id, flags)) => Self { id, flags, state: state(headers), ..begun },
+            None => begun,
+        }
+    }
+
+    /// The trace ID: 32 hexadecimal digits.
+    pub fn id(&self) -> impl fmt::Display + use<> {
+        let id = self.id;
+        fmt::from_fn(move |f| write!(f, "{id:032x}"))
+    }
+
+    /// The `traceparent` of a call made here.
+    pub fn parent(&self) -> String {
+        format!("00-{:032x}-{:016x}-{:02x}", self.id, self.span, self.flags)
+    }
+
+    /// The `tracestate` of a call made here.
+    pub fn state(&self) -> Option<&str> {
+        self.state.as_deref()
+    }
+
+    /// X-Ray's ID of the trace, `1-` and two hexadecimal numbers, where there is one.
+    pub fn xray_id(&self) -> Option<&str> {
+        self.xray.as_ref().map(|xray| xray.root.as_str())
+    }
+
+    /// The X-Ray header of a call made here.
+    pub fn xray_header(&self) -> Option<&str> {
+        self.xray.as_ref().map(|xray| xray.header.as_str())
+    }
+}
+
+/// The trace ID and the flags of a `traceparent` that is valid. A version that is not known yet may add fields at
+/// the end, and is read as far as version 00 goes.
+fn parse_parent(text: &str) -> Option<(u128, u8)> {
+    let (known, more) = text.split_at_checked(55)?;
+    let mut fields = known.split('-');
+    let version: u8 = hex(fields.next()?, 2)?.try_into().ok()?;
+    let id = hex(fields.next()?, 32)?;
+    let span = hex(fields.next()?, 16)?;
+    let flags: u8 = hex(fields.next()?, 2)?.try_into().ok()?;
+    let ended = more.is_empty() || (version > 0 && more.starts_with('-'));
+    let valid = fields.next().is_none() && version != 0xff && id != 0 && span != 0 && ended;
+    valid.then_some((id, flags & FLAGS))
+}
+
+/// So many lower-case hexadecimal digits.
+fn hex(text: &str, digits: usize) -> Option<u128> {
+    let lower = |byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
+    (text.len() == digits && text.bytes().all(lower)).then(|| u128::from_str_radix(text, 16).ok())?
+}
+
+/// `tracestate`, of as many headers as there are, if it is valid and short.
+fn state(headers: &HeaderMap) -> Option<String> {
+    let mut members = Vec::new();
+    for value in headers.get_all(TRACESTATE) {
+        members.extend(value.to_str().ok()?.split(',').map(|it| it.trim_matches([' ', '\t'])));
+    }
+    members.retain(|member| !member.is_empty());
+    let state = members.join(",");
+    let fits = (1..=MAX_STATE).contains(&state.len()) && members.len() <= MAX_STATE_MEMBERS;
+    (fits && members.into_iter().all(is_state_member)).then_some(state)
+}
+
+fn is_state_member(member: &str) -> bool {
+    let Some((key, value)) = member.split_once('=') else { return false };
+    let in_key = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"_-*/@".contains(&byte);
+    let begins = key.starts_with(|first: char| first.is_ascii_lowercase() || first.is_ascii_digit());
+    let in_value = |byte: u8| matches!(byte, b' '..=b'~') && byte != b'=';
+    begins
+        && key.len() <= 256
+        && key.bytes().all(in_key)
+        && (1..=256).contains(&value.len())
+        && value.bytes().all(in_value)
+}
+
+impl XRay {
+    /// The header, with its trace ID as W3C writes it (the two numbers of the root joined), and the W3C flags.
+    fn parse(header: &str) -> Option<(Self, u128, u8)> {
+        if header.len() > MAX_XRAY || !header.bytes().all(|byte| byte.is_ascii_graphic()) {
+            return None;
+        }
+        let field =
+            |name: &str| header.split(';').find_map(|field| field.strip_prefix(name)?.strip_prefix('='));
+        let root = field("Root")?;
+        let (time, unique) = root.strip_prefix("1-")?.split_once('-')?;
+        let id = hex(time, 8)? << 96 | hex(unique, 24)?;
+        let flags = if field("Sampled") == Some("1") { SAMPLED } else { 0 };
+        let xray = Self { header: header.to_owned(), root: root.to_owned() };
+        (id != 0).then_some((xray, id, flags))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PARENT: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+    const ID: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
+    const XRAY: &str = "Root=1-5759e988-bd862e3fe1be46a994272793;Parent=53995c3f42cd8ad8;Sampled=1";
+    const XRAY_ID: &str = "5759e988bd862e3fe1be46a994272793";
+
+    fn headers(pairs: &[(&'static str, &str)]) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        for (name, value) in pairs {
+            headers.append(*name, http::HeaderValue::from_bytes(value.as_bytes()).unwrap());
+        }
+        headers
+    }
+
+    fn id_of(parent: &str) -> String {
+        Trace::of(&headers(&[(TRACEPARENT, parent)]), None).id().to_string()
+    }
+
+    #[test]
+    fn a_valid_parent_is_continued_with_a_span_of_our_own() {
+        let trace = Trace::of(&headers(&[(TRACEPARENT, PARENT)]), None);
+        assert_eq!(trace.id().to_string(), ID);
+        let parent = trace.parent();
+        assert!(parent.starts_with(&format!("00-{ID}-")) && parent.ends_with("-01"), "{parent}");
+        assert_ne!(parent, PARENT);
+        assert_eq!(id_of(&parent), ID, "what is sent is valid itself");
+    }
+
+    #[test]
+    fn of_the_flags_those_that_are_known_are_kept() {
+        for (sent, kept) in
+            [("00", "00"), ("01", "01"), ("02", "02"), ("03", "03"), ("ff", "03"), ("fc", "00")]
+        {
+            let parent = format!("00-{ID}-00f067aa0ba902b7-{sent}");
+            let trace = Trace::of(&headers(&[(TRACEPARENT, &parent)]), None);
+            assert_eq!(trace.parent()[53..], *kept);
+        }
+    }
+
+    #[test]
+    fn a_parent_that_is_not_as_the_standard_says_is_ignored() {
+        let upper = PARENT.to_uppercase();
+        for bad in [
+            "",
+            "x",
+            &PARENT[..54],
+            &format!("{PARENT}0"),
+            &format!("{PARENT}-00"),
+            &format!("{PARENT} "),
+            &upper,
+            &PARENT.replacen("00-", "ff-", 1),
+            &PARENT.replacen("00-", "0g-", 1),
+            &PARENT.replacen("4bf9", "4Bf9", 1),
+            &PARENT.replacen("4bf9", "+bf9", 1),
+            &PARENT.replacen(ID, &"0".repeat(32), 1),
+            &PARENT.replacen("00f067aa0ba902b7", &"0".repeat(16), 1),
+            &PARENT.replace('-', "_"),
+            &format!("{PARENT},{PARENT}"),
+            &format!("00-{ID}-00f067aa0ba902b-701"),
+            &"ü".repeat(28),
+        ] {
+            assert_ne!(id_of(bad), ID, "{bad}");
+            assert_eq!(id_of(bad).len(), 32);
+        }
+        let twice = headers(&[(TRACEPARENT, PARENT), (TRACEPARENT, PARENT)]);
+        assert_ne!(Trace::of(&twice, None).id().to_string(), ID);
+    }
+
+    #[test]
+    fn a_version_of_the_future_is_read_as_far_as_it_is_known_and_answered_as_version_00() {
+        for future in [PARENT.replacen("00-", "01-", 1), PARENT.replacen("00-", "cc-", 1) + "-what-ever"] {
+            let trace = Trace::of(&headers(&[(TRACEPARENT, &future)]), None);
+            assert_eq!(trace.id().to_string(), ID, "{future}");
+            assert!(trace.parent().starts_with("00-"));
+        }
+        assert_ne!(id_of(&(PARENT.replacen("00-", "01-", 1) + "x")), ID);
+    }
+
+    #[test]
+    fn the_state_goes_with_a_valid_parent_alone_and_only_when_it_is_sane_and_small() {
+        let state = |values: &[&str]| {
+            let mut all = headers(&[(TRACEPARENT, PARENT)]);
+            for value in values {
+                all.append(TRACESTATE, http::HeaderValue::from_bytes(value.as_bytes()).unwrap());
+            }
+            Trace::of(&all, None).state().map(str::to_owned)
+        };
+        assert_eq!(state(&["congo=t61rcWkgMzE"]).as_deref(), Some("congo=t61rcWkgMzE"));
+        assert_eq!(state(&["a=1 , 2@b=x y", "", ",c=3"]).as_deref(), Some("a=1,2@b=x y,c=3"));
+        let (many, long) = (vec!["a=1"; 33].join(","), format!("a={}", "x".repeat(257)));
+        let large = (0..3).map(|key| format!("k{key}={}", "x".repeat(200))).collect::<Vec<_>>().join(",");
+        for bad in
+            ["", ",", "a", "=1", "a=", "A=1", "a b=1", "a=1=2", "a=ü", "_a=1", "a=\t1", &many, &long, &large]
+        {
+            assert_eq!(state(&[bad]), None, "{bad}");
+        }
+        let orphan = headers(&[(TRACEPARENT, "00-bad"), (TRACESTATE, "a=1")]);
+        assert_eq!(Trace::of(&orphan, None).state(), None);
+    }
+
+    #[test]
+    fn without_a_parent_the_trace_has_the_id_that_x_ray_knows() {
+        let trace = Trace::of(&HeaderMap::new(), Some(XRAY));
+        assert_eq!(trace.id().to_string(), XRAY_ID);
+        assert_eq!(trace.xray_id(), Some("1-5759e988-bd862e3fe1be46a994272793"));
+        assert_eq!(trace.xray_header(), Some(XRAY));
+        assert!(trace.parent().ends_with("-01"));
+        let unsampled =
+            Trace::of(&HeaderMap::new(), Some(&XRAY.replace("Sampled=1", "Sampled=0;Lineage=1:a:2")));
+        assert!(unsampled.parent().ends_with("-00"));
+    }
+
+    #[test]
+    fn with_a_parent_both_ids_are_known() {
+        let trace = Trace::of(&headers(&[(TRACEPARENT, PARENT)]), Some(XRAY));
+        assert_eq!(trace.id().to_string(), ID);
+        assert_eq!(trace.xray_id(), Some("1-5759e988-bd862e3fe1be46a994272793"));
+    }
+
+    #[test]
+    fn what_is_no_x_ray_header_is_ignored() {
+        for bad in [
+            "",
+            "Root=",
+            "Parent=53995c3f42cd8ad8;Sampled=1",
+            "Root=2-5759e988-bd862e3fe1be46a994272793",
+            "Root=1-5759e988-bd862e3fe1be46a99427279",
+            "Root=1-5759e988bd862e3fe1be46a994272793",
+            "Root=1-00000000-000000000000000000000000",
+            "Root=1-5759e988-cc56xmpl46db7ae02d4da47e",
+            "Root=1-5759e988-bd862e3fe1be46a994272793;Parent=a\nb",
+            &format!("{XRAY};Lineage={}", "a".repeat(512)),
+        ] {
+            let trace = Trace::of(&HeaderMap::new(), Some(bad));
+            assert_eq!((trace.xray_id(), trace.xray_header()), (None, None), "{bad}");
+            assert_ne!(trace.id, Trace::of(&HeaderMap::new(), Some(bad)).id);
+        }
+    }
+}
