@@ -2,40 +2,60 @@
 
 use std::io::Write as _;
 
+use mongodb::Database;
 use shared::auth::Signer;
 use shared::clock::Clock;
 use shared::config::Variables;
 use shared::mongo;
+use shared::rpc::services::Services;
+use shared::secrets;
 use users::tokens::KeyRing;
 
 use crate::failure::Failure;
 use crate::house;
 use crate::settings::Settings;
 
-/// Makes collections and indexes in the database of `MONGO_URI`, and the first admin if there is none.
+/// Does it by the variables of this process, and says so.
 ///
 /// # Errors
-/// What is missing, or what MongoDB refuses.
+/// As for [`prepare`]; and where a secret is in Secrets Manager, which this binary cannot read without `aws`.
 pub async fn run() -> Result<(), Failure> {
-    let mut variables = Variables::of_process();
-    let text = |value: &str| Ok(value.to_owned());
-    let uri = variables.required("MONGO_URI", text);
-    let email = variables.required("ADMIN_EMAIL", text);
-    let password = variables.required("ADMIN_PASSWORD", text);
+    let variables = Variables::of_process();
+    let stored = |name: &str| !variables.is_set(name) && variables.is_set(&format!("{name}_ARN"));
+    if cfg!(not(feature = "aws")) && (stored("MONGO_URI") || stored("ADMIN_PASSWORD")) {
+        return Err(Failure::new("this binary was built without what reads Secrets Manager").advice(
+            "Run `cargo run --package local --features aws -- schema`, or set the secrets themselves.",
+        ));
+    }
+    let database = prepare(variables).await?;
+    let mut out = std::io::stdout().lock();
+    let _ = writeln!(out, "the database {} has what it must have", database.name());
+    Ok(())
+}
+
+/// Makes collections and indexes in the database of `MONGO_URI`, and the first admin if there is none: `ADMIN_EMAIL`
+/// with `ADMIN_PASSWORD`. Both secrets may be in Secrets Manager instead (`MONGO_URI_ARN`, `ADMIN_PASSWORD_ARN`).
+///
+/// # Errors
+/// What is missing, or what Secrets Manager or MongoDB refuses.
+pub async fn prepare(mut variables: Variables) -> Result<Database, Failure> {
+    let clock = Clock::system();
+    let mut services = Services::new(clock.clone());
+    let uri = secrets::read(&mut variables, &mut services, "MONGO_URI", secrets::mongo_uri);
+    let email = variables.required("ADMIN_EMAIL", |value| Ok(value.to_owned()));
+    let password = secrets::read(&mut variables, &mut services, "ADMIN_PASSWORD", secrets::not_blank);
     let (Some(uri), Some(email), Some(password)) = (uri, email, password) else {
         return Err(Failure::new(variables.misconfigured().to_string()));
     };
-    let database = mongo::connect(&uri, "cargo-local")
+    let (uri, password) = (uri.current().await?, password.current().await?);
+    let database = mongo::connect(uri.expose(), "cargo-local")
         .await
         .map_err(|error| Failure::new(format!("MONGO_URI cannot be used: {error}")))?;
     house::ensure_schema(&database).await?;
     // Making an admin signs nothing, so any secret will do.
     let signer = Signer::from_secret(&Settings::random()?.jwt_secret).map_err(Failure::new)?;
-    let clock = Clock::system();
     let keys = KeyRing::fixed(signer, clock.clone());
     let users = users::app(users::Dependencies { database: database.clone(), keys, clock });
-    users.service.ensure_admin(&email, &password).await?;
-    let mut out = std::io::stdout().lock();
-    let _ = writeln!(out, "the database {} has what it must have", database.name());
-    Ok(())
+    users.service.ensure_admin(&email, password.expose()).await?;
+    Ok(database)
 }

@@ -39,7 +39,9 @@ struct Run {
 
 fn program(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_oms-local"));
-    for variable in ["MONGO_URI", "JWT_SECRET", "ADMIN_EMAIL", "ADMIN_PASSWORD"] {
+    for variable in
+        ["MONGO_URI", "MONGO_URI_ARN", "JWT_SECRET", "ADMIN_EMAIL", "ADMIN_PASSWORD", "ADMIN_PASSWORD_ARN"]
+    {
         command.env_remove(variable);
     }
     command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -287,6 +289,18 @@ fn a_stand_alone_database_is_refused_with_the_line_that_mends_it() {
 fn a_weak_secret_is_refused() {
     let says = refused(program(&["--port", "0", "--ephemeral"]).env("JWT_SECRET", "short"));
     assert!(says.contains("at least 32 bytes"), "{says}");
+}
+
+#[test]
+fn a_secret_that_only_aws_has_is_told_with_the_build_that_can_read_it() {
+    let arn = "arn:aws:secretsmanager:eu-central-1:123456789012:secret:oms";
+    for (set, stored) in [("MONGO_URI", "ADMIN_PASSWORD_ARN"), ("ADMIN_PASSWORD", "MONGO_URI_ARN")] {
+        let mut schema = program(&["schema"]);
+        schema.env("ADMIN_EMAIL", "you@example.com").env(set, "mongodb://127.0.0.1:1").env(stored, arn);
+        let errors = refused(&mut schema);
+        assert!(errors.contains("cargo run --package local --features aws -- schema"), "{errors}");
+        assert!(!errors.contains(arn), "{errors}");
+    }
 }
 
 #[test]

@@ -8,3 +8,4 @@ mod cloud;
 mod lambda;
 mod readiness;
 mod rotation;
+mod schema;
