@@ -277,19 +277,13 @@ struct Peek {
     grpc: Option<IgnoredAny>,
 }
 
-/// What tells a request, as either kind of event has it.
+/// What tells a request: a call has it in `grpc`, an event of API Gateway in the others.
 #[derive(Deserialize)]
-#[serde(untagged)]
-enum Named {
-    Call {
-        grpc: CallHeaders,
-    },
-    Request {
-        #[serde(default)]
-        headers: HashMap<String, String>,
-        #[serde(rename = "requestContext")]
-        gateway: Gateway,
-    },
+struct Named {
+    grpc: Option<CallHeaders>,
+    headers: Option<HashMap<String, String>>,
+    #[serde(rename = "requestContext")]
+    gateway: Option<Gateway>,
 }
 
 #[derive(Deserialize)]
@@ -306,11 +300,14 @@ struct Gateway {
 /// The headers of an event that tell its request and its trace; API Gateway's ID of the request where the client has
 /// given none. None of an event that cannot be read: whoever answers it says so.
 fn headers(payload: &RawValue) -> HeaderMap {
-    let (pairs, gateway) = match serde_json::from_str(payload.get()) {
-        Ok(Named::Call { grpc }) => (grpc.headers, None),
-        Ok(Named::Request { headers, gateway }) => (headers.into_iter().collect(), gateway.request_id),
-        Err(_) => return HeaderMap::new(),
+    let Ok(Named { grpc, headers, gateway }) = serde_json::from_str(payload.get()) else {
+        return HeaderMap::new();
     };
+    let pairs = match grpc {
+        Some(call) => call.headers,
+        None => headers.unwrap_or_default().into_iter().collect(),
+    };
+    let gateway = gateway.and_then(|gateway| gateway.request_id);
     let mut headers = HeaderMap::new();
     for (name, value) in pairs {
         if let (Ok(name), Ok(value)) = (HeaderName::try_from(name), HeaderValue::try_from(value))

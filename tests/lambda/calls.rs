@@ -63,7 +63,7 @@ impl Log {
     /// That something was logged, and what it is that all lines have in common.
     fn common(&self, key: &str) -> Value {
         let lines = self.lines();
-        let first = lines.first().expect("a line in the log")["span"][key].clone();
+        let first = lines.first().unwrap()["span"][key].clone();
         assert!(lines.iter().all(|line| line["span"][key] == first), "{key}: {lines:#?}");
         first
     }
