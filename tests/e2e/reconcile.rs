@@ -68,7 +68,7 @@ impl Aging {
         let orders = Arc::new(self.shop.house.orders.entrance.clone());
         let mut orders = OrderServiceClient::new(Channel::new(orders, self.clock.clone()));
         let deadline = self.clock.now().after(Duration::from_secs(20));
-        let context = Context { caller, request_id: "tests".to_owned(), deadline };
+        let context = Context::new(caller, deadline);
         let request = metadata::request(wire::ReconcileRequest {}, &context);
         Ok(orders.reconcile(request).await?.into_inner())
     }

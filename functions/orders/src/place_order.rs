@@ -32,13 +32,6 @@ enum Look {
     Open(usize),
 }
 
-/// How an attempt ended.
-enum Attempt {
-    Placed(Made<Order>),
-    /// It can no longer become an order, and holds nothing any more.
-    Void,
-}
-
 impl OrderService {
     /// Places an order for the caller, or by staff for somebody else.
     ///
@@ -71,10 +64,10 @@ impl OrderService {
                 user_is_known = true;
             }
             let id = under.as_ref().map_or_else(OrderId::new, |under| order_id::of_attempt(under, attempt));
-            match self.attempt(context, id, under.as_ref(), user, caller, &new).await? {
-                Attempt::Placed(order) => return Ok(order),
-                Attempt::Void => attempt += 1,
+            if let Some(made) = self.attempt(context, id, under.as_ref(), user, caller, &new).await? {
+                return Ok(made);
             }
+            attempt += 1;
         }
         Err(Error::unavailable(format!("{ATTEMPTS} attempts of one request have ended without an order")))
     }
@@ -102,6 +95,7 @@ impl OrderService {
         Ok(Look::Open(first + open))
     }
 
+    /// One attempt at placing. `None`: it can no longer become an order, and holds nothing any more.
     async fn attempt(
         &self,
         context: &Context,
@@ -110,12 +104,12 @@ impl OrderService {
         user: UserId,
         caller: UserId,
         new: &NewOrder,
-    ) -> Result<Attempt, Error> {
+    ) -> Result<Option<Made<Order>>, Error> {
         // Step 1: hold the stock, all lines or none. After a crash Reconcile finds the hold, and ends it.
         let held = match self.products.hold(context, id, 1, &new.lines).await {
             Ok(held) => held,
             // Ended already, or a twin's order by now: the next look tells.
-            Err(NotHeld::Superseded) => return Ok(Attempt::Void),
+            Err(NotHeld::Superseded) => return Ok(None),
             Err(NotHeld::Failed(error)) => return Err(error),
         };
 
@@ -139,28 +133,28 @@ impl OrderService {
             Ok(order) => self.insert(context, order).await,
             // Only now are the prices known. A twin may have met others, and placed the order.
             Err(error) => match self.give_up(context, id).await? {
-                Some(order) => Ok(Attempt::Placed(Made::before(order))),
+                Some(order) => Ok(Some(Made::before(order))),
                 None => Err(error),
             },
         }
     }
 
-    async fn insert(&self, context: &Context, mut order: Order) -> Result<Attempt, Error> {
+    async fn insert(&self, context: &Context, mut order: Order) -> Result<Option<Made<Order>>, Error> {
         for _ in 0..NUMBERS {
             match self.store.insert(&order).await? {
-                Inserted::Done => return Ok(Attempt::Placed(Made::now(order))),
+                Inserted::Done => return Ok(Some(Made::now(order))),
                 Inserted::NumberTaken => order.number = random_number(),
                 // A twin's: it, and not what is in memory here, is the answer.
-                Inserted::Exists(Stored::Order(there)) => return Ok(Attempt::Placed(Made::before(*there))),
+                Inserted::Exists(Stored::Order(there)) => return Ok(Some(Made::before(*there))),
                 Inserted::Exists(Stored::Void(void)) => {
                     self.end_hold(context, void).await?;
-                    return Ok(Attempt::Void);
+                    return Ok(None);
                 }
                 // Another request was faster under the same key, or another attempt of this one.
                 Inserted::KeyTaken(there) => {
                     self.give_up(context, order.id).await?;
                     return match &order.placed_under {
-                        Some(under) => replay(*there, under).map(Attempt::Placed),
+                        Some(under) => replay(*there, under).map(Some),
                         None => Err(Error::internal("an order without a key has met one")),
                     };
                 }
