@@ -3,8 +3,13 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod bounds;
 mod calls;
 mod cloud;
+mod entrances;
+mod freezing;
+mod journey;
+mod kills;
 mod lambda;
 mod readiness;
 mod rotation;

@@ -5,11 +5,13 @@
 //! - [`differences`]: where an emulator is not like API Gateway
 //! - [`person`]: somebody who sends requests
 //! - [`answer`]: what came back, and what a test can ask of it
+//! - [`lambda`]: a small Lambda that runs the functions' own programs, and what may go wrong there
 
 #![expect(clippy::panic, reason = "this crate is for tests alone: a panic is how one fails")]
 
 pub mod answer;
 pub mod differences;
+pub mod lambda;
 pub mod person;
 pub mod shop;
 pub mod target;

@@ -104,13 +104,23 @@ impl Person {
 
     /// Sends a request. No answer of ours is ever a 5xx here: that would be a bug.
     pub async fn answer(&self, request: reqwest::RequestBuilder) -> Answer {
+        let answer = self.outcome(request).await.unwrap_or_else(|lost| panic!("{lost}"));
+        let Answer { request: described, status, headers, body } = &answer;
+        assert!(status.as_u16() < 500, "{described} answered {status}: {body:#}");
+        assert!(headers.contains_key("x-request-id"), "{described}: no request ID");
+        answer
+    }
+
+    /// Sends a request where something may go wrong: any answer will do, API Gateway's own too. An error: the
+    /// connection was lost.
+    pub async fn outcome(&self, request: reqwest::RequestBuilder) -> Result<Answer, String> {
         let request = request.build().unwrap_or_else(|error| panic!("not a request: {error}"));
         let described = format!("{} {}", request.method(), request.url().path());
-        let response =
-            self.http.execute(request).await.unwrap_or_else(|error| panic!("{described}: {error}"));
+        let lost = |error: reqwest::Error| format!("{described}: {error:?}");
+        let response = self.http.execute(request).await.map_err(lost)?;
         let status = response.status();
         let headers = response.headers().clone();
-        let bytes = response.bytes().await.unwrap_or_else(|error| panic!("{described}: {error}"));
+        let bytes = response.bytes().await.map_err(lost)?;
         let body = if bytes.is_empty() {
             Value::Null
         } else {
@@ -118,9 +128,7 @@ impl Person {
                 panic!("{described}: {error} in {:?}", String::from_utf8_lossy(&bytes))
             })
         };
-        assert!(status.as_u16() < 500, "{described} answered {status}: {body:#}");
-        assert!(headers.contains_key("x-request-id"), "{described}: no request ID");
-        Answer { request: described, status, headers, body }
+        Ok(Answer { request: described, status, headers, body })
     }
 
     /// Orders these quantities of these products, to an address that is allowed.

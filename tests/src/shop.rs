@@ -1,5 +1,5 @@
 //! The shop that a test is about: the target's, or one of its own in this process, on a fresh database and
-//! behind a real socket.
+//! behind a real socket. Or one of its own whose functions run as the programs that are deployed, on a small Lambda.
 
 use std::ops::Deref;
 use std::time::Duration;
@@ -10,9 +10,11 @@ use serde_json::{Value, json};
 use shared::auth::Signer;
 use shared::clock::Clock;
 use tokio::net::TcpListener;
+use users::tokens::KeyRing;
 use uuid::Uuid;
 
 use crate::answer::Answer;
+use crate::lambda::{Lambda, Options, Settings};
 use crate::person::{PASSWORD, Person, address};
 use crate::target::{Target, tally, target};
 
@@ -37,6 +39,23 @@ pub struct InProcess {
 }
 
 impl Deref for InProcess {
+    type Target = Shop;
+
+    fn deref(&self) -> &Shop {
+        &self.shop
+    }
+}
+
+/// A shop on a small Lambda and a database of its own.
+pub struct OnLambda {
+    shop: Shop,
+    /// Where its functions run.
+    pub lambda: Lambda,
+    /// What they keep.
+    pub database: Database,
+}
+
+impl Deref for OnLambda {
     type Target = Shop;
 
     fn deref(&self) -> &Shop {
@@ -88,6 +107,48 @@ impl Shop {
         made.unwrap_or_else(|error| panic!("{error:?}"));
         let shop = Self::with_admin(format!("http://{address}"), email, PASSWORD).await;
         InProcess { shop, house, database }
+    }
+
+    /// Opens a shop whose functions are processes, on a small Lambda: without products or customers.
+    pub async fn on_lambda() -> OnLambda {
+        Self::on_lambda_with(Options::default(), |functions| functions).await
+    }
+
+    /// The same, with a Lambda or functions that differ from those of the template.
+    pub async fn on_lambda_with(
+        options: Options,
+        differ: impl FnOnce(Vec<Settings>) -> Vec<Settings>,
+    ) -> OnLambda {
+        let uri = mongod::shared_for_tests().await.unwrap_or_else(|error| panic!("{error:?}"));
+        Self::on_lambda_at(uri, options, differ).await
+    }
+
+    /// The same, on another MongoDB server: a connection string without a database.
+    pub async fn on_lambda_at(
+        uri: &str,
+        options: Options,
+        differ: impl FnOnce(Vec<Settings>) -> Vec<Settings>,
+    ) -> OnLambda {
+        tally("lambda");
+        let name = format!("test_{}", Uuid::new_v4().simple());
+        let uri = uri.replacen("/?", &format!("/{name}?"), 1);
+        let database =
+            shared::mongo::connect(&uri, "tests").await.unwrap_or_else(|error| panic!("{error:?}"));
+        house::ensure_schema(&database).await.unwrap_or_else(|error| panic!("{error:?}"));
+        let email = "admin@example.com";
+        let signer = Signer::from_secret(JWT_SECRET).unwrap_or_else(|error| panic!("{error:?}"));
+        let (clock, keys) = (Clock::system(), KeyRing::fixed(signer, Clock::system()));
+        let users = users::app(users::Dependencies { database: database.clone(), keys, clock });
+        let made = users.service.ensure_admin(email, PASSWORD).await;
+        made.unwrap_or_else(|error| panic!("{error:?}"));
+
+        // Cargo may have to link the programs: the runtime of the test must go on.
+        let functions = tokio::task::spawn_blocking(move || Lambda::functions(&uri, JWT_SECRET)).await;
+        let functions = functions.unwrap_or_else(|error| panic!("{error}"));
+        let lambda = Lambda::start(differ(functions), options).await;
+        let lambda = lambda.unwrap_or_else(|error| panic!("no port: {error}"));
+        let shop = Self::with_admin(lambda.url.clone(), email, PASSWORD).await;
+        OnLambda { shop, lambda, database }
     }
 
     async fn with_admin(base: String, email: &str, password: &str) -> Self {

@@ -1,0 +1,165 @@
+//! Functions that are killed, calls that come twice or late, answers that are lost: nothing is sold twice.
+
+use std::time::{Duration, Instant};
+
+use http::Method;
+use serde_json::json;
+use tests::answer::Answer;
+use tests::lambda::Fault;
+use tests::person::Person;
+use tests::shop::{OnLambda, Shop, order_of};
+
+/// Sooner than the functions' own limits: what is gone is not waited for.
+const IN_TIME: Duration = Duration::from_secs(10);
+
+/// An order in a bad moment.
+async fn orders(person: &Person, product: &str) -> Result<Answer, String> {
+    let request = person.request(Method::POST, "/orders").json(&order_of(product, 1));
+    person.outcome(request).await
+}
+
+/// Every piece on hand can be ordered once: by the orders there are, and the holds that a crash has left behind.
+async fn nothing_is_sold_twice(shop: &OnLambda, person: &Person, product: &str, on_hand: usize) {
+    for _ in 0..=on_hand {
+        orders(person, product).await.unwrap();
+    }
+    orders(person, product).await.unwrap().problem(409, "insufficient-stock");
+    let placed = person.get("/orders?limit=100").await.expect(200).data().len();
+    assert!(placed <= on_hand, "{placed} orders for {on_hand} pieces");
+    let (there, reserved, available) = shop.stock(product).await;
+    let pieces = i64::try_from(on_hand).unwrap();
+    assert_eq!((there, reserved, available), (pieces, pieces, 0));
+}
+
+#[tokio::test]
+async fn killing_products_in_the_middle_of_an_order_is_503_in_time_and_the_next_order_is_placed() {
+    let shop = Shop::on_lambda().await;
+    let ada = shop.customer().await;
+    // Before its work nothing is held; after it the piece is, once, however often the call was made.
+    for (fault, held) in [(Fault::KillBefore, 0), (Fault::KillAfter, 1)] {
+        let product = shop.product(3).await;
+        let killed = shop.lambda.on_call("products", "HoldStock").always(fault);
+        let begun = Instant::now();
+        let answer = orders(&ada, &product).await.unwrap();
+        assert!(begun.elapsed() < IN_TIME, "{fault:?}: {:?}", begun.elapsed());
+        answer.problem(503, "unavailable");
+        assert!(killed.struck() > 0, "{fault:?}");
+        killed.lift();
+        assert_eq!(shop.stock(&product).await.1, held, "{fault:?}");
+        let order = orders(&ada, &product).await.unwrap().expect(201);
+        assert_eq!(order["status"], "placed");
+        assert_eq!(shop.stock(&product).await.1, held + 1, "{fault:?}");
+    }
+}
+
+#[tokio::test]
+async fn killing_orders_while_it_waits_for_stock_is_api_gateways_500_and_the_next_order_is_placed() {
+    let shop = Shop::on_lambda().await;
+    let (ada, product) = (shop.customer().await, shop.product(2).await);
+    let calls = shop.lambda.on_call("products", "HoldStock").hold();
+    let crash = async {
+        let mut call = calls.next().await;
+        calls.lift();
+        shop.lambda.environments("orders")[0].kill().await;
+        // Late: the one who asked is gone. The hold that this leaves is of no order.
+        call.caller_gives_up().await;
+        call.deliver().await;
+    };
+    let (answer, ()) = tokio::join!(orders(&ada, &product), crash);
+    let answer = answer.unwrap();
+    assert_eq!(answer.status, 500);
+    assert_eq!(answer.body, json!({ "message": "Internal Server Error" }));
+    assert_eq!(shop.stock(&product).await, (2, 1, 1), "held at most once");
+    nothing_is_sold_twice(&shop, &ada, &product, 2).await;
+}
+
+#[tokio::test]
+async fn an_orders_function_that_is_killed_before_or_after_its_work_has_placed_no_order_or_one() {
+    let shop = Shop::on_lambda().await;
+    for (fault, placed) in [(Fault::KillBefore, 0), (Fault::KillAfter, 1)] {
+        let (ada, product) = (shop.customer().await, shop.product(2).await);
+        let mut killed = shop.lambda.on_request("orders", Method::POST, "/orders").once(fault);
+        assert_eq!(orders(&ada, &product).await.unwrap().status, 500, "{fault:?}");
+        killed.has_struck(1).await;
+        let there = ada.get("/orders").await.expect(200);
+        assert_eq!(there.data().len(), placed, "{fault:?}");
+        nothing_is_sold_twice(&shop, &ada, &product, 2).await;
+    }
+}
+
+#[tokio::test]
+async fn an_order_whose_answer_is_lost_is_there_and_its_stock_is_held_once() {
+    let shop = Shop::on_lambda().await;
+    let (ada, product) = (shop.customer().await, shop.product(2).await);
+    shop.lambda.on_request("orders", Method::POST, "/orders").once(Fault::DropAnswer);
+    orders(&ada, &product).await.unwrap_err();
+    assert_eq!(ada.get("/orders").await.expect(200).data().len(), 1);
+    assert_eq!(shop.stock(&product).await, (2, 1, 1));
+
+    shop.lambda.on_request("orders", Method::POST, "/orders").once(Fault::DropRequest);
+    orders(&ada, &product).await.unwrap_err();
+    assert_eq!(ada.get("/orders").await.expect(200).data().len(), 1, "nothing was done");
+}
+
+#[tokio::test]
+async fn a_lost_answer_to_a_hold_never_places_an_order_without_its_stock() {
+    let shop = Shop::on_lambda().await;
+    let (ada, product) = (shop.customer().await, shop.product(2).await);
+    let lost = shop.lambda.on_call("products", "HoldStock").always(Fault::DropAnswer);
+    orders(&ada, &product).await.unwrap().problem(503, "unavailable");
+    assert!(lost.struck() > 0);
+    lost.lift();
+    assert_eq!(shop.stock(&product).await, (2, 1, 1), "the hold of an order that is not there");
+    nothing_is_sold_twice(&shop, &ada, &product, 2).await;
+}
+
+#[tokio::test]
+async fn a_call_that_arrives_three_times_holds_ships_and_restocks_once() {
+    let shop = Shop::on_lambda().await;
+    let (ada, product) = (shop.customer().await, shop.product(9).await);
+    let rules = ["HoldStock", "ShipStock", "RestockReturned"]
+        .map(|method| shop.lambda.on_call("products", method).once(Fault::Repeat(3)));
+    let order = ada.orders(&[(&product, 2)]).await.expect(201).id();
+    assert_eq!(shop.stock(&product).await, (9, 2, 7));
+    let admin = shop.admin();
+    for status in ["paid", "shipped"] {
+        admin.moves(&order, status).await.expect(200);
+    }
+    assert_eq!(shop.stock(&product).await, (7, 0, 7));
+    admin.moves(&order, "delivered").await.expect(200);
+    let returned = json!({ "status": "returned", "restock": true });
+    admin.put(&format!("/orders/{order}"), returned).await.expect(200);
+    assert_eq!(shop.stock(&product).await, (9, 0, 9));
+    assert!(rules.iter().all(|rule| rule.struck() == 1));
+}
+
+#[tokio::test]
+async fn holds_that_overtake_each_other_are_each_for_their_own_order() {
+    let shop = Shop::on_lambda().await;
+    let product = shop.product(1).await;
+    let (ada, grace) = (shop.customer().await, shop.customer().await);
+    let calls = shop.lambda.on_call("products", "HoldStock").hold();
+    let overtake = async {
+        let (first, second) = (calls.next().await, calls.next().await);
+        calls.lift();
+        second.deliver().await;
+        first.deliver().await;
+    };
+    let (one, other, ()) = tokio::join!(orders(&ada, &product), orders(&grace, &product), overtake);
+    let (one, other) = (one.unwrap(), other.unwrap());
+    let mut statuses = [one.status.as_u16(), other.status.as_u16()];
+    statuses.sort_unstable();
+    assert_eq!(statuses, [201, 409], "{one:?} {other:?}");
+    assert_eq!(shop.stock(&product).await, (1, 1, 0));
+}
+
+#[tokio::test]
+async fn a_function_that_takes_too_many_calls_at_a_time_is_503_to_be_tried_again() {
+    let shop = Shop::on_lambda().await;
+    let (ada, product) = (shop.customer().await, shop.product(1).await);
+    let throttled = shop.lambda.on_call("products", "HoldStock").always(Fault::Throttle);
+    let answer = orders(&ada, &product).await.unwrap().problem(503, "unavailable");
+    assert!(answer.header("retry-after").is_some());
+    throttled.lift();
+    orders(&ada, &product).await.unwrap().expect(201);
+}

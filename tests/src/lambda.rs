@@ -1,0 +1,239 @@
+//! A small Lambda on this machine, with an API Gateway in front: it runs the functions' own programs, each process
+//! serving one invocation at a time, and can do to them what a bad day does.
+//!
+//! - [`programs`]: the programs, built by cargo
+//! - [`environment`]: one process, from its start to its end; [`process`]: how it is started and signalled
+//! - [`runtime_api`]: where a process gets its invocations from
+//! - [`function`]: which environment takes an invocation, and when there is a new one
+//! - [`invoke_api`]: how functions call each other; [`gateway`] and [`event`]: how HTTP reaches them
+//! - [`fault`]: what may go wrong, by rules
+//! - [`server`], [`log`]: sockets, and what the functions say
+//!
+//! Like Lambda it goes on with an invocation whose caller has hung up, ends a process that takes too long, and
+//! knows nothing of what it carries. Unlike Lambda it runs an `Event` once only, and gives a process all of the
+//! machine's processors.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::Method;
+use tokio::sync::{oneshot, watch};
+
+pub mod environment;
+mod event;
+pub mod fault;
+pub mod function;
+mod gateway;
+mod invoke_api;
+mod log;
+mod process;
+pub mod programs;
+mod runtime_api;
+mod server;
+
+pub use environment::{Environment, Invoked};
+pub use fault::{Fault, On};
+pub use function::Settings;
+pub use log::Log;
+pub use runtime_api::MAX_RESPONSE;
+
+use environment::Blow;
+use fault::{Action, Held, Kind, Rules};
+use function::{Function, NoEnvironment};
+use server::Server;
+
+/// The largest payload of an invocation, in bytes: 6 MB.
+pub const MAX_REQUEST: usize = 6 * 1024 * 1024;
+
+/// A running Lambda. Dropped, it ends with all its processes.
+pub struct Lambda {
+    house: Arc<House>,
+    /// Where API Gateway listens: `http://127.0.0.1:PORT`.
+    pub url: String,
+    /// Where the Invoke API listens: `http://127.0.0.1:PORT`.
+    pub endpoint: String,
+    _servers: [Server; 2],
+}
+
+/// How Lambda is to be.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Options {
+    /// Whether an environment is frozen (SIGSTOP) whenever it has nothing to do, as on Lambda.
+    pub freezes: bool,
+}
+
+impl Lambda {
+    /// Starts it with these functions; their processes start when they are needed.
+    ///
+    /// # Errors
+    /// There is no free port.
+    pub async fn start(functions: Vec<Settings>, options: Options) -> io::Result<Self> {
+        let (invoke_listener, invoke_address) = server::bind().await?;
+        let (gateway_listener, gateway_address) = server::bind().await?;
+        let endpoint = format!("http://{invoke_address}");
+        let functions = functions.into_iter();
+        let house = Arc::new(House {
+            functions: functions.map(|it| (it.name.clone(), Arc::new(Function::new(it)))).collect(),
+            common: vec![("AWS_ENDPOINT_URL_LAMBDA".to_owned(), endpoint.clone())],
+            rules: Rules::default(),
+            log: Log::default(),
+            options,
+        });
+        let (invoking, serving) = (house.clone(), house.clone());
+        let invoke_api = server::serve(invoke_listener, move |it| invoke_api::answer(invoking.clone(), it));
+        let gateway = server::serve(gateway_listener, move |it| gateway::answer(serving.clone(), it));
+        let url = format!("http://{gateway_address}");
+        Ok(Self { house, url, endpoint, _servers: [invoke_api, gateway] })
+    }
+
+    /// The functions of this workspace, with timeouts and variables as `template.yaml` has them.
+    pub fn functions(mongo_uri: &str, jwt_secret: &str) -> Vec<Settings> {
+        let function = |name: &str, seconds| {
+            Settings::new(name, programs::of_workspace(name)).timeout(Duration::from_secs(seconds))
+        };
+        vec![
+            function("orders", 28)
+                .variable("MONGO_URI", mongo_uri)
+                .variable("PRODUCT_SERVICE_URL", "lambda:products")
+                .variable("USER_SERVICE_URL", "lambda:users"),
+            function("products", 20)
+                .variable("MONGO_URI", mongo_uri)
+                .variable("USER_SERVICE_URL", "lambda:users"),
+            function("users", 15).variable("MONGO_URI", mongo_uri).variable("JWT_SECRET", jwt_secret),
+            function("docs", 5),
+        ]
+    }
+
+    /// Calls of a function by others: those of this gRPC method, such as `HoldStock`.
+    pub fn on_call(&self, function: &str, method: &str) -> On {
+        On::call(&self.house.rules, function, method)
+    }
+
+    /// Requests that API Gateway hands to a function: those of this method and path.
+    pub fn on_request(&self, function: &str, method: Method, path: &str) -> On {
+        On::request(&self.house.rules, function, method, path)
+    }
+
+    /// All invocations of a function.
+    pub fn on_any(&self, function: &str) -> On {
+        On::any(&self.house.rules, function)
+    }
+
+    /// The environments of a function whose processes run, those that do nothing first.
+    pub fn environments(&self, function: &str) -> Vec<Arc<Environment>> {
+        self.house.functions.get(function).map(|it| it.environments()).unwrap_or_default()
+    }
+
+    /// Freezes every environment as soon as it has nothing to do. The next invocation thaws it.
+    pub async fn freeze(&self) {
+        for function in self.house.functions.values() {
+            for environment in function.environments() {
+                environment.freeze().await;
+            }
+        }
+    }
+
+    /// What the functions have said.
+    pub fn log(&self) -> &Log {
+        &self.house.log
+    }
+}
+
+/// What the sockets share.
+struct House {
+    functions: BTreeMap<String, Arc<Function>>,
+    /// Variables of all functions.
+    common: Vec<(String, String)>,
+    rules: Rules,
+    log: Log,
+    options: Options,
+}
+
+/// How an invocation ends for its caller.
+enum Reply {
+    Invoked(Invoked),
+    Refused(Refusal),
+    /// The connection is lost.
+    Lost,
+}
+
+/// Why Lambda does not run an invocation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Refusal {
+    UnknownFunction,
+    TooLarge,
+    Throttled,
+}
+
+impl House {
+    /// Runs an invocation. Dropped, it goes on, as Lambda does when a caller hangs up.
+    async fn invoke(self: Arc<Self>, function: String, payload: Bytes) -> Reply {
+        let (here, gone) = watch::channel(());
+        let running = tokio::spawn(async move { self.deliver(&function, payload, gone).await });
+        let reply = running.await.unwrap_or(Reply::Lost);
+        drop(here);
+        reply
+    }
+
+    async fn deliver(&self, name: &str, payload: Bytes, mut gone: watch::Receiver<()>) -> Reply {
+        let Some(function) = self.functions.get(name) else {
+            return Reply::Refused(Refusal::UnknownFunction);
+        };
+        if payload.len() > MAX_REQUEST {
+            return Reply::Refused(Refusal::TooLarge);
+        }
+        let run = |blow| self.run(function, payload.clone(), blow);
+        match self.rules.strike(name, &Kind::of(&payload)) {
+            None => run(Blow::None).await,
+            Some(Action::Hold(holding)) => {
+                let (go, may_go) = oneshot::channel();
+                // Where nobody takes it, it is lost on its way.
+                let _ = holding.send(Held { go, gone });
+                let Ok(done) = may_go.await else { return Reply::Lost };
+                let reply = run(Blow::None).await;
+                let _ = done.send(());
+                reply
+            }
+            Some(Action::Strike(fault)) => match fault {
+                Fault::KillBefore => run(Blow::KillBefore).await,
+                Fault::KillAt(after) => run(Blow::KillAt(after)).await,
+                Fault::KillAfter => run(Blow::KillAfter).await,
+                Fault::Hang => run(Blow::Hang).await,
+                Fault::Throttle => Reply::Refused(Refusal::Throttled),
+                Fault::DropRequest => Reply::Lost,
+                Fault::DropAnswer => {
+                    run(Blow::None).await;
+                    Reply::Lost
+                }
+                Fault::Repeat(times) => {
+                    let first = run(Blow::None).await;
+                    for _ in 1..times {
+                        run(Blow::None).await;
+                    }
+                    first
+                }
+                Fault::Late => {
+                    while gone.changed().await.is_ok() {}
+                    run(Blow::None).await
+                }
+            },
+        }
+    }
+
+    async fn run(&self, function: &Arc<Function>, payload: Bytes, blow: Blow) -> Reply {
+        let lease = match function.lease(&self.common, &self.log).await {
+            Ok(lease) => lease,
+            Err(NoEnvironment::Throttled) => return Reply::Refused(Refusal::Throttled),
+            Err(NoEnvironment::Failed(failure)) => return Reply::Invoked(failure),
+        };
+        let invoked = lease.environment.run(&function.settings, payload, blow).await;
+        if self.options.freezes {
+            // The caller waits for that, so that its next request meets what is frozen.
+            lease.environment.freeze().await;
+        }
+        Reply::Invoked(invoked)
+    }
+}

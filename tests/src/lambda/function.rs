@@ -1,0 +1,176 @@
+//! A function: how its environments are made, and which of them takes an invocation.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use super::environment::{Environment, Invoked};
+use super::log::Log;
+
+/// Where the functions seem to be.
+pub(crate) const REGION: &str = "eu-central-1";
+
+/// How many invocations of a function may run at a time, unless it is told otherwise. Lambda's own limit for an
+/// account is 1000, which is more processes than a test should have.
+const CONCURRENCY: usize = 100;
+
+/// What a function is.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Its name.
+    pub name: String,
+    /// The program.
+    pub program: PathBuf,
+    /// How long an invocation may take.
+    pub timeout: Duration,
+    /// How many invocations may run at a time.
+    pub concurrency: usize,
+    /// Its own environment variables.
+    pub variables: Vec<(String, String)>,
+}
+
+impl Settings {
+    /// A function that may take 3 s, which is Lambda's default.
+    pub fn new(name: &str, program: PathBuf) -> Self {
+        Self {
+            name: name.to_owned(),
+            program,
+            timeout: Duration::from_secs(3),
+            concurrency: CONCURRENCY,
+            variables: Vec::new(),
+        }
+    }
+
+    /// The same with another timeout.
+    #[must_use]
+    pub fn timeout(self, timeout: Duration) -> Self {
+        Self { timeout, ..self }
+    }
+
+    /// The same with another bound on what runs at a time.
+    #[must_use]
+    pub fn concurrency(self, concurrency: usize) -> Self {
+        Self { concurrency, ..self }
+    }
+
+    /// The same with one more environment variable.
+    #[must_use]
+    pub fn variable(mut self, name: &str, value: &str) -> Self {
+        self.variables.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    pub(crate) fn arn(&self) -> String {
+        format!("arn:aws:lambda:{REGION}:123456789012:function:{}", self.name)
+    }
+
+    /// What Lambda tells every function by its environment.
+    pub(crate) fn lambda_variables(&self, runtime_api: SocketAddr) -> Vec<(String, String)> {
+        let variables: [(&str, &str); 12] = [
+            ("AWS_LAMBDA_RUNTIME_API", &runtime_api.to_string()),
+            ("AWS_LAMBDA_FUNCTION_NAME", &self.name),
+            ("AWS_LAMBDA_FUNCTION_VERSION", "$LATEST"),
+            ("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "256"),
+            ("AWS_LAMBDA_INITIALIZATION_TYPE", "on-demand"),
+            ("AWS_LAMBDA_LOG_GROUP_NAME", &format!("/aws/lambda/{}", self.name)),
+            ("AWS_LAMBDA_LOG_STREAM_NAME", "2026/11/22/[$LATEST]0"),
+            ("AWS_REGION", REGION),
+            ("AWS_DEFAULT_REGION", REGION),
+            // Nobody checks a signature here.
+            ("AWS_ACCESS_KEY_ID", "test"),
+            ("AWS_SECRET_ACCESS_KEY", "test"),
+            ("_HANDLER", "bootstrap"),
+        ];
+        variables.map(|(name, value)| (name.to_owned(), value.to_owned())).into()
+    }
+}
+
+/// A function and its environments.
+pub(crate) struct Function {
+    pub(crate) settings: Settings,
+    environments: Mutex<Environments>,
+}
+
+#[derive(Default)]
+struct Environments {
+    idle: Vec<Arc<Environment>>,
+    busy: Vec<Arc<Environment>>,
+    starting: usize,
+}
+
+/// Why an invocation has no environment.
+pub(crate) enum NoEnvironment {
+    /// As many run as may.
+    Throttled,
+    /// One was started, and could not be initialised.
+    Failed(Invoked),
+}
+
+/// An environment that nobody else uses meanwhile.
+pub(crate) struct Lease {
+    function: Arc<Function>,
+    pub(crate) environment: Arc<Environment>,
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        let mut environments = self.function.lock();
+        environments.busy.retain(|busy| !Arc::ptr_eq(busy, &self.environment));
+        if !self.environment.has_ended() {
+            environments.idle.push(self.environment.clone());
+        }
+    }
+}
+
+/// Room for an environment that is being started.
+struct Start<'a>(&'a Function);
+
+impl Drop for Start<'_> {
+    fn drop(&mut self) {
+        self.0.lock().starting -= 1;
+    }
+}
+
+impl Function {
+    pub(crate) fn new(settings: Settings) -> Self {
+        Self { settings, environments: Mutex::default() }
+    }
+
+    /// The environment that was used last of those that are idle, or a new one.
+    pub(crate) async fn lease(
+        self: &Arc<Self>,
+        common: &[(String, String)],
+        log: &Log,
+    ) -> Result<Lease, NoEnvironment> {
+        let start = {
+            let mut environments = self.lock();
+            environments.idle.retain(|idle| !idle.has_ended());
+            if let Some(environment) = environments.idle.pop() {
+                environments.busy.push(environment.clone());
+                return Ok(Lease { function: self.clone(), environment });
+            }
+            if environments.busy.len() + environments.starting >= self.settings.concurrency {
+                return Err(NoEnvironment::Throttled);
+            }
+            environments.starting += 1;
+            Start(self)
+        };
+        let environment = Environment::start(&self.settings, common, log).await;
+        let environment = Arc::new(environment.map_err(NoEnvironment::Failed)?);
+        self.lock().busy.push(environment.clone());
+        drop(start);
+        Ok(Lease { function: self.clone(), environment })
+    }
+
+    /// All environments whose process runs, those that do nothing first.
+    pub(crate) fn environments(&self) -> Vec<Arc<Environment>> {
+        let environments = self.lock();
+        let all = environments.idle.iter().chain(&environments.busy);
+        all.filter(|environment| !environment.has_ended()).cloned().collect()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Environments> {
+        self.environments.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

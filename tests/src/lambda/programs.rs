@@ -1,0 +1,60 @@
+//! The functions' own programs: those of this checkout, built once, or those of a folder.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::OnceLock;
+
+use local::gateway::Function;
+use serde::Deserialize;
+
+/// The program of a function of this workspace, built if it is not there or not of this code.
+///
+/// It has the features that the tests have, `lambda` and `socket`: so all that it is made of is compiled already,
+/// and only has to be linked.
+pub fn of_workspace(name: &str) -> PathBuf {
+    static BUILT: OnceLock<BTreeMap<String, PathBuf>> = OnceLock::new();
+    let built = BUILT.get_or_init(build);
+    built.get(name).unwrap_or_else(|| panic!("cargo did not say where the program {name} is")).clone()
+}
+
+#[derive(Deserialize)]
+struct Message {
+    target: Option<Target>,
+    executable: Option<PathBuf>,
+}
+
+#[derive(Deserialize)]
+struct Target {
+    name: String,
+    kind: Vec<String>,
+}
+
+fn build() -> BTreeMap<String, PathBuf> {
+    let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or("cargo".into()));
+    cargo.args(["build", "--quiet", "--message-format", "json-render-diagnostics"]);
+    for function in Function::ALL {
+        cargo.args(["--bin", function.name()]);
+    }
+    // With an example cargo takes the features of dev-dependencies too, as it does for tests.
+    cargo.args(["--example", "hello"]);
+    // What cargo says to a test of its package would make `ring` be built again, here and at the next test.
+    for (name, _) in std::env::vars_os() {
+        let name = name.to_string_lossy();
+        if ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_BIN_"].iter().any(|start| name.starts_with(start)) {
+            cargo.env_remove(&*name);
+        }
+    }
+    let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let output = cargo.current_dir(workspace).stdin(Stdio::null()).stderr(Stdio::inherit()).output();
+    let output = output.unwrap_or_else(|error| panic!("cargo cannot be run: {error}"));
+    assert!(output.status.success(), "the functions do not compile");
+    let lines = output.stdout.split(|byte| *byte == b'\n');
+    let messages = lines.filter_map(|line| serde_json::from_slice::<Message>(line).ok());
+    messages
+        .filter_map(|message| match (message.target, message.executable) {
+            (Some(target), Some(program)) if target.kind == ["bin"] => Some((target.name, program)),
+            _ => None,
+        })
+        .collect()
+}
