@@ -163,3 +163,18 @@ async fn a_function_that_takes_too_many_calls_at_a_time_is_503_to_be_tried_again
     throttled.lift();
     orders(&ada, &product).await.unwrap().expect(201);
 }
+
+#[tokio::test]
+async fn a_release_that_is_lost_does_not_stop_a_cancellation_and_is_made_up_for() {
+    let shop = Shop::on_lambda().await;
+    let (ada, product) = (shop.customer().await, shop.product(1).await);
+    let order = orders(&ada, &product).await.unwrap().expect(201).id();
+    let away = shop.lambda.on_call("products", "HoldStock").always(Fault::KillBefore);
+    let cancelled = ada.moves(&order, "cancelled").await.expect(200);
+    assert_eq!(cancelled["status"], "cancelled");
+    assert!(away.struck() > 0);
+    away.lift();
+    assert_eq!(shop.stock(&product).await, (1, 1, 0));
+    ada.moves(&order, "cancelled").await.expect(200);
+    assert_eq!(shop.stock(&product).await, (1, 0, 1), "made up for by the next change");
+}
