@@ -12,9 +12,9 @@ use std::time::{Duration, Instant};
 
 use axum::response::Response;
 use futures::future::BoxFuture;
-use http::{HeaderMap, HeaderName, HeaderValue};
-use lambda_http::Adapter;
+use http::{HeaderMap, HeaderName, HeaderValue, Uri};
 use lambda_http::request::LambdaRequest;
+use lambda_http::{Adapter, RequestExt as _};
 use lambda_runtime::{Context, LambdaEvent};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
@@ -253,6 +253,10 @@ impl<'a> Event<'a> {
         let (id, trace) = (HeaderValue::from_str(&self.request_id)?, self.trace.clone());
         let deadline = deadline(self.context.deadline);
         let prepare = move |mut request: lambda_http::Request| {
+            // The adapter has resolved `.` and `..` in it, after API Gateway has chosen the function by it.
+            if let Some(uri) = with_path(request.uri(), request.raw_http_path()) {
+                *request.uri_mut() = uri;
+            }
             request.headers_mut().insert(REQUEST_ID, id.clone());
             request.extensions_mut().insert(trace.clone());
             if let Some(deadline) = deadline {
@@ -330,4 +334,19 @@ fn deadline(millis: u64) -> Option<Deadline> {
     const YEAR_2001: i64 = 1_000_000_000_000;
     let millis = i64::try_from(millis).ok().filter(|millis| *millis > YEAR_2001)?;
     Some(Deadline(Timestamp::from_millis(millis).before(MARGIN)))
+}
+
+/// The same URI with another path. `None`: it would be none, as with a path that was decoded on its way.
+fn with_path(uri: &Uri, path: &str) -> Option<Uri> {
+    let target = match uri.query() {
+        Some(query) => format!("{path}?{query}"),
+        None => path.to_owned(),
+    };
+    // A `?` or `#` in it is no part of a path.
+    if !path.starts_with('/') || path.contains(['?', '#']) {
+        return None;
+    }
+    let mut parts = uri.clone().into_parts();
+    parts.path_and_query = Some(target.parse().ok()?);
+    Uri::from_parts(parts).ok()
 }

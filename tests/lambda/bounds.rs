@@ -9,8 +9,9 @@ use serde_json::{Value, json};
 use shared::auth::Signer;
 use shared::clock::Clock;
 use tests::lambda::function::Settings;
-use tests::lambda::{Fault, Lambda, MAX_REQUEST, Options, programs};
+use tests::lambda::{Fault, Lambda, MAX_REQUEST, MAX_RESPONSE, Options, programs};
 use tests::shop::{JWT_SECRET, Shop};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 /// What the Invoke API answers.
 struct Invocation {
@@ -77,6 +78,47 @@ async fn a_payload_over_six_megabytes_is_refused_and_one_of_just_six_is_not() {
     let answer = invoke(&lambda, "docs", padded(MAX_REQUEST + 1)).await;
     assert_eq!(answer.status, 413);
     assert_eq!(answer.error_type, "RequestEntityTooLargeException");
+}
+
+#[tokio::test]
+async fn an_answer_over_six_megabytes_fails_and_the_process_goes_on() {
+    let program = tokio::task::spawn_blocking(|| programs::of_workspace("hello")).await.unwrap();
+    let hello = Settings::new("hello", program);
+    let lambda = Lambda::start(vec![hello], Options::default()).await.unwrap();
+    // A number that is longer when it is written again.
+    let event = |numbers: usize| format!("[{}]", vec!["1e5"; numbers].join(","));
+    let answer = invoke(&lambda, "hello", event(600_000)).await;
+    assert_eq!((answer.status.as_u16(), answer.function_error.as_str()), (200, ""));
+    let pid = lambda.environments("hello")[0].pid();
+    let answer = invoke(&lambda, "hello", event(700_000)).await;
+    assert_eq!((answer.status.as_u16(), answer.function_error.as_str()), (200, "Unhandled"));
+    assert_eq!(answer.body["errorType"], "Function.ResponseSizeTooLarge");
+    assert_eq!(
+        answer.body["errorMessage"],
+        format!(
+            "Response payload size (6300001 bytes) exceeded maximum allowed payload size ({MAX_RESPONSE} bytes)."
+        )
+    );
+    assert_eq!(invoke(&lambda, "hello", event(1)).await.body, json!([1e5]));
+    assert_eq!(lambda.environments("hello")[0].pid(), pid);
+}
+
+#[tokio::test]
+async fn a_path_reaches_a_function_as_the_client_has_sent_it() {
+    let shop = Shop::on_lambda().await;
+    let host = shop.base.trim_start_matches("http://").to_owned();
+    for path in
+        ["/products/../products", "/products/./", "/products/%2e%2e/products", "/products/x/../../products"]
+    {
+        let host = host.clone();
+        let request = format!("GET {path} HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\n\r\n");
+        let mut stream = tokio::net::TcpStream::connect(host).await.unwrap();
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        assert!(answer.starts_with("HTTP/1.1 404 "), "{path}: {answer}");
+        assert!(answer.contains(&format!("\"instance\":\"{path}\"")), "{path}: {answer}");
+    }
 }
 
 #[tokio::test]

@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use tokio::sync::Semaphore;
+
 use super::environment::{Environment, Invoked};
 use super::log::Log;
 
@@ -14,6 +16,10 @@ pub(crate) const REGION: &str = "eu-central-1";
 /// How many invocations of a function may run at a time, unless it is told otherwise. Lambda's own limit for an
 /// account is 1000, which is more processes than a test should have.
 const CONCURRENCY: usize = 100;
+
+/// How many environments of a function start at a time. Lambda has a machine for each of them; here a hundred at once
+/// would all take longer than an init may.
+const STARTS: usize = 4;
 
 /// What a function is.
 #[derive(Clone, Debug)]
@@ -90,6 +96,7 @@ impl Settings {
 pub(crate) struct Function {
     pub(crate) settings: Settings,
     environments: Mutex<Environments>,
+    starts: Semaphore,
 }
 
 #[derive(Default)]
@@ -134,7 +141,7 @@ impl Drop for Start<'_> {
 
 impl Function {
     pub(crate) fn new(settings: Settings) -> Self {
-        Self { settings, environments: Mutex::default() }
+        Self { settings, environments: Mutex::default(), starts: Semaphore::new(STARTS) }
     }
 
     /// The environment that was used last of those that are idle, or a new one.
@@ -143,24 +150,35 @@ impl Function {
         common: &[(String, String)],
         log: &Log,
     ) -> Result<Lease, NoEnvironment> {
+        if let Some(lease) = self.lease_idle() {
+            return Ok(lease);
+        }
         let start = {
             let mut environments = self.lock();
-            environments.idle.retain(|idle| !idle.has_ended());
-            if let Some(environment) = environments.idle.pop() {
-                environments.busy.push(environment.clone());
-                return Ok(Lease { function: self.clone(), environment });
-            }
             if environments.busy.len() + environments.starting >= self.settings.concurrency {
                 return Err(NoEnvironment::Throttled);
             }
             environments.starting += 1;
             Start(self)
         };
+        // It is never closed.
+        let _turn = self.starts.acquire().await;
+        if let Some(lease) = self.lease_idle() {
+            return Ok(lease);
+        }
         let environment = Environment::start(&self.settings, common, log).await;
         let environment = Arc::new(environment.map_err(NoEnvironment::Failed)?);
         self.lock().busy.push(environment.clone());
         drop(start);
         Ok(Lease { function: self.clone(), environment })
+    }
+
+    fn lease_idle(self: &Arc<Self>) -> Option<Lease> {
+        let mut environments = self.lock();
+        environments.idle.retain(|idle| !idle.has_ended());
+        let environment = environments.idle.pop()?;
+        environments.busy.push(environment.clone());
+        Some(Lease { function: self.clone(), environment })
     }
 
     /// All environments whose process runs, those that do nothing first.

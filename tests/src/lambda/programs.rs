@@ -1,6 +1,7 @@
 //! The functions' own programs: those of this checkout, built once, or those of a folder.
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::OnceLock;
@@ -8,7 +9,8 @@ use std::sync::OnceLock;
 use local::gateway::Function;
 use serde::Deserialize;
 
-/// The program of a function of this workspace, built if it is not there or not of this code.
+/// The program of a function of this workspace, or of the example `hello`, built if it is not there or not of this
+/// code.
 ///
 /// It has the features that the tests have, `lambda` and `socket`: so all that it is made of is compiled already,
 /// and only has to be linked.
@@ -16,6 +18,14 @@ pub fn of_workspace(name: &str) -> PathBuf {
     static BUILT: OnceLock<BTreeMap<String, PathBuf>> = OnceLock::new();
     let built = BUILT.get_or_init(build);
     built.get(name).unwrap_or_else(|| panic!("cargo did not say where the program {name} is")).clone()
+}
+
+/// The variables by which cargo tells a test or a program of its package. A cargo that is run from there must not
+/// see them: `ring` would be built again, and once more by the next one that does not.
+pub fn of_cargo() -> Vec<OsString> {
+    let names = std::env::vars_os().map(|(name, _)| name);
+    let starts = ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_BIN_"];
+    names.filter(|name| starts.iter().any(|start| name.to_string_lossy().starts_with(start))).collect()
 }
 
 #[derive(Deserialize)]
@@ -38,12 +48,8 @@ fn build() -> BTreeMap<String, PathBuf> {
     }
     // With an example cargo takes the features of dev-dependencies too, as it does for tests.
     cargo.args(["--example", "hello"]);
-    // What cargo says to a test of its package would make `ring` be built again, here and at the next test.
-    for (name, _) in std::env::vars_os() {
-        let name = name.to_string_lossy();
-        if ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_BIN_"].iter().any(|start| name.starts_with(start)) {
-            cargo.env_remove(&*name);
-        }
+    for name in of_cargo() {
+        cargo.env_remove(name);
     }
     let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     let output = cargo.current_dir(workspace).stdin(Stdio::null()).stderr(Stdio::inherit()).output();
@@ -53,7 +59,9 @@ fn build() -> BTreeMap<String, PathBuf> {
     let messages = lines.filter_map(|line| serde_json::from_slice::<Message>(line).ok());
     messages
         .filter_map(|message| match (message.target, message.executable) {
-            (Some(target), Some(program)) if target.kind == ["bin"] => Some((target.name, program)),
+            (Some(target), Some(program)) if target.kind == ["bin"] || target.kind == ["example"] => {
+                Some((target.name, program))
+            }
             _ => None,
         })
         .collect()
