@@ -13,9 +13,9 @@ use super::log::Log;
 /// Where the functions seem to be.
 pub(crate) const REGION: &str = "eu-central-1";
 
-/// How many invocations of a function may run at a time, unless it is told otherwise. Lambda's own limit for an
-/// account is 1000, which is more processes than a test should have.
-const CONCURRENCY: usize = 100;
+/// How many invocations of a function may run at a time, unless it is told otherwise: as many as Lambda lets an
+/// account run of all its functions.
+const CONCURRENCY: usize = 1000;
 
 /// How many environments of a function start at a time. Lambda has a machine for each of them; here a hundred at once
 /// would all take longer than an init may.
