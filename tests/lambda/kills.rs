@@ -74,6 +74,43 @@ async fn killing_orders_while_it_waits_for_stock_is_api_gateways_500_and_the_nex
 }
 
 #[tokio::test]
+async fn a_hold_that_arrives_when_its_order_has_died_holds_its_stock_once() {
+    let shop = Shop::on_lambda().await;
+    let (ada, product) = (shop.customer().await, shop.product(2).await);
+    let mut late = shop.lambda.on_call("products", "HoldStock").once(Fault::Late);
+    let crash = async {
+        late.has_struck(1).await;
+        assert_eq!(shop.stock(&product).await, (2, 0, 2), "not done while its caller waits");
+        shop.lambda.environments("orders")[0].kill().await;
+    };
+    let (answer, ()) = tokio::join!(orders(&ada, &product), crash);
+    assert_eq!(answer.unwrap().status, 500);
+    let arrives = async { while shop.stock(&product).await != (2, 1, 1) {} };
+    tokio::time::timeout(IN_TIME, arrives).await.expect("it arrives");
+    nothing_is_sold_twice(&shop, &ada, &product, 2).await;
+}
+
+#[tokio::test]
+async fn whenever_orders_or_products_is_killed_nothing_is_sold_twice() {
+    let shop = Shop::on_lambda().await;
+    for millis in [0, 1, 2, 4, 8, 16] {
+        let (ada, product) = (shop.customer().await, shop.product(3).await);
+        let fault = Fault::KillAt(Duration::from_millis(millis));
+        let killed = [
+            shop.lambda.on_request("orders", Method::POST, "/orders").once(fault),
+            shop.lambda.on_call("products", "HoldStock").once(fault),
+        ];
+        for _ in 0..2 {
+            let answer = orders(&ada, &product).await.unwrap();
+            assert!(matches!(answer.status.as_u16(), 201 | 500 | 503), "after {millis} ms: {answer:?}");
+        }
+        assert_eq!(killed[0].struck(), 1);
+        killed[1].lift();
+        nothing_is_sold_twice(&shop, &ada, &product, 3).await;
+    }
+}
+
+#[tokio::test]
 async fn an_orders_function_that_is_killed_before_or_after_its_work_has_placed_no_order_or_one() {
     let shop = Shop::on_lambda().await;
     for (fault, placed) in [(Fault::KillBefore, 0), (Fault::KillAfter, 1)] {

@@ -43,7 +43,6 @@ pub(crate) fn of(request: &Parts, body: &[u8], request_id: &str) -> Value {
             "requestId": request_id,
             "routeKey": "$default",
             "stage": "$default",
-            "time": "22/Nov/2026:12:00:00 +0000",
             "timeEpoch": Clock::system().now().millis(),
         },
         "isBase64Encoded": false,

@@ -15,8 +15,7 @@ use super::{House, MAX_REQUEST, Refusal, Reply};
 
 const PREFIX: &str = "/2015-03-31/functions/";
 
-/// Answers a request to the Invoke API. The name may have a qualifier or be an ARN as far as that is one segment of
-/// a path; only the bare name is known here.
+/// Answers a request to the Invoke API. A function is known by its bare name: no ARN, no qualifier.
 pub(crate) async fn answer(house: Arc<House>, request: Request<Incoming>) -> Answer {
     let path = request.uri().path().strip_prefix(PREFIX);
     let name = path.and_then(|path| path.strip_suffix("/invocations"));
