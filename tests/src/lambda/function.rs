@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::environment::{Environment, Invoked};
 use super::log::Log;
@@ -96,14 +96,16 @@ impl Settings {
 pub(crate) struct Function {
     pub(crate) settings: Settings,
     environments: Mutex<Environments>,
-    starts: Semaphore,
+    /// A permit for each invocation that may run.
+    running: Arc<Semaphore>,
+    /// A permit for each environment that may start.
+    starting: Semaphore,
 }
 
 #[derive(Default)]
 struct Environments {
     idle: Vec<Arc<Environment>>,
     busy: Vec<Arc<Environment>>,
-    starting: usize,
 }
 
 /// Why an invocation has no environment.
@@ -118,6 +120,7 @@ pub(crate) enum NoEnvironment {
 pub(crate) struct Lease {
     function: Arc<Function>,
     pub(crate) environment: Arc<Environment>,
+    _running: OwnedSemaphorePermit,
 }
 
 impl Drop for Lease {
@@ -130,18 +133,10 @@ impl Drop for Lease {
     }
 }
 
-/// Room for an environment that is being started.
-struct Start<'a>(&'a Function);
-
-impl Drop for Start<'_> {
-    fn drop(&mut self) {
-        self.0.lock().starting -= 1;
-    }
-}
-
 impl Function {
     pub(crate) fn new(settings: Settings) -> Self {
-        Self { settings, environments: Mutex::default(), starts: Semaphore::new(STARTS) }
+        let running = Arc::new(Semaphore::new(settings.concurrency));
+        Self { settings, environments: Mutex::default(), running, starting: Semaphore::new(STARTS) }
     }
 
     /// The environment that was used last of those that are idle, or a new one.
@@ -150,35 +145,28 @@ impl Function {
         common: &[(String, String)],
         log: &Log,
     ) -> Result<Lease, NoEnvironment> {
-        if let Some(lease) = self.lease_idle() {
-            return Ok(lease);
+        let running = self.running.clone().try_acquire_owned().map_err(|_| NoEnvironment::Throttled)?;
+        let lease = |environment| Lease { function: self.clone(), environment, _running: running };
+        if let Some(environment) = self.take_idle() {
+            return Ok(lease(environment));
         }
-        let start = {
-            let mut environments = self.lock();
-            if environments.busy.len() + environments.starting >= self.settings.concurrency {
-                return Err(NoEnvironment::Throttled);
-            }
-            environments.starting += 1;
-            Start(self)
-        };
-        // It is never closed.
-        let _turn = self.starts.acquire().await;
-        if let Some(lease) = self.lease_idle() {
-            return Ok(lease);
+        // It is never closed. Meanwhile one may have become idle.
+        let _turn = self.starting.acquire().await;
+        if let Some(environment) = self.take_idle() {
+            return Ok(lease(environment));
         }
         let environment = Environment::start(&self.settings, common, log).await;
         let environment = Arc::new(environment.map_err(NoEnvironment::Failed)?);
         self.lock().busy.push(environment.clone());
-        drop(start);
-        Ok(Lease { function: self.clone(), environment })
+        Ok(lease(environment))
     }
 
-    fn lease_idle(self: &Arc<Self>) -> Option<Lease> {
+    fn take_idle(&self) -> Option<Arc<Environment>> {
         let mut environments = self.lock();
         environments.idle.retain(|idle| !idle.has_ended());
         let environment = environments.idle.pop()?;
         environments.busy.push(environment.clone());
-        Some(Lease { function: self.clone(), environment })
+        Some(environment)
     }
 
     /// All environments whose process runs, those that do nothing first.
