@@ -296,6 +296,27 @@ async fn what_has_ended_is_forgotten_after_an_hour_unless_a_task_needs_it() {
 }
 
 #[tokio::test]
+async fn a_mark_outlives_the_task_that_left_it_by_an_hour_however_old_it_is() {
+    let aging = Aging::open().await;
+    let (staff, mug) = (aging.shop.staff().await, aging.shop.product(10).await);
+    let order = staff.orders(&[(&mug, 3)]).await.expect(201).id();
+    staff.moves(&order, "paid").await.expect(200);
+    let branch = aging.branch().await;
+    branch.line(Line::AnswerLost);
+    let shipped = json!({ "status": "shipped", "tracking": { "carrier": "DHL", "number": "1" } });
+    branch.send(&staff, Method::PUT, &format!("/orders/{order}"), shipped).await;
+    assert_eq!(aging.stock(&mug).await, (7, 0, 7));
+    // For more than an hour nobody does what is left of it. Then two do it at once: the call of the second, which
+    // is still on its way when the first has taken the task off, must find the mark.
+    aging.ages(2 * HOUR).await;
+    let healed = aging.reconciles().await;
+    assert_eq!((healed.tasks_done, healed.tombstones_pruned), (1, 0));
+    assert_eq!(aging.marks(&mug).await, 1);
+    aging.ages(HOUR + SECOND).await;
+    assert_eq!(aging.reconciles().await.tombstones_pruned, 1);
+}
+
+#[tokio::test]
 async fn what_cannot_be_settled_stops_nothing_and_is_tried_again() {
     let aging = Aging::open().await;
     let (ada, mug) = (aging.shop.customer().await, aging.shop.product(10).await);

@@ -185,7 +185,7 @@ impl OrderService {
     pub(crate) async fn end_hold(&self, context: &Context, void: Void) -> Result<(), Error> {
         for task in void.tasks {
             self.products.run(context, void.id, &[], task).await?;
-            self.store.finish(void.id, task).await?;
+            self.store.finish(void.id, task, self.clock.now()).await?;
         }
         Ok(())
     }

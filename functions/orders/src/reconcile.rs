@@ -293,8 +293,10 @@ impl OrderService {
             let mut orders: Vec<OrderId> = walked.holds.iter().filter_map(|place| place.order).collect();
             orders.sort_unstable();
             orders.dedup();
-            // A task that is still to be done must meet what it left, or it would be done twice.
-            let busy = self.store.having_tasks(&orders).await?;
+            // A task must meet the mark that it has left, or it would be done twice: while it is there, and for as
+            // long after as a second call of it may be on its way. The mark itself may be older than both.
+            let since = self.clock.now().before(MEMORY);
+            let busy = self.store.busy_since(since, &orders).await?;
             orders.retain(|order| !busy.contains(order));
             if !orders.is_empty() {
                 healed.tombstones_pruned += self.products.prune_holds(context, &orders, MEMORY).await?;

@@ -168,7 +168,7 @@ impl OrderService {
         for task in order.tasks.clone() {
             let done = async {
                 self.products.run(context, order.id, &order.items, task).await?;
-                self.store.finish(order.id, task).await
+                self.store.finish(order.id, task, self.clock.now()).await
             };
             if let Err(error) = done.await {
                 let causes = error.causes();

@@ -243,13 +243,14 @@ impl OrderStore {
         documents.into_iter().map(Order::try_from).collect()
     }
 
-    /// Those of these orders that have tasks.
+    /// Those of these orders that have tasks, or have had one taken off since `since`.
     ///
     /// # Errors
     /// When MongoDB is away.
-    pub async fn having_tasks(&self, ids: &[OrderId]) -> Result<Vec<OrderId>, Error> {
+    pub async fn busy_since(&self, since: Timestamp, ids: &[OrderId]) -> Result<Vec<OrderId>, Error> {
+        let lately = doc! { "task_ended_at": { "$gt": mongo::date(since) } };
         let mut filter = among(ids);
-        filter.extend(with_tasks());
+        filter.insert("$or", vec![with_tasks(), lately]);
         let found: Vec<Document> =
             self.all.find(filter).projection(doc! { "_id": 1 }).await?.try_collect().await?;
         found.iter().map(id_of).collect()
@@ -260,8 +261,10 @@ impl OrderStore {
     /// # Errors
     /// When MongoDB is away.
     pub async fn prune_voids(&self, before: Timestamp) -> Result<u64, Error> {
-        let filter =
-            doc! { "status": VOID, "tasks": { "$size": 0 }, "updated_at": { "$lt": mongo::date(before) } };
+        let old = doc! { "$lt": mongo::date(before) };
+        let filter = doc! {
+            "status": VOID, "tasks": { "$size": 0 }, "updated_at": old.clone(), "task_ended_at": old,
+        };
         Ok(self.all.delete_many(filter).await?.deleted_count)
     }
 
@@ -343,12 +346,15 @@ impl OrderStore {
         Ok(result.matched_count == 1)
     }
 
-    /// Takes off a task that is done.
+    /// Takes off a task that is done, and notes when: a second call of it may still be on its way.
     ///
     /// # Errors
     /// When it is not known whether it is off; then it will be done again, which does no harm.
-    pub async fn finish(&self, id: OrderId, task: Task) -> Result<(), Error> {
-        let done = doc! { "$pull": { "tasks": { "revision": task.revision } } };
+    pub async fn finish(&self, id: OrderId, task: Task, now: Timestamp) -> Result<(), Error> {
+        let done = doc! {
+            "$pull": { "tasks": { "revision": task.revision } },
+            "$max": { "task_ended_at": mongo::date(now) },
+        };
         self.orders.update_one(doc! { "_id": mongo::uuid(id) }, done).await?;
         Ok(())
     }

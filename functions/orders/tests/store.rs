@@ -213,7 +213,7 @@ async fn a_task_that_is_taken_off_while_somebody_decides_stays_off() {
     assert_eq!(shipped.tasks, [task]);
     // Decided while the task was there, written when it is off.
     let delivered = decide(&shipped, Some(Transition::Deliver), None);
-    store.finish(shipped.id, task).await.unwrap();
+    store.finish(shipped.id, task, NOW).await.unwrap();
     assert!(store.write(&delivered).await.unwrap());
     let found = store.find(shipped.id).await.unwrap().unwrap();
     assert_eq!((found.tasks.len(), found.history.len(), found.version), (0, 4, 4));
@@ -221,7 +221,7 @@ async fn a_task_that_is_taken_off_while_somebody_decides_stays_off() {
     // And the other way round: what is taken off is the one task, not those that came since.
     let returned = decide(&found, Some(Transition::Return { restock: true }), None);
     assert!(store.write(&returned).await.unwrap());
-    store.finish(shipped.id, task).await.unwrap();
+    store.finish(shipped.id, task, NOW).await.unwrap();
     let found = store.find(shipped.id).await.unwrap().unwrap();
     assert_eq!(found.tasks, [Task { revision: 5, kind: TaskKind::Restock }]);
     assert_eq!(found.history, returned.order.history);
@@ -235,12 +235,12 @@ async fn a_task_is_taken_off_once_and_raises_no_version() {
     let cancelled = walk(&store, order, vec![Some(Transition::Cancel)]).await;
     let task = Task { revision: 2, kind: TaskKind::Release };
     for _ in 0..3 {
-        store.finish(cancelled.id, task).await.unwrap();
+        store.finish(cancelled.id, task, NOW).await.unwrap();
         let found = store.find(cancelled.id).await.unwrap().unwrap();
         assert_eq!(found, Order { tasks: Vec::new(), ..cancelled.clone() });
     }
     // Nor does it matter that there is no such order.
-    store.finish(OrderId::new(), task).await.unwrap();
+    store.finish(OrderId::new(), task, NOW).await.unwrap();
     // A change after it still finds its version.
     let found = store.find(cancelled.id).await.unwrap().unwrap();
     assert!(store.write(&decide(&found, None, Some("done"))).await.unwrap());
