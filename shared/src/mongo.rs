@@ -12,6 +12,7 @@ use mongodb::error::{
 use mongodb::options::{ClientOptions, ReadConcern, WriteConcern};
 use mongodb::{Client, ClientSession, Database};
 use serde::{Deserialize, Serialize};
+use tokio::sync::Semaphore;
 use type_safe_id::{StaticType, TypeSafeId};
 
 use crate::clock::Timestamp;
@@ -133,6 +134,8 @@ pub async fn connect(uri: &str, app_name: &str) -> Result<Database, MongoError> 
     options.connect_timeout.get_or_insert(Duration::from_secs(3));
     // What is idle for longer has died in a freeze, or is about to.
     options.max_idle_time.get_or_insert(Duration::from_secs(60));
+    // 0 is no limit.
+    options.max_pool_size = options.max_pool_size.map(|size| if size == 0 { 0 } else { size.max(MIN_POOL) });
     // Acknowledged means: on the disks of a majority. Whatever the URI says, no less is acceptable.
     options.write_concern =
         Some(WriteConcern::builder().w(mongodb::options::Acknowledgment::Majority).journal(true).build());
@@ -234,6 +237,22 @@ pub fn after(field: &str, position: crate::page::Position) -> Document {
 /// Bytes as they are stored.
 pub fn binary(bytes: &[u8]) -> bson::Binary {
     bson::Binary { subtype: bson::spec::BinarySubtype::Generic, bytes: bytes.to_vec() }
+}
+
+/// How many lone writes run at once in a process: fewer than [`MIN_POOL`], which leaves connections to transactions.
+const LONE_WRITES: usize = 8;
+
+/// The smallest pool of connections: the driver's own.
+const MIN_POOL: u32 = 10;
+
+/// Runs a write outside of transactions to documents, or to a unique index, that transactions of this process write
+/// too. Beside an open transaction the server lets such a write wait, with its connection. If these had all
+/// connections, the transaction could not end, and all would wait for each other.
+pub async fn lone_write<W: IntoFuture>(write: W) -> W::Output {
+    static RUNNING: Semaphore = Semaphore::const_new(LONE_WRITES);
+    // Never closed, so there is always a permit in the end.
+    let _permit = RUNNING.acquire().await;
+    write.await
 }
 
 /// How long a transaction is run again when others are in its way: less than a caller waits.

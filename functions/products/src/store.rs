@@ -231,7 +231,7 @@ impl ProductStore {
         document.insert("moved_at", first.as_ref().map(|first| mongo::date(first.at)));
         let products = self.products.clone_with_type::<Document>();
         if first.is_none() && claim.is_none() {
-            return match products.insert_one(document).await {
+            return match mongo::lone_write(products.insert_one(document)).await {
                 Ok(_) => Ok(Inserted::Done),
                 Err(error) if mongo::is_duplicate_key(&error) => Ok(Inserted::SkuTaken),
                 Err(error) => Err(error.into()),
@@ -325,17 +325,15 @@ impl ProductStore {
         for untouched in ["_id", "on_hand", "reserved", "created_at"] {
             fields.remove(untouched);
         }
-        self.products
+        let write = self
+            .products
             .find_one_and_update(
                 doc! { "_id": mongo::uuid(product.id), "version": product.version - 1 },
                 doc! { "$set": fields },
             )
             .projection(without_holds())
-            .return_document(ReturnDocument::After)
-            .await
-            .map_err(sku_taken)?
-            .map(Product::try_from)
-            .transpose()
+            .return_document(ReturnDocument::After);
+        mongo::lone_write(write).await.map_err(sku_taken)?.map(Product::try_from).transpose()
     }
 }
 

@@ -6,6 +6,7 @@ use shared::address::AddressForm;
 use shared::auth::Role;
 use shared::error::Error;
 use shared::faults::{Faults, Patch};
+use shared::idempotency::Repeatable;
 use shared::rpc::convert;
 use shared::text;
 
@@ -23,6 +24,10 @@ pub struct CreateUserForm {
     pub phone: Option<String>,
     pub address: Option<AddressForm>,
     pub role: Option<String>,
+}
+
+impl Repeatable for CreateUserForm {
+    const SECRET: &'static [&'static str] = &["password"];
 }
 
 impl CreateUserForm {

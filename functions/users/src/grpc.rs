@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use proto::users::v1 as wire;
-use proto::users::v1::user_service_server::UserService as Rpc;
+use proto::users::v1::user_service_server::{SERVICE_NAME, UserService as Rpc};
 use shared::auth::Role;
 use shared::error::Error;
+use shared::idempotency::Keyed;
 use shared::ids::{self, UserId};
 use shared::query;
 use shared::rpc::convert;
@@ -38,8 +39,12 @@ impl Rpc for Grpc {
         request: Request<wire::CreateUserRequest>,
     ) -> Result<Response<wire::User>, Status> {
         let context = context_of(&request)?;
+        // Nothing that is made from a password may be kept with a key.
+        let without_secret = wire::CreateUserRequest { password: None, ..request.get_ref().clone() };
+        let keyed = Keyed::of_call(request.metadata(), &without_secret)?;
+        let keyed = keyed.map(|keyed| keyed.sent_to(format!("/{SERVICE_NAME}/CreateUser")));
         let new = CreateUserForm::from(request.into_inner()).check()?;
-        Ok(Response::new(message(self.users.create(&context, new).await?)))
+        Ok(self.users.create(&context, new, keyed).await?.respond(message))
     }
 
     async fn get_user(&self, request: Request<wire::GetUserRequest>) -> Result<Response<wire::User>, Status> {

@@ -12,6 +12,7 @@ use shared::auth::{Access, Role, Verifier};
 use shared::clock::Timestamp;
 use shared::context::Context;
 use shared::error::Error;
+use shared::idempotency::KeyedJson;
 use shared::ids::UserKind;
 use shared::json::{self, Json};
 use shared::page::PageRequest;
@@ -39,10 +40,11 @@ pub fn router(service: Arc<UserService>, verifier: Verifier) -> Router {
 async fn create_user(
     State(users): Service,
     context: Context,
-    Json(form): Json<CreateUserForm>,
+    KeyedJson(form, keyed): KeyedJson<CreateUserForm>,
 ) -> Result<Response, Error> {
-    let user = users.create(&context, form.check()?).await?;
-    Ok(json::created(&format!("/users/{}", user.id), &UserJson::from(user)))
+    let request = keyed.map(|keyed| keyed.sent_to("POST /users"));
+    let made = users.create(&context, form.check()?, request).await?;
+    Ok(made.answer(|user| json::created(&format!("/users/{}", user.id), &UserJson::from(user))))
 }
 
 async fn list_users(

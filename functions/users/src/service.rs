@@ -6,12 +6,13 @@ use shared::contention::Contention;
 use shared::context::Context;
 use shared::error::{Error, Kind};
 use shared::faults::Faults;
+use shared::idempotency::{Claim, Keyed, KeyedRequest, Made};
 use shared::ids::UserId;
 use shared::page::{Page, PageRequest, Position};
 
 use crate::credentials::{self, Password, PasswordHash};
 use crate::forms::SignIn;
-use crate::store::{StoredUser, UserStore, Written};
+use crate::store::{self, Inserted, StoredUser, UserStore, Written};
 use crate::tokens::KeyRing;
 use crate::user::{Email, NewUser, Status, User, UserChange};
 
@@ -37,22 +38,67 @@ impl UserService {
         Self { store, keys, clock }
     }
 
-    /// Adds a user.
+    /// Adds a user, once for all requests under one key.
     ///
     /// # Errors
-    /// 403 for another role than `customer` by anybody but an admin, 409 for an e-mail address that is taken.
-    pub async fn create(&self, context: &Context, new: NewUser) -> Result<User, Error> {
+    /// 403 for another role than `customer` by anybody but an admin, 422 for a key of another request, which is
+    /// also one with another password, 409 for an e-mail address that is taken.
+    pub async fn create(
+        &self,
+        context: &Context,
+        new: NewUser,
+        request: Option<KeyedRequest>,
+    ) -> Result<Made<User>, Error> {
         if new.role != Role::Customer && !context.caller.is_admin() {
             return Err(Error::forbidden("Only an admin may make a user with another role than customer."));
         }
-        self.insert(new).await
+        let Some(request) = request else {
+            return match self.insert(new, None).await? {
+                (user, Inserted::Done) => Ok(Made::now(user)),
+                (_, Inserted::EmailTaken | Inserted::KeyTaken) => Err(store::email_taken()),
+            };
+        };
+        // Who has no token is known by the address that they sign up with.
+        let caller = match context.caller {
+            Caller::Anyone => new.email.key(),
+            known => known.to_string(),
+        };
+        let claim = request.by(&caller);
+        if let Some(id) = self.store.keys().find(&claim, self.clock.now()).await? {
+            return self.made_before(id, new.password).await;
+        }
+        let password = new.password.clone();
+        let refusal = match self.insert(new, Some(&claim)).await? {
+            (user, Inserted::Done) => return Ok(Made::now(user)),
+            (_, Inserted::EmailTaken) => store::email_taken(),
+            // Nobody has the key, if nobody is found now: it grew too old in this very moment.
+            (_, Inserted::KeyTaken) => Error::unavailable("an idempotency key is taken, and nobody has it"),
+        };
+        // What is in the way may be a twin of this request, which was faster.
+        match self.store.keys().find_again(&claim, self.clock.now()).await? {
+            Some(id) => self.made_before(id, password).await,
+            None => Err(refusal),
+        }
     }
 
-    async fn insert(&self, new: NewUser) -> Result<User, Error> {
+    /// The user whom a request made when it came first, for those who know the password that it gave: an address
+    /// and a key prove nothing. The fingerprint does not have the password.
+    async fn made_before(&self, id: UserId, password: Password) -> Result<Made<User>, Error> {
+        let stored = self.store.find(id).await?;
+        let hash = stored.as_ref().map(|stored| stored.hash.clone());
+        let matches = credentials::verify(password, hash).await?;
+        match stored {
+            None => Err(Error::not_found("user")),
+            Some(StoredUser { user, .. }) if matches => Ok(Made::before(user)),
+            Some(_) => Err(Keyed::reused()),
+        }
+    }
+
+    async fn insert(&self, new: NewUser, claim: Option<&Claim>) -> Result<(User, Inserted), Error> {
         let hash = credentials::hash(new.password.clone()).await?;
         let user = new.into_user(UserId::new(), self.clock.now());
-        self.store.insert(&user, &hash).await?;
-        Ok(user)
+        let inserted = self.store.insert(&user, &hash, claim).await?;
+        Ok((user, inserted))
     }
 
     /// Makes the first admin, if there is none. An admin who is there is never changed.
@@ -69,8 +115,11 @@ impl UserService {
         let (Some(email), Some(password)) = (email, password) else { return Err(faults.into_error()) };
         let name = "Admin".to_owned();
         let role = Role::Admin;
-        self.insert(NewUser { email, password, name, phone: None, address: None, role }).await?;
-        Ok(())
+        let admin = NewUser { email, password, name, phone: None, address: None, role };
+        match self.insert(admin, None).await? {
+            (_, Inserted::Done) => Ok(()),
+            (_, Inserted::EmailTaken | Inserted::KeyTaken) => Err(store::email_taken()),
+        }
     }
 
     /// A user.

@@ -2,12 +2,15 @@
 
 use futures::TryStreamExt as _;
 use mongodb::bson::{self, Document, doc};
+use mongodb::results::InsertOneResult;
 use mongodb::{ClientSession, Collection, Database};
 use serde::{Deserialize, Serialize};
 use shared::address::Address;
 use shared::auth::Role;
 use shared::clock::Timestamp;
 use shared::error::{Error, Kind};
+use shared::idempotency::Claim;
+use shared::idempotency::keys::Keys;
 use shared::ids::UserId;
 use shared::mongo::{self, Ending, Index};
 use shared::page::{PageRequest, Position};
@@ -16,12 +19,14 @@ use crate::credentials::PasswordHash;
 use crate::user::{Email, Status, User};
 
 /// The version of what `ensure_schema` makes: raised with every change of it that this build cannot do without.
-pub const SCHEMA_VERSION: i32 = 1;
+pub const SCHEMA_VERSION: i32 = 2;
 
 const USERS: &str = "users";
 
 /// Documents of which a transaction writes one so that no two of its kind run at once.
 const GUARDS: &str = "user_guards";
+
+const KEYS: &str = "user_keys";
 
 /// The status of a user of whom only the ID is left.
 const DELETED: &str = "deleted";
@@ -95,6 +100,17 @@ impl TryFrom<UserDocument> for StoredUser {
     }
 }
 
+/// How the insert of a user ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Inserted {
+    /// They are there.
+    Done,
+    /// Another user has the e-mail address.
+    EmailTaken,
+    /// The idempotency key was used before.
+    KeyTaken,
+}
+
 /// How a conditional write ended.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Written {
@@ -111,12 +127,22 @@ pub enum Written {
 pub struct UserStore {
     database: Database,
     users: Collection<UserDocument>,
+    keys: Keys,
 }
 
 impl UserStore {
     /// The users of this database.
     pub fn new(database: &Database) -> Self {
-        Self { database: database.clone(), users: database.collection(USERS) }
+        Self {
+            database: database.clone(),
+            users: database.collection(USERS),
+            keys: Keys::new(database, KEYS),
+        }
+    }
+
+    /// The idempotency keys of requests that were answered.
+    pub fn keys(&self) -> &Keys {
+        &self.keys
     }
 
     /// Makes collections and indexes; may be run again at any time.
@@ -139,16 +165,37 @@ impl UserStore {
         let guards =
             mongo::Collection { name: GUARDS, indexes: Vec::new(), obsolete: Vec::new(), validator: doc! {} };
         guards.ensure(&self.database).await?;
+        Keys::collection(KEYS).ensure(&self.database).await?;
         Ok(mongo::note_schema(&self.database, "users", SCHEMA_VERSION).await?)
     }
 
-    /// Adds a user.
+    /// Adds a user, and the key of the request if it has one, both or none.
     ///
     /// # Errors
-    /// 409 when another user has the e-mail address.
-    pub async fn insert(&self, user: &User, hash: &PasswordHash) -> Result<(), Error> {
-        self.users.insert_one(UserDocument::of(user, hash)).await.map_err(email_taken)?;
-        Ok(())
+    /// When MongoDB is away.
+    pub async fn insert(
+        &self,
+        user: &User,
+        hash: &PasswordHash,
+        claim: Option<&Claim>,
+    ) -> Result<Inserted, Error> {
+        let Some(claim) = claim else {
+            let write = self.users.insert_one(UserDocument::of(user, hash));
+            return inserted(mongo::lone_write(write).await).map_err(Error::from);
+        };
+        let inserted = mongo::transaction(&self.database, |session| {
+            let (store, document, claim) = (self.clone(), UserDocument::of(user, hash), *claim);
+            let (id, now) = (user.id, user.created_at);
+            Box::pin(async move {
+                let added = inserted(store.users.insert_one(document).session(&mut *session).await)?;
+                if added != Inserted::Done {
+                    return Ok(Ending::Abort(added));
+                }
+                let kept = store.keys.keep(session, &claim, id, now).await?;
+                Ok(if kept { Ending::Commit(added) } else { Ending::Abort(Inserted::KeyTaken) })
+            })
+        });
+        Ok(inserted.await?)
     }
 
     /// The user with this ID.
@@ -220,7 +267,8 @@ impl UserStore {
         let filter = doc! { "_id": mongo::uuid(user.id), "version": user.version - 1 };
         let document = UserDocument::of(user, hash);
         if keeps_admin {
-            let result = self.users.replace_one(filter, document).await.map_err(email_taken)?;
+            let write = self.users.replace_one(filter, document);
+            let result = mongo::lone_write(write).await.map_err(email_taken_or)?;
             return Ok(if result.matched_count == 1 { Written::Done } else { Written::Outdated });
         }
         let update = bson::serialize_to_document(&document).map_err(Error::internal)?;
@@ -243,7 +291,7 @@ impl UserStore {
         if user.is_active_admin() {
             return self.without_an_admin(user.id, filter, update).await;
         }
-        let result = self.users.update_one(filter, update).await?;
+        let result = mongo::lone_write(self.users.update_one(filter, update)).await?;
         Ok(if result.matched_count == 1 { Written::Done } else { Written::Outdated })
     }
 
@@ -259,7 +307,7 @@ impl UserStore {
             let (store, filter, update) = (self.clone(), filter.clone(), update.clone());
             Box::pin(async move { store.replace_admin(session, id, filter, update).await })
         });
-        written.await.map_err(email_taken)
+        written.await.map_err(email_taken_or)
     }
 
     async fn replace_admin(
@@ -293,10 +341,19 @@ fn active_admins() -> Document {
     doc! { "role": Role::Admin.name(), "status": Status::Active.name() }
 }
 
-fn email_taken(error: mongodb::error::Error) -> Error {
-    if mongo::is_duplicate_key(&error) {
-        Error::new(Kind::EmailTaken, "Another user has this e-mail address; e-mail addresses are unique.")
-    } else {
-        error.into()
+fn inserted(result: mongodb::error::Result<InsertOneResult>) -> mongodb::error::Result<Inserted> {
+    match result {
+        Ok(_) => Ok(Inserted::Done),
+        Err(error) if mongo::is_duplicate_key(&error) => Ok(Inserted::EmailTaken),
+        Err(error) => Err(error),
     }
+}
+
+/// 409: another user has the e-mail address.
+pub fn email_taken() -> Error {
+    Error::new(Kind::EmailTaken, "Another user has this e-mail address; e-mail addresses are unique.")
+}
+
+fn email_taken_or(error: mongodb::error::Error) -> Error {
+    if mongo::is_duplicate_key(&error) { email_taken() } else { error.into() }
 }

@@ -12,7 +12,7 @@ use shared::error::Kind;
 use shared::ids::UserId;
 use shared::page::{PageRequest, Position};
 use users::credentials::{Password, PasswordHash};
-use users::store::{UserStore, Written};
+use users::store::{Inserted, UserStore, Written};
 use users::user::{Email, NewUser, Status, User};
 
 /// When users come who all come at once.
@@ -44,7 +44,8 @@ fn hash() -> PasswordHash {
 /// A user who is stored.
 async fn stored(store: &UserStore, email: &str, role: Role) -> User {
     let user = user(email, role, AT);
-    store.insert(&user, &hash()).await.unwrap_or_else(|error| panic!("{error:?}"));
+    let inserted = store.insert(&user, &hash(), None).await.unwrap_or_else(|error| panic!("{error:?}"));
+    assert_eq!(inserted, Inserted::Done);
     user
 }
 
@@ -75,7 +76,7 @@ async fn what_is_stored_is_found_again_by_id_and_by_e_mail_address_in_any_case()
     let mut ada = user("Ada@Example.com", Role::Staff, Timestamp::from_millis(1_800_000_000_007));
     ada.phone = Some("+49 30 1 ☕".to_owned());
     ada.status = Status::Disabled;
-    store.insert(&ada, &hash()).await.unwrap();
+    store.insert(&ada, &hash(), None).await.unwrap();
     assert_eq!(store.find(ada.id).await.unwrap().unwrap().user, ada);
     for email in ["Ada@Example.com", "ada@example.com", "ADA@EXAMPLE.COM"] {
         let found = store.find_by_email(email).await.unwrap().unwrap();
@@ -92,8 +93,8 @@ async fn the_index_lets_one_user_have_an_e_mail_address() {
     let (store, _) = store().await;
     let ada = stored(&store, "Ada@example.com", Role::Customer).await;
     let bob = stored(&store, "bob@example.com", Role::Admin).await;
-    let refused = store.insert(&user("aDA@example.com", Role::Customer, AT), &hash()).await;
-    assert_eq!(refused.unwrap_err().kind(), Kind::EmailTaken);
+    let refused = store.insert(&user("aDA@example.com", Role::Customer, AT), &hash(), None).await;
+    assert_eq!(refused.unwrap(), Inserted::EmailTaken);
     let email = || Email::parse("ADA@example.com".to_owned()).unwrap();
     // On both ways to write: alone, and in the transaction that watches over the admins.
     let renamed = next(&bob, |bob| bob.email = email());
@@ -182,7 +183,7 @@ async fn pages_run_newest_first_with_ties_by_id_and_repeat_and_skip_nobody() {
         let at = Timestamp::from_millis(AT.millis() + number / 3);
         let role = if number % 2 == 0 { Role::Customer } else { Role::Staff };
         let user = user(&format!("{number}@example.com"), role, at);
-        store.insert(&user, &hash()).await.unwrap();
+        store.insert(&user, &hash(), None).await.unwrap();
         all.push(user);
     }
     let gone = all.remove(5);
@@ -228,7 +229,7 @@ async fn of_many_admins_who_let_go_at_once_the_last_stays() {
     // They count for nothing: one is disabled, one is staff.
     let mut disabled = user("disabled@example.com", Role::Admin, AT);
     disabled.status = Status::Disabled;
-    store.insert(&disabled, &hash()).await.unwrap();
+    store.insert(&disabled, &hash(), None).await.unwrap();
     stored(&store, "staff@example.com", Role::Staff).await;
 
     let results = join_all(admins.iter().map(|admin| store.delete(admin, AT))).await;

@@ -71,13 +71,12 @@ impl ProductStore {
             "live": { "$add": ["$live", 1_i64] },
             "holds": { "$concatArrays": ["$holds", [entry]] },
         } };
-        self.products
+        let write = self
+            .products
             .find_one_and_update(filter, vec![update])
             .projection(without_holds())
-            .return_document(ReturnDocument::After)
-            .await?
-            .map(Product::try_from)
-            .transpose()
+            .return_document(ReturnDocument::After);
+        mongo::lone_write(write).await?.map(Product::try_from).transpose()
     }
 
     async fn declare_in(

@@ -158,7 +158,8 @@ impl ProductStore {
         let products: HashSet<ProductId> = found.iter().map(|hold| hold.product).collect();
         let products: Vec<bson::Uuid> = products.into_iter().map(mongo::uuid).collect();
         let filter = doc! { "_id": { "$in": products }, "holds": { "$elemMatch": ended() } };
-        self.products.update_many(filter, doc! { "$pull": { "holds": ended() } }).await?;
+        let write = self.products.update_many(filter, doc! { "$pull": { "holds": ended() } });
+        mongo::lone_write(write).await?;
         let left = self.find_holds(orders).await?;
         let left: HashSet<_> = left.iter().map(|hold| (hold.product, hold.order)).collect();
         Ok(found.iter().filter(|hold| !left.contains(&(hold.product, hold.order))).count())

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use futures::future::{join, join_all};
 use products::ledger::{Cause, StockMovement};
-use products::stock::{Movement, Stock, StockChange, StockCount};
+use products::stock::{Movement, StockChange, StockCount};
 use products::store::{StockWrite, StockWritten};
 use shared::clock::Timestamp;
 use shared::ids::{OrderId, ProductId};
@@ -132,12 +132,13 @@ async fn counts_orders_and_returns_at_once_leave_a_ledger_without_a_gap() {
     assert_eq!((shelves.stock(pot).await, pots), ((25, 0), 1 + 7 + 2));
 }
 
+/// More at once than there are connections: those that wait for the transaction of a count must leave it one.
 #[tokio::test]
 async fn a_count_comes_through_while_a_product_is_held_without_a_pause() {
     let shelves = Shelves::new().await;
     let mug = shelves.product(1_000_000).await;
     let done = std::sync::atomic::AtomicBool::new(false);
-    let holds = join_all((0..8).map(|_| async {
+    let holds = join_all((0..24).map(|_| async {
         let mut held = 0;
         while !done.load(std::sync::atomic::Ordering::Relaxed) {
             shelves.hold(OrderId::new(), 1, &[(mug, 1)]).await.unwrap();
@@ -154,8 +155,4 @@ async fn a_count_comes_through_while_a_product_is_held_without_a_pause() {
     };
     let (held, ()) = join(holds, counts).await;
     assert_eq!(shelves.stock(mug).await, (1_000_020, held.iter().sum()));
-    assert_eq!(
-        shelves.movements(mug).await[0].stock.on_hand,
-        Stock { on_hand: 1_000_020, reserved: 0 }.on_hand
-    );
 }
