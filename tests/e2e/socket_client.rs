@@ -78,10 +78,10 @@ pub(crate) async fn calls_every_method(shop: &Shop, orders: &str, products: &str
     });
     assert_eq!(answer["listed"], listed);
     let called = json!({
-        "orders": ["CreateOrder", "GetOrder", "ListOrders", "UpdateOrder"],
+        "orders": ["CheckConsistency", "CreateOrder", "GetOrder", "ListOrders", "Reconcile", "UpdateOrder"],
         "products": [
-            "CreateProduct", "GetProduct", "HoldStock", "ListProducts", "RestockReturned", "ShipStock",
-            "UpdateProduct", "UpdateStock",
+            "AuditStock", "CreateProduct", "GetHolds", "GetProduct", "HoldStock", "ListHolds", "ListProducts",
+            "ListStockMovements", "PruneHolds", "RestockReturned", "ShipStock", "UpdateProduct", "UpdateStock",
         ],
         "users": [
             "Authenticate", "CreateUser", "DeleteUser", "GetSigningKeys", "GetUser", "ListUsers", "UpdateUser",
