@@ -1,7 +1,5 @@
 //! `Idempotency-Key` on signing up: one request, one user, shown again to those who know the password.
 
-#![expect(clippy::unwrap_used, reason = "what fails in a test fails the test")]
-
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 

@@ -1,7 +1,5 @@
 //! The ledger of stock: every change of what is on hand, as staff see it, and a product's bound on holds.
 
-#![expect(clippy::unwrap_used, reason = "what fails in a test fails the test")]
-
 use futures::future::join_all;
 use http::Method;
 use mongodb::bson::{Bson, Document, doc};
