@@ -1,0 +1,251 @@
+//! The saga of placing an order, one step at a time. The rules are at the top of `steps`.
+
+use crate::guards::Guard;
+use crate::state::{Call, NONE, Order, PRODUCTS, Process, State, Status, Task};
+use crate::steps::{Protocol, Step};
+use crate::stock::{Answer, declare, hold_line, undo_line};
+
+/// A request that places an order, with what it remembers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Placing {
+    /// Which placement of the scenario.
+    pub placement: usize,
+    /// Which attempt it is at.
+    pub attempt: usize,
+    /// What it does next.
+    pub next: Next,
+}
+
+/// What a placing does next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Next {
+    /// Read by caller and key. After a hold of its own, a body that came too late has that to end.
+    LookByKey {
+        /// Whether it holds stock under the ID of this attempt.
+        holds: bool,
+    },
+    /// Read by the ID of this attempt.
+    LookById,
+    /// A void was found: end what is held under its ID.
+    EndVoid,
+    /// Hold the stock.
+    Hold,
+    /// Hold this line. Only where [`Guard::AllLinesAtOnce`] is left out.
+    HoldLine(usize),
+    /// Free the lines before this one. Only where [`Guard::AllLinesAtOnce`] is left out.
+    UndoLines(usize),
+    /// Insert the order.
+    Insert,
+    /// Insert a void: it cannot be placed.
+    GiveUp,
+    /// Another body has the key: end its own hold.
+    EndOwn,
+}
+
+/// How a placing ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// 201, or the same again.
+    Order(usize),
+    /// 422, another body has the key.
+    KeyReused,
+    /// 409, not enough.
+    Short,
+    /// 422, it cannot be placed.
+    GivenUp,
+    /// It would need an attempt beyond the bound.
+    Bound,
+}
+
+/// What comes of a step.
+pub(crate) enum Then {
+    /// It goes on.
+    Goes(Placing),
+    /// It ends.
+    Ends(Outcome),
+}
+
+impl Protocol {
+    /// A request of a placement that begins.
+    pub(crate) fn new_placing(&self, placement: usize) -> Placing {
+        let next = match self.without {
+            Some(Guard::LookFirst) => Next::Hold,
+            _ => Next::LookByKey { holds: false },
+        };
+        Placing { placement, attempt: 0, next }
+    }
+
+    /// All that the next step of a placing may come to. `state` does not contain the process any more.
+    pub(crate) fn place(&self, state: &State, placing: Placing) -> Vec<(Step, State)> {
+        let mut after = state.clone();
+        let (what, then) = self.place_once(&mut after, placing);
+        let mut outcomes = vec![(what, then, after)];
+        let may_give_up = self.scenario.placements[placing.placement].may_give_up;
+        if let Next::Insert = placing.next
+            && may_give_up
+        {
+            let then = Then::Goes(Placing { next: Next::GiveUp, ..placing });
+            outcomes.push(("finds that it cannot be placed", then, state.clone()));
+        }
+        let ended = |(what, then, mut after): (&'static str, Then, State)| {
+            match then {
+                Then::Goes(placing) => after.begin(Process::Placing(placing)),
+                Then::Ends(outcome) => self.answer(&mut after, placing, outcome),
+            }
+            (Step::Place { placing, what }, after)
+        };
+        outcomes.into_iter().map(ended).collect()
+    }
+
+    /// The next step of a placing.
+    pub(crate) fn place_once(&self, state: &mut State, placing: Placing) -> (&'static str, Then) {
+        let id = self.scenario.id(placing.placement, placing.attempt);
+        let placement = self.scenario.placements[placing.placement];
+        let goes = |next| Then::Goes(Placing { next, ..placing });
+        match placing.next {
+            Next::LookByKey { holds } => match self.order_under_key(state, placement.key) {
+                Some((found, by)) if by == placing.placement => {
+                    ("looks by key, finds its order", Then::Ends(Outcome::Order(found)))
+                }
+                Some(_) if holds => ("looks by key, finds another body's order", goes(Next::EndOwn)),
+                Some(_) => ("looks by key, finds another body's order", Then::Ends(Outcome::KeyReused)),
+                None => ("looks by key, finds nothing", goes(Next::LookById)),
+            },
+            Next::LookById => match &state.orders[id] {
+                Some(order) if order.status == Status::Void => match self.without {
+                    Some(Guard::VoidHoldEnded) => ("looks by ID, finds a void", self.next_attempt(placing)),
+                    _ => ("looks by ID, finds a void", goes(Next::EndVoid)),
+                },
+                Some(_) => ("looks by ID, finds its order", Then::Ends(Outcome::Order(id))),
+                None => ("looks by ID, finds nothing", goes(self.first_hold())),
+            },
+            Next::EndVoid => {
+                let call = Call::hold(id, 2, NONE);
+                state.send(call);
+                declare(state, call, self.without);
+                ("ends the void's hold", self.next_attempt(placing))
+            }
+            Next::Hold => {
+                let call = Call::hold(id, 1, placement.items);
+                state.send(call);
+                match declare(state, call, self.without) {
+                    Answer::Done => ("holds its stock", goes(Next::Insert)),
+                    Answer::Superseded => {
+                        ("holds nothing, is outdated", goes(Next::LookByKey { holds: false }))
+                    }
+                    Answer::Short | Answer::Impossible => {
+                        ("holds nothing, is short", Then::Ends(Outcome::Short))
+                    }
+                }
+            }
+            Next::HoldLine(PRODUCTS) => ("has all its lines", goes(Next::Insert)),
+            Next::HoldLine(line) if placement.items[line] == 0 => {
+                ("has no such line", goes(Next::HoldLine(line + 1)))
+            }
+            Next::HoldLine(line) => match hold_line(state, id, line, placement.items[line]) {
+                Answer::Done => ("holds a line", goes(Next::HoldLine(line + 1))),
+                Answer::Superseded => ("is outdated", goes(Next::LookByKey { holds: false })),
+                Answer::Short | Answer::Impossible => ("is short of a line", goes(Next::UndoLines(line))),
+            },
+            Next::UndoLines(0) => ("has undone its lines", Then::Ends(Outcome::Short)),
+            Next::UndoLines(line) => {
+                undo_line(state, id, line - 1);
+                ("undoes a line by hand", goes(Next::UndoLines(line - 1)))
+            }
+            Next::Insert => {
+                let taken = state.orders[id].is_some() && self.has(Guard::UniqueId)
+                    || self.order_under_key(state, placement.key).is_some() && self.has(Guard::UniqueKey);
+                if taken {
+                    return ("meets a duplicate key", goes(Next::LookByKey { holds: true }));
+                }
+                state.orders[id] = Some(Order::placed(placement.items));
+                ("inserts the order", Then::Ends(Outcome::Order(id)))
+            }
+            Next::GiveUp if !self.has(Guard::VoidBeforeGivingUp) => {
+                let call = Call::hold(id, 2, NONE);
+                state.send(call);
+                declare(state, call, self.without);
+                ("ends its hold", Then::Ends(Outcome::GivenUp))
+            }
+            Next::GiveUp if state.orders[id].is_some() => {
+                ("cannot insert a void, the ID is taken", goes(Next::LookByKey { holds: true }))
+            }
+            Next::GiveUp => {
+                state.orders[id] = Some(Order::void(id));
+                ("inserts a void", Then::Ends(Outcome::GivenUp))
+            }
+            Next::EndOwn => {
+                let call = Call::hold(id, 2, NONE);
+                state.send(call);
+                declare(state, call, self.without);
+                ("ends its own hold", Then::Ends(Outcome::KeyReused))
+            }
+        }
+    }
+
+    fn first_hold(&self) -> Next {
+        if self.has(Guard::AllLinesAtOnce) { Next::Hold } else { Next::HoldLine(0) }
+    }
+
+    fn next_attempt(&self, placing: Placing) -> Then {
+        let attempt = placing.attempt + 1;
+        if attempt == self.scenario.placements[placing.placement].attempts {
+            return Then::Ends(Outcome::Bound);
+        }
+        Then::Goes(Placing { attempt, next: Next::LookById, ..placing })
+    }
+
+    /// What the unique index on caller and key finds: the ID, and whose it is. Voids have no key.
+    pub(crate) fn order_under_key(&self, state: &State, key: u8) -> Option<(usize, usize)> {
+        state.orders.iter().enumerate().find_map(|(id, order)| {
+            let (placement, _) = self.scenario.placement(id)?;
+            let same = self.scenario.placements[placement].key == key;
+            (same && order.as_ref()?.status != Status::Void).then_some((id, placement))
+        })
+    }
+
+    /// Notes what the client is told, and whether that can be true.
+    fn answer(&self, state: &mut State, placing: Placing, outcome: Outcome) {
+        match outcome {
+            Outcome::Order(id) => {
+                let key = self.scenario.placements[placing.placement].key;
+                let another = state.promises.iter().enumerate().any(|(other, promises)| {
+                    let (placement, _) = self.scenario.placement(other).unwrap_or_default();
+                    other != id && promises.placed && self.scenario.placements[placement].key == key
+                });
+                if another {
+                    state.broken = Some("one key was answered with two orders");
+                }
+                state.promises[id].placed = true;
+            }
+            Outcome::Short if self.is_short_of_its_own(state, placing) => {
+                state.broken = Some("a request was refused for want of what its own earlier attempt holds");
+            }
+            Outcome::KeyReused | Outcome::Short | Outcome::GivenUp | Outcome::Bound => {}
+        }
+    }
+
+    fn is_short_of_its_own(&self, state: &State, placing: Placing) -> bool {
+        let Placing { placement, attempt, .. } = placing;
+        let items = self.scenario.placements[placement].items;
+        (0..PRODUCTS).all(|product| {
+            let own: u8 = (0..attempt).map(|earlier| state.held(self.scenario.id(placement, earlier))[product]).sum();
+            items[product] + state.products[product].reserved <= state.products[product].on_hand + own
+        })
+    }
+}
+
+impl Order {
+    /// An order at its first version.
+    pub(crate) fn placed(items: [u8; PRODUCTS]) -> Self {
+        let status = Status::Placed;
+        Self { status, version: 1, items, pending: None, tasks: Vec::new(), task_taken_off: false, forgotten: None }
+    }
+
+    /// What says that there will never be an order of this ID, at version 2, with the task to end its hold.
+    pub(crate) fn void(id: usize) -> Self {
+        let task = Task { call: Call::hold(id, 2, NONE), done: false };
+        let status = Status::Void;
+        Self { status, version: 2, items: NONE, pending: None, tasks: vec![task], task_taken_off: false, forgotten: None }
+    }
+}

@@ -1,0 +1,103 @@
+//! The one atomic step of the products function: a declaration about the stock of an order. It is
+//! `products::stock::decide` with small numbers; a test holds the two together.
+//!
+//! What a first hold checks beside stock (that a product is active, its currency) is not here: for the
+//! protocol it is a refusal like a shortage.
+
+use crate::guards::Guard;
+use crate::state::{Call, Entry, Movement, PRODUCTS, State};
+
+/// What products answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// It is applied, now or before.
+    Done,
+    /// A later declaration has been applied already.
+    Superseded,
+    /// There is not enough; nothing of it is held.
+    Short,
+    /// It would take more from the house than is there.
+    Impossible,
+}
+
+/// Applies a call, or answers why not, and then changes nothing.
+pub(crate) fn declare(state: &mut State, call: Call, without: Option<Guard>) -> Answer {
+    let id = call.id;
+    let revisions = || state.products.iter().filter_map(|product| Some(product.entries[id]?.revision));
+    if revisions().any(|revision| revision > call.revision) && without != Some(Guard::Revision) {
+        return Answer::Superseded;
+    }
+    if revisions().any(|revision| revision == call.revision) {
+        match without {
+            Some(Guard::Replay) => {}
+            Some(Guard::ReplayAnswer) => return Answer::Superseded,
+            _ => return Answer::Done,
+        }
+    }
+    let mut products = state.products;
+    for (product, &quantity) in products.iter_mut().zip(&call.lines) {
+        let entry = product.entries[id];
+        if entry.is_none() && quantity == 0 {
+            continue;
+        }
+        let before = entry.map_or(0, |entry| entry.quantity);
+        let held = if call.movement == Movement::Hold { quantity } else { 0 };
+        if held > before && held - before > product.on_hand.saturating_sub(product.reserved) {
+            return Answer::Short;
+        }
+        product.reserved = product.reserved + held - before;
+        match call.movement {
+            Movement::Hold => {}
+            Movement::Ship if product.on_hand < quantity + product.reserved => return Answer::Impossible,
+            Movement::Ship => product.on_hand -= quantity,
+            Movement::Restock => product.on_hand += quantity,
+        }
+        let leaves_nothing = match without {
+            Some(Guard::Tombstones) => held == 0 && call.movement == Movement::Hold,
+            Some(Guard::RestockMark) => entry.is_none() && call.movement == Movement::Restock,
+            _ => false,
+        };
+        product.entries[id] =
+            (!leaves_nothing).then_some(Entry { quantity: held, revision: call.revision, old: false });
+    }
+    state.products = products;
+    state.seen[id] |= state.held(id) != [0; PRODUCTS];
+    match call.movement {
+        Movement::Hold => {}
+        Movement::Ship => add(&mut state.moved[id].shipped, call.lines),
+        Movement::Restock => add(&mut state.moved[id].restocked, call.lines),
+    }
+    Answer::Done
+}
+
+/// Holds one line at its first revision, as if the others did not matter: what is done where
+/// [`Guard::AllLinesAtOnce`] is left out.
+pub(crate) fn hold_line(state: &mut State, id: usize, product: usize, quantity: u8) -> Answer {
+    let shelf = &mut state.products[product];
+    match shelf.entries[id] {
+        Some(entry) if entry.revision > 1 => Answer::Superseded,
+        Some(_) => Answer::Done,
+        None if quantity > shelf.on_hand - shelf.reserved => Answer::Short,
+        None => {
+            shelf.reserved += quantity;
+            shelf.entries[id] = Some(Entry { quantity, revision: 1, old: false });
+            state.seen[id] = true;
+            Answer::Done
+        }
+    }
+}
+
+/// Undoes [`hold_line`] by hand.
+pub(crate) fn undo_line(state: &mut State, id: usize, product: usize) {
+    let shelf = &mut state.products[product];
+    if let Some(Entry { quantity, revision: 1, .. }) = shelf.entries[id] {
+        shelf.reserved -= quantity;
+        shelf.entries[id] = None;
+    }
+}
+
+fn add(sum: &mut [u8; PRODUCTS], lines: [u8; PRODUCTS]) {
+    for (sum, quantity) in sum.iter_mut().zip(lines) {
+        *sum += quantity;
+    }
+}
