@@ -86,8 +86,7 @@ pub fn explore<M: Model>(model: &M, limit: usize) -> Explored {
     let begun = Instant::now();
     let mut seen: HashSet<u64, BuildHasherDefault<Fingerprint>> = HashSet::default();
     let mut origins: Vec<Origin> = Vec::new();
-    let mut explored =
-        Explored { states: 0, steps: 0, depth: 0, took: Duration::ZERO, counterexample: None };
+    let mut explored = Explored { states: 0, steps: 0, depth: 0, took: Duration::ZERO, counterexample: None };
 
     let initial = model.initial();
     seen.insert(fingerprint(&initial));

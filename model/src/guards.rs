@@ -12,7 +12,7 @@ pub enum Guard {
     Replay,
     /// The same revision again is answered as the first time. Without: it is refused as outdated.
     ReplayAnswer,
-    /// Reconcile inserts a void before it ends a hold. Without: it ends the hold of an order that is not there.
+    /// Reconcile inserts a void before it ends a hold without an order. Without: it ends the hold.
     VoidFirst,
     /// A placing that gives up after its hold inserts a void too. Without: it ends its own hold at once.
     VoidBeforeGivingUp,

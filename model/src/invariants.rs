@@ -36,7 +36,8 @@ fn always(protocol: &Protocol, state: &State) -> Result<(), String> {
         wrong(promises.placed && !is_there, "an acknowledged order is lost")?;
     }
     let of_key = |key: u8| {
-        let of = |id| protocol.scenario.placement(id).map(|(place, _)| protocol.scenario.placements[place].key);
+        let of =
+            |id| protocol.scenario.placement(id).map(|(place, _)| protocol.scenario.placements[place].key);
         let orders = state.orders.iter().enumerate().filter(move |(id, _)| of(*id) == Some(key));
         orders.filter(|(_, order)| order.as_ref().is_some_and(|order| order.status != Status::Void)).count()
     };

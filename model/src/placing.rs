@@ -229,7 +229,8 @@ impl Protocol {
         let Placing { placement, attempt, .. } = placing;
         let items = self.scenario.placements[placement].items;
         (0..PRODUCTS).all(|product| {
-            let own: u8 = (0..attempt).map(|earlier| state.held(self.scenario.id(placement, earlier))[product]).sum();
+            let own: u8 =
+                (0..attempt).map(|earlier| state.held(self.scenario.id(placement, earlier))[product]).sum();
             items[product] + state.products[product].reserved <= state.products[product].on_hand + own
         })
     }
@@ -239,13 +240,29 @@ impl Order {
     /// An order at its first version.
     pub(crate) fn placed(items: [u8; PRODUCTS]) -> Self {
         let status = Status::Placed;
-        Self { status, version: 1, items, pending: None, tasks: Vec::new(), task_taken_off: false, forgotten: None }
+        Self {
+            status,
+            version: 1,
+            items,
+            pending: None,
+            tasks: Vec::new(),
+            task_taken_off: false,
+            forgotten: None,
+        }
     }
 
     /// What says that there will never be an order of this ID, at version 2, with the task to end its hold.
     pub(crate) fn void(id: usize) -> Self {
         let task = Task { call: Call::hold(id, 2, NONE), done: false };
         let status = Status::Void;
-        Self { status, version: 2, items: NONE, pending: None, tasks: vec![task], task_taken_off: false, forgotten: None }
+        Self {
+            status,
+            version: 2,
+            items: NONE,
+            pending: None,
+            tasks: vec![task],
+            task_taken_off: false,
+            forgotten: None,
+        }
     }
 }

@@ -27,7 +27,8 @@ impl Protocol {
         }
         let ages = self.has(Guard::PruneWaitsForCalls);
         let tombstone = |product: usize| {
-            state.products[product].entries[id].is_some_and(|entry| entry.quantity == 0 && (entry.old || !ages))
+            state.products[product].entries[id]
+                .is_some_and(|entry| entry.quantity == 0 && (entry.old || !ages))
         };
         if !(0..PRODUCTS).any(tombstone) {
             return;
@@ -89,7 +90,8 @@ impl Protocol {
             }
             if let Some(call) = self.intended(&state, id) {
                 let granted = declare(&mut state, call, self.without) == Answer::Done;
-                let items = state.orders[id].as_ref().and_then(|order| order.pending).map(|change| change.items);
+                let items =
+                    state.orders[id].as_ref().and_then(|order| order.pending).map(|change| change.items);
                 (_, state) = self.finish(&state, id, items.filter(|_| granted));
             }
             let tasks = state.orders[id].as_ref().map_or_else(Vec::new, |order| order.tasks.clone());

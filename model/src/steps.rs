@@ -1,6 +1,81 @@
 //! The rules of the protocol, and every step that anybody can take.
 //!
-//! RULES-GO-HERE
+//! # What is assumed
+//!
+//! - A write to MongoDB is one step, and so is a declaration in products, whatever number of products it
+//!   takes in. What is read for a decision, and what is answered, is majority-committed.
+//! - A call may arrive late, more than once, and after its caller has died; its answer may be lost. Whoever
+//!   runs may stop for ever after any step. Nothing in the rules but the pruning relies on time.
+//! - An hour is longer than any request or run of Reconcile lives, and than any call may travel: each carries
+//!   a deadline after which it is refused.
+//!
+//! # Products
+//!
+//! 1. A declaration sees all products that keep an entry of the order or that it names. If any of their
+//!    revisions is higher it is *superseded*; else if any is equal it is a replay: answered as done, nothing
+//!    is written; else it is applied to all or, if any line that grows is short, to none.
+//! 2. What is applied leaves an entry of its revision in all of them, of quantity 0 where nothing is held; a
+//!    restock also where no entry is left. A refusal leaves no mark.
+//! 3. One revision of an order has one content. Revision 1 is the placing, 2 of an ID that is no order is its
+//!    end, any other is the version of the write that called for it.
+//!
+//! # Placing
+//!
+//! 1. Read by caller and key, voids apart. An order of this body: it is the answer. Of another: 422, after
+//!    `HoldStock(id, 2, nothing)` if this request has met the duplicate key and so holds stock itself.
+//! 2. Read by the ID of this attempt, the first at the beginning. An order: it is the answer. A void:
+//!    `HoldStock(id, 2, nothing)`, answered, and only then this step with the next attempt. Without an
+//!    answer: 503.
+//! 3. `HoldStock(id, 1, lines)`. Superseded: back to 1. Refused: the answer; nothing is to be undone. Without
+//!    an answer: 503, and nothing is undone, for a twin may count on it.
+//! 4. Whoever finds only now that it cannot be placed (its total is too large) inserts a void, version 2 with
+//!    the task `HoldStock(id, 2, nothing)`, and runs it. It must not end the hold without a void: a twin that
+//!    holds by the same revision may find otherwise, since prices change between two answers, and would
+//!    insert an order that holds nothing; and the key would be refused as superseded from then on. If the ID
+//!    is taken: back to 1.
+//! 5. Insert at version 1, under the unique ID and the unique key. A duplicate of either: back to 1, and what
+//!    is read there decides. (A majority read may not see the other's write yet: then 503.)
+//!
+//! # Deciding
+//!
+//! 1. A decision is one write onto the version that it was made from. It raises the version, ends a pending
+//!    change, and adds its task, whose revision is the new version: `nothing` held when it is cancelled or
+//!    expires, the items shipped, the items restocked; else, only if it ended a pending change, the items
+//!    held. That holds for a note or an address too.
+//! 2. A task keeps its lines, or they are the items of its version. It is run when it is the first of its
+//!    order; *done* and *superseded* both mean done; only then it is taken off, by its revision, without
+//!    raising the version. What takes it off notes when, by the database's clock.
+//! 3. A change of items is an intent (a decision without a task, even when it ends an earlier change), then
+//!    `HoldStock(id, V, larger of old and new)` where V is the intent's version, then the finish: onto
+//!    version V, with the intent still there, the new items if the hold was done, the items as they stand if
+//!    it was refused, and either way the task that declares exactly the items that it leaves. Tasks that are
+//!    still left need not run before. Superseded or overtaken: read again. Without an answer: 503, and the
+//!    intent stays.
+//!
+//! # Reconcile
+//!
+//! Any number may run at once, and beside everybody else.
+//!
+//! 1. A live hold without an order (older than two minutes, so as not to disturb; nothing relies on it):
+//!    insert a void, version 2 with the task `HoldStock(id, 2, nothing)`. If the ID is taken, there is
+//!    nothing to do. Never end a hold without a void.
+//! 2. A pending change: hold and finish as above. Tasks: as above. Unpaid past its time: a decision as above.
+//! 3. An entry of quantity 0 goes if products find it more than an hour old, and if it was read that its
+//!    order has no task and had none taken off within the last hour, or that there is no order. **The age of
+//!    the entry alone is not enough**: a replay does not renew it, so a task that was left for an hour may be
+//!    called twice and taken off, its mark pruned, and the second call may then arrive. It would ship a
+//!    second time.
+//! 4. The walk through the holds is in `walk`.
+//!
+//! # What the model leaves out
+//!
+//! Refunds and the address: decisions without a task, like a note. Whether a product is active, and its
+//! currency: a refusal, like a shortage. Changes of the count by people: one conditional write, which is
+//! refused below what is reserved. A clash of order numbers. Majority reads and elections.
+//!
+//! A saga ends with its decision here: whoever runs what follows, it or any number of Reconciles, takes the
+//! same steps. A crash is no step: it is to take none any more. A lost answer is a crash of who waits for it.
+//! A client that asks again is another request.
 
 use crate::explorer::Model;
 use crate::guards::Guard;

@@ -21,7 +21,7 @@ pub enum Answer {
 }
 
 /// Applies a call, or answers why not, and then changes nothing.
-pub(crate) fn declare(state: &mut State, call: Call, without: Option<Guard>) -> Answer {
+pub fn declare(state: &mut State, call: Call, without: Option<Guard>) -> Answer {
     let id = call.id;
     let revisions = || state.products.iter().filter_map(|product| Some(product.entries[id]?.revision));
     if revisions().any(|revision| revision > call.revision) && without != Some(Guard::Revision) {

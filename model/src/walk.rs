@@ -2,8 +2,10 @@
 //!
 //! It walks in pages, here of one hold, in the order of (`at`, ID), from a margin before the watermark, up to
 //! what was two minutes old when it began to read. A hold that has no order is settled by a void; one that
-//! cannot be settled now is set aside. Last, in one write, it saves what it set aside, and the moment at which
-//! it began to read as the watermark. It may crash at any step; several may walk at once.
+//! cannot be settled now is set aside. Last, in one write, it adds what it set aside to what others did, and
+//! saves the moment at which it began to read as the watermark, unless a later one is there. What was set aside
+//! is tried again, and leaves the list once it is settled. A walk may crash at any step; several may walk at
+//! once.
 //!
 //! A hold bears the time at which its transaction began, and is seen only once that has committed, up to
 //! [`COMMIT`] later.
@@ -24,6 +26,9 @@ const MARGIN: u8 = STALE + COMMIT;
 
 /// How many ticks there are.
 const TICKS: u8 = 4;
+
+/// How many walks begin.
+const WALKS: u8 = 2;
 
 /// A part of the walk that can be left out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -212,7 +217,7 @@ impl Model for Walk {
             now: MARGIN,
             holds: [None; HOLDS],
             walkers: Vec::new(),
-            walks: 3,
+            walks: WALKS,
             watermark: MARGIN,
             aside: [false; HOLDS],
         }
@@ -296,7 +301,13 @@ impl Model for Walk {
     fn describe(&self, state: &State) -> String {
         let hold = |(id, hold): (usize, &Option<Hold>)| {
             let Hold { at, committed, settled } = (*hold)?;
-            let how = if settled { "settled" } else if committed { "held" } else { "not committed" };
+            let how = if settled {
+                "settled"
+            } else if committed {
+                "held"
+            } else {
+                "not committed"
+            };
             Some(format!("hold {id} of {at} {how}"))
         };
         let holds: Vec<_> = state.holds.iter().enumerate().filter_map(hold).collect();
