@@ -105,6 +105,7 @@ impl Protocol {
                 let mut after = state.clone();
                 if let Some(order) = &mut after.orders[id] {
                     order.tasks.remove(place);
+                    // Where no hours pass nothing grows old, and this would only double the states.
                     order.task_taken_off = self.scenario.hours > 0;
                 }
                 after.send(task.call);

@@ -1,7 +1,7 @@
 //! The saga of placing an order, one step at a time. The rules are at the top of `steps`.
 
 use crate::guards::Guard;
-use crate::state::{Call, NONE, Order, PRODUCTS, Process, State, Status, Task};
+use crate::state::{Call, Lines, NONE, Order, PRODUCTS, Process, State, Status, Task};
 use crate::steps::{Protocol, Step};
 use crate::stock::{Answer, declare, hold_line, undo_line};
 
@@ -225,14 +225,19 @@ impl Protocol {
         }
     }
 
+    /// Whether there is not enough now, and would be if earlier attempts of the same body held nothing.
     fn is_short_of_its_own(&self, state: &State, placing: Placing) -> bool {
         let Placing { placement, attempt, .. } = placing;
         let items = self.scenario.placements[placement].items;
-        (0..PRODUCTS).all(|product| {
-            let own: u8 =
-                (0..attempt).map(|earlier| state.held(self.scenario.id(placement, earlier))[product]).sum();
-            items[product] + state.products[product].reserved <= state.products[product].on_hand + own
-        })
+        let own: Lines = (0..attempt).fold(NONE, |sum, earlier| {
+            let held = state.held(self.scenario.id(placement, earlier));
+            std::array::from_fn(|product| sum[product] + held[product])
+        });
+        let enough_without = |held: Lines| {
+            let mut products = state.products.iter().enumerate();
+            products.all(|(place, product)| items[place] + product.reserved <= product.on_hand + held[place])
+        };
+        enough_without(own) && !enough_without(NONE)
     }
 }
 

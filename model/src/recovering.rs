@@ -13,7 +13,7 @@ const PATIENCE: usize = 40;
 impl Protocol {
     /// What Reconcile may do about an ID. What it has seen may be long past when it acts.
     pub(crate) fn reconcile(&self, state: &State, id: usize, steps: &mut Vec<(Step, State)>) {
-        if state.seen[id] && state.orders[id].is_none() {
+        if state.seen[id] && state.orders[id].is_none() && !self.scenario.calm {
             let mut after = state.clone();
             steps.push(if self.has(Guard::VoidFirst) {
                 after.orders[id] = Some(Order::void(id));

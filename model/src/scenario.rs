@@ -124,6 +124,8 @@ pub struct Scenario {
     pub decisions: Vec<Decision>,
     /// How many hours may pass.
     pub hours: u8,
+    /// Whether no call is late or repeated and no Reconcile finds a hold to end: nothing but requests race.
+    pub calm: bool,
 }
 
 impl Scenario {
@@ -131,7 +133,6 @@ impl Scenario {
     ///
     /// # Panics
     /// When the scenario has more attempts than there are IDs.
-    #[expect(clippy::panic, reason = "a scenario that does not fit is a mistake in the scenario")]
     pub fn id(&self, placement: usize, attempt: usize) -> usize {
         let id = self.placements[..placement].iter().map(|before| before.attempts).sum::<usize>() + attempt;
         assert!(id < IDS, "{}: more than {IDS} IDs", self.name);
@@ -171,6 +172,7 @@ impl Scenario {
             ],
             decisions: vec![Decision::new(Wish::Cancel, 2)],
             hours: 0,
+            calm: false,
         }
     }
 
@@ -186,6 +188,7 @@ impl Scenario {
             ],
             decisions: vec![Decision::new(Wish::Cancel, 0), Decision::new(Wish::Pay, 0)],
             hours: 0,
+            calm: false,
         }
     }
 
@@ -200,6 +203,7 @@ impl Scenario {
             ],
             decisions: vec![Decision::new(Wish::Cancel, 0)],
             hours: 2,
+            calm: false,
         }
     }
 
@@ -221,6 +225,7 @@ impl Scenario {
                 Decision::new(Wish::Cancel, 1),
             ],
             hours: size.choose(0, 1),
+            calm: false,
         }
     }
 
@@ -243,6 +248,7 @@ impl Scenario {
                 Decision::new(Wish::Expire, 0),
             ],
             hours: 2,
+            calm: false,
         }
     }
 
@@ -261,8 +267,11 @@ impl Scenario {
             | Guard::VoidFirst
             | Guard::UniqueId
             | Guard::UniqueKey
-            | Guard::VoidHoldEnded
-            | Guard::AllLinesAtOnce => Self::one_key,
+            | Guard::VoidHoldEnded => Self::one_key,
+            // It is missed even where nothing crashes and nothing is late.
+            Guard::AllLinesAtOnce => {
+                return Self { stock: [1, 1], calm: true, ..Self::one_key(Size::Short) };
+            }
             Guard::VoidBeforeGivingUp | Guard::VersionFilter => Self::giving_up,
             Guard::LookFirst | Guard::PruneWaitsForCalls => Self::hours_later,
             Guard::LargerOfBoth

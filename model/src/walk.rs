@@ -3,9 +3,9 @@
 //! It walks in pages, here of one hold, in the order of (`at`, ID), from a margin before the watermark, up to
 //! what was two minutes old when it began to read. A hold that has no order is settled by a void; one that
 //! cannot be settled now is set aside. Last, in one write, it adds what it set aside to what others did, and
-//! saves the moment at which it began to read as the watermark, unless a later one is there. What was set aside
-//! is tried again, and leaves the list once it is settled. A walk may crash at any step; several may walk at
-//! once.
+//! saves the moment at which it began to read as the watermark, unless a later one is there. What was set
+//! aside is tried again, and leaves the list once it is settled. A walk may crash at any step; several may walk
+//! at once.
 //!
 //! A hold bears the time at which its transaction began, and is seen only once that has committed, up to
 //! [`COMMIT`] later.

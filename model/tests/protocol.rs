@@ -4,6 +4,7 @@
 //! With `--nocapture` each search tells its bound and its figures.
 
 #![expect(clippy::print_stdout, reason = "the figures of a search are its result, for who asks for them")]
+#![expect(clippy::panic, reason = "a test that finds what it should not has failed")]
 
 use model::explorer::{Explored, Model, explore};
 use model::scenario::{Scenario, Size};

@@ -1,6 +1,6 @@
 //! The model's products are the real ones: every small declaration onto every small shelf comes to the same.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+#![expect(clippy::panic, clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 use model::explorer::Model;
 use model::scenario::{Scenario, Size};
