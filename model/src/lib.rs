@@ -18,12 +18,12 @@
 pub mod explorer;
 pub mod guards;
 pub mod invariants;
+pub mod placing;
 pub mod scenario;
 pub mod state;
 pub mod steps;
+pub mod stock;
 pub mod walk;
 
 mod deciding;
-pub mod placing;
 mod recovering;
-pub mod stock;
