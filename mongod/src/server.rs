@@ -5,7 +5,7 @@ use std::{
     ffi::OsString,
     fs::{self, TryLockError},
     io,
-    net::TcpListener,
+    net::{IpAddr, TcpListener},
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -33,6 +33,8 @@ pub struct Options {
     pub data: Data,
     /// The port on 127.0.0.1, or any that is free.
     pub port: Option<u16>,
+    /// A further address of this machine to listen at, on the same port.
+    pub further_address: Option<IpAddr>,
     /// Further server parameters by name, as for `--setParameter`.
     pub parameters: Vec<(String, String)>,
 }
@@ -41,7 +43,14 @@ impl Options {
     /// A server on any free port.
     #[must_use]
     pub fn new(binary: impl Into<PathBuf>, data: Data) -> Self {
-        Self { binary: binary.into(), data, port: None, parameters: Vec::new() }
+        Self { binary: binary.into(), data, port: None, further_address: None, parameters: Vec::new() }
+    }
+
+    /// Listening at one more address of this machine, or at 127.0.0.1 alone.
+    #[must_use]
+    pub fn further_address(mut self, address: Option<IpAddr>) -> Self {
+        self.further_address = address;
+        self
     }
 
     /// With one more server parameter, as for `--setParameter`.
@@ -61,7 +70,8 @@ pub enum Data {
     Ephemeral,
 }
 
-/// A running server: the writable primary of a replica set of one, on 127.0.0.1.
+/// A running server: the writable primary of a replica set of one, on 127.0.0.1. At a further address its clients
+/// need `directConnection=true`: the set knows itself by the first.
 ///
 /// It ends with this process, however this process ends. Dropped, it is killed, which its journal makes safe,
 /// and not waited for; [`stop`](Self::stop) is better where there is time.
@@ -225,7 +235,11 @@ fn command(options: &Options, folder: &Path, port: u16) -> io::Result<Vec<OsStri
     let mut command = vec![std::path::absolute(&options.binary)?.into_os_string()];
     command.extend(["--dbpath".into(), folder.into()]);
     command.extend(["--port".into(), port.to_string().into()]);
-    command.extend(["--bind_ip", "127.0.0.1", "--nounixsocket"].map(OsString::from));
+    let addresses = match options.further_address {
+        Some(address) => format!("127.0.0.1,{address}"),
+        None => "127.0.0.1".to_owned(),
+    };
+    command.extend(["--bind_ip".into(), addresses.into(), "--nounixsocket".into()]);
     command.extend(["--replSet", replica_set::NAME].map(OsString::from));
     // By default it would take half of the machine's memory.
     command.extend(["--wiredTigerCacheSizeGB", "0.25"].map(OsString::from));

@@ -208,6 +208,21 @@ async fn a_drop_leaves_neither_process_nor_ephemeral_folder() {
     eventually("nothing runs", || running_in(&group).is_empty());
 }
 
+// Other systems have no second address of loopback.
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn a_further_address_takes_connections_too_and_only_when_it_is_wanted() {
+    let binary = binary();
+    let address = std::net::IpAddr::from([127, 0, 0, 2]);
+    for wanted in [Some(address), None] {
+        let options = Options::new(&binary, Data::Ephemeral).further_address(wanted);
+        let mongod = Mongod::start(options).await.unwrap();
+        let connected = std::net::TcpStream::connect((address, mongod.port()));
+        assert_eq!(connected.is_ok(), wanted.is_some());
+        mongod.stop().await;
+    }
+}
+
 #[tokio::test]
 async fn a_taken_port_is_refused_and_who_has_it_is_left_alone() {
     let other = start(Data::Ephemeral).await;
