@@ -2,7 +2,7 @@
 //! whom. So does what routes for `cargo lambda watch`.
 //!
 //! A function's variables and routes are read from its source: every name in capitals that its `main.rs`
-//! quotes, and every row of the route table in its `http.rs`.
+//! quotes, and every row of the route table in its `http.rs`. Where calls go is for emulators to say.
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "in a test a panic is how one fails")]
 
@@ -24,8 +24,11 @@ const CALLS: [(&str, Function); 3] = [
     ("USER_SERVICE_URL", Function::Users),
 ];
 
-/// Variables that Lambda itself sets, and those that only an emulator needs.
-const NOT_OF_THE_TEMPLATE: [&str; 1] = ["AWS_"];
+/// Variables that Lambda itself sets, or that only an emulator needs.
+const OF_AWS: &str = "AWS_";
+
+/// What an emulator tells a function that calls another one. Deployed it is absent: an empty one is no endpoint.
+const ENDPOINT: &str = "AWS_ENDPOINT_URL_LAMBDA";
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
@@ -53,8 +56,10 @@ impl Deployed {
                 continue;
             }
             let properties = resource["Properties"].clone();
-            let code = properties["CodeUri"].as_str().unwrap().to_owned();
-            let name = code.strip_prefix("target/lambda/").unwrap_or_else(|| panic!("CodeUri: {code}"));
+            // What `sam build` runs is `cargo lambda build --release --bin NAME`.
+            let metadata = &resource["Metadata"];
+            assert_eq!(metadata["BuildMethod"], "rust-cargolambda", "{id:?}");
+            let name = metadata["BuildProperties"]["Binary"].as_str().unwrap();
             let globals = template["Globals"]["Function"].clone();
             let deployed = Self { id: id.as_str().unwrap().to_owned(), properties, globals };
             assert!(functions.insert(name.to_owned(), deployed).is_none(), "{name} is there twice");
@@ -136,7 +141,7 @@ fn variables_of(function: Function) -> BTreeSet<String> {
     let is_name = |text: &&str| {
         text.starts_with(|first: char| first.is_ascii_uppercase())
             && text.chars().all(|it| it.is_ascii_uppercase() || it.is_ascii_digit() || it == '_')
-            && !NOT_OF_THE_TEMPLATE.iter().any(|prefix| text.starts_with(prefix))
+            && !text.starts_with(OF_AWS)
     };
     let secrets = code.split("secrets::read(").skip(1).filter_map(|call| quoted(call).next());
     let stored = secrets.map(|name| format!("{name}_ARN"));
@@ -204,6 +209,11 @@ fn every_function_is_deployed_and_under_the_name_of_its_package() {
         // What cargo-lambda builds is a program called bootstrap, for this runtime.
         assert_eq!(function.property("Handler"), "bootstrap", "{name}");
         assert_eq!(function.property("Runtime"), "provided.al2023", "{name}");
+        // From the root features are resolved alike for all of them, so that each dependency is compiled once.
+        assert_eq!(function.property("CodeUri"), ".", "{name}");
+        let architectures = function.property("Architectures").as_sequence().unwrap();
+        let [architecture] = architectures.as_slice() else { panic!("{name}: {architectures:?}") };
+        assert_eq!(tagged(architecture, "!Ref"), "Architecture", "{name}");
     }
 }
 
@@ -260,8 +270,13 @@ fn watch_routes() -> Vec<(String, String)> {
 #[test]
 fn a_function_is_given_the_variables_that_it_reads_and_no_others() {
     for function in Function::ALL {
-        let given: BTreeSet<String> = Deployed::of(function).variables().into_keys().collect();
-        assert_eq!(given, variables_of(function), "{}", function.name());
+        let read = variables_of(function);
+        let mut given = Deployed::of(function).variables();
+        let endpoint = given.remove(ENDPOINT);
+        let calls = CALLS.iter().any(|(variable, _)| read.contains(*variable));
+        let absent = calls.then(|| "AWS::NoValue".to_owned());
+        assert_eq!(endpoint.map(|it| tagged(&it, "!Ref")), absent, "{}", function.name());
+        assert_eq!(given.into_keys().collect::<BTreeSet<_>>(), read, "{}", function.name());
     }
     // The secret that signs tokens is in one place alone.
     let knowing = Function::ALL.map(variables_of).iter().filter(|it| it.contains("JWT_SECRET")).count();
