@@ -1,29 +1,41 @@
 //! `cargo local env`: what the functions' own programs need in their environment on this machine.
 
 use std::io::Write as _;
-use std::path::PathBuf;
+use std::net::{IpAddr, SocketAddr};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
+use crate::docker;
 use crate::failure::Failure;
-use crate::run::{Note, data_folder};
+use crate::run::{Note, checkout, data_folder};
 use crate::settings::Settings;
 
 /// Where `cargo lambda watch` listens when nobody says otherwise.
 pub const LAMBDA_PORT: u16 = 9000;
 
-/// The variables of all functions, for an emulator of Lambda on this port.
+/// Where `sam local start-lambda` listens when nobody says otherwise.
+pub const SAM_LAMBDA_PORT: u16 = 3001;
+
+/// The Docker network of `sam local` when nobody says otherwise.
+pub const DOCKER_NETWORK: &str = "oms";
+
+/// The file for `sam local --env-vars`, in the checkout.
+const SAM_FILE: &str = "local/env.json";
+
+/// The variables of all functions, for an emulator of Lambda at this URL.
 ///
 /// What else is set for a function, such as `ORDER_PAYMENT_WINDOW`, is inherited.
-pub fn variables(mongo_uri: &str, settings: &Settings, port: u16) -> Vec<(&'static str, String)> {
+pub fn variables(mongo_uri: &str, settings: &Settings, endpoint: &str) -> Vec<(&'static str, String)> {
     vec![
         ("MONGO_URI", mongo_uri.to_owned()),
         ("JWT_SECRET", settings.jwt_secret.clone()),
         ("PRODUCT_SERVICE_URL", "lambda:products".to_owned()),
         ("USER_SERVICE_URL", "lambda:users".to_owned()),
-        ("AWS_ENDPOINT_URL_LAMBDA", format!("http://127.0.0.1:{port}")),
+        ("AWS_ENDPOINT_URL_LAMBDA", endpoint.to_owned()),
         // Of nobody: an emulator checks no signature, and what is not there cannot be misused.
         ("AWS_REGION", "us-east-1".to_owned()),
         ("AWS_ACCESS_KEY_ID", "local".to_owned()),
@@ -32,11 +44,85 @@ pub fn variables(mongo_uri: &str, settings: &Settings, port: u16) -> Vec<(&'stat
     ]
 }
 
+/// The variables that `sam local` hands to a function, if template.yaml declares them for it. The rest of them are in
+/// the template, and credentials `sam local` makes up itself.
+pub fn for_sam(mongo_uri: &str, settings: &Settings, endpoint: &str) -> Vec<(&'static str, String)> {
+    let all = variables(mongo_uri, settings, endpoint).into_iter();
+    all.filter(|(name, _)| ["MONGO_URI", "JWT_SECRET", "AWS_ENDPOINT_URL_LAMBDA"].contains(name)).collect()
+}
+
+/// A connection string as containers need it, which reach this machine at `gateway`. One that does not name this
+/// machine stays as it is.
+pub fn for_containers(uri: &str, gateway: IpAddr) -> String {
+    let Some((scheme, rest)) = uri.split_once("://") else { return uri.to_owned() };
+    let end = rest.find(['/', '?']).unwrap_or(rest.len());
+    let (authority, rest) = rest.split_at(end);
+    let (user, host) = match authority.rsplit_once('@') {
+        Some((user, host)) => (format!("{user}@"), host),
+        None => (String::new(), authority),
+    };
+    let (name, port) = host.rsplit_once(':').unwrap_or((host, "27017"));
+    if !matches!(name, "127.0.0.1" | "localhost") {
+        return uri.to_owned();
+    }
+    let (path, options) = rest.split_once('?').unwrap_or((rest, ""));
+    // The set knows itself by the address that containers do not reach.
+    let kept = options.split('&').filter(|it| !it.is_empty() && !it.starts_with("replicaSet="));
+    let options: Vec<&str> = kept.chain(["directConnection=true"]).collect();
+    let host = SocketAddr::new(gateway, port.parse().unwrap_or(27017));
+    let path = if path.is_empty() { "/" } else { path };
+    format!("{scheme}://{user}{host}{path}?{}", options.join("&"))
+}
+
 /// Prints the variables for a shell to take: `eval "$(cargo local env)"`.
 ///
 /// # Errors
 /// When there is no MongoDB to point them at.
 pub async fn run(data: Option<PathBuf>, port: u16) -> Result<(), Failure> {
+    let (settings, uri) = running(data).await?;
+    print(variables(&uri, &settings, &format!("http://127.0.0.1:{port}")));
+    Ok(())
+}
+
+/// Writes the variables to `local/env.json` for `sam local`, and prints what else its command lines need, for a
+/// shell to take: `eval "$(cargo local env --sam)"`.
+///
+/// # Errors
+/// When there is no MongoDB to point them at, or it is out of reach for containers, or there is no image.
+pub async fn run_for_sam(data: Option<PathBuf>, port: u16, network: &str) -> Result<(), Failure> {
+    docker::check().await?;
+    let gateway = docker::gateway(network).await?;
+    let (settings, uri) = running(data).await?;
+    let uri = for_containers(&uri, gateway);
+    if !listens(&uri).await {
+        return Err(Failure::new(format!(
+            "MongoDB does not listen at {gateway}, where containers look for it"
+        ))
+        .advice(format!("Start it so: cargo local --docker-network {network}")));
+    }
+    let image = docker::base_image().await?;
+    let endpoint = format!("http://{}", SocketAddr::new(gateway, port));
+    let variables: serde_json::Map<_, _> = for_sam(&uri, &settings, &endpoint)
+        .into_iter()
+        .map(|(name, value)| (name.to_owned(), value.into()))
+        .collect();
+    let path = checkout().join(SAM_FILE);
+    write_private(&path, &format!("{:#}\n", serde_json::json!({ "Parameters": variables })))?;
+    print(vec![("HOST_FOR_CONTAINERS", gateway.to_string()), ("BASE_IMAGE", image)]);
+    Ok(())
+}
+
+/// A file that only its owner can read: it has secrets.
+fn write_private(path: &Path, text: &str) -> Result<(), Failure> {
+    // Anew, since who may read a file is said when it is made.
+    let _ = std::fs::remove_file(path);
+    let file = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
+    file.and_then(|mut file| file.write_all(text.as_bytes()))
+        .map_err(|error| Failure::new(format!("{} cannot be written: {error}", path.display())))
+}
+
+/// The secrets, and the database that is running.
+async fn running(data: Option<PathBuf>) -> Result<(Settings, String), Failure> {
     let folder = data_folder(data)?;
     let settings = Settings::load(&folder)?;
     let uri = match std::env::var("MONGO_URI").ok().filter(|uri| !uri.is_empty()) {
@@ -49,14 +135,15 @@ pub async fn run(data: Option<PathBuf>, port: u16) -> Result<(), Failure> {
             }
         },
     };
-    let lines: String = variables(&uri, &settings, port)
-        .into_iter()
-        .map(|(name, value)| format!("export {name}={}\n", quoted(&value)))
-        .collect();
+    Ok((settings, uri))
+}
+
+fn print(variables: Vec<(&'static str, String)>) {
+    let lines: String =
+        variables.into_iter().map(|(name, value)| format!("export {name}={}\n", quoted(&value))).collect();
     let mut out = std::io::stdout().lock();
     // Nobody is left to tell when standard output is closed.
     let _ = out.write_all(lines.as_bytes()).and_then(|()| out.flush());
-    Ok(())
 }
 
 /// Whether somebody listens at the first host of a connection string: a run that was killed leaves its note.
@@ -74,6 +161,23 @@ fn quoted(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn containers_find_this_machine_at_the_gateway_and_others_where_they_are() {
+        let gateway = IpAddr::from([172, 18, 0, 1]);
+        for (uri, expected) in [
+            ("mongodb://127.0.0.1:1/oms?replicaSet=rs0", "mongodb://172.18.0.1:1/oms?directConnection=true"),
+            (
+                "mongodb://me:it@localhost/oms?replicaSet=rs0&tls=true",
+                "mongodb://me:it@172.18.0.1:27017/oms?tls=true&directConnection=true",
+            ),
+            ("mongodb://127.0.0.1:1", "mongodb://172.18.0.1:1/?directConnection=true"),
+            ("mongodb+srv://me:it@cluster.example.net/oms", "mongodb+srv://me:it@cluster.example.net/oms"),
+            ("mongodb://a:1,b:2/?replicaSet=rs0", "mongodb://a:1,b:2/?replicaSet=rs0"),
+        ] {
+            assert_eq!(for_containers(uri, gateway), expected);
+        }
+    }
 
     #[test]
     fn a_shell_takes_a_value_as_it_is() {

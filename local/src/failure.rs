@@ -19,6 +19,11 @@ impl Failure {
     pub fn advice(self, advice: impl Into<String>) -> Self {
         Self { advice: Some(advice.into()), ..self }
     }
+
+    /// Whether it is said what to do.
+    pub fn has_advice(&self) -> bool {
+        self.advice.is_some()
+    }
 }
 
 impl fmt::Display for Failure {

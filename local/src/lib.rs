@@ -7,11 +7,16 @@
 //! - [`run`]: `cargo local` from start to stop
 //! - [`schema`]: `cargo local schema`, for a database that is deployed to
 //! - [`lambda`]: `cargo local lambda`, the functions' own programs under `cargo lambda watch`
+//! - [`sam`]: `cargo local sam`, the same under `sam local start-api`
+//! - `emulator`: what these two have in common
+//! - `docker`: the network and the image that `sam local` needs
 //! - [`env`](mod@env): `cargo local env`, what those programs need in their environment
 //! - [`events`]: samples for `cargo lambda invoke`
 //! - [`failure`]: what can go wrong, and what to do then
 
 pub mod demo;
+mod docker;
+mod emulator;
 pub mod env;
 pub mod events;
 pub mod failure;
@@ -19,5 +24,6 @@ pub mod gateway;
 pub mod house;
 pub mod lambda;
 pub mod run;
+pub mod sam;
 pub mod schema;
 pub mod settings;

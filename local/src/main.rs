@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use local::run::{self, Options};
-use local::{env, events, lambda, schema};
+use local::{env, events, lambda, sam, schema};
 
 /// Runs the whole order system on this machine: MongoDB, all functions behind one HTTP port, demo data.
 ///
@@ -20,7 +20,7 @@ struct Arguments {
     #[arg(long, default_value_t = 8080)]
     port: u16,
 
-    /// The folder that keeps the data between runs [default: .oms in the checkout]
+    /// The folder that keeps the data between runs [default: OMS_DATA, else .oms in the checkout]
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
 
@@ -31,6 +31,10 @@ struct Arguments {
     /// Load no demo data into an empty database
     #[arg(long)]
     no_demo: bool,
+
+    /// Let the containers of this Docker network reach MongoDB too: it also listens at the network's gateway
+    #[arg(long, value_name = "NAME")]
+    docker_network: Option<String>,
 
     #[command(subcommand)]
     command: Option<Command>,
@@ -47,7 +51,7 @@ enum Command {
         #[arg(long, default_value_t = env::LAMBDA_PORT)]
         port: u16,
 
-        /// The folder that keeps the data between runs [default: .oms in the checkout]
+        /// The folder that keeps the data between runs [default: OMS_DATA, else .oms in the checkout]
         #[arg(long, value_name = "DIR")]
         data: Option<PathBuf>,
 
@@ -63,20 +67,48 @@ enum Command {
         #[arg(long, default_value_t = 4, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
         concurrency: u16,
     },
-    /// Prints what `cargo lambda watch` needs in its environment; for MONGO_URI, else for the MongoDB of a
-    /// `cargo local` that is running
-    Env {
-        /// The folder that keeps the data and the secrets [default: .oms in the checkout]
+    /// Runs MongoDB and what `sam build` makes of the functions under `sam local start-api`, in containers; the
+    /// SAM CLI, cargo-lambda and Docker have to be installed
+    Sam {
+        /// The port to listen on, at 127.0.0.1; 0 takes a free one
+        #[arg(long, default_value_t = sam::PORT)]
+        port: u16,
+
+        /// The folder that keeps the data between runs [default: OMS_DATA, else .oms in the checkout]
         #[arg(long, value_name = "DIR")]
         data: Option<PathBuf>,
 
-        /// The port of `cargo lambda watch`
-        #[arg(long, default_value_t = env::LAMBDA_PORT)]
-        port: u16,
+        /// Start with a fresh database, which is gone at the end
+        #[arg(long, conflicts_with = "data")]
+        ephemeral: bool,
+
+        /// Load no demo data into an empty database
+        #[arg(long)]
+        no_demo: bool,
+    },
+    /// Prints what `cargo lambda watch` needs in its environment; for MONGO_URI, else for the MongoDB of a
+    /// `cargo local` that is running
+    Env {
+        /// The folder that keeps the data and the secrets [default: OMS_DATA, else .oms in the checkout]
+        #[arg(long, value_name = "DIR")]
+        data: Option<PathBuf>,
+
+        /// For `sam local` instead: writes local/env.json, which has secrets, and prints what else its command
+        /// lines need
+        #[arg(long)]
+        sam: bool,
+
+        /// The port of `cargo lambda watch` [default: 9000], or of `sam local start-lambda` [default: 3001]
+        #[arg(long)]
+        port: Option<u16>,
+
+        /// The Docker network of the containers of `sam local`
+        #[arg(long, value_name = "NAME", default_value = env::DOCKER_NETWORK, requires = "sam")]
+        docker_network: String,
     },
     /// Writes samples for `cargo lambda invoke` with an access token in them, good for 15 minutes
     Events {
-        /// The folder that keeps the data and the secrets [default: .oms in the checkout]
+        /// The folder that keeps the data and the secrets [default: OMS_DATA, else .oms in the checkout]
         #[arg(long, value_name = "DIR")]
         data: Option<PathBuf>,
 
@@ -93,10 +125,16 @@ async fn main() -> ExitCode {
     let outcome = match arguments.command {
         Some(Command::Schema) => schema::run().await,
         Some(Command::Lambda { port, data, ephemeral, no_demo, concurrency }) => {
-            let run = Options { port, data, ephemeral, demo: !no_demo, mongo_uri: mongo_uri() };
+            let run = of_emulator(port, data, ephemeral, no_demo);
             lambda::run(lambda::Options { run, concurrency }).await
         }
-        Some(Command::Env { data, port }) => env::run(data, port).await,
+        Some(Command::Sam { port, data, ephemeral, no_demo }) => {
+            sam::run(sam::Options { run: of_emulator(port, data, ephemeral, no_demo) }).await
+        }
+        Some(Command::Env { data, sam: true, port, docker_network }) => {
+            env::run_for_sam(data, port.unwrap_or(env::SAM_LAMBDA_PORT), &docker_network).await
+        }
+        Some(Command::Env { data, port, .. }) => env::run(data, port.unwrap_or(env::LAMBDA_PORT)).await,
         Some(Command::Events { data, to }) => events::run(data, to),
         None => run::run(options(arguments)).await,
     };
@@ -117,7 +155,12 @@ fn options(arguments: Arguments) -> Options {
         ephemeral: arguments.ephemeral,
         demo: !arguments.no_demo,
         mongo_uri: mongo_uri(),
+        docker_network: arguments.docker_network,
     }
+}
+
+fn of_emulator(port: u16, data: Option<PathBuf>, ephemeral: bool, no_demo: bool) -> Options {
+    Options { port, data, ephemeral, demo: !no_demo, mongo_uri: mongo_uri(), docker_network: None }
 }
 
 fn mongo_uri() -> Option<String> {

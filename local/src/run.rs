@@ -18,6 +18,7 @@ use tracing::instrument::WithSubscriber as _;
 use tracing::subscriber::NoSubscriber;
 
 use crate::demo;
+use crate::docker;
 use crate::failure::Failure;
 use crate::house::{self, House, Needs};
 use crate::settings::{self, Settings};
@@ -38,6 +39,8 @@ pub struct Options {
     pub demo: bool,
     /// A MongoDB that is there already.
     pub mongo_uri: Option<String>,
+    /// The Docker network whose containers reach MongoDB too.
+    pub docker_network: Option<String>,
 }
 
 /// Runs until Ctrl-C or SIGTERM.
@@ -103,7 +106,8 @@ pub(crate) fn checkout() -> PathBuf {
 
 /// The folder that keeps data and secrets, made if it is not there.
 pub(crate) fn data_folder(chosen: Option<PathBuf>) -> Result<PathBuf, Failure> {
-    let folder = chosen.unwrap_or_else(|| checkout().join(".oms"));
+    let named = || std::env::var_os("OMS_DATA").filter(|folder| !folder.is_empty()).map(PathBuf::from);
+    let folder = chosen.or_else(named).unwrap_or_else(|| checkout().join(".oms"));
     std::fs::create_dir_all(&folder).map_err(|error| {
         Failure::new(format!("{} cannot be made: {error}", folder.display()))
             .advice("Choose another folder: cargo local --data DIR")
@@ -134,6 +138,10 @@ impl Source {
         if let Some(uri) = &options.mongo_uri {
             return Self::connect_to(uri, options.ephemeral).await;
         }
+        let gateway = match &options.docker_network {
+            Some(network) => Some(docker::gateway(network).await?),
+            None => None,
+        };
         let data = match &folder {
             Some(folder) => Data::Folder(folder.join("mongodb")),
             None => Data::Ephemeral,
@@ -142,7 +150,7 @@ impl Source {
             .await
             .map_err(|error| Failure::new(error.to_string()))??;
         say(&format!("starting MongoDB: {}", binary.display()));
-        let mongod = Mongod::start(mongod::Options::new(binary, data)).await?;
+        let mongod = Mongod::start(mongod::Options::new(binary, data).further_address(gateway)).await?;
         let database = connect(mongod.uri()).await?;
         let note = folder.and_then(|folder| Note::leave(&folder, mongod.uri()));
         Ok(Self::Ours { mongod, database, note })

@@ -1,9 +1,13 @@
-# Runs cargo-lambda, and sees to it that it ends when the process that wants it ends, however that ends.
+# Runs an emulator of Lambda, and sees to it that it ends when the process that wants it ends, however that ends.
 #
-# $@       the command line
+# $1       what to do for a shell after the end, however it ended; empty: nothing
+# $2 …     the command line
 # stdin    a pipe whose other end only the parent holds. When it closes, because the parent let go of it or was
-#          killed, cargo-lambda is asked to end, which ends its functions, and killed if it does not.
+#          killed, the emulator is asked to end, which ends its functions, and killed if it does not.
 # stderr   all that it and its functions say
+
+after=$1
+shift
 
 # What ends a terminal's jobs must not end this shell first: nobody would be left to clean up.
 trap '' HUP INT PIPE TERM
@@ -30,4 +34,5 @@ exec 3<&-
 wait "$child"
 status=$?
 kill -KILL "$watcher" 2>/dev/null
+eval "$after" >/dev/null 2>&1
 exit "$status"

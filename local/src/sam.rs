@@ -1,0 +1,128 @@
+//! `cargo local sam`: the functions as `sam build` packs them, under `sam local start-api`, with calls between them
+//! through `sam local start-lambda`.
+
+use std::fs::File;
+use std::net::{IpAddr, SocketAddr};
+use std::os::fd::AsFd as _;
+use std::path::Path;
+use std::process::Stdio;
+
+use tokio::net::TcpListener;
+use tokio::process::Command;
+
+use crate::docker;
+use crate::emulator::{self, Line};
+use crate::env;
+use crate::failure::Failure;
+use crate::lambda;
+use crate::run::{self, checkout, say};
+
+/// Where `sam local start-api` listens when nobody says otherwise.
+pub const PORT: u16 = 3000;
+
+/// How to get the SAM CLI.
+const INSTALL: &str = "In a virtual environment of Python: pip install aws-sam-cli. \
+                       Or see https://docs.aws.amazon.com/serverless-application-model/";
+
+/// What `sam local` is told whatever it serves. A container that stays answers in milliseconds; the image is here
+/// already; and no code changes while it runs.
+const ALWAYS: [&str; 4] = ["--skip-pull-image", "--warm-containers", "EAGER", "--no-watch"];
+
+/// What the user wants.
+#[derive(Debug)]
+pub struct Options {
+    /// As for `cargo local`; the port is that of `sam local start-api`.
+    pub run: run::Options,
+}
+
+/// Runs until Ctrl-C or SIGTERM.
+///
+/// # Errors
+/// What went wrong, and what to do.
+pub async fn run(options: Options) -> Result<(), Failure> {
+    let Options { mut run } = options;
+    let program = emulator::find("sam", INSTALL)?;
+    emulator::find("cargo-lambda", lambda::INSTALL)?;
+    docker::check().await?;
+    // A network of this run alone: what is in it is ours to remove.
+    let network = Network::make(format!("oms-sam-{}", std::process::id())).await?;
+    let gateway = docker::gateway(&network.0).await?;
+    run.docker_network = Some(network.0.clone());
+    emulator::run(&run, "cargo local sam", async |surroundings, emulators| {
+        build(&program).await?;
+        let image = docker::base_image().await?;
+        let calls = free_address(gateway).await?;
+        let mongo_uri = env::for_containers(&surroundings.mongo_uri, gateway);
+        let variables = env::for_sam(&mongo_uri, &surroundings.settings, &format!("http://{calls}"));
+        let line = |name, command: &str, address: SocketAddr| {
+            let mut arguments: Vec<String> = ["local", command].map(str::to_owned).into();
+            arguments.extend(ALWAYS.map(str::to_owned));
+            let further = [
+                ("--invoke-image", image.clone()),
+                ("--docker-network", network.0.clone()),
+                ("--parameter-overrides", format!("Architecture={}", docker::architecture())),
+                ("--host", address.ip().to_string()),
+                ("--port", address.port().to_string()),
+            ];
+            arguments.extend(further.into_iter().flat_map(|(option, value)| [option.to_owned(), value]));
+            let after = docker::remove_network(&network.0);
+            let variables = [variables.clone(), vec![("SAM_CLI_TELEMETRY", "0".to_owned())]].concat();
+            Line { name, program: program.clone(), arguments, variables, after }
+        };
+        emulators.start(line("sam local start-lambda", "start-lambda", calls))?;
+        tokio::select! {
+            listening = emulator::listened_to(calls) => listening?,
+            failure = emulators.ended() => return Err(failure),
+        }
+        let api = SocketAddr::from(([127, 0, 0, 1], surroundings.port));
+        emulators.start(line("sam local start-api", "start-api", api))
+    })
+    .await
+}
+
+/// A network that is removed, with the containers in it, also if nothing is started that would do so at its end.
+struct Network(String);
+
+impl Network {
+    async fn make(name: String) -> Result<Self, Failure> {
+        docker::make_network(&name).await?;
+        Ok(Self(name))
+    }
+}
+
+impl Drop for Network {
+    fn drop(&mut self) {
+        // Already removed where an emulator has run; then there is nothing to do.
+        let mut shell = std::process::Command::new("/bin/sh");
+        shell.args(["-c", &docker::remove_network(&self.0)]);
+        let _ = shell.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status();
+    }
+}
+
+/// Compiles and packs the functions; their dependencies are compiled once.
+async fn build(program: &Path) -> Result<(), Failure> {
+    say("sam build: the first time it compiles everything, for size, which takes some minutes");
+    let log = std::io::stderr().as_fd().try_clone_to_owned().map(File::from);
+    let log = log.map_err(|error| Failure::new(format!("standard error cannot be used: {error}")))?;
+    let status = Command::new(program)
+        .args(["build", "--parameter-overrides", &format!("Architecture={}", docker::architecture())])
+        .current_dir(checkout())
+        .env("SAM_CLI_TELEMETRY", "0")
+        .stdin(Stdio::null())
+        // Standard output is for what the user is to read when all is ready.
+        .stdout(log)
+        .kill_on_drop(true)
+        .status()
+        .await
+        .map_err(|error| Failure::new(format!("sam cannot be run: {error}")))?;
+    match status.success() {
+        true => Ok(()),
+        false => Err(Failure::new("sam build has failed").advice("Its log above says why.")),
+    }
+}
+
+/// An address where nobody listens.
+async fn free_address(ip: IpAddr) -> Result<SocketAddr, Failure> {
+    let free = async { TcpListener::bind((ip, 0)).await?.local_addr() };
+    free.await.map_err(|error| Failure::new(format!("there is no free port at {ip}: {error}")))
+}
