@@ -14,6 +14,13 @@ const NO_PRODUCT: &str = "product_01h455vb4pex5vsknk084sn02q";
 const NO_ORDER: &str = "order_01h455vb4pex5vsknk084sn02q";
 const NO_USER: &str = "user_01h455vb4pex5vsknk084sn02q";
 
+/// Whether the target's front hands over another path than it gets.
+fn is_altered(path: &str) -> bool {
+    (Difference::TidiesPaths.is_here() && path.split('/').any(|segment| matches!(segment, "." | "..")))
+        || (Difference::MergesSlashes.is_here() && path.contains("//"))
+        || (Difference::DecodesPaths.is_here() && path.contains('%'))
+}
+
 #[tokio::test]
 async fn an_unknown_route_is_a_404_with_every_method() {
     let shop = Shop::open().await;
@@ -55,6 +62,9 @@ async fn an_unknown_route_is_a_404_with_every_method() {
         "/%00",
         "/%F0%9F%A6%80",
     ] {
+        if is_altered(path) {
+            continue;
+        }
         for person in [shop.anyone(), shop.admin()] {
             for method in [Method::GET, Method::POST, Method::PUT, Method::DELETE, Method::HEAD] {
                 let answer = person.send(method.clone(), path, Some(json!({}))).await;
@@ -68,7 +78,7 @@ async fn an_unknown_route_is_a_404_with_every_method() {
     }
     // A client would tidy up these before it sends them.
     for path in ["//", "//products", "/./products", "/products/../products", "/a/../health"] {
-        if Difference::TidiesPaths.is_here() && path.contains('.') {
+        if is_altered(path) {
             continue;
         }
         raw(&shop, &format!("GET {path}"), &[], b"").await.problem(404, "not-found");
@@ -105,6 +115,9 @@ async fn a_method_that_a_path_does_not_have_is_a_405_that_names_those_it_has() {
             brew.clone(),
         ] {
             if allowed.contains(method.as_str()) {
+                continue;
+            }
+            if Difference::KnowsSevenMethods.is_here() && (method == Method::TRACE || method == brew) {
                 continue;
             }
             for person in [shop.anyone(), shop.admin()] {
@@ -214,6 +227,9 @@ async fn an_id_that_cannot_be_is_a_404_whatever_bytes_it_holds() {
         for id in ids {
             for (method, body) in &requests {
                 let path = format!("/{collection}/{id}{tail}");
+                if is_altered(&path) {
+                    continue;
+                }
                 let answer = admin.send(method.clone(), &path, body.clone()).await.expect(404);
                 if *method != Method::HEAD {
                     assert_eq!(answer.problem(404, "not-found").text("instance"), path);
@@ -225,10 +241,16 @@ async fn an_id_that_cannot_be_is_a_404_whatever_bytes_it_holds() {
     let token = authorization(&admin);
     let headers = [("authorization", token.as_slice()), ("content-type", b"application/json")];
     for path in ["/products/..", "/products/%2E%2E", "/orders/.", "/users/%2e%2E", "/products/%c0%ae"] {
+        // None of them arrives there as it was sent.
+        if Difference::DecodesPaths.is_here() {
+            continue;
+        }
         raw(&shop, &format!("GET {path}"), &headers[..1], b"").await.problem(404, "not-found");
     }
     let sized = [&headers[..], &[("content-length", b"11")]].concat();
-    raw(&shop, "PUT /products//stock", &sized, b"{\"delta\":1}").await.problem(404, "not-found");
+    if !is_altered("/products//stock") {
+        raw(&shop, "PUT /products//stock", &sized, b"{\"delta\":1}").await.problem(404, "not-found");
+    }
     for path in ["/orders/%FF", "/users/%FF", "/orders/x", "/users/x"] {
         customer.get(path).await.problem(404, "not-found");
     }
