@@ -4,6 +4,7 @@
 //! network our containers are told apart from those of anybody else.
 
 use std::net::IpAddr;
+use std::path::Path;
 use std::process::{Output, Stdio};
 
 use tokio::net::TcpListener;
@@ -65,12 +66,32 @@ pub(crate) async fn check() -> Result<(), Failure> {
     }
 }
 
-/// Makes a network.
+/// What the networks of runs are called, before the process ID.
+const RUN: &str = "oms-sam-";
+
+/// Makes a network for this run alone. Its name.
 ///
 /// # Errors
 /// Docker refuses.
-pub(crate) async fn make_network(name: &str) -> Result<(), Failure> {
-    docker(&["network", "create", name]).await.map(drop)
+pub(crate) async fn make_network() -> Result<String, Failure> {
+    remove_unused_networks().await?;
+    let name = format!("{RUN}{}", std::process::id());
+    docker(&["network", "create", &name]).await?;
+    Ok(name)
+}
+
+/// Removes what a run has left that was killed before it had any containers: then nobody is there to do it.
+async fn remove_unused_networks() -> Result<(), Failure> {
+    let names =
+        docker(&["network", "ls", "--filter", &format!("name=^{RUN}"), "--format", "{{.Name}}"]).await?;
+    for name in names.lines() {
+        let process = name.strip_prefix(RUN).map(|id| Path::new("/proc").join(id));
+        if process.is_some_and(|process| !process.exists()) {
+            // Refused where there are containers in it, and then it is not unused.
+            let _ = docker(&["network", "rm", name]).await;
+        }
+    }
+    Ok(())
 }
 
 /// Where containers of a network reach this machine.
@@ -78,7 +99,7 @@ pub(crate) async fn make_network(name: &str) -> Result<(), Failure> {
 /// # Errors
 /// There is no such network, or its gateway is on another machine.
 pub(crate) async fn gateway(network: &str) -> Result<IpAddr, Failure> {
-    let template = "{{with index .IPAM.Config 0}}{{.Gateway}}{{end}}";
+    let template = "{{range .IPAM.Config}}{{.Gateway}} {{end}}";
     let said =
         docker(&["network", "inspect", network, "--format", template]).await.map_err(
             |failure| match failure.has_advice() {
@@ -86,9 +107,10 @@ pub(crate) async fn gateway(network: &str) -> Result<IpAddr, Failure> {
                 false => failure.advice(format!("Make it: docker network create {network}")),
             },
         )?;
-    let address: IpAddr = said.parse().map_err(|_| {
-        Failure::new(format!("the Docker network {network} has no gateway"))
-            .advice(format!("Docker's own networks say none; make one: docker network create {network}"))
+    let address: Option<IpAddr> = said.split_whitespace().find_map(|address| address.parse().ok());
+    let address = address.ok_or_else(|| {
+        Failure::new(format!("the Docker network {network} says no gateway"))
+            .advice("Docker's own networks do not; make one: docker network create oms")
     })?;
     TcpListener::bind((address, 0)).await.map_err(|_| {
         Failure::new(format!(

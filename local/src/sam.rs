@@ -21,7 +21,7 @@ use crate::run::{self, checkout, say};
 pub const PORT: u16 = 3000;
 
 /// How to get the SAM CLI.
-const INSTALL: &str = "In a virtual environment of Python: pip install aws-sam-cli. \
+const INSTALL: &str = "In a virtual environment of Python: pip install aws-sam-cli cargo-lambda. \
                        Or see https://docs.aws.amazon.com/serverless-application-model/";
 
 /// What `sam local` is told whatever it serves. A container that stays answers in milliseconds; the image is here
@@ -45,7 +45,7 @@ pub async fn run(options: Options) -> Result<(), Failure> {
     emulator::find("cargo-lambda", lambda::INSTALL)?;
     docker::check().await?;
     // A network of this run alone: what is in it is ours to remove.
-    let network = Network::make(format!("oms-sam-{}", std::process::id())).await?;
+    let network = Network(docker::make_network().await?);
     let gateway = docker::gateway(&network.0).await?;
     run.docker_network = Some(network.0.clone());
     emulator::run(&run, "cargo local sam", async |surroundings, emulators| {
@@ -82,13 +82,6 @@ pub async fn run(options: Options) -> Result<(), Failure> {
 
 /// A network that is removed, with the containers in it, also if nothing is started that would do so at its end.
 struct Network(String);
-
-impl Network {
-    async fn make(name: String) -> Result<Self, Failure> {
-        docker::make_network(&name).await?;
-        Ok(Self(name))
-    }
-}
 
 impl Drop for Network {
     fn drop(&mut self) {
