@@ -18,7 +18,7 @@ use crate::holds::{AuditedProduct, Hold, HoldPosition, HoldWalk};
 use crate::ledger::StockMovement;
 use crate::product::{NewProduct, Product, ProductChange, Status};
 use crate::stock::{Declaration, MAX_ON_HAND, Refusal, Shortage, Stock, StockCount, Unorderable};
-use crate::store::{Inserted, ProductStore, StockWrite, StockWritten};
+use crate::store::{self, Inserted, ProductStore, StockWrite, StockWritten};
 
 /// The use cases around products.
 pub struct ProductService {
@@ -66,7 +66,7 @@ impl ProductService {
         let product = new.into_product(ProductId::new(), self.clock.now());
         match self.store.insert(&product, &by, claim.as_ref()).await? {
             Inserted::Done => Ok(Made::now(product)),
-            Inserted::SkuTaken => self.made_by_a_twin_or(claim.as_ref(), sku_taken()).await,
+            Inserted::SkuTaken => self.made_by_a_twin_or(claim.as_ref(), store::sku_taken()).await,
             Inserted::KeyTaken => self.made_by_a_twin_or(claim.as_ref(), key_taken()).await,
         }
     }
@@ -286,10 +286,6 @@ fn bits(number: i64) -> u128 {
 /// The number that a cursor carries.
 fn number(id: Uuid) -> i64 {
     i64::try_from(id.as_u128()).unwrap_or(i64::MAX)
-}
-
-fn sku_taken() -> Error {
-    Error::new(Kind::SkuTaken, "Another product has this SKU; SKUs are unique.")
 }
 
 /// Nothing but a twin can have the key, and it has just been looked for: it grew too old in this very moment.

@@ -1,8 +1,8 @@
 //! Products in MongoDB. With the files below it the only place of this function that knows BSON.
 //!
-//! - [`declarations`]: what is declared about an order's stock
-//! - [`ledger`]: what people change of the stock, and the ledger of all changes
-//! - [`holds`]: what other functions ask about holds
+//! - `declarations`: what is declared about an order's stock
+//! - `ledger`: what people change of the stock, and the ledger of all changes
+//! - `holds`: what other functions ask about holds
 
 use futures::TryStreamExt as _;
 use mongodb::bson::{self, Bson, Document, doc};
@@ -333,7 +333,7 @@ impl ProductStore {
             )
             .projection(without_holds())
             .return_document(ReturnDocument::After);
-        mongo::lone_write(write).await.map_err(sku_taken)?.map(Product::try_from).transpose()
+        mongo::lone_write(write).await.map_err(sku_taken_or)?.map(Product::try_from).transpose()
     }
 }
 
@@ -341,10 +341,11 @@ fn without_holds() -> Document {
     doc! { "holds": 0 }
 }
 
-fn sku_taken(error: mongodb::error::Error) -> Error {
-    if mongo::is_duplicate_key(&error) {
-        Error::new(Kind::SkuTaken, "Another product has this SKU; SKUs are unique.")
-    } else {
-        error.into()
-    }
+/// 409: another product has the SKU.
+pub fn sku_taken() -> Error {
+    Error::new(Kind::SkuTaken, "Another product has this SKU; SKUs are unique.")
+}
+
+fn sku_taken_or(error: mongodb::error::Error) -> Error {
+    if mongo::is_duplicate_key(&error) { sku_taken() } else { error.into() }
 }
