@@ -1,7 +1,10 @@
 //! Orders in MongoDB. With `store/`, the only place of this function that knows BSON.
 
+use std::time::Duration;
+
 use futures::TryStreamExt as _;
 use mongodb::bson::{self, Bson, Document, doc};
+use mongodb::options::ReadConcern;
 use mongodb::{Collection, Database};
 use serde::Serialize;
 use shared::clock::Timestamp;
@@ -24,6 +27,9 @@ pub use progress::Walk;
 pub const SCHEMA_VERSION: i32 = 2;
 
 const ORDERS: &str = "orders";
+
+/// How long a look waits for a majority.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// How an insert ended.
 #[derive(Clone, Debug, PartialEq)]
@@ -125,14 +131,14 @@ impl OrderStore {
             return Err(error.into());
         }
         // A duplicate key says only "look": the driver may have sent the insert twice.
-        if let Some(stored) = self.find_stored(order.id).await? {
+        if let Some(stored) = self.look_again(among(&[order.id])).await? {
             return Ok(match stored {
                 Stored::Order(there) if there.number == order.number => Inserted::Done,
                 stored => Inserted::Exists(stored),
             });
         }
         if let Some(under) = &order.placed_under
-            && let Some(Stored::Order(there)) = self.find_all(placed_under(under)).await?.pop()
+            && let Some(Stored::Order(there)) = self.look_again(placed_under(under)).await?
         {
             return Ok(Inserted::KeyTaken(there));
         }
@@ -155,7 +161,7 @@ impl OrderStore {
         if !mongo::is_duplicate_key(&error) {
             return Err(error.into());
         }
-        let stored = self.find_stored(id).await?;
+        let stored = self.look_again(among(&[id])).await?;
         stored.ok_or_else(|| Error::unavailable("a duplicate key without a document that has it"))
     }
 
@@ -168,6 +174,13 @@ impl OrderStore {
             Some(Stored::Order(order)) => Some(*order),
             Some(Stored::Void(_)) | None => None,
         })
+    }
+
+    /// What has refused a write, which need not be on a majority yet, where other looks look: this one waits until
+    /// it is.
+    async fn look_again(&self, filter: Document) -> Result<Option<Stored>, Error> {
+        let look = self.all.find_one(filter).read_concern(ReadConcern::linearizable()).max_time(PATIENCE);
+        look.await?.map(Stored::try_from).transpose()
     }
 
     async fn find_stored(&self, id: OrderId) -> Result<Option<Stored>, Error> {

@@ -94,12 +94,16 @@ impl ProductStore {
         };
         let writes = match stock::decide(declaration, &shelves) {
             Ok(writes) => writes,
+            // What its caller takes for done must not be undone by an election, and only a commit waits for what
+            // it has read to be on a majority.
+            Err(Refusal::Superseded) => return Ok(Ending::Commit(Ok(Err(Refusal::Superseded)))),
             Err(refusal) => return Ok(Ending::Abort(Ok(Err(refusal)))),
         };
         let named = |line: &Line| products.iter().find(|product| product.id == line.product).cloned();
         let answer = Ok(Ok(declaration.lines.iter().filter_map(named).collect()));
         if writes.is_empty() {
-            return Ok(Ending::Abort(answer));
+            // A replay: as above.
+            return Ok(Ending::Commit(answer));
         }
         let movements: Vec<(ProductId, StockMovement)> = shelves
             .iter()
