@@ -7,7 +7,6 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use futures::future::{join_all, select_all};
-use mongodb::Database;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::process::{Child, ChildStdin, Command};
@@ -19,6 +18,7 @@ use crate::demo::{self, Demo};
 use crate::failure::Failure;
 use crate::gateway::Function;
 use crate::run::{self, Source, announce, checkout, kept, listen, say, set_up, stop_signal, stopped};
+use crate::schedule;
 use crate::settings::Settings;
 
 /// Runs an emulator, and ends it when we end.
@@ -75,14 +75,22 @@ pub(crate) async fn run(
     let mut emulators = Emulators(Vec::new());
     let work = async {
         let Surroundings { settings, port, .. } = &surroundings;
-        let demo = prepare(&database, settings, options.demo && near).await?;
+        let house = set_up(&database, settings).await?;
+        let demo = match options.demo && near {
+            true => demo::load(house.router(), settings).with_subscriber(NoSubscriber::new()).await?,
+            false => Demo::Left,
+        };
         start(&surroundings, &mut emulators).await?;
         tokio::select! {
             answered = all_answer(*port) => answered?,
             failure = emulators.ended() => return Err(failure),
         }
         announce(&format!("http://127.0.0.1:{port}"), settings, demo, options.demo && !near);
-        Err(emulators.ended().await)
+        // No emulator has a schedule: here the function that is in this process does it.
+        tokio::select! {
+            failure = emulators.ended() => Err(failure),
+            never = schedule::run(&house) => match never {},
+        }
     };
     let result = tokio::select! {
         result = work => result,
@@ -107,15 +115,6 @@ pub(crate) fn find(program: &str, install: &str) -> Result<PathBuf, Failure> {
     candidates
         .find(|candidate| candidate.is_file())
         .ok_or_else(|| Failure::new(format!("{program} is not on the PATH")).advice(install))
-}
-
-/// Schema, first admin and, if wanted, demo data: what no function makes by itself.
-async fn prepare(database: &Database, settings: &Settings, demo: bool) -> Result<Demo, Failure> {
-    let house = set_up(database, settings).await?;
-    match demo {
-        true => demo::load(house.router(), settings).with_subscriber(NoSubscriber::new()).await,
-        false => Ok(Demo::Left),
-    }
 }
 
 /// An emulator's command line.

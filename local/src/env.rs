@@ -122,7 +122,7 @@ fn write_private(path: &Path, text: &str) -> Result<(), Failure> {
 }
 
 /// The secrets, and the database that is running.
-async fn running(data: Option<PathBuf>) -> Result<(Settings, String), Failure> {
+pub(crate) async fn running(data: Option<PathBuf>) -> Result<(Settings, String), Failure> {
     let folder = data_folder(data)?;
     let settings = Settings::load(&folder)?;
     let uri = match std::env::var("MONGO_URI").ok().filter(|uri| !uri.is_empty()) {

@@ -6,10 +6,17 @@ use std::time::Duration;
 
 use axum::Router;
 use mongodb::Database;
-use shared::auth::Signer;
+use proto::orders::v1::order_service_client::OrderServiceClient;
+use proto::orders::v1::{
+    CheckConsistencyRequest, CheckConsistencyResponse, ReconcileRequest, ReconcileResponse,
+};
+use shared::auth::{Caller, Signer};
 use shared::clock::Clock;
+use shared::context::{Context, DEFAULT_TIMEOUT};
 use shared::error::Error;
 use shared::rpc::channel::Channel;
+use shared::rpc::entrance::MAX_MESSAGE;
+use shared::rpc::metadata;
 use users::tokens::KeyRing;
 
 use crate::gateway::{self, Groups};
@@ -37,6 +44,7 @@ pub struct House {
     pub orders: orders::App,
     /// The docs function.
     pub docs: docs::App,
+    clock: Clock,
 }
 
 /// Makes what MongoDB must have; may be run again at any time.
@@ -50,6 +58,34 @@ pub async fn ensure_schema(database: &Database) -> Result<(), Error> {
 }
 
 impl House {
+    /// Has the orders function do what crashes and lost answers have left.
+    ///
+    /// # Errors
+    /// What stopped it.
+    pub async fn reconcile(&self) -> Result<ReconcileResponse, Error> {
+        let request = self.by_the_system(ReconcileRequest {});
+        Ok(self.orders_client().reconcile(request).await?.into_inner())
+    }
+
+    /// Has the orders function check the page of this cursor, else the first.
+    ///
+    /// # Errors
+    /// When the data cannot be read.
+    pub async fn check_consistency(&self, cursor: Option<String>) -> Result<CheckConsistencyResponse, Error> {
+        let request = self.by_the_system(CheckConsistencyRequest { limit: None, cursor });
+        Ok(self.orders_client().check_consistency(request).await?.into_inner())
+    }
+
+    fn orders_client(&self) -> OrderServiceClient<Channel> {
+        let channel = Channel::new(Arc::new(self.orders.entrance.clone()), self.clock.clone());
+        OrderServiceClient::new(channel).max_decoding_message_size(MAX_MESSAGE)
+    }
+
+    fn by_the_system<T>(&self, message: T) -> tonic::Request<T> {
+        let deadline = self.clock.now().after(DEFAULT_TIMEOUT);
+        metadata::request(message, &Context::new(Caller::System, deadline))
+    }
+
     /// Builds and connects the functions.
     pub fn build(needs: Needs) -> Self {
         let Needs { database, signer, payment_window, clock } = needs;
@@ -69,7 +105,7 @@ impl House {
             payment_window,
             clock: clock.clone(),
         });
-        Self { users, products, orders, docs: docs::app(clock) }
+        Self { users, products, orders, docs: docs::app(clock.clone()), clock }
     }
 
     /// All of the REST API behind one router.

@@ -5,6 +5,8 @@
 //! - [`settings`]: secrets and the first admin, from the environment or kept with the data
 //! - [`demo`]: a shop that one can imagine
 //! - [`run`]: `cargo local` from start to stop
+//! - `schedule`: has the orders function reconcile every minute
+//! - [`check`]: `cargo local check`, whether products and orders agree
 //! - [`schema`]: `cargo local schema`, for a database that is deployed to
 //! - [`lambda`]: `cargo local lambda`, the functions' own programs under `cargo lambda watch`
 //! - [`sam`]: `cargo local sam`, the same under `sam local start-api`
@@ -14,6 +16,7 @@
 //! - [`events`]: samples for `cargo lambda invoke`
 //! - [`failure`]: what can go wrong, and what to do then
 
+pub mod check;
 pub mod demo;
 mod docker;
 mod emulator;
@@ -25,5 +28,6 @@ pub mod house;
 pub mod lambda;
 pub mod run;
 pub mod sam;
+mod schedule;
 pub mod schema;
 pub mod settings;

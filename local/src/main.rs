@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use local::run::{self, Options};
-use local::{env, events, lambda, sam, schema};
+use local::{check, env, events, lambda, sam, schema};
 
 /// Runs the whole order system on this machine: MongoDB, all functions behind one HTTP port, demo data.
 ///
@@ -45,6 +45,13 @@ enum Command {
     /// Makes collections, indexes and the first admin (ADMIN_EMAIL, ADMIN_PASSWORD) in the database of
     /// MONGO_URI; may be run again at any time
     Schema,
+    /// Compares all products with all orders, in the database of MONGO_URI, else in that of a `cargo local` that
+    /// is running, and lists what is wrong; exits with 1 if anything is
+    Check {
+        /// The folder that keeps the data [default: OMS_DATA, else .oms in the checkout]
+        #[arg(long, value_name = "DIR")]
+        data: Option<PathBuf>,
+    },
     /// Runs MongoDB and the functions' own programs under `cargo lambda watch`, which has to be installed
     Lambda {
         /// The port to listen on, at 127.0.0.1; 0 takes a free one
@@ -124,6 +131,7 @@ async fn main() -> ExitCode {
     shared::telemetry::init_for_people();
     let outcome = match arguments.command {
         Some(Command::Schema) => schema::run().await,
+        Some(Command::Check { data }) => check::run(data).await,
         Some(Command::Lambda { port, data, ephemeral, no_demo, concurrency }) => {
             let run = of_emulator(port, data, ephemeral, no_demo);
             lambda::run(lambda::Options { run, concurrency }).await

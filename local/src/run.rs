@@ -21,6 +21,7 @@ use crate::demo;
 use crate::docker;
 use crate::failure::Failure;
 use crate::house::{self, House, Needs};
+use crate::schedule;
 use crate::settings::{self, Settings};
 
 /// How long requests may take to end after Ctrl-C.
@@ -256,7 +257,7 @@ fn with_database(uri: &str, name: &str) -> String {
     format!("{}/{name}{options}", &uri[..end])
 }
 
-async fn connect(uri: &str) -> Result<Database, Failure> {
+pub(crate) async fn connect(uri: &str) -> Result<Database, Failure> {
     shared::mongo::connect(uri, "cargo-local").await.map_err(|error| {
         Failure::new(format!("MONGO_URI cannot be used: {error}"))
             .advice("It looks like mongodb://127.0.0.1:27017/oms?replicaSet=rs0")
@@ -292,7 +293,10 @@ async fn serve(
             false => demo::Demo::Left,
         };
         announce(&base, settings, loaded, options.demo && !near);
-        stopped(stop.clone()).await;
+        tokio::select! {
+            () = stopped(stop.clone()) => {}
+            never = schedule::run(&house) => match never {},
+        }
         say("stopping");
         if tokio::time::timeout(DRAIN, server).await.is_err() {
             say("some requests did not end in time");

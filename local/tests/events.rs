@@ -50,6 +50,7 @@ async fn every_sample_of_a_call_is_answered() {
     });
     for (file, entrance) in [
         ("orders-call.json", &house.orders.entrance),
+        ("orders-reconcile.json", &house.orders.entrance),
         ("products-call.json", &house.products.entrance),
         ("users-call.json", &house.users.entrance),
     ] {

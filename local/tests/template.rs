@@ -338,3 +338,15 @@ fn what_the_template_refers_to_is_there() {
         }
     }
 }
+
+#[test]
+fn the_schedule_calls_what_the_sample_calls() {
+    let template: Value = serde_yaml_ng::from_str(&read("template.yaml")).unwrap();
+    let schedule = &template["Resources"]["Orders"]["Properties"]["Events"]["Reconcile"];
+    assert_eq!(schedule["Type"], "ScheduleV2");
+    let input = schedule["Properties"]["Input"].as_str().unwrap();
+    let input: serde_json::Value = serde_json::from_str(input).unwrap();
+    let sample: serde_json::Value =
+        serde_json::from_str(&read("local/events/orders-reconcile.json")).unwrap();
+    assert_eq!(input, sample);
+}
