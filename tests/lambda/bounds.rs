@@ -1,6 +1,5 @@
 //! Where Lambda and API Gateway answer instead of a function: the small Lambda says it as they do.
 
-use std::net::TcpListener;
 use std::time::Duration;
 
 use http::{Method, StatusCode};
@@ -236,7 +235,7 @@ async fn a_process_ends_with_its_lambda_frozen_or_not() {
 
 #[tokio::test]
 async fn a_function_without_its_database_answers_503_and_the_same_process_recovers_when_it_comes() {
-    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let port = tests::port::free();
     let away = format!("mongodb://127.0.0.1:{port}/away?directConnection=true&serverSelectionTimeoutMS=200");
     let functions = tokio::task::spawn_blocking(move || Lambda::functions(&away, JWT_SECRET)).await.unwrap();
     let lambda = Lambda::start(functions, Options::default()).await.unwrap();

@@ -1,6 +1,5 @@
 //! Secrets Manager: moto's, on this machine. It is installed once, into the target folder.
 
-use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -33,7 +32,7 @@ impl SecretsManager {
         let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("moto");
         let site = folder.clone();
         tokio::task::spawn_blocking(move || install(&site)).await.unwrap();
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let port = tests::port::free();
         let server = Command::new("python3")
             .args(["-c", SERVE, &port.to_string()])
             .env("PYTHONPATH", folder)

@@ -2,7 +2,6 @@
 
 use std::future::pending;
 use std::io::Write;
-use std::net::TcpListener;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -63,7 +62,7 @@ async fn host_of_products(uri: &str) -> Host {
 
 #[tokio::test]
 async fn a_function_whose_database_is_away_at_init_answers_503_until_it_is_back() {
-    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let port = tests::port::free();
     let uri = format!("mongodb://127.0.0.1:{port}/away?serverSelectionTimeoutMS=200&directConnection=true");
     let host = host_of_products(&uri).await;
     host.init().await;
@@ -84,7 +83,8 @@ async fn a_function_whose_database_is_away_at_init_answers_503_until_it_is_back(
     assert_unavailable(&answer);
     let text = log.text();
     assert!(text.contains("ERROR") && text.contains("cargo local schema"), "{text}");
-    assert!(text.contains("has version 0, and this build needs 1"), "{text}");
+    let needed = products::store::SCHEMA_VERSION;
+    assert!(text.contains(&format!("has version 0, and this build needs {needed}")), "{text}");
 
     let database = mongo::connect(&uri, "tests").await.unwrap();
     products::store::ProductStore::new(&database).ensure_schema().await.unwrap();

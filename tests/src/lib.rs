@@ -4,6 +4,7 @@
 //! - [`target`]: which system that is, this process or one elsewhere
 //! - [`differences`]: where an emulator is not like API Gateway
 //! - [`person`]: somebody who sends requests
+//! - [`port`]: where a server can start later
 //! - [`answer`]: what came back, and what a test can ask of it
 //! - [`lambda`]: a small Lambda that runs the functions' own programs, and what may go wrong there
 
@@ -13,5 +14,6 @@ pub mod answer;
 pub mod differences;
 pub mod lambda;
 pub mod person;
+pub mod port;
 pub mod shop;
 pub mod target;
