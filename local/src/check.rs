@@ -46,7 +46,9 @@ pub async fn run(data: Option<PathBuf>) -> Result<(), Failure> {
     }
     let counts = format!("{products} products and {orders} orders");
     if violations > 0 {
-        return Err(Failure::new(format!("{violations} things are wrong with {counts}"))
+        let violations =
+            if violations == 1 { "1 violation".into() } else { format!("{violations} violations") };
+        return Err(Failure::new(format!("{counts}: {violations}"))
             .advice("Each line above is a fault of ours or a change by hand; nothing was mended."));
     }
     tell(&format!("{counts}: nothing is wrong"));

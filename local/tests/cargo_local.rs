@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
+use mongodb::bson::{Document, doc};
 use serde_json::{Value, json};
 
 /// Longer than any start here takes, also on a busy machine.
@@ -205,6 +206,59 @@ async fn ctrl_c_stops_everything_and_a_second_start_finds_the_data_again() {
     let again = Run::start(&mut program(&["--port", "0", "--data", data]));
     let found = http.get(format!("{}{location}", again.base)).send().await.unwrap();
     assert_eq!(found.status(), 200);
+    again.signal("-TERM");
+    assert_eq!(again.ended(), Some(0));
+}
+
+/// The database of a run, past everything that guards it.
+async fn database_of(folder: &Folder) -> mongodb::Database {
+    let uri = std::fs::read_to_string(folder.0.join("mongodb-uri")).unwrap();
+    shared::mongo::connect(&uri, "tests").await.unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn check_finds_nothing_in_a_shop_that_is_in_order_and_lists_what_was_changed_by_hand() {
+    let folder = Folder::new();
+    let data = folder.0.to_str().unwrap();
+    let none = refused(&mut program(&["check", "--data", data]));
+    assert!(none.contains("no MongoDB is running"), "{none}");
+    let run = Run::start(&mut program(&["--port", "0", "--data", data]));
+    let check = || program(&["check", "--data", data]).output().unwrap();
+    let Output { status, stdout, .. } = check();
+    let says = String::from_utf8(stdout).unwrap();
+    assert!(status.success() && says.contains(" orders: nothing is wrong"), "{says}");
+
+    let products = database_of(&folder).await.collection::<Document>("products");
+    products.update_one(doc! {}, doc! { "$inc": { "on_hand": 1_i64 } }).await.unwrap();
+    let Output { status, stdout, stderr } = check();
+    let (says, errors) = (String::from_utf8(stdout).unwrap(), String::from_utf8(stderr).unwrap());
+    assert_eq!(status.code(), Some(1));
+    assert!(says.starts_with("ledger-is-not-the-sum  product_"), "{says}");
+    assert!(errors.contains(": 1 violation") && errors.contains("nothing was mended"), "{errors}");
+    run.signal("-TERM");
+    assert_eq!(run.ended(), Some(0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_left_while_it_was_down_is_healed_at_the_next_start() {
+    let folder = Folder::new();
+    let data = folder.0.to_str().unwrap();
+    let run = Run::start(&mut program(&["--port", "0", "--data", data]));
+    // Nobody has paid in time.
+    let orders = database_of(&folder).await.collection::<Document>("orders");
+    let placed = doc! { "status": "placed" };
+    let long_ago = doc! { "$set": { "expires_at": mongodb::bson::DateTime::from_millis(0) } };
+    assert!(orders.update_many(placed.clone(), long_ago).await.unwrap().modified_count > 0);
+    run.signal("-INT");
+    assert_eq!(run.ended(), Some(0));
+
+    let again = Run::start(&mut program(&["--port", "0", "--data", data]));
+    let orders = database_of(&folder).await.collection::<Document>("orders");
+    let started = Instant::now();
+    while orders.count_documents(placed.clone()).await.unwrap() > 0 {
+        assert!(started.elapsed() < PATIENCE, "nobody cancels the order");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
     again.signal("-TERM");
     assert_eq!(again.ended(), Some(0));
 }
