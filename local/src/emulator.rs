@@ -14,6 +14,7 @@ use tokio::time::{sleep, timeout};
 use tracing::instrument::WithSubscriber as _;
 use tracing::subscriber::NoSubscriber;
 
+use crate::cargo::own_variables;
 use crate::demo::{self, Demo};
 use crate::failure::Failure;
 use crate::gateway::Function;
@@ -170,7 +171,12 @@ struct Emulator {
 impl Emulator {
     fn start(line: Line) -> Result<Self, Failure> {
         let Line { name, program, arguments, variables, after } = line;
-        let mut shell = Command::new("/bin/sh")
+        let mut shell = Command::new("/bin/sh");
+        // `cargo lambda watch` runs cargo.
+        for variable in own_variables() {
+            shell.env_remove(variable);
+        }
+        let mut shell = shell
             .args(["-c", SUPERVISOR, "emulator-supervisor", &after])
             .arg(program)
             .args(arguments)

@@ -4,6 +4,7 @@ use std::process::Stdio;
 
 use tokio::process::Command;
 
+use crate::cargo::own_variables;
 use crate::emulator::{self, Line};
 use crate::env;
 use crate::failure::Failure;
@@ -52,7 +53,11 @@ async fn build() -> Result<(), Failure> {
     say("compiling the functions");
     for function in Function::ALL {
         let name = function.name();
-        let status = Command::new(std::env::var_os("CARGO").unwrap_or("cargo".into()))
+        let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or("cargo".into()));
+        for variable in own_variables() {
+            cargo.env_remove(variable);
+        }
+        let status = cargo
             // Not `--package`, with which features are resolved otherwise and all is compiled again.
             .args(["build", "--quiet", "--bin", name])
             .current_dir(checkout())

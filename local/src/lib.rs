@@ -10,12 +10,14 @@
 //! - [`schema`]: `cargo local schema`, for a database that is deployed to
 //! - [`lambda`]: `cargo local lambda`, the functions' own programs under `cargo lambda watch`
 //! - [`sam`]: `cargo local sam`, the same under `sam local start-api`
+//! - [`cargo`]: cargo, run by a program that cargo has run
 //! - `emulator`: what these two have in common
 //! - `docker`: the network and the image that `sam local` needs
 //! - [`env`](mod@env): `cargo local env`, what those programs need in their environment
 //! - [`events`]: samples for `cargo lambda invoke`
 //! - [`failure`]: what can go wrong, and what to do then
 
+pub mod cargo;
 pub mod check;
 pub mod demo;
 mod docker;

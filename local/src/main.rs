@@ -4,7 +4,7 @@ use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{Args, Parser, Subcommand};
 use local::run::{self, Options};
 use local::{check, env, events, lambda, sam, schema};
 
@@ -20,6 +20,20 @@ struct Arguments {
     #[arg(long, default_value_t = 8080)]
     port: u16,
 
+    #[command(flatten)]
+    shop: Shop,
+
+    /// Let the containers of this Docker network reach MongoDB too: it also listens at the network's gateway
+    #[arg(long, value_name = "NAME")]
+    docker_network: Option<String>,
+
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+/// Which data a run has.
+#[derive(Args)]
+struct Shop {
     /// The folder that keeps the data between runs [default: OMS_DATA, else .oms in the checkout]
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
@@ -31,13 +45,6 @@ struct Arguments {
     /// Load no demo data into an empty database
     #[arg(long)]
     no_demo: bool,
-
-    /// Let the containers of this Docker network reach MongoDB too: it also listens at the network's gateway
-    #[arg(long, value_name = "NAME")]
-    docker_network: Option<String>,
-
-    #[command(subcommand)]
-    command: Option<Command>,
 }
 
 #[derive(Subcommand)]
@@ -58,17 +65,8 @@ enum Command {
         #[arg(long, default_value_t = env::LAMBDA_PORT)]
         port: u16,
 
-        /// The folder that keeps the data between runs [default: OMS_DATA, else .oms in the checkout]
-        #[arg(long, value_name = "DIR")]
-        data: Option<PathBuf>,
-
-        /// Start with a fresh database, which is gone at the end
-        #[arg(long, conflicts_with = "data")]
-        ephemeral: bool,
-
-        /// Load no demo data into an empty database
-        #[arg(long)]
-        no_demo: bool,
+        #[command(flatten)]
+        shop: Shop,
 
         /// How many instances of a function there may be at a time
         #[arg(long, default_value_t = 4, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
@@ -81,17 +79,8 @@ enum Command {
         #[arg(long, default_value_t = sam::PORT)]
         port: u16,
 
-        /// The folder that keeps the data between runs [default: OMS_DATA, else .oms in the checkout]
-        #[arg(long, value_name = "DIR")]
-        data: Option<PathBuf>,
-
-        /// Start with a fresh database, which is gone at the end
-        #[arg(long, conflicts_with = "data")]
-        ephemeral: bool,
-
-        /// Load no demo data into an empty database
-        #[arg(long)]
-        no_demo: bool,
+        #[command(flatten)]
+        shop: Shop,
     },
     /// Prints what `cargo lambda watch` needs in its environment; for MONGO_URI, else for the MongoDB of a
     /// `cargo local` that is running
@@ -132,19 +121,16 @@ async fn main() -> ExitCode {
     let outcome = match arguments.command {
         Some(Command::Schema) => schema::run().await,
         Some(Command::Check { data }) => check::run(data).await,
-        Some(Command::Lambda { port, data, ephemeral, no_demo, concurrency }) => {
-            let run = of_emulator(port, data, ephemeral, no_demo);
-            lambda::run(lambda::Options { run, concurrency }).await
+        Some(Command::Lambda { port, shop, concurrency }) => {
+            lambda::run(lambda::Options { run: options(port, shop, None), concurrency }).await
         }
-        Some(Command::Sam { port, data, ephemeral, no_demo }) => {
-            sam::run(sam::Options { run: of_emulator(port, data, ephemeral, no_demo) }).await
-        }
+        Some(Command::Sam { port, shop }) => sam::run(sam::Options { run: options(port, shop, None) }).await,
         Some(Command::Env { data, sam: true, port, docker_network }) => {
             env::run_for_sam(data, port.unwrap_or(env::SAM_LAMBDA_PORT), &docker_network).await
         }
         Some(Command::Env { data, port, .. }) => env::run(data, port.unwrap_or(env::LAMBDA_PORT)).await,
         Some(Command::Events { data, to }) => events::run(data, to),
-        None => run::run(options(arguments)).await,
+        None => run::run(options(arguments.port, arguments.shop, arguments.docker_network)).await,
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
@@ -156,19 +142,9 @@ async fn main() -> ExitCode {
     }
 }
 
-fn options(arguments: Arguments) -> Options {
-    Options {
-        port: arguments.port,
-        data: arguments.data,
-        ephemeral: arguments.ephemeral,
-        demo: !arguments.no_demo,
-        mongo_uri: mongo_uri(),
-        docker_network: arguments.docker_network,
-    }
-}
-
-fn of_emulator(port: u16, data: Option<PathBuf>, ephemeral: bool, no_demo: bool) -> Options {
-    Options { port, data, ephemeral, demo: !no_demo, mongo_uri: mongo_uri(), docker_network: None }
+fn options(port: u16, shop: Shop, docker_network: Option<String>) -> Options {
+    let Shop { data, ephemeral, no_demo } = shop;
+    Options { port, data, ephemeral, demo: !no_demo, mongo_uri: mongo_uri(), docker_network }
 }
 
 fn mongo_uri() -> Option<String> {

@@ -10,6 +10,7 @@ use std::process::Stdio;
 use tokio::net::TcpListener;
 use tokio::process::Command;
 
+use crate::cargo::own_variables;
 use crate::docker;
 use crate::emulator::{self, Line};
 use crate::env;
@@ -97,7 +98,11 @@ async fn build(program: &Path) -> Result<(), Failure> {
     say("sam build: the first time it compiles everything, for size, which takes some minutes");
     let log = std::io::stderr().as_fd().try_clone_to_owned().map(File::from);
     let log = log.map_err(|error| Failure::new(format!("standard error cannot be used: {error}")))?;
-    let status = Command::new(program)
+    let mut sam = Command::new(program);
+    for variable in own_variables() {
+        sam.env_remove(variable);
+    }
+    let status = sam
         .args(["build", "--parameter-overrides", &format!("Architecture={}", docker::architecture())])
         .current_dir(checkout())
         .env("SAM_CLI_TELEMETRY", "0")

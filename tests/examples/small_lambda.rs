@@ -12,7 +12,7 @@
 use std::io::Read as _;
 use std::process::{Command, ExitCode};
 
-use tests::lambda::{Options, programs};
+use tests::lambda::Options;
 use tests::person::PASSWORD;
 use tests::shop::Shop;
 
@@ -37,7 +37,7 @@ async fn main() -> ExitCode {
     };
     let mut command = Command::new(program);
     command.args(arguments).envs(variables);
-    for name in programs::of_cargo() {
+    for name in local::cargo::own_variables() {
         command.env_remove(name);
     }
     let run = tokio::task::spawn_blocking(move || command.status());

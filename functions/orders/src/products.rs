@@ -1,5 +1,6 @@
 //! The products function, as orders sees it: declares what is held for an order, and tells what is.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use proto::products::v1 as wire;
@@ -59,6 +60,14 @@ pub struct Walked {
     pub last: bool,
     /// The database's clock when they were read.
     pub now: Timestamp,
+}
+
+impl Walked {
+    /// Whose holds they are, each order once.
+    pub fn orders(&self) -> Vec<OrderId> {
+        let orders: BTreeSet<OrderId> = self.holds.iter().filter_map(|place| place.order).collect();
+        orders.into_iter().collect()
+    }
 }
 
 /// What a product keeps of an order.

@@ -232,9 +232,7 @@ impl OrderService {
                 return Ok(false);
             }
             let walked = self.products.walk_holds(context, false, HOLD_AGE, after).await?;
-            let mut orders: Vec<OrderId> = walked.holds.iter().filter_map(|place| place.order).collect();
-            orders.sort_unstable();
-            orders.dedup();
+            let orders = walked.orders();
             self.settle(context, &orders, healed).await?;
             // At the end of the walk everything that is old enough has been seen.
             let end = Place { at: walked.now.before(HOLD_AGE), order: None };
@@ -294,9 +292,7 @@ impl OrderService {
                 return Ok(false);
             }
             let walked = self.products.walk_holds(context, true, MEMORY, after).await?;
-            let mut orders: Vec<OrderId> = walked.holds.iter().filter_map(|place| place.order).collect();
-            orders.sort_unstable();
-            orders.dedup();
+            let mut orders = walked.orders();
             // A task must meet the mark that it has left, or it would be done twice: while it is there, and for as
             // long after as a second call of it may be on its way. The mark itself may be older than both.
             let since = self.clock.now().before(MEMORY);

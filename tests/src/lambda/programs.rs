@@ -1,11 +1,11 @@
 //! The functions' own programs: those of this checkout, built once, or those of a folder.
 
 use std::collections::BTreeMap;
-use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 
+use local::cargo::own_variables;
 use local::gateway::Function;
 use serde::Deserialize;
 
@@ -18,14 +18,6 @@ pub fn of_workspace(name: &str) -> PathBuf {
     static BUILT: OnceLock<BTreeMap<String, PathBuf>> = OnceLock::new();
     let built = BUILT.get_or_init(build);
     built.get(name).unwrap_or_else(|| panic!("cargo did not say where the program {name} is")).clone()
-}
-
-/// The variables by which cargo tells a test or a program of its package. A cargo that is run from there must not
-/// see them: `ring` would be built again, and once more by the next one that does not.
-pub fn of_cargo() -> Vec<OsString> {
-    let names = std::env::vars_os().map(|(name, _)| name);
-    let starts = ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_BIN_"];
-    names.filter(|name| starts.iter().any(|start| name.to_string_lossy().starts_with(start))).collect()
 }
 
 #[derive(Deserialize)]
@@ -48,7 +40,7 @@ fn build() -> BTreeMap<String, PathBuf> {
     }
     // With an example cargo takes the features of dev-dependencies too, as it does for tests.
     cargo.args(["--example", "hello"]);
-    for name in of_cargo() {
+    for name in own_variables() {
         cargo.env_remove(name);
     }
     let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
