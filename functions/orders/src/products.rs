@@ -18,8 +18,10 @@ use tonic::Code;
 
 use crate::order::{Held, Item, NewLine, Task, TaskKind};
 
-/// How long a call may take, at most: less than the request that it is made for.
-const TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a call may take, at most: less than the request that it is made for, and than products is given. The first
+/// attempt has half of it, which is longer than products has patience with a transaction that others are in the way of:
+/// a second attempt beside the first would only add to the rush.
+const TIMEOUT: Duration = Duration::from_secs(18);
 
 /// How many holds a step of the walk has, at most.
 const HOLDS_PER_STEP: i64 = 500;
