@@ -6,7 +6,7 @@
 //! - [`runtime_api`]: where a process gets its invocations from
 //! - [`function`]: which environment takes an invocation, and when there is a new one
 //! - [`invoke_api`]: how functions call each other; [`gateway`] and [`event`]: how HTTP reaches them
-//! - [`fault`]: what may go wrong, by rules
+//! - [`fault`]: what may go wrong, by rules; [`recording`]: which calls there were
 //! - [`server`], [`log`]: sockets, and what the functions say
 //!
 //! Like Lambda it goes on with an invocation whose caller has hung up, ends a process that takes too long, and
@@ -31,6 +31,7 @@ mod invoke_api;
 mod log;
 mod process;
 pub mod programs;
+pub mod recording;
 mod runtime_api;
 mod server;
 
@@ -38,11 +39,13 @@ pub use environment::{Environment, Invoked};
 pub use fault::{Fault, On};
 pub use function::Settings;
 pub use log::Log;
+pub use recording::Call;
 pub use runtime_api::MAX_RESPONSE;
 
 use environment::Blow;
 use fault::{Action, Held, Kind, Rules};
 use function::{Function, NoEnvironment};
+use recording::Recording;
 use server::Server;
 
 /// The largest payload of an invocation, in bytes: 6 MB.
@@ -79,6 +82,7 @@ impl Lambda {
             functions: functions.map(|it| (it.name.clone(), Arc::new(Function::new(it)))).collect(),
             common: vec![("AWS_ENDPOINT_URL_LAMBDA".to_owned(), endpoint.clone())],
             rules: Rules::default(),
+            recording: Recording::default(),
             log: Log::default(),
             options,
         });
@@ -136,6 +140,16 @@ impl Lambda {
         }
     }
 
+    /// Notes calls between functions from here on, and forgets those before.
+    pub fn record_calls(&self) {
+        self.house.recording.begin();
+    }
+
+    /// The calls since [`record_calls`](Self::record_calls), in the order in which they came, repeated ones too.
+    pub fn calls(&self) -> Vec<Call> {
+        self.house.recording.calls()
+    }
+
     /// What the functions have said.
     pub fn log(&self) -> &Log {
         &self.house.log
@@ -148,6 +162,7 @@ struct House {
     /// Variables of all functions.
     common: Vec<(String, String)>,
     rules: Rules,
+    recording: Recording,
     log: Log,
     options: Options,
 }
@@ -186,7 +201,9 @@ impl House {
             return Reply::Refused(Refusal::TooLarge);
         }
         let run = |blow| self.run(function, payload.clone(), blow);
-        match self.rules.strike(name, &Kind::of(&payload)) {
+        let kind = Kind::of(&payload);
+        self.recording.note(name, &kind, &payload);
+        match self.rules.strike(name, &kind) {
             None => run(Blow::None).await,
             Some(Action::Hold(holding)) => {
                 let (go, may_go) = oneshot::channel();

@@ -7,6 +7,7 @@
 //! - [`port`]: where a server can start later
 //! - [`answer`]: what came back, and what a test can ask of it
 //! - [`lambda`]: a small Lambda that runs the functions' own programs, and what may go wrong there
+//! - [`wire`]: a line between a function and MongoDB that stops at any command
 
 #![expect(clippy::panic, reason = "this crate is for tests alone: a panic is how one fails")]
 
@@ -17,3 +18,4 @@ pub mod person;
 pub mod port;
 pub mod shop;
 pub mod target;
+pub mod wire;
