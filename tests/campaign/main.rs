@@ -4,7 +4,7 @@
 //!
 //! | | |
 //! | --- | --- |
-//! | `OMS_LONG=1` | goes through everything several times, with other choices of what is left to chance |
+//! | `OMS_LONG=1` | goes through everything several times, with other choices of what is left to chance, and has whoever asks again crash too |
 //! | `OMS_SEED` | makes the choices that a failed run has made |
 //! | `OMS_CASE` | runs this case alone, as a failed run names it |
 

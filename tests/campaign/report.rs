@@ -20,7 +20,7 @@ pub(crate) struct Report {
     only: Option<String>,
     cases: usize,
     faults: usize,
-    longest_to_heal: Duration,
+    longest_to_heal: Option<Duration>,
     violations: Vec<String>,
 }
 
@@ -28,8 +28,7 @@ impl Report {
     /// Of a campaign, and the test that it is.
     pub(crate) fn of(name: &'static str, test: &'static str) -> Self {
         let only = std::env::var("OMS_CASE").ok().filter(|case| !case.is_empty());
-        let longest_to_heal = Duration::ZERO;
-        Self { name, test, only, cases: 0, faults: 0, longest_to_heal, violations: Vec::new() }
+        Self { name, test, only, cases: 0, faults: 0, longest_to_heal: None, violations: Vec::new() }
     }
 
     /// Whether a case is to be run; if so it is counted.
@@ -46,14 +45,15 @@ impl Report {
 
     /// It took so long to heal.
     pub(crate) fn healed(&mut self, took: Duration) {
-        self.longest_to_heal = self.longest_to_heal.max(took);
+        self.longest_to_heal = self.longest_to_heal.max(Some(took));
     }
 
     /// Something that must not be.
     pub(crate) fn violation(&mut self, seed: u64, case: &str, what: impl Into<String>) {
-        let (test, what) = (self.test, what.into());
+        let (test, what, long) = (self.test, what.into(), u8::from(is_long()));
         self.violations.push(format!(
-            "{what}\n    again: OMS_SEED={seed} OMS_CASE='{case}' cargo test -p tests --test campaign {test}"
+            "{what}\n    again: OMS_LONG={long} OMS_SEED={seed} OMS_CASE='{case}' \
+             cargo test -p tests --test campaign {test}"
         ));
     }
 
@@ -80,11 +80,9 @@ impl Report {
             println!("| --- | --- | --- | --- | --- |");
         });
         let Self { name, only, cases, faults, longest_to_heal, violations, .. } = self;
-        println!(
-            "| {name} | {cases} | {faults} | {} | {} ms |",
-            violations.len(),
-            longest_to_heal.as_millis()
-        );
+        let longest = longest_to_heal.map(|took| format!("{} ms", took.as_millis()));
+        let (violated, longest) = (violations.len(), longest.unwrap_or_else(|| "nothing to heal".to_owned()));
+        println!("| {name} | {cases} | {faults} | {violated} | {longest} |");
         assert!(violations.is_empty(), "{name}:\n{}", violations.join("\n"));
         // A case that is asked for by name is of one campaign, and the others have none.
         assert!(cases > 0 || only.is_some(), "{name}: no case");

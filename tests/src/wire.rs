@@ -115,8 +115,8 @@ impl Wire {
         self.line.lock().commands.clone()
     }
 
-    /// Stops at a command, the first one being 1: its connection is silent from then on, while others go on. What
-    /// comes back is told which command it was.
+    /// Stops at a command, the first one since [`begin`](Self::begin) being 1: its connection is silent from then on,
+    /// while others go on. What comes back is told which command it was; dropped, it stops nothing any more.
     pub fn stop_at(&self, number: usize, moment: Moment) -> oneshot::Receiver<String> {
         let (sprung, told) = oneshot::channel();
         self.line.lock().trap = Some(Trap { number, moment, sprung });
@@ -215,7 +215,7 @@ impl Line {
         let mut state = self.lock();
         state.commands.push(name.to_owned());
         let number = state.commands.len();
-        state.trap.take_if(|trap| trap.number == number)
+        state.trap.take_if(|trap| trap.number == number && !trap.sprung.is_closed())
     }
 }
 
