@@ -27,6 +27,7 @@ mod products;
 mod products_input;
 mod raw;
 mod reconcile;
+mod round_trips;
 mod socket;
 mod socket_binaries;
 mod socket_client;

@@ -100,7 +100,7 @@ impl Branch {
     }
 
     /// The methods that have arrived since the line last changed.
-    fn arrived(&self) -> Vec<String> {
+    pub(crate) fn arrived(&self) -> Vec<String> {
         self.cut.arrived.lock().unwrap().clone()
     }
 

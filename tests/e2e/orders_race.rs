@@ -4,19 +4,9 @@
 
 use futures::future::{join, join_all};
 use serde_json::{Value, json};
-use shared::auth::{Role, Signer};
-use shared::clock::Clock;
-use shared::ids::UserId;
-use tests::person::{Person, to};
-use tests::shop::{InProcess, JWT_SECRET, Shop};
-
-/// Customers known by their tokens alone: a sign-up costs more than all that is tested here.
-fn customers(shop: &InProcess, count: usize) -> Vec<Person> {
-    let signer = Signer::from_secret(JWT_SECRET).unwrap();
-    let now = Clock::system().now();
-    let token = || signer.access_token(UserId::new(), Role::Customer, now).unwrap();
-    (0..count).map(|_| shop.anyone().with_token(token())).collect()
-}
+use shared::auth::Role;
+use tests::person::to;
+use tests::shop::Shop;
 
 /// The statuses in an order's history, oldest first; each must begin where the one before ended.
 fn walked(order: &Value) -> Vec<String> {
@@ -37,7 +27,7 @@ async fn what_64_customers_were_promised_at_once_is_what_is_reserved() {
     let shop = Shop::open_in_process().await;
     let stock = [20, 15, 10];
     let products = join_all(stock.iter().map(|&count| shop.product(count))).await;
-    let customers = customers(&shop, 64);
+    let customers = shop.people(Role::Customer, 64);
     // Each two of the three, half of them in the opposite order: the way to a deadlock, if there were one.
     let carts: Vec<[(usize, i64); 2]> = (0..64)
         .map(|n| {
@@ -222,7 +212,7 @@ async fn thirty_who_write_different_notes_at_once_are_all_heard() {
 async fn where_there_is_enough_for_all_nobody_is_refused() {
     let shop = Shop::open_in_process().await;
     let (mug, pot) = (shop.product(100).await, shop.product(100).await);
-    let customers = customers(&shop, 64);
+    let customers = shop.people(Role::Customer, 64);
     let one_way = [(mug.as_str(), 1), (pot.as_str(), 1)];
     let other_way = [(pot.as_str(), 1), (mug.as_str(), 1)];
     let orders = customers.iter().enumerate().map(|(place, customer)| {

@@ -6,6 +6,7 @@
 //! - [`person`]: somebody who sends requests
 //! - [`port`]: where a server can start later
 //! - [`answer`]: what came back, and what a test can ask of it
+//! - [`tap`]: tells what the functions in this process ask of MongoDB, and loses answers
 //! - [`lambda`]: a small Lambda that runs the functions' own programs, and what may go wrong there
 //! - [`wire`]: a line between a function and MongoDB that stops at any command
 
@@ -17,5 +18,6 @@ pub mod lambda;
 pub mod person;
 pub mod port;
 pub mod shop;
+pub mod tap;
 pub mod target;
 pub mod wire;

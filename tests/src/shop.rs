@@ -7,8 +7,9 @@ use std::time::Duration;
 use local::house::{self, House, Needs};
 use mongodb::Database;
 use serde_json::{Value, json};
-use shared::auth::Signer;
+use shared::auth::{Role, Signer};
 use shared::clock::Clock;
+use shared::ids::UserId;
 use tokio::net::TcpListener;
 use users::tokens::KeyRing;
 use uuid::Uuid;
@@ -43,6 +44,19 @@ impl Deref for InProcess {
 
     fn deref(&self) -> &Shop {
         &self.shop
+    }
+}
+
+impl InProcess {
+    /// Users known by their tokens alone, each another one: a sign-up costs more than an order.
+    pub fn people(&self, role: Role, count: usize) -> Vec<Person> {
+        let signer = Signer::from_secret(JWT_SECRET).unwrap_or_else(|error| panic!("{error:?}"));
+        let now = Clock::system().now();
+        let person = |_| {
+            let token = signer.access_token(UserId::new(), role, now);
+            self.anyone().with_token(token.unwrap_or_else(|error| panic!("{error:?}")))
+        };
+        (0..count).map(person).collect()
     }
 }
 
@@ -87,8 +101,13 @@ impl Shop {
 
     /// The same, with another clock.
     pub async fn open_with_clock(clock: Clock) -> InProcess {
-        tally("in-process");
         let uri = mongod::shared_for_tests().await.unwrap_or_else(|error| panic!("{error:?}"));
+        Self::open_at(uri, clock).await
+    }
+
+    /// The same, on another MongoDB server: a connection string without a database.
+    pub async fn open_at(uri: &str, clock: Clock) -> InProcess {
+        tally("in-process");
         let client = shared::mongo::connect(uri, "tests").await.unwrap_or_else(|error| panic!("{error:?}"));
         let database = client.client().database(&format!("test_{}", Uuid::new_v4().simple()));
         house::ensure_schema(&database).await.unwrap_or_else(|error| panic!("{error:?}"));
