@@ -172,6 +172,9 @@ impl From<MongoError> for Error {
             _ => false,
         };
         if transient
+            // Where one is expected, the query has given it a meaning. What is left comes of two writes at once, such
+            // as upserts: the next try finds what the other has written.
+            || is_duplicate_key(&error)
             || error.contains_label(RETRYABLE_WRITE_ERROR)
             || error.contains_label(TRANSIENT_TRANSACTION_ERROR)
         {

@@ -15,6 +15,7 @@ use orders::store::{Inserted, OrderFilter, OrderStore};
 use shared::address::Address;
 use shared::auth::{Caller, Role};
 use shared::clock::Timestamp;
+use shared::error::Kind;
 use shared::faults::Patch;
 use shared::ids::{OrderId, ProductId, UserId};
 use shared::money::{Currency, Money};
@@ -287,4 +288,23 @@ async fn orders_are_listed_newest_first_with_ties_by_id() {
     assert_eq!(store.list(hers, &everything, None).await.unwrap().len(), 3);
     let hers = OrderFilter { status: Some(Status::Paid), ..hers };
     assert_eq!(store.list(hers, &everything, None).await.unwrap(), []);
+}
+
+#[tokio::test]
+async fn a_duplicate_key_where_none_is_expected_may_be_tried_again() {
+    let (database, _) = store().await;
+    // By its name the server tells whose writes are to fail.
+    let client = shared::mongo::connect(mongod::shared_for_tests().await.unwrap(), "twin").await.unwrap();
+    let store = OrderStore::new(&client.client().database(database.name()));
+    let admin = database.client().database("admin");
+    // As of two upserts that run at once, one may be told.
+    let key = doc! { "keyPattern": { "_id": 1 }, "keyValue": { "_id": 1 } };
+    let data = doc! {
+        "failCommands": ["update"], "errorCode": 11000, "errorExtraInfo": key, "appName": "twin",
+    };
+    let fails = doc! { "configureFailPoint": "failCommand", "mode": { "times": 1 }, "data": data };
+    admin.run_command(fails).await.unwrap();
+    let error = store.set_aside(OrderId::new(), NOW).await.unwrap_err();
+    assert_eq!(error.kind(), Kind::Unavailable, "{}", error.causes());
+    store.set_aside(OrderId::new(), NOW).await.unwrap();
 }
