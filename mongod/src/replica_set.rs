@@ -1,4 +1,4 @@
-//! Makes a fresh or a moved server the writable primary of a replica set of one.
+//! Makes a fresh or a moved server the writable primary of a replica set of one, or leaves its set to the caller.
 //!
 //! Every step may be repeated: the server may still be reading its configuration while it already answers.
 
@@ -15,8 +15,10 @@ use tokio::{
     time::{sleep, timeout},
 };
 
+use crate::server::Membership;
+
 /// The name of the set.
-pub(crate) const NAME: &str = "rs0";
+pub const NAME: &str = "rs0";
 
 /// Why it is not ready yet.
 type Trouble = Box<dyn std::error::Error + Send + Sync>;
@@ -26,13 +28,13 @@ const POLL: Duration = Duration::from_millis(5);
 /// How long a single answer may take. A server in the middle of starting may miss it, and is asked again.
 const ANSWER: Duration = Duration::from_secs(5);
 
-/// Brings the server on this port to where it can be written to. Before anything is written, it must say
+/// Brings the server on this port to where it can be written to; one of several, to where it answers. Before anything is written, it must say
 /// that `folder` is its data folder: another server may have been faster to take the port.
 ///
 /// It goes on until it succeeds: the caller sets the limit, and reads from `last` why it took so long.
-pub(crate) async fn make_primary(port: u16, folder: &Path, last: &mut Option<Trouble>) {
+pub(crate) async fn make_ready(membership: Membership, port: u16, folder: &Path, last: &mut Option<Trouble>) {
     loop {
-        match attempt(port, folder).await {
+        match attempt(membership, port, folder).await {
             Ok(()) => return,
             Err(error) => *last = Some(error),
         }
@@ -40,11 +42,19 @@ pub(crate) async fn make_primary(port: u16, folder: &Path, last: &mut Option<Tro
     }
 }
 
-async fn attempt(port: u16, folder: &Path) -> Result<(), Trouble> {
+async fn attempt(membership: Membership, port: u16, folder: &Path) -> Result<(), Trouble> {
     // The driver tries again only after half a second, so it is not made before somebody listens.
     TcpStream::connect(("127.0.0.1", port)).await?;
     let client = client(port)?;
-    let result = timeout(ANSWER, configure(&client.database("admin"), port, folder)).await;
+    let admin = client.database("admin");
+    let ready = async {
+        assert_folder(&admin, folder).await?;
+        match membership {
+            Membership::Alone => configure(&admin, port).await,
+            Membership::OneOfSeveral => Ok(()),
+        }
+    };
+    let result = timeout(ANSWER, ready).await;
     // The driver's tasks end here, and do not outlive the caller's runtime.
     client.shutdown().immediate(true).await;
     result.unwrap_or_else(|_| Err("no answer in time".into()))
@@ -62,8 +72,7 @@ fn client(port: u16) -> Result<Client, mongodb::error::Error> {
     )
 }
 
-async fn configure(admin: &Database, port: u16, folder: &Path) -> Result<(), Trouble> {
-    assert_folder(admin, folder).await?;
+async fn configure(admin: &Database, port: u16) -> Result<(), Trouble> {
     let host = format!("127.0.0.1:{port}");
     match admin.run_command(doc! { "replSetGetConfig": 1 }).await {
         Ok(answer) => {

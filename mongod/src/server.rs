@@ -37,19 +37,45 @@ pub struct Options {
     pub further_address: Option<IpAddr>,
     /// Further server parameters by name, as for `--setParameter`.
     pub parameters: Vec<(String, String)>,
+    /// The replica set that it belongs to.
+    pub membership: Membership,
+}
+
+/// Which replica set a server belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Membership {
+    /// One of its own, whose primary it is once it has started.
+    Alone,
+    /// One of several servers, [`SET_NAME`](crate::SET_NAME), which the caller makes by `replSetInitiate` once all of
+    /// them have started. Until then it only answers.
+    OneOfSeveral,
 }
 
 impl Options {
     /// A server on any free port.
     #[must_use]
     pub fn new(binary: impl Into<PathBuf>, data: Data) -> Self {
-        Self { binary: binary.into(), data, port: None, further_address: None, parameters: Vec::new() }
+        Self {
+            binary: binary.into(),
+            data,
+            port: None,
+            further_address: None,
+            parameters: Vec::new(),
+            membership: Membership::Alone,
+        }
     }
 
     /// Listening at one more address of this machine, or at 127.0.0.1 alone.
     #[must_use]
     pub fn further_address(mut self, address: Option<IpAddr>) -> Self {
         self.further_address = address;
+        self
+    }
+
+    /// A member of a set that the caller makes.
+    #[must_use]
+    pub fn one_of_several(mut self) -> Self {
+        self.membership = Membership::OneOfSeveral;
         self
     }
 
@@ -70,7 +96,7 @@ pub enum Data {
     Ephemeral,
 }
 
-/// A running server: the writable primary of a replica set of one, on 127.0.0.1. At a further address its clients
+/// A running server: the writable primary of a replica set of one, on 127.0.0.1, unless it is one of several. At a further address its clients
 /// need `directConnection=true`: the set knows itself by the first.
 ///
 /// It ends with this process, however this process ends. Dropped, it is killed, which its journal makes safe,
@@ -86,7 +112,7 @@ pub struct Mongod {
 }
 
 impl Mongod {
-    /// Starts a server, and waits until it can be written to.
+    /// Starts a server, and waits until it can be written to; one of several, until it answers.
     ///
     /// # Errors
     /// The folder or the port is in use, or the server ends or is not ready within 40 s.
@@ -134,7 +160,7 @@ impl Mongod {
         let mut last = None;
         let ready = async {
             tokio::select! {
-                () = replica_set::make_primary(port, &mongod.folder, &mut last) => Ok(()),
+                () = replica_set::make_ready(options.membership, port, &mongod.folder, &mut last) => Ok(()),
                 code = mongod.supervised.exited() => Err(code),
             }
         };

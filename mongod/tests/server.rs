@@ -347,3 +347,19 @@ fn tests_share_one_server_whose_starter_may_be_gone() {
     let uri = one_test("d");
     assert!(uris.iter().all(|other| *other == uri), "{uris:?} {uri}");
 }
+
+#[tokio::test]
+async fn one_of_several_answers_and_is_the_primary_only_of_a_set_that_somebody_has_made() {
+    let mongod = Mongod::start(Options::new(binary(), Data::Ephemeral).one_of_several());
+    let mongod = mongod.await.unwrap_or_else(|error| panic!("{error}"));
+    let direct = format!("mongodb://127.0.0.1:{}/?directConnection=true", mongod.port());
+    let admin = Client::with_uri_str(direct).await.unwrap().database("admin");
+    let hello = admin.run_command(doc! { "hello": 1 }).await.unwrap();
+    assert!(!hello.get_bool("isWritablePrimary").unwrap());
+    let member = doc! { "_id": 0, "host": format!("127.0.0.1:{}", mongod.port()) };
+    let config = doc! { "_id": mongod::SET_NAME, "members": [member] };
+    admin.run_command(doc! { "replSetInitiate": config }).await.unwrap();
+    let of_the_set = Client::with_uri_str(mongod.uri()).await.unwrap();
+    of_the_set.database("shop").collection("mugs").insert_one(doc! { "_id": 1 }).await.unwrap();
+    mongod.stop().await;
+}
