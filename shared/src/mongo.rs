@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 use futures::future::BoxFuture;
 use mongodb::bson::{self, Bson, Document, doc};
 use mongodb::error::{
-    Error as MongoError, ErrorKind, RETRYABLE_WRITE_ERROR, TRANSIENT_TRANSACTION_ERROR, WriteFailure,
+    Error as MongoError, ErrorKind, RETRYABLE_WRITE_ERROR, TRANSIENT_TRANSACTION_ERROR,
+    UNKNOWN_TRANSACTION_COMMIT_RESULT, WriteFailure,
 };
 use mongodb::options::{ClientOptions, ReadConcern, WriteConcern};
 use mongodb::{Client, ClientSession, Database};
@@ -270,8 +271,8 @@ pub enum Ending<T> {
     Abort(T),
 }
 
-/// Runs `body` in a transaction, again with growing pauses and jitter while others are in its way, for
-/// a bounded time. `body` may thus run more than once, and must do nothing but read and write in its session.
+/// Runs `body` in a transaction, again with growing pauses and jitter while others are in its way or its commit gets
+/// lost, for a bounded time. `body` may thus run more than once, and must do nothing but read and write in its session.
 ///
 /// # Errors
 /// What `body` met, or the commit. After a lost answer to the commit it is not known whether it is done:
@@ -287,7 +288,7 @@ where
         attempt += 1;
         session.start_transaction().await?;
         let error = match body(&mut session).await {
-            Ok(Ending::Commit(result)) => match session.commit_transaction().await {
+            Ok(Ending::Commit(result)) => match commit(&mut session, started).await {
                 Ok(()) => return Ok(result),
                 Err(error) => error,
             },
@@ -304,9 +305,31 @@ where
         if started.elapsed() > TRANSACTION_PATIENCE || !error.contains_label(TRANSIENT_TRANSACTION_ERROR) {
             return Err(error);
         }
-        let longest = Duration::from_millis(2 << attempt.min(7));
-        tokio::time::sleep(longest.mul_f64(rand::random())).await;
+        pause(attempt).await;
     }
+}
+
+/// Commits, again while it is not known whether that is done, for the rest of the time. The driver tries twice. A commit
+/// that never arrives leaves the transaction open, and others wait for its documents until the server ends it, after
+/// a minute.
+async fn commit(session: &mut ClientSession, started: Instant) -> Result<(), MongoError> {
+    let mut attempt: u32 = 0;
+    loop {
+        attempt += 1;
+        let Err(error) = session.commit_transaction().await else { return Ok(()) };
+        let is_known = !error.contains_label(UNKNOWN_TRANSACTION_COMMIT_RESULT)
+            || error.contains_label(TRANSIENT_TRANSACTION_ERROR);
+        if is_known || started.elapsed() > TRANSACTION_PATIENCE {
+            return Err(error);
+        }
+        pause(attempt).await;
+    }
+}
+
+/// Waits after so many attempts, at random and longer each time, so that those who met once do not meet again.
+async fn pause(attempts: u32) {
+    let longest = Duration::from_millis(2 << attempts.min(7));
+    tokio::time::sleep(longest.mul_f64(rand::random())).await;
 }
 
 /// What a collection must have: made by the schema step, which may be run again at any time.

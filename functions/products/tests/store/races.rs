@@ -1,11 +1,13 @@
 //! Many calls at once.
 
 use futures::future::join_all;
-use products::stock::{Refusal, StockChange};
-use products::store::StockWritten;
+use mongodb::bson::doc;
+use products::stock::{Declaration, Line, Movement, Refusal, StockChange};
+use products::store::{ProductStore, StockWritten};
 use shared::ids::OrderId;
+use shared::mongo;
 
-use crate::{Shelves, ids};
+use crate::{NOW, Shelves, ids};
 
 #[tokio::test]
 async fn twins_of_one_declaration_hold_once() {
@@ -107,4 +109,24 @@ async fn a_change_of_the_count_beside_holds_never_ends_below_what_is_reserved() 
     let (on_hand, reserved) = shelves.stock(cup).await;
     assert_eq!(reserved, held);
     assert!(reserved <= on_hand, "{reserved} of {on_hand}");
+}
+
+#[tokio::test]
+async fn a_commit_that_is_lost_again_and_again_is_sent_until_it_arrives_and_holds_nobody_up() {
+    let shelves = Shelves::new().await;
+    let [mug, pot] = shelves.products([5, 5]).await;
+    // By its name the server tells whose commits are to be lost: the driver sends each of them twice.
+    let uri = mongod::shared_for_tests().await.unwrap_or_else(|error| panic!("{error:?}"));
+    let client = mongo::connect(uri, "cut-off").await.unwrap();
+    let cut_off = ProductStore::new(&client.client().database(shelves.database.name()));
+    let data = doc! { "failCommands": ["commitTransaction"], "closeConnection": true, "appName": "cut-off" };
+    let fails = doc! { "configureFailPoint": "failCommand", "mode": { "times": 4 }, "data": data };
+    shelves.database.client().database("admin").run_command(fails).await.unwrap();
+
+    let lines = [mug, pot].map(|product| Line { product, quantity: 2 }).to_vec();
+    let hold = Declaration { order: OrderId::new(), revision: 1, movement: Movement::Hold, lines };
+    assert_eq!(cut_off.declare(&hold, NOW).await.unwrap().unwrap().len(), 2);
+    // A transaction that nobody ends has its products until the server does, after a minute.
+    shelves.hold(OrderId::new(), 1, &[(mug, 3), (pot, 3)]).await.unwrap();
+    assert_eq!((shelves.stock(mug).await, shelves.stock(pot).await), ((5, 5), (5, 5)));
 }
