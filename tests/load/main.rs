@@ -1,0 +1,21 @@
+//! Campaigns: many at once, and a database that fails, against what the shop promises. Each prints its figures.
+//!
+//! - [`oversell`]: more is asked for than there is
+//! - [`twins`]: the same request many times at once
+//! - [`commands`]: a fault at every command that an operation sends to MongoDB
+//! - [`elections`]: a replica set whose primary steps down and is killed
+//!
+//! They take a minute or more, so `cargo test` leaves them out; `--ignored` runs them. `OMS_LONG=1` gives them their
+//! full size, `OMS_SEED` the seed of another run.
+
+#![expect(clippy::panic, clippy::unwrap_used, reason = "what fails in a test fails the test")]
+
+mod campaign;
+mod commands;
+mod elections;
+mod fault;
+mod operations;
+mod oversell;
+mod recovery;
+mod replica_set;
+mod twins;
