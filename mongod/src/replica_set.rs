@@ -28,8 +28,9 @@ const POLL: Duration = Duration::from_millis(5);
 /// How long a single answer may take. A server in the middle of starting may miss it, and is asked again.
 const ANSWER: Duration = Duration::from_secs(5);
 
-/// Brings the server on this port to where it can be written to; one of several, to where it answers. Before anything is written, it must say
-/// that `folder` is its data folder: another server may have been faster to take the port.
+/// Brings the server on this port to where it can be written to; one of several, to where it answers. Before
+/// anything is written, it must say that `folder` is its data folder: another server may have been faster to take
+/// the port.
 ///
 /// It goes on until it succeeds: the caller sets the limit, and reads from `last` why it took so long.
 pub(crate) async fn make_ready(membership: Membership, port: u16, folder: &Path, last: &mut Option<Trouble>) {

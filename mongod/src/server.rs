@@ -96,8 +96,8 @@ pub enum Data {
     Ephemeral,
 }
 
-/// A running server: the writable primary of a replica set of one, on 127.0.0.1, unless it is one of several. At a further address its clients
-/// need `directConnection=true`: the set knows itself by the first.
+/// A running server on 127.0.0.1: the writable primary of a replica set of one, unless it is one of several. At
+/// a further address its clients need `directConnection=true`: the set knows itself by the first.
 ///
 /// It ends with this process, however this process ends. Dropped, it is killed, which its journal makes safe,
 /// and not waited for; [`stop`](Self::stop) is better where there is time.
