@@ -12,10 +12,10 @@ use tests::tap::{Command, Tap};
 
 use crate::orders_faults::{Branch, Line};
 
-/// A shop at the end of a wire, which has placed orders before: signing keys are known, connections are open.
+/// A shop at the end of a tapped line, which has placed orders before: signing keys are known, connections are open.
 struct Warm {
     shop: InProcess,
-    wire: Tap,
+    tap: Tap,
     branch: Branch,
     customer: Person,
 }
@@ -24,10 +24,10 @@ impl Warm {
     async fn open() -> Self {
         let server = mongod::shared_for_tests().await.unwrap();
         let port = server.split([':', '/']).find_map(|part| part.parse().ok()).unwrap();
-        let wire = Tap::to(port).await;
-        let shop = Shop::open_at(&wire.uri("round-trips"), Clock::system()).await;
+        let tap = Tap::to(port).await;
+        let shop = Shop::open_at(&tap.uri("round-trips"), Clock::system()).await;
         let (branch, customer) = (Branch::of(&shop).await, shop.customer().await);
-        let warm = Self { shop, wire, branch, customer };
+        let warm = Self { shop, tap, branch, customer };
         for key in [None, Some("warm")] {
             warm.places(2, key).await;
         }
@@ -44,10 +44,10 @@ impl Warm {
             request = request.header("idempotency-key", key);
         }
         self.branch.line(Line::Works);
-        self.wire.heard();
+        self.tap.heard();
         let answer = request.json(&json!({ "items": items, "shipping_address": address() })).send().await;
         assert_eq!(answer.unwrap().status(), 201);
-        (self.wire.heard(), self.branch.arrived())
+        (self.tap.heard(), self.branch.arrived())
     }
 
     async fn takes(&self, lines: usize, key: Option<&str>, commands: &[&str]) {
@@ -89,8 +89,8 @@ async fn what_comes_again_asks_once_and_neither_waits_nor_calls() {
     };
     send().await;
     warm.branch.line(Line::Works);
-    warm.wire.heard();
+    warm.tap.heard();
     send().await;
     let look = Command { name: "find".to_owned(), waits_for_journal: false };
-    assert_eq!((warm.wire.heard(), warm.branch.arrived()), (vec![look], Vec::new()));
+    assert_eq!((warm.tap.heard(), warm.branch.arrived()), (vec![look], Vec::new()));
 }

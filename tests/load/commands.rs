@@ -7,7 +7,7 @@ use rand::rngs::StdRng;
 use rand::seq::{IndexedRandom as _, SliceRandom as _};
 use shared::clock::Clock;
 use tests::shop::{InProcess, Shop};
-use tests::wire::Command;
+use tests::tap::Command;
 use tokio::time::timeout;
 
 use crate::campaign::{Campaign, is_long};
@@ -106,9 +106,9 @@ async fn faults_at_every_command_of(operation: Operation, campaign: &mut Campaig
     let mut commands = Vec::new();
     for _ in 0..2 {
         let prepared = operation.prepare(&shop).await;
-        saboteur.wire.heard();
+        saboteur.tap.heard();
         assert!(matches!(prepared.act(&shop).await, Answered::Done(_)), "{operation:?}");
-        commands = saboteur.wire.heard();
+        commands = saboteur.tap.heard();
         recovery::heals(&shop, &shop.database).await.unwrap();
     }
     for fault in chosen(&commands, chance) {

@@ -2,7 +2,7 @@
 
 use mongodb::bson::{Document, doc};
 use mongodb::{Client, Database};
-use tests::wire::{Command, Wire};
+use tests::tap::{Command, Tap};
 
 /// By this name the server knows whose commands are to fail, and leaves everybody else's alone.
 const APP_NAME: &str = "faults";
@@ -81,7 +81,7 @@ impl Fault {
 /// Brings faults about.
 pub(crate) struct Saboteur {
     /// Where the shop's commands go.
-    pub(crate) wire: Wire,
+    pub(crate) tap: Tap,
     admin: Database,
 }
 
@@ -91,19 +91,19 @@ impl Saboteur {
         let uri = mongod::shared_for_tests().await.unwrap();
         let port = uri.split([':', '/']).find_map(|part| part.parse().ok()).unwrap();
         let admin = Client::with_uri_str(uri).await.unwrap().database("admin");
-        Self { wire: Wire::to(port).await, admin }
+        Self { tap: Tap::to(port).await, admin }
     }
 
     /// The connection string of those whose commands fail. The driver looks after its server by asking, as it does on
     /// Lambda: a server that only seems to shut down would tell it nothing of its own accord.
     pub(crate) fn uri(&self) -> String {
-        format!("{}&serverMonitoringMode=poll", self.wire.uri(APP_NAME))
+        format!("{}&serverMonitoringMode=poll", self.tap.uri(APP_NAME))
     }
 
     /// From now on this happens, where these commands are about to be sent.
     pub(crate) async fn begins(&self, fault: Fault, commands: &[Command]) -> Struck {
         if fault.kind == Kind::CutAfter {
-            self.wire.loses(fault.place, if fault.lasts { usize::MAX } else { 1 });
+            self.tap.loses(fault.place, if fault.lasts { usize::MAX } else { 1 });
             return Struck(0);
         }
         let mut data = doc! { "failCommands": [&commands[fault.place].name], "appName": APP_NAME };
@@ -134,7 +134,7 @@ impl Saboteur {
     pub(crate) async fn ends(&self, Struck(before): Struck) -> usize {
         let off = doc! { "configureFailPoint": "failCommand", "mode": "off" };
         let struck = self.configures(off).await - before;
-        usize::try_from(struck).unwrap() + self.wire.works()
+        usize::try_from(struck).unwrap() + self.tap.works()
     }
 
     /// Answers how often the fail point has struck before.
