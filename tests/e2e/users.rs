@@ -3,6 +3,7 @@
 use futures::future::join_all;
 use serde_json::{Value, json};
 use shared::ids::{OrderId, UserId};
+use tests::differences::Difference;
 use tests::person::{PASSWORD, Person};
 use tests::shop::Shop;
 
@@ -290,6 +291,10 @@ async fn an_id_that_is_unknown_malformed_or_of_another_kind_is_not_found() {
     let shop = Shop::open().await;
     let (ada, admin) = (shop.customer().await, shop.admin());
     for id in no_user_ids() {
+        // An emulator that decodes it makes another path of it.
+        if Difference::DecodesPaths.is_here() && id.contains("%2F") {
+            continue;
+        }
         let path = format!("/users/{id}");
         for person in [&ada, &admin] {
             person.get(&path).await.problem(404, "not-found");
