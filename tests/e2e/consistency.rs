@@ -182,8 +182,11 @@ async fn a_quantity_that_was_changed_by_hand_is_found() {
 #[tokio::test]
 async fn an_order_that_cannot_be_read_is_found() {
     let shop = Settled::open().await;
-    shop.damage_order(&shop.cancelled, doc! { "$set": { "status": "lost" } }).await;
-    shop.finds(&["unreadable-order"]).await;
+    // With a hold and without.
+    for order in [&shop.cancelled, &shop.placed] {
+        shop.damage_order(order, doc! { "$set": { "status": "lost" } }).await;
+        shop.finds(&["unreadable-order"]).await;
+    }
 }
 
 #[tokio::test]

@@ -336,6 +336,21 @@ async fn what_cannot_be_settled_stops_nothing_and_is_tried_again() {
 }
 
 #[tokio::test]
+async fn an_unpaid_order_that_cannot_be_read_stops_nothing() {
+    let aging = Aging::open().await;
+    let (ada, mug) = (aging.shop.customer().await, aging.shop.product(10).await);
+    let bad = ada.orders(&[(&mug, 3)]).await.expect(201).id();
+    ada.orders(&[(&mug, 2)]).await.expect(201);
+    aging.sets(&bad, doc! { "currency": "no currency" }).await;
+    hold_without_an_order(&aging, order_of(&mug, 1), "a").await;
+    aging.ages(25 * HOUR).await;
+    let healed = aging.reconciles().await;
+    assert_eq!((healed.orders_expired, healed.holds_ended), (1, 1));
+    assert_eq!((healed.set_aside, healed.finished), (1, true));
+    assert_eq!(aging.stock(&mug).await, (10, 3, 7));
+}
+
+#[tokio::test]
 async fn several_at_once_and_beside_requests_do_no_harm() {
     let aging = Aging::open().await;
     let (ada, mug) = (aging.shop.customer().await, aging.shop.product(1000).await);

@@ -147,9 +147,12 @@ impl OrderService {
         // Read after the holds: what has changed in between is younger than the grace.
         let mut orders = HashMap::new();
         for chunk in holding.chunks(CHUNK) {
-            for stored in self.store.find_many(chunk).await? {
-                if let Stored::Order(order) = stored {
-                    orders.insert(order.id, *order);
+            for (id, stored) in self.store.find_many(chunk).await? {
+                match stored {
+                    Ok(Stored::Order(order)) => drop(orders.insert(id, Some(*order))),
+                    Ok(Stored::Void(_)) => {}
+                    // The page of orders reports it.
+                    Err(_) => drop(orders.insert(id, None)),
                 }
             }
         }
@@ -208,10 +211,10 @@ impl OrderService {
     }
 }
 
-/// What is wrong with a product and its live holds.
+/// What is wrong with a product and its live holds. An order that cannot be read is none here.
 fn check_product(
     product: &AuditedProduct,
-    orders: &HashMap<OrderId, Order>,
+    orders: &HashMap<OrderId, Option<Order>>,
     now: Timestamp,
 ) -> Vec<Violation> {
     let mut found = Vec::new();
@@ -238,13 +241,14 @@ fn check_product(
                 let detail = format!("{quantity} held since {} for what is no order", hold.at);
                 wrong(ViolationKind::HoldWithoutOrder, Some(hold.order), detail);
             }
-            None => {}
-            Some(order) if order.changing || !order.tasks.is_empty() || !settled(order.updated_at, now) => {}
-            Some(order) if !order.holds_stock() => {
+            None | Some(None) => {}
+            Some(Some(order))
+                if order.changing || !order.tasks.is_empty() || !settled(order.updated_at, now) => {}
+            Some(Some(order)) if !order.holds_stock() => {
                 let detail = format!("{quantity} held, and the order is {}", order.status.name());
                 wrong(ViolationKind::HoldOfEndedOrder, Some(hold.order), detail);
             }
-            Some(order) => {
+            Some(Some(order)) => {
                 let ordered = order.items.iter().find(|item| item.product_id == product.id);
                 let ordered = ordered.map_or(0, |item| item.quantity);
                 if ordered != quantity {

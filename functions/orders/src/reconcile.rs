@@ -189,20 +189,30 @@ impl OrderService {
     async fn expire(&self, context: &Context, until: Timestamp, healed: &mut Healed) -> Result<bool, Error> {
         loop {
             let found = self.store.find_unpaid(self.clock.now(), STEP).await?;
-            if found.is_empty() {
-                return Ok(true);
-            }
+            let more = i64::try_from(found.len()) == Ok(STEP);
+            let mut expired_now = 0;
             for order in found {
                 if !self.in_time(until) {
                     return Ok(false);
                 }
+                let order = match order {
+                    Ok(order) => order,
+                    Err(error) => {
+                        note_set_aside("an unpaid order", &error, healed);
+                        continue;
+                    }
+                };
                 // Who pays or cancels at the same time was faster, if the write is refused.
                 if let Some(expired) = order.expire(self.clock.now())
                     && self.store.write(&expired).await?
                 {
-                    healed.orders_expired += 1;
+                    expired_now += 1;
                     self.run_tasks(context, expired.order).await;
                 }
+            }
+            healed.orders_expired += expired_now;
+            if !more || expired_now == 0 {
+                return Ok(true);
             }
         }
     }

@@ -199,12 +199,13 @@ impl OrderStore {
         found.iter().map(id_of).collect()
     }
 
-    /// What is there under these IDs.
+    /// What is there under these IDs, as far as it can be read.
     ///
     /// # Errors
     /// When MongoDB is away.
-    pub async fn find_many(&self, ids: &[OrderId]) -> Result<Vec<Stored>, Error> {
-        self.find_all(among(ids)).await
+    pub async fn find_many(&self, ids: &[OrderId]) -> Result<Vec<(OrderId, Result<Stored, Error>)>, Error> {
+        let documents: Vec<Document> = self.all.find(among(ids)).await?.try_collect().await?;
+        documents.into_iter().map(|document| Ok((id_of(&document)?, Stored::try_from(document)))).collect()
     }
 
     /// The order that was placed under a key, and what is there under these IDs.
@@ -245,15 +246,15 @@ impl OrderStore {
         documents.into_iter().map(|document| Ok((position(&document)?, Stored::try_from(document)))).collect()
     }
 
-    /// Up to `limit` orders that should have been paid by now.
+    /// Up to `limit` orders that should have been paid by now, as far as they can be read.
     ///
     /// # Errors
     /// When MongoDB is away.
-    pub async fn find_unpaid(&self, now: Timestamp, limit: i64) -> Result<Vec<Order>, Error> {
+    pub async fn find_unpaid(&self, now: Timestamp, limit: i64) -> Result<Vec<Result<Order, Error>>, Error> {
         let filter = doc! { "status": Status::Placed.name(), "expires_at": { "$lte": mongo::date(now) } };
-        let documents: Vec<OrderDocument> =
-            self.orders.find(filter).sort(doc! { "expires_at": 1 }).limit(limit).await?.try_collect().await?;
-        documents.into_iter().map(Order::try_from).collect()
+        let unpaid = self.all.find(filter).sort(doc! { "expires_at": 1 }).limit(limit);
+        let documents: Vec<Document> = unpaid.await?.try_collect().await?;
+        Ok(documents.into_iter().map(read_order).collect())
     }
 
     /// Those of these orders that have tasks, or have had one taken off since `since`.
@@ -293,11 +294,7 @@ impl OrderStore {
         let filter = doc! { "_id": { "$gt": mongo::uuid(after) }, "status": { "$ne": VOID } };
         let documents: Vec<Document> =
             self.all.find(filter).sort(doc! { "_id": 1 }).limit(limit).await?.try_collect().await?;
-        let read = |document: Document| {
-            let order: OrderDocument = bson::deserialize_from_document(document).map_err(Error::internal)?;
-            order.try_into()
-        };
-        documents.into_iter().map(|document| Ok((id_of(&document)?, read(document)))).collect()
+        documents.into_iter().map(|document| Ok((id_of(&document)?, read_order(document)))).collect()
     }
 
     /// Up to a page and one more, newest first.
@@ -388,6 +385,11 @@ fn among(ids: &[OrderId]) -> Document {
 
 fn placed_under(under: &PlacedUnder) -> Document {
     doc! { "placed_under.caller": mongo::uuid(under.caller), "placed_under.key": under.keyed.key.as_str() }
+}
+
+fn read_order(document: Document) -> Result<Order, Error> {
+    let order: OrderDocument = bson::deserialize_from_document(document).map_err(Error::internal)?;
+    order.try_into()
 }
 
 fn id_of(document: &Document) -> Result<OrderId, Error> {
