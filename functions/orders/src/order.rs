@@ -366,13 +366,7 @@ impl Order {
         let transition = change.transition.map_err(Faults::into_error)?;
         let before = self.clone();
         let mut after = self;
-        if let Some(address) = change.shipping_address {
-            after.shipping_address = address;
-        }
-        after.note = change.note.apply(after.note);
-        if let Some(metadata) = change.metadata {
-            after.metadata = metadata;
-        }
+        after.edit(change.shipping_address, change.note, change.metadata);
         let task = transition.and_then(|transition| after.walk(transition));
         if after == before {
             return Ok(None);
@@ -385,6 +379,22 @@ impl Order {
             reason: change.reason,
         });
         Ok(Some(after.decided(status_change, task, now)))
+    }
+
+    /// What may be changed beside items and status.
+    fn edit(
+        &mut self,
+        address: Option<Address>,
+        note: Patch<String>,
+        metadata: Option<BTreeMap<String, String>>,
+    ) {
+        if let Some(address) = address {
+            self.shipping_address = address;
+        }
+        self.note = note.apply(self.note.take());
+        if let Some(metadata) = metadata {
+            self.metadata = metadata;
+        }
     }
 
     /// What every decision does: the next version, an entry in the history, a task. It ends a change of items
@@ -495,13 +505,7 @@ impl Order {
         faults.check()?;
         let mut after = self;
         after.items = items;
-        if let Some(address) = change.shipping_address {
-            after.shipping_address = address;
-        }
-        after.note = change.note.apply(after.note);
-        if let Some(metadata) = change.metadata {
-            after.metadata = metadata;
-        }
+        after.edit(change.shipping_address, change.note, change.metadata);
         after.check_total()?;
         Ok(after.decided(None, None, now))
     }

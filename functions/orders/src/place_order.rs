@@ -69,7 +69,7 @@ impl OrderService {
             }
             attempt += 1;
         }
-        Err(Error::unavailable(format!("{ATTEMPTS} attempts of one request have ended without an order")))
+        Err(no_attempt_left())
     }
 
     /// The look first: what the request has led to when it ran before. From `first` on; what is void before the
@@ -89,8 +89,7 @@ impl OrderService {
             self.end_hold(context, void).await?;
         }
         if open == ids.len() {
-            let message = format!("{ATTEMPTS} attempts of one request have ended without an order");
-            return Err(Error::unavailable(message));
+            return Err(no_attempt_left());
         }
         Ok(Look::Open(first + open))
     }
@@ -205,6 +204,10 @@ fn replay(order: Order, under: &PlacedUnder) -> Result<Made<Order>, Error> {
     let same =
         order.placed_under.as_ref().is_some_and(|there| there.keyed.fingerprint == under.keyed.fingerprint);
     if same { Ok(Made::before(order)) } else { Err(Keyed::reused()) }
+}
+
+fn no_attempt_left() -> Error {
+    Error::unavailable(format!("{ATTEMPTS} attempts of one request have ended without an order"))
 }
 
 fn random_number() -> Number {
