@@ -2,19 +2,33 @@
 
 use std::time::Duration;
 
+use tokio::time::Instant;
+
 use crate::error::Error;
 
-/// How often a change is tried. With the pauses that is about two seconds: longer means that something is
-/// wrong, and not that many people are busy.
-const TRIES: u32 = 40;
+/// How long a change is tried: less than its client waits. It is a time and not a number of tries, since on a busy
+/// machine each try takes longer, and so do the others who are in the way.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// The longest pause: it grows up to here, so that of many writers some come through soon.
 const LONGEST_PAUSE: Duration = Duration::from_millis(100);
 
+/// How long somebody who is at work in several steps is let finish. Who takes longer may have crashed.
+const COURTESY: Duration = Duration::from_secs(2);
+
 /// The tries of one change.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Contention {
+    began: Instant,
     lost: u32,
+    /// The version that somebody else is at work from, and since when that is known.
+    at_work: Option<(i64, Instant)>,
+}
+
+impl Default for Contention {
+    fn default() -> Self {
+        Self { began: Instant::now(), lost: 0, at_work: None }
+    }
 }
 
 impl Contention {
@@ -22,14 +36,48 @@ impl Contention {
     /// once do not meet again.
     ///
     /// # Errors
-    /// 503 after too many tries; `what` is for the log.
+    /// 503 after too long a time; `what` is for the log.
     pub async fn lost(&mut self, what: impl std::fmt::Display) -> Result<(), Error> {
         self.lost += 1;
-        if self.lost == TRIES {
-            return Err(Error::unavailable(format!("{what} changed {TRIES} times in between")));
+        if self.began.elapsed() > PATIENCE {
+            return Err(Error::unavailable(format!("{what} changed in between {} times", self.lost)));
         }
         let longest = Duration::from_millis(1 << self.lost.min(16)).min(LONGEST_PAUSE);
         tokio::time::sleep(longest.mul_f64(rand::random())).await;
         Ok(())
+    }
+
+    /// Whether to wait for somebody else who is at work in several steps from this version. Where each of many who
+    /// come at once would end the work of the one before, none would come to an end.
+    pub fn lets_finish(&mut self, version: i64) -> bool {
+        match self.at_work {
+            Some((known, since)) if known == version => since.elapsed() < COURTESY,
+            _ => {
+                self.at_work = Some((version, Instant::now()));
+                true
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_change_is_tried_for_ten_seconds_and_no_longer() {
+        let mut contention = Contention::default();
+        let began = Instant::now();
+        while contention.lost("an order").await.is_ok() {}
+        assert!((PATIENCE..PATIENCE + LONGEST_PAUSE * 2).contains(&began.elapsed()));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_is_at_work_is_let_finish_unless_nothing_moves() {
+        let mut contention = Contention::default();
+        assert!(contention.lets_finish(7));
+        tokio::time::advance(COURTESY).await;
+        assert!(!contention.lets_finish(7));
+        assert!(contention.lets_finish(9), "somebody else, or the next step");
     }
 }

@@ -85,7 +85,9 @@ impl OrderService {
         };
         let mut contention = Contention::default();
         loop {
+            let changing = order.changing;
             let changed = match order.clone().intend(&change, context.caller, self.clock.now())? {
+                Some(_) if changing && contention.lets_finish(order.version) => None,
                 Some(intent) => self.change_items(context, intent, &change).await?,
                 None => self.decide(context, order, &change).await?,
             };
