@@ -56,6 +56,8 @@ pub enum Kind {
     OrderNotEditable,
     /// Nobody would be left who can administer.
     LastAdmin,
+    /// What the client has seen is not the latest version any more.
+    VersionMismatch,
     /// The body is larger than allowed.
     PayloadTooLarge,
     /// The body is not sent as JSON.
@@ -64,6 +66,8 @@ pub enum Kind {
     Validation,
     /// Another request was sent under the same idempotency key.
     IdempotencyKeyReused,
+    /// Too often, for now.
+    TooManyRequests,
     /// Something that this answer depends on is away; worth another try.
     Unavailable,
     /// A bug of ours.
@@ -72,7 +76,7 @@ pub enum Kind {
 
 impl Kind {
     /// Every kind, in the order of their status.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 22] = [
         Self::MalformedRequest,
         Self::InvalidQuery,
         Self::Unauthenticated,
@@ -87,10 +91,12 @@ impl Kind {
         Self::InvalidTransition,
         Self::OrderNotEditable,
         Self::LastAdmin,
+        Self::VersionMismatch,
         Self::PayloadTooLarge,
         Self::UnsupportedMediaType,
         Self::Validation,
         Self::IdempotencyKeyReused,
+        Self::TooManyRequests,
         Self::Internal,
         Self::Unavailable,
     ];
@@ -177,6 +183,12 @@ impl Kind {
             Self::LastAdmin => {
                 ("last-admin", "The last admin must stay", StatusCode::CONFLICT, Code::FailedPrecondition)
             }
+            Self::VersionMismatch => (
+                "version-mismatch",
+                "The resource has changed meanwhile",
+                StatusCode::PRECONDITION_FAILED,
+                Code::FailedPrecondition,
+            ),
             Self::PayloadTooLarge => (
                 "payload-too-large",
                 "The body is too large",
@@ -200,6 +212,12 @@ impl Kind {
                 "The idempotency key was used for another request",
                 StatusCode::UNPROCESSABLE_ENTITY,
                 Code::InvalidArgument,
+            ),
+            Self::TooManyRequests => (
+                "too-many-requests",
+                "Too many requests for now",
+                StatusCode::TOO_MANY_REQUESTS,
+                Code::ResourceExhausted,
             ),
             Self::Unavailable => {
                 ("unavailable", "Try again", StatusCode::SERVICE_UNAVAILABLE, Code::Unavailable)
@@ -285,6 +303,12 @@ impl Error {
     /// Adds the `Allow` header that a 405 needs.
     pub fn allowing(mut self, methods: HeaderValue) -> Self {
         self.allow = Some(methods);
+        self
+    }
+
+    /// Tells after how many seconds another try makes sense: the `Retry-After` header (RFC 9110, section 10.2.3).
+    pub fn retrying_after(mut self, seconds: u32) -> Self {
+        self.retry_after = Some(seconds);
         self
     }
 
