@@ -1,6 +1,6 @@
 //! Campaigns: what goes wrong at every place where it can, one place after the other, and what is left of it.
 //!
-//! `cargo test -p tests --test campaign -- --nocapture` prints a table. Variables:
+//! `cargo test --test campaign -- --nocapture` prints a table. Variables:
 //!
 //! | | |
 //! | --- | --- |

@@ -53,7 +53,7 @@ impl Report {
         let (test, what, long) = (self.test, what.into(), u8::from(is_long()));
         self.violations.push(format!(
             "{what}\n    again: OMS_LONG={long} OMS_SEED={seed} OMS_CASE='{case}' \
-             cargo test -p tests --test campaign {test}"
+             cargo test --test campaign {test}"
         ));
     }
 

@@ -3,7 +3,7 @@
 //! ```sh
 //! cargo build --release -p orders -p products -p users -p docs
 //! cargo build --release -p tests --example hello
-//! cargo run -p tests --example cold_start -- target/release
+//! cargo run --example cold_start -- target/release
 //! ```
 //! A start is from the spawn of the process to its first `GET …/invocation/next`, with a MongoDB to connect to. For
 //! what needs MongoDB there is also the time until it knocks at it, which is all that it does by itself. The

@@ -2,7 +2,7 @@
 //! target from the environment:
 //!
 //! ```sh
-//! cargo run -p tests --example small_lambda -- cargo test -p tests --test e2e
+//! cargo run --example small_lambda -- cargo test --test e2e
 //! ```
 //! With `--freeze` before the command every function is frozen between two requests. Without a command it says its
 //! variables, and runs until its standard input ends.

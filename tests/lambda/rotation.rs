@@ -1,7 +1,7 @@
 //! Secrets that are rotated in Secrets Manager, while requests run.
 //!
 //! These need moto, which takes a minute to install; `.ci/run` runs them:
-//! `cargo test -p tests --test lambda -- --ignored`
+//! `cargo test --test lambda -- --ignored`
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
