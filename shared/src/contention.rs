@@ -8,10 +8,11 @@ use crate::error::Error;
 
 /// How long a change is tried: less than its client waits. It is a time and not a number of tries, since on a busy
 /// machine each try takes longer, and so do the others who are in the way.
-const PATIENCE: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = Duration::from_secs(15);
 
-/// The longest pause: it grows up to here, so that of many writers some come through soon.
-const LONGEST_PAUSE: Duration = Duration::from_millis(100);
+/// The longest pause: it grows up to here, so that of many writers some come through soon, and those who wait do not
+/// keep the machine busy with looking.
+const LONGEST_PAUSE: Duration = Duration::from_millis(500);
 
 /// How long somebody who is at work in several steps is let finish. Who takes longer may have crashed.
 const COURTESY: Duration = Duration::from_secs(2);
@@ -65,7 +66,7 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn a_change_is_tried_for_ten_seconds_and_no_longer() {
+    async fn a_change_is_tried_for_a_bounded_time() {
         let mut contention = Contention::default();
         let began = Instant::now();
         while contention.lost("an order").await.is_ok() {}
