@@ -2,6 +2,7 @@
 //!
 //! - [`ids`], [`money`], [`address`], [`clock`], [`text`]: values that cannot be wrong once they are made
 //! - [`faults`], [`json`], [`query`], [`page`]: from what a client sends to those values
+//! - [`version`]: which version is shown, and which one a change is meant for
 //! - [`error`]: the one error, with its two faces: problem+json and gRPC status
 //! - [`auth`], [`keys`], [`context`], [`trace`]: who is calling, and what a call carries along
 //! - [`routes`]: the route table, its policy, and what every HTTP answer has
@@ -40,3 +41,4 @@ pub mod socket;
 pub mod telemetry;
 pub mod text;
 pub mod trace;
+pub mod version;

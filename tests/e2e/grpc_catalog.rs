@@ -94,8 +94,12 @@ async fn a_product_is_the_same_over_both_faces() {
         assert_eq!(refused(client.update_product(by(as_staff, change)).await), invalid(&[at]));
     }
 
-    let stock =
-        |on_hand, delta| products::UpdateStockRequest { id: id.clone(), on_hand, delta, reason: None };
+    let stock = |on_hand, delta| products::UpdateStockRequest {
+        id: id.clone(),
+        on_hand,
+        delta,
+        ..Default::default()
+    };
     let moved = client.update_stock(by(as_staff, stock(None, Some(-3)))).await.unwrap().into_inner();
     assert_eq!(moved.stock.unwrap().on_hand, 4);
     assert_eq!(shop.stock(&id).await, (4, 0, 4));
@@ -199,7 +203,7 @@ async fn a_user_is_the_same_over_both_faces() {
     let answer = client.list_users(by(as_admin, list(Some("king")))).await;
     assert_eq!(refused(answer), plain(Code::InvalidArgument, Kind::InvalidQuery));
 
-    let delete = |id: &str| users::DeleteUserRequest { id: id.to_owned() };
+    let delete = |id: &str| users::DeleteUserRequest { id: id.to_owned(), expected_version: None };
     assert_eq!(refused(client.delete_user(by(other, delete(&id))).await), not_found());
     let last = client.delete_user(by(as_admin, delete(&admin.id))).await;
     assert_eq!(refused(last), plain(Code::FailedPrecondition, Kind::LastAdmin));

@@ -11,6 +11,7 @@ use shared::ids::{self, OrderId};
 use shared::query;
 use shared::rpc::convert;
 use shared::rpc::metadata::context_of;
+use shared::version::Expected;
 use tonic::{Request, Response, Status};
 
 use crate::consistency::Violation;
@@ -59,8 +60,9 @@ impl Rpc for Grpc {
         let context = context_of(&request)?;
         let request = request.into_inner();
         let id = order_id(request.id.clone())?;
+        let expected = Expected::of_call(request.expected_version);
         let change = UpdateOrderForm::from_message(request)?.check()?;
-        Ok(Response::new(message(self.0.update(&context, id, change).await?, context.caller)))
+        Ok(Response::new(message(self.0.update(&context, id, &expected, change).await?, context.caller)))
     }
 
     async fn list_orders(

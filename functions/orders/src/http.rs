@@ -20,6 +20,7 @@ use shared::money::MoneyJson;
 use shared::page::PageRequest;
 use shared::query::{self, Query};
 use shared::routes::{PathId, Routes};
+use shared::version::{self, Expected, Known};
 
 use crate::consistency::{Checked, Violation};
 use crate::forms::{CreateOrderForm, UpdateOrderForm};
@@ -47,7 +48,8 @@ async fn place_order(
 ) -> Result<Response, Error> {
     let made = orders.place(&context, form.check()?, keyed).await?;
     Ok(made.answer(|order| {
-        json::created(&format!("/orders/{}", order.id), &OrderJson::of(order, context.caller))
+        let (location, version) = (format!("/orders/{}", order.id), order.version);
+        version::tagged(version, json::created(&location, &OrderJson::of(order, context.caller)))
     }))
 }
 
@@ -68,15 +70,17 @@ async fn list_orders(
 async fn get_order(
     State(orders): Service,
     context: Context,
+    known: Known,
     id: PathId<OrderKind>,
 ) -> Result<Response, Error> {
     let order = orders.get(&context, id.or_not_found()?).await?;
-    Ok(json::answer(StatusCode::OK, &OrderJson::of(order, context.caller)))
+    Ok(known.answer(order.version, || json::answer(StatusCode::OK, &OrderJson::of(order, context.caller))))
 }
 
 async fn update_order(
     State(orders): Service,
     context: Context,
+    expected: Expected,
     id: PathId<OrderKind>,
     Json(form): Json<UpdateOrderForm>,
 ) -> Result<Response, Error> {
@@ -88,8 +92,8 @@ async fn update_order(
             return Err(not_found);
         }
     };
-    let order = orders.update(&context, id, change).await?;
-    Ok(json::answer(StatusCode::OK, &OrderJson::of(order, context.caller)))
+    let order = orders.update(&context, id, &expected, change).await?;
+    Ok(version::tagged(order.version, json::answer(StatusCode::OK, &OrderJson::of(order, context.caller))))
 }
 
 async fn check_consistency(

@@ -415,15 +415,36 @@ impl Order {
         Decision { order: self, status_change, task }
     }
 
-    /// Whether this caller may change this, as the order stands.
-    fn check_allowed(&self, change: &OrderChange, caller: Caller) -> Result<(), Error> {
-        let actor = Self::actor(caller);
+    /// Whether this caller may ask for this change. Whether the order takes it is another question, which
+    /// [`Order::decide`] answers: whoever has not seen this version must first be told so.
+    ///
+    /// # Errors
+    /// 422 for what a transition needs and is missing, 403 for what only staff may do.
+    pub fn check_permitted(&self, change: &OrderChange, caller: Caller) -> Result<(), Error> {
+        // The status it has already: what came with it is ignored.
+        if change.status == Some(self.status) {
+            return Ok(());
+        }
         if let Err(faults) = &change.transition {
             return Err(faults.clone().into_error());
         }
+        let actor = Self::actor(caller);
         if actor == Actor::Owner && change.metadata.is_some() {
             return Err(Error::forbidden("Only staff may change metadata."));
         }
+        match change.status {
+            Some(to) if self.status.check(to, self.was_paid(), actor) == Err(Refused::StaffOnly) => {
+                let (from, to) = (self.status.name(), to.name());
+                Err(Error::forbidden(format!("Only staff may change an order from {from} to {to}.")))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether this caller may change this, as the order stands.
+    fn check_allowed(&self, change: &OrderChange, caller: Caller) -> Result<(), Error> {
+        self.check_permitted(change, caller)?;
+        let actor = Self::actor(caller);
         if let Some(to) = change.status {
             self.check_transition(to, actor)?;
         }
@@ -559,12 +580,8 @@ impl Order {
     fn check_transition(&self, to: Status, actor: Actor) -> Result<(), Error> {
         let from = self.status;
         match from.check(to, self.was_paid(), actor) {
-            Ok(()) => Ok(()),
-            Err(Refused::StaffOnly) => Err(Error::forbidden(format!(
-                "Only staff may change an order from {} to {}.",
-                from.name(),
-                to.name()
-            ))),
+            // Who may is asked before.
+            Ok(()) | Err(Refused::StaffOnly) => Ok(()),
             Err(Refused::Impossible(allowed)) => {
                 let allowed: Vec<_> = allowed.into_iter().map(Status::name).collect();
                 let can = if allowed.is_empty() { "nothing".to_owned() } else { allowed.join(", ") };

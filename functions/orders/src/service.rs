@@ -9,6 +9,7 @@ use shared::context::Context;
 use shared::error::Error;
 use shared::ids::{OrderId, UserId};
 use shared::page::{Page, PageRequest, Position};
+use shared::version::Expected;
 
 use crate::order::{Decision, Order, OrderChange};
 use crate::products::{NotHeld, Products};
@@ -72,9 +73,15 @@ impl OrderService {
     /// held before that.
     ///
     /// # Errors
-    /// 404 for an order that the caller may not see; what [`Order::decide`] and [`Order::finish`] refuse; 409 for
-    /// what is short.
-    pub async fn update(&self, context: &Context, id: OrderId, change: OrderChange) -> Result<Order, Error> {
+    /// 404 for an order that the caller may not see; what [`Order::check_permitted`] refuses; 412 for another version
+    /// than the expected one; what [`Order::decide`] and [`Order::finish`] refuse; 409 for what is short.
+    pub async fn update(
+        &self,
+        context: &Context,
+        id: OrderId,
+        expected: &Expected,
+        change: OrderChange,
+    ) -> Result<Order, Error> {
         // What a transition lacks is told even when there is no such order: the body comes first.
         let mut order = match self.get(context, id).await {
             Ok(order) => order,
@@ -85,6 +92,9 @@ impl OrderService {
         };
         let mut contention = Contention::default();
         loop {
+            order.check_permitted(&change, context.caller)?;
+            // Each decision is written on the version that was read, and so on one that has been looked at here.
+            expected.check(order.version)?;
             let changing = order.changing;
             let changed = match order.clone().intend(&change, context.caller, self.clock.now())? {
                 Some(_) if changing && contention.lets_finish(order.version) => None,

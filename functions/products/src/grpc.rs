@@ -11,6 +11,7 @@ use shared::ids::{self, ProductId};
 use shared::query;
 use shared::rpc::convert;
 use shared::rpc::metadata::context_of;
+use shared::version::Expected;
 use tonic::{Request, Response, Status};
 
 use crate::forms::{self, CreateProductForm, UpdateProductForm, UpdateStockForm, declaration};
@@ -59,8 +60,9 @@ impl Rpc for Grpc {
         let context = context_of(&request)?;
         let request = request.into_inner();
         let id = product_id(request.id.clone())?;
+        let expected = Expected::of_call(request.expected_version);
         let change = UpdateProductForm::from_message(request)?.check()?;
-        Ok(Response::new(message(self.0.update(&context, id, change).await?)))
+        Ok(Response::new(message(self.0.update(&context, id, &expected, change).await?)))
     }
 
     async fn list_products(
@@ -77,14 +79,16 @@ impl Rpc for Grpc {
 
     async fn update_stock(
         &self,
-        request: Request<wire::UpdateStockRequest>,
+        mut request: Request<wire::UpdateStockRequest>,
     ) -> Result<Response<wire::Product>, Status> {
         let context = context_of(&request)?;
+        // Which version is expected is no part of what is asked for: over REST it is not in the body.
+        let expected = Expected::of_call(request.get_mut().expected_version.take());
         let keyed = keyed(&request, "UpdateStock")?;
         let request = request.into_inner();
         let id = product_id(request.id.clone())?;
         let count = UpdateStockForm::from(request).check()?;
-        Ok(self.0.update_stock(&context, id, count, keyed).await?.respond(message))
+        Ok(self.0.update_stock(&context, id, expected, count, keyed).await?.respond(message))
     }
 
     async fn hold_stock(

@@ -19,6 +19,7 @@ use shared::money::MoneyJson;
 use shared::page::PageRequest;
 use shared::query::{self, Query};
 use shared::routes::{PathId, Routes};
+use shared::version::{self, Expected};
 
 use crate::forms::{CreateProductForm, UpdateProductForm, UpdateStockForm};
 use crate::ledger::StockMovement;
@@ -46,8 +47,10 @@ async fn create_product(
 ) -> Result<Response, Error> {
     let request = keyed.map(|keyed| keyed.sent_to("POST /products"));
     let made = products.create(&context, form.check()?, request).await?;
-    Ok(made
-        .answer(|product| json::created(&format!("/products/{}", product.id), &ProductJson::from(product))))
+    Ok(made.answer(|product| {
+        let (location, version) = (format!("/products/{}", product.id), product.version);
+        version::tagged(version, json::created(&location, &ProductJson::from(product)))
+    }))
 }
 
 async fn list_products(
@@ -67,32 +70,37 @@ async fn get_product(
     context: Context,
     id: PathId<ProductKind>,
 ) -> Result<Response, Error> {
-    let product = products.get(&context, id.or_not_found()?).await?;
-    Ok(json::answer(StatusCode::OK, &ProductJson::from(product)))
+    Ok(shown(products.get(&context, id.or_not_found()?).await?))
+}
+
+/// Never 304, whatever version the client has: stock may have changed, and versions do not tell.
+fn shown(product: Product) -> Response {
+    version::tagged(product.version, json::answer(StatusCode::OK, &ProductJson::from(product)))
 }
 
 async fn update_product(
     State(products): Service,
     context: Context,
+    expected: Expected,
     id: PathId<ProductKind>,
     Json(form): Json<UpdateProductForm>,
 ) -> Result<Response, Error> {
     let change = form.check()?;
-    let product = products.update(&context, id.or_not_found()?, change).await?;
-    Ok(json::answer(StatusCode::OK, &ProductJson::from(product)))
+    Ok(shown(products.update(&context, id.or_not_found()?, &expected, change).await?))
 }
 
 async fn update_stock(
     State(products): Service,
     context: Context,
+    expected: Expected,
     id: PathId<ProductKind>,
     KeyedJson(form, keyed): KeyedJson<UpdateStockForm>,
 ) -> Result<Response, Error> {
     let count = form.check()?;
     let id = id.or_not_found()?;
     let request = keyed.map(|keyed| keyed.sent_to(format!("PUT /products/{id}/stock")));
-    let made = products.update_stock(&context, id, count, request).await?;
-    Ok(made.answer(|product| json::answer(StatusCode::OK, &ProductJson::from(product))))
+    let made = products.update_stock(&context, id, expected, count, request).await?;
+    Ok(made.answer(shown))
 }
 
 async fn list_stock_movements(

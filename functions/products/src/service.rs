@@ -12,6 +12,7 @@ use shared::faults::Faults;
 use shared::idempotency::{Claim, KeyedRequest, Made};
 use shared::ids::{OrderId, ProductId};
 use shared::page::{Page, PageRequest, Position};
+use shared::version::Expected;
 use uuid::Uuid;
 
 use crate::holds::{AuditedProduct, Hold, HoldPosition, HoldWalk};
@@ -130,17 +131,19 @@ impl ProductService {
     /// Changes all of a product but its stock.
     ///
     /// # Errors
-    /// 403 but for staff, 404, 409 for a SKU that is taken.
+    /// 403 but for staff, 404, 412 for another version than the expected one, 409 for a SKU that is taken.
     pub async fn update(
         &self,
         context: &Context,
         id: ProductId,
+        expected: &Expected,
         change: ProductChange,
     ) -> Result<Product, Error> {
         Access::Staff.check(context.caller)?;
         let mut contention = Contention::default();
         loop {
             let product = self.get(context, id).await?;
+            expected.check(product.version)?;
             let Some(changed) = product.changed(change.clone(), self.clock.now()) else { return Ok(product) };
             if let Some(written) = self.store.replace(&changed).await? {
                 return Ok(written);
@@ -152,11 +155,13 @@ impl ProductService {
     /// Sets or moves the on-hand count, once for all requests under one key.
     ///
     /// # Errors
-    /// 403 but for staff, 404, 422 for a key of another request, 409 when fewer would be on hand than are reserved.
+    /// 403 but for staff, 404, 422 for a key of another request, 412 for another version than the expected one, 409
+    /// when fewer would be on hand than are reserved.
     pub async fn update_stock(
         &self,
         context: &Context,
         id: ProductId,
+        expected: Expected,
         count: StockCount,
         request: Option<KeyedRequest>,
     ) -> Result<Made<Product>, Error> {
@@ -166,10 +171,12 @@ impl ProductService {
         if let Some(made) = self.made_before(claim.as_ref()).await? {
             return Ok(made);
         }
-        let write = StockWrite { product: id, count, by, now: self.clock.now(), claim };
+        let write = StockWrite { product: id, expected, count, by, now: self.clock.now(), claim };
         let refusal = match self.store.change_stock(&write).await? {
             StockWritten::Done(product) => return Ok(Made::now(product)),
             StockWritten::NotFound => return Err(Error::not_found("product")),
+            // The one who was faster may be a twin of this request.
+            StockWritten::Outdated(current) => Expected::mismatch(current),
             StockWritten::BelowReserved(stock) => below_reserved(stock),
             StockWritten::TooMany => too_many(),
             StockWritten::KeyTaken => key_taken(),

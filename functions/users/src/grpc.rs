@@ -11,6 +11,7 @@ use shared::ids::{self, UserId};
 use shared::query;
 use shared::rpc::convert;
 use shared::rpc::metadata::context_of;
+use shared::version::Expected;
 use tonic::{Request, Response, Status};
 
 use crate::forms::{CreateUserForm, SignInForm, UpdateUserForm};
@@ -60,8 +61,9 @@ impl Rpc for Grpc {
         let context = context_of(&request)?;
         let request = request.into_inner();
         let id = user_id(request.id.clone())?;
+        let expected = Expected::of_call(request.expected_version);
         let change = UpdateUserForm::from_message(request)?.check()?;
-        Ok(Response::new(message(self.users.update(&context, id, change).await?)))
+        Ok(Response::new(message(self.users.update(&context, id, &expected, change).await?)))
     }
 
     async fn delete_user(
@@ -69,7 +71,8 @@ impl Rpc for Grpc {
         request: Request<wire::DeleteUserRequest>,
     ) -> Result<Response<wire::DeleteUserResponse>, Status> {
         let context = context_of(&request)?;
-        self.users.delete(&context, user_id(request.into_inner().id)?).await?;
+        let wire::DeleteUserRequest { id, expected_version } = request.into_inner();
+        self.users.delete(&context, user_id(id)?, &Expected::of_call(expected_version)).await?;
         Ok(Response::new(wire::DeleteUserResponse {}))
     }
 

@@ -18,6 +18,7 @@ use shared::json::{self, Json};
 use shared::page::PageRequest;
 use shared::query::{self, Query};
 use shared::routes::{PathId, Routes};
+use shared::version::{self, Expected, Known};
 
 use crate::forms::{CreateUserForm, SignInForm, UpdateUserForm};
 use crate::service::UserService;
@@ -44,7 +45,10 @@ async fn create_user(
 ) -> Result<Response, Error> {
     let request = keyed.map(|keyed| keyed.sent_to("POST /users"));
     let made = users.create(&context, form.check()?, request).await?;
-    Ok(made.answer(|user| json::created(&format!("/users/{}", user.id), &UserJson::from(user))))
+    Ok(made.answer(|user| {
+        let (location, version) = (format!("/users/{}", user.id), user.version);
+        version::tagged(version, json::created(&location, &UserJson::from(user)))
+    }))
 }
 
 async fn list_users(
@@ -59,28 +63,35 @@ async fn list_users(
     Ok(json::answer(StatusCode::OK, &page.map(UserJson::from)))
 }
 
-async fn get_user(State(users): Service, context: Context, id: PathId<UserKind>) -> Result<Response, Error> {
+async fn get_user(
+    State(users): Service,
+    context: Context,
+    known: Known,
+    id: PathId<UserKind>,
+) -> Result<Response, Error> {
     let user = users.get(&context, id.or_not_found()?).await?;
-    Ok(json::answer(StatusCode::OK, &UserJson::from(user)))
+    Ok(known.answer(user.version, || json::answer(StatusCode::OK, &UserJson::from(user))))
 }
 
 async fn update_user(
     State(users): Service,
     context: Context,
+    expected: Expected,
     id: PathId<UserKind>,
     Json(form): Json<UpdateUserForm>,
 ) -> Result<Response, Error> {
     let change = form.check()?;
-    let user = users.update(&context, id.or_not_found()?, change).await?;
-    Ok(json::answer(StatusCode::OK, &UserJson::from(user)))
+    let user = users.update(&context, id.or_not_found()?, &expected, change).await?;
+    Ok(version::tagged(user.version, json::answer(StatusCode::OK, &UserJson::from(user))))
 }
 
 async fn delete_user(
     State(users): Service,
     context: Context,
+    expected: Expected,
     id: PathId<UserKind>,
 ) -> Result<Response, Error> {
-    users.delete(&context, id.or_not_found()?).await?;
+    users.delete(&context, id.or_not_found()?, &expected).await?;
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 

@@ -9,6 +9,7 @@ use shared::faults::Faults;
 use shared::idempotency::{Claim, Keyed, KeyedRequest, Made};
 use shared::ids::UserId;
 use shared::page::{Page, PageRequest, Position};
+use shared::version::Expected;
 
 use crate::credentials::{self, Password, PasswordHash};
 use crate::forms::SignIn;
@@ -150,9 +151,15 @@ impl UserService {
     /// Changes a user.
     ///
     /// # Errors
-    /// 404 or 403 for a user that the caller may not change, 403 for a field, 422 for a wrong password, 409
-    /// for a taken e-mail address and for the last admin.
-    pub async fn update(&self, context: &Context, id: UserId, change: UserChange) -> Result<User, Error> {
+    /// 404 or 403 for a user that the caller may not change, 403 for a field, 412 for another version than the
+    /// expected one, 422 for a wrong password, 409 for a taken e-mail address and for the last admin.
+    pub async fn update(
+        &self,
+        context: &Context,
+        id: UserId,
+        expected: &Expected,
+        change: UserChange,
+    ) -> Result<User, Error> {
         require_known(context.caller)?;
         let mut contention = Contention::default();
         let mut proven: Option<PasswordHash> = None;
@@ -162,6 +169,7 @@ impl UserService {
             if change.is_for_admins() && !context.caller.is_admin() {
                 return Err(Error::forbidden("Only an admin may change role and status."));
             }
+            expected.check(stored.user.version)?;
             // Hashing is dear: it is done again only when the password was changed in between.
             if let Some(password) = change.password.clone()
                 && proven.as_ref() != Some(&stored.hash)
@@ -209,12 +217,14 @@ impl UserService {
     /// Deletes a user and everything personal.
     ///
     /// # Errors
-    /// 404 or 403 for a user that the caller may not delete, 409 for the last admin.
-    pub async fn delete(&self, context: &Context, id: UserId) -> Result<(), Error> {
+    /// 404 or 403 for a user that the caller may not delete, 412 for another version than the expected one, 409
+    /// for the last admin.
+    pub async fn delete(&self, context: &Context, id: UserId, expected: &Expected) -> Result<(), Error> {
         require_known(context.caller)?;
         let mut contention = Contention::default();
         loop {
             let stored = self.changeable(context, id).await?;
+            expected.check(stored.user.version)?;
             match self.store.delete(&stored.user, self.clock.now()).await? {
                 Written::Done => return Ok(()),
                 Written::LastAdmin => return Err(last_admin()),

@@ -10,6 +10,7 @@ use shared::error::Error;
 use shared::idempotency::Claim;
 use shared::ids::ProductId;
 use shared::mongo::{self, Ending};
+use shared::version::Expected;
 
 use super::{CountedDocument, ProductStore, without_holds};
 use crate::ledger::{Cause, INITIAL, LedgerEnd, StockMovement};
@@ -66,6 +67,8 @@ pub enum StockWritten {
     Done(Product),
     /// There is no such product.
     NotFound,
+    /// It has this version, which is not the expected one.
+    Outdated(i64),
     /// Fewer would be on hand than are reserved.
     BelowReserved(Stock),
     /// More would be on hand than can be counted.
@@ -79,6 +82,8 @@ pub enum StockWritten {
 pub struct StockWrite {
     /// Which product.
     pub product: ProductId,
+    /// Which version of it; holds and shipping make none.
+    pub expected: Expected,
     /// What changes, and why.
     pub count: StockCount,
     /// A user's ID, or `system`.
@@ -108,8 +113,9 @@ impl ProductStore {
         session: &mut ClientSession,
         write: StockWrite,
     ) -> mongodb::error::Result<Ending<Result<StockWritten, Error>>> {
-        let StockWrite { product: id, count: StockCount { change, reason }, by, now, claim } = write;
-        let (filter, update) = conditional(id, change, now);
+        let StockWrite { product: id, expected, count: StockCount { change, reason }, by, now, claim } =
+            write;
+        let (filter, update) = conditional(id, &expected, change, now);
         // First of all, so that nobody can change the product between a read of ours and this write: on a product
         // that is held all the time we would else run again and again.
         let before = self
@@ -120,7 +126,9 @@ impl ProductStore {
             .return_document(ReturnDocument::Before)
             .session(&mut *session)
             .await?;
-        let Some(before) = before else { return self.why_not(session, id, change).await.map(Ending::Abort) };
+        let Some(before) = before else {
+            return self.why_not(session, id, &expected, change).await.map(Ending::Abort);
+        };
         let ledger = before.ledger_end();
         let mut product = match Product::try_from(before.product) {
             Ok(product) => product,
@@ -144,6 +152,7 @@ impl ProductStore {
         &self,
         session: &mut ClientSession,
         id: ProductId,
+        expected: &Expected,
         change: StockChange,
     ) -> mongodb::error::Result<Result<StockWritten, Error>> {
         let found = self
@@ -153,6 +162,9 @@ impl ProductStore {
             .session(session)
             .await?;
         let Some(document) = found else { return Ok(Ok(StockWritten::NotFound)) };
+        if expected.check(document.version).is_err() {
+            return Ok(Ok(StockWritten::Outdated(document.version)));
+        }
         let stock = Stock { on_hand: document.on_hand, reserved: document.reserved };
         Ok(Ok(match change {
             StockChange::Move(delta) if delta > 0 => StockWritten::TooMany,
@@ -231,7 +243,12 @@ impl ProductStore {
 }
 
 /// The update of a product that changes its on-hand count, and the condition on which it can.
-fn conditional(id: ProductId, change: StockChange, now: Timestamp) -> (Document, Vec<Document>) {
+fn conditional(
+    id: ProductId,
+    expected: &Expected,
+    change: StockChange,
+    now: Timestamp,
+) -> (Document, Vec<Document>) {
     let (condition, on_hand) = match change {
         StockChange::Set(count) => (doc! { "reserved": { "$lte": count } }, Bson::Int64(count)),
         StockChange::Move(delta) => {
@@ -245,6 +262,9 @@ fn conditional(id: ProductId, change: StockChange, now: Timestamp) -> (Document,
     };
     let mut filter = doc! { "_id": mongo::uuid(id) };
     filter.extend(condition);
+    if let Some(versions) = expected.versions() {
+        filter.insert("version", doc! { "$in": versions });
+    }
     // The same count is no change.
     let same = doc! { "$eq": ["$on_hand", on_hand.clone()] };
     let now = mongo::date(now);

@@ -8,6 +8,7 @@ use products::stock::{Movement, StockChange, StockCount};
 use products::store::{StockWrite, StockWritten};
 use shared::clock::Timestamp;
 use shared::ids::{OrderId, ProductId};
+use shared::version::Expected;
 
 use crate::{NOW, Shelves};
 
@@ -25,7 +26,14 @@ async fn every_change_of_what_is_on_hand_has_its_entry_and_nothing_else_has() {
         let by = "grace".to_owned();
         shelves
             .store
-            .change_stock(&StockWrite { product: mug, count, by, now: NOW, claim: None })
+            .change_stock(&StockWrite {
+                product: mug,
+                expected: Expected::Any,
+                count,
+                by,
+                now: NOW,
+                claim: None,
+            })
             .await
             .unwrap()
     };
@@ -79,7 +87,8 @@ async fn times_never_run_backwards_whatever_the_clocks_say() {
         let at = |millis| NOW.after(Duration::from_millis(millis));
         let count = StockCount { change: StockChange::Move(1), reason: None };
         let by = "somebody".to_owned();
-        let write = StockWrite { product: mug, count, by, now: at(millis), claim: None };
+        let write =
+            StockWrite { product: mug, expected: Expected::Any, count, by, now: at(millis), claim: None };
         shelves.store.change_stock(&write).await.unwrap();
         assert_eq!(shelves.movements(mug).await[0].at, at(shown));
     }

@@ -21,6 +21,7 @@ use shared::clock::Timestamp;
 use shared::ids::{OrderId, ProductId};
 use shared::money::{Currency, Money};
 use shared::mongo;
+use shared::version::Expected;
 
 pub(crate) const NOW: Timestamp = Timestamp::from_millis(1_800_000_000_000);
 
@@ -54,7 +55,10 @@ impl Shelves {
     pub(crate) async fn count(&self, product: ProductId, change: StockChange) -> StockWritten {
         let count = StockCount { change, reason: None };
         let by = "somebody".to_owned();
-        self.store.change_stock(&StockWrite { product, count, by, now: NOW, claim: None }).await.unwrap()
+        self.store
+            .change_stock(&StockWrite { product, expected: Expected::Any, count, by, now: NOW, claim: None })
+            .await
+            .unwrap()
     }
 
     /// The whole ledger, newest first.
