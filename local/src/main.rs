@@ -10,11 +10,18 @@ use local::{check, env, events, lambda, sam, schema};
 
 /// Runs the whole order system on this machine: MongoDB, all functions behind one HTTP port, demo data.
 ///
+/// Once it is ready, /docs is a page to read and try the API in.
+///
 /// MongoDB comes from MONGO_URI, else a `mongod` on the PATH, else one that is fetched once into a cache
 /// folder. Secrets and the first admin come from JWT_SECRET, ADMIN_EMAIL and ADMIN_PASSWORD, else they are
 /// made once and kept with the data. Ctrl-C stops everything.
 #[derive(Parser)]
-#[command(name = "cargo local", bin_name = "cargo local", args_conflicts_with_subcommands = true)]
+#[command(
+    name = "cargo local",
+    bin_name = "cargo local",
+    args_conflicts_with_subcommands = true,
+    after_help = EXAMPLES
+)]
 struct Arguments {
     /// The port to listen on, at 127.0.0.1; 0 takes a free one
     #[arg(long, default_value_t = 8080)]
@@ -30,6 +37,13 @@ struct Arguments {
     #[command(subcommand)]
     command: Option<Command>,
 }
+
+const EXAMPLES: &str = "\
+Examples:
+  cargo local                       Run it on port 8080, and keep the data in .oms/
+  cargo local --ephemeral --port 0  Run a fresh one on a free port, and leave nothing behind
+  cargo local check                 Ask whether products and orders agree
+  cargo local lambda                Run the programs that are deployed, under cargo-lambda";
 
 /// Which data a run has.
 #[derive(Args)]

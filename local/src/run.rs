@@ -341,15 +341,13 @@ pub(crate) async fn set_up(database: &Database, settings: &Settings) -> Result<H
 /// Tells where it is and how to log in.
 pub(crate) fn announce(base: &str, settings: &Settings, demo: demo::Demo, demo_withheld: bool) {
     let Settings { admin_email, admin_password, .. } = settings;
-    let mut text = format!("ready {base}\n\nadmin     {admin_email}  {admin_password}\n");
+    let mut text = format!(
+        "ready {base}\n\ndocs      {base}/docs  reads and tries the API in a browser\n\nadmin     {admin_email}  {admin_password}\n"
+    );
     if demo == demo::Demo::There {
-        text.push_str(&format!(
-            "staff     {}  {}\ncustomer  {}  {}\n",
-            demo::STAFF,
-            demo::PASSWORD,
-            demo::CUSTOMER,
-            demo::PASSWORD
-        ));
+        let password = demo::PASSWORD;
+        text.push_str(&format!("staff     {}  {password}\n", demo::STAFF));
+        text.push_str(&format!("customer  {}  {password}\n", demo::CUSTOMER));
     }
     if demo_withheld {
         text.push_str(
@@ -359,6 +357,8 @@ pub(crate) fn announce(base: &str, settings: &Settings, demo: demo::Demo, demo_w
     let sign_in = format!(r#"{{"email":"{admin_email}","password":"{admin_password}"}}"#);
     text.push_str(&format!(
         r#"
+To paste into another terminal:
+
 curl -s '{base}/products?limit=2'
 TOKEN=$(curl -s {base}/auth -H 'content-type: application/json' -d '{sign_in}' | python3 -c 'import json, sys; print(json.load(sys.stdin)["access_token"])')
 curl -s '{base}/orders?limit=1' -H "authorization: Bearer $TOKEN"

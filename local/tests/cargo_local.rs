@@ -271,6 +271,9 @@ async fn an_ephemeral_run_prints_lines_that_work_when_pasted_and_leaves_nothing(
     assert!(pasted.status.success(), "{}", String::from_utf8_lossy(&pasted.stderr));
     let answers = String::from_utf8(pasted.stdout).unwrap();
     assert_eq!(answers.matches("\"data\":[{").count(), 2, "{answers}");
+    let docs = run.said.iter().find_map(|line| line.strip_prefix("docs ")).unwrap();
+    let page = reqwest::get(docs.split_whitespace().next().unwrap()).await.unwrap();
+    assert!(page.text().await.unwrap().contains("<title>Order management API</title>"));
     run.signal("-TERM");
     assert_eq!(run.ended(), Some(0));
     assert_no_processes(&temporary.0);
@@ -361,8 +364,17 @@ fn a_secret_that_only_aws_has_is_told_with_the_build_that_can_read_it() {
 fn help_says_what_it_does_and_where_things_come_from() {
     let help = program(&["--help"]).output().unwrap();
     let help = String::from_utf8(help.stdout).unwrap();
-    for expected in ["--port", "--data", "--ephemeral", "--no-demo", "MONGO_URI", "JWT_SECRET", "ADMIN_EMAIL"]
-    {
+    for expected in [
+        "--port",
+        "--data",
+        "--ephemeral",
+        "--no-demo",
+        "MONGO_URI",
+        "JWT_SECRET",
+        "ADMIN_EMAIL",
+        "/docs",
+        "Examples:",
+    ] {
         assert!(help.contains(expected), "{expected} is not in {help}");
     }
 }

@@ -25,7 +25,8 @@ const PROBLEM_JSON: HeaderValue = HeaderValue::from_static("application/problem+
 /// Seconds after which a client may try again when nothing better is known.
 const DEFAULT_RETRY_AFTER: u32 = 1;
 
-/// What went wrong, as far as a client can tell errors apart.
+/// What went wrong, as far as a client can tell errors apart. What each means to clients is in the catalogue of the
+/// docs function (`functions/docs/src/problems.rs`), where a new one must be described before anything compiles.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Kind {
     /// The bytes are not what HTTP or JSON allow.
@@ -104,6 +105,11 @@ impl Kind {
     /// The last segment of the problem's `type`: stable, for programs.
     pub fn slug(self) -> &'static str {
         self.row().0
+    }
+
+    /// The problem's `type`: the page that explains it, in the docs function's catalogue.
+    pub fn reference(self) -> String {
+        format!("/problems/{}", self.slug())
     }
 
     /// A short summary, the same for every problem of this kind.
@@ -349,10 +355,10 @@ impl Error {
         chain.join(": ")
     }
 
-    /// The answer to a REST client: `instance` is the path of the request.
-    pub fn to_problem(&self, instance: &str, request_id: &str) -> Response {
+    /// The problem as a REST client reads it: `instance` is the path of the request.
+    pub fn to_json(&self, instance: &str, request_id: &str) -> Value {
         let mut body = Map::new();
-        body.insert("type".into(), json!(format!("/problems/{}", self.kind.slug())));
+        body.insert("type".into(), json!(self.kind.reference()));
         body.insert("title".into(), json!(self.kind.title()));
         body.insert("status".into(), json!(self.kind.status().as_u16()));
         body.insert("detail".into(), json!(self.detail));
@@ -367,7 +373,11 @@ impl Error {
             body.insert("errors".into(), Value::Array(errors));
         }
         body.extend(self.members.clone());
+        Value::Object(body)
+    }
 
+    /// The answer to a REST client: `instance` is the path of the request.
+    pub fn to_problem(&self, instance: &str, request_id: &str) -> Response {
         let mut headers = HeaderMap::new();
         headers.insert(header::CONTENT_TYPE, PROBLEM_JSON);
         if let Some(seconds) = self.retry_after {
@@ -379,7 +389,7 @@ impl Error {
         if self.kind == Kind::Unauthenticated {
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
-        (self.kind.status(), headers, Value::Object(body).to_string()).into_response()
+        (self.kind.status(), headers, self.to_json(instance, request_id).to_string()).into_response()
     }
 }
 

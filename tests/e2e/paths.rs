@@ -92,6 +92,10 @@ async fn a_method_that_a_path_does_not_have_is_a_405_that_names_those_it_has() {
     for (path, allowed) in [
         ("/", "GET HEAD"),
         ("/health", "GET HEAD"),
+        ("/docs", "GET HEAD"),
+        ("/openapi.json", "GET HEAD"),
+        ("/problems", "GET HEAD"),
+        ("/problems/x", "GET HEAD"),
         ("/products", "GET HEAD POST"),
         ("/products/x", "GET HEAD PUT"),
         ("/products/%FF", "GET HEAD PUT"),
@@ -267,6 +271,9 @@ async fn head_is_get_without_the_body() {
     for (person, path, status) in [
         (&anyone, "/", 200),
         (&anyone, "/health", 200),
+        (&anyone, "/openapi.json", 200),
+        (&anyone, "/problems", 200),
+        (&anyone, "/problems/validation", 200),
         (&anyone, "/products", 200),
         (&anyone, &product, 200),
         (&admin, &order, 200),

@@ -1,5 +1,8 @@
 //! What came back, and what a test can ask of it.
 
+use std::collections::BTreeSet;
+
+use docs::problems::{COMMON, ProblemType};
 use http::{HeaderMap, StatusCode};
 use serde_json::Value;
 
@@ -90,7 +93,7 @@ impl Answer {
         self.headers.get(name).and_then(|value| value.to_str().ok())
     }
 
-    /// Every error of ours has this form (RFC 9457, and API.md).
+    /// Every error of ours has this form (RFC 9457), and is as the catalogue of problems tells its type.
     #[track_caller]
     fn assert_is_problem(&self) {
         assert_eq!(self.header("content-type"), Some("application/problem+json"), "{}", self.request);
@@ -105,6 +108,20 @@ impl Answer {
         assert_eq!(self.body["request_id"].as_str(), self.header("x-request-id"));
         assert_eq!(self.header("www-authenticate").is_some(), self.status == 401);
         assert_eq!(self.header("retry-after").is_some(), self.status == 503 || self.status == 429);
+
+        let slug = self.body["type"].as_str().and_then(|path| path.strip_prefix("/problems/"));
+        let Some(told) = slug.and_then(ProblemType::named) else {
+            panic!("{}: the catalogue does not have {:#}", self.request, self.body);
+        };
+        assert_eq!((&self.body["title"], &self.body["status"]), (&told.title.into(), &told.status.into()));
+        let own = told.members.iter().map(|member| member.name).filter(|name| !name.contains('['));
+        let expected: BTreeSet<&str> = COMMON.iter().map(|member| member.name).chain(own).collect();
+        let members: BTreeSet<&str> =
+            self.body.as_object().into_iter().flatten().map(|(name, _)| name.as_str()).collect();
+        assert_eq!(members, expected, "{}: {:#}", self.request, self.body);
+        for header in told.headers {
+            assert!(self.header(header.name).is_some(), "{}: no {}", self.request, header.name);
+        }
     }
 }
 

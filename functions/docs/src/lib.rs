@@ -5,7 +5,12 @@
 use axum::Router;
 use shared::clock::Clock;
 
+mod assets;
+mod guide;
 pub mod http;
+mod negotiation;
+mod pages;
+pub mod problems;
 
 /// The function, ready to answer.
 #[derive(Clone)]

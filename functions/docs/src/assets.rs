@@ -1,0 +1,119 @@
+//! The files that the function serves: in the binary they are compressed, and are sent so to whoever takes gzip.
+
+use std::hash::{DefaultHasher, Hasher as _};
+use std::io::Read as _;
+
+use axum::body::Body;
+use axum::response::{IntoResponse as _, Response};
+use flate2::read::GzDecoder;
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use shared::error::Error;
+
+use crate::negotiation;
+
+/// A file.
+#[derive(Debug)]
+pub(crate) struct File {
+    /// Where it is; with its hash in it, so that it may be kept for good.
+    pub(crate) path: &'static str,
+    content_type: &'static str,
+    hash: &'static str,
+    gzipped: &'static [u8],
+}
+
+/// All of them, in the order of `build.rs`.
+static FILES: [File; 6] = include!(concat!(env!("OUT_DIR"), "/files.rs"));
+
+/// The description of the API, which has a path of its own.
+pub(crate) static OPENAPI: &File = &FILES[0];
+/// The look of our pages.
+pub(crate) static DOCS_CSS: &File = &FILES[1];
+/// What happens on the docs page.
+pub(crate) static DOCS_JS: &File = &FILES[2];
+/// The icon of our pages.
+pub(crate) static ICON: &File = &FILES[3];
+/// The look of Swagger UI.
+pub(crate) static SWAGGER_CSS: &File = &FILES[4];
+/// Swagger UI.
+pub(crate) static SWAGGER_JS: &File = &FILES[5];
+
+/// How long a client may keep what it got.
+#[derive(Clone, Copy)]
+pub(crate) enum Keep {
+    /// For good: another content has another path.
+    ForGood,
+    /// It asks each time whether there is a newer one.
+    Ask,
+}
+
+impl File {
+    /// The file that is at this path.
+    pub(crate) fn at(path: &str) -> Option<&'static Self> {
+        // The description has a path of its own.
+        FILES[1..].iter().find(|file| file.path == path)
+    }
+
+    /// The answer to a GET with these headers.
+    pub(crate) fn answer(&self, request: &HeaderMap, keep: Keep) -> Response {
+        let gzip = negotiation::takes_gzip(request);
+        // One tag for each form (RFC 9110, section 8.8.3.3).
+        let tag = format!("\"{}{}\"", self.hash, if gzip { "-gzip" } else { "" });
+        let vary = header::ACCEPT_ENCODING;
+        if negotiation::has_already(request, &tag) {
+            return not_modified(&tag, keep, vary);
+        }
+        let body = match self.bytes(gzip) {
+            Ok(body) => body,
+            Err(error) => return Error::internal(error).into_response(),
+        };
+        let mut response = Response::new(body);
+        response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(self.content_type));
+        if gzip {
+            response.headers_mut().insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+        }
+        kept(response, &tag, keep, vary)
+    }
+
+    fn bytes(&self, gzip: bool) -> Result<Body, std::io::Error> {
+        if gzip {
+            return Ok(Body::from(self.gzipped));
+        }
+        let mut plain = Vec::new();
+        GzDecoder::new(self.gzipped).read_to_end(&mut plain)?;
+        Ok(Body::from(plain))
+    }
+}
+
+/// The answer with a body made for this request, which depends on `Accept` alone.
+pub(crate) fn made(request: &HeaderMap, content_type: &'static str, body: String) -> Response {
+    let mut hasher = DefaultHasher::new();
+    hasher.write(body.as_bytes());
+    let tag = format!("\"{:016x}\"", hasher.finish());
+    if negotiation::has_already(request, &tag) {
+        return not_modified(&tag, Keep::Ask, header::ACCEPT);
+    }
+    let mut response = Response::new(Body::from(body));
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
+    kept(response, &tag, Keep::Ask, header::ACCEPT)
+}
+
+fn not_modified(tag: &str, keep: Keep, vary: HeaderName) -> Response {
+    kept(StatusCode::NOT_MODIFIED.into_response(), tag, keep, vary)
+}
+
+/// The answer with what a client needs to keep it.
+fn kept(mut response: Response, tag: &str, keep: Keep, vary: HeaderName) -> Response {
+    let headers = response.headers_mut();
+    if let Ok(tag) = HeaderValue::from_str(tag) {
+        headers.insert(header::ETAG, tag);
+    }
+    headers.insert(
+        header::CACHE_CONTROL,
+        HeaderValue::from_static(match keep {
+            Keep::ForGood => "public, max-age=31536000, immutable",
+            Keep::Ask => "no-cache",
+        }),
+    );
+    headers.insert(header::VARY, HeaderValue::from(vary));
+    response
+}

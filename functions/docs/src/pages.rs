@@ -1,0 +1,213 @@
+//! The pages in HTML: the docs, and the catalogue of problems.
+
+use axum::response::Response;
+use http::{HeaderMap, HeaderValue, header};
+use maud::{DOCTYPE, Markup, html};
+
+use crate::assets::{self, DOCS_CSS, DOCS_JS, ICON, SWAGGER_CSS, SWAGGER_JS};
+use crate::guide;
+use crate::problems::{COMMON, Header, Member, ProblemType};
+
+/// What a page may load and do: scripts, styles and pictures of ours, pictures that are written in Swagger UI's styles
+/// (`data:`), and requests to this API. No script or style in the page itself, no frame around it, no form that is
+/// sent without our script.
+const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; \
+                      connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+
+/// The answer with a page.
+pub(crate) fn answer(request: &HeaderMap, page: Markup) -> Response {
+    let mut response = assets::made(request, "text/html; charset=utf-8", page.into_string());
+    response.headers_mut().insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY));
+    response
+}
+
+/// What is around each page. `aside` stands at the right end of the bar.
+fn page(title: &str, head: &Markup, aside: &Markup, body: &Markup) -> Markup {
+    html! {
+        (DOCTYPE)
+        html lang="en" {
+            head {
+                meta charset="utf-8";
+                title { (title) }
+                meta name="viewport" content="width=device-width, initial-scale=1";
+                meta name="color-scheme" content="light dark";
+                link rel="icon" href=(ICON.path) type="image/svg+xml";
+                (head)
+                link rel="stylesheet" href=(DOCS_CSS.path);
+            }
+            body {
+                header.bar {
+                    a.brand href="/docs" {
+                        img src=(ICON.path) alt="" width="28" height="28";
+                        span { "Order management" }
+                    }
+                    nav.places aria-label="Pages" {
+                        a href="/docs" { "API" }
+                        a href="/problems" { "Problems" }
+                        a href="/openapi.json" { "OpenAPI" }
+                    }
+                    (aside)
+                }
+                (body)
+            }
+        }
+    }
+}
+
+/// The page to read and try the API in.
+pub(crate) fn docs() -> Markup {
+    let head = html! {
+        meta name="description" content="Read and try the order management API.";
+        link rel="stylesheet" href=(SWAGGER_CSS.path);
+        script src=(SWAGGER_JS.path) defer {}
+        script src=(DOCS_JS.path) defer {}
+    };
+    let body = html! {
+        div.columns {
+            details.contents open {
+                summary { "Contents" }
+                nav aria-label="Contents" {
+                    h2 { "Guide" }
+                    ul {
+                        @for section in guide::SECTIONS {
+                            li { a href={ "#" (section.id) } { (section.title) } }
+                        }
+                    }
+                    div #routes {}
+                }
+            }
+            div.content {
+                (guide::introduction())
+                section.reference aria-label="Routes" {
+                    h2 #routes-heading { "All routes" }
+                    p {
+                        "Open a route, change what is filled in, and press " strong { "Execute" }
+                        ": the request goes to this very server, as whoever is signed in."
+                    }
+                    noscript { p { "Without JavaScript there is " a href="/openapi.json" { "openapi.json" } " alone." } }
+                    div #api {}
+                }
+            }
+        }
+    };
+    page("Order management API", &head, &sign_in(), &body)
+}
+
+/// Signs in and out; `docs.js` shows one of the two.
+fn sign_in() -> Markup {
+    html! {
+        form.sign-in #sign-in {
+            input name="email" type="email" autocomplete="username" placeholder="E-mail address"
+                aria-label="E-mail address" required;
+            input name="password" type="password" autocomplete="current-password" placeholder="Password"
+                aria-label="Password" required;
+            button { "Sign in" }
+            output #sign-in-message role="status" {}
+        }
+        div.sign-in #signed-in hidden {
+            span { "Signed in as " strong #who {} }
+            button #sign-out type="button" { "Sign out" }
+        }
+    }
+}
+
+/// The index of the catalogue.
+pub(crate) fn problems(all: &[ProblemType]) -> Markup {
+    let body = html! {
+        main.alone {
+            h1 { "Problems" }
+            p.lead {
+                "Every error of the API is an " code { "application/problem+json" } " (RFC 9457). Its " code { "type" }
+                " says which of these it is, and leads here. Programs ask for the type, never for the words."
+            }
+            div.table {
+                table {
+                    thead { tr { th { "Status" } th { "Type" } th { "Title" } } }
+                    tbody {
+                        @for problem in all {
+                            tr {
+                                td { (status(problem.status)) }
+                                td { a href=(problem.r#type) { code { (problem.slug()) } } }
+                                td { (problem.title) }
+                            }
+                        }
+                    }
+                }
+            }
+            h2 { "What all of them have" }
+            (members(&COMMON))
+            p {
+                "What API Gateway answers before the API or instead of it, such as throttling, is "
+                code { "{\"message\": …}" } " with its status."
+            }
+        }
+    };
+    page("Problems · Order management API", &html! {}, &html! {}, &body)
+}
+
+/// The page of a type of problem.
+pub(crate) fn problem(problem: &ProblemType) -> Markup {
+    let example = serde_json::to_string_pretty(&problem.example).unwrap_or_default();
+    let body = html! {
+        main.alone {
+            p.way { a href="/problems" { "Problems" } " / " code { (problem.slug()) } }
+            h1 { (problem.title) }
+            p { (status(problem.status)) " " code { (problem.r#type) } }
+            p.lead { (text(problem.meaning)) }
+            h2 { "What to do" }
+            p { (text(problem.what_to_do)) }
+            @if !problem.members.is_empty() {
+                h2 { "What it says beside " a href="/problems" { "what all problems do" } }
+                (members(&problem.members))
+            }
+            @if !problem.headers.is_empty() {
+                h2 { "Headers" }
+                (headers(&problem.headers))
+            }
+            h2 { "An example" }
+            pre { code { (example) } }
+        }
+    };
+    page(&format!("{} · Problems", problem.title), &html! {}, &html! {}, &body)
+}
+
+fn status(status: u16) -> Markup {
+    let class = if status >= 500 { "status ours" } else { "status" };
+    html! { span class=(class) { (status) } }
+}
+
+fn members(members: &[Member]) -> Markup {
+    html! {
+        dl {
+            @for member in members {
+                dt { code { (member.name) } " " span.type { (member.r#type) } }
+                dd { (text(member.meaning)) }
+            }
+        }
+    }
+}
+
+fn headers(headers: &[Header]) -> Markup {
+    html! {
+        dl {
+            @for header in headers {
+                dt { code { (header.name) } }
+                dd { (text(header.meaning)) }
+            }
+        }
+    }
+}
+
+/// A text in which backticks mark what is code.
+pub(crate) fn text(text: &str) -> Markup {
+    html! {
+        @for (place, piece) in text.split('`').enumerate() {
+            @if place % 2 == 1 { code { (piece) } } @else { (piece) }
+        }
+    }
+}
+
+/// A block of code.
+pub(crate) fn code(code: &str) -> Markup {
+    html! { pre { code { (code.trim()) } } }
+}

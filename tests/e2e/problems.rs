@@ -1,0 +1,184 @@
+//! The catalogue of problem types: what it says, and that each type is really to be had.
+//!
+//! That every problem which any of the tests meets is as the catalogue tells it, `tests::answer` sees to.
+
+#![expect(clippy::unwrap_used, reason = "what fails in a test fails the test")]
+
+use axum::Router;
+use axum::body::Body;
+use axum::response::IntoResponse as _;
+use http::{Method, Request};
+use mongodb::bson::{Bson, Document, doc};
+use serde_json::{Value, json};
+use shared::auth::Access;
+use shared::clock::{Clock, Timestamp};
+use shared::error::{Error, Kind};
+use shared::ids::{OrderId, ProductId};
+use shared::mongo;
+use shared::routes::Routes;
+use tests::answer::Answer;
+use tests::person::PASSWORD;
+use tests::shop::{InProcess, Shop, new_email, order_of};
+use tonic::Code;
+use tower::ServiceExt as _;
+
+use crate::orders_faults::{Branch, Line};
+use crate::raw::{LIMIT, product, send, send_json};
+
+#[tokio::test]
+async fn the_type_of_a_problem_leads_to_what_it_means() {
+    let shop = Shop::open().await;
+    let anyone = shop.anyone();
+    let list = anyone.get("/problems").await.expect(200);
+    assert_eq!(list.data().len(), Kind::ALL.len());
+    for (entry, kind) in list.data().iter().zip(Kind::ALL) {
+        let path = entry["type"].as_str().unwrap();
+        assert_eq!(path, format!("/problems/{}", kind.slug()));
+        assert_eq!(
+            (&entry["title"], &entry["status"]),
+            (&kind.title().into(), &kind.status().as_u16().into())
+        );
+        let answer = anyone.get(path).await.expect(200);
+        assert_eq!(answer.header("content-type"), Some("application/json"));
+        assert_eq!(&answer.body, entry);
+        for text in ["meaning", "what_to_do"] {
+            assert!(entry[text].as_str().is_some_and(|text| text.len() > 20), "{path}");
+        }
+        // The example is a problem of the type.
+        let example = &entry["example"];
+        assert_eq!((&example["type"], &example["title"]), (&entry["type"], &entry["title"]));
+    }
+    let refused = anyone.get("/orders").await.expect(401).text("type");
+    assert_eq!(anyone.get(&refused).await.expect(200)["status"], 401);
+}
+
+#[tokio::test]
+async fn people_get_a_page_and_programs_json() {
+    let shop = Shop::open().await;
+    let anyone = shop.anyone();
+    for (path, words) in [("/problems", "insufficient-stock"), ("/problems/insufficient-stock", "What to do")]
+    {
+        let request = anyone.request(Method::GET, path).header("accept", "text/html, */*;q=0.8");
+        let answer = request.send().await.unwrap();
+        assert_eq!(answer.status(), 200);
+        assert_eq!(answer.headers()["content-type"], "text/html; charset=utf-8");
+        assert!(answer.headers().contains_key("content-security-policy"));
+        assert_eq!(answer.headers()["vary"], "accept");
+        let page = answer.text().await.unwrap();
+        assert!(page.contains(words), "{page}");
+    }
+    for unknown in ["/problems/nothing", "/problems/Validation", "/problems/%FF", "/problems/"] {
+        anyone.get(unknown).await.problem(404, "not-found");
+        // There is no page of it either.
+        let request = anyone.request(Method::GET, unknown).header("accept", "text/html");
+        anyone.answer(request).await.problem(404, "not-found");
+    }
+}
+
+/// What nothing answers yet.
+const NOT_YET: [Kind; 1] = [Kind::TooManyRequests];
+
+/// Whoever adds a kind is told by the compiler to say here how a client meets it.
+#[tokio::test]
+async fn every_type_of_problem_is_to_be_had() {
+    let shop = Shop::open_in_process().await;
+    for kind in Kind::ALL.into_iter().filter(|kind| !NOT_YET.contains(kind)) {
+        produced(&shop, kind).await.problem(kind.status().as_u16(), kind.slug());
+    }
+}
+
+async fn produced(shop: &InProcess, kind: Kind) -> Answer {
+    let (anyone, admin, customer) = (shop.anyone(), shop.admin(), shop.customer().await);
+    match kind {
+        Kind::MalformedRequest => send_json(&admin, Method::POST, "/products", "{").await,
+        Kind::InvalidQuery => anyone.get("/products?limit=0").await,
+        Kind::Unauthenticated => anyone.get("/orders").await,
+        Kind::Forbidden => customer.get("/users").await,
+        Kind::NotFound => anyone.get("/nothing").await,
+        Kind::MethodNotAllowed => anyone.delete("/products").await,
+        Kind::EmailTaken => {
+            let user = json!({ "email": new_email(), "password": PASSWORD, "name": "Ada" });
+            anyone.post("/users", user.clone()).await.expect(201);
+            anyone.post("/users", user).await
+        }
+        Kind::SkuTaken => {
+            admin.post("/products", product("TAKEN")).await.expect(201);
+            admin.post("/products", product("TAKEN")).await
+        }
+        Kind::InsufficientStock => {
+            let mug = shop.product(1).await;
+            customer.orders(&[(&mug, 2)]).await
+        }
+        Kind::StockBelowReserved => {
+            let stock = format!("/products/{}/stock", shop.product(1).await);
+            admin.put(&stock, json!({ "delta": -2 })).await
+        }
+        Kind::TooManyHolds => customer.orders(&[(&full_of_holds(shop).await, 1)]).await,
+        Kind::InvalidTransition => {
+            let (_, order) = shop.order_in("placed").await;
+            admin.moves(&order, "delivered").await
+        }
+        Kind::OrderNotEditable => {
+            let (owner, order) = shop.order_in("shipped").await;
+            owner.put(&format!("/orders/{order}"), json!({ "note": "Ring twice." })).await
+        }
+        Kind::LastAdmin => admin.delete(&format!("/users/{}", admin.id)).await,
+        Kind::VersionMismatch => {
+            let path = format!("/products/{}", shop.product(0).await);
+            let request = admin.request(Method::PUT, &path).header("if-match", "\"7\"");
+            admin.answer(request.json(&json!({ "name": "Cup" }))).await
+        }
+        Kind::PayloadTooLarge => send_json(&admin, Method::POST, "/products", " ".repeat(LIMIT + 1)).await,
+        Kind::UnsupportedMediaType => send(&admin, Method::POST, "/products", "text/plain", "{}").await,
+        Kind::Validation => admin.post("/products", json!({})).await,
+        Kind::IdempotencyKeyReused => {
+            let mug = shop.product(2).await;
+            customer.send_keyed(Method::POST, "/orders", "a", &order_of(&mug, 1)).await.expect(201);
+            customer.send_keyed(Method::POST, "/orders", "a", &order_of(&mug, 2)).await
+        }
+        Kind::TooManyRequests => {
+            let (email, password) = (customer.email.clone(), "not this one, surely");
+            let wrong = json!({ "email": email, "password": password });
+            for _ in 0..10 {
+                anyone.post("/auth", wrong.clone()).await.problem(401, "unauthenticated");
+            }
+            anyone.post("/auth", json!({ "email": email, "password": PASSWORD })).await
+        }
+        Kind::Unavailable => {
+            let branch = Branch::of(shop).await;
+            branch.line(Line::Away(Code::Unavailable));
+            let order = order_of(&shop.product(1).await, 1);
+            let request = branch.request(&customer, Method::POST, "/orders");
+            customer.outcome(request.json(&order)).await.unwrap()
+        }
+        Kind::Internal => panicked().await,
+    }
+}
+
+/// A product that is held for as many orders as it can be.
+async fn full_of_holds(shop: &InProcess) -> String {
+    let full = shop.product(10_000).await;
+    let at = Bson::DateTime(mongo::date(Timestamp::from_millis(0)));
+    let hold = |_| doc! { "o": mongo::uuid(OrderId::new()), "q": 1_i64, "r": 1_i64, "t": at.clone() };
+    let holds: Vec<Document> = (0..5_000).map(hold).collect();
+    let filled = doc! { "$set": { "holds": holds, "live": 5_000_i64, "reserved": 5_000_i64 } };
+    let id = mongo::uuid(full.parse::<ProductId>().unwrap());
+    let products = shop.database.collection::<Document>("products");
+    assert_eq!(products.update_one(doc! { "_id": id }, filled).await.unwrap().modified_count, 1);
+    full
+}
+
+/// No route of ours has a bug that could be told here: what a handler that panics comes to.
+async fn panicked() -> Answer {
+    #[expect(clippy::panic, reason = "it is what is tested")]
+    async fn handler() -> Result<(), Error> {
+        panic!("a bug")
+    }
+    let router: Router =
+        Routes::open(Clock::system()).route(Method::GET, "/", handler, Access::Anyone).into_router(());
+    let response = router.oneshot(Request::get("/").body(Body::empty()).unwrap()).await.into_response();
+    let (status, headers) = (response.status(), response.headers().clone());
+    let body = axum::body::to_bytes(response.into_body(), LIMIT).await.unwrap();
+    let body: Value = serde_json::from_slice(&body).unwrap();
+    Answer { request: "GET /".to_owned(), status, headers, body }
+}
