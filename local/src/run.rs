@@ -284,7 +284,7 @@ async fn serve(
     };
     let work = async {
         let house = set_up(&database, settings).await?;
-        let router = house.router();
+        let router = settings::cors()?.around(house.router());
         let server = axum::serve(listener, router.clone()).with_graceful_shutdown(stopped(stop.clone()));
         let server = tokio::spawn(server.into_future());
         let loaded = match options.demo && near {

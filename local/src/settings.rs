@@ -9,6 +9,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use ring::rand::{SecureRandom, SystemRandom};
 use serde::{Deserialize, Serialize};
 use shared::config::{self, Variables};
+use shared::routes::Cors;
 
 use crate::failure::Failure;
 
@@ -96,12 +97,21 @@ fn random_text(bytes: usize) -> Result<String, Failure> {
 /// # Errors
 /// When it is not a number of seconds.
 pub fn payment_window() -> Result<Duration, Failure> {
+    read("ORDER_PAYMENT_WINDOW", orders::DEFAULT_PAYMENT_WINDOW, config::seconds)
+}
+
+/// The origins whose pages may read answers: `CORS_ALLOWED_ORIGINS`, none if it is absent.
+///
+/// # Errors
+/// When there is something else in it than origins.
+pub fn cors() -> Result<Cors, Failure> {
+    read("CORS_ALLOWED_ORIGINS", Cors::default(), Cors::parse)
+}
+
+fn read<T>(name: &str, default: T, parse: impl FnOnce(&str) -> Result<T, String>) -> Result<T, Failure> {
     let mut variables = Variables::of_process();
-    let window = variables.optional("ORDER_PAYMENT_WINDOW", config::seconds);
-    match variables.check() {
-        Ok(()) => Ok(window.unwrap_or(orders::DEFAULT_PAYMENT_WINDOW)),
-        Err(misconfigured) => Err(Failure::new(misconfigured.to_string())),
-    }
+    let value = variables.or(name, default, parse);
+    value.ok_or_else(|| Failure::new(variables.misconfigured().to_string()))
 }
 
 #[cfg(test)]

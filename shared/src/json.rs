@@ -1,6 +1,7 @@
-//! Reads a JSON body strictly: once, with a limit on depth, without duplicate keys, naming the place of
-//! the first value that has the wrong type.
+//! Reads a JSON body strictly: once, with limits on depth and on the number of keys and elements, without duplicate
+//! keys, naming the place of the first value that has the wrong type.
 
+use std::cell::Cell;
 use std::fmt;
 
 use axum::body::Body;
@@ -27,6 +28,13 @@ pub const MAX_BODY: usize = 256 * 1024;
 
 /// The deepest nesting of arrays and objects.
 const MAX_DEPTH: usize = 32;
+
+/// The most keys of objects and elements of arrays in a body, all of them together. An order of 100 lines with all
+/// that it may have has 460; what has more is refused before it is built.
+const MAX_PARTS: usize = 2_000;
+
+/// As much of a key as a message repeats, in characters.
+const MAX_SHOWN: usize = 60;
 
 /// The JSON body of a request, as an extractor.
 #[derive(Debug)]
@@ -109,7 +117,8 @@ pub(crate) fn parse_value(bytes: &[u8]) -> Result<Value, Error> {
         return Err(malformed("The body is empty; send a JSON object.".to_owned()));
     }
     let mut deserializer = serde_json::Deserializer::from_slice(bytes);
-    Strict { depth: 0 }
+    let parts = Cell::new(0);
+    Strict { depth: 0, parts: &parts }
         .deserialize(&mut deserializer)
         .and_then(|value| deserializer.end().map(|()| value))
         .map_err(|error| malformed(format!("The body is not valid JSON: {error}.")))
@@ -223,23 +232,39 @@ impl<'de> IntoDeserializer<'de, serde_json::Error> for Strictly<'de> {
 }
 
 /// Builds a [`Value`], and refuses what `serde_json` alone would take: a key that stands twice in one
-/// object (which of the two was meant?) and nesting without end.
+/// object (which of the two was meant?), nesting without end, and more parts than any form of ours has.
 #[derive(Clone, Copy)]
-struct Strict {
+struct Strict<'a> {
     depth: usize,
+    /// Keys and elements so far, in the whole body.
+    parts: &'a Cell<usize>,
 }
 
-impl Strict {
+impl Strict<'_> {
     fn deeper<E: serde::de::Error>(self) -> Result<Self, E> {
         if self.depth < MAX_DEPTH {
-            Ok(Self { depth: self.depth + 1 })
+            Ok(Self { depth: self.depth + 1, ..self })
         } else {
             Err(E::custom(format_args!("nested more than {MAX_DEPTH} levels deep")))
         }
     }
+
+    /// Counts one more key or element.
+    fn another<E: serde::de::Error>(self) -> Result<(), E> {
+        self.parts.set(self.parts.get() + 1);
+        if self.parts.get() <= MAX_PARTS {
+            return Ok(());
+        }
+        Err(E::custom(format_args!("more than {MAX_PARTS} keys and elements")))
+    }
 }
 
-impl<'de> DeserializeSeed<'de> for Strict {
+/// As much of a client's text as a message, and a line of the log, repeats.
+fn shown(text: &str) -> &str {
+    text.char_indices().nth(MAX_SHOWN).map_or(text, |(end, _)| &text[..end])
+}
+
+impl<'de> DeserializeSeed<'de> for Strict<'_> {
     type Value = Value;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
@@ -247,7 +272,7 @@ impl<'de> DeserializeSeed<'de> for Strict {
     }
 }
 
-impl<'de> Visitor<'de> for Strict {
+impl<'de> Visitor<'de> for Strict<'_> {
     type Value = Value;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -286,6 +311,7 @@ impl<'de> Visitor<'de> for Strict {
         let inner = self.deeper()?;
         let mut array = Vec::new();
         while let Some(element) = elements.next_element_seed(inner)? {
+            self.another()?;
             array.push(element);
         }
         Ok(Value::Array(array))
@@ -295,7 +321,9 @@ impl<'de> Visitor<'de> for Strict {
         let inner = self.deeper()?;
         let mut object = Map::new();
         while let Some(key) = entries.next_key::<String>()? {
+            self.another()?;
             if object.contains_key(&key) {
+                let key = shown(&key);
                 return Err(A::Error::custom(format_args!("the key {key:?} stands twice in one object")));
             }
             object.insert(key, entries.next_value_seed(inner)?);
@@ -359,6 +387,34 @@ mod tests {
         assert_eq!(refused(&nested(32)).kind(), Kind::Validation);
         assert_eq!(refused(&nested(33)).kind(), Kind::MalformedRequest);
         assert_eq!(refused(&nested(100_000)).kind(), Kind::MalformedRequest);
+    }
+
+    #[test]
+    fn a_body_has_two_thousand_parts_and_no_more() {
+        let keys = |count: usize| {
+            let keys: Vec<String> = (0..count).map(|key| format!("\"k{key}\":0")).collect();
+            format!("{{{}}}", keys.join(","))
+        };
+        let elements = |count: usize| format!("[{}]", vec!["0"; count].join(","));
+        assert_eq!(refused(&keys(2_000)).kind(), Kind::Validation);
+        assert_eq!(refused(&elements(2_000)).kind(), Kind::Validation);
+        for too_many in
+            [keys(2_001), keys(20_000), elements(100_000), format!("[{}]", vec!["{}"; 50_000].join(","))]
+        {
+            let error = refused(&too_many);
+            assert_eq!(error.kind(), Kind::MalformedRequest);
+            assert!(error.to_string().contains("more than 2000 keys and elements"), "{error}");
+        }
+        // All objects and arrays of a body count together.
+        let nested = format!("{{\"a\": {}, \"b\": {}}}", elements(1_000), elements(999));
+        assert_eq!(refused(&nested).kind(), Kind::MalformedRequest);
+    }
+
+    #[test]
+    fn a_message_repeats_only_the_begin_of_a_long_key() {
+        let key = "ü".repeat(10_000);
+        let error = refused(&format!("{{\"{key}\": 1, \"{key}\": 1}}")).to_string();
+        assert!(error.contains("stands twice") && error.len() < 400, "{error}");
     }
 
     #[test]

@@ -27,6 +27,7 @@ use crate::clock::{Clock, Timestamp};
 use crate::context::{Deadline, client_request_id, request_id};
 use crate::error;
 use crate::mongo;
+use crate::routes::headers;
 use crate::rpc::entrance;
 use crate::run::{Error, Function};
 use crate::telemetry::request_span;
@@ -237,6 +238,7 @@ impl<'a> Event<'a> {
             if let Ok(id) = HeaderValue::from_str(&id) {
                 response.headers_mut().insert("x-request-id", id);
             }
+            headers::secure(response.headers_mut());
             std::future::ready(Ok::<_, Infallible>(response))
         };
         self.request(tower::service_fn(problem)).await

@@ -1,11 +1,13 @@
 //! The route table of a function: paths, methods and who may; and what every HTTP answer has, whatever
-//! becomes of the request: a request ID, problem+json for errors, a line in the log.
+//! becomes of the request: a request ID, problem+json for errors, what browsers and caches are told, a line in the log.
 
+use std::collections::HashMap;
 use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
 use std::time::Instant;
 
 use axum::Router;
-use axum::extract::{FromRequestParts, RawPathParams, Request, State};
+use axum::extract::{FromRequestParts, MatchedPath, RawPathParams, Request, State};
 use axum::handler::Handler;
 use axum::middleware::{self, Next};
 use axum::response::Response;
@@ -23,9 +25,17 @@ use crate::error::{Error, Kind, Unanswered};
 use crate::telemetry::request_span;
 use crate::trace::Trace;
 
+mod cors;
+pub(crate) mod headers;
+
+pub use cors::Cors;
+pub use headers::MAX_HEAD;
+
 /// The route table of a function.
 pub struct Routes<S> {
     router: Router<S>,
+    /// The methods of each path, as `Access-Control-Allow-Methods` names them.
+    methods: HashMap<String, String>,
     verifier: Option<Verifier>,
     clock: Clock,
 }
@@ -34,12 +44,12 @@ impl<S: Clone + Send + Sync + 'static> Routes<S> {
     /// Routes whose callers are known by their access tokens.
     pub fn verified_by(verifier: Verifier) -> Self {
         let clock = verifier.clock().clone();
-        Self { router: Router::new(), verifier: Some(verifier), clock }
+        Self { router: Router::new(), methods: HashMap::new(), verifier: Some(verifier), clock }
     }
 
     /// Routes that are open to everybody, and look at no token.
     pub fn open(clock: Clock) -> Self {
-        Self { router: Router::new(), verifier: None, clock }
+        Self { router: Router::new(), methods: HashMap::new(), verifier: None, clock }
     }
 
     /// Adds a route. A GET answers HEAD too.
@@ -52,6 +62,12 @@ impl<S: Clone + Send + Sync + 'static> Routes<S> {
         let handler: MethodRouter<S> =
             on(method_filter(&method), handler).route_layer(middleware::from_fn_with_state(guard, admit));
         self.router = self.router.route(path, handler);
+        let methods = self.methods.entry(path.to_owned()).or_default();
+        for method in [method.as_str(), if method == Method::GET { "HEAD" } else { "" }] {
+            let comma = if methods.is_empty() || method.is_empty() { "" } else { ", " };
+            methods.push_str(comma);
+            methods.push_str(method);
+        }
         self
     }
 
@@ -61,7 +77,7 @@ impl<S: Clone + Send + Sync + 'static> Routes<S> {
             .fallback(no_such_route)
             .method_not_allowed_fallback(method_not_allowed)
             .with_state(state)
-            .layer(middleware::from_fn(answer))
+            .layer(middleware::from_fn_with_state(Arc::new(self.methods), answer))
     }
 }
 
@@ -98,11 +114,12 @@ async fn admit(State(guard): State<Guard>, mut request: Request, next: Next) -> 
         request.extensions().get::<Deadline>().map_or(deadline, |environment| deadline.min(environment.0));
     let mut context = Context { caller: Caller::Anyone, request_id, trace, deadline };
     if let Some(verifier) = &guard.verifier {
-        let authorization = request.headers().get(header::AUTHORIZATION).map(HeaderValue::as_bytes);
-        context.caller = verifier.caller(authorization, &context).await?;
+        let authorization = headers::authorization(request.headers());
+        context.caller = verifier.caller(authorization.as_deref(), &context).await?;
     }
     let caller = context.caller;
     guard.access.check(caller)?;
+    headers::check_head(&request)?;
     request.extensions_mut().insert(context);
     let mut response = next.run(request).await;
     response.extensions_mut().insert(CallerForLog(caller));
@@ -119,28 +136,34 @@ fn trace_of(request: &Request) -> Trace {
 
 /// Gives every answer its request ID, every error its body, and the log its line; and every line what tells the
 /// request.
-async fn answer(mut request: Request, next: Next) -> Response {
+async fn answer(State(methods): State<Methods>, mut request: Request, next: Next) -> Response {
     let trace = trace_of(&request);
     let request_id = request_id(request.headers());
     let span = request_span(&request_id, &trace);
     // So that all that runs below is in the trace that was begun here.
     request.extensions_mut().insert(trace);
-    answer_as(request_id, request, next).instrument(span).await
+    answer_as(request_id, methods, request, next).instrument(span).await
 }
 
-async fn answer_as(request_id: String, mut request: Request, next: Next) -> Response {
+/// The methods of each path.
+type Methods = Arc<HashMap<String, String>>;
+
+async fn answer_as(request_id: String, methods: Methods, mut request: Request, next: Next) -> Response {
     let started = Instant::now();
     let id = HeaderValue::from_str(&request_id).unwrap_or_else(|_| HeaderValue::from_static("none"));
     // So that all that runs below sees the ID which was made here.
     request.headers_mut().insert("x-request-id", id.clone());
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+    let cors = request.extensions().get::<Cors>().map(|cors| cors.of(&method, request.headers()));
+    let matched = request.extensions().get::<MatchedPath>();
+    let methods = matched.and_then(|path| methods.get(path.as_str())).cloned();
 
     let mut response = match AssertUnwindSafe(next.run(request)).catch_unwind().await {
         Ok(response) => response,
         Err(_) => axum::response::IntoResponse::into_response(Error::internal("a handler panicked")),
     };
     let caller = response.extensions().get::<CallerForLog>().map(|caller| caller.0);
-    let error = response.extensions_mut().remove::<Unanswered>();
+    let mut error = response.extensions_mut().remove::<Unanswered>();
     if let Some(Unanswered(error)) = &error {
         let mut problem = error.to_problem(&path, &request_id);
         // axum knows which methods a path has.
@@ -153,6 +176,15 @@ async fn answer_as(request_id: String, mut request: Request, next: Next) -> Resp
         }
     }
     response.headers_mut().insert("x-request-id", id);
+    headers::secure(response.headers_mut());
+    if let Some(cors) = cors {
+        let status = cors.on(response.status(), methods.as_deref(), response.headers_mut());
+        if status != response.status() {
+            // A preflight of a path that names its methods: no error, and without a body.
+            (*response.status_mut(), *response.body_mut(), error) = (status, axum::body::Body::empty(), None);
+            response.headers_mut().remove(header::CONTENT_TYPE);
+        }
+    }
     log(&method, &path, &response, started, caller, error.as_ref().map(|error| &*error.0));
     response
 }
@@ -169,7 +201,9 @@ fn log(
     let micros = started.elapsed().as_micros();
     let millis = format_args!("{}.{}", micros / 1000, micros % 1000 / 100).to_string();
     let caller = caller.unwrap_or(Caller::Anyone);
+    let path = for_log(path);
     let (problem, causes) = error.map_or_else(Default::default, |error| (error.to_string(), error.causes()));
+    let problem = for_log(&problem);
     if status >= 500 {
         tracing::error!(%caller, problem, causes, "{method} {path} {status} {millis} ms");
     } else if error.is_some() {
@@ -177,6 +211,14 @@ fn log(
     } else {
         tracing::info!(%caller, "{method} {path} {status} {millis} ms");
     }
+}
+
+/// The longest text of a client's that a line of the log repeats.
+const MAX_LOGGED: usize = 1024;
+
+/// As much of a client's text as a line of the log repeats.
+fn for_log(text: &str) -> &str {
+    &text[..text.floor_char_boundary(MAX_LOGGED)]
 }
 
 /// The ID in a path. Whatever stands there, it is only looked at when the handler asks: a body that is wrong

@@ -3,12 +3,15 @@
 use std::process::ExitCode;
 
 use shared::clock::Clock;
+use shared::routes::Cors;
 use shared::run::{self, Function};
 
 fn main() -> ExitCode {
-    run::function("docs", 50050, |variables| {
+    run::function("docs", 50050, |mut variables| {
+        let cors = variables.or("CORS_ALLOWED_ORIGINS", Cors::default(), Cors::parse);
         variables.check()?;
-        let function = Function { router: docs::app(Clock::system()).router, entrance: None };
+        let router = cors.unwrap_or_default().around(docs::app(Clock::system()).router);
+        let function = Function { router, entrance: None };
         Ok(move || std::future::ready(Ok(function.clone())))
     })
 }

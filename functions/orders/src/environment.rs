@@ -7,6 +7,7 @@ use shared::clock::Clock;
 use shared::config::{Misconfigured, Variables, seconds};
 use shared::error::Error;
 use shared::mongo;
+use shared::routes::Cors;
 use shared::rpc::channel::Channel;
 use shared::rpc::services::Services;
 use shared::run::Function;
@@ -22,6 +23,7 @@ pub struct Environment {
     products: Channel,
     users: Channel,
     payment_window: Duration,
+    cors: Cors,
     clock: Clock,
 }
 
@@ -36,13 +38,14 @@ impl Environment {
         let products = services.channel(&mut variables, "PRODUCT_SERVICE_URL");
         let users = services.channel(&mut variables, "USER_SERVICE_URL");
         let payment_window = variables.or("ORDER_PAYMENT_WINDOW", DEFAULT_PAYMENT_WINDOW, seconds);
-        let (Some(mongo_uri), Some(products), Some(users), Some(payment_window)) =
-            (mongo_uri, products, users, payment_window)
+        let cors = variables.or("CORS_ALLOWED_ORIGINS", Cors::default(), Cors::parse);
+        let (Some(mongo_uri), Some(products), Some(users), Some(payment_window), Some(cors)) =
+            (mongo_uri, products, users, payment_window, cors)
         else {
             return Err(variables.misconfigured());
         };
         variables.check()?;
-        Ok(Self { mongo_uri, products, users, payment_window, clock })
+        Ok(Self { mongo_uri, products, users, payment_window, cors, clock })
     }
 
     /// Fetches the secret, connects, and builds the function.
@@ -58,6 +61,6 @@ impl Environment {
             payment_window: self.payment_window,
             clock: self.clock,
         });
-        Ok(Function { router: app.router, entrance: Some(app.entrance) })
+        Ok(Function { router: self.cors.around(app.router), entrance: Some(app.entrance) })
     }
 }

@@ -6,6 +6,7 @@ use shared::clock::Clock;
 use shared::config::{Misconfigured, Variables};
 use shared::error::Error;
 use shared::mongo;
+use shared::routes::Cors;
 use shared::rpc::channel::Channel;
 use shared::rpc::services::Services;
 use shared::run::Function;
@@ -19,6 +20,7 @@ use crate::{Dependencies, app};
 pub struct Environment {
     mongo_uri: Arc<dyn SecretSource>,
     users: Channel,
+    cors: Cors,
     clock: Clock,
 }
 
@@ -31,11 +33,12 @@ impl Environment {
         let mut services = Services::new(clock.clone());
         let mongo_uri = secrets::read(&mut variables, &mut services, "MONGO_URI", secrets::mongo_uri);
         let users = services.channel(&mut variables, "USER_SERVICE_URL");
-        let (Some(mongo_uri), Some(users)) = (mongo_uri, users) else {
+        let cors = variables.or("CORS_ALLOWED_ORIGINS", Cors::default(), Cors::parse);
+        let (Some(mongo_uri), Some(users), Some(cors)) = (mongo_uri, users, cors) else {
             return Err(variables.misconfigured());
         };
         variables.check()?;
-        Ok(Self { mongo_uri, users, clock })
+        Ok(Self { mongo_uri, users, cors, clock })
     }
 
     /// Fetches the secret, connects, and builds the function.
@@ -45,6 +48,6 @@ impl Environment {
     pub async fn build(self) -> Result<Function, Error> {
         let database = mongo::open(&*self.mongo_uri, "products", SCHEMA_VERSION).await?;
         let app = app(Dependencies { database, users: self.users, clock: self.clock });
-        Ok(Function { router: app.router, entrance: Some(app.entrance) })
+        Ok(Function { router: self.cors.around(app.router), entrance: Some(app.entrance) })
     }
 }

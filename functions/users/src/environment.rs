@@ -7,6 +7,7 @@ use shared::clock::Clock;
 use shared::config::{Misconfigured, Variables};
 use shared::error::Error;
 use shared::mongo;
+use shared::routes::Cors;
 use shared::rpc::services::Services;
 use shared::run::Function;
 use shared::secrets::{self, SecretSource};
@@ -20,6 +21,7 @@ use crate::{Dependencies, app};
 pub struct Environment {
     mongo_uri: Arc<dyn SecretSource>,
     jwt_secret: Arc<dyn SecretSource>,
+    cors: Cors,
     clock: Clock,
 }
 
@@ -32,11 +34,12 @@ impl Environment {
         let mut services = Services::new(clock.clone());
         let mongo_uri = secrets::read(&mut variables, &mut services, "MONGO_URI", secrets::mongo_uri);
         let jwt_secret = secrets::read(&mut variables, &mut services, "JWT_SECRET", Signer::check_secret);
-        let (Some(mongo_uri), Some(jwt_secret)) = (mongo_uri, jwt_secret) else {
+        let cors = variables.or("CORS_ALLOWED_ORIGINS", Cors::default(), Cors::parse);
+        let (Some(mongo_uri), Some(jwt_secret), Some(cors)) = (mongo_uri, jwt_secret, cors) else {
             return Err(variables.misconfigured());
         };
         variables.check()?;
-        Ok(Self { mongo_uri, jwt_secret, clock })
+        Ok(Self { mongo_uri, jwt_secret, cors, clock })
     }
 
     /// Fetches the secrets, connects, and builds the function.
@@ -49,6 +52,6 @@ impl Environment {
             KeyRing::open(self.jwt_secret, self.clock.clone()),
         )?;
         let app = app(Dependencies { database, keys, clock: self.clock });
-        Ok(Function { router: app.router, entrance: Some(app.entrance) })
+        Ok(Function { router: self.cors.around(app.router), entrance: Some(app.entrance) })
     }
 }

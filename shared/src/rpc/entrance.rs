@@ -22,6 +22,8 @@ use crate::context::Context;
 #[cfg(feature = "socket")]
 use crate::context::DEFAULT_TIMEOUT;
 use crate::error::Error;
+#[cfg(feature = "socket")]
+use crate::routes::headers::authorization;
 use crate::telemetry::request_span;
 use crate::trace::Trace;
 
@@ -100,11 +102,11 @@ impl Entrance {
                 "here nobody is believed by metadata: send `authorization: Bearer` and an access token",
             ));
         }
-        let Some(token) = headers.get(header::AUTHORIZATION) else { return Ok(caller) };
+        let Some(token) = authorization(headers) else { return Ok(caller) };
         let Some(verifier) = &self.verifier else {
             return Err(Status::unauthenticated("here no access tokens are taken"));
         };
-        Ok(verifier.caller(Some(token.as_bytes()), context).await?)
+        Ok(verifier.caller(Some(&token), context).await?)
     }
 
     /// Answers one envelope. There is always an answer: what cannot be done is a gRPC status.

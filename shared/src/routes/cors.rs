@@ -1,0 +1,223 @@
+//! CORS (the Fetch standard): which pages of other origins may read answers. None, unless it is said.
+//!
+//! There are no credentials in the sense of the standard: a token is sent by a page that has it, and never by a
+//! browser on its own, so that `Access-Control-Allow-Credentials` is never said.
+
+use std::sync::Arc;
+
+use axum::{Extension, Router};
+use http::header::{
+    ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
+    ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, ACCESS_CONTROL_REQUEST_METHOD, ORIGIN, VARY,
+};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri};
+
+/// What a page may send beside what every page may.
+const ALLOWED: HeaderValue = HeaderValue::from_static(
+    "Authorization, Content-Type, Idempotency-Key, If-Match, If-None-Match, Traceparent, Tracestate, X-Request-Id",
+);
+
+/// What a page may read of an answer beside what every page may.
+const EXPOSED: HeaderValue = HeaderValue::from_static(
+    "Allow, ETag, Idempotency-Replayed, Link, Location, Retry-After, WWW-Authenticate, X-Request-Id",
+);
+
+/// How long a browser may keep the answer to a preflight: an hour, in seconds.
+const MAX_AGE: HeaderValue = HeaderValue::from_static("3600");
+
+/// What decides on the answer to a preflight.
+const PREFLIGHT_VARY: &str = "Origin, Access-Control-Request-Method, Access-Control-Request-Headers";
+
+/// The origins whose pages may read answers.
+#[derive(Clone, Debug, Default)]
+pub struct Cors(Origins);
+
+#[derive(Clone, Debug, Default)]
+enum Origins {
+    /// None: what says nothing is closed.
+    #[default]
+    None,
+    /// All of them.
+    Any,
+    /// Exactly these.
+    These(Arc<[HeaderValue]>),
+}
+
+impl Cors {
+    /// The rule for `CORS_ALLOWED_ORIGINS`: origins as browsers write them, such as `https://shop.example.com` or
+    /// `http://localhost:5173`, with commas between; or `*` alone.
+    ///
+    /// # Errors
+    /// What is no origin, and how one is written.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        if text.trim() == "*" {
+            return Ok(Self(Origins::Any));
+        }
+        let origins: Result<Arc<[HeaderValue]>, String> =
+            text.split(',').map(|it| origin(it.trim())).collect();
+        Ok(Self(Origins::These(origins?)))
+    }
+
+    /// The same routes, whose answers pages of these origins may read.
+    pub fn around(self, router: Router) -> Router {
+        router.layer(Extension(self))
+    }
+
+    /// What is to be said to this request, of a page of another origin or of anybody else.
+    pub(super) fn of(&self, method: &Method, headers: &HeaderMap) -> Says {
+        let origin = headers.get(ORIGIN);
+        let allowed = match &self.0 {
+            Origins::None => None,
+            Origins::Any => origin.map(|_| HeaderValue::from_static("*")),
+            Origins::These(these) => origin.filter(|origin| these.contains(origin)).cloned(),
+        };
+        let is_preflight = method == Method::OPTIONS && headers.contains_key(ACCESS_CONTROL_REQUEST_METHOD);
+        Says { allowed, varies: matches!(self.0, Origins::These(_)), is_preflight }
+    }
+}
+
+/// An origin as browsers write it (RFC 6454, section 6.2). Never `null`, which every sandboxed page has.
+fn origin(text: &str) -> Result<HeaderValue, String> {
+    let wrong = || {
+        format!(
+            "must be origins such as https://shop.example.com, with commas between, or * alone; {text:?} is none \
+             as browsers write it: scheme and host in lower case, a port unless it is the scheme's own, nothing more"
+        )
+    };
+    let uri: Uri = text.parse().map_err(|_| wrong())?;
+    let (Some(scheme), Some(authority)) = (uri.scheme_str(), uri.authority()) else { return Err(wrong()) };
+    let own_port = match scheme {
+        "http" => Some(80),
+        "https" => Some(443),
+        _ => return Err(wrong()),
+    };
+    let host = authority.host();
+    let written = match authority.port_u16() {
+        Some(port) => format!("{scheme}://{host}:{port}"),
+        None => format!("{scheme}://{host}"),
+    };
+    let is_one = written == text
+        && authority.port_u16() != own_port
+        && host == host.to_ascii_lowercase()
+        && !host.contains(['*', '@']);
+    if is_one { HeaderValue::from_str(text).map_err(|_| wrong()) } else { Err(wrong()) }
+}
+
+/// What is to be said to a request.
+pub(super) struct Says {
+    allowed: Option<HeaderValue>,
+    varies: bool,
+    is_preflight: bool,
+}
+
+impl Says {
+    /// Says it on the answer of a path that has these methods. OPTIONS is none of them: to a preflight that 405 is
+    /// what a page may send there.
+    pub(super) fn on(self, status: StatusCode, methods: Option<&str>, headers: &mut HeaderMap) -> StatusCode {
+        let Some(allowed) = self.allowed else {
+            if self.varies {
+                vary(headers, "Origin");
+            }
+            return status;
+        };
+        headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, allowed);
+        let methods = methods.filter(|_| status == StatusCode::METHOD_NOT_ALLOWED);
+        let methods = methods.and_then(|methods| HeaderValue::from_str(methods).ok());
+        if let (true, Some(methods)) = (self.is_preflight, methods) {
+            headers.insert(ACCESS_CONTROL_ALLOW_METHODS, methods);
+            headers.insert(ACCESS_CONTROL_ALLOW_HEADERS, ALLOWED);
+            headers.insert(ACCESS_CONTROL_MAX_AGE, MAX_AGE);
+            vary(headers, PREFLIGHT_VARY);
+            return StatusCode::NO_CONTENT;
+        }
+        headers.insert(ACCESS_CONTROL_EXPOSE_HEADERS, EXPOSED);
+        if self.varies {
+            vary(headers, "Origin");
+        }
+        status
+    }
+}
+
+/// Adds to what decides on the answer. In one value: API Gateway sends one of several.
+fn vary(headers: &mut HeaderMap, by: &str) {
+    let said = headers.get_all(VARY).iter().filter_map(|value| value.to_str().ok());
+    let all = said.chain([by]).collect::<Vec<_>>().join(", ");
+    if let Ok(all) = HeaderValue::from_str(&all) {
+        headers.insert(VARY, all);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn origins_are_taken_as_browsers_write_them_and_in_no_other_way() {
+        for good in [
+            "https://shop.example.com",
+            "http://localhost:5173",
+            "http://127.0.0.1:8080",
+            "https://[::1]:8443",
+            "https://a.example, https://b.example:444",
+        ] {
+            assert!(Cors::parse(good).is_ok(), "{good}");
+        }
+        for bad in [
+            "null",
+            "",
+            ",",
+            "https://",
+            "shop.example.com",
+            "//shop.example.com",
+            "https://shop.example.com/",
+            "https://shop.example.com/path",
+            "https://shop.example.com?q",
+            "https://shop.example.com#f",
+            "https://Shop.example.com",
+            "HTTPS://shop.example.com",
+            "https://shop.example.com:443",
+            "http://shop.example.com:80",
+            "https://shop.example.com:0443",
+            "https://*.example.com",
+            "*.example.com",
+            "https://me@shop.example.com",
+            "https://a.example https://b.example",
+            "https://a.example,*",
+            "*, https://a.example",
+            "https://a.example,null",
+            "ftp://a.example",
+            "file://",
+            "https://ä.example",
+        ] {
+            assert!(Cors::parse(bad).is_err(), "{bad}");
+        }
+    }
+
+    fn allowed(cors: &Cors, origin: &'static str) -> Option<HeaderValue> {
+        let headers = HeaderMap::from_iter([(ORIGIN, HeaderValue::from_static(origin))]);
+        cors.of(&Method::GET, &headers).allowed
+    }
+
+    #[test]
+    fn only_the_very_same_origin_is_let_in() {
+        let cors = Cors::parse("https://shop.example.com, http://localhost:5173").unwrap();
+        assert_eq!(allowed(&cors, "http://localhost:5173").unwrap(), "http://localhost:5173");
+        for other in [
+            "null",
+            "http://shop.example.com",
+            "https://shop.example.com:444",
+            "https://shop.example.com.evil.example",
+            "https://evilshop.example.com",
+            "https://a.shop.example.com",
+            "https://SHOP.example.com",
+            "https://shop.example.com/",
+            "https://shop.example.com, http://localhost:5173",
+            "http://localhost",
+            "",
+        ] {
+            assert_eq!(allowed(&cors, other), None, "{other}");
+        }
+        assert_eq!(allowed(&Cors::default(), "https://shop.example.com"), None);
+        assert_eq!(allowed(&Cors::parse("*").unwrap(), "https://any.example").unwrap(), "*");
+    }
+}

@@ -1,0 +1,83 @@
+//! What every answer says to browsers and caches, and how long what comes before a body may be.
+
+use http::header::{
+    AUTHORIZATION, CACHE_CONTROL, CONTENT_SECURITY_POLICY, HeaderName, REFERRER_POLICY,
+    STRICT_TRANSPORT_SECURITY, X_CONTENT_TYPE_OPTIONS,
+};
+use http::{HeaderMap, HeaderValue, Request};
+
+use crate::error::{Error, Kind};
+
+/// The longest head of a request, in bytes: query and headers. API Gateway takes no longer one either, so that what
+/// works locally works when it is deployed. A path that is too long is not here: it leads to nothing, which is told.
+pub const MAX_HEAD: usize = 10_240;
+
+/// What an answer says that says nothing else itself.
+///
+/// Nothing is kept by a cache, public reads of products neither: their stock must never be stale. A page, if a browser
+/// takes an answer for one, may load nothing and stand in no frame. Browsers ignore the word on HTTPS where they were
+/// not called by it, so that it may always be said.
+const SECURITY: [(HeaderName, HeaderValue); 6] = [
+    (X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
+    (CACHE_CONTROL, HeaderValue::from_static("no-store")),
+    (STRICT_TRANSPORT_SECURITY, HeaderValue::from_static("max-age=31536000")),
+    (REFERRER_POLICY, HeaderValue::from_static("no-referrer")),
+    (CONTENT_SECURITY_POLICY, HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'")),
+    (HeaderName::from_static("cross-origin-resource-policy"), HeaderValue::from_static("same-origin")),
+];
+
+/// Says it on an answer, where the answer says nothing else.
+pub(crate) fn secure(headers: &mut HeaderMap) {
+    for (name, value) in SECURITY {
+        headers.entry(name).or_insert(value);
+    }
+}
+
+/// What says who is calling. Several of these headers are one with commas, as API Gateway makes it, and so no token:
+/// none of them is chosen (RFC 9110, section 5.3).
+pub(crate) fn authorization(headers: &HeaderMap) -> Option<Vec<u8>> {
+    let values: Vec<&[u8]> = headers.get_all(AUTHORIZATION).iter().map(HeaderValue::as_bytes).collect();
+    (!values.is_empty()).then(|| values.join(&b", "[..]))
+}
+
+/// # Errors
+/// 400 for a head that is too long.
+pub(super) fn check_head<B>(request: &Request<B>) -> Result<(), Error> {
+    let query = request.uri().query().map_or(0, str::len);
+    // A colon, a space and the end of the line too, as on the wire in HTTP/1.1.
+    let headers = request.headers().iter().map(|(name, value)| name.as_str().len() + value.len() + 4);
+    let head: usize = query + headers.sum::<usize>();
+    if head <= MAX_HEAD {
+        return Ok(());
+    }
+    let detail =
+        format!("The query and the headers must have at most {MAX_HEAD} bytes together, and have {head}.");
+    Err(Error::new(Kind::MalformedRequest, detail))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_head_is_measured_to_the_byte() {
+        let head = |padding: usize| {
+            let request = Request::builder().uri("/orders?limit=1").header("x", "y".repeat(padding));
+            check_head(&request.body(()).unwrap()).map_err(|error| error.to_string())
+        };
+        let others = "limit=1x: \r\n".len();
+        assert_eq!(head(MAX_HEAD - others), Ok(()));
+        let refused = head(MAX_HEAD - others + 1).unwrap_err();
+        assert!(refused.contains("at most 10240 bytes together, and have 10241"), "{refused}");
+    }
+
+    #[test]
+    fn what_an_answer_says_itself_stays() {
+        let mut headers = HeaderMap::new();
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("public, max-age=60"));
+        secure(&mut headers);
+        assert_eq!(headers[CACHE_CONTROL], "public, max-age=60");
+        assert_eq!(headers[X_CONTENT_TYPE_OPTIONS], "nosniff");
+        assert_eq!(headers.len(), SECURITY.len());
+    }
+}

@@ -1,0 +1,204 @@
+//! What every answer says to browsers and caches, and which pages of other origins may read it.
+
+use axum::Router;
+use axum::body::Body;
+use http::{HeaderMap, Method, Request, Response, StatusCode, header};
+use serde_json::json;
+use shared::routes::Cors;
+use tests::answer::Answer;
+use tests::shop::Shop;
+use tower::ServiceExt as _;
+
+/// What every answer of ours says. Pages that people read say more of what they may load themselves.
+const SAID: [(&str, &str); 6] = [
+    ("x-content-type-options", "nosniff"),
+    ("cache-control", "no-store"),
+    ("strict-transport-security", "max-age=31536000"),
+    ("referrer-policy", "no-referrer"),
+    ("content-security-policy", "default-src 'none'; frame-ancestors 'none'"),
+    ("cross-origin-resource-policy", "same-origin"),
+];
+
+fn is_secure(answer: &Answer) {
+    for (name, value) in SAID {
+        assert_eq!(answer.header(name), Some(value), "{name} of {} {}", answer.request, answer.status);
+    }
+    assert!(!answer.headers.keys().any(|name| name.as_str().starts_with("access-control-")), "{answer:?}");
+}
+
+#[tokio::test]
+async fn every_answer_says_what_browsers_and_caches_must_know() {
+    let shop = Shop::open().await;
+    let (anyone, customer, admin) = (shop.anyone(), shop.customer().await, shop.admin());
+    let product = shop.product(5).await;
+    let order = customer.orders(&[(&product, 1)]).await.expect(201);
+    for answer in [
+        anyone.get("/products").await.expect(200),
+        anyone.get(&format!("/products/{product}")).await.expect(200),
+        anyone.answer(anyone.request(Method::HEAD, &format!("/products/{product}"))).await.expect(200),
+        customer.get("/orders").await.expect(200),
+        customer.get(&format!("/orders/{}", order.id())).await.expect(200),
+        customer.get(&format!("/users/{}", customer.id)).await.expect(200),
+        admin.get("/orders/consistency").await.expect(200),
+        order,
+        // Errors of each kind that is easily had.
+        anyone.get("/nothing/at/all").await.expect(404),
+        anyone.get("/orders/").await.expect(404),
+        anyone.get("/orders").await.expect(401),
+        anyone.with_token("bad").get("/products").await.expect(401),
+        customer.get("/users").await.expect(403),
+        anyone.answer(anyone.request(Method::PATCH, "/orders")).await.expect(405),
+        anyone.answer(anyone.request(Method::OPTIONS, "/orders")).await.expect(405),
+        anyone.get("/products?limit=0").await.expect(400),
+        anyone.post("/users", json!({})).await.expect(422),
+        anyone.answer(anyone.request(Method::POST, "/users").body("{}")).await.expect(415),
+        customer.delete(&format!("/users/{}", customer.id)).await.expect(204),
+    ] {
+        is_secure(&answer);
+    }
+}
+
+const SHOP: &str = "https://shop.example.com";
+
+/// The functions, with these origins allowed.
+struct Site(Router);
+
+impl Site {
+    async fn allowing(origins: &str) -> Self {
+        let shop = Shop::open_in_process().await;
+        let cors = Cors::parse(origins).unwrap_or_else(|error| panic!("{error}"));
+        Self(cors.around(shop.house.router()))
+    }
+
+    async fn ask(&self, method: Method, path: &str, headers: &[(&str, &str)]) -> Response<Body> {
+        let mut request = Request::builder().method(method).uri(path);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let request = request.body(Body::empty()).unwrap_or_else(|error| panic!("{error}"));
+        self.0.clone().oneshot(request).await.unwrap_or_else(|never| match never {})
+    }
+
+    async fn preflight(&self, path: &str, origin: &str, method: &str) -> Response<Body> {
+        let headers = [
+            ("origin", origin),
+            ("access-control-request-method", method),
+            ("access-control-request-headers", "authorization,content-type"),
+        ];
+        self.ask(Method::OPTIONS, path, &headers).await
+    }
+}
+
+fn said<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+    assert!(headers.get_all(name).iter().count() <= 1, "{name} stands twice: {headers:?}");
+    headers.get(name).and_then(|value| value.to_str().ok())
+}
+
+#[tokio::test]
+async fn a_preflight_of_an_allowed_origin_is_told_the_methods_of_the_path() {
+    let site = Site::allowing("http://localhost:5173, https://shop.example.com").await;
+    for (path, methods) in [
+        ("/orders", vec!["GET", "HEAD", "POST"]),
+        ("/orders/order_01h455vb4pex5vsknk084sn02q", vec!["GET", "HEAD", "PUT"]),
+        ("/users/x", vec!["DELETE", "GET", "HEAD", "PUT"]),
+        ("/products/x/stock", vec!["PUT"]),
+        ("/auth", vec!["POST"]),
+        ("/health", vec!["GET", "HEAD"]),
+    ] {
+        let answer = site.preflight(path, SHOP, "PUT").await;
+        assert_eq!(answer.status(), StatusCode::NO_CONTENT, "{path}");
+        let headers = answer.headers();
+        let mut allowed: Vec<_> =
+            said(headers, "access-control-allow-methods").unwrap_or_default().split(", ").collect();
+        allowed.sort_unstable();
+        assert_eq!(allowed, methods, "{path}");
+        assert_eq!(said(headers, "access-control-allow-origin"), Some(SHOP));
+        let names = said(headers, "access-control-allow-headers").unwrap_or_default().to_lowercase();
+        for name in ["authorization", "content-type", "idempotency-key", "if-match", "if-none-match"] {
+            assert!(names.split(", ").any(|it| it == name), "{name} in {names}");
+        }
+        assert!(said(headers, "vary").is_some_and(|vary| vary.contains("Origin")), "{headers:?}");
+        assert_eq!(said(headers, "access-control-allow-credentials"), None);
+        assert_eq!(said(headers, "content-type"), None);
+        assert!(headers.contains_key("x-request-id"));
+    }
+    // A path that is not there is not there for a page either.
+    let answer = site.preflight("/nothing", SHOP, "GET").await;
+    assert_eq!(answer.status(), StatusCode::NOT_FOUND);
+}
+
+#[tokio::test]
+async fn a_page_of_an_allowed_origin_reads_every_answer_errors_too() {
+    let site = Site::allowing(SHOP).await;
+    for (path, status) in [("/products", 200), ("/orders", 401), ("/nothing", 404), ("/products?x=1", 400)] {
+        let answer = site.ask(Method::GET, path, &[("origin", SHOP)]).await;
+        assert_eq!(answer.status().as_u16(), status, "{path}");
+        let headers = answer.headers();
+        assert_eq!(said(headers, "access-control-allow-origin"), Some(SHOP), "{path}");
+        let exposed = said(headers, "access-control-expose-headers").unwrap_or_default();
+        for name in [
+            "ETag",
+            "Location",
+            "Link",
+            "Idempotency-Replayed",
+            "Retry-After",
+            "X-Request-Id",
+            "WWW-Authenticate",
+        ] {
+            assert!(exposed.split(", ").any(|it| it == name), "{name} in {exposed}");
+        }
+        assert_eq!(said(headers, "vary"), Some("Origin"), "{path}");
+        assert_eq!(said(headers, "access-control-allow-credentials"), None);
+    }
+    // Whoever is no page is told that the answer depends on it, for caches.
+    let answer = site.ask(Method::GET, "/products", &[]).await;
+    assert_eq!(said(answer.headers(), "vary"), Some("Origin"));
+    assert_eq!(said(answer.headers(), "access-control-allow-origin"), None);
+}
+
+#[tokio::test]
+async fn pages_of_other_origins_are_told_nothing() {
+    for (origins, asking) in [
+        (
+            SHOP,
+            vec![
+                "null",
+                "https://shop.example.com.evil.example",
+                "http://shop.example.com",
+                "https://a.shop.example.com",
+            ],
+        ),
+        // Closed unless it is said.
+        ("", vec![SHOP, "null", "http://localhost:5173"]),
+    ] {
+        let site = match origins {
+            "" => Site(Shop::open_in_process().await.house.router()),
+            origins => Site::allowing(origins).await,
+        };
+        for origin in asking {
+            let preflight = site.preflight("/orders", origin, "POST").await;
+            assert_eq!(preflight.status(), StatusCode::METHOD_NOT_ALLOWED, "{origin}");
+            assert!(preflight.headers().contains_key(header::ALLOW));
+            let answer = site.ask(Method::GET, "/products", &[("origin", origin)]).await;
+            for answer in [preflight, answer] {
+                let names = answer.headers().keys();
+                assert!(!names.into_iter().any(|it| it.as_str().starts_with("access-control")), "{origin}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn with_a_star_every_page_may_read_and_an_options_that_is_no_preflight_is_as_before() {
+    let site = Site::allowing("*").await;
+    let answer = site.ask(Method::GET, "/products", &[("origin", "https://any.example")]).await;
+    assert_eq!(said(answer.headers(), "access-control-allow-origin"), Some("*"));
+    assert_eq!(said(answer.headers(), "access-control-allow-credentials"), None);
+    assert_eq!(
+        site.preflight("/orders", "https://any.example", "POST").await.status(),
+        StatusCode::NO_CONTENT
+    );
+    let answer = site.ask(Method::OPTIONS, "/orders", &[("origin", "https://any.example")]).await;
+    assert_eq!(answer.status(), StatusCode::METHOD_NOT_ALLOWED);
+    assert!(answer.headers().contains_key(header::ALLOW));
+}
