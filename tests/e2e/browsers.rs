@@ -1,5 +1,7 @@
 //! What every answer says to browsers and caches, and which pages of other origins may read it.
 
+#![expect(clippy::panic, reason = "a test that cannot go on has failed")]
+
 use axum::Router;
 use axum::body::Body;
 use http::{HeaderMap, Method, Request, Response, StatusCode, header};

@@ -2,6 +2,7 @@
 
 mod auth;
 mod bodies;
+mod browsers;
 mod consistency;
 mod conventions;
 mod docs;
@@ -15,7 +16,10 @@ mod idempotency_users;
 mod journey;
 mod last_admin;
 mod ledger;
+mod limits;
 mod lists;
+mod matrix;
+mod operators;
 mod orders;
 mod orders_edit;
 mod orders_faults;
@@ -30,6 +34,7 @@ mod products;
 mod products_input;
 mod raw;
 mod reconcile;
+mod redaction;
 mod round_trips;
 mod socket;
 mod socket_binaries;

@@ -12,5 +12,6 @@ mod journey;
 mod kills;
 mod lambda;
 mod readiness;
+mod redaction;
 mod rotation;
 mod schema;
