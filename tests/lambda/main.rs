@@ -6,6 +6,7 @@
 mod bounds;
 mod calls;
 mod cloud;
+mod docs;
 mod entrances;
 mod freezing;
 mod journey;
