@@ -63,6 +63,8 @@ const bearerOf = (description) => {
 
 async function open() {
   const description = await (await fetch("/openapi.json")).json();
+  // What is tried here is tried here, whatever other servers the description may name.
+  description.servers = [{ url: location.origin }];
   scheme = bearerOf(description);
   listRoutes(description);
   await new Promise((shown) => {
