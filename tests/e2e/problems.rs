@@ -75,6 +75,15 @@ async fn people_get_a_page_and_programs_json() {
     }
 }
 
+#[tokio::test]
+async fn a_type_or_a_file_whose_name_is_no_text_is_a_404_too() {
+    // Not everything in front of a function would let these through.
+    let shop = Shop::open_in_process().await;
+    for path in ["/problems/%FF", "/problems/%00", "/docs/assets/%FF"] {
+        shop.anyone().get(path).await.problem(404, "not-found");
+    }
+}
+
 /// What nothing answers yet.
 const NOT_YET: [Kind; 1] = [Kind::TooManyRequests];
 
