@@ -38,7 +38,8 @@ async fn invoke(lambda: &Lambda, function: &str, payload: String) -> Invocation 
     invoke_as(lambda, function, "RequestResponse", payload).await
 }
 
-fn get(path: &str) -> String {
+/// The event of a GET.
+pub(crate) fn get(path: &str) -> String {
     json!({
         "version": "2.0",
         "routeKey": "$default",
@@ -61,7 +62,7 @@ fn get(path: &str) -> String {
 }
 
 /// The docs function alone, which depends on nothing.
-async fn docs(differ: impl FnOnce(Settings) -> Settings) -> Lambda {
+pub(crate) async fn docs(differ: impl FnOnce(Settings) -> Settings) -> Lambda {
     let program = tokio::task::spawn_blocking(|| programs::of_workspace("docs")).await.unwrap();
     let docs = Settings::new("docs", program);
     Lambda::start(vec![differ(docs)], Options::default()).await.unwrap()

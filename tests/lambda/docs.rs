@@ -6,35 +6,14 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use flate2::read::GzDecoder;
 use serde_json::{Value, json};
-use tests::lambda::function::Settings;
-use tests::lambda::{Lambda, Options, programs};
+use tests::lambda::Lambda;
 
-/// The docs function alone, which depends on nothing.
-async fn docs() -> Lambda {
-    let program = tokio::task::spawn_blocking(|| programs::of_workspace("docs")).await.unwrap();
-    Lambda::start(vec![Settings::new("docs", program)], Options::default()).await.unwrap()
-}
+use crate::bounds::{docs, get};
 
 /// What the function answers to the event of a request.
 async fn answered(lambda: &Lambda, path: &str, encoding: &str) -> Value {
-    let event = json!({
-        "version": "2.0",
-        "routeKey": "$default",
-        "rawPath": path,
-        "rawQueryString": "",
-        "headers": { "host": "api.example.com", "accept-encoding": encoding },
-        "requestContext": {
-            "accountId": "123456789012",
-            "apiId": "api",
-            "domainName": "api.example.com",
-            "http": { "method": "GET", "path": path, "protocol": "HTTP/1.1", "sourceIp": "192.0.2.1" },
-            "requestId": "from-the-gateway",
-            "routeKey": "$default",
-            "stage": "$default",
-            "timeEpoch": 1_795_375_353_007_i64,
-        },
-        "isBase64Encoded": false,
-    });
+    let mut event: Value = serde_json::from_str(&get(path)).unwrap();
+    event["headers"]["accept-encoding"] = json!(encoding);
     let url = format!("{}/2015-03-31/functions/docs/invocations", lambda.endpoint);
     let answer = reqwest::Client::new().post(url).body(event.to_string()).send().await.unwrap();
     answer.json().await.unwrap()
@@ -42,7 +21,7 @@ async fn answered(lambda: &Lambda, path: &str, encoding: &str) -> Value {
 
 #[tokio::test]
 async fn what_is_compressed_is_in_base64_in_the_answer_to_lambda_and_bytes_behind_api_gateway() {
-    let lambda = docs().await;
+    let lambda = docs(|docs| docs).await;
     let page = reqwest::get(format!("{}/docs", lambda.url)).await.unwrap().text().await.unwrap();
     let assets: Vec<&str> = page.split('"').filter(|piece| piece.starts_with("/docs/assets/")).collect();
     assert!(assets.len() > 3);
