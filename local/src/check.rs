@@ -26,6 +26,7 @@ pub async fn run(data: Option<PathBuf>) -> Result<(), Failure> {
         database,
         signer,
         payment_window: settings::payment_window()?,
+        rate_limit_per_address: 0,
         clock: Clock::system(),
     });
     let (mut orders, mut products, mut violations, mut cursor) = (0, 0, 0, None);

@@ -33,6 +33,8 @@ pub fn variables(mongo_uri: &str, settings: &Settings, endpoint: &str) -> Vec<(&
     vec![
         ("MONGO_URI", mongo_uri.to_owned()),
         ("JWT_SECRET", settings.jwt_secret.clone()),
+        // On this machine all come from one address.
+        ("RATE_LIMIT_PER_ADDRESS", "0".to_owned()),
         ("PRODUCT_SERVICE_URL", "lambda:products".to_owned()),
         ("USER_SERVICE_URL", "lambda:users".to_owned()),
         ("AWS_ENDPOINT_URL_LAMBDA", endpoint.to_owned()),
@@ -48,7 +50,10 @@ pub fn variables(mongo_uri: &str, settings: &Settings, endpoint: &str) -> Vec<(&
 /// the template, and credentials `sam local` makes up itself.
 pub fn for_sam(mongo_uri: &str, settings: &Settings, endpoint: &str) -> Vec<(&'static str, String)> {
     let all = variables(mongo_uri, settings, endpoint).into_iter();
-    all.filter(|(name, _)| ["MONGO_URI", "JWT_SECRET", "AWS_ENDPOINT_URL_LAMBDA"].contains(name)).collect()
+    all.filter(|(name, _)| {
+        ["MONGO_URI", "JWT_SECRET", "RATE_LIMIT_PER_ADDRESS", "AWS_ENDPOINT_URL_LAMBDA"].contains(name)
+    })
+    .collect()
 }
 
 /// A connection string as containers need it, which reach this machine at `gateway`. One that does not name this

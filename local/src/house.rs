@@ -29,6 +29,8 @@ pub struct Needs {
     pub signer: Signer,
     /// How long an order may stay unpaid.
     pub payment_window: Duration,
+    /// How many requests a minute may come from one address to where one signs in or up; 0 is no limit.
+    pub rate_limit_per_address: u32,
     /// Tells the time.
     pub clock: Clock,
 }
@@ -88,10 +90,14 @@ impl House {
 
     /// Builds and connects the functions.
     pub fn build(needs: Needs) -> Self {
-        let Needs { database, signer, payment_window, clock } = needs;
+        let Needs { database, signer, payment_window, rate_limit_per_address, clock } = needs;
         let keys = KeyRing::fixed(signer, clock.clone());
-        let users =
-            users::app(users::Dependencies { database: database.clone(), keys, clock: clock.clone() });
+        let users = users::app(users::Dependencies {
+            database: database.clone(),
+            keys,
+            rate_limit_per_address,
+            clock: clock.clone(),
+        });
         let to_users = Channel::new(Arc::new(users.entrance.clone()), clock.clone());
         let products = products::app(products::Dependencies {
             database: database.clone(),

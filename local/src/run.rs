@@ -332,6 +332,7 @@ pub(crate) async fn set_up(database: &Database, settings: &Settings) -> Result<H
         database: database.clone(),
         signer,
         payment_window: settings::payment_window()?,
+        rate_limit_per_address: 0,
         clock: Clock::system(),
     });
     house.users.service.ensure_admin(&settings.admin_email, &settings.admin_password).await?;

@@ -55,7 +55,12 @@ pub async fn prepare(mut variables: Variables) -> Result<Database, Failure> {
     // Making an admin signs nothing, so any secret will do.
     let signer = Signer::from_secret(&Settings::random()?.jwt_secret).map_err(Failure::new)?;
     let keys = KeyRing::fixed(signer, clock.clone());
-    let users = users::app(users::Dependencies { database: database.clone(), keys, clock });
+    let users = users::app(users::Dependencies {
+        database: database.clone(),
+        keys,
+        rate_limit_per_address: 0,
+        clock,
+    });
     users.service.ensure_admin(&email, password.expose()).await?;
     Ok(database)
 }

@@ -1,17 +1,19 @@
 //! Who is calling, and who may: roles, callers and the access of a route.
 //!
-//! Tokens tell who is calling: [`tokens`] signs them, [`verifier`] reads them.
+//! Tokens tell who is calling: [`tokens`] signs them, [`verifier`] reads them, [`revoked`] has whose are no longer good.
 
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Kind};
 use crate::ids::UserId;
 
+pub mod revoked;
 pub mod tokens;
 pub mod verifier;
 
-pub use tokens::{ACCESS_TOKEN_LIFETIME, PublicKey, Signer};
-pub use verifier::{KeySource, Verifier};
+pub use revoked::Revoked;
+pub use tokens::{ACCESS_TOKEN_LIFETIME, Epoch, PublicKey, Signer};
+pub use verifier::{KeySource, Trusted, Verifier};
 
 /// What a user may do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]

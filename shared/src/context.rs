@@ -1,6 +1,7 @@
 //! What every call carries along: who is calling, under which request ID, in which trace, until when.
 
 use std::convert::Infallible;
+use std::net::IpAddr;
 use std::time::Duration;
 
 use axum::extract::FromRequestParts;
@@ -38,6 +39,11 @@ impl Context {
 /// When the environment that answers a request ends it, if it says so: an extension of the request.
 #[derive(Clone, Copy, Debug)]
 pub struct Deadline(pub Timestamp);
+
+/// Whose connection a request came over, as whoever took it in says: API Gateway, or our own socket. Never what a header
+/// says, which anybody can write. An extension of the request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SourceAddress(pub IpAddr);
 
 /// The client's own request ID if it is fit for a log, else a new one.
 pub fn request_id(headers: &HeaderMap) -> String {

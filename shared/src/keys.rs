@@ -1,14 +1,15 @@
-//! Fetches the public keys that verify access tokens from the users function.
+//! Fetches from the users function the public keys that verify access tokens, and whose tokens are no longer good.
 
 use futures::future::BoxFuture;
-use proto::users::v1::GetSigningKeysRequest;
 use proto::users::v1::user_service_client::UserServiceClient;
+use proto::users::v1::{GetSigningKeysRequest, GetSigningKeysResponse};
 
-use crate::auth::{Caller, KeySource, PublicKey};
+use crate::auth::{Caller, Epoch, KeySource, PublicKey, Revoked, Trusted};
 use crate::context::Context;
 use crate::error::Error;
+use crate::ids::UserId;
 use crate::rpc::channel::Channel;
-use crate::rpc::metadata;
+use crate::rpc::{convert, metadata};
 
 /// The keys of the users function, at the other end of a channel.
 pub struct RemoteKeys(Channel);
@@ -21,14 +22,24 @@ impl RemoteKeys {
 }
 
 impl KeySource for RemoteKeys {
-    fn keys(&self, kid: Option<&str>, context: &Context) -> BoxFuture<'_, Result<Vec<PublicKey>, Error>> {
+    fn trusted(&self, kid: Option<&str>, context: &Context) -> BoxFuture<'_, Result<Trusted, Error>> {
         let message = GetSigningKeysRequest { kid: kid.map(str::to_owned) };
         let context = Context { caller: Caller::System, ..context.clone() };
         let mut users = UserServiceClient::new(self.0.clone());
         Box::pin(async move {
             let request = metadata::request(message, &context);
-            let answer = users.get_signing_keys(request).await?.into_inner();
-            Ok(answer.keys.into_iter().map(|key| PublicKey { kid: key.kid, bytes: key.public_key }).collect())
+            trusted(users.get_signing_keys(request).await?.into_inner())
         })
     }
+}
+
+fn trusted(answer: GetSigningKeysResponse) -> Result<Trusted, Error> {
+    let keys = answer.keys.into_iter().map(|key| PublicKey { kid: key.kid, bytes: key.public_key }).collect();
+    let revoked = answer.revoked.into_iter().map(|revoked| {
+        let user: UserId = revoked.user_id.parse().map_err(Error::internal)?;
+        Ok((user, Epoch(revoked.first_good_epoch)))
+    });
+    let revoked = revoked.collect::<Result<Vec<_>, Error>>()?;
+    let everyone = answer.everyone_revoked_until.map(convert::time);
+    Ok(Trusted { keys, revoked: Revoked::new(revoked, everyone) })
 }

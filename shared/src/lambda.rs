@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use axum::response::Response;
 use futures::future::BoxFuture;
 use http::{HeaderMap, HeaderName, HeaderValue, Uri};
-use lambda_http::request::LambdaRequest;
+use lambda_http::request::{LambdaRequest, RequestContext};
 use lambda_http::{Adapter, RequestExt as _};
 use lambda_runtime::{Context, LambdaEvent};
 use serde::Deserialize;
@@ -24,7 +24,7 @@ use tower::{Service, ServiceBuilder};
 use tracing::{Instrument as _, Span};
 
 use crate::clock::{Clock, Timestamp};
-use crate::context::{Deadline, client_request_id, request_id};
+use crate::context::{Deadline, SourceAddress, client_request_id, request_id};
 use crate::error;
 use crate::mongo;
 use crate::routes::headers;
@@ -261,6 +261,9 @@ impl<'a> Event<'a> {
             }
             request.headers_mut().insert(REQUEST_ID, id.clone());
             request.extensions_mut().insert(trace.clone());
+            if let Some(address) = source_address(&request) {
+                request.extensions_mut().insert(address);
+            }
             if let Some(deadline) = deadline {
                 request.extensions_mut().insert(deadline);
             }
@@ -270,6 +273,16 @@ impl<'a> Event<'a> {
         // The adapter itself cannot be kept while waiting.
         let answering = Adapter::from(service).call(LambdaEvent { payload, context: self.context.clone() });
         Ok(to_raw_value(&answering.await?)?)
+    }
+}
+
+/// Who sent a request to API Gateway.
+fn source_address(request: &lambda_http::Request) -> Option<SourceAddress> {
+    match request.request_context_ref()? {
+        RequestContext::ApiGatewayV2(context) => {
+            context.http.source_ip.as_deref()?.parse().ok().map(SourceAddress)
+        }
+        _ => None,
     }
 }
 

@@ -17,7 +17,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use axum::Router;
-use axum::extract::{Request, State};
+use axum::extract::{ConnectInfo, Request, State};
 use axum::response::{IntoResponse as _, Response};
 use axum::serve::ListenerExt as _;
 use http::{Version, header};
@@ -29,6 +29,7 @@ use tonic_health::server::{HealthReporter, health_reporter};
 use tower::ServiceExt as _;
 
 use crate::config::Variables;
+use crate::context::SourceAddress;
 use crate::rpc::entrance::{Entrance, Trust};
 use crate::run::{Error, Function};
 
@@ -108,7 +109,8 @@ pub async fn serve(
     let (stopping, stopped) = tokio::sync::oneshot::channel::<()>();
     // Small frames go at once.
     let listener = listener.tap_io(|connection| drop(connection.set_nodelay(true)));
-    let server = axum::serve(listener, router).with_graceful_shutdown(async move { drop(stopped.await) });
+    let service = router.into_make_service_with_connect_info::<SocketAddr>();
+    let server = axum::serve(listener, service).with_graceful_shutdown(async move { drop(stopped.await) });
     let mut server = std::pin::pin!(server.into_future());
     tokio::select! {
         ended = &mut server => return Ok(ended?),
@@ -156,7 +158,10 @@ struct Faces {
     grpc: Router,
 }
 
-async fn dispatch(State(faces): State<Faces>, request: Request) -> Response {
+async fn dispatch(State(faces): State<Faces>, mut request: Request) -> Response {
+    if let Some(ConnectInfo(peer)) = request.extensions().get::<ConnectInfo<SocketAddr>>().copied() {
+        request.extensions_mut().insert(SourceAddress(peer.ip()));
+    }
     let router = if is_grpc(&request) { faces.grpc } else { faces.rest };
     // A task of its own: as on Lambda the work goes on when the client no longer waits, and a client that
     // hangs up cannot stop it between two writes.

@@ -125,7 +125,7 @@ fn all_methods() -> Vec<String> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn reads_and_declarations_of_stock_are_repeated_and_nothing_else_ever_is() {
+async fn reads_declarations_of_stock_and_signing_out_are_repeated_and_nothing_else_ever_is() {
     let mut repeated = BTreeSet::new();
     let methods = all_methods();
     for path in methods.iter().map(String::as_str).chain(["/", "/oms.users.v2.UserService/GetUser"]) {
@@ -159,10 +159,11 @@ async fn reads_and_declarations_of_stock_are_repeated_and_nothing_else_ever_is()
         "ListUsers",
         "PruneHolds",
         "RestockReturned",
+        "RevokeToken",
         "ShipStock",
     ];
     assert_eq!(names, BTreeSet::from(expected));
-    assert_eq!((methods.len(), repeated.len()), (26, expected.len()));
+    assert_eq!((methods.len(), repeated.len()), (28, expected.len()));
 }
 
 #[tokio::test(start_paused = true)]

@@ -94,6 +94,20 @@ impl UserService for Users {
         Err(Status::aborted("not this one"))
     }
 
+    async fn refresh_token(
+        &self,
+        _: Request<wire::RefreshTokenRequest>,
+    ) -> Result<Response<wire::AuthenticateResponse>, Status> {
+        Err(Status::aborted("not this one"))
+    }
+
+    async fn revoke_token(
+        &self,
+        _: Request<wire::RevokeTokenRequest>,
+    ) -> Result<Response<wire::RevokeTokenResponse>, Status> {
+        Err(Status::aborted("not this one"))
+    }
+
     async fn get_signing_keys(
         &self,
         _: Request<wire::GetSigningKeysRequest>,

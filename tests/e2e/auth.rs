@@ -144,7 +144,7 @@ async fn an_access_token_says_who_it_is_for_and_how_long() {
         );
         // 64 bytes in base64.
         assert_eq!(signature.len(), 86);
-        assert!(jti.len() >= 16 && !seen.contains(&jti.to_owned()));
+        assert!(jti.starts_with("0.") && jti.len() >= 16 && !seen.contains(&jti.to_owned()));
         seen.push(jti.to_owned());
     }
 }

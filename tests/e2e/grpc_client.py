@@ -85,6 +85,9 @@ def every_method(services, given):
 
     who = {"email": ada["email"], "password": ada["password"]}
     as_ada = [("authorization", "Bearer " + users("Authenticate", who)["access_token"])]
+    session = users("RefreshToken", {"refresh_token": users("Authenticate", who)["refresh_token"]})
+    assert session["token_type"] == "Bearer" and session["expires_in"] == "900", session
+    assert users("RevokeToken", {"refresh_token": session["refresh_token"]}) == {}
     address = {"line1": "1 Analytical Way", "city": "London", "country": "GB"}
     order = orders("CreateOrder", {"items": lines, "shipping_address": address}, as_ada)
     assert order["user_id"] == ada_id and order["total"]["amount"] == "3800", order

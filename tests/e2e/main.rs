@@ -36,6 +36,8 @@ mod raw;
 mod reconcile;
 mod redaction;
 mod round_trips;
+mod sessions;
+mod sign_in_limits;
 mod socket;
 mod socket_binaries;
 mod socket_client;

@@ -60,6 +60,9 @@ const MATRIX: &[Row] = &[
     ("DELETE /users/{id}", "other", [401, 404, 403, 204]),
     ("DELETE /users/{id}", "unknown", [401, 404, 404, 404]),
     ("POST /auth", "other", [200, 200, 200, 200]),
+    ("POST /auth/refresh", "other", [200, 200, 200, 200]),
+    ("POST /auth/logout", "other", [204, 204, 204, 204]),
+    ("GET /.well-known/jwks.json", "all", [200, 200, 200, 200]),
 
     ("GET /products", "active", [SEES, SEES, SEES, SEES]),
     ("GET /products", "draft", [BLIND, BLIND, SEES, SEES]),
@@ -226,6 +229,11 @@ impl<'a> Scene<'a> {
         let mut body = match route {
             "POST /users" => json!({ "email": new_email(), "password": PASSWORD, "name": "Ada" }),
             "POST /auth" => return Some(json!({ "email": self.other.email, "password": PASSWORD })),
+            "POST /auth/refresh" | "POST /auth/logout" => {
+                let who = json!({ "email": self.other.email, "password": PASSWORD });
+                let session = self.shop.anyone().post("/auth", who).await.expect(200);
+                return Some(json!({ "refresh_token": session["refresh_token"] }));
+            }
             "POST /products" => {
                 json!({ "sku": new_sku(), "name": "Mug", "price": { "amount": 1, "currency": "EUR" } })
             }

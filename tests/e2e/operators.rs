@@ -97,6 +97,7 @@ fn bodies(product: &str, user: &str) -> Vec<Body> {
             "POST /auth",
             vec![json!({ "email": "nobody@example.com", "password": PASSWORD })],
         ),
+        body("users", "RefreshTokenForm", "POST /auth/refresh", vec![json!({ "refresh_token": "none" })]),
         body(
             "products",
             "CreateProductForm",

@@ -101,7 +101,7 @@ async fn the_three_binaries_run_as_ordinary_services() {
     let shop = Shop::open_in_process().await;
     let uri = mongod::shared_for_tests().await.unwrap().replace("/?", &format!("/{}?", shop.database.name()));
     let uri = ("MONGO_URI", uri.as_str());
-    let users = Service::start("users", &[uri, ("JWT_SECRET", JWT_SECRET)]);
+    let users = Service::start("users", &[uri, ("JWT_SECRET", JWT_SECRET), ("RATE_LIMIT_PER_ADDRESS", "0")]);
     let users_url = users.url();
     let products = Service::start("products", &[uri, ("USER_SERVICE_URL", &users_url)]);
     // A bare host and port, as in the system before.

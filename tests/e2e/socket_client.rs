@@ -84,7 +84,8 @@ pub(crate) async fn calls_every_method(shop: &Shop, orders: &str, products: &str
             "ListStockMovements", "PruneHolds", "RestockReturned", "ShipStock", "UpdateProduct", "UpdateStock",
         ],
         "users": [
-            "Authenticate", "CreateUser", "DeleteUser", "GetSigningKeys", "GetUser", "ListUsers", "UpdateUser",
+            "Authenticate", "CreateUser", "DeleteUser", "GetSigningKeys", "GetUser", "ListUsers", "RefreshToken",
+            "RevokeToken", "UpdateUser",
         ],
     });
     // The client has checked that these are all that reflection lists; a new method belongs in here.

@@ -118,6 +118,7 @@ impl Lambda {
             ("AWS_ENDPOINT_URL_LAMBDA", &self.endpoint),
             ("PRODUCT_SERVICE_URL", "lambda:products"),
             ("USER_SERVICE_URL", "lambda:users"),
+            ("RATE_LIMIT_PER_ADDRESS", "0"),
         ]
         .iter()
         .chain(more)

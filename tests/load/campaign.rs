@@ -102,7 +102,7 @@ impl Drop for Campaign {
 }
 
 /// Standard output belongs to the tests' runner, which keeps it for itself.
-fn tell(text: &str) {
+pub(crate) fn tell(text: &str) {
     // Nobody is left to be told that standard error is closed.
     let _ = std::io::stderr().write_all(text.as_bytes());
 }

@@ -2,6 +2,8 @@
 //!
 //! - [`oversell`]: more is asked for than there is
 //! - [`twins`]: the same request many times at once
+//! - [`enumeration`]: whoever measures sign-ins, known and unknown
+//! - [`brute_force`]: guesses over many connections at once
 //! - [`commands`]: a fault at every command that an operation sends to MongoDB
 //! - [`elections`]: a replica set whose primary steps down and is killed
 //!
@@ -10,9 +12,11 @@
 
 #![expect(clippy::panic, clippy::unwrap_used, reason = "what fails in a test fails the test")]
 
+mod brute_force;
 mod campaign;
 mod commands;
 mod elections;
+mod enumeration;
 mod fault;
 mod operations;
 mod oversell;

@@ -106,7 +106,10 @@ impl Lambda {
             function("products", 20)
                 .variable("MONGO_URI", mongo_uri)
                 .variable("USER_SERVICE_URL", "lambda:users"),
-            function("users", 15).variable("MONGO_URI", mongo_uri).variable("JWT_SECRET", jwt_secret),
+            function("users", 15)
+                .variable("MONGO_URI", mongo_uri)
+                .variable("JWT_SECRET", jwt_secret)
+                .variable("RATE_LIMIT_PER_ADDRESS", "0"),
             function("docs", 5),
         ]
     }

@@ -10,6 +10,9 @@ use serde_json::{Value, json};
 use shared::auth::{Role, Signer};
 use shared::clock::Clock;
 use shared::ids::UserId;
+use shared::rpc::entrance::Trust;
+use shared::run::Function;
+use shared::socket;
 use tokio::net::TcpListener;
 use users::tokens::KeyRing;
 use uuid::Uuid;
@@ -105,21 +108,39 @@ impl Shop {
         Self::open_at(uri, clock).await
     }
 
+    /// The same, with a limit of so many requests a minute from one address to where one signs in or up, which the admin
+    /// of the shop has used one of. It listens as an ordinary service does.
+    pub async fn open_limited(clock: Clock, rate_limit_per_address: u32) -> InProcess {
+        let uri = mongod::shared_for_tests().await.unwrap_or_else(|error| panic!("{error:?}"));
+        Self::open_house(uri, clock, rate_limit_per_address).await
+    }
+
     /// The same, on another MongoDB server: a connection string without a database.
     pub async fn open_at(uri: &str, clock: Clock) -> InProcess {
+        Self::open_house(uri, clock, 0).await
+    }
+
+    async fn open_house(uri: &str, clock: Clock, rate_limit_per_address: u32) -> InProcess {
         tally("in-process");
         let client = shared::mongo::connect(uri, "tests").await.unwrap_or_else(|error| panic!("{error:?}"));
         let database = client.client().database(&format!("test_{}", Uuid::new_v4().simple()));
         house::ensure_schema(&database).await.unwrap_or_else(|error| panic!("{error:?}"));
         let signer = Signer::from_secret(JWT_SECRET).unwrap_or_else(|error| panic!("{error:?}"));
         let payment_window = Duration::from_secs(86_400);
-        let house = House::build(Needs { database: database.clone(), signer, payment_window, clock });
+        let house = House::build(Needs {
+            database: database.clone(),
+            signer,
+            payment_window,
+            rate_limit_per_address,
+            clock,
+        });
 
         let listener =
             TcpListener::bind("127.0.0.1:0").await.unwrap_or_else(|error| panic!("no port: {error}"));
         let address = listener.local_addr().unwrap_or_else(|error| panic!("no address: {error}"));
         // Ends with the runtime of the test.
-        tokio::spawn(std::future::IntoFuture::into_future(axum::serve(listener, house.router())));
+        let function = Function { router: house.router(), entrance: None };
+        tokio::spawn(socket::serve(listener, function, Trust::Tokens, std::future::pending()));
 
         let email = "admin@example.com";
         let made = house.users.service.ensure_admin(email, PASSWORD).await;
@@ -157,7 +178,12 @@ impl Shop {
         let email = "admin@example.com";
         let signer = Signer::from_secret(JWT_SECRET).unwrap_or_else(|error| panic!("{error:?}"));
         let (clock, keys) = (Clock::system(), KeyRing::fixed(signer, Clock::system()));
-        let users = users::app(users::Dependencies { database: database.clone(), keys, clock });
+        let users = users::app(users::Dependencies {
+            database: database.clone(),
+            keys,
+            rate_limit_per_address: 0,
+            clock,
+        });
         let made = users.service.ensure_admin(email, PASSWORD).await;
         made.unwrap_or_else(|error| panic!("{error:?}"));
 

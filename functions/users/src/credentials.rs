@@ -2,29 +2,49 @@
 
 use std::fmt;
 use std::sync::OnceLock;
+use std::time::Duration;
 
 use argon2::password_hash::phc;
-use argon2::{Argon2, PasswordHasher as _, PasswordVerifier as _};
+use argon2::{Algorithm, Argon2, Params, PasswordHasher as _, PasswordVerifier as _};
 use shared::error::Error;
 use shared::text;
+use tokio::sync::{Semaphore, SemaphorePermit};
 use unicode_normalization::UnicodeNormalization as _;
+
+/// Passwords that many people have, in lower case.
+const COMMON: &str = include_str!("common_passwords.txt");
+
+/// The longest password, in code points.
+const LONGEST: usize = 128;
 
 /// A password in clear, normalised (NFKC) so that it is the same from every keyboard. Never printed.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Password(String);
 
 impl Password {
-    /// A rule for a new password: 12 to 128 code points, as for all text not white space alone.
+    /// A rule for a new password: 12 to 128 code points, as for all text not white space alone, and not one that many
+    /// people have, in any case.
     ///
     /// # Errors
     /// What is wrong with it.
     pub fn parse(text: String) -> Result<Self, String> {
-        text::line(12, 128)(Self::entered(&text).0).map(Self)
+        let password = text::line(12, LONGEST)(text.nfkc().collect())?;
+        let folded = password.to_lowercase();
+        // So few that a look through all of them costs nothing beside the hash.
+        if COMMON.lines().any(|common| common == folded && !common.starts_with("# ")) {
+            return Err(
+                "is a password that many people have, and so among the first that are guessed; take \
+                        another one, such as a few words that do not belong together"
+                    .to_owned(),
+            );
+        }
+        Ok(Self(password))
     }
 
-    /// A password that somebody entered, to be compared: whatever they typed.
+    /// A password that somebody entered, to be compared: whatever they typed. Of what is too long to be a password
+    /// no more is kept than shows that.
     pub fn entered(text: &str) -> Self {
-        Self(text.nfkc().collect())
+        Self(text.nfkc().take(LONGEST + 1).collect())
     }
 }
 
@@ -56,20 +76,75 @@ impl fmt::Debug for PasswordHash {
     }
 }
 
-/// Hashes a password with a new salt: 19 MiB, 2 passes, about 20 ms of a full core, on a thread where that
-/// holds up nobody.
-///
-/// # Errors
-/// Only when the machine gives no random numbers or no memory.
-pub async fn hash(password: Password) -> Result<PasswordHash, Error> {
-    tokio::task::spawn_blocking(move || hash_now(&password)).await.map_err(Error::internal)?
+impl PasswordHash {
+    /// Whether it was made with other parameters than those that hold now, and should be made anew.
+    pub fn is_outdated(&self) -> bool {
+        let now = Params::default();
+        let parameters = |params: &Params| (params.m_cost(), params.t_cost(), params.p_cost());
+        let made_with = phc::PasswordHash::new(&self.0).ok().and_then(|hash| {
+            let is_ours = hash.algorithm == Algorithm::default().ident();
+            Params::try_from(&hash).ok().filter(|_| is_ours)
+        });
+        made_with.is_none_or(|made_with| parameters(&made_with) != parameters(&now))
+    }
 }
 
-fn hash_now(password: &Password) -> Result<PasswordHash, Error> {
-    let hash = Argon2::default()
-        .hash_password(password.0.as_bytes())
-        .map_err(|error| Error::internal(format!("Argon2: {error}")))?;
-    Ok(PasswordHash(hash.to_string()))
+/// What a password is compared with that belongs to nobody. No password has this hash: it was not made of one.
+const NOBODY: &str = "$argon2id$v=19$m=19456,t=2,p=1$bm9ib2R5IGhhcyB0aGlz$\
+                      AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
+
+/// How long a password waits for its turn to be hashed, when many come at once.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// A turn to hash a password, which takes a core and 19 MiB. There are as many as there are cores, so that whoever sends
+/// many passwords gets neither all memory nor all threads of this process.
+#[derive(Debug)]
+pub struct Turn(
+    #[expect(dead_code, reason = "it is given back when it is dropped")] SemaphorePermit<'static>,
+);
+
+impl Turn {
+    /// The next one that is free.
+    ///
+    /// # Errors
+    /// 503 when too many passwords come at once.
+    pub async fn next() -> Result<Self, Error> {
+        static TURNS: OnceLock<Semaphore> = OnceLock::new();
+        let turns = TURNS.get_or_init(|| {
+            Semaphore::new(std::thread::available_parallelism().map_or(1, std::num::NonZeroUsize::get))
+        });
+        let late = |_| Error::unavailable("too many passwords are to be hashed at once");
+        let turn = tokio::time::timeout(PATIENCE, turns.acquire()).await.map_err(late)?;
+        Ok(Self(turn.map_err(Error::internal)?))
+    }
+
+    /// Does the work on a thread where it holds up nobody.
+    async fn take<T, F>(self, work: F) -> Result<T, Error>
+    where
+        T: Send + 'static,
+        F: FnOnce() -> Result<T, Error> + Send + 'static,
+    {
+        let working = tokio::task::spawn_blocking(move || {
+            // Kept until the work is done, also when nobody waits for it any more.
+            let _turn = self;
+            work()
+        });
+        working.await.map_err(Error::internal)?
+    }
+}
+
+/// Hashes a password with a new salt: 19 MiB, 2 passes, about 20 ms of a full core.
+///
+/// # Errors
+/// 503 when too many come at once. Else only when the machine gives no random numbers or no memory.
+pub async fn hash(password: Password) -> Result<PasswordHash, Error> {
+    let work = move || {
+        let hash = Argon2::default()
+            .hash_password(password.0.as_bytes())
+            .map_err(|error| Error::internal(format!("Argon2: {error}")))?;
+        Ok(PasswordHash(hash.to_string()))
+    };
+    Turn::next().await?.take(work).await
 }
 
 /// Whether the password is the one that was hashed. Without a hash it is wrong, after the same work: how
@@ -77,35 +152,24 @@ fn hash_now(password: &Password) -> Result<PasswordHash, Error> {
 ///
 /// # Errors
 /// When a stored hash is damaged.
-pub async fn verify(password: Password, hash: Option<PasswordHash>) -> Result<bool, Error> {
-    tokio::task::spawn_blocking(move || {
-        let known = hash.is_some();
-        let hash = match hash {
-            Some(hash) => hash,
-            None => nobodys_hash()?,
-        };
-        let parsed = phc::PasswordHash::new(hash.as_str())
+pub async fn verify(turn: Turn, password: Password, hash: Option<PasswordHash>) -> Result<bool, Error> {
+    let work = move || {
+        let phc = hash.as_ref().map_or(NOBODY, PasswordHash::as_str);
+        let parsed = phc::PasswordHash::new(phc)
             .map_err(|error| Error::internal(format!("a stored password hash: {error}")))?;
         let matches = Argon2::default().verify_password(password.0.as_bytes(), &parsed).is_ok();
-        Ok(matches && known)
-    })
-    .await
-    .map_err(Error::internal)?
-}
-
-/// A hash that belongs to nobody, made once a process.
-fn nobodys_hash() -> Result<PasswordHash, Error> {
-    static HASH: OnceLock<PasswordHash> = OnceLock::new();
-    if let Some(hash) = HASH.get() {
-        return Ok(hash.clone());
-    }
-    let hash = hash_now(&Password::entered("nobody has this password"))?;
-    Ok(HASH.get_or_init(|| hash).clone())
+        Ok(matches && hash.is_some())
+    };
+    turn.take(work).await
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    async fn verify(password: Password, hash: Option<PasswordHash>) -> Result<bool, Error> {
+        super::verify(Turn::next().await?, password, hash).await
+    }
 
     #[tokio::test]
     async fn a_password_matches_its_own_hash_alone() {
@@ -130,6 +194,69 @@ mod tests {
         assert!(Password::parse("☕".repeat(11)).is_err());
         assert!(Password::parse("a".repeat(128)).is_ok());
         assert!(Password::parse("a".repeat(129)).is_err());
+    }
+
+    #[test]
+    fn a_password_that_many_people_have_is_refused_in_any_case() {
+        for common in ["password1234", "PassWord1234", "123456789012", "ｐassword1234", "qwertyuiop123"] {
+            let problem = Password::parse(common.to_owned()).unwrap_err();
+            assert!(problem.starts_with("is a password that many people have"), "{common}: {problem}");
+        }
+        for good in ["correct horse battery", "coffee and tea", "password1234, or so"] {
+            assert!(Password::parse(good.to_owned()).is_ok(), "{good}");
+        }
+        let list = COMMON.lines().filter(|line| !line.starts_with("# "));
+        for line in list {
+            assert_eq!(line.to_lowercase(), line);
+            assert!(line.chars().count() >= 12, "{line} is refused for its length");
+        }
+    }
+
+    #[tokio::test]
+    async fn what_is_too_long_matches_nothing() {
+        let longest = "a".repeat(LONGEST);
+        let kept = hash(Password::parse(longest.clone()).unwrap()).await.unwrap();
+        assert!(verify(Password::entered(&longest), Some(kept.clone())).await.unwrap());
+        for more in ["a".repeat(LONGEST + 1), "a".repeat(10_000)] {
+            assert!(!verify(Password::entered(&more), Some(kept.clone())).await.unwrap());
+        }
+    }
+
+    #[tokio::test]
+    async fn a_hash_that_was_made_with_less_work_still_matches_and_is_outdated() {
+        let params = Params::new(8 * 1024, 1, 1, None).unwrap();
+        let weak = Argon2::new(Algorithm::Argon2id, argon2::Version::V0x13, params);
+        let weak = weak.hash_password(b"correct horse battery").unwrap().to_string();
+        let weak = PasswordHash::stored(weak);
+        assert!(weak.is_outdated());
+        let password = Password::entered("correct horse battery");
+        assert!(verify(password.clone(), Some(weak)).await.unwrap());
+        assert!(!hash(password).await.unwrap().is_outdated());
+        assert!(PasswordHash::stored("what nobody knows".to_owned()).is_outdated());
+    }
+
+    #[test]
+    fn nobodys_hash_takes_the_work_that_a_users_does() {
+        assert!(!PasswordHash::stored(NOBODY.to_owned()).is_outdated());
+    }
+
+    #[tokio::test]
+    async fn as_many_are_hashed_at_once_as_there_are_cores() {
+        use std::sync::atomic::{AtomicUsize, Ordering};
+        static RUNNING: AtomicUsize = AtomicUsize::new(0);
+        let cores = std::thread::available_parallelism().unwrap().get();
+        let works = (0..cores * 8).map(|_| async {
+            let work = || {
+                let running = RUNNING.fetch_add(1, Ordering::SeqCst) + 1;
+                std::thread::sleep(Duration::from_millis(5));
+                RUNNING.fetch_sub(1, Ordering::SeqCst);
+                Ok(running)
+            };
+            Turn::next().await?.take(work).await
+        });
+        for running in futures::future::join_all(works).await {
+            assert!(running.unwrap() <= cores);
+        }
     }
 
     #[test]

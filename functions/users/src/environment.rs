@@ -16,11 +16,15 @@ use crate::store::SCHEMA_VERSION;
 use crate::tokens::KeyRing;
 use crate::{Dependencies, app};
 
+/// The highest limit of requests a minute from one address.
+const MOST: u32 = 1_000_000;
+
 /// What the environment says.
 #[derive(Clone)]
 pub struct Environment {
     mongo_uri: Arc<dyn SecretSource>,
     jwt_secret: Arc<dyn SecretSource>,
+    rate_limit_per_address: u32,
     cors: Cors,
     clock: Clock,
 }
@@ -35,11 +39,18 @@ impl Environment {
         let mongo_uri = secrets::read(&mut variables, &mut services, "MONGO_URI", secrets::mongo_uri);
         let jwt_secret = secrets::read(&mut variables, &mut services, "JWT_SECRET", Signer::check_secret);
         let cors = variables.or("CORS_ALLOWED_ORIGINS", Cors::default(), Cors::parse);
-        let (Some(mongo_uri), Some(jwt_secret), Some(cors)) = (mongo_uri, jwt_secret, cors) else {
+        let rate_limit = variables.or("RATE_LIMIT_PER_ADDRESS", 60, |text| {
+            let problem =
+                || format!("must be a whole number of requests a minute, at most {MOST}, or 0 for no limit");
+            text.parse().ok().filter(|limit| *limit <= MOST).ok_or_else(problem)
+        });
+        let (Some(mongo_uri), Some(jwt_secret), Some(rate_limit_per_address), Some(cors)) =
+            (mongo_uri, jwt_secret, rate_limit, cors)
+        else {
             return Err(variables.misconfigured());
         };
         variables.check()?;
-        Ok(Self { mongo_uri, jwt_secret, cors, clock })
+        Ok(Self { mongo_uri, jwt_secret, rate_limit_per_address, cors, clock })
     }
 
     /// Fetches the secrets, connects, and builds the function.
@@ -51,7 +62,8 @@ impl Environment {
             mongo::open(&*self.mongo_uri, "users", SCHEMA_VERSION),
             KeyRing::open(self.jwt_secret, self.clock.clone()),
         )?;
-        let app = app(Dependencies { database, keys, clock: self.clock });
-        Ok(Function { router: self.cors.around(app.router), entrance: Some(app.entrance) })
+        let Self { rate_limit_per_address, cors, clock, .. } = self;
+        let app = app(Dependencies { database, keys, rate_limit_per_address, clock });
+        Ok(Function { router: cors.around(app.router), entrance: Some(app.entrance) })
     }
 }

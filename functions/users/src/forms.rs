@@ -146,3 +146,21 @@ impl SignInForm {
         }
     }
 }
+
+/// The body of `POST /auth/refresh` and `POST /auth/logout`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "a refresh token, as it was given")]
+pub struct RefreshTokenForm {
+    pub refresh_token: Option<String>,
+}
+
+impl RefreshTokenForm {
+    /// # Errors
+    /// 422 when it is missing. What is there may be anything: it is then no token of ours.
+    pub fn check(self) -> Result<String, Error> {
+        let mut faults = Faults::default();
+        let token = faults.required("/refresh_token", self.refresh_token, Ok);
+        token.ok_or_else(|| faults.into_error())
+    }
+}

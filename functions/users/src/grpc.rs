@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use proto::users::v1 as wire;
 use proto::users::v1::user_service_server::{SERVICE_NAME, UserService as Rpc};
-use shared::auth::Role;
+use shared::auth::{Epoch, Role, Trusted};
+use shared::context::SourceAddress;
 use shared::error::Error;
 use shared::idempotency::Keyed;
 use shared::ids::{self, UserId};
@@ -14,23 +15,35 @@ use shared::rpc::metadata::context_of;
 use shared::version::Expected;
 use tonic::{Request, Response, Status};
 
-use crate::forms::{CreateUserForm, SignInForm, UpdateUserForm};
+use crate::forms::{CreateUserForm, RefreshTokenForm, SignInForm, UpdateUserForm};
 use crate::service::UserService;
-use crate::tokens::KeyRing;
+use crate::sign_in::Session;
 use crate::user::User;
 
 /// What tonic's server calls.
 #[derive(Clone)]
 pub struct Grpc {
     users: Arc<UserService>,
-    keys: KeyRing,
 }
 
 impl Grpc {
     /// The face of this service.
-    pub fn new(users: Arc<UserService>, keys: KeyRing) -> Self {
-        Self { users, keys }
+    pub fn new(users: Arc<UserService>) -> Self {
+        Self { users }
     }
+
+    /// Counts a call that comes over a socket. One that does not comes from another function.
+    async fn within_limit<T: Sync>(&self, request: &Request<T>) -> Result<(), Error> {
+        match request.extensions().get::<SourceAddress>() {
+            Some(address) => self.users.limits().request(Some(*address)).await,
+            None => Ok(()),
+        }
+    }
+}
+
+fn session_message(session: Session) -> wire::AuthenticateResponse {
+    let Session { access_token, expires_in, refresh_token } = session;
+    wire::AuthenticateResponse { access_token, token_type: "Bearer".to_owned(), expires_in, refresh_token }
 }
 
 #[tonic::async_trait]
@@ -39,6 +52,7 @@ impl Rpc for Grpc {
         &self,
         request: Request<wire::CreateUserRequest>,
     ) -> Result<Response<wire::User>, Status> {
+        self.within_limit(&request).await?;
         let context = context_of(&request)?;
         // Nothing that is made from a password may be kept with a key.
         let without_secret = wire::CreateUserRequest { password: None, ..request.get_ref().clone() };
@@ -92,23 +106,47 @@ impl Rpc for Grpc {
         &self,
         request: Request<wire::AuthenticateRequest>,
     ) -> Result<Response<wire::AuthenticateResponse>, Status> {
+        self.within_limit(&request).await?;
         let wire::AuthenticateRequest { email, password } = request.into_inner();
         let session = self.users.authenticate(SignInForm { email, password }.check()?).await?;
-        Ok(Response::new(wire::AuthenticateResponse {
-            access_token: session.access_token,
-            token_type: "Bearer".to_owned(),
-            expires_in: session.expires_in,
-        }))
+        Ok(Response::new(session_message(session)))
+    }
+
+    async fn refresh_token(
+        &self,
+        request: Request<wire::RefreshTokenRequest>,
+    ) -> Result<Response<wire::AuthenticateResponse>, Status> {
+        self.within_limit(&request).await?;
+        let wire::RefreshTokenRequest { refresh_token } = request.into_inner();
+        let session = self.users.refresh(&RefreshTokenForm { refresh_token }.check()?).await?;
+        Ok(Response::new(session_message(session)))
+    }
+
+    async fn revoke_token(
+        &self,
+        request: Request<wire::RevokeTokenRequest>,
+    ) -> Result<Response<wire::RevokeTokenResponse>, Status> {
+        let wire::RevokeTokenRequest { refresh_token } = request.into_inner();
+        self.users.sign_out(&RefreshTokenForm { refresh_token }.check()?).await?;
+        Ok(Response::new(wire::RevokeTokenResponse {}))
     }
 
     async fn get_signing_keys(
         &self,
         request: Request<wire::GetSigningKeysRequest>,
     ) -> Result<Response<wire::GetSigningKeysResponse>, Status> {
-        let keys = self.keys.public_keys(request.into_inner().kid.as_deref()).await?;
+        let Trusted { keys, revoked } = self.users.trusted(request.into_inner().kid.as_deref()).await?;
         let keys =
             keys.into_iter().map(|key| wire::SigningKey { kid: key.kid, public_key: key.bytes }).collect();
-        Ok(Response::new(wire::GetSigningKeysResponse { keys }))
+        let everyone_revoked_until = revoked.everyone().map(convert::timestamp);
+        let revoked = revoked
+            .users()
+            .map(|(user, Epoch(epoch))| wire::Revocation {
+                user_id: user.to_string(),
+                first_good_epoch: epoch,
+            })
+            .collect();
+        Ok(Response::new(wire::GetSigningKeysResponse { keys, revoked, everyone_revoked_until }))
     }
 }
 

@@ -5,10 +5,12 @@ use std::sync::Arc;
 use axum::Router;
 use axum::extract::{RawQuery, State};
 use axum::response::{IntoResponse as _, Response};
-use http::{Method, StatusCode};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use http::{HeaderName, Method, StatusCode, header};
 use serde::Serialize;
 use shared::address::Address;
-use shared::auth::{Access, Role, Verifier};
+use shared::auth::{Access, PublicKey, Role, Verifier};
 use shared::clock::Timestamp;
 use shared::context::Context;
 use shared::error::Error;
@@ -20,8 +22,10 @@ use shared::query::{self, Query};
 use shared::routes::{PathId, Routes};
 use shared::version::{self, Expected, Known};
 
-use crate::forms::{CreateUserForm, SignInForm, UpdateUserForm};
+use crate::forms::{CreateUserForm, RefreshTokenForm, SignInForm, UpdateUserForm};
+use crate::limits::WithinLimit;
 use crate::service::UserService;
+use crate::sign_in::Session;
 use crate::user::User;
 
 type Service = State<Arc<UserService>>;
@@ -35,12 +39,16 @@ pub fn router(service: Arc<UserService>, verifier: Verifier) -> Router {
         .route(Method::PUT, "/users/{id}", update_user, Access::SignedIn)
         .route(Method::DELETE, "/users/{id}", delete_user, Access::SignedIn)
         .route(Method::POST, "/auth", sign_in, Access::Anyone)
+        .route(Method::POST, "/auth/refresh", refresh, Access::Anyone)
+        .route(Method::POST, "/auth/logout", sign_out, Access::Anyone)
+        .route(Method::GET, "/.well-known/jwks.json", public_keys, Access::Anyone)
         .into_router(service)
 }
 
 async fn create_user(
     State(users): Service,
     context: Context,
+    _: WithinLimit,
     KeyedJson(form, keyed): KeyedJson<CreateUserForm>,
 ) -> Result<Response, Error> {
     let request = keyed.map(|keyed| keyed.sent_to("POST /users"));
@@ -95,14 +103,33 @@ async fn delete_user(
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 
-async fn sign_in(State(users): Service, Json(form): Json<SignInForm>) -> Result<Response, Error> {
+async fn sign_in(
+    State(users): Service,
+    _: WithinLimit,
+    Json(form): Json<SignInForm>,
+) -> Result<Response, Error> {
     let session = users.authenticate(form.check()?).await?;
-    let answer = SessionJson {
-        access_token: session.access_token,
-        token_type: "Bearer",
-        expires_in: session.expires_in,
-    };
-    Ok(json::answer(StatusCode::OK, &answer))
+    Ok(json::answer(StatusCode::OK, &SessionJson::from(session)))
+}
+
+async fn refresh(
+    State(users): Service,
+    _: WithinLimit,
+    Json(form): Json<RefreshTokenForm>,
+) -> Result<Response, Error> {
+    let session = users.refresh(&form.check()?).await?;
+    Ok(json::answer(StatusCode::OK, &SessionJson::from(session)))
+}
+
+async fn sign_out(State(users): Service, Json(form): Json<RefreshTokenForm>) -> Result<Response, Error> {
+    users.sign_out(&form.check()?).await?;
+    Ok(StatusCode::NO_CONTENT.into_response())
+}
+
+async fn public_keys(State(users): Service) -> Result<Response, Error> {
+    let keys = users.public_keys().await?;
+    let answer = json::answer(StatusCode::OK, &KeySetJson { keys: keys.iter().map(KeyJson::from).collect() });
+    Ok((KEY_SET_HEADERS, answer).into_response())
 }
 
 /// A user as an answer shows it: without anything of the password.
@@ -142,4 +169,41 @@ struct SessionJson {
     access_token: String,
     token_type: &'static str,
     expires_in: i64,
+    refresh_token: String,
+}
+
+impl From<Session> for SessionJson {
+    fn from(session: Session) -> Self {
+        let Session { access_token, expires_in, refresh_token } = session;
+        Self { access_token, token_type: "Bearer", expires_in, refresh_token }
+    }
+}
+
+/// Of a set of keys (RFC 7517). A new key signs at once, so nobody should keep the old ones for long.
+const KEY_SET_HEADERS: [(HeaderName, &str); 2] =
+    [(header::CONTENT_TYPE, "application/jwk-set+json"), (header::CACHE_CONTROL, "public, max-age=60")];
+
+/// A set of keys (RFC 7517, section 5).
+#[derive(Serialize)]
+struct KeySetJson {
+    keys: Vec<KeyJson>,
+}
+
+/// An Ed25519 public key (RFC 8037, section 2).
+#[derive(Serialize)]
+struct KeyJson {
+    kty: &'static str,
+    crv: &'static str,
+    x: String,
+    kid: String,
+    #[serde(rename = "use")]
+    usage: &'static str,
+    alg: &'static str,
+}
+
+impl From<&PublicKey> for KeyJson {
+    fn from(key: &PublicKey) -> Self {
+        let (x, kid) = (URL_SAFE_NO_PAD.encode(&key.bytes), key.kid.clone());
+        Self { kty: "OKP", crv: "Ed25519", x, kid, usage: "sig", alg: "EdDSA" }
+    }
 }

@@ -1,11 +1,12 @@
 //! The users function: who there is, how they sign in, and the tokens and keys that tell it to the others.
 //!
 //! - [`http`], [`grpc`]: its two faces, which convert and call
-//! - [`service`]: one method per use case, the only place that orders I/O
+//! - [`service`], [`sign_in`]: one method per use case, the only places that order I/O
+//! - [`limits`]: how often one may try
 //! - [`forms`]: what callers send, until it is checked
-//! - [`user`], [`credentials`]: the domain, without I/O
+//! - [`user`], [`credentials`], [`refresh_token`]: the domain, without I/O
 //! - [`tokens`]: the signing keys and who may know their public halves
-//! - [`store`]: MongoDB; the only file that knows BSON
+//! - [`store`]: MongoDB; with what is below it the only file that knows BSON
 //! - [`environment`]: what the function is told by its environment, and how it is built from that
 
 use std::sync::Arc;
@@ -22,7 +23,10 @@ pub mod environment;
 pub mod forms;
 pub mod grpc;
 pub mod http;
+pub mod limits;
+pub mod refresh_token;
 pub mod service;
+pub mod sign_in;
 pub mod store;
 pub mod tokens;
 pub mod user;
@@ -33,6 +37,8 @@ pub struct Dependencies {
     pub database: Database,
     /// Sign access tokens.
     pub keys: tokens::KeyRing,
+    /// How many requests a minute may come from one address to where one signs in or up; 0 is no limit.
+    pub rate_limit_per_address: u32,
     /// Tells the time.
     pub clock: Clock,
 }
@@ -50,12 +56,13 @@ pub struct App {
 
 /// Builds the function from what it depends on.
 pub fn app(dependencies: Dependencies) -> App {
-    let Dependencies { database, keys, clock } = dependencies;
-    let verifier = Verifier::new(Arc::new(keys.clone()), clock.clone());
-    let service =
-        Arc::new(service::UserService::new(store::UserStore::new(&database), keys.clone(), clock.clone()));
+    let Dependencies { database, keys, rate_limit_per_address, clock } = dependencies;
+    let store = store::UserStore::new(&database);
+    let limits = limits::Limits::new(store.counts().clone(), rate_limit_per_address, clock.clone());
+    let service = Arc::new(service::UserService::new(store, keys, limits, clock.clone()));
+    let verifier = Verifier::new(service.clone(), clock.clone());
     let grpc =
-        UserServiceServer::new(grpc::Grpc::new(service.clone(), keys)).max_decoding_message_size(MAX_MESSAGE);
+        UserServiceServer::new(grpc::Grpc::new(service.clone())).max_decoding_message_size(MAX_MESSAGE);
     App {
         router: http::router(service.clone(), verifier.clone()),
         entrance: Entrance::new(grpc, clock).verified_by(verifier),

@@ -1,6 +1,8 @@
 //! The use cases around users: one method each, the only place that orders I/O and decides who may.
 
-use shared::auth::{ACCESS_TOKEN_LIFETIME, Caller, Role};
+use std::sync::atomic::AtomicU64;
+
+use shared::auth::{Caller, Role};
 use shared::clock::Clock;
 use shared::contention::Contention;
 use shared::context::Context;
@@ -12,31 +14,30 @@ use shared::page::{Page, PageRequest, Position};
 use shared::version::Expected;
 
 use crate::credentials::{self, Password, PasswordHash};
-use crate::forms::SignIn;
+use crate::limits::Limits;
 use crate::store::{self, Inserted, StoredUser, UserStore, Written};
 use crate::tokens::KeyRing;
-use crate::user::{Email, NewUser, Status, User, UserChange};
+use crate::user::{Email, NewUser, User, UserChange};
 
 /// The use cases around users.
 pub struct UserService {
-    store: UserStore,
-    keys: KeyRing,
-    clock: Clock,
-}
-
-/// What a user gets who signs in.
-#[derive(Debug)]
-pub struct Session {
-    /// A JWT.
-    pub access_token: String,
-    /// Seconds.
-    pub expires_in: i64,
+    pub(crate) store: UserStore,
+    pub(crate) keys: KeyRing,
+    pub(crate) limits: Limits,
+    pub(crate) clock: Clock,
+    /// How often this process has ended sessions.
+    pub(crate) changes: AtomicU64,
 }
 
 impl UserService {
     /// The use cases over this store.
-    pub fn new(store: UserStore, keys: KeyRing, clock: Clock) -> Self {
-        Self { store, keys, clock }
+    pub fn new(store: UserStore, keys: KeyRing, limits: Limits, clock: Clock) -> Self {
+        Self { store, keys, limits, clock, changes: AtomicU64::default() }
+    }
+
+    /// How often one may try.
+    pub fn limits(&self) -> &Limits {
+        &self.limits
     }
 
     /// Adds a user, once for all requests under one key.
@@ -86,13 +87,29 @@ impl UserService {
     /// and a key prove nothing. The fingerprint does not have the password.
     async fn made_before(&self, id: UserId, password: Password) -> Result<Made<User>, Error> {
         let stored = self.store.find(id).await?;
-        let hash = stored.as_ref().map(|stored| stored.hash.clone());
-        let matches = credentials::verify(password, hash).await?;
         match stored {
             None => Err(Error::not_found("user")),
-            Some(StoredUser { user, .. }) if matches => Ok(Made::before(user)),
-            Some(_) => Err(Keyed::reused()),
+            Some(StoredUser { user, hash, .. }) => match self.knows_password(&user, password, hash).await? {
+                true => Ok(Made::before(user)),
+                false => Err(Keyed::reused()),
+            },
         }
+    }
+
+    /// Whether this is the password of a user. A wrong one counts as a failed sign-in.
+    async fn knows_password(
+        &self,
+        user: &User,
+        entered: Password,
+        hash: PasswordHash,
+    ) -> Result<bool, Error> {
+        let email = user.email.as_str();
+        let turn = self.limits.attempt(email).await?;
+        let matches = credentials::verify(turn, entered, Some(hash)).await?;
+        if matches {
+            self.limits.succeeded(email).await?;
+        }
+        Ok(matches)
     }
 
     async fn insert(&self, new: NewUser, claim: Option<&Claim>) -> Result<(User, Inserted), Error> {
@@ -183,9 +200,15 @@ impl UserService {
                 return Ok(stored.user);
             };
             let keeps_admin = !stored.user.is_active_admin() || changed.is_active_admin();
+            let ends_sessions = new_hash.is_some() || !changed.may_the_same_as(&stored.user);
             let hash = new_hash.clone().unwrap_or(stored.hash);
-            match self.store.replace(&changed, &hash, keeps_admin).await? {
-                Written::Done => return Ok(changed),
+            match self.store.replace(&changed, &hash, keeps_admin, ends_sessions).await? {
+                Written::Done => {
+                    if ends_sessions {
+                        self.sessions_ended(&changed).await;
+                    }
+                    return Ok(changed);
+                }
                 Written::LastAdmin => return Err(last_admin()),
                 Written::Outdated => contention.lost(id).await?,
             }
@@ -206,7 +229,7 @@ impl UserService {
         match change.current_password.clone() {
             None => faults.add("/current_password", "is required to change the password"),
             Some(current) => {
-                if !credentials::verify(current, Some(stored.hash.clone())).await? {
+                if !self.knows_password(&stored.user, current, stored.hash.clone()).await? {
                     faults.add("/current_password", "is not the current password");
                 }
             }
@@ -226,27 +249,13 @@ impl UserService {
             let stored = self.changeable(context, id).await?;
             expected.check(stored.user.version)?;
             match self.store.delete(&stored.user, self.clock.now()).await? {
-                Written::Done => return Ok(()),
+                Written::Done => {
+                    self.sessions_ended(&stored.user).await;
+                    return Ok(());
+                }
                 Written::LastAdmin => return Err(last_admin()),
                 Written::Outdated => contention.lost(id).await?,
             }
-        }
-    }
-
-    /// Trades an e-mail address and a password for an access token.
-    ///
-    /// # Errors
-    /// The same 401 after the same work for an unknown address, a wrong password and a disabled user.
-    pub async fn authenticate(&self, sign_in: SignIn) -> Result<Session, Error> {
-        let stored = self.store.find_by_email(&sign_in.email).await?;
-        let hash = stored.as_ref().map(|stored| stored.hash.clone());
-        let matches = credentials::verify(sign_in.password, hash).await?;
-        match stored {
-            Some(StoredUser { user, .. }) if matches && user.status == Status::Active => Ok(Session {
-                access_token: self.keys.access_token(user.id, user.role, self.clock.now()).await?,
-                expires_in: i64::try_from(ACCESS_TOKEN_LIFETIME.as_secs()).unwrap_or(i64::MAX),
-            }),
-            _ => Err(Error::new(Kind::Unauthenticated, "The e-mail address or the password is wrong.")),
         }
     }
 

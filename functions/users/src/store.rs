@@ -1,4 +1,7 @@
-//! Users in MongoDB. The only file of this function that knows BSON.
+//! Users in MongoDB. With what is below it the only file of this function that knows BSON.
+//!
+//! - [`sessions`]: families of refresh tokens
+//! - [`counts`]: how often somebody has tried
 
 use futures::TryStreamExt as _;
 use mongodb::bson::{self, Document, doc};
@@ -6,7 +9,8 @@ use mongodb::results::InsertOneResult;
 use mongodb::{ClientSession, Collection, Database};
 use serde::{Deserialize, Serialize};
 use shared::address::Address;
-use shared::auth::Role;
+use shared::auth::revoked::Revoked;
+use shared::auth::{Epoch, Role};
 use shared::clock::Timestamp;
 use shared::error::{Error, Kind};
 use shared::idempotency::Claim;
@@ -17,9 +21,14 @@ use shared::page::{PageRequest, Position};
 
 use crate::credentials::PasswordHash;
 use crate::user::{Email, Status, User};
+use counts::Counts;
+use sessions::Sessions;
+
+pub mod counts;
+pub mod sessions;
 
 /// The version of what `ensure_schema` makes: raised with every change of it that this build cannot do without.
-pub const SCHEMA_VERSION: i32 = 2;
+pub const SCHEMA_VERSION: i32 = 3;
 
 const USERS: &str = "users";
 
@@ -27,6 +36,9 @@ const USERS: &str = "users";
 const GUARDS: &str = "user_guards";
 
 const KEYS: &str = "user_keys";
+
+/// How many users are told one by one whose sessions have ended.
+const MOST_REVOKED: usize = 5_000;
 
 /// The status of a user of whom only the ID is left.
 const DELETED: &str = "deleted";
@@ -47,6 +59,18 @@ struct UserDocument {
     version: i64,
     created_at: bson::DateTime,
     updated_at: bson::DateTime,
+    /// Raised by whoever ends the user's sessions, and never written otherwise.
+    #[serde(default, skip_serializing)]
+    epoch: i64,
+}
+
+/// What is read of a user whose sessions have ended.
+#[derive(Debug, Deserialize)]
+struct RevokedDocument {
+    _id: bson::Uuid,
+    epoch: i64,
+    /// When they last ended.
+    revoked_at: bson::DateTime,
 }
 
 impl UserDocument {
@@ -64,6 +88,7 @@ impl UserDocument {
             version: user.version,
             created_at: mongo::date(user.created_at),
             updated_at: mongo::date(user.updated_at),
+            epoch: 0,
         }
     }
 }
@@ -75,6 +100,8 @@ pub struct StoredUser {
     pub user: User,
     /// What is kept of the password.
     pub hash: PasswordHash,
+    /// Their sessions of this epoch are good.
+    pub epoch: Epoch,
 }
 
 impl TryFrom<UserDocument> for StoredUser {
@@ -96,6 +123,7 @@ impl TryFrom<UserDocument> for StoredUser {
                 updated_at: mongo::timestamp(document.updated_at),
             },
             hash: PasswordHash::stored(document.password_hash),
+            epoch: Epoch(document.epoch),
         })
     }
 }
@@ -128,6 +156,8 @@ pub struct UserStore {
     database: Database,
     users: Collection<UserDocument>,
     keys: Keys,
+    sessions: Sessions,
+    counts: Counts,
 }
 
 impl UserStore {
@@ -137,12 +167,24 @@ impl UserStore {
             database: database.clone(),
             users: database.collection(USERS),
             keys: Keys::new(database, KEYS),
+            sessions: Sessions::new(database),
+            counts: Counts::new(database),
         }
     }
 
     /// The idempotency keys of requests that were answered.
     pub fn keys(&self) -> &Keys {
         &self.keys
+    }
+
+    /// The families of refresh tokens.
+    pub fn sessions(&self) -> &Sessions {
+        &self.sessions
+    }
+
+    /// How often somebody has tried.
+    pub fn counts(&self) -> &Counts {
+        &self.counts
     }
 
     /// Makes collections and indexes; may be run again at any time.
@@ -157,6 +199,8 @@ impl UserStore {
                     .only(doc! { "email_key": { "$exists": true } }),
                 Index::plain("newest", doc! { "created_at": -1, "_id": -1 }),
                 Index::plain("role_newest", doc! { "role": 1, "created_at": -1, "_id": -1 }),
+                Index::plain("revoked", doc! { "revoked_at": -1 })
+                    .only(doc! { "revoked_at": { "$exists": true } }),
             ],
             obsolete: Vec::new(),
             validator: doc! { "version": { "$gte": 1 }, "status": { "$in": ["active", "disabled", DELETED] } },
@@ -165,7 +209,13 @@ impl UserStore {
         let guards =
             mongo::Collection { name: GUARDS, indexes: Vec::new(), obsolete: Vec::new(), validator: doc! {} };
         guards.ensure(&self.database).await?;
-        Keys::collection(KEYS).ensure(&self.database).await?;
+        let mut keys = Keys::collection(KEYS);
+        keys.indexes.push(Index::plain("made", doc! { "made": 1 }));
+        keys.ensure(&self.database).await?;
+        Sessions::collection().ensure(&self.database).await?;
+        for counts in Counts::collections() {
+            counts.ensure(&self.database).await?;
+        }
         Ok(mongo::note_schema(&self.database, "users", SCHEMA_VERSION).await?)
     }
 
@@ -254,7 +304,42 @@ impl UserStore {
         documents.into_iter().map(|document| Ok(StoredUser::try_from(document)?.user)).collect()
     }
 
-    /// Replaces a user at the version before. `keeps_admin` is false when an active admin would be lost.
+    /// Whose sessions have ended since then, the latest first. If they are too many, those that are left out are
+    /// covered by the time when the latest of them ended.
+    ///
+    /// # Errors
+    /// When MongoDB is away.
+    pub async fn revoked_since(&self, since: Timestamp) -> Result<Revoked, Error> {
+        let most = i64::try_from(MOST_REVOKED).unwrap_or(i64::MAX);
+        let mut documents: Vec<RevokedDocument> = self
+            .users
+            .clone_with_type()
+            .find(doc! { "revoked_at": { "$gt": mongo::date(since) } })
+            .projection(doc! { "epoch": 1, "revoked_at": 1 })
+            .sort(doc! { "revoked_at": -1 })
+            .limit(most.saturating_add(1))
+            .await?
+            .try_collect()
+            .await?;
+        let left_out = documents.drain(MOST_REVOKED.min(documents.len())..).next();
+        let everyone = left_out.map(|latest| mongo::timestamp(latest.revoked_at));
+        let users = documents.into_iter().map(|document| (mongo::id(document._id), Epoch(document.epoch)));
+        Ok(Revoked::new(users, everyone))
+    }
+
+    /// Keeps another hash of the same password, unless the password was changed meanwhile. That makes no version.
+    ///
+    /// # Errors
+    /// When MongoDB is away.
+    pub async fn rehash(&self, stored: &StoredUser, hash: &PasswordHash) -> Result<(), Error> {
+        let same = doc! { "_id": mongo::uuid(stored.user.id), "password_hash": stored.hash.as_str() };
+        let update = doc! { "$set": { "password_hash": hash.as_str() } };
+        mongo::lone_write(self.users.update_one(same, update)).await?;
+        Ok(())
+    }
+
+    /// Replaces a user at the version before. `keeps_admin` is false when an active admin would be lost;
+    /// `ends_sessions` has all tokens that the user has end with this write.
     ///
     /// # Errors
     /// 409 when another user has the e-mail address.
@@ -263,36 +348,67 @@ impl UserStore {
         user: &User,
         hash: &PasswordHash,
         keeps_admin: bool,
+        ends_sessions: bool,
     ) -> Result<Written, Error> {
         let filter = doc! { "_id": mongo::uuid(user.id), "version": user.version - 1 };
-        let document = UserDocument::of(user, hash);
+        let mut fields =
+            bson::serialize_to_document(&UserDocument::of(user, hash)).map_err(Error::internal)?;
+        let mut update = Document::new();
+        if ends_sessions {
+            fields.insert("revoked_at", mongo::date(user.updated_at));
+            update.insert("$inc", doc! { "epoch": 1_i64 });
+        }
+        update.insert("$set", fields);
         if keeps_admin {
-            let write = self.users.replace_one(filter, document);
+            let write = self.users.update_one(filter, update);
             let result = mongo::lone_write(write).await.map_err(email_taken_or)?;
             return Ok(if result.matched_count == 1 { Written::Done } else { Written::Outdated });
         }
-        let update = bson::serialize_to_document(&document).map_err(Error::internal)?;
-        self.without_an_admin(user.id, filter, doc! { "$set": update }).await
+        self.without_an_admin(user.id, filter, update).await
     }
 
-    /// Takes everything personal from a user at this version; the ID stays, and is used for nobody else.
+    /// Takes everything personal from a user at this version, and all that is kept elsewhere because of them; the ID
+    /// stays, and is used for nobody else.
     ///
     /// # Errors
     /// When MongoDB is away.
     pub async fn delete(&self, user: &User, now: Timestamp) -> Result<Written, Error> {
+        let deleted = mongo::transaction(&self.database, |session| {
+            let (store, user) = (self.clone(), user.clone());
+            Box::pin(async move { store.delete_all_of(session, &user, now).await })
+        });
+        Ok(deleted.await?)
+    }
+
+    async fn delete_all_of(
+        &self,
+        session: &mut ClientSession,
+        user: &User,
+        now: Timestamp,
+    ) -> mongodb::error::Result<Ending<Written>> {
         let filter = doc! { "_id": mongo::uuid(user.id), "version": user.version };
         let update = doc! {
-            "$set": { "status": DELETED, "updated_at": mongo::date(now) },
-            "$inc": { "version": 1_i64 },
+            "$set": { "status": DELETED, "updated_at": mongo::date(now), "revoked_at": mongo::date(now) },
+            "$inc": { "version": 1_i64, "epoch": 1_i64 },
             "$unset": {
                 "email": "", "email_key": "", "password_hash": "", "name": "", "phone": "", "address": "", "role": "",
             },
         };
         if user.is_active_admin() {
-            return self.without_an_admin(user.id, filter, update).await;
+            match self.replace_admin(&mut *session, user.id, filter, update).await? {
+                Ending::Commit(Written::Done) => {}
+                other => return Ok(other),
+            }
+        } else {
+            let result = self.users.update_one(filter, update).session(&mut *session).await?;
+            if result.matched_count == 0 {
+                return Ok(Ending::Abort(Written::Outdated));
+            }
         }
-        let result = mongo::lone_write(self.users.update_one(filter, update)).await?;
-        Ok(if result.matched_count == 1 { Written::Done } else { Written::Outdated })
+        self.sessions.forget_with(&mut *session, user.id).await?;
+        self.counts.forget_attempts_with(&mut *session, &user.email.key()).await?;
+        self.keys.blank(session, user.id).await?;
+        Ok(Ending::Commit(Written::Done))
     }
 
     /// Runs an update after which `id` is no active admin, if another one remains. Two at once, each of

@@ -8,10 +8,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures::future::BoxFuture;
-use shared::auth::{KeySource, PublicKey, Role, Signer};
+use shared::auth::{Epoch, PublicKey, Role, Signer};
 use shared::clock::{Clock, Timestamp};
-use shared::context::Context;
 use shared::error::Error;
 use shared::ids::UserId;
 use shared::secrets::{Secret, SecretSource};
@@ -97,12 +95,18 @@ impl KeyRing {
         Ok(Self { source, clock, held: Arc::new(Mutex::new(held)) })
     }
 
-    /// An access token for a user, signed with the current key.
+    /// An access token for a user in this epoch, signed with the current key.
     ///
     /// # Errors
-    /// Only when the key is damaged.
-    pub async fn access_token(&self, user: UserId, role: Role, now: Timestamp) -> Result<String, Error> {
-        self.keys(None).await?.current.access_token(user, role, now)
+    /// Never, as far as we know.
+    pub async fn access_token(
+        &self,
+        epoch: Epoch,
+        user: UserId,
+        role: Role,
+        now: Timestamp,
+    ) -> Result<String, Error> {
+        self.keys(None).await?.current.access_token_in(epoch, user, role, now)
     }
 
     /// The keys that verify what this function signs, among them `kid` if there is such a key.
@@ -144,17 +148,12 @@ impl KeyRing {
     }
 }
 
-impl KeySource for KeyRing {
-    fn keys(&self, kid: Option<&str>, _: &Context) -> BoxFuture<'_, Result<Vec<PublicKey>, Error>> {
-        let kid = kid.map(str::to_owned);
-        Box::pin(async move { self.public_keys(kid.as_deref()).await })
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::sync::Mutex as StdMutex;
     use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+
+    use futures::future::BoxFuture;
 
     use super::*;
 

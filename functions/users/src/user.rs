@@ -175,6 +175,11 @@ impl User {
         self.role == Role::Admin && self.status == Status::Active
     }
 
+    /// Whether a session of one is as good for the other.
+    pub fn may_the_same_as(&self, other: &Self) -> bool {
+        self.role == other.role && self.status == other.status
+    }
+
     /// The user after a change at the next version, or `None` when nothing is different.
     pub fn changed(
         &self,

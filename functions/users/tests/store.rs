@@ -6,7 +6,7 @@
 use futures::future::join_all;
 use mongodb::Database;
 use mongodb::bson::{Document, doc};
-use shared::auth::Role;
+use shared::auth::{Epoch, Role};
 use shared::clock::Timestamp;
 use shared::error::Kind;
 use shared::ids::UserId;
@@ -67,7 +67,7 @@ async fn the_schema_step_can_be_run_again_and_at_once_and_keeps_the_users() {
     assert_eq!(store.find(ada.id).await.unwrap().unwrap().user, ada);
     let mut indexes = database.collection::<Document>("users").list_index_names().await.unwrap();
     indexes.sort_unstable();
-    assert_eq!(indexes, ["_id_", "email", "newest", "role_newest"]);
+    assert_eq!(indexes, ["_id_", "email", "newest", "revoked", "role_newest"]);
 }
 
 #[tokio::test]
@@ -98,18 +98,18 @@ async fn the_index_lets_one_user_have_an_e_mail_address() {
     let email = || Email::parse("ADA@example.com".to_owned()).unwrap();
     // On both ways to write: alone, and in the transaction that watches over the admins.
     let renamed = next(&bob, |bob| bob.email = email());
-    assert_eq!(store.replace(&renamed, &hash(), true).await.unwrap_err().kind(), Kind::EmailTaken);
+    assert_eq!(store.replace(&renamed, &hash(), true, false).await.unwrap_err().kind(), Kind::EmailTaken);
     stored(&store, "root@example.com", Role::Admin).await;
     let demoted = next(&renamed, |bob| bob.role = Role::Customer);
     let demoted = User { version: 2, ..demoted };
-    assert_eq!(store.replace(&demoted, &hash(), false).await.unwrap_err().kind(), Kind::EmailTaken);
+    assert_eq!(store.replace(&demoted, &hash(), false, false).await.unwrap_err().kind(), Kind::EmailTaken);
     assert_eq!(store.find(bob.id).await.unwrap().unwrap().user, bob);
 
     // Free again once she is gone; and any number of users may be gone.
     for gone in [ada, stored(&store, "carol@example.com", Role::Customer).await] {
         assert_eq!(store.delete(&gone, AT).await.unwrap(), Written::Done);
     }
-    assert_eq!(store.replace(&renamed, &hash(), true).await.unwrap(), Written::Done);
+    assert_eq!(store.replace(&renamed, &hash(), true, false).await.unwrap(), Written::Done);
 }
 
 #[tokio::test]
@@ -119,11 +119,11 @@ async fn a_write_at_a_version_that_has_passed_is_outdated_and_changes_nothing() 
     for (email, role) in [("ada@example.com", Role::Customer), ("bob@example.com", Role::Admin)] {
         let first = stored(&store, email, role).await;
         let second = next(&first, |user| user.name = "Second".to_owned());
-        assert_eq!(store.replace(&second, &hash(), true).await.unwrap(), Written::Done);
+        assert_eq!(store.replace(&second, &hash(), true, false).await.unwrap(), Written::Done);
         // The same again, and on both ways to write.
         for keeps_admin in [true, false] {
             let late = next(&first, |user| user.name = "Late".to_owned());
-            assert_eq!(store.replace(&late, &hash(), keeps_admin).await.unwrap(), Written::Outdated);
+            assert_eq!(store.replace(&late, &hash(), keeps_admin, false).await.unwrap(), Written::Outdated);
         }
         assert_eq!(store.delete(&first, AT).await.unwrap(), Written::Outdated);
         assert_eq!(store.find(first.id).await.unwrap().unwrap().user, second);
@@ -131,12 +131,12 @@ async fn a_write_at_a_version_that_has_passed_is_outdated_and_changes_nothing() 
         assert_eq!(store.delete(&second, AT).await.unwrap(), Written::Done);
         assert_eq!(store.delete(&second, AT).await.unwrap(), Written::Outdated);
         let late = next(&second, |user| user.name = "Late".to_owned());
-        assert_eq!(store.replace(&late, &hash(), true).await.unwrap(), Written::Outdated);
+        assert_eq!(store.replace(&late, &hash(), true, false).await.unwrap(), Written::Outdated);
         assert!(store.find(first.id).await.unwrap().is_none());
     }
     // Of a user who was never there.
     let nobody = next(&user("nobody@example.com", Role::Customer, AT), |_| {});
-    assert_eq!(store.replace(&nobody, &hash(), true).await.unwrap(), Written::Outdated);
+    assert_eq!(store.replace(&nobody, &hash(), true, false).await.unwrap(), Written::Outdated);
 }
 
 #[tokio::test]
@@ -146,7 +146,7 @@ async fn of_many_writes_at_one_version_one_is_done() {
     let hash = hash();
     let writes: Vec<_> =
         (0..8).map(|number| next(&ada, |user| user.name = format!("Writer {number}"))).collect();
-    let results = join_all(writes.iter().map(|user| store.replace(user, &hash, true))).await;
+    let results = join_all(writes.iter().map(|user| store.replace(user, &hash, true, false))).await;
     let done: Vec<_> = results
         .into_iter()
         .zip(&writes)
@@ -208,9 +208,12 @@ async fn of_two_admins_who_let_go_at_once_one_stays_in_a_new_database_too() {
         let demoted = next(&ada, |ada| ada.role = Role::Customer);
         let disabled = next(&bob, |bob| bob.status = Status::Disabled);
         let (adas, bobs) = if round % 2 == 0 {
-            futures::join!(store.replace(&demoted, &hash, false), store.replace(&disabled, &hash, false))
+            futures::join!(
+                store.replace(&demoted, &hash, false, false),
+                store.replace(&disabled, &hash, false, false)
+            )
         } else {
-            futures::join!(store.delete(&ada, AT), store.replace(&disabled, &hash, false))
+            futures::join!(store.delete(&ada, AT), store.replace(&disabled, &hash, false, false))
         };
         let mut results = [adas.unwrap(), bobs.unwrap()];
         results.sort_by_key(|result| *result != Written::Done);
@@ -237,4 +240,37 @@ async fn of_many_admins_who_let_go_at_once_the_last_stays() {
     assert_eq!(stayed.count(), 1);
     let active = doc! { "role": "admin", "status": "active" };
     assert_eq!(database.collection::<Document>("users").count_documents(active).await.unwrap(), 1);
+}
+
+#[tokio::test]
+async fn ended_sessions_are_told_by_user_and_by_time_when_they_are_too_many() {
+    let (store, database) = store().await;
+    let ada = stored(&store, "ada@example.com", Role::Customer).await;
+    let since = AT.before(std::time::Duration::from_secs(1200));
+    assert_eq!(store.revoked_since(since).await.unwrap().users().count(), 0);
+    let renamed = next(&ada, |ada| ada.name = "Ada".to_owned());
+    assert_eq!(store.replace(&renamed, &hash(), true, false).await.unwrap(), Written::Done);
+    assert_eq!(store.revoked_since(since).await.unwrap().users().count(), 0);
+    for (epoch, ends) in [(1, true), (2, true), (2, false)] {
+        let stored = store.find(ada.id).await.unwrap().unwrap();
+        let changed = next(&stored.user, |ada| ada.name = format!("Ada {}", stored.user.version));
+        assert_eq!(store.replace(&changed, &hash(), true, ends).await.unwrap(), Written::Done);
+        assert_eq!(store.find(ada.id).await.unwrap().unwrap().epoch, Epoch(epoch));
+        let revoked = store.revoked_since(since).await.unwrap();
+        assert_eq!(revoked.users().collect::<Vec<_>>(), [(ada.id, Epoch(epoch))]);
+        assert!(store.revoked_since(changed.updated_at).await.unwrap().users().next().is_none());
+    }
+
+    // 5,002 in all: she is told by time, and so is whoever was revoked in the moment after her.
+    let many = (1..=5_001).map(|millis| {
+        let at = mongodb::bson::DateTime::from_millis(AT.millis() + millis);
+        let id = shared::mongo::uuid(UserId::new());
+        doc! { "_id": id, "status": "deleted", "version": 2_i64, "epoch": 1_i64, "revoked_at": at,
+        "created_at": at, "updated_at": at }
+    });
+    database.collection::<Document>("users").insert_many(many).await.unwrap();
+    let revoked = store.revoked_since(since).await.unwrap();
+    assert_eq!(revoked.users().count(), 5_000);
+    assert_eq!(revoked.everyone(), Some(Timestamp::from_millis(AT.millis() + 1)));
+    assert!(revoked.users().all(|(user, _)| user != ada.id));
 }

@@ -103,6 +103,20 @@ impl Keys {
             Err(error) => Err(error),
         }
     }
+
+    /// Forgets what requests have asked for that have made this, which is gone: it was about a person. That there were
+    /// such requests is still known, so that none of them makes it once more.
+    ///
+    /// # Errors
+    /// What the transaction met.
+    pub async fn blank<T: StaticType>(
+        &self,
+        session: &mut ClientSession,
+        made: TypeSafeId<T>,
+    ) -> mongodb::error::Result<()> {
+        let blank = doc! { "$set": { "fingerprint": mongo::binary(&[]) } };
+        self.records.update_many(doc! { "made": mongo::uuid(made) }, blank).session(session).await.map(drop)
+    }
 }
 
 fn made<T: StaticType>(
@@ -114,7 +128,8 @@ fn made<T: StaticType>(
     if now.since(mongo::timestamp(record.at)) >= LIFETIME {
         return Ok(None);
     }
-    if record.fingerprint.bytes != claim.fingerprint.as_bytes() {
+    let is_blank = record.fingerprint.bytes.is_empty();
+    if !is_blank && record.fingerprint.bytes != claim.fingerprint.as_bytes() {
         return Err(Keyed::reused());
     }
     Ok(Some(mongo::id(record.made)))

@@ -51,6 +51,13 @@ pub fn address_form(address: wire::Address) -> AddressForm {
     }
 }
 
+/// A time in a message of another function of ours.
+pub fn time(time: proto::Timestamp) -> Timestamp {
+    Timestamp::from_millis(
+        time.seconds.saturating_mul(1000).saturating_add(i64::from(time.nanos / 1_000_000)),
+    )
+}
+
 /// A time in a message.
 pub fn timestamp(time: Timestamp) -> proto::Timestamp {
     let millis = time.millis();

@@ -1,0 +1,182 @@
+//! How often somebody has tried, in MongoDB: failed sign-ins by e-mail address, requests by source address.
+//!
+//! Each count is one document, and each try one conditional upsert of it: either it is counted, or it is one too many.
+//! So however many come at once, over however many connections and environments, no more than allowed are let
+//! through. A document's ID is a hash of what it counts.
+
+use std::time::Duration;
+
+use mongodb::bson::{self, Binary, doc};
+use mongodb::results::UpdateResult;
+use mongodb::{ClientSession, Collection, Database};
+use ring::digest::{Context, SHA256};
+use serde::Deserialize;
+use shared::clock::Timestamp;
+use shared::error::Error;
+use shared::mongo::{self, Index};
+
+const ATTEMPTS: &str = "user_attempts";
+const ADDRESSES: &str = "user_addresses";
+
+/// How many sign-ins with one e-mail address may fail in [`ATTEMPTS_WITHIN`].
+pub const MOST_ATTEMPTS: i32 = 10;
+
+/// The time in which they are counted.
+pub const ATTEMPTS_WITHIN: Duration = Duration::from_secs(15 * 60);
+
+/// The time in which requests of one address are counted.
+pub const REQUESTS_WITHIN: Duration = Duration::from_secs(60);
+
+/// How often an upsert is tried that meets another one of a document which was not there.
+const UPSERTS: usize = 8;
+
+/// What becomes of a try.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Try {
+    /// It is counted, and may go on.
+    Counted,
+    /// There were too many.
+    TooMany {
+        /// When the next one may go on.
+        until: Timestamp,
+        /// When the last one came that is counted.
+        latest: Timestamp,
+    },
+}
+
+/// When sign-ins were tried that have not succeeded, the oldest first.
+#[derive(Debug, Deserialize)]
+struct Attempts {
+    at: Vec<bson::DateTime>,
+}
+
+/// How many requests came until a time.
+#[derive(Debug, Deserialize)]
+struct Requests {
+    count: i32,
+    ends_at: bson::DateTime,
+}
+
+/// The counts.
+#[derive(Clone)]
+pub struct Counts {
+    attempts: Collection<Attempts>,
+    addresses: Collection<Requests>,
+}
+
+impl Counts {
+    /// The counts in this database.
+    pub fn new(database: &Database) -> Self {
+        Self { attempts: database.collection(ATTEMPTS), addresses: database.collection(ADDRESSES) }
+    }
+
+    /// What the schema step makes for them. The indexes only sweep: what is too old is told by the clock.
+    pub fn collections() -> [mongo::Collection; 2] {
+        [(ATTEMPTS, "expires_at"), (ADDRESSES, "ends_at")].map(|(name, until)| mongo::Collection {
+            name,
+            indexes: vec![Index::plain("sweep", doc! { until: 1 }).swept_after(Duration::ZERO)],
+            obsolete: Vec::new(),
+            validator: doc! {},
+        })
+    }
+
+    /// Counts a sign-in with this e-mail address as failed, before it is known whether it is.
+    ///
+    /// # Errors
+    /// When MongoDB is away.
+    pub async fn attempt(&self, email: &str, now: Timestamp) -> Result<Try, Error> {
+        let id = hash("email", email);
+        let newest = format!("at.{}", MOST_ATTEMPTS - 1);
+        let filter = doc! { "_id": &id, "$or": [
+            { newest: { "$exists": false } },
+            { "at.0": { "$lte": mongo::date(now.before(ATTEMPTS_WITHIN)) } },
+        ] };
+        let update = doc! {
+            "$push": { "at": { "$each": [mongo::date(now)], "$sort": 1, "$slice": -MOST_ATTEMPTS } },
+            "$set": { "expires_at": mongo::date(now.after(ATTEMPTS_WITHIN)) },
+        };
+        for _ in 0..UPSERTS {
+            let write = self.attempts.update_one(filter.clone(), update.clone()).upsert(true);
+            if is_counted(mongo::lone_write(write).await)? {
+                return Ok(Try::Counted);
+            }
+            let found = self.attempts.find_one(doc! { "_id": &id }).await?;
+            if let Some(Attempts { at }) = found
+                && at.len() >= usize::try_from(MOST_ATTEMPTS).unwrap_or(usize::MAX)
+                && let (Some(first), Some(last)) = (at.first(), at.last())
+            {
+                let until = mongo::timestamp(*first).after(ATTEMPTS_WITHIN);
+                return Ok(Try::TooMany { until, latest: mongo::timestamp(*last) });
+            }
+        }
+        Err(Error::unavailable("a count of sign-ins changes all the time"))
+    }
+
+    /// Forgets the failed sign-ins with this e-mail address.
+    ///
+    /// # Errors
+    /// When MongoDB is away.
+    pub async fn forget_attempts(&self, email: &str) -> Result<(), Error> {
+        mongo::lone_write(self.attempts.delete_one(doc! { "_id": hash("email", email) })).await?;
+        Ok(())
+    }
+
+    /// The same, in a transaction.
+    ///
+    /// # Errors
+    /// What the transaction met.
+    pub async fn forget_attempts_with(
+        &self,
+        session: &mut ClientSession,
+        email: &str,
+    ) -> mongodb::error::Result<()> {
+        self.attempts.delete_one(doc! { "_id": hash("email", email) }).session(session).await.map(drop)
+    }
+
+    /// Counts a request from this address, of which `most` may come in a minute that begins with the first.
+    ///
+    /// # Errors
+    /// When MongoDB is away.
+    pub async fn request(&self, address: &str, most: u32, now: Timestamp) -> Result<Try, Error> {
+        let id = hash("address", address);
+        let at = mongo::date(now);
+        let filter =
+            doc! { "_id": &id, "$or": [{ "count": { "$lt": most } }, { "ends_at": { "$lte": at } }] };
+        let runs = || doc! { "$gt": ["$ends_at", at] };
+        let ends_at = mongo::date(now.after(REQUESTS_WITHIN));
+        let update = doc! { "$set": {
+            "count": { "$cond": [runs(), { "$add": ["$count", 1] }, 1] },
+            "ends_at": { "$cond": [runs(), "$ends_at", ends_at] },
+        } };
+        for _ in 0..UPSERTS {
+            let write = self.addresses.update_one(filter.clone(), vec![update.clone()]).upsert(true);
+            if is_counted(mongo::lone_write(write).await)? {
+                return Ok(Try::Counted);
+            }
+            if let Some(requests) = self.addresses.find_one(doc! { "_id": &id }).await?
+                && i64::from(requests.count) >= i64::from(most)
+            {
+                return Ok(Try::TooMany { until: mongo::timestamp(requests.ends_at), latest: now });
+            }
+        }
+        Err(Error::unavailable("a count of requests changes all the time"))
+    }
+}
+
+/// Whether an upsert has found its document, or made it. If the document is there and not as it must be, the upsert
+/// meets its ID; and so it does when another one makes it at the same moment.
+fn is_counted(result: mongodb::error::Result<UpdateResult>) -> Result<bool, Error> {
+    match result {
+        Ok(_) => Ok(true),
+        Err(error) if mongo::is_duplicate_key(&error) => Ok(false),
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn hash(kind: &str, counted: &str) -> Binary {
+    let mut hash = Context::new(&SHA256);
+    for part in [kind, "\n", counted] {
+        hash.update(part.as_bytes());
+    }
+    mongo::binary(hash.finish().as_ref())
+}

@@ -1,0 +1,170 @@
+//! Families of refresh tokens in MongoDB: one document each, of which every decision is one conditional write.
+
+use std::time::Duration;
+
+use futures::TryStreamExt as _;
+use mongodb::bson::{self, Binary, Document, doc};
+use mongodb::{ClientSession, Collection, Database};
+use serde::{Deserialize, Serialize};
+use shared::auth::Epoch;
+use shared::clock::Timestamp;
+use shared::error::Error;
+use shared::ids::UserId;
+use shared::mongo::{self, Index};
+
+use crate::refresh_token::{Family, RefreshToken};
+
+const SESSIONS: &str = "user_sessions";
+
+/// How long a refresh token is good.
+pub const LIFETIME: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+
+/// How many families a user has at most; the oldest ends when there would be more.
+pub const MOST_FAMILIES: u64 = 20;
+
+/// A family on disk.
+#[derive(Debug, Serialize, Deserialize)]
+struct SessionDocument {
+    _id: bson::Uuid,
+    user: bson::Uuid,
+    /// That of the user when they signed in: the family ends with it.
+    epoch: i64,
+    /// The hash of the one token that is not spent.
+    token: Binary,
+    signed_in_at: bson::DateTime,
+    expires_at: bson::DateTime,
+}
+
+/// What a token that was good belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rotated {
+    /// Whose it is.
+    pub user: UserId,
+    /// That of the user when they signed in.
+    pub epoch: Epoch,
+}
+
+/// The families of all users.
+#[derive(Clone)]
+pub struct Sessions {
+    sessions: Collection<SessionDocument>,
+}
+
+impl Sessions {
+    /// The families in this database.
+    pub fn new(database: &Database) -> Self {
+        Self { sessions: database.collection(SESSIONS) }
+    }
+
+    /// What the schema step makes for them. The index only sweeps: what is too old is told by the clock.
+    pub fn collection() -> mongo::Collection {
+        mongo::Collection {
+            name: SESSIONS,
+            indexes: vec![
+                Index::plain("user_newest", doc! { "user": 1, "signed_in_at": -1, "_id": -1 }),
+                Index::plain("sweep", doc! { "expires_at": 1 }).swept_after(Duration::ZERO),
+            ],
+            obsolete: Vec::new(),
+            validator: doc! {},
+        }
+    }
+
+    /// Begins a family with its first token, and ends the user's oldest ones if there are too many.
+    ///
+    /// # Errors
+    /// When MongoDB is away.
+    pub async fn begin(
+        &self,
+        token: &RefreshToken,
+        user: UserId,
+        epoch: Epoch,
+        now: Timestamp,
+    ) -> Result<(), Error> {
+        let document = SessionDocument {
+            _id: id(token.family()),
+            user: mongo::uuid(user),
+            epoch: epoch.0,
+            token: mongo::binary(&token.hash()),
+            signed_in_at: mongo::date(now),
+            expires_at: mongo::date(now.after(LIFETIME)),
+        };
+        mongo::lone_write(self.sessions.insert_one(document)).await?;
+        let beyond: Vec<Document> = self
+            .sessions
+            .clone_with_type::<Document>()
+            .find(doc! { "user": mongo::uuid(user) })
+            .sort(doc! { "signed_in_at": -1, "_id": -1 })
+            .skip(MOST_FAMILIES)
+            .projection(doc! { "_id": 1 })
+            .await?
+            .try_collect()
+            .await?;
+        if !beyond.is_empty() {
+            let ids: Vec<_> = beyond.iter().filter_map(|family| family.get("_id").cloned()).collect();
+            mongo::lone_write(self.sessions.delete_many(doc! { "_id": { "$in": ids } })).await?;
+        }
+        Ok(())
+    }
+
+    /// Spends a token and has `next` in its place. Of many who show the same token at once one comes through. `None`:
+    /// it is not good, and if it was spent before, its family has ended now.
+    ///
+    /// # Errors
+    /// When MongoDB is away.
+    pub async fn rotate(
+        &self,
+        token: &RefreshToken,
+        next: &RefreshToken,
+        now: Timestamp,
+    ) -> Result<Option<Rotated>, Error> {
+        let good = doc! {
+            "_id": id(token.family()),
+            "token": mongo::binary(&token.hash()),
+            "expires_at": { "$gt": mongo::date(now) },
+        };
+        let replaced = doc! { "$set": {
+            "token": mongo::binary(&next.hash()),
+            "expires_at": mongo::date(now.after(LIFETIME)),
+        } };
+        let write = self.sessions.find_one_and_update(good, replaced);
+        if let Some(family) = mongo::lone_write(write).await? {
+            return Ok(Some(Rotated { user: mongo::id(family.user), epoch: Epoch(family.epoch) }));
+        }
+        let spent = doc! { "_id": id(token.family()), "token": { "$ne": mongo::binary(&token.hash()) } };
+        if let Some(ended) = mongo::lone_write(self.sessions.find_one_and_delete(spent)).await? {
+            let user: UserId = mongo::id(ended.user);
+            tracing::warn!(%user, "a refresh token was shown again after it was spent; its family has ended");
+        }
+        Ok(None)
+    }
+
+    /// Ends a family, if it is there.
+    ///
+    /// # Errors
+    /// When MongoDB is away.
+    pub async fn end(&self, family: Family) -> Result<(), Error> {
+        mongo::lone_write(self.sessions.delete_one(doc! { "_id": id(family) })).await?;
+        Ok(())
+    }
+
+    /// Forgets all families of a user, who are at an end already by the user's epoch.
+    ///
+    /// # Errors
+    /// When MongoDB is away.
+    pub async fn forget(&self, user: UserId) -> Result<(), Error> {
+        mongo::lone_write(self.sessions.delete_many(doc! { "user": mongo::uuid(user) })).await?;
+        Ok(())
+    }
+
+    /// The same, in a transaction.
+    ///
+    /// # Errors
+    /// What the transaction met.
+    pub async fn forget_with(&self, session: &mut ClientSession, user: UserId) -> mongodb::error::Result<()> {
+        self.sessions.delete_many(doc! { "user": mongo::uuid(user) }).session(session).await.map(drop)
+    }
+}
+
+fn id(Family(bytes): Family) -> bson::Uuid {
+    bson::Uuid::from_bytes(bytes)
+}
