@@ -48,7 +48,7 @@ impl Role {
         Self::ALL
             .into_iter()
             .find(|role| role.name() == name)
-            .ok_or_else(|| "must be customer, staff or admin".to_owned())
+            .ok_or_else(|| "must be one of customer, staff, admin".to_owned())
     }
 }
 
@@ -101,7 +101,7 @@ impl Caller {
     /// 401 unless a user has signed in.
     pub fn signed_in(self) -> Result<UserId, Error> {
         self.user_id().ok_or_else(|| {
-            Error::new(Kind::Unauthenticated, "Send `Authorization: Bearer` with a token from POST /auth.")
+            Error::new(Kind::Unauthenticated, "Send `Authorization: Bearer` with an access token, which POST /auth gives for an e-mail address and a password.")
         })
     }
 }
@@ -140,14 +140,23 @@ impl Access {
                 if caller == Caller::Anyone {
                     caller.signed_in()?;
                 }
-                if caller.is_staff() { Ok(()) } else { Err(Error::forbidden("Only staff may do this.")) }
+                if caller.is_staff() { Ok(()) } else { Err(only("staff and admins", caller)) }
             }
             Self::Admin => {
                 if caller == Caller::Anyone {
                     caller.signed_in()?;
                 }
-                if caller.is_admin() { Ok(()) } else { Err(Error::forbidden("Only admins may do this.")) }
+                if caller.is_admin() { Ok(()) } else { Err(only("admins", caller)) }
             }
         }
     }
+}
+
+fn only(who: &str, caller: Caller) -> Error {
+    Error::forbidden(match caller {
+        Caller::User { role, .. } => {
+            format!("Only {who} may do this, and you are signed in as {}.", role.name())
+        }
+        Caller::Anyone | Caller::System => format!("Only {who} may do this."),
+    })
 }

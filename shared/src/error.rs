@@ -264,7 +264,7 @@ impl Error {
 
     /// There is no such thing, or none that the caller may see: both sound the same.
     pub fn not_found(what: &str) -> Self {
-        Self::new(Kind::NotFound, format!("There is no such {what}."))
+        Self::new(Kind::NotFound, format!("There is no such {what}, or none that you may see."))
     }
 
     /// The caller may not do this.
@@ -284,7 +284,7 @@ impl Error {
 
     /// Something that this answer depends on is away.
     pub fn unavailable(cause: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
-        Self::new(Kind::Unavailable, "A part of the system did not answer in time. Try again.")
+        Self::new(Kind::Unavailable, "A part of the system did not answer in time. Try again after as many seconds as Retry-After says.")
             .caused_by(cause)
     }
 

@@ -39,7 +39,8 @@ pub fn parse<T: StaticType>(text: String) -> Result<TypeSafeId<T>, String> {
     text.parse().map_err(|_| format!("must be an ID of the kind {}, such as {}", T::TYPE, example::<T>()))
 }
 
-fn example<T: StaticType>() -> String {
+/// What an ID of this kind looks like.
+pub fn example<T: StaticType>() -> String {
     format!("{}_01h455vb4pex5vsknk084sn02q", T::TYPE)
 }
 

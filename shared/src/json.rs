@@ -21,7 +21,7 @@ use serde_json::{Map, Number, Value};
 
 use crate::error::{Error, Kind};
 use crate::faults::Fault;
-use crate::text::escape_pointer;
+use crate::text::{escape_pointer, quoted};
 
 /// The largest body: 256 KiB.
 pub const MAX_BODY: usize = 256 * 1024;
@@ -32,9 +32,6 @@ const MAX_DEPTH: usize = 32;
 /// The most keys of objects and elements of arrays in a body, all of them together. An order of 100 lines with all
 /// that it may have has 460; what has more is refused before it is built.
 const MAX_PARTS: usize = 2_000;
-
-/// As much of a key as a message repeats, in characters.
-const MAX_SHOWN: usize = 60;
 
 /// The JSON body of a request, as an extractor.
 #[derive(Debug)]
@@ -93,9 +90,14 @@ pub(crate) async fn read(headers: &HeaderMap, body: Body) -> Result<Bytes, Error
     if is_json {
         return Ok(bytes);
     }
+    let sent = match headers.get(header::CONTENT_TYPE).map(HeaderValue::to_str) {
+        None => "without a Content-Type".to_owned(),
+        Some(Ok(sent)) => format!("as {}", quoted(sent)),
+        Some(Err(_)) => "with a Content-Type that is none".to_owned(),
+    };
     Err(Error::new(
         Kind::UnsupportedMediaType,
-        "Send the body as JSON, with `Content-Type: application/json`.",
+        format!("The body was sent {sent}; send JSON, with `Content-Type: application/json`."),
     ))
 }
 
@@ -121,7 +123,40 @@ pub(crate) fn parse_value(bytes: &[u8]) -> Result<Value, Error> {
     Strict { depth: 0, parts: &parts }
         .deserialize(&mut deserializer)
         .and_then(|value| deserializer.end().map(|()| value))
-        .map_err(|error| malformed(format!("The body is not valid JSON: {error}.")))
+        .map_err(|error| {
+            let (line, column) = (error.line(), error.column());
+            let what = what_is_malformed(&error);
+            malformed(format!("The body cannot be read as JSON at line {line}, column {column}: {what}."))
+        })
+}
+
+/// The parser's word about what is no JSON, in the words of our users; the place stands beside it.
+fn what_is_malformed(error: &serde_json::Error) -> String {
+    if error.is_eof() {
+        return "it ends too early".to_owned();
+    }
+    let message = error.to_string();
+    let what = message.rsplit_once(" at line ").map_or(message.as_str(), |(what, _)| what);
+    let ours = match what {
+        "expected value" => "a value is expected here",
+        "expected ident" => "of bare words only true, false and null are values",
+        "expected `:`" => "a colon is expected after the key",
+        "key must be a string" => "a key must be a string in double quotes",
+        "trailing comma" => "a comma must not stand before the closing bracket",
+        "trailing characters" => "something stands behind the end of the object",
+        "invalid escape" => "a backslash in a string escapes nothing that JSON knows",
+        "invalid number" => "a number is malformed",
+        "number out of range" => "a number is out of range",
+        "invalid unicode code point" => "a string is not UTF-8",
+        "lone leading surrogate in hex escape" | "unexpected end of hex escape" => {
+            r"\u in a string is half of a surrogate pair"
+        }
+        what if what.starts_with("control character") => {
+            r"a control character in a string must be escaped, as in \n"
+        }
+        what => what,
+    };
+    ours.to_owned()
 }
 
 /// Reads the form in a body.
@@ -245,7 +280,7 @@ impl Strict<'_> {
         if self.depth < MAX_DEPTH {
             Ok(Self { depth: self.depth + 1, ..self })
         } else {
-            Err(E::custom(format_args!("nested more than {MAX_DEPTH} levels deep")))
+            Err(E::custom(format_args!("it is nested more than {MAX_DEPTH} levels deep")))
         }
     }
 
@@ -255,13 +290,8 @@ impl Strict<'_> {
         if self.parts.get() <= MAX_PARTS {
             return Ok(());
         }
-        Err(E::custom(format_args!("more than {MAX_PARTS} keys and elements")))
+        Err(E::custom(format_args!("it has more than {MAX_PARTS} keys and elements")))
     }
-}
-
-/// As much of a client's text as a message, and a line of the log, repeats.
-fn shown(text: &str) -> &str {
-    text.char_indices().nth(MAX_SHOWN).map_or(text, |(end, _)| &text[..end])
 }
 
 impl<'de> DeserializeSeed<'de> for Strict<'_> {
@@ -323,8 +353,10 @@ impl<'de> Visitor<'de> for Strict<'_> {
         while let Some(key) = entries.next_key::<String>()? {
             self.another()?;
             if object.contains_key(&key) {
-                let key = shown(&key);
-                return Err(A::Error::custom(format_args!("the key {key:?} stands twice in one object")));
+                return Err(A::Error::custom(format_args!(
+                    "the key {} stands twice in one object",
+                    quoted(&key)
+                )));
             }
             object.insert(key, entries.next_value_seed(inner)?);
         }
@@ -367,12 +399,21 @@ mod tests {
         for (body, says) in [
             ("", "empty"),
             (" \n", "empty"),
-            ("{", "EOF while parsing an object at line 1 column 1"),
-            ("{\"items\": [1,]}", "line 1 column 14"),
-            ("{} {}", "trailing characters"),
-            ("{\"a\": 1, \"a\": 1}", "\"a\" stands twice"),
-            ("{\"a\": \"\\ud800\"}", "hex escape"),
-            ("{\"a\": 1e999}", "out of range"),
+            ("{", "at line 1, column 1: it ends too early."),
+            ("{\"items\": [1,]}", "at line 1, column 14: a comma must not stand before the closing bracket."),
+            ("{} {}", "at line 1, column 4: something stands behind the end of the object."),
+            ("{\"a\": 1,\n\n  \"a\": 1}", "at line 3, column 5: the key \"a\" stands twice in one object."),
+            ("{\"a\": \"\\ud800\"}", "at line 1, column 14: \\u in a string is half of a surrogate pair."),
+            ("{\"a\": 1e999}", "at line 1, column 11: a number is out of range."),
+            ("{'a': 1}", "at line 1, column 2: a key must be a string in double quotes."),
+            ("{a: 1}", "at line 1, column 2: a key must be a string in double quotes."),
+            ("{\"a\" 1}", "at line 1, column 6: a colon is expected after the key."),
+            ("{\"a\": nul}", "at line 1, column 10: of bare words only true, false and null are values."),
+            ("{\"a\": NaN}", "at line 1, column 7: a value is expected here."),
+            ("{\"a\": \"\n\"}", "a control character in a string must be escaped"),
+            ("{\"a\": \"\\x\"}", "a backslash in a string escapes nothing that JSON knows."),
+            ("{\"a\": 01}", "at line 1, column 8: a number is malformed."),
+            ("{\"a\": [\n1 2]}", "at line 2, column 3: expected `,` or `]`."),
         ] {
             let error = refused(body);
             assert_eq!(error.kind(), Kind::MalformedRequest, "{body}");
@@ -385,7 +426,12 @@ mod tests {
     fn thirty_two_levels_are_read_and_no_more() {
         let nested = |levels: usize| format!("{}{}", "[".repeat(levels), "]".repeat(levels));
         assert_eq!(refused(&nested(32)).kind(), Kind::Validation);
-        assert_eq!(refused(&nested(33)).kind(), Kind::MalformedRequest);
+        let error = refused(&nested(33));
+        assert_eq!(error.kind(), Kind::MalformedRequest);
+        assert!(
+            error.to_string().contains("at line 1, column 34: it is nested more than 32 levels deep."),
+            "{error}"
+        );
         assert_eq!(refused(&nested(100_000)).kind(), Kind::MalformedRequest);
     }
 

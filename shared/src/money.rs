@@ -52,7 +52,9 @@ impl Money {
         if (0..=MAX_AMOUNT).contains(&amount) {
             Ok(Self { amount, currency })
         } else {
-            Err(format!("must be 0 to {MAX_AMOUNT}, in the currency's minor unit"))
+            Err(format!(
+                "must be 0 to {MAX_AMOUNT} in the currency's minor unit (1299 is 12.99 USD), and is {amount}"
+            ))
         }
     }
 

@@ -22,6 +22,7 @@ use crate::auth::{Access, Caller, Verifier};
 use crate::clock::Clock;
 use crate::context::{Context, DEFAULT_TIMEOUT, Deadline, request_id};
 use crate::error::{Error, Kind, Unanswered};
+use crate::ids;
 use crate::telemetry::request_span;
 use crate::trace::Trace;
 
@@ -73,11 +74,16 @@ impl<S: Clone + Send + Sync + 'static> Routes<S> {
 
     /// The finished router.
     pub fn into_router(self, state: S) -> Router {
+        let methods: Methods = Arc::new(self.methods);
+        let known = methods.clone();
+        let not_allowed = async move |path: MatchedPath, method: Method| {
+            method_not_allowed(&method, known.get(path.as_str()).map_or("", String::as_str))
+        };
         self.router
             .fallback(no_such_route)
-            .method_not_allowed_fallback(method_not_allowed)
+            .method_not_allowed_fallback(not_allowed)
             .with_state(state)
-            .layer(middleware::from_fn_with_state(Arc::new(self.methods), answer))
+            .layer(middleware::from_fn_with_state(methods, answer))
     }
 }
 
@@ -91,11 +97,22 @@ fn method_filter(method: &Method) -> MethodFilter {
 }
 
 async fn no_such_route() -> Error {
-    Error::new(Kind::NotFound, "There is nothing at this path.")
+    Error::new(
+        Kind::NotFound,
+        "There is nothing at this path. Paths are written in lower case, without a slash at the end; `GET /docs` \
+         has all of them.",
+    )
 }
 
-async fn method_not_allowed(method: Method) -> Error {
-    Error::new(Kind::MethodNotAllowed, format!("{method} is not allowed here; see the Allow header."))
+/// The error of a method that a path does not have, with those that it has.
+fn method_not_allowed(method: &Method, methods: &str) -> Error {
+    let method = method.as_str();
+    let detail = format!("`{method:.40}` is not allowed here; allowed: {methods}.");
+    let error = Error::new(Kind::MethodNotAllowed, detail);
+    match HeaderValue::from_str(methods) {
+        Ok(methods) => error.allowing(methods),
+        Err(_) => error,
+    }
 }
 
 #[derive(Clone)]
@@ -163,14 +180,9 @@ async fn answer_as(request_id: String, methods: Methods, mut request: Request, n
         Err(_) => axum::response::IntoResponse::into_response(Error::internal("a handler panicked")),
     };
     let caller = response.extensions().get::<CallerForLog>().map(|caller| caller.0);
-    let mut error = response.extensions_mut().remove::<Unanswered>();
-    if let Some(Unanswered(error)) = &error {
-        let mut problem = error.to_problem(&path, &request_id);
-        // axum knows which methods a path has.
-        if let Some(allow) = response.headers_mut().remove(header::ALLOW) {
-            problem.headers_mut().insert(header::ALLOW, allow);
-        }
-        response = problem;
+    let mut error = response.extensions_mut().remove::<Unanswered>().map(|unanswered| unanswered.0);
+    if let Some(error) = &error {
+        response = error.to_problem(&path, &request_id);
         if method == Method::HEAD {
             *response.body_mut() = axum::body::Body::empty();
         }
@@ -185,7 +197,7 @@ async fn answer_as(request_id: String, methods: Methods, mut request: Request, n
             response.headers_mut().remove(header::CONTENT_TYPE);
         }
     }
-    log(&method, &path, &response, started, caller, error.as_ref().map(|error| &*error.0));
+    log(&method, &path, &response, started, caller, error.as_deref());
     response
 }
 
@@ -229,7 +241,11 @@ impl<T: StaticType> PathId<T> {
     /// # Errors
     /// 404 for an ID that is malformed or of another kind: there can be no such thing.
     pub fn or_not_found(self) -> Result<TypeSafeId<T>, Error> {
-        self.0.ok_or_else(|| Error::not_found(T::TYPE))
+        self.0.ok_or_else(|| {
+            let (what, example) = (T::TYPE, ids::example::<T>());
+            let detail = format!("There is no such {what}: an ID of that kind looks like {example}.");
+            Error::new(Kind::NotFound, detail)
+        })
     }
 }
 

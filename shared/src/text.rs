@@ -24,11 +24,13 @@ fn check(text: String, min: usize, max: usize, also: impl Fn(char) -> bool) -> R
         return Err("must not be white space alone".to_owned());
     }
     match text.chars().find(|&character| character.is_control() && !also(character)) {
-        Some(character) => {
-            Err(format!("must not contain the control character U+{:04X}", u32::from(character)))
-        }
+        Some(character) => Err(no_control(character)),
         None => Ok(text),
     }
+}
+
+fn no_control(character: char) -> String {
+    format!("must not contain the control character U+{:04X}", u32::from(character))
 }
 
 /// `attributes` and `metadata`: at most 50 entries, keys of 1 to 40 and values of up to 500 code points.
@@ -50,8 +52,8 @@ pub fn string_map(
             let length = value.chars().count();
             if length > 500 {
                 faults.add(&place, format!("must have at most 500 characters, and has {length}"));
-            } else if value.chars().any(char::is_control) {
-                faults.add(&place, "must not contain control characters");
+            } else if let Some(character) = value.chars().find(|character| character.is_control()) {
+                faults.add(&place, no_control(character));
             } else if !value.is_empty() && value.chars().all(char::is_whitespace) {
                 faults.add(&place, "must not be white space alone");
             }
@@ -74,6 +76,14 @@ pub fn string_map_change(
         }
         Patch::Value(entries) => Some(string_map(faults, pointer, entries)),
     }
+}
+
+/// What a client sent, in a message to that client: in quotes as in JSON, and no longer than a glance.
+pub fn quoted(text: &str) -> String {
+    const GLANCE: usize = 40;
+    let shown: String = text.chars().take(GLANCE).collect();
+    let more = if shown.len() < text.len() { "…" } else { "" };
+    format!("{}{more}", serde_json::Value::from(shown))
 }
 
 /// A key as a segment of a JSON Pointer (RFC 6901, section 3).

@@ -19,6 +19,7 @@ mod ledger;
 mod limits;
 mod lists;
 mod matrix;
+mod messages;
 mod operators;
 mod orders;
 mod orders_edit;

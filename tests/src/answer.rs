@@ -104,6 +104,7 @@ impl Answer {
         for member in ["type", "title", "detail", "instance", "request_id"] {
             assert!(self.body[member].is_string(), "{}: {member} in {:#}", self.request, self.body);
         }
+        self.assert_teaches();
         assert_eq!(self.body["status"], self.status.as_u16());
         assert_eq!(self.body["request_id"].as_str(), self.header("x-request-id"));
         assert_eq!(self.header("www-authenticate").is_some(), self.status == 401);
@@ -124,6 +125,66 @@ impl Answer {
         }
     }
 }
+
+impl Answer {
+    /// What every message to a user is held to: whole sentences in the words of the API, a place for each fault, and
+    /// nothing of what is behind it.
+    #[track_caller]
+    fn assert_teaches(&self) {
+        let detail = self.body["detail"].as_str().unwrap_or_default();
+        let first = detail.chars().next().unwrap_or(' ');
+        let faults = self.body["errors"].as_array().map(Vec::as_slice).unwrap_or_default();
+        // With one fault the sentence begins with its place, as a pointer.
+        let begins = first.is_uppercase() || first.is_numeric() || first == '`' || first == '/';
+        assert!(begins && detail.ends_with('.'), "{}: no sentence: {detail}", self.request);
+        assert!(!detail.ends_with(".."), "{}: {detail}", self.request);
+        for fault in faults {
+            let (pointer, detail) = (&fault["pointer"], fault["detail"].as_str().unwrap_or_default());
+            let pointer = pointer.as_str().unwrap_or("none");
+            assert!(pointer.is_empty() || pointer.starts_with('/'), "{}: {fault}", self.request);
+            // Reads on from the place, as in "must be 1 to 10000", and tells what is allowed where values are wrong.
+            let verb = detail.split([' ', ',']).next().unwrap_or_default();
+            let verbs = ["must", "is", "has", "cannot", "belongs", "stands", "names", "would"];
+            assert!(verbs.contains(&verb) && !detail.ends_with('.'), "{}: {fault}", self.request);
+        }
+        // Pointers have what the client sent, and so have messages in quotes.
+        let texts = faults.iter().filter_map(|fault| fault["detail"].as_str());
+        let own = detail.split('"').step_by(2).filter(|_| faults.is_empty());
+        for said in texts.chain(own).map(str::to_lowercase) {
+            for word in INNER_WORDS {
+                assert!(!said.contains(word), "{}: {word:?} is in {said:?}", self.request);
+            }
+        }
+    }
+}
+
+/// Words of Rust, of its libraries and of the database, in lower case: no message may have one of them.
+const INNER_WORDS: [&str; 24] = [
+    "expected struct",
+    "expected a map",
+    "expected map",
+    "expected i64",
+    "expected u64",
+    "expected ident",
+    "sequence",
+    "i64",
+    "deserialize",
+    "serde",
+    "option<",
+    "none(",
+    "some(",
+    "panicked",
+    "unwrap",
+    "bson",
+    "mongo",
+    "objectid",
+    "$set",
+    "e11000",
+    "dup key",
+    "collection",
+    "src/",
+    "127.0.0.1",
+];
 
 impl std::ops::Index<&str> for Answer {
     type Output = Value;

@@ -137,13 +137,13 @@ fn entry(kind: Kind) -> Entry {
             "The request cannot be read: its body is not JSON, is empty, has a key twice in one object or is nested \
              more than 32 levels deep; or its Idempotency-Key is not 1 to 255 visible ASCII characters.",
             "Mend what `detail` names, and send it again. As it is, it will never be taken.",
-            example("/orders", "The body is not valid JSON: expected `,` or `}` at line 1 column 18."),
+            example("/orders", "The body cannot be read as JSON at line 1, column 18: expected `,` or `}`."),
         ),
         Kind::InvalidQuery => Entry::new(
             "A parameter in the query is unknown, empty, there twice or has a value that is not allowed; or a cursor \
              is not one of this list with these filters, this sort and this caller.",
             "Mend the parameter that `detail` names. For a cursor begin again without one.",
-            example("/orders", "`limit` must be 1 to 100."),
+            example("/orders", "`limit` must be an integer of 1 to 100."),
         ),
         Kind::Unauthenticated => Entry::new(
             "The route wants to know who is calling, and there is no access token or a bad one: malformed, run out or \
@@ -152,41 +152,45 @@ fn entry(kind: Kind) -> Entry {
              any more.",
             "Sign in with `POST /auth`, or get a new access token with `POST /auth/refresh`, and send the request \
              again with `Authorization: Bearer <access token>`.",
-            example("/orders", "Send `Authorization: Bearer` with a token from POST /auth."),
+            example(
+                "/orders",
+                "Send `Authorization: Bearer` with an access token, which POST /auth gives for an e-mail address and a \
+                 password.",
+            ),
         )
         .header(Header { name: "WWW-Authenticate", meaning: "`Bearer`: what kind of token is wanted." }),
         Kind::Forbidden => Entry::new(
             "It is known who is calling, and this caller may not do this: the route, the field or the change of status \
              is for another role.",
             "Ask somebody who may; `detail` names the role. With the same token it will never be allowed.",
-            example(A_PRODUCT, "Only staff may do this."),
+            example(A_PRODUCT, "Only staff and admins may do this, and you are signed in as customer."),
         ),
         Kind::NotFound => Entry::new(
             "There is nothing at this path, or nothing that this caller may see: what belongs to somebody else, and \
              drafts of products, answer the same as what does not exist. A malformed ID is such an ID too. Paths are \
              case-sensitive, and a slash at the end makes another path.",
             "Look at the ID and the path; sign in as somebody who may see it.",
-            example(AN_ORDER, "There is no such order."),
+            example(AN_ORDER, "There is no such order, or none that you may see."),
         ),
         Kind::MethodNotAllowed => Entry::new(
             "The path exists, and has no such method.",
             "Use one of the methods in the header `Allow`.",
             (
                 "/products",
-                Error::new(kind, "DELETE is not allowed here; see the Allow header.")
-                    .allowing(http::HeaderValue::from_static("GET,HEAD,POST")),
+                Error::new(kind, "`DELETE` is not allowed here; allowed: GET, HEAD, POST.")
+                    .allowing(http::HeaderValue::from_static("GET, HEAD, POST")),
             ),
         )
         .header(Header { name: "Allow", meaning: "The methods that the path has." }),
         Kind::EmailTaken => Entry::new(
             "Another user has this e-mail address. Large and small letters are the same.",
             "Sign in as that user, or use another address.",
-            example("/users", "Another user has this e-mail address; e-mail addresses are unique."),
+            example("/users", "Another user has this `email`, in whatever case; each user needs one of their own."),
         ),
         Kind::SkuTaken => Entry::new(
             "Another product has this SKU, be it archived.",
             "Change that product, which `GET /products?sku=` finds, or use another SKU.",
-            example("/products", "Another product has this SKU; SKUs are unique."),
+            example("/products", "Another product has this `sku`; each product needs one of its own."),
         ),
         Kind::InsufficientStock => Entry::new(
             "Of some products less is available than the order asks for. Nothing was placed or changed, and nothing is \
@@ -195,10 +199,12 @@ fn entry(kind: Kind) -> Entry {
              cancelled, and when it is counted anew.",
             (
                 "/orders",
-                Error::new(kind, "Of some products less is available than was asked for; see items.").with(
-                    "items",
-                    json!([{ "product_id": PRODUCT, "requested": 4, "available": 3 }]),
-                ),
+                Error::new(
+                    kind,
+                    "Of some products less is available than was asked for: `items` names them, with what is \
+                     available.",
+                )
+                .with("items", json!([{ "product_id": PRODUCT, "requested": 4, "available": 3 }])),
             ),
         )
         .members([
@@ -212,9 +218,13 @@ fn entry(kind: Kind) -> Entry {
             "Count again, or cancel orders first. `on_hand` may be `reserved` at least.",
             (
                 ITS_STOCK,
-                Error::new(kind, "Of 5 on hand 2 are reserved for orders; fewer than that cannot be on hand.")
-                    .with("on_hand", json!(5))
-                    .with("reserved", json!(2)),
+                Error::new(
+                    kind,
+                    "Of 5 on hand 2 are reserved for orders, and fewer than that cannot be on hand: `on_hand` may be 2 \
+                     at least, or `delta` -3.",
+                )
+                .with("on_hand", json!(5))
+                .with("reserved", json!(2)),
             ),
         )
         .members([
@@ -228,7 +238,8 @@ fn entry(kind: Kind) -> Entry {
                 "/orders",
                 Error::new(
                     kind,
-                    "Some products are held for as many orders as they can be; see items. Try again later.",
+                    "Some products are held for as many orders as they can be: `items` names them. Try again when \
+                     some of those orders are shipped or cancelled.",
                 )
                 .with("items", json!([{ "product_id": PRODUCT }])),
             ),
@@ -244,7 +255,7 @@ fn entry(kind: Kind) -> Entry {
                 AN_ORDER,
                 Error::new(
                     kind,
-                    "The order is shipped, and cannot become cancelled; allowed from here: delivered.",
+                    "`status` cannot become cancelled: the order is shipped, from which delivered is allowed to you.",
                 )
                 .with("from", json!("shipped"))
                 .with("to", json!("cancelled"))
@@ -260,7 +271,7 @@ fn entry(kind: Kind) -> Entry {
             "The order's status does not allow this change any more: items are for placed orders, the address for \
              placed and, by staff, paid ones.",
             "Leave it as it is, or cancel the order and place another one.",
-            example(AN_ORDER, "The items can no longer be changed: the order is shipped."),
+            example(AN_ORDER, "You may change `items` while the order is placed, and it is shipped."),
         ),
         Kind::LastAdmin => Entry::new(
             "This is the last active admin; nobody would be left who can administer.",
@@ -294,7 +305,7 @@ fn entry(kind: Kind) -> Entry {
         Kind::UnsupportedMediaType => Entry::new(
             "The body is not sent as JSON.",
             "Send `Content-Type: application/json`.",
-            example("/products", "Send the body as JSON, with `Content-Type: application/json`."),
+            example("/products", "The body was sent as \"text/plain\"; send JSON, with `Content-Type: application/json`."),
         ),
         Kind::Validation => Entry::new(
             "The body is JSON, and says something that is not allowed: a field that is missing, unknown or read-only, \
@@ -304,7 +315,7 @@ fn entry(kind: Kind) -> Entry {
             (
                 "/orders",
                 Error::validation(vec![
-                    Fault { pointer: "/items/0/quantity".into(), detail: "must be 1 to 10000".into() },
+                    Fault { pointer: "/items/0/quantity".into(), detail: "must be 1 to 10000, and is 0".into() },
                     Fault { pointer: "/shipping_address".into(), detail: "is required".into() },
                 ]),
             ),

@@ -93,7 +93,7 @@ fn quantity(quantity: i64) -> Result<i64, String> {
     if (1..=MAX_QUANTITY).contains(&quantity) {
         Ok(quantity)
     } else {
-        Err(format!("must be 1 to {MAX_QUANTITY}"))
+        Err(format!("must be 1 to {MAX_QUANTITY}, and is {quantity}"))
     }
 }
 
@@ -165,7 +165,7 @@ impl UpdateOrderForm {
         let items = match self.items {
             Patch::Absent => None,
             Patch::Null => {
-                faults.add("/items", "cannot be null");
+                faults.add("/items", "cannot be null; leave it out to keep them as they are");
                 None
             }
             Patch::Value(items) => {

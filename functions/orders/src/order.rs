@@ -430,12 +430,12 @@ impl Order {
         }
         let actor = Self::actor(caller);
         if actor == Actor::Owner && change.metadata.is_some() {
-            return Err(Error::forbidden("Only staff may change metadata."));
+            return Err(Error::forbidden("Only staff may change `metadata`."));
         }
         match change.status {
             Some(to) if self.status.check(to, self.was_paid(), actor) == Err(Refused::StaffOnly) => {
                 let (from, to) = (self.status.name(), to.name());
-                Err(Error::forbidden(format!("Only staff may change an order from {from} to {to}.")))
+                Err(Error::forbidden(format!("Only staff may change `status` from {from} to {to}.")))
             }
             _ => Ok(()),
         }
@@ -509,7 +509,10 @@ impl Order {
                     let pointer = format!("/items/{place}/product_id");
                     let currency = held.item.unit_price.currency();
                     if !held.active {
-                        faults.add(&pointer, "is not the ID of a product that can be ordered");
+                        faults.add(
+                            &pointer,
+                            "is not the ID of a product that can be ordered: it is unknown, or not active",
+                        );
                     } else if currency != self.currency {
                         let detail = format!(
                             "is priced in {currency:?}, and the order in {:?}; an order has one currency",
@@ -584,41 +587,38 @@ impl Order {
             Ok(()) | Err(Refused::StaffOnly) => Ok(()),
             Err(Refused::Impossible(allowed)) => {
                 let allowed: Vec<_> = allowed.into_iter().map(Status::name).collect();
-                let can = if allowed.is_empty() { "nothing".to_owned() } else { allowed.join(", ") };
+                let (from, to) = (from.name(), to.name());
+                let may = if allowed.is_empty() { "nothing".to_owned() } else { allowed.join(" or ") };
                 let detail = format!(
-                    "The order is {}, and cannot become {}; allowed from here: {can}.",
-                    from.name(),
-                    to.name()
+                    "`status` cannot become {to}: the order is {from}, from which {may} is allowed to you."
                 );
                 Err(Error::new(Kind::InvalidTransition, detail)
-                    .with("from", json!(from.name()))
-                    .with("to", json!(to.name()))
+                    .with("from", json!(from))
+                    .with("to", json!(to))
                     .with("allowed", json!(allowed)))
             }
         }
     }
 
     fn check_editable(&self, change: &OrderChange, actor: Actor) -> Result<(), Error> {
-        let placed = self.status == Status::Placed;
+        let (placed, unsent): (&[Status], &[Status]) = (&[Status::Placed], &[Status::Placed, Status::Paid]);
         let (address_may, note_may) = match actor {
             Actor::Owner => (placed, placed),
-            Actor::Staff | Actor::System => (placed || self.status == Status::Paid, true),
+            Actor::Staff | Actor::System => (unsent, &Status::ALL[..]),
         };
-        let refuse = |what: &str| {
-            Err(Error::new(
-                Kind::OrderNotEditable,
-                format!("The {what} can no longer be changed: the order is {}.", self.status.name()),
-            ))
+        let may = |named: bool, field: &str, in_status: &[Status]| {
+            if !named || in_status.contains(&self.status) {
+                return Ok(());
+            }
+            let while_it_is: Vec<_> = in_status.iter().map(|status| status.name()).collect();
+            let (while_it_is, is) = (while_it_is.join(" or "), self.status.name());
+            let detail =
+                format!("You may change `{field}` while the order is {while_it_is}, and it is {is}.");
+            Err(Error::new(Kind::OrderNotEditable, detail))
         };
-        if change.shipping_address.is_some() && !address_may {
-            refuse("shipping address")
-        } else if change.items.is_some() && !placed {
-            refuse("items")
-        } else if change.note.is_present() && !note_may {
-            refuse("note")
-        } else {
-            Ok(())
-        }
+        may(change.shipping_address.is_some(), "shipping_address", address_may)?;
+        may(change.items.is_some(), "items", placed)?;
+        may(change.note.is_present(), "note", note_may)
     }
 }
 

@@ -47,7 +47,9 @@ impl OrderService {
         let caller = context.caller.signed_in()?;
         let user = new.user_id.unwrap_or(caller);
         if user != caller && !context.caller.is_staff() {
-            return Err(Error::forbidden("Only staff may place an order for somebody else."));
+            return Err(Error::forbidden(
+                "Only staff may place an order for somebody else; leave out `user_id` to place your own.",
+            ));
         }
         let under = keyed.map(|keyed| PlacedUnder { caller, keyed });
         let mut attempt = 0;

@@ -141,8 +141,12 @@ impl UpdateStockForm {
         let change = match (self.on_hand, self.delta) {
             (Some(on_hand), None) => faults.optional("/on_hand", Some(on_hand), count).map(StockChange::Set),
             (None, Some(delta)) => faults.optional("/delta", Some(delta), step).map(StockChange::Move),
-            (None, None) | (Some(_), Some(_)) => {
-                faults.add("", "must have exactly one of on_hand and delta");
+            (None, None) => {
+                faults.add("", "must have one of on_hand and delta, and has neither");
+                None
+            }
+            (Some(_), Some(_)) => {
+                faults.add("", "must have one of on_hand and delta, and has both");
                 None
             }
         };
@@ -160,14 +164,18 @@ impl From<wire::UpdateStockRequest> for UpdateStockForm {
 }
 
 fn count(count: i64) -> Result<i64, String> {
-    if (0..=MAX_ON_HAND).contains(&count) { Ok(count) } else { Err(format!("must be 0 to {MAX_ON_HAND}")) }
+    if (0..=MAX_ON_HAND).contains(&count) {
+        Ok(count)
+    } else {
+        Err(format!("must be 0 to {MAX_ON_HAND}, and is {count}"))
+    }
 }
 
 fn step(delta: i64) -> Result<i64, String> {
     if delta != 0 && (-MAX_ON_HAND..=MAX_ON_HAND).contains(&delta) {
         Ok(delta)
     } else {
-        Err(format!("must be -{MAX_ON_HAND} to {MAX_ON_HAND} and not 0"))
+        Err(format!("must be -{MAX_ON_HAND} to {MAX_ON_HAND} and not 0, and is {delta}"))
     }
 }
 

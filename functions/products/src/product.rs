@@ -65,7 +65,7 @@ impl Status {
         [Self::Draft, Self::Active, Self::Archived]
             .into_iter()
             .find(|status| status.name() == name)
-            .ok_or_else(|| "must be draft, active or archived".to_owned())
+            .ok_or_else(|| "must be one of draft, active, archived".to_owned())
     }
 }
 

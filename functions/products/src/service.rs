@@ -304,8 +304,12 @@ fn below_reserved(stock: Stock) -> Error {
     Error::new(
         Kind::StockBelowReserved,
         format!(
-            "Of {} on hand {} are reserved for orders; fewer than that cannot be on hand.",
-            stock.on_hand, stock.reserved
+            "Of {} on hand {} are reserved for orders, and fewer than that cannot be on hand: `on_hand` may be {} at \
+             least, or `delta` {}.",
+            stock.on_hand,
+            stock.reserved,
+            stock.reserved,
+            -stock.available()
         ),
     )
     .with("on_hand", json!(stock.on_hand))
@@ -314,7 +318,7 @@ fn below_reserved(stock: Stock) -> Error {
 
 fn too_many() -> Error {
     let mut faults = Faults::default();
-    faults.add("/delta", format!("would take on_hand above {MAX_ON_HAND}"));
+    faults.add("/delta", format!("would take on_hand above {MAX_ON_HAND}, which is the most"));
     faults.into_error()
 }
 
@@ -322,7 +326,7 @@ fn too_many_holds(products: &[ProductId]) -> Error {
     let items: Vec<_> = products.iter().map(|product| json!({ "product_id": product.to_string() })).collect();
     Error::new(
         Kind::TooManyHolds,
-        "Some products are held for as many orders as they can be; see items. Try again later.",
+        "Some products are held for as many orders as they can be: `items` names them. Try again when some of those orders are shipped or cancelled.",
     )
     .with("items", items.into())
 }
@@ -331,7 +335,9 @@ fn unorderable(lines: Vec<(usize, Unorderable)>) -> Error {
     let mut faults = Faults::default();
     for (place, why) in lines {
         let detail = match why {
-            Unorderable::NotActive => "is not the ID of a product that can be ordered".to_owned(),
+            Unorderable::NotActive => {
+                "is not the ID of a product that can be ordered: it is unknown, or not active".to_owned()
+            }
             Unorderable::OtherCurrency { this, first } => {
                 format!(
                     "is priced in {this:?}, and the first product in {first:?}; an order has one currency"
@@ -354,6 +360,9 @@ fn insufficient_stock(shortages: &[Shortage]) -> Error {
             })
         })
         .collect();
-    Error::new(Kind::InsufficientStock, "Of some products less is available than was asked for; see items.")
-        .with("items", items.into())
+    Error::new(
+        Kind::InsufficientStock,
+        "Of some products less is available than was asked for: `items` names them, with what is available.",
+    )
+    .with("items", items.into())
 }

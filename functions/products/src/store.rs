@@ -343,7 +343,7 @@ fn without_holds() -> Document {
 
 /// 409: another product has the SKU.
 pub fn sku_taken() -> Error {
-    Error::new(Kind::SkuTaken, "Another product has this SKU; SKUs are unique.")
+    Error::new(Kind::SkuTaken, "Another product has this `sku`; each product needs one of its own.")
 }
 
 fn sku_taken_or(error: mongodb::error::Error) -> Error {

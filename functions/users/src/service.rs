@@ -52,7 +52,9 @@ impl UserService {
         request: Option<KeyedRequest>,
     ) -> Result<Made<User>, Error> {
         if new.role != Role::Customer && !context.caller.is_admin() {
-            return Err(Error::forbidden("Only an admin may make a user with another role than customer."));
+            return Err(Error::forbidden(
+                "Only an admin may give a `role` other than customer; leave it out to sign up as one.",
+            ));
         }
         let Some(request) = request else {
             return match self.insert(new, None).await? {
@@ -184,7 +186,7 @@ impl UserService {
         loop {
             let stored = self.changeable(context, id).await?;
             if change.is_for_admins() && !context.caller.is_admin() {
-                return Err(Error::forbidden("Only an admin may change role and status."));
+                return Err(Error::forbidden("Only an admin may change `role` and `status`."));
             }
             expected.check(stored.user.version)?;
             // Hashing is dear: it is done again only when the password was changed in between.
@@ -274,7 +276,7 @@ impl UserService {
         if context.caller.is_admin() || context.caller.user_id() == Some(id) {
             Ok(stored)
         } else {
-            Err(Error::forbidden("Only an admin may change another user."))
+            Err(Error::forbidden("Only an admin may change or delete another user."))
         }
     }
 }

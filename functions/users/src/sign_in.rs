@@ -44,7 +44,10 @@ impl UserService {
         let matches = credentials::verify(turn, password.clone(), hash).await?;
         let stored = stored.filter(|stored| matches && stored.user.status == Status::Active);
         let Some(stored) = stored else {
-            return Err(Error::new(Kind::Unauthenticated, "The e-mail address or the password is wrong."));
+            return Err(Error::new(
+                Kind::Unauthenticated,
+                "The e-mail address or the password is wrong, or the user is disabled.",
+            ));
         };
         let token = RefreshToken::first()?;
         let begin = self.store.sessions().begin(&token, stored.user.id, stored.epoch, self.clock.now());

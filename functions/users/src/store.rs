@@ -467,7 +467,10 @@ fn inserted(result: mongodb::error::Result<InsertOneResult>) -> mongodb::error::
 
 /// 409: another user has the e-mail address.
 pub fn email_taken() -> Error {
-    Error::new(Kind::EmailTaken, "Another user has this e-mail address; e-mail addresses are unique.")
+    Error::new(
+        Kind::EmailTaken,
+        "Another user has this `email`, in whatever case; each user needs one of their own.",
+    )
 }
 
 fn email_taken_or(error: mongodb::error::Error) -> Error {

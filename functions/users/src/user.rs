@@ -59,7 +59,7 @@ impl Status {
         match name {
             "active" => Ok(Self::Active),
             "disabled" => Ok(Self::Disabled),
-            _ => Err("must be active or disabled".to_owned()),
+            _ => Err("must be one of active, disabled".to_owned()),
         }
     }
 }

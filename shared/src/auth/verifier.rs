@@ -128,10 +128,7 @@ impl Verifier {
             .ok_or_else(|| bad_token("The access token is signed with an unknown key."))?;
         let claims = token.claims(key, self.clock.now())?;
         if trusted.revoked.includes(claims.user, claims.epoch, claims.issued_at) {
-            return Err(bad_token(
-                "The session of this access token has ended, since its user was changed; sign in again with POST \
-                 /auth.",
-            ));
+            return Err(bad_token("The session of this access token has ended, since its user was changed."));
         }
         Ok(Caller::User { id: claims.user, role: claims.role })
     }
@@ -238,7 +235,7 @@ impl<'a> Token<'a> {
         let claims = claims.ok_or_else(|| bad_token("The access token does not say what ours say."))?;
         let now = now.seconds();
         if claims.expires_at <= now {
-            return Err(bad_token("The access token has expired; get a new one from POST /auth."));
+            return Err(bad_token("The access token has expired."));
         }
         if claims.not_before > now.saturating_add(SKEW) {
             return Err(bad_token("The access token is not good yet."));
@@ -300,6 +297,7 @@ fn object(part: &str) -> Option<Map<String, Value>> {
 }
 
 fn bad_token(detail: &str) -> Error {
+    let detail = format!("{detail} Send `Authorization: Bearer` with a new one, which POST /auth gives.");
     Error::new(Kind::Unauthenticated, detail)
 }
 
