@@ -19,6 +19,7 @@ pub mod clock;
 pub mod config;
 pub mod contention;
 pub mod context;
+mod crypto;
 pub mod error;
 pub mod faults;
 pub mod idempotency;

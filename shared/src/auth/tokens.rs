@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use ring::signature::{Ed25519KeyPair, KeyPair};
 use ring::{digest, hkdf};
 use serde::Serialize;
@@ -14,27 +15,22 @@ use uuid::Uuid;
 
 use super::Role;
 use crate::clock::Timestamp;
+use crate::crypto;
 use crate::error::Error;
 use crate::ids::UserId;
 
 /// How long an access token is good.
 pub const ACCESS_TOKEN_LIFETIME: Duration = Duration::from_secs(15 * 60);
 
-pub(super) const ALGORITHM: &str = "EdDSA";
+pub(super) const ALGORITHM: Algorithm = Algorithm::EdDSA;
+/// Its name in a token's header (RFC 8037, section 3.1).
+pub(super) const ALGORITHM_NAME: &str = "EdDSA";
 pub(super) const TOKEN_TYPE: &str = "at+jwt";
 pub(super) const ISSUER: &str = "oms";
 pub(super) const AUDIENCE: &str = "oms-api";
 
 /// How many bytes of a public key's hash name it.
 const KEY_ID: usize = 12;
-
-/// What a token's header says: this and nothing else.
-#[derive(Serialize)]
-struct Header<'a> {
-    typ: &'static str,
-    alg: &'static str,
-    kid: &'a str,
-}
 
 /// The claims of an access token.
 #[derive(Serialize)]
@@ -71,7 +67,7 @@ impl Epoch {
 
 /// Signs access tokens. Only the users function has one.
 pub struct Signer {
-    key: Ed25519KeyPair,
+    key: EncodingKey,
     public: PublicKey,
 }
 
@@ -101,6 +97,7 @@ impl Signer {
     /// # Errors
     /// When the secret has less than 32 bytes.
     pub fn from_secret(secret: &str) -> Result<Self, String> {
+        crypto::install();
         Self::check_secret(secret).map_err(|problem| format!("JWT_SECRET {problem}"))?;
         let mut seed = [0; 32];
         hkdf::Salt::new(hkdf::HKDF_SHA256, b"oms")
@@ -108,10 +105,11 @@ impl Signer {
             .expand(&[b"access token signing key, Ed25519"], hkdf::HKDF_SHA256)
             .and_then(|key| key.fill(&mut seed))
             .map_err(|_| "the signing key cannot be derived".to_owned())?;
-        let key = Ed25519KeyPair::from_seed_unchecked(&seed)
+        let pair = Ed25519KeyPair::from_seed_unchecked(&seed)
             .map_err(|_| "the signing key cannot be derived".to_owned())?;
-        let bytes = key.public_key().as_ref().to_vec();
-        Ok(Self { key, public: PublicKey { kid: key_id(&bytes), bytes } })
+        let bytes = pair.public_key().as_ref().to_vec();
+        let public = PublicKey { kid: key_id(&bytes), bytes };
+        Ok(Self { key: EncodingKey::from_ed_der(&pkcs8(&seed)), public })
     }
 
     /// What verifies the tokens of this signer.
@@ -122,7 +120,7 @@ impl Signer {
     /// An access token for a user whose sessions were never ended.
     ///
     /// # Errors
-    /// Never, as far as we know.
+    /// Only when the key is damaged.
     pub fn access_token(&self, user: UserId, role: Role, now: Timestamp) -> Result<String, Error> {
         self.access_token_in(Epoch::default(), user, role, now)
     }
@@ -130,7 +128,7 @@ impl Signer {
     /// An access token for a user in this epoch.
     ///
     /// # Errors
-    /// Never, as far as we know.
+    /// Only when the key is damaged.
     pub fn access_token_in(
         &self,
         epoch: Epoch,
@@ -138,7 +136,9 @@ impl Signer {
         role: Role,
         now: Timestamp,
     ) -> Result<String, Error> {
-        let header = Header { typ: TOKEN_TYPE, alg: ALGORITHM, kid: &self.public.kid };
+        let mut header = Header::new(ALGORITHM);
+        header.typ = Some(TOKEN_TYPE.to_owned());
+        header.kid = Some(self.public.kid.clone());
         let claims = Claims {
             iss: ISSUER,
             aud: AUDIENCE,
@@ -148,14 +148,15 @@ impl Signer {
             exp: now.after(ACCESS_TOKEN_LIFETIME).seconds(),
             jti: epoch.jti(),
         };
-        let signed = format!("{}.{}", encode(&header)?, encode(&claims)?);
-        let signature = URL_SAFE_NO_PAD.encode(self.key.sign(signed.as_bytes()));
-        Ok(format!("{signed}.{signature}"))
+        jsonwebtoken::encode(&header, &claims, &self.key).map_err(Error::internal)
     }
 }
 
-fn encode(part: &impl Serialize) -> Result<String, Error> {
-    Ok(URL_SAFE_NO_PAD.encode(serde_json::to_vec(part).map_err(Error::internal)?))
+/// A seed in the form that `jsonwebtoken` hands to its provider: PKCS #8 (RFC 8410, section 7).
+fn pkcs8(seed: &[u8; 32]) -> Vec<u8> {
+    const PREFIX: [u8; 16] =
+        [0x30, 0x2e, 0x02, 0x01, 0x00, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x04, 0x22, 0x04, 0x20];
+    [PREFIX.as_slice(), seed].concat()
 }
 
 /// A name for a key that follows from the key alone.
