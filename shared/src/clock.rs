@@ -7,6 +7,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use serde::{Serialize, Serializer};
 use time::OffsetDateTime;
 use time::format_description::BorrowedFormatItem;
+use time::format_description::well_known::Rfc3339;
 use time::macros::format_description;
 
 /// A point in time: milliseconds since 1970, UTC.
@@ -21,6 +22,13 @@ impl Timestamp {
     /// Milliseconds since 1970, UTC.
     pub const fn from_millis(millis: i64) -> Self {
         Self(millis)
+    }
+
+    /// A time as people write it (RFC 3339, any offset), rounded up to the millisecond.
+    pub fn parse(text: &str) -> Option<Self> {
+        let time = OffsetDateTime::parse(text, &Rfc3339).ok()?;
+        let millis = (time.unix_timestamp_nanos() + 999_999).div_euclid(1_000_000);
+        i64::try_from(millis).ok().map(Self)
     }
 
     /// Milliseconds since 1970, UTC.

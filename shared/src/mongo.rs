@@ -20,6 +20,8 @@ use crate::clock::Timestamp;
 use crate::error::Error;
 use crate::secrets::SecretSource;
 
+pub mod walk;
+
 /// The database when the URI names none.
 const DEFAULT_DATABASE: &str = "oms";
 
@@ -222,20 +224,6 @@ pub fn entries(map: &BTreeMap<String, String>) -> Vec<Entry> {
 /// A map as it was stored.
 pub fn map(stored: Vec<Entry>) -> BTreeMap<String, String> {
     stored.into_iter().map(|entry| (entry.k, entry.v)).collect()
-}
-
-/// The condition "after this element" for a list that is sorted by `field` and `_id`, both descending.
-pub fn before(field: &str, position: crate::page::Position) -> Document {
-    let at = date(position.at);
-    let id = bson::Uuid::from_bytes(position.id.into_bytes());
-    doc! { "$or": [{ field: { "$lt": at } }, { field: at, "_id": { "$lt": id } }] }
-}
-
-/// The condition "after this element" for a list that is sorted by `field` and `_id`, both ascending.
-pub fn after(field: &str, position: crate::page::Position) -> Document {
-    let at = date(position.at);
-    let id = bson::Uuid::from_bytes(position.id.into_bytes());
-    doc! { "$or": [{ field: { "$gt": at } }, { field: at, "_id": { "$gt": id } }] }
 }
 
 /// Bytes as they are stored.

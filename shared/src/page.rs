@@ -1,4 +1,9 @@
 //! Pages of a list: keyset cursors that are opaque and belong to one caller, filter and sort.
+//!
+//! A cursor is sealed by a hash without a key, against mistakes and mixing: whoever takes the trouble can compute the
+//! hash, too. That gives them nothing. A cursor says only where in a list to go on; what the list has is decided by
+//! the filters of the request and by who is asking, never by the cursor, and its value is of the type that the sort
+//! has. So a forged position is a place in a list that its forger may walk to anyway.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -23,13 +28,60 @@ pub struct PageRequest {
     cursor: Option<String>,
 }
 
-/// Where a page ends: the sort's value and the ID of its last element.
+/// A value that a list is sorted by.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SortValue {
+    /// A point in time.
+    Time(Timestamp),
+    /// An amount, or a number of the ledger.
+    Integer(i64),
+    /// Text, in the order of its bytes.
+    Text(String),
+}
+
+/// What type the values have that a list is sorted by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "as in SortValue")]
+pub enum SortType {
+    Time,
+    Integer,
+    Text,
+}
+
+/// Where a page ends: the sort's value and the ID of its last element.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Position {
     /// What the list is sorted by.
-    pub at: Timestamp,
+    pub value: SortValue,
     /// Breaks ties.
     pub id: Uuid,
+}
+
+/// What a store has found for a page.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Found<T> {
+    /// The elements, not more than the page has.
+    pub data: Vec<T>,
+    /// Where the next page begins: after the last element, or where the search stopped without filling the page.
+    pub next: Option<Position>,
+}
+
+impl<T> Found<T> {
+    /// Nothing, and nothing after it.
+    pub fn nothing() -> Self {
+        Self { data: Vec::new(), next: None }
+    }
+}
+
+impl SortValue {
+    fn is(&self, of: SortType) -> bool {
+        matches!(
+            (self, of),
+            (Self::Time(_), SortType::Time)
+                | (Self::Integer(_), SortType::Integer)
+                | (Self::Text(_), SortType::Text)
+        )
+    }
 }
 
 /// A page.
@@ -78,7 +130,7 @@ impl PageRequest {
     }
 
     /// A cursor to what comes after this position.
-    pub fn cursor_at(&self, position: Position, scope: &str) -> String {
+    pub fn cursor_at(&self, position: &Position, scope: &str) -> String {
         encode(position, scope)
     }
 
@@ -92,23 +144,29 @@ impl PageRequest {
     ///
     /// # Errors
     /// 400 for a cursor that is not ours, or of another scope.
-    pub fn after(&self, scope: &str) -> Result<Option<Position>, Error> {
+    pub fn after(&self, scope: &str, of: SortType) -> Result<Option<Position>, Error> {
         let Some(cursor) = &self.cursor else { return Ok(None) };
-        decode(cursor, scope).map(Some).ok_or_else(|| {
-            invalid("`cursor` does not belong to this list with these filters; begin again without it.")
+        decode(cursor, scope).filter(|position| position.value.is(of)).map(Some).ok_or_else(|| {
+            invalid(
+                "`cursor` must be the next_cursor of a page of this list, for the same caller, filters and sort; \
+                 begin again without it.",
+            )
         })
     }
 
-    /// Makes the page of what was fetched.
-    pub fn page<T>(&self, mut fetched: Vec<T>, scope: &str, position: impl Fn(&T) -> Position) -> Page<T> {
+    /// What was found, when up to [`Self::fetch`] elements were asked for.
+    pub fn found<T>(&self, mut fetched: Vec<T>, position: impl Fn(&T) -> Position) -> Found<T> {
         let length = usize::try_from(self.limit).unwrap_or(usize::MAX);
         let more = fetched.len() > length;
         fetched.truncate(length);
-        let next_cursor = match fetched.last() {
-            Some(last) if more => Some(encode(position(last), scope)),
-            _ => None,
-        };
-        Page { data: fetched, next_cursor }
+        let next = fetched.last().filter(|_| more).map(position);
+        Found { data: fetched, next }
+    }
+
+    /// Makes the page of what was found.
+    pub fn page<T>(&self, found: Found<T>, scope: &str) -> Page<T> {
+        let next_cursor = found.next.map(|position| encode(&position, scope));
+        Page { data: found.data, next_cursor }
     }
 }
 
@@ -124,30 +182,59 @@ fn bad_limit(most: i64) -> Error {
 }
 
 /// The first byte of a cursor: its form can change, and an old one is then refused.
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 
-/// Version, milliseconds, ID, and a seal over these and the scope.
-const CURSOR_LENGTH: usize = 1 + 8 + 16 + SEAL_LENGTH;
 const SEAL_LENGTH: usize = 8;
 
-fn encode(position: Position, scope: &str) -> String {
+/// The longest cursor that is looked at: room for a name of 200 characters, whatever they become in lower case.
+const LONGEST: usize = 4_096;
+
+/// Version, ID, type, value, and a seal over these and the scope.
+fn encode(position: &Position, scope: &str) -> String {
     let mut bytes = vec![VERSION];
-    bytes.extend(position.at.millis().to_be_bytes());
     bytes.extend(position.id.into_bytes());
+    match &position.value {
+        SortValue::Time(at) => {
+            bytes.push(0);
+            bytes.extend(at.millis().to_be_bytes());
+        }
+        SortValue::Integer(number) => {
+            bytes.push(1);
+            bytes.extend(number.to_be_bytes());
+        }
+        SortValue::Text(text) => {
+            bytes.push(2);
+            bytes.extend(text.as_bytes());
+        }
+    }
     let seal = seal(&bytes, scope);
     bytes.extend(seal);
     URL_SAFE_NO_PAD.encode(bytes)
 }
 
 fn decode(cursor: &str, scope: &str) -> Option<Position> {
-    let bytes: [u8; CURSOR_LENGTH] = URL_SAFE_NO_PAD.decode(cursor).ok()?.try_into().ok()?;
-    let (position, sealed) = bytes.split_at(CURSOR_LENGTH - SEAL_LENGTH);
-    let (version, rest) = position.split_first()?;
-    if *version != VERSION || sealed != seal(position, scope) {
+    if cursor.len() > LONGEST {
         return None;
     }
-    let (at, id) = rest.split_first_chunk()?;
-    Some(Position { at: Timestamp::from_millis(i64::from_be_bytes(*at)), id: Uuid::from_slice(id).ok()? })
+    let bytes = URL_SAFE_NO_PAD.decode(cursor).ok()?;
+    let (position, sealed) = bytes.split_last_chunk::<SEAL_LENGTH>()?;
+    if *sealed != seal(position, scope) {
+        return None;
+    }
+    let (&version, rest) = position.split_first()?;
+    let (id, rest) = rest.split_first_chunk::<16>()?;
+    let (&tag, value) = rest.split_first()?;
+    if version != VERSION {
+        return None;
+    }
+    let integer = || value.try_into().ok().map(i64::from_be_bytes);
+    let value = match tag {
+        0 => SortValue::Time(Timestamp::from_millis(integer()?)),
+        1 => SortValue::Integer(integer()?),
+        2 => SortValue::Text(std::str::from_utf8(value).ok()?.to_owned()),
+        _ => return None,
+    };
+    Some(Position { value, id: Uuid::from_bytes(*id) })
 }
 
 fn seal(position: &[u8], scope: &str) -> [u8; SEAL_LENGTH] {
@@ -165,18 +252,29 @@ mod tests {
 
     use super::*;
 
+    fn value() -> impl Strategy<Value = SortValue> {
+        prop_oneof![
+            any::<i64>().prop_map(|millis| SortValue::Time(Timestamp::from_millis(millis))),
+            any::<i64>().prop_map(SortValue::Integer),
+            ".{0,200}".prop_map(SortValue::Text),
+        ]
+    }
+
+    fn at(millis: i64, bits: u128) -> Position {
+        Position { value: SortValue::Time(Timestamp::from_millis(millis)), id: Uuid::from_u128(bits) }
+    }
+
     proptest! {
         #[test]
-        fn a_cursor_leads_back_to_its_position(millis: i64, bits: u128, scope in ".*") {
-            let position = Position { at: Timestamp::from_millis(millis), id: Uuid::from_u128(bits) };
-            prop_assert_eq!(decode(&encode(position, &scope), &scope), Some(position));
+        fn a_cursor_leads_back_to_its_position(value in value(), bits: u128, scope in ".*") {
+            let position = Position { value, id: Uuid::from_u128(bits) };
+            prop_assert_eq!(decode(&encode(&position, &scope), &scope), Some(position));
         }
 
         #[test]
         fn a_cursor_of_another_scope_is_refused(bits: u128, scope in ".*", other in ".*") {
             prop_assume!(scope != other);
-            let position = Position { at: Timestamp::from_millis(7), id: Uuid::from_u128(bits) };
-            prop_assert_eq!(decode(&encode(position, &scope), &other), None);
+            prop_assert_eq!(decode(&encode(&at(7, bits), &scope), &other), None);
         }
 
         #[test]
@@ -185,22 +283,40 @@ mod tests {
         }
 
         #[test]
-        fn a_changed_cursor_is_refused(bits: u128, place in 0..CURSOR_LENGTH, flip in 1..=255u8) {
-            let position = Position { at: Timestamp::from_millis(7), id: Uuid::from_u128(bits) };
-            let mut bytes = URL_SAFE_NO_PAD.decode(encode(position, "orders")).unwrap();
+        fn arbitrary_bytes_under_a_forged_seal_never_panic(mut bytes: Vec<u8>) {
+            bytes.extend(seal(&bytes, "orders"));
+            let cursor = URL_SAFE_NO_PAD.encode(&bytes);
+            if let Some(position) = decode(&cursor, "orders") {
+                prop_assert_eq!(encode(&position, "orders"), cursor);
+            }
+        }
+
+        #[test]
+        fn a_changed_cursor_is_refused(bits: u128, place in 0..34_usize, flip in 1..=255u8) {
+            let mut bytes = URL_SAFE_NO_PAD.decode(encode(&at(7, bits), "orders")).unwrap();
+            prop_assert_eq!(bytes.len(), 34);
             bytes[place] ^= flip;
             prop_assert_eq!(decode(&URL_SAFE_NO_PAD.encode(bytes), "orders"), None);
         }
     }
 
     #[test]
+    fn a_position_is_of_the_type_of_its_sort() {
+        let request = |cursor| PageRequest::new(None, Some(cursor)).unwrap();
+        let forged = encode(&Position { value: SortValue::Text("$gt".to_owned()), id: Uuid::nil() }, "s");
+        assert!(request(forged.clone()).after("s", SortType::Text).is_ok());
+        for of in [SortType::Time, SortType::Integer] {
+            assert!(request(forged.clone()).after("s", of).is_err());
+        }
+    }
+
+    #[test]
     fn the_last_page_has_no_cursor() {
         let request = PageRequest::new(Some(2), None).unwrap();
-        let position = |_: &i32| Position { at: Timestamp::from_millis(0), id: Uuid::nil() };
-        assert!(request.page(vec![1, 2], "s", position).next_cursor.is_none());
-        let page = request.page(vec![1, 2, 3], "s", position);
-        assert_eq!(page.data, [1, 2]);
-        assert!(page.next_cursor.is_some());
+        assert!(request.found(vec![1, 2], |_| at(0, 0)).next.is_none());
+        let found = request.found(vec![1, 2, 3], |_| at(0, 0));
+        assert_eq!(found.data, [1, 2]);
+        assert!(request.page(found, "s").next_cursor.is_some());
     }
 
     #[test]

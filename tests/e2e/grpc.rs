@@ -263,6 +263,7 @@ async fn orders_are_listed_over_grpc_as_over_rest() {
             page: None,
             status: status.map(str::to_owned),
             user_id: user_id.map(str::to_owned),
+            ..Default::default()
         };
         assert_eq!(refused(client.list_orders(by(as_ada, request)).await), bad_query());
     }

@@ -113,13 +113,14 @@ async fn a_product_is_the_same_over_both_faces() {
     shop.product_with(json!({ "status": "archived" })).await;
     let count = |caller, status: Option<&str>| {
         let mut client = client.clone();
-        let request = products::ListProductsRequest { page: None, status: status.map(str::to_owned) };
+        let request =
+            products::ListProductsRequest { status: status.map(str::to_owned), ..Default::default() };
         async move { client.list_products(by(caller, request)).await.unwrap().into_inner().data.len() }
     };
     assert_eq!((count(as_staff, None).await, count(Caller::Anyone, None).await), (2, 1));
     assert_eq!(count(as_staff, Some("archived")).await, 1);
     assert_eq!(count(customer, Some("archived")).await, 0);
-    let bad = products::ListProductsRequest { page: None, status: Some("void".to_owned()) };
+    let bad = products::ListProductsRequest { status: Some("void".to_owned()), ..Default::default() };
     let answer = client.list_products(by(as_staff, bad)).await;
     assert_eq!(refused(answer), plain(Code::InvalidArgument, Kind::InvalidQuery));
 }
@@ -194,7 +195,8 @@ async fn a_user_is_the_same_over_both_faces() {
     let promote = users::UpdateUserRequest { role: Some("admin".to_owned()), ..none() };
     assert_eq!(refused(client.update_user(by(as_ada, promote)).await), forbidden());
 
-    let list = |role: Option<&str>| users::ListUsersRequest { page: None, role: role.map(str::to_owned) };
+    let list =
+        |role: Option<&str>| users::ListUsersRequest { role: role.map(str::to_owned), ..Default::default() };
     let all = client.list_users(by(as_admin, list(None))).await.unwrap().into_inner();
     assert_eq!(all.data.len(), 2);
     let admins = client.list_users(by(Caller::System, list(Some("admin")))).await.unwrap().into_inner();

@@ -18,6 +18,7 @@ mod last_admin;
 mod ledger;
 mod limits;
 mod lists;
+mod lists_filters;
 mod matrix;
 mod messages;
 mod operators;

@@ -11,7 +11,7 @@ use shared::clock::Timestamp;
 use shared::context::Context;
 use shared::error::Error;
 use shared::ids::{OrderId, ProductId};
-use shared::page::{PageRequest, Position};
+use shared::page::{PageRequest, Position, SortType, SortValue};
 
 use crate::order::Order;
 use crate::products::{AuditedProduct, Hold};
@@ -35,8 +35,8 @@ const HEALED_WITHIN: Duration = Duration::from_secs(300);
 const CHUNK: usize = 1_000;
 
 /// Cursors lead first through all products, then through all orders.
-const PRODUCTS: Timestamp = Timestamp::from_millis(0);
-const ORDERS: Timestamp = Timestamp::from_millis(1);
+const PRODUCTS: SortValue = SortValue::Integer(0);
+const ORDERS: SortValue = SortValue::Integer(1);
 
 /// What was compared, and what is wrong with it.
 #[derive(Clone, Debug, Default)]
@@ -120,9 +120,9 @@ impl OrderService {
         }
         let page = PageRequest::within(limit, cursor, DEFAULT_LIMIT, MAX_LIMIT)?;
         let scope = format!("consistency|{}", context.caller);
-        match page.after(&scope)? {
+        match page.after(&scope, SortType::Integer)? {
             None => self.check_products(context, None, &page, &scope).await,
-            Some(Position { at: PRODUCTS, id }) => {
+            Some(Position { value: PRODUCTS, id }) => {
                 self.check_products(context, Some(ProductId::from_uuid(id)), &page, &scope).await
             }
             // The nil ID comes before all others.
@@ -159,14 +159,14 @@ impl OrderService {
         let now = self.clock.now();
         let violations = products.iter().flat_map(|product| check_product(product, &orders, now)).collect();
         let next = match products.last() {
-            Some(last) if more => Position { at: PRODUCTS, id: last.id.uuid() },
-            _ => Position { at: ORDERS, id: uuid::Uuid::nil() },
+            Some(last) if more => Position { value: PRODUCTS, id: last.id.uuid() },
+            _ => Position { value: ORDERS, id: uuid::Uuid::nil() },
         };
         Ok(Checked {
             orders: 0,
             products: count(products.len()),
             violations,
-            next_cursor: Some(page.cursor_at(next, scope)),
+            next_cursor: Some(page.cursor_at(&next, scope)),
         })
     }
 
@@ -206,7 +206,8 @@ impl OrderService {
                 checked.violations.extend(found);
             }
         }
-        checked.next_cursor = last.map(|id| page.cursor_at(Position { at: ORDERS, id: id.uuid() }, scope));
+        checked.next_cursor =
+            last.map(|id| page.cursor_at(&Position { value: ORDERS, id: id.uuid() }, scope));
         Ok(checked)
     }
 }

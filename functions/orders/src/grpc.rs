@@ -8,7 +8,6 @@ use shared::auth::Caller;
 use shared::error::Error;
 use shared::idempotency::Keyed;
 use shared::ids::{self, OrderId};
-use shared::query;
 use shared::rpc::convert;
 use shared::rpc::metadata::context_of;
 use shared::version::Expected;
@@ -16,9 +15,9 @@ use tonic::{Request, Response, Status};
 
 use crate::consistency::Violation;
 use crate::forms::{CreateOrderForm, UpdateOrderForm};
+use crate::listing::Listing;
 use crate::order::{Item, Order};
 use crate::service::OrderService;
-use crate::status;
 
 /// What tonic's server calls.
 #[derive(Clone)]
@@ -70,12 +69,9 @@ impl Rpc for Grpc {
         request: Request<wire::ListOrdersRequest>,
     ) -> Result<Response<wire::ListOrdersResponse>, Status> {
         let context = context_of(&request)?;
-        let request = request.into_inner();
-        let status = request.status.as_deref().map(status::Status::parse).transpose();
-        let status = status.map_err(|detail| query::invalid(format!("`status` {detail}.")))?;
-        let user_id = request.user_id.map(ids::parse).transpose();
-        let user_id = user_id.map_err(|detail| query::invalid(format!("`user_id` {detail}.")))?;
-        let page = self.0.list(&context, status, user_id, convert::page(request.page)?).await?;
+        let mut request = request.into_inner();
+        let page = convert::page(request.page.take())?;
+        let page = self.0.list(&context, Listing::from_message(request)?, page).await?;
         let page = page.map(|order| message(order, context.caller));
         Ok(Response::new(wire::ListOrdersResponse { data: page.data, next_cursor: page.next_cursor }))
     }

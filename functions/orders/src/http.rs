@@ -14,16 +14,17 @@ use shared::clock::Timestamp;
 use shared::context::Context;
 use shared::error::Error;
 use shared::idempotency::KeyedJson;
-use shared::ids::{self, OrderKind};
+use shared::ids::OrderKind;
 use shared::json::{self, Json};
 use shared::money::MoneyJson;
 use shared::page::PageRequest;
-use shared::query::{self, Query};
+use shared::query::Query;
 use shared::routes::{PathId, Routes};
 use shared::version::{self, Expected, Known};
 
 use crate::consistency::{Checked, Violation};
 use crate::forms::{CreateOrderForm, UpdateOrderForm};
+use crate::listing::{self, Listing};
 use crate::order::{Item, Order};
 use crate::service::OrderService;
 use crate::status::Status;
@@ -58,13 +59,11 @@ async fn list_orders(
     context: Context,
     RawQuery(q): RawQuery,
 ) -> Result<Response, Error> {
-    let query = Query::parse(q.as_deref(), &["status", "user_id", "limit", "cursor"])?;
-    let status = query.get("status").map(Status::parse).transpose();
-    let status = status.map_err(|detail| query::invalid(format!("`status` {detail}.")))?;
-    let user_id = query.get("user_id").map(|id| ids::parse(id.to_owned())).transpose();
-    let user_id = user_id.map_err(|detail| query::invalid(format!("`user_id` {detail}.")))?;
-    let page = orders.list(&context, status, user_id, PageRequest::from_query(&query)?).await?;
-    Ok(json::answer(StatusCode::OK, &page.map(|order| OrderJson::of(order, context.caller))))
+    let query = Query::parse(q.as_deref(), &listing::PARAMETERS)?;
+    let listing = Listing::from_query(&query)?;
+    let page = orders.list(&context, listing, PageRequest::from_query(&query)?).await?;
+    let page = page.map(|order| OrderJson::of(order, context.caller));
+    Ok(query.linked("/orders", page.next_cursor.as_deref(), json::answer(StatusCode::OK, &page)))
 }
 
 async fn get_order(
@@ -106,7 +105,9 @@ async fn check_consistency(
     let limit = query.get("limit").map(|text| text.parse().unwrap_or(0));
     let cursor = query.get("cursor").map(str::to_owned);
     let checked = orders.check_consistency(&context, limit, cursor).await?;
-    Ok(json::answer(StatusCode::OK, &CheckedJson::from(checked)))
+    let next = checked.next_cursor.clone();
+    let answer = json::answer(StatusCode::OK, &CheckedJson::from(checked));
+    Ok(query.linked("/orders/consistency", next.as_deref(), answer))
 }
 
 /// A page of the consistency check as an answer shows it.

@@ -3,7 +3,7 @@
 //! - [`http`], [`grpc`]: its two faces, which convert and call
 //! - [`service`]: one method per use case, the only place that orders I/O; [`place_order`], [`reconcile`] and
 //!   [`consistency`] have files of their own
-//! - [`forms`]: what callers send, until it is checked
+//! - [`forms`], [`listing`]: what callers send and ask for, until it is checked
 //! - [`order`], [`order_id`], [`number`], [`status`]: the aggregate, what we and people call it, and its state
 //!   machine; no I/O
 //! - [`store`]: MongoDB; the only file that knows BSON
@@ -27,6 +27,7 @@ pub mod environment;
 pub mod forms;
 pub mod grpc;
 pub mod http;
+pub mod listing;
 pub mod number;
 pub mod order;
 pub mod order_id;

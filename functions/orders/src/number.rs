@@ -31,6 +31,23 @@ impl Number {
     }
 }
 
+impl Number {
+    /// As people write it: in any case, with or without the dash, and with Crockford's leniency for letters that look
+    /// like digits.
+    ///
+    /// # Errors
+    /// When it is not written like that.
+    pub fn parse_loosely(text: &str) -> Result<Self, String> {
+        let shape = "must be an order number, such as 4F7K-92QX, in any case, with or without the dash";
+        if !text.is_ascii() {
+            return Err(shape.to_owned());
+        }
+        let upper = text.to_ascii_uppercase().replace(['I', 'L'], "1").replace('O', "0");
+        let dashed = if upper.len() == 8 { format!("{}-{}", &upper[..4], &upper[4..]) } else { upper };
+        Self::parse(&dashed).map_err(|_| shape.to_owned())
+    }
+}
+
 fn is_crockford(digits: &[u8; 8]) -> bool {
     digits.iter().all(|digit| CROCKFORD.contains(digit))
 }
@@ -64,6 +81,20 @@ mod tests {
         fn numbers_are_read_as_they_are_written(bits in 0..1_u64 << 40) {
             let number = Number::from_bits(bits);
             prop_assert_eq!(Number::parse(&number.to_string()), Ok(number));
+        }
+
+        #[test]
+        fn people_write_numbers_in_any_case_with_or_without_the_dash(bits in 0..1_u64 << 40) {
+            let number = Number::from_bits(bits);
+            let text = number.to_string();
+            for written in [text.to_lowercase(), text.replace('-', ""), text.replace('-', "").to_lowercase()] {
+                prop_assert_eq!(Number::parse_loosely(&written), Ok(number));
+            }
+        }
+
+        #[test]
+        fn arbitrary_text_is_read_as_a_number_or_refused(text in ".*") {
+            let _ = Number::parse_loosely(&text);
         }
 
         #[test]

@@ -9,7 +9,6 @@ use shared::clock::Timestamp;
 use shared::context::Context;
 use shared::error::Error;
 use shared::ids::OrderId;
-use shared::page::Position;
 
 use crate::products::Place;
 use crate::service::OrderService;
@@ -116,7 +115,7 @@ impl OrderService {
     ) -> Result<bool, Error> {
         let before = self.clock.now().before(DECISION_AGE);
         let begun = self.store.progress(Walk::Tasks).await?;
-        let mut after = begun.and_then(position);
+        let mut after = begun;
         loop {
             let found = self.store.find_unfinished(Unfinished::Tasks, before, after, STEP).await?;
             let Some((last, _)) = found.last() else { break };
@@ -131,8 +130,7 @@ impl OrderService {
                 }
             }
             after = Some(last);
-            let place = Place { at: last.at, order: Some(OrderId::from_uuid(last.id)) };
-            self.store.save_progress(Walk::Tasks, place).await?;
+            self.store.save_progress(Walk::Tasks, last).await?;
         }
         if after.is_some() {
             self.store.forget_progress(Walk::Tasks).await?;
@@ -329,8 +327,4 @@ impl OrderService {
 fn note_set_aside(what: &str, error: &Error, healed: &mut Healed) {
     healed.set_aside += 1;
     tracing::error!(causes = error.causes(), "{what} cannot be settled now: {error}");
-}
-
-fn position(place: Place) -> Option<Position> {
-    Some(Position { at: place.at, id: place.order?.uuid() })
 }

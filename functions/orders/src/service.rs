@@ -7,14 +7,14 @@ use shared::clock::Clock;
 use shared::contention::Contention;
 use shared::context::Context;
 use shared::error::Error;
-use shared::ids::{OrderId, UserId};
-use shared::page::{Page, PageRequest, Position};
+use shared::ids::OrderId;
+use shared::page::{Found, Page, PageRequest};
 use shared::version::Expected;
 
+use crate::listing::Listing;
 use crate::order::{Decision, Order, OrderChange};
 use crate::products::{NotHeld, Products};
-use crate::status::Status;
-use crate::store::{OrderFilter, OrderStore};
+use crate::store::OrderStore;
 use crate::users::Users;
 
 /// The use cases around orders; placing one is in `place_order`, healing in `reconcile`, checking in `consistency`.
@@ -42,31 +42,28 @@ impl OrderService {
             .ok_or_else(|| Error::not_found("order"))
     }
 
-    /// A page of orders, newest first: all for staff, their own for customers.
+    /// A page of orders: all for staff, their own for customers.
     ///
     /// # Errors
     /// 400 for a bad cursor.
     pub async fn list(
         &self,
         context: &Context,
-        status: Option<Status>,
-        user_id: Option<UserId>,
+        listing: Listing,
         page: PageRequest,
     ) -> Result<Page<Order>, Error> {
-        let scope = format!("orders|{}|{status:?}|{user_id:?}", context.caller);
-        let after = page.after(&scope)?;
+        let scope = format!("orders|{}|{listing:?}", context.caller);
+        let after = page.after(&scope, listing.sort.of())?;
         let own = match context.caller {
             caller if caller.is_staff() => None,
             caller => Some(caller.signed_in()?),
         };
-        let orders = match (own, user_id) {
-            // What the caller may not see is as if it were not there.
-            (Some(own), Some(user)) if own != user => Vec::new(),
-            (own, user) => {
-                self.store.list(OrderFilter { status, user_id: own.or(user) }, &page, after).await?
-            }
-        };
-        Ok(page.page(orders, &scope, |order| Position { at: order.created_at, id: order.id.uuid() }))
+        // What the caller may not see is as if it were not there.
+        if own.is_some() && listing.user_id.is_some_and(|user| own != Some(user)) {
+            return Ok(page.page(Found::nothing(), &scope));
+        }
+        let found = self.store.list(&listing, own.or(listing.user_id), &page, after.as_ref()).await?;
+        Ok(page.page(found, &scope))
     }
 
     /// Changes an order: one decision, one write, and then what follows from it for the stock. New items are

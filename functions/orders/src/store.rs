@@ -9,14 +9,16 @@ use mongodb::{Collection, Database};
 use serde::Serialize;
 use shared::clock::Timestamp;
 use shared::error::Error;
-use shared::ids::{OrderId, UserId};
+use shared::ids::OrderId;
 use shared::mongo::{self, Index};
-use shared::page::{PageRequest, Position};
 
 use crate::order::{Decision, Order, PlacedUnder, Task};
+use crate::products::Place;
 use crate::status::Status;
 
 mod documents;
+mod list;
+
 mod progress;
 
 use documents::{OrderDocument, StatusChangeDocument, TaskDocument, VOID, VoidDocument};
@@ -24,7 +26,7 @@ pub use documents::{Stored, Void};
 pub use progress::Walk;
 
 /// The version of what `ensure_schema` makes: raised with every change of it that this build cannot do without.
-pub const SCHEMA_VERSION: i32 = 2;
+pub const SCHEMA_VERSION: i32 = 3;
 
 const ORDERS: &str = "orders";
 
@@ -53,15 +55,6 @@ pub enum Unfinished {
     Changes,
 }
 
-/// Which orders to list.
-#[derive(Clone, Copy, Debug)]
-pub struct OrderFilter {
-    /// Of this status.
-    pub status: Option<Status>,
-    /// Of this user.
-    pub user_id: Option<UserId>,
-}
-
 /// Where the orders are.
 #[derive(Clone)]
 pub struct OrderStore {
@@ -86,29 +79,23 @@ impl OrderStore {
     /// # Errors
     /// When MongoDB refuses or is away.
     pub async fn ensure_schema(&self) -> Result<(), Error> {
-        let newest = |mut keys: Document| {
-            keys.extend(doc! { "created_at": -1, "_id": -1 });
-            keys
-        };
+        let mut indexes = list::indexes();
+        indexes.extend([
+            // Voids have none.
+            Index::unique("number_of_orders", doc! { "number": 1 })
+                .only(doc! { "number": { "$exists": true } }),
+            Index::unique("placed_under", doc! { "placed_under.caller": 1, "placed_under.key": 1 })
+                .only(doc! { "placed_under.key": { "$exists": true } }),
+            // What Reconcile looks for: small indexes, since there is little of it at a time.
+            Index::plain("with_tasks", doc! { "updated_at": 1, "_id": 1 }).only(with_tasks()),
+            Index::plain("changing", doc! { "updated_at": 1, "_id": 1 }).only(doc! { "changing": true }),
+            Index::plain("unpaid", doc! { "expires_at": 1 }).only(doc! { "status": "placed" }),
+            Index::plain("voids", doc! { "updated_at": 1 }).only(doc! { "status": VOID }),
+        ]);
         let orders = mongo::Collection {
             name: ORDERS,
-            indexes: vec![
-                // Voids have none.
-                Index::unique("number_of_orders", doc! { "number": 1 })
-                    .only(doc! { "number": { "$exists": true } }),
-                Index::unique("placed_under", doc! { "placed_under.caller": 1, "placed_under.key": 1 })
-                    .only(doc! { "placed_under.key": { "$exists": true } }),
-                Index::plain("newest", newest(doc! {})),
-                Index::plain("status_newest", newest(doc! { "status": 1 })),
-                Index::plain("user_newest", newest(doc! { "user_id": 1 })),
-                Index::plain("user_status_newest", newest(doc! { "user_id": 1, "status": 1 })),
-                // What Reconcile looks for: small indexes, since there is little of it at a time.
-                Index::plain("with_tasks", doc! { "updated_at": 1, "_id": 1 }).only(with_tasks()),
-                Index::plain("changing", doc! { "updated_at": 1, "_id": 1 }).only(doc! { "changing": true }),
-                Index::plain("unpaid", doc! { "expires_at": 1 }).only(doc! { "status": "placed" }),
-                Index::plain("voids", doc! { "updated_at": 1 }).only(doc! { "status": VOID }),
-            ],
-            obsolete: vec!["number"],
+            indexes,
+            obsolete: vec!["number", "newest", "user_newest"],
             validator: doc! { "version": { "$gte": 1 }, "$or": [
                 { "status": VOID },
                 { "total": { "$gte": 0 }, "items.0": { "$exists": true } },
@@ -229,21 +216,24 @@ impl OrderStore {
         &self,
         what: Unfinished,
         before: Timestamp,
-        after: Option<Position>,
+        after: Option<Place>,
         limit: i64,
-    ) -> Result<Vec<(Position, Result<Stored, Error>)>, Error> {
+    ) -> Result<Vec<(Place, Result<Stored, Error>)>, Error> {
         let mut filter = match what {
             Unfinished::Tasks => with_tasks(),
             Unfinished::Changes => doc! { "changing": true },
         };
         filter.insert("updated_at", doc! { "$lt": mongo::date(before) });
-        if let Some(position) = after {
-            filter = doc! { "$and": [filter, mongo::after("updated_at", position)] };
+        if let Some(Place { at, order: Some(order) }) = after {
+            let (at, order) = (mongo::date(at), mongo::uuid(order));
+            let later = doc! { "updated_at": { "$gt": at } };
+            let beside = doc! { "updated_at": at, "_id": { "$gt": order } };
+            filter = doc! { "$and": [filter, { "$or": [later, beside] }] };
         }
         let order = doc! { "updated_at": 1, "_id": 1 };
         let documents: Vec<Document> =
             self.all.find(filter).sort(order).limit(limit).await?.try_collect().await?;
-        documents.into_iter().map(|document| Ok((position(&document)?, Stored::try_from(document)))).collect()
+        documents.into_iter().map(|document| Ok((place(&document)?, Stored::try_from(document)))).collect()
     }
 
     /// Up to `limit` orders that should have been paid by now, as far as they can be read.
@@ -295,37 +285,6 @@ impl OrderStore {
         let documents: Vec<Document> =
             self.all.find(filter).sort(doc! { "_id": 1 }).limit(limit).await?.try_collect().await?;
         documents.into_iter().map(|document| Ok((id_of(&document)?, read_order(document)))).collect()
-    }
-
-    /// Up to a page and one more, newest first.
-    ///
-    /// # Errors
-    /// When MongoDB is away.
-    pub async fn list(
-        &self,
-        filter: OrderFilter,
-        page: &PageRequest,
-        after: Option<Position>,
-    ) -> Result<Vec<Order>, Error> {
-        let mut query = match filter.status {
-            Some(status) => doc! { "status": status.name() },
-            None => doc! { "status": { "$ne": VOID } },
-        };
-        if let Some(user) = filter.user_id {
-            query.insert("user_id", mongo::uuid(user));
-        }
-        if let Some(position) = after {
-            query.extend(mongo::before("created_at", position));
-        }
-        let documents: Vec<OrderDocument> = self
-            .orders
-            .find(query)
-            .sort(doc! { "created_at": -1, "_id": -1 })
-            .limit(page.fetch())
-            .await?
-            .try_collect()
-            .await?;
-        documents.into_iter().map(Order::try_from).collect()
     }
 
     /// Writes a decision, in one conditional write. `false`: somebody else was faster.
@@ -399,7 +358,7 @@ fn id_of(document: &Document) -> Result<OrderId, Error> {
     }
 }
 
-fn position(document: &Document) -> Result<Position, Error> {
+fn place(document: &Document) -> Result<Place, Error> {
     let at = document.get_datetime("updated_at").map_err(Error::internal)?;
-    Ok(Position { at: mongo::timestamp(*at), id: id_of(document)?.uuid() })
+    Ok(Place { at: mongo::timestamp(*at), order: Some(id_of(document)?) })
 }

@@ -6,12 +6,13 @@ use std::collections::BTreeMap;
 
 use mongodb::Database;
 use mongodb::bson::{self, Document, doc};
+use orders::listing::Listing;
 use orders::number::Number;
 use orders::order::{
     Decision, Item, NewOrder, Order, OrderChange, Placing, Task, TaskKind, Tracking, Transition,
 };
 use orders::status::Status;
-use orders::store::{Inserted, OrderFilter, OrderStore};
+use orders::store::{Inserted, OrderStore};
 use shared::address::Address;
 use shared::auth::{Caller, Role};
 use shared::clock::Timestamp;
@@ -275,19 +276,23 @@ async fn orders_are_listed_newest_first_with_ties_by_id() {
     orders.sort_by_key(|order| std::cmp::Reverse((order.created_at, order.id)));
     let page = PageRequest::new(Some(3), None).unwrap();
     let everything = PageRequest::new(Some(100), None).unwrap();
-    let all = OrderFilter { status: None, user_id: None };
-    assert_eq!(store.list(all, &everything, None).await.unwrap(), orders);
-    // One more than the page has, so that it is known whether there is another.
-    assert_eq!(store.list(all, &page, None).await.unwrap(), orders[..4]);
+    let all = Listing::default();
+    let found = store.list(&all, None, &everything, None).await.unwrap();
+    assert_eq!((&found.data, found.next), (&orders, None));
+    let found = store.list(&all, None, &page, None).await.unwrap();
+    let third = |order: &Order| shared::page::Position {
+        value: shared::page::SortValue::Time(order.created_at),
+        id: order.id.uuid(),
+    };
+    assert_eq!((&found.data[..], found.next), (&orders[..3], Some(third(&orders[2]))));
     for (place, order) in orders.iter().enumerate() {
-        let after = shared::page::Position { at: order.created_at, id: order.id.uuid() };
-        let rest = store.list(all, &everything, Some(after)).await.unwrap();
-        assert_eq!(rest, orders[place + 1..]);
+        let rest = store.list(&all, None, &everything, Some(&third(order))).await.unwrap();
+        assert_eq!(rest.data, orders[place + 1..]);
     }
-    let hers = OrderFilter { user_id: Some(ada), status: Some(Status::Placed) };
-    assert_eq!(store.list(hers, &everything, None).await.unwrap().len(), 3);
-    let hers = OrderFilter { status: Some(Status::Paid), ..hers };
-    assert_eq!(store.list(hers, &everything, None).await.unwrap(), []);
+    let hers = Listing { status: Some(Status::Placed), ..Listing::default() };
+    assert_eq!(store.list(&hers, Some(ada), &everything, None).await.unwrap().data.len(), 3);
+    let hers = Listing { status: Some(Status::Paid), ..Listing::default() };
+    assert_eq!(store.list(&hers, Some(ada), &everything, None).await.unwrap().data, []);
 }
 
 #[tokio::test]

@@ -8,7 +8,6 @@ use shared::context::Context;
 use shared::error::Error;
 use shared::idempotency::{Keyed, KeyedRequest};
 use shared::ids::{self, ProductId};
-use shared::query;
 use shared::rpc::convert;
 use shared::rpc::metadata::context_of;
 use shared::version::Expected;
@@ -17,7 +16,8 @@ use tonic::{Request, Response, Status};
 use crate::forms::{self, CreateProductForm, UpdateProductForm, UpdateStockForm, declaration};
 use crate::holds::{AuditedProduct, Hold, HoldPosition};
 use crate::ledger::StockMovement;
-use crate::product::{self, Product};
+use crate::listing::Listing;
+use crate::product::Product;
 use crate::service::{NotDeclared, ProductService};
 use crate::stock::Movement;
 
@@ -70,10 +70,9 @@ impl Rpc for Grpc {
         request: Request<wire::ListProductsRequest>,
     ) -> Result<Response<wire::ListProductsResponse>, Status> {
         let context = context_of(&request)?;
-        let request = request.into_inner();
-        let status = request.status.as_deref().map(product::Status::parse).transpose();
-        let status = status.map_err(|detail| query::invalid(format!("`status` {detail}.")))?;
-        let page = self.0.list(&context, status, convert::page(request.page)?).await?.map(message);
+        let mut request = request.into_inner();
+        let page = convert::page(request.page.take())?;
+        let page = self.0.list(&context, Listing::from_message(request)?, page).await?.map(message);
         Ok(Response::new(wire::ListProductsResponse { data: page.data, next_cursor: page.next_cursor }))
     }
 

@@ -17,13 +17,14 @@ use shared::ids::ProductKind;
 use shared::json::{self, Json};
 use shared::money::MoneyJson;
 use shared::page::PageRequest;
-use shared::query::{self, Query};
+use shared::query::Query;
 use shared::routes::{PathId, Routes};
 use shared::version::{self, Expected};
 
 use crate::forms::{CreateProductForm, UpdateProductForm, UpdateStockForm};
 use crate::ledger::StockMovement;
-use crate::product::{Product, Status};
+use crate::listing::{self, Listing};
+use crate::product::Product;
 use crate::service::ProductService;
 
 type Service = State<Arc<ProductService>>;
@@ -58,11 +59,11 @@ async fn list_products(
     context: Context,
     RawQuery(q): RawQuery,
 ) -> Result<Response, Error> {
-    let query = Query::parse(q.as_deref(), &["status", "limit", "cursor"])?;
-    let status = query.get("status").map(Status::parse).transpose();
-    let status = status.map_err(|detail| query::invalid(format!("`status` {detail}.")))?;
-    let page = products.list(&context, status, PageRequest::from_query(&query)?).await?;
-    Ok(json::answer(StatusCode::OK, &page.map(ProductJson::from)))
+    let query = Query::parse(q.as_deref(), &listing::PARAMETERS)?;
+    let listing = Listing::from_query(&query)?;
+    let page = products.list(&context, listing, PageRequest::from_query(&query)?).await?;
+    let page = page.map(ProductJson::from);
+    Ok(query.linked("/products", page.next_cursor.as_deref(), json::answer(StatusCode::OK, &page)))
 }
 
 async fn get_product(
@@ -109,9 +110,12 @@ async fn list_stock_movements(
     id: PathId<ProductKind>,
     RawQuery(q): RawQuery,
 ) -> Result<Response, Error> {
-    let page = PageRequest::from_query(&Query::parse(q.as_deref(), &["limit", "cursor"])?)?;
-    let page = products.list_stock_movements(&context, id.or_not_found()?, page).await?;
-    Ok(json::answer(StatusCode::OK, &page.map(MovementJson::from)))
+    let query = Query::parse(q.as_deref(), &["limit", "cursor"])?;
+    let page = PageRequest::from_query(&query)?;
+    let id = id.or_not_found()?;
+    let page = products.list_stock_movements(&context, id, page).await?.map(MovementJson::from);
+    let path = format!("/products/{id}/stock/movements");
+    Ok(query.linked(&path, page.next_cursor.as_deref(), json::answer(StatusCode::OK, &page)))
 }
 
 /// A product as an answer shows it.

@@ -2,8 +2,8 @@
 //!
 //! - [`http`], [`grpc`]: its two faces, which convert and call
 //! - [`service`]: one method per use case, the only place that orders I/O
-//! - [`forms`]: what callers send, until it is checked
-//! - [`product`], [`stock`], [`ledger`], [`holds`]: the domain, without I/O
+//! - [`forms`], [`listing`]: what callers send and ask for, until it is checked
+//! - [`product`], [`stock`], [`ledger`], [`holds`], [`words`]: the domain, without I/O
 //! - [`store`]: MongoDB; the only module that knows BSON
 //! - [`environment`]: what the function is told by its environment, and how it is built from that
 
@@ -24,10 +24,12 @@ pub mod grpc;
 pub mod holds;
 pub mod http;
 pub mod ledger;
+pub mod listing;
 pub mod product;
 pub mod service;
 pub mod stock;
 pub mod store;
+pub mod words;
 
 /// What the function depends on.
 pub struct Dependencies {

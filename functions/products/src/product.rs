@@ -48,6 +48,9 @@ pub enum Status {
 }
 
 impl Status {
+    /// All statuses.
+    pub const ALL: [Self; 3] = [Self::Draft, Self::Active, Self::Archived];
+
     /// The name in JSON and the database.
     pub fn name(self) -> &'static str {
         match self {
@@ -62,7 +65,7 @@ impl Status {
     /// # Errors
     /// Which statuses there are.
     pub fn parse(name: &str) -> Result<Self, String> {
-        [Self::Draft, Self::Active, Self::Archived]
+        Self::ALL
             .into_iter()
             .find(|status| status.name() == name)
             .ok_or_else(|| "must be one of draft, active, archived".to_owned())

@@ -11,12 +11,13 @@ use shared::error::{Error, Kind};
 use shared::faults::Faults;
 use shared::idempotency::{Claim, KeyedRequest, Made};
 use shared::ids::{OrderId, ProductId};
-use shared::page::{Page, PageRequest, Position};
+use shared::page::{Found, Page, PageRequest, Position, SortType, SortValue};
 use shared::version::Expected;
 use uuid::Uuid;
 
 use crate::holds::{AuditedProduct, Hold, HoldPosition, HoldWalk};
 use crate::ledger::StockMovement;
+use crate::listing::Listing;
 use crate::product::{NewProduct, Product, ProductChange, Status};
 use crate::stock::{Declaration, MAX_ON_HAND, Refusal, Shortage, Stock, StockCount, Unorderable};
 use crate::store::{self, Inserted, ProductStore, StockWrite, StockWritten};
@@ -107,25 +108,27 @@ impl ProductService {
             .ok_or_else(|| Error::not_found("product"))
     }
 
-    /// A page of products, newest first.
+    /// A page of products: all for staff, active ones for everybody else.
     ///
     /// # Errors
     /// 400 for a bad cursor.
     pub async fn list(
         &self,
         context: &Context,
-        status: Option<Status>,
+        listing: Listing,
         page: PageRequest,
     ) -> Result<Page<Product>, Error> {
-        let scope = format!("products|{}|{status:?}", context.caller);
-        let after = page.after(&scope)?;
-        let products = match status {
-            // What the caller may not see is as if it were not there.
-            Some(Status::Draft | Status::Archived) if !context.caller.is_staff() => Vec::new(),
-            None if !context.caller.is_staff() => self.store.list(Some(Status::Active), &page, after).await?,
-            status => self.store.list(status, &page, after).await?,
-        };
-        Ok(page.page(products, &scope, |product| Position { at: product.created_at, id: product.id.uuid() }))
+        let scope = format!("products|{}|{listing:?}", context.caller);
+        let after = page.after(&scope, listing.sort.of())?;
+        let mut statuses =
+            if context.caller.is_staff() { Status::ALL.to_vec() } else { vec![Status::Active] };
+        statuses.retain(|status| listing.status.is_none_or(|asked| asked == *status));
+        // What the caller may not see is as if it were not there.
+        if statuses.is_empty() {
+            return Ok(page.page(Found::nothing(), &scope));
+        }
+        let found = self.store.list(&listing, &statuses, &page, after.as_ref()).await?;
+        Ok(page.page(found, &scope))
     }
 
     /// Changes all of a product but its stock.
@@ -196,15 +199,18 @@ impl ProductService {
     ) -> Result<Page<StockMovement>, Error> {
         Access::Staff.check(context.caller)?;
         let scope = format!("stock_movements|{}|{id}", context.caller);
-        let below = page.after(&scope)?.map(|position| number(position.id));
+        let below = page.after(&scope, SortType::Integer)?.map(|position| match position.value {
+            SortValue::Integer(number) => number,
+            SortValue::Time(_) | SortValue::Text(_) => i64::MAX,
+        });
         self.existing(id).await?;
         let movements = self.store.movements(id, below, page.fetch()).await?;
-        // The number alone is the order; it stands where other lists have the ID of their last element.
+        // The number alone is the order.
         let position = |movement: &StockMovement| Position {
-            at: movement.at,
-            id: Uuid::from_u128(bits(movement.number)),
+            value: SortValue::Integer(movement.number),
+            id: Uuid::nil(),
         };
-        Ok(page.page(movements, &scope, position))
+        Ok(page.page(page.found(movements, position), &scope))
     }
 
     /// Applies what another function declares about an order's stock, all of it or nothing, and answers the
@@ -283,16 +289,6 @@ impl ProductService {
         context.caller.another_function()?;
         self.store.audit(after, limit).await
     }
-}
-
-/// A number of the ledger as a cursor carries it. They are never negative.
-fn bits(number: i64) -> u128 {
-    u128::try_from(number).unwrap_or(0)
-}
-
-/// The number that a cursor carries.
-fn number(id: Uuid) -> i64 {
-    i64::try_from(id.as_u128()).unwrap_or(i64::MAX)
 }
 
 /// Nothing but a twin can have the key, and it has just been looked for: it grew too old in this very moment.

@@ -3,8 +3,8 @@
 //! - `declarations`: what is declared about an order's stock
 //! - `ledger`: what people change of the stock, and the ledger of all changes
 //! - `holds`: what other functions ask about holds
+//! - `list`: lists, and what products keep to be listed by
 
-use futures::TryStreamExt as _;
 use mongodb::bson::{self, Bson, Document, doc};
 use mongodb::options::ReturnDocument;
 use mongodb::{ClientSession, Collection, Database};
@@ -16,7 +16,6 @@ use shared::idempotency::keys::Keys;
 use shared::ids::ProductId;
 use shared::money::{Currency, Money};
 use shared::mongo::{self, Ending, Index};
-use shared::page::{PageRequest, Position};
 
 use crate::ledger::{Cause, INITIAL, LedgerEnd};
 use crate::product::{Product, Sku, Status};
@@ -25,12 +24,13 @@ use crate::stock::Stock;
 mod declarations;
 mod holds;
 mod ledger;
+mod list;
 
 use ledger::MovementDocument;
 pub use ledger::{StockWrite, StockWritten};
 
 /// The version of what `ensure_schema` makes: raised with every change of it that this build cannot do without.
-pub const SCHEMA_VERSION: i32 = 2;
+pub const SCHEMA_VERSION: i32 = 3;
 
 const PRODUCTS: &str = "products";
 
@@ -39,7 +39,8 @@ const MOVEMENTS: &str = "stock_movements";
 const KEYS: &str = "product_keys";
 
 /// A product on disk, without its holds, which are read one order's at a time, and without what is counted beside
-/// them: `live`, the number of live holds, and `movements` and `moved_at`, the end of the ledger.
+/// them: `live`, the number of live holds, `movements` and `moved_at`, the end of the ledger, and `in_stock`, `name_key`
+/// and `words`, which lists are read by.
 #[derive(Debug, Serialize, Deserialize)]
 struct ProductDocument {
     _id: bson::Uuid,
@@ -184,16 +185,17 @@ impl ProductStore {
         movements.ensure(&self.database).await?;
         Keys::collection(KEYS).ensure(&self.database).await?;
         self.begin_ledgers().await?;
+        self.begin_lists().await?;
+        let mut indexes = list::indexes();
+        indexes.extend([
+            Index::unique("sku", doc! { "sku": 1 }),
+            Index::plain("holds_of_order", doc! { "holds.o": 1 }),
+            Index::plain("holds_by_time", doc! { "holds.t": 1 }),
+        ]);
         let products = mongo::Collection {
             name: PRODUCTS,
-            indexes: vec![
-                Index::unique("sku", doc! { "sku": 1 }),
-                Index::plain("newest", doc! { "created_at": -1, "_id": -1 }),
-                Index::plain("status_newest", doc! { "status": 1, "created_at": -1, "_id": -1 }),
-                Index::plain("holds_of_order", doc! { "holds.o": 1 }),
-                Index::plain("holds_by_time", doc! { "holds.t": 1 }),
-            ],
-            obsolete: Vec::new(),
+            indexes,
+            obsolete: vec!["newest", "status_newest"],
             // The second lock on stock: no bug of ours can sell what is not there.
             validator: doc! {
                 "version": { "$gte": 1 },
@@ -225,6 +227,8 @@ impl ProductStore {
         });
         let mut document =
             bson::serialize_to_document(&ProductDocument::of(product)).map_err(Error::internal)?;
+        document.extend(listed(product));
+        document.insert("in_stock", product.stock.available() > 0);
         document.insert("holds", Bson::Array(Vec::new()));
         document.insert("live", 0_i64);
         document.insert("movements", i64::from(first.is_some()));
@@ -286,35 +290,6 @@ impl ProductStore {
         found.map(Product::try_from).transpose()
     }
 
-    /// Up to a page and one more, newest first, of one status or of all.
-    ///
-    /// # Errors
-    /// When MongoDB is away.
-    pub async fn list(
-        &self,
-        status: Option<Status>,
-        page: &PageRequest,
-        after: Option<Position>,
-    ) -> Result<Vec<Product>, Error> {
-        let mut filter = Document::new();
-        if let Some(status) = status {
-            filter.insert("status", status.name());
-        }
-        if let Some(position) = after {
-            filter.extend(mongo::before("created_at", position));
-        }
-        let documents: Vec<ProductDocument> = self
-            .products
-            .find(filter)
-            .projection(without_holds())
-            .sort(doc! { "created_at": -1, "_id": -1 })
-            .limit(page.fetch())
-            .await?
-            .try_collect()
-            .await?;
-        documents.into_iter().map(Product::try_from).collect()
-    }
-
     /// Writes all but the stock of a product that is at the version before. `None`: somebody else was faster.
     ///
     /// # Errors
@@ -325,6 +300,7 @@ impl ProductStore {
         for untouched in ["_id", "on_hand", "reserved", "created_at"] {
             fields.remove(untouched);
         }
+        fields.extend(listed(product));
         let write = self
             .products
             .find_one_and_update(
@@ -338,7 +314,11 @@ impl ProductStore {
 }
 
 fn without_holds() -> Document {
-    doc! { "holds": 0 }
+    doc! { "holds": 0, "words": 0 }
+}
+
+fn listed(product: &Product) -> Document {
+    list::listed_by(&product.name, product.description.as_deref(), product.sku.as_str())
 }
 
 /// 409: another product has the SKU.

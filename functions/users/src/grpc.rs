@@ -4,18 +4,18 @@ use std::sync::Arc;
 
 use proto::users::v1 as wire;
 use proto::users::v1::user_service_server::{SERVICE_NAME, UserService as Rpc};
-use shared::auth::{Epoch, Role, Trusted};
+use shared::auth::{Epoch, Trusted};
 use shared::context::SourceAddress;
 use shared::error::Error;
 use shared::idempotency::Keyed;
 use shared::ids::{self, UserId};
-use shared::query;
 use shared::rpc::convert;
 use shared::rpc::metadata::context_of;
 use shared::version::Expected;
 use tonic::{Request, Response, Status};
 
 use crate::forms::{CreateUserForm, RefreshTokenForm, SignInForm, UpdateUserForm};
+use crate::listing::Listing;
 use crate::service::UserService;
 use crate::sign_in::Session;
 use crate::user::User;
@@ -95,10 +95,9 @@ impl Rpc for Grpc {
         request: Request<wire::ListUsersRequest>,
     ) -> Result<Response<wire::ListUsersResponse>, Status> {
         let context = context_of(&request)?;
-        let request = request.into_inner();
-        let role = request.role.as_deref().map(Role::parse).transpose();
-        let role = role.map_err(|detail| query::invalid(format!("`role` {detail}.")))?;
-        let page = self.users.list(&context, role, convert::page(request.page)?).await?.map(message);
+        let mut request = request.into_inner();
+        let page = convert::page(request.page.take())?;
+        let page = self.users.list(&context, Listing::from_message(request)?, page).await?.map(message);
         Ok(Response::new(wire::ListUsersResponse { data: page.data, next_cursor: page.next_cursor }))
     }
 

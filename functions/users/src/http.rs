@@ -18,12 +18,13 @@ use shared::idempotency::KeyedJson;
 use shared::ids::UserKind;
 use shared::json::{self, Json};
 use shared::page::PageRequest;
-use shared::query::{self, Query};
+use shared::query::Query;
 use shared::routes::{PathId, Routes};
 use shared::version::{self, Expected, Known};
 
 use crate::forms::{CreateUserForm, RefreshTokenForm, SignInForm, UpdateUserForm};
 use crate::limits::WithinLimit;
+use crate::listing::{self, Listing};
 use crate::service::UserService;
 use crate::sign_in::Session;
 use crate::user::User;
@@ -64,11 +65,11 @@ async fn list_users(
     context: Context,
     RawQuery(q): RawQuery,
 ) -> Result<Response, Error> {
-    let query = Query::parse(q.as_deref(), &["role", "limit", "cursor"])?;
-    let role = query.get("role").map(Role::parse).transpose();
-    let role = role.map_err(|detail| query::invalid(format!("`role` {detail}.")))?;
-    let page = users.list(&context, role, PageRequest::from_query(&query)?).await?;
-    Ok(json::answer(StatusCode::OK, &page.map(UserJson::from)))
+    let query = Query::parse(q.as_deref(), &listing::PARAMETERS)?;
+    let listing = Listing::from_query(&query)?;
+    let page = users.list(&context, listing, PageRequest::from_query(&query)?).await?;
+    let page = page.map(UserJson::from);
+    Ok(query.linked("/users", page.next_cursor.as_deref(), json::answer(StatusCode::OK, &page)))
 }
 
 async fn get_user(

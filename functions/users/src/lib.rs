@@ -3,7 +3,7 @@
 //! - [`http`], [`grpc`]: its two faces, which convert and call
 //! - [`service`], [`sign_in`]: one method per use case, the only places that order I/O
 //! - [`limits`]: how often one may try
-//! - [`forms`]: what callers send, until it is checked
+//! - [`forms`], [`listing`]: what callers send and ask for, until it is checked
 //! - [`user`], [`credentials`], [`refresh_token`]: the domain, without I/O
 //! - [`tokens`]: the signing keys and who may know their public halves
 //! - [`store`]: MongoDB; with what is below it the only file that knows BSON
@@ -24,6 +24,7 @@ pub mod forms;
 pub mod grpc;
 pub mod http;
 pub mod limits;
+pub mod listing;
 pub mod refresh_token;
 pub mod service;
 pub mod sign_in;

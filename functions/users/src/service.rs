@@ -10,11 +10,12 @@ use shared::error::{Error, Kind};
 use shared::faults::Faults;
 use shared::idempotency::{Claim, Keyed, KeyedRequest, Made};
 use shared::ids::UserId;
-use shared::page::{Page, PageRequest, Position};
+use shared::page::{Page, PageRequest, SortType};
 use shared::version::Expected;
 
 use crate::credentials::{self, Password, PasswordHash};
 use crate::limits::Limits;
+use crate::listing::Listing;
 use crate::store::{self, Inserted, StoredUser, UserStore, Written};
 use crate::tokens::KeyRing;
 use crate::user::{Email, NewUser, User, UserChange};
@@ -158,13 +159,13 @@ impl UserService {
     pub async fn list(
         &self,
         context: &Context,
-        role: Option<Role>,
+        listing: Listing,
         page: PageRequest,
     ) -> Result<Page<User>, Error> {
         shared::auth::Access::Staff.check(context.caller)?;
-        let scope = format!("users|{}|{role:?}", context.caller);
-        let users = self.store.list(role, &page, page.after(&scope)?).await?;
-        Ok(page.page(users, &scope, |user| Position { at: user.created_at, id: user.id.uuid() }))
+        let scope = format!("users|{}|{listing:?}", context.caller);
+        let after = page.after(&scope, SortType::Time)?;
+        Ok(page.page(self.store.list(&listing, &page, after.as_ref()).await?, &scope))
     }
 
     /// Changes a user.

@@ -17,7 +17,6 @@ use shared::idempotency::Claim;
 use shared::idempotency::keys::Keys;
 use shared::ids::UserId;
 use shared::mongo::{self, Ending, Index};
-use shared::page::{PageRequest, Position};
 
 use crate::credentials::PasswordHash;
 use crate::user::{Email, Status, User};
@@ -26,6 +25,8 @@ use sessions::Sessions;
 
 pub mod counts;
 pub mod sessions;
+
+mod list;
 
 /// The version of what `ensure_schema` makes: raised with every change of it that this build cannot do without.
 pub const SCHEMA_VERSION: i32 = 3;
@@ -192,17 +193,15 @@ impl UserStore {
     /// # Errors
     /// When MongoDB refuses or is away.
     pub async fn ensure_schema(&self) -> Result<(), Error> {
+        let mut indexes = list::indexes();
+        let email = Index::unique("email", doc! { "email_key": 1 });
+        indexes.push(email.only(doc! { "email_key": { "$exists": true } }));
+        let revoked = Index::plain("revoked", doc! { "revoked_at": -1 });
+        indexes.push(revoked.only(doc! { "revoked_at": { "$exists": true } }));
         let users = mongo::Collection {
             name: USERS,
-            indexes: vec![
-                Index::unique("email", doc! { "email_key": 1 })
-                    .only(doc! { "email_key": { "$exists": true } }),
-                Index::plain("newest", doc! { "created_at": -1, "_id": -1 }),
-                Index::plain("role_newest", doc! { "role": 1, "created_at": -1, "_id": -1 }),
-                Index::plain("revoked", doc! { "revoked_at": -1 })
-                    .only(doc! { "revoked_at": { "$exists": true } }),
-            ],
-            obsolete: Vec::new(),
+            indexes,
+            obsolete: vec!["newest", "role_newest"],
             validator: doc! { "version": { "$gte": 1 }, "status": { "$in": ["active", "disabled", DELETED] } },
         };
         users.ensure(&self.database).await?;
@@ -274,34 +273,6 @@ impl UserStore {
 
     async fn find_one(&self, filter: Document) -> Result<Option<StoredUser>, Error> {
         self.users.find_one(filter).await?.map(StoredUser::try_from).transpose()
-    }
-
-    /// Up to a page and one more, newest first.
-    ///
-    /// # Errors
-    /// When MongoDB is away.
-    pub async fn list(
-        &self,
-        role: Option<Role>,
-        page: &PageRequest,
-        after: Option<Position>,
-    ) -> Result<Vec<User>, Error> {
-        let mut filter = doc! { "status": { "$ne": DELETED } };
-        if let Some(role) = role {
-            filter.insert("role", role.name());
-        }
-        if let Some(position) = after {
-            filter.extend(mongo::before("created_at", position));
-        }
-        let documents: Vec<UserDocument> = self
-            .users
-            .find(filter)
-            .sort(doc! { "created_at": -1, "_id": -1 })
-            .limit(page.fetch())
-            .await?
-            .try_collect()
-            .await?;
-        documents.into_iter().map(|document| Ok(StoredUser::try_from(document)?.user)).collect()
     }
 
     /// Whose sessions have ended since then, the latest first. If they are too many, those that are left out are

@@ -10,8 +10,9 @@ use shared::auth::{Epoch, Role};
 use shared::clock::Timestamp;
 use shared::error::Kind;
 use shared::ids::UserId;
-use shared::page::{PageRequest, Position};
+use shared::page::PageRequest;
 use users::credentials::{Password, PasswordHash};
+use users::listing::Listing;
 use users::store::{Inserted, UserStore, Written};
 use users::user::{Email, NewUser, Status, User};
 
@@ -160,15 +161,14 @@ async fn of_many_writes_at_one_version_one_is_done() {
 /// The list in pages of this length, from its first to its last.
 async fn pages(store: &UserStore, role: Option<Role>, limit: i64) -> Vec<User> {
     let request = PageRequest::new(Some(limit), None).unwrap_or_else(|error| panic!("{error:?}"));
-    let length = usize::try_from(limit).unwrap_or(usize::MAX);
+    let listing = Listing { role, ..Listing::default() };
     let (mut all, mut after) = (Vec::new(), None);
     loop {
-        let mut fetched = store.list(role, &request, after).await.unwrap_or_else(|error| panic!("{error:?}"));
-        let more = fetched.len() > length;
-        fetched.truncate(length);
-        after = fetched.last().map(|user| Position { at: user.created_at, id: user.id.uuid() });
-        all.extend(fetched);
-        if !more {
+        let found = store.list(&listing, &request, after.as_ref()).await;
+        let found = found.unwrap_or_else(|error| panic!("{error:?}"));
+        all.extend(found.data);
+        after = found.next;
+        if after.is_none() {
             return all;
         }
     }

@@ -67,6 +67,20 @@ pub fn timestamp(time: Timestamp) -> proto::Timestamp {
     }
 }
 
+/// A rule: a time that bounds a list, rounded up to the millisecond as in a query.
+///
+/// # Errors
+/// What it must be.
+pub fn bound(time: proto::Timestamp) -> Result<Timestamp, String> {
+    // Of the years 1 to 9999, as google.protobuf.Timestamp says.
+    let known = -62_135_596_800..=253_402_300_799;
+    if known.contains(&time.seconds) && (0..1_000_000_000).contains(&time.nanos) {
+        Ok(Timestamp::from_millis(time.seconds * 1000 + (i64::from(time.nanos) + 999_999) / 1_000_000))
+    } else {
+        Err("must be a time of the years 1 to 9999, with 0 to 999999999 nanoseconds".to_owned())
+    }
+}
+
 /// A time as another function of ours sent it.
 ///
 /// # Errors

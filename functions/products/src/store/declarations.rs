@@ -11,6 +11,7 @@ use shared::ids::{OrderId, ProductId};
 use shared::mongo::{self, Ending};
 
 use super::ledger::MovementDocument;
+use super::list::in_stock;
 use super::{CountedDocument, HoldDocument, PRODUCTS, ProductStore, without_holds};
 use crate::ledger::{Cause, LedgerEnd, RETURNED, SHIPPED, StockMovement};
 use crate::product::{Product, Status};
@@ -68,6 +69,7 @@ impl ProductStore {
         let entry = hold(order, Entry { quantity: line.quantity, revision: 1 });
         let update = doc! { "$set": {
             "reserved": { "$add": ["$reserved", line.quantity] },
+            "in_stock": in_stock("$on_hand", doc! { "$add": ["$reserved", line.quantity] }),
             "live": { "$add": ["$live", 1_i64] },
             "holds": { "$concatArrays": ["$holds", [entry]] },
         } };
@@ -173,9 +175,12 @@ impl ProductStore {
         let updates: Vec<Document> = writes
             .iter()
             .map(|write| {
+                let on_hand = doc! { "$add": ["$on_hand", write.on_hand] };
+                let reserved = doc! { "$add": ["$reserved", write.reserved] };
                 let mut set = doc! {
-                    "on_hand": { "$add": ["$on_hand", write.on_hand] },
-                    "reserved": { "$add": ["$reserved", write.reserved] },
+                    "in_stock": in_stock(on_hand.clone(), reserved.clone()),
+                    "on_hand": on_hand,
+                    "reserved": reserved,
                     "live": { "$add": ["$live", write.live] },
                     "holds": { "$concatArrays": [others.clone(), [hold(order, write.entry)]] },
                 };

@@ -12,6 +12,7 @@ use shared::ids::ProductId;
 use shared::mongo::{self, Ending};
 use shared::version::Expected;
 
+use super::list::in_stock;
 use super::{CountedDocument, ProductStore, without_holds};
 use crate::ledger::{Cause, INITIAL, LedgerEnd, StockMovement};
 use crate::product::Product;
@@ -273,6 +274,7 @@ fn conditional(
         "updated_at": { "$cond": [same.clone(), "$updated_at", now] },
         "movements": { "$cond": [same.clone(), "$movements", { "$add": ["$movements", 1_i64] }] },
         "moved_at": { "$cond": [same, "$moved_at", { "$max": ["$moved_at", now] }] },
+        "in_stock": in_stock(on_hand.clone(), "$reserved"),
         "on_hand": on_hand,
     } };
     (filter, vec![update])

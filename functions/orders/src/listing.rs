@@ -1,0 +1,152 @@
+//! What may be asked of the list of orders, over REST or gRPC, and the checks of it.
+
+use proto::orders::v1 as wire;
+use shared::clock::Timestamp;
+use shared::error::Error;
+use shared::ids::{self, ProductId, UserId};
+use shared::page::SortType;
+use shared::query::{self, Query};
+use shared::rpc::convert;
+
+use crate::number::Number;
+use crate::status::Status;
+
+/// The parameters of `GET /orders`.
+pub const PARAMETERS: [&str; 9] =
+    ["status", "user_id", "product_id", "number", "created_from", "created_to", "sort", "limit", "cursor"];
+
+/// Which orders, and in which order.
+#[derive(Clone, Debug, Default)]
+pub struct Listing {
+    /// Of this status.
+    pub status: Option<Status>,
+    /// Of this user.
+    pub user_id: Option<UserId>,
+    /// With this product among the items.
+    pub product_id: Option<ProductId>,
+    /// With this number: one, if any.
+    pub number: Option<Number>,
+    /// Placed at this time or later.
+    pub created_from: Option<Timestamp>,
+    /// Placed before this time.
+    pub created_to: Option<Timestamp>,
+    /// In this order.
+    pub sort: Sort,
+}
+
+/// A sort, ties by ID in the same direction.
+#[derive(Clone, Copy, Debug)]
+pub struct Sort {
+    /// By what.
+    pub by: SortBy,
+    /// Largest first.
+    pub descending: bool,
+}
+
+/// What orders are sorted by.
+#[derive(Clone, Copy, Debug)]
+pub enum SortBy {
+    /// When they were placed.
+    CreatedAt,
+    /// The amount alone, whatever its currency.
+    Total,
+}
+
+const SORTS: [(&str, Sort); 4] = [
+    ("-created_at", Sort { by: SortBy::CreatedAt, descending: true }),
+    ("created_at", Sort { by: SortBy::CreatedAt, descending: false }),
+    ("total", Sort { by: SortBy::Total, descending: false }),
+    ("-total", Sort { by: SortBy::Total, descending: true }),
+];
+
+impl Default for Sort {
+    fn default() -> Self {
+        SORTS[0].1
+    }
+}
+
+impl Sort {
+    /// What type the values have that it sorts by.
+    pub fn of(self) -> SortType {
+        match self.by {
+            SortBy::CreatedAt => SortType::Time,
+            SortBy::Total => SortType::Integer,
+        }
+    }
+}
+
+impl Listing {
+    /// # Errors
+    /// 400 for a parameter that does not say what it may.
+    pub fn from_query(query: &Query) -> Result<Self, Error> {
+        Ok(Self {
+            status: query.parse_with("status", Status::parse)?,
+            user_id: query.parse_with("user_id", |text| ids::parse(text.to_owned()))?,
+            product_id: query.parse_with("product_id", |text| ids::parse(text.to_owned()))?,
+            number: query.parse_with("number", Number::parse_loosely)?,
+            created_from: query.parse_with("created_from", query::time)?,
+            created_to: query.parse_with("created_to", query::time)?,
+            sort: query.parse_with("sort", sort)?.unwrap_or_default(),
+        })
+    }
+
+    /// # Errors
+    /// 400 for a field that does not say what it may.
+    pub fn from_message(message: wire::ListOrdersRequest) -> Result<Self, Error> {
+        Ok(Self {
+            status: query::optional("status", message.status, |text| Status::parse(&text))?,
+            user_id: query::optional("user_id", message.user_id, ids::parse)?,
+            product_id: query::optional("product_id", message.product_id, ids::parse)?,
+            number: query::optional("number", message.number, |text| Number::parse_loosely(&text))?,
+            created_from: query::optional("created_from", message.created_from, convert::bound)?,
+            created_to: query::optional("created_to", message.created_to, convert::bound)?,
+            sort: query::optional("sort", message.sort, |text| sort(&text))?.unwrap_or_default(),
+        })
+    }
+}
+
+fn sort(name: &str) -> Result<Sort, String> {
+    query::one_of(&SORTS, name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn listing(query: &str) -> Result<Listing, Error> {
+        Listing::from_query(&Query::parse(Some(query), &PARAMETERS)?)
+    }
+
+    #[test]
+    fn newest_first_unless_the_client_says_otherwise() {
+        let sorted = |query| {
+            let sort = listing(query).unwrap().sort;
+            (matches!(sort.by, SortBy::CreatedAt), sort.descending)
+        };
+        assert_eq!(sorted(""), (true, true));
+        assert_eq!(sorted("sort=created_at"), (true, false));
+        assert_eq!(sorted("sort=-total"), (false, true));
+    }
+
+    #[test]
+    fn what_a_parameter_may_say_is_told() {
+        for (bad, told) in [
+            ("sort=price", "`sort` must be one of -created_at, created_at, total, -total."),
+            ("status=void", "`status` must be one of placed, "),
+            ("number=4F7K", "`number` must be an order number, such as 4F7K-92QX"),
+            ("created_from=today", "`created_from` must be a time of RFC 3339"),
+            ("product_id=user_01h455vb4pex5vsknk084sn02q", "`product_id` must be an ID of the kind product"),
+        ] {
+            let error = listing(bad).unwrap_err().to_string();
+            assert!(error.contains(told), "{bad}: {error}");
+        }
+    }
+
+    #[test]
+    fn both_faces_refuse_the_same() {
+        let bad = wire::ListOrdersRequest { sort: Some("price".to_owned()), ..Default::default() };
+        let (over_grpc, over_rest) =
+            (Listing::from_message(bad).unwrap_err(), listing("sort=price").unwrap_err());
+        assert_eq!(over_grpc.to_string(), over_rest.to_string());
+    }
+}

@@ -1,0 +1,241 @@
+//! Lists of products: which index serves which filters and sort, and what products keep for it.
+
+use futures::TryStreamExt as _;
+use mongodb::Collection;
+use mongodb::bson::{self, Bson, Document, doc};
+use mongodb::options::{Hint, ReadConcern};
+use shared::error::Error;
+use shared::mongo::Index;
+use shared::mongo::walk::{self, Order, Walk, conjunction};
+use shared::page::{Found, PageRequest, Position, SortType};
+
+use super::{PRODUCTS, ProductDocument, ProductStore, without_holds};
+use crate::listing::{Listing, SortBy};
+use crate::product::{Product, Status};
+use crate::words::words;
+
+/// With so many products that have a word, the list is walked in its order; with fewer they are all read, and sorted.
+const FEW: u32 = 5_000;
+
+/// How many words of a search are asked for how many products have them.
+const PROBES: usize = 3;
+
+/// How many products the schema step fills in at once.
+const BATCH: i64 = 500;
+
+/// What a product keeps to be listed by, beside `in_stock`.
+pub(super) fn listed_by(name: &str, description: Option<&str>, sku: &str) -> Document {
+    let mut all = words(name);
+    all.extend(words(description.unwrap_or_default()));
+    all.extend(words(sku));
+    let words: Vec<String> = all.into_iter().collect();
+    doc! { "name_key": name.to_lowercase(), "words": words }
+}
+
+/// Whether any are available, as an expression of what a write makes of the counts. It is stored by the same write.
+pub(super) fn in_stock(on_hand: impl Into<Bson>, reserved: impl Into<Bson>) -> Document {
+    doc! { "$gt": [on_hand.into(), reserved.into()] }
+}
+
+/// What lists need: one index for each sort, for all products and for those of a currency, which also serves a range of
+/// prices. Whether any are available and the status come before the sort in all of them, and a list without such a
+/// filter merges up to six stretches.
+pub(super) fn indexes() -> Vec<Index> {
+    let all = |field: &str| doc! { "in_stock": 1, "status": 1, field: 1, "_id": 1 };
+    let priced = |field: &str| doc! { "price.currency": 1, "in_stock": 1, "status": 1, field: 1, "_id": 1 };
+    vec![
+        Index::plain("listed_newest", all("created_at")),
+        Index::plain("listed_name", all("name_key")),
+        Index::plain("listed_price", all("price.amount")),
+        Index::plain("currency_newest", priced("created_at")),
+        Index::plain("currency_name", priced("name_key")),
+        Index::plain("currency_price", priced("price.amount")),
+        Index::plain("words", doc! { "words": 1, "_id": 1 }),
+    ]
+}
+
+impl ProductStore {
+    /// A page of a list, of these statuses.
+    ///
+    /// # Errors
+    /// When MongoDB is away.
+    pub async fn list(
+        &self,
+        listing: &Listing,
+        statuses: &[Status],
+        page: &PageRequest,
+        after: Option<&Position>,
+    ) -> Result<Found<Product>, Error> {
+        let walk = walk(listing, statuses);
+        let found = if let Some(sku) = &listing.sku {
+            // One, if any, and so no page after it.
+            let filter = doc! { "$and": [{ "sku": sku.as_str() }, everything(listing, &walk)] };
+            match after {
+                Some(_) => Found::nothing(),
+                None => {
+                    let found = self.documents().find_one(filter).projection(without_holds()).await?;
+                    Found { data: found.into_iter().collect(), next: None }
+                }
+            }
+        } else if listing.words.is_some() {
+            self.search(listing, walk, page, after).await?
+        } else {
+            walk.page(&self.documents(), page, after, without_holds()).await?
+        };
+        let read = |document| {
+            let product: ProductDocument =
+                bson::deserialize_from_document(document).map_err(Error::internal)?;
+            Product::try_from(product)
+        };
+        let data = found.data.into_iter().map(read).collect::<Result<_, Error>>()?;
+        Ok(Found { data, next: found.next })
+    }
+
+    /// Products that have all words. Where one of the words is of few products these are read, and the first of them
+    /// sorted out. Else the list is walked in its order: then a product in twenty has the word, or more, or there are
+    /// so many products that a page has to end somewhere.
+    async fn search(
+        &self,
+        listing: &Listing,
+        mut walk: Walk,
+        page: &PageRequest,
+        after: Option<&Position>,
+    ) -> Result<Found<Document>, Error> {
+        let mut words: Vec<&String> = listing.words.iter().flatten().collect();
+        if words.is_empty() {
+            return Ok(Found::nothing());
+        }
+        // Long words are rarer than short ones.
+        words.sort_by_key(|word| std::cmp::Reverse(word.len()));
+        for word in words.iter().take(PROBES) {
+            if self.is_of_few(word).await? {
+                let after = walk.order.between(after, None);
+                let after = if after.len() == 1 {
+                    Document::new()
+                } else {
+                    doc! { "$or": after }
+                };
+                let filter = conjunction(vec![doc! { "words": *word }, everything(listing, &walk), after]);
+                let found: Vec<Document> = self
+                    .documents()
+                    .find(filter)
+                    .sort(walk.order.sort())
+                    .limit(page.fetch())
+                    .hint(Hint::Name("words".to_owned()))
+                    .projection(without_holds())
+                    .read_concern(ReadConcern::snapshot())
+                    .await?
+                    .try_collect()
+                    .await?;
+                return walk::found(page, found, &walk.order);
+            }
+        }
+        walk.filter = conjunction(vec![with_words(listing), walk.filter]);
+        walk.page(&self.documents(), page, after, without_holds()).await
+    }
+
+    async fn is_of_few(&self, word: &str) -> Result<bool, Error> {
+        let documents = self.documents();
+        let one_more = documents
+            .find_one(doc! { "words": word })
+            .sort(doc! { "_id": 1 })
+            .skip(u64::from(FEW))
+            .projection(doc! { "_id": 1 })
+            .hint(Hint::Name("words".to_owned()));
+        Ok(one_more.await?.is_none())
+    }
+
+    fn documents(&self) -> Collection<Document> {
+        self.database.collection(PRODUCTS)
+    }
+
+    /// Gives products from before version 3 of the schema what they are listed by.
+    pub(super) async fn begin_lists(&self) -> Result<(), Error> {
+        let without = doc! { "words": { "$exists": false } };
+        let read = doc! { "name": 1, "description": 1, "sku": 1 };
+        loop {
+            let documents = self.documents();
+            let products = documents.find(without.clone()).projection(read.clone()).limit(BATCH);
+            let products: Vec<Document> = products.await?.try_collect().await?;
+            if products.is_empty() {
+                return Ok(());
+            }
+            let updates: Vec<Document> = products
+                .iter()
+                .map(|product| {
+                    let text = |field| product.get_str(field).unwrap_or_default();
+                    let listed = listed_by(text("name"), Some(text("description")), text("sku"));
+                    let mut set = doc! { "in_stock": in_stock("$on_hand", "$reserved") };
+                    // What people write may look like an expression.
+                    set.extend(
+                        listed.into_iter().map(|(field, value)| (field, doc! { "$literal": value }.into())),
+                    );
+                    let filter = doc! { "_id": product.get("_id"), "words": { "$exists": false } };
+                    doc! { "q": filter, "u": [{ "$set": set }] }
+                })
+                .collect();
+            let answer = self.database.run_command(doc! { "update": PRODUCTS, "updates": updates }).await?;
+            if let Ok(errors) = answer.get_array("writeErrors") {
+                return Err(Error::internal(format!("filling in what products are listed by: {errors:?}")));
+            }
+        }
+    }
+}
+
+fn walk(listing: &Listing, statuses: &[Status]) -> Walk {
+    let statuses = statuses.iter().map(|status| status.name().into()).collect();
+    let available = match listing.in_stock {
+        Some(available) => vec![available.into()],
+        None => vec![true.into(), false.into()],
+    };
+    let mut stretches = vec![("in_stock", available), ("status", statuses)];
+    if let Some(currency) = listing.currency {
+        stretches.insert(0, ("price.currency", vec![currency.code().into()]));
+    }
+    let mut prices = Document::new();
+    if let Some(least) = listing.min_price {
+        prices.insert("$gte", least);
+    }
+    if let Some(most) = listing.max_price {
+        prices.insert("$lte", most);
+    }
+    let of_all = listing.currency.is_none();
+    let (field, of, index) = match listing.sort.by {
+        SortBy::CreatedAt => {
+            ("created_at", SortType::Time, if of_all { "listed_newest" } else { "currency_newest" })
+        }
+        SortBy::Name => ("name_key", SortType::Text, if of_all { "listed_name" } else { "currency_name" }),
+        SortBy::Price => {
+            ("price.amount", SortType::Integer, if of_all { "listed_price" } else { "currency_price" })
+        }
+    };
+    let (range, filter) = match listing.sort.by {
+        SortBy::Price => (prices, Document::new()),
+        _ if prices.is_empty() => (Document::new(), Document::new()),
+        _ => (Document::new(), doc! { "price.amount": prices }),
+    };
+    let order = Order { field, of, descending: listing.sort.descending };
+    Walk { index, stretches, order, range, filter }
+}
+
+/// All that a listing asks for, without an order.
+fn everything(listing: &Listing, walk: &Walk) -> Document {
+    let mut all = vec![with_words(listing), walk.filter.clone()];
+    all.extend(walk.stretches.iter().map(|(field, values)| doc! { *field: { "$in": values.clone() } }));
+    if !walk.range.is_empty() {
+        all.push(doc! { walk.order.field: walk.range.clone() });
+    }
+    conjunction(all)
+}
+
+fn with_words(listing: &Listing) -> Document {
+    match &listing.words {
+        Some(words) if !words.is_empty() => {
+            let words: Vec<&String> = words.iter().collect();
+            doc! { "words": { "$all": words } }
+        }
+        // A search without a word finds nothing.
+        Some(_) => doc! { "words": { "$in": [] } },
+        None => Document::new(),
+    }
+}

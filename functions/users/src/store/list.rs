@@ -1,0 +1,82 @@
+//! Lists of users, on one index.
+
+use mongodb::Collection;
+use mongodb::bson::{self, Document, doc};
+use shared::auth::Role;
+use shared::error::Error;
+use shared::mongo::Index;
+use shared::mongo::walk::{Order, Walk};
+use shared::page::{Found, PageRequest, Position, SortType};
+
+use super::{StoredUser, USERS, UserDocument, UserStore};
+use crate::listing::Listing;
+use crate::user::{Status, User};
+
+/// What lists need. A list without a filter merges six stretches; deleted users have neither role nor such a status.
+pub(super) fn indexes() -> Vec<Index> {
+    vec![Index::plain("listed_newest", doc! { "role": 1, "status": 1, "created_at": -1, "_id": -1 })]
+}
+
+impl UserStore {
+    /// A page of a list.
+    ///
+    /// # Errors
+    /// When MongoDB is away.
+    pub async fn list(
+        &self,
+        listing: &Listing,
+        page: &PageRequest,
+        after: Option<&Position>,
+    ) -> Result<Found<User>, Error> {
+        let found = match &listing.email {
+            Some(email) => self.addressed(&email.key(), listing, after).await?,
+            None => {
+                let users: Collection<Document> = self.database.collection(USERS);
+                walk(listing).page(&users, page, after, Document::new()).await?
+            }
+        };
+        let read = |document| {
+            let user: UserDocument = bson::deserialize_from_document(document).map_err(Error::internal)?;
+            Ok(StoredUser::try_from(user)?.user)
+        };
+        let data = found.data.into_iter().map(read).collect::<Result<_, Error>>()?;
+        Ok(Found { data, next: found.next })
+    }
+
+    /// The user with an e-mail address, if the other filters let them through.
+    async fn addressed(
+        &self,
+        key: &str,
+        listing: &Listing,
+        after: Option<&Position>,
+    ) -> Result<Found<Document>, Error> {
+        // There is no page after the only one.
+        if after.is_some() {
+            return Ok(Found::nothing());
+        }
+        let mut filter = doc! { "email_key": key };
+        filter.extend(listing.role.map(|role| ("role".to_owned(), role.name().into())));
+        filter.extend(listing.status.map(|status| ("status".to_owned(), status.name().into())));
+        let users: Collection<Document> = self.database.collection(USERS);
+        let found = users.find_one(filter).await?;
+        Ok(Found { data: found.into_iter().collect(), next: None })
+    }
+}
+
+fn walk(listing: &Listing) -> Walk {
+    let roles = match listing.role {
+        Some(role) => vec![role.name().into()],
+        None => Role::ALL.into_iter().map(|role| role.name().into()).collect(),
+    };
+    let statuses = match listing.status {
+        Some(status) => vec![status.name().into()],
+        None => [Status::Active, Status::Disabled].map(|status| status.name().into()).to_vec(),
+    };
+    Walk {
+        index: "listed_newest",
+        stretches: vec![("role", roles), ("status", statuses)],
+        order: Order { field: "created_at", of: SortType::Time, descending: true },
+        range: Document::new(),
+        filter: Document::new(),
+    }
+}
