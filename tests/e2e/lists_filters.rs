@@ -17,7 +17,10 @@ async fn shop_with_clock() -> (InProcess, impl Fn()) {
     let now = Arc::new(AtomicI64::new(1_800_000_000_000));
     let hand = now.clone();
     let clock = Clock::from_fn(move || Timestamp::from_millis(hand.load(Ordering::SeqCst)));
-    (Shop::open_with_clock(clock).await, move || drop(now.fetch_add(1_000, Ordering::SeqCst)))
+    let tick = move || {
+        now.fetch_add(1_000, Ordering::SeqCst);
+    };
+    (Shop::open_with_clock(clock).await, tick)
 }
 
 /// All of a list, by pages of two, along the `Link` of each, which says the same as `next_cursor`.
