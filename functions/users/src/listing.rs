@@ -50,8 +50,8 @@ mod tests {
     #[test]
     fn what_a_parameter_may_say_is_told() {
         for (bad, told) in [
-            ("role=root", "`role` must be customer, staff or admin."),
-            ("status=deleted", "`status` must be active or disabled."),
+            ("role=root", "`role` must be one of customer, staff, admin."),
+            ("status=deleted", "`status` must be one of active, disabled."),
             ("email=ada", "`email` must be an e-mail address"),
         ] {
             let query = Query::parse(Some(bad), &PARAMETERS).unwrap();
