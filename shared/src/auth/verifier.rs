@@ -17,7 +17,8 @@ use tokio::sync::Mutex;
 
 use super::revoked::Revoked;
 use super::tokens::{
-    ACCESS_TOKEN_LIFETIME, ALGORITHM, ALGORITHM_NAME, AUDIENCE, Epoch, ISSUER, PublicKey, TOKEN_TYPE, is_key_id,
+    ACCESS_TOKEN_LIFETIME, ALGORITHM, ALGORITHM_NAME, AUDIENCE, Epoch, ISSUER, PublicKey, TOKEN_TYPE,
+    is_key_id,
 };
 use super::{Caller, Role};
 use crate::clock::{Clock, Timestamp};
@@ -233,7 +234,9 @@ impl<'a> Token<'a> {
         validation.set_required_spec_claims(&["exp", "iss", "aud", "sub"]);
         validation.validate_exp = false;
         jsonwebtoken::decode::<IgnoredAny>(self.sent, &DecodingKey::from_ed_der(&key.bytes), &validation)
-            .map_err(|error| bad_token("The access token's signature or claims are wrong.").caused_by(error))?;
+            .map_err(|error| {
+                bad_token("The access token's signature or claims are wrong.").caused_by(error)
+            })?;
         let claims = object(self.claims).and_then(|claims| Claims::read(&claims));
         let claims = claims.ok_or_else(|| bad_token("The access token does not say what ours say."))?;
         let now = now.seconds();
