@@ -9,6 +9,7 @@
 //! - [`rpc`]: gRPC between functions, in a JSON envelope or over HTTP/2
 //! - [`contention`]: what to do when somebody else was faster
 //! - [`secrets`], `aws`: what nobody else may know, and where it is
+//! - [`validator`]: what MongoDB itself refuses
 //! - [`config`], [`mongo`], [`telemetry`], [`run`], `lambda`, `socket`: the outside world
 
 pub mod address;
@@ -41,4 +42,5 @@ pub mod socket;
 pub mod telemetry;
 pub mod text;
 pub mod trace;
+pub mod validator;
 pub mod version;

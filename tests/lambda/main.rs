@@ -15,5 +15,6 @@ mod kills;
 mod lambda;
 mod readiness;
 mod redaction;
+mod roles;
 mod rotation;
 mod schema;

@@ -192,7 +192,12 @@ impl Shop {
         let functions = functions.unwrap_or_else(|error| panic!("{error}"));
         let lambda = Lambda::start(differ(functions), options).await;
         let lambda = lambda.unwrap_or_else(|error| panic!("no port: {error}"));
-        let shop = Self::with_admin(lambda.url.clone(), email, PASSWORD).await;
+        Self::on(lambda, database).await
+    }
+
+    /// The shop on a Lambda that runs already, whose schema step has made the tests' admin.
+    pub async fn on(lambda: Lambda, database: Database) -> OnLambda {
+        let shop = Self::with_admin(lambda.url.clone(), "admin@example.com", PASSWORD).await;
         OnLambda { shop, lambda, database }
     }
 

@@ -96,10 +96,7 @@ impl OrderStore {
             name: ORDERS,
             indexes,
             obsolete: vec!["number", "newest", "user_newest"],
-            validator: doc! { "version": { "$gte": 1 }, "$or": [
-                { "status": VOID },
-                { "total": { "$gte": 0 }, "items.0": { "$exists": true } },
-            ] },
+            validator: documents::valid(),
         };
         orders.ensure(&self.database).await?;
         self.ensure_progress().await?;

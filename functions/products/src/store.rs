@@ -16,10 +16,11 @@ use shared::idempotency::keys::Keys;
 use shared::ids::ProductId;
 use shared::money::{Currency, Money};
 use shared::mongo::{self, Ending, Index};
+use shared::validator;
 
 use crate::ledger::{Cause, INITIAL, LedgerEnd};
 use crate::product::{Product, Sku, Status};
-use crate::stock::Stock;
+use crate::stock::{MAX_ENTRIES, Stock};
 
 mod declarations;
 mod holds;
@@ -135,6 +136,40 @@ impl TryFrom<ProductDocument> for Product {
     }
 }
 
+/// The most entries that MongoDB takes: far more than the domain does, which lets those that end a hold in above its own
+/// limit.
+const MOST_HOLDS: i64 = 5 * MAX_ENTRIES;
+
+/// What MongoDB takes for a product.
+fn valid_product() -> Document {
+    let price =
+        validator::document(&[("amount", validator::whole(0)), ("currency", validator::text(3))], &[]);
+    let mut rule = validator::documents(
+        &[
+            ("_id", validator::bytes()),
+            ("sku", validator::text(64)),
+            ("name", validator::text(200)),
+            ("price", price),
+            ("attributes", validator::map()),
+            ("status", validator::one_of(["draft", "active", "archived"])),
+            ("on_hand", validator::whole(0)),
+            ("reserved", validator::whole(0)),
+            ("live", validator::whole(0)),
+            ("holds", validator::long_list(MOST_HOLDS)),
+            ("movements", validator::whole(0)),
+            ("version", validator::whole(1)),
+            ("created_at", validator::date()),
+            ("updated_at", validator::date()),
+        ],
+        &[
+            ("description", validator::or_null(validator::text(10_000))),
+            ("moved_at", validator::or_null(validator::date())),
+        ],
+    );
+    rule.insert("$expr", doc! { "$lte": ["$reserved", "$on_hand"] });
+    rule
+}
+
 /// How the insert of a product ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Inserted {
@@ -180,7 +215,7 @@ impl ProductStore {
             name: MOVEMENTS,
             indexes: vec![Index::unique("newest", doc! { "product": 1, "number": -1 })],
             obsolete: Vec::new(),
-            validator: doc! {},
+            validator: ledger::valid_movement(),
         };
         movements.ensure(&self.database).await?;
         Keys::collection(KEYS).ensure(&self.database).await?;
@@ -197,14 +232,7 @@ impl ProductStore {
             indexes,
             obsolete: vec!["newest", "status_newest"],
             // The second lock on stock: no bug of ours can sell what is not there.
-            validator: doc! {
-                "version": { "$gte": 1 },
-                "on_hand": { "$gte": 0 },
-                "reserved": { "$gte": 0 },
-                "live": { "$gte": 0 },
-                "movements": { "$gte": 0 },
-                "$expr": { "$lte": ["$reserved", "$on_hand"] },
-            },
+            validator: valid_product(),
         };
         products.ensure(&self.database).await?;
         Ok(mongo::note_schema(&self.database, "products", SCHEMA_VERSION).await?)

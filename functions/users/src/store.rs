@@ -17,6 +17,7 @@ use shared::idempotency::Claim;
 use shared::idempotency::keys::Keys;
 use shared::ids::UserId;
 use shared::mongo::{self, Ending, Index};
+use shared::validator;
 
 use crate::credentials::PasswordHash;
 use crate::user::{Email, Status, User};
@@ -129,6 +130,39 @@ impl TryFrom<UserDocument> for StoredUser {
     }
 }
 
+/// What MongoDB takes for a user. Of one who is deleted nothing else is left.
+fn valid_user() -> Document {
+    let mut rule = validator::documents(
+        &[
+            ("_id", validator::bytes()),
+            ("status", validator::one_of(["active", "disabled", DELETED])),
+            ("version", validator::whole(1)),
+            ("created_at", validator::date()),
+            ("updated_at", validator::date()),
+        ],
+        &[
+            ("email", validator::text(254)),
+            ("email_key", validator::text(254)),
+            ("password_hash", validator::text(500)),
+            ("name", validator::text(200)),
+            ("phone", validator::or_null(validator::text(32))),
+            ("address", validator::or_null(validator::address())),
+            ("role", validator::one_of(Role::ALL.map(Role::name))),
+        ],
+    );
+    let personal = ["email", "email_key", "password_hash", "name", "phone", "address", "role"];
+    let there = |is: bool| personal.into_iter().map(move |it| (it.to_owned(), doc! { "$exists": is }.into()));
+    let (mut living, mut deleted): (Document, Document) = (there(true).collect(), there(false).collect());
+    living.insert("status", doc! { "$ne": DELETED });
+    deleted.insert("status", DELETED);
+    rule.insert("$or", vec![living, deleted]);
+    rule
+}
+
+fn valid_guard() -> Document {
+    validator::documents(&[("_id", validator::text(40)), ("changes", validator::whole(1))], &[])
+}
+
 /// How the insert of a user ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Inserted {
@@ -202,11 +236,15 @@ impl UserStore {
             name: USERS,
             indexes,
             obsolete: vec!["newest", "role_newest"],
-            validator: doc! { "version": { "$gte": 1 }, "status": { "$in": ["active", "disabled", DELETED] } },
+            validator: valid_user(),
         };
         users.ensure(&self.database).await?;
-        let guards =
-            mongo::Collection { name: GUARDS, indexes: Vec::new(), obsolete: Vec::new(), validator: doc! {} };
+        let guards = mongo::Collection {
+            name: GUARDS,
+            indexes: Vec::new(),
+            obsolete: Vec::new(),
+            validator: valid_guard(),
+        };
         guards.ensure(&self.database).await?;
         let mut keys = Keys::collection(KEYS);
         keys.indexes.push(Index::plain("made", doc! { "made": 1 }));

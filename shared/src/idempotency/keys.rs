@@ -14,6 +14,7 @@ use super::{Claim, Keyed};
 use crate::clock::Timestamp;
 use crate::error::Error;
 use crate::mongo::{self, Index};
+use crate::validator;
 
 /// How long a key is remembered.
 pub const LIFETIME: Duration = Duration::from_secs(24 * 60 * 60);
@@ -46,7 +47,16 @@ impl Keys {
     /// What the schema step makes for them. The index only sweeps: what is too old is told by the clock.
     pub fn collection(name: &'static str) -> mongo::Collection {
         let sweep = Index::plain("sweep", doc! { "at": 1 }).swept_after(2 * LIFETIME);
-        mongo::Collection { name, indexes: vec![sweep], obsolete: Vec::new(), validator: doc! {} }
+        let record = validator::documents(
+            &[
+                ("_id", validator::bytes()),
+                ("fingerprint", validator::bytes()),
+                ("made", validator::bytes()),
+                ("at", validator::date()),
+            ],
+            &[],
+        );
+        mongo::Collection { name, indexes: vec![sweep], obsolete: Vec::new(), validator: record }
     }
 
     /// What the request has made already.

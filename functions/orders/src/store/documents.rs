@@ -1,6 +1,6 @@
 //! What orders look like on disk, and what is left of those that were never placed.
 
-use mongodb::bson::{self, Document};
+use mongodb::bson::{self, Document, doc};
 use serde::{Deserialize, Serialize};
 use shared::address::Address;
 use shared::error::Error;
@@ -8,6 +8,7 @@ use shared::idempotency::{Fingerprint, Key, Keyed};
 use shared::ids::OrderId;
 use shared::money::{Currency, Money};
 use shared::mongo;
+use shared::validator;
 
 use crate::number::Number;
 use crate::order::{Item, Order, Payment, PlacedUnder, StatusChange, Task, TaskKind, Tracking};
@@ -18,6 +19,81 @@ pub(super) const VOID: &str = "void";
 
 /// The version of a void: as that of an order's first decision, which it excludes.
 const VOID_VERSION: i64 = 2;
+
+/// What MongoDB takes: an order, or a void.
+pub(super) fn valid() -> Document {
+    let task = validator::document(
+        &[
+            ("revision", validator::whole(1)),
+            ("kind", validator::one_of(["hold", "release", "ship", "restock"])),
+        ],
+        &[],
+    );
+    let always = [
+        ("_id", validator::bytes()),
+        ("tasks", validator::list(0, 1_000, task)),
+        ("version", validator::whole(1)),
+        ("updated_at", validator::date()),
+    ];
+    let void = validator::document(&[&always[..], &[("status", validator::one_of([VOID]))]].concat(), &[]);
+    let order = validator::document(&[&always[..], &of_an_order()].concat(), &optional_in_an_order());
+    doc! { "$jsonSchema": { "anyOf": [order, void] } }
+}
+
+fn of_an_order() -> [(&'static str, Document); 11] {
+    let item = validator::document(
+        &[
+            ("product_id", validator::bytes()),
+            ("sku", validator::text(64)),
+            ("name", validator::text(200)),
+            ("unit_price", validator::whole(0)),
+            ("quantity", validator::whole(1)),
+        ],
+        &[],
+    );
+    let change = validator::document(
+        &[("at", validator::date()), ("to", validator::one_of(Status::ALL.map(Status::name)))],
+        &[
+            ("from", validator::or_null(validator::one_of(Status::ALL.map(Status::name)))),
+            ("by", validator::or_null(validator::bytes())),
+            ("reason", validator::or_null(validator::text(500))),
+        ],
+    );
+    let short = || validator::or_null(validator::text(100));
+    let payment = validator::document(
+        &[],
+        &[("reference", short()), ("method", short()), ("refund_reference", short())],
+    );
+    [
+        ("number", validator::text(9)),
+        ("user_id", validator::bytes()),
+        ("status", validator::one_of(Status::ALL.map(Status::name))),
+        ("items", validator::list(1, 100, item)),
+        ("currency", validator::text(3)),
+        ("total", validator::whole(0)),
+        ("shipping_address", validator::address()),
+        ("metadata", validator::map()),
+        ("payment", payment),
+        ("history", validator::list(1, 1_000, change)),
+        ("created_at", validator::date()),
+    ]
+}
+
+fn optional_in_an_order() -> [(&'static str, Document); 5] {
+    let tracking =
+        validator::document(&[("carrier", validator::text(100)), ("number", validator::text(100))], &[]);
+    let placed_under = validator::document(
+        &[("caller", validator::bytes()), ("key", validator::text(255)), ("fingerprint", validator::bytes())],
+        &[],
+    );
+    [
+        ("note", validator::or_null(validator::text(2_000))),
+        ("tracking", validator::or_null(tracking)),
+        ("changing", validator::boolean()),
+        ("placed_under", placed_under),
+        ("expires_at", validator::or_null(validator::date())),
+    ]
+}
 
 /// An order on disk.
 #[derive(Debug, Serialize, Deserialize)]

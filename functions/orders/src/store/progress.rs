@@ -7,6 +7,7 @@ use shared::clock::Timestamp;
 use shared::error::Error;
 use shared::ids::OrderId;
 use shared::mongo::{self, Index};
+use shared::validator;
 
 use super::{OrderStore, among, id_of};
 use crate::products::Place;
@@ -48,14 +49,20 @@ impl OrderStore {
             name: PROGRESS,
             indexes: Vec::new(),
             obsolete: Vec::new(),
-            validator: Document::new(),
+            validator: validator::documents(
+                &[("_id", validator::text(40)), ("at", validator::date())],
+                &[("order", validator::or_null(validator::bytes()))],
+            ),
         };
         progress.ensure(&self.database).await?;
         let set_aside = mongo::Collection {
             name: SET_ASIDE,
             indexes: vec![Index::plain("tried", doc! { "tried": 1 })],
             obsolete: Vec::new(),
-            validator: Document::new(),
+            validator: validator::documents(
+                &[("_id", validator::bytes()), ("tried", validator::date())],
+                &[],
+            ),
         };
         Ok(set_aside.ensure(&self.database).await?)
     }

@@ -10,6 +10,7 @@ use shared::error::Error;
 use shared::idempotency::Claim;
 use shared::ids::ProductId;
 use shared::mongo::{self, Ending};
+use shared::validator;
 use shared::version::Expected;
 
 use super::list::in_stock;
@@ -30,6 +31,27 @@ pub(super) struct MovementDocument {
     reason: Option<String>,
     order: Option<bson::Uuid>,
     by: String,
+}
+
+/// What MongoDB takes for an entry.
+pub(super) fn valid_movement() -> Document {
+    let mut rule = validator::documents(
+        &[
+            ("product", validator::bytes()),
+            ("number", validator::whole(1)),
+            ("at", validator::date()),
+            ("delta", validator::integer()),
+            ("on_hand", validator::whole(0)),
+            ("reserved", validator::whole(0)),
+            ("by", validator::text(60)),
+        ],
+        &[
+            ("reason", validator::or_null(validator::text(500))),
+            ("order", validator::or_null(validator::bytes())),
+        ],
+    );
+    rule.insert("$expr", doc! { "$lte": ["$reserved", "$on_hand"] });
+    rule
 }
 
 impl MovementDocument {
