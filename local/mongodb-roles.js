@@ -33,7 +33,10 @@ const roles = [
     "collections": {
       "users": ["find", "insert", "update"],
       "user_guards": ["insert", "update", "find"],
-      "user_keys": ["find", "insert", "update"],
+      "user_keys": ["find", "insert", "update", "remove"],
+      "user_sessions": ["find", "insert", "update", "remove"],
+      "user_attempts": ["find", "insert", "update", "remove"],
+      "user_addresses": ["find", "insert", "update"],
       "schema": ["find"]
     }
   },

@@ -6,9 +6,8 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use futures::future::join_all;
 use http::{HeaderValue, Method, header};
 use serde_json::{Value, json};
-use shared::auth::{Role, Signer};
+use shared::auth::Signer;
 use shared::clock::{Clock, Timestamp};
-use shared::ids::UserId;
 use tests::answer::Answer;
 use tests::person::{PASSWORD, Person};
 use tests::shop::{JWT_SECRET, Shop, new_sku, order_of};
@@ -23,18 +22,6 @@ pub(crate) fn hand_moved_clock() -> (Clock, Arc<AtomicI64>) {
 }
 
 const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
-
-/// Base64url without padding (RFC 4648, section 5), as in a JWT.
-fn encode(json: &Value) -> String {
-    let mut text = String::new();
-    for chunk in json.to_string().as_bytes().chunks(3) {
-        let bits = chunk.iter().fold(0_usize, |bits, &byte| bits << 8 | usize::from(byte))
-            << (8 * (3 - chunk.len()));
-        let letters = [18, 12, 6, 0].map(|shift| char::from(ALPHABET[bits >> shift & 63]));
-        text.extend(&letters[..=chunk.len()]);
-    }
-    text
-}
 
 /// A part of a token: null if it is not JSON in base64url.
 fn decode(part: &str) -> Value {
@@ -201,114 +188,6 @@ async fn everywhere(shop: &Shop, user: &Person, authorization: &HeaderValue) -> 
         anyone.answer(request)
     }))
     .await
-}
-
-/// An admin's token that is signed by HMAC, with the bytes of our public key as its secret: what a verifier
-/// takes that lets the token choose the algorithm (RFC 8725, section 2.1). Its `kid` is our key's.
-const SIGNED_WITH_THE_PUBLIC_KEY: &str = "\
-    eyJ0eXAiOiJhdCtqd3QiLCJhbGciOiJIUzI1NiIsImtpZCI6IkJ4aEVVcjBDcDRQTjNlNmgifQ.\
-    eyJpc3MiOiJvbXMiLCJhdWQiOiJvbXMtYXBpIiwic3ViIjoidXNlcl8wMWg0NTV2YjRwZXg1dnNrbmswODRzbjAycSIs\
-    InJvbGUiOiJhZG1pbiIsImlhdCI6MSwiZXhwIjo5OTk5OTk5OTk5LCJqdGkiOiIwIn0.\
-    b0lGMd78N3GYrpaYAG1WI7ssnMU7R40KAeCaKg5nTkA";
-
-#[tokio::test]
-async fn a_bad_token_is_refused_also_where_none_is_needed() {
-    let shop = Shop::open_in_process().await;
-    let user = shop.customer().await;
-    let token = user.token.clone().unwrap();
-    let [head, claims, signature] = parts(&token);
-    let kid = decode(head)["kid"].clone();
-    let header_of = |alg: &str| encode(&json!({ "alg": alg, "typ": "at+jwt", "kid": kid }));
-    let mut as_admin = decode(claims);
-    as_admin["role"] = json!("admin");
-    let as_admin = encode(&as_admin);
-    let mut long_lived = decode(claims);
-    long_lived["exp"] = json!(9_999_999_999_i64);
-    let long_lived = encode(&long_lived);
-    let mut flipped = signature.to_owned();
-    let middle = if &flipped[40..41] == "A" { "B" } else { "A" };
-    flipped.replace_range(40..41, middle);
-
-    let id: UserId = user.id.parse().unwrap();
-    let stranger = Signer::from_secret("another secret, also of 32 bytes or more").unwrap();
-    let foreign = stranger.access_token(id, Role::Admin, Clock::system().now()).unwrap();
-    let [_, foreign_claims, foreign_signature] = parts(&foreign);
-    assert_eq!(
-        decode(parts(SIGNED_WITH_THE_PUBLIC_KEY)[0])["kid"],
-        kid,
-        "made with another key: make it anew"
-    );
-
-    let mut bad: Vec<HeaderValue> = [
-        // Another form.
-        String::new(),
-        "Bearer".to_owned(),
-        "Bearer ".to_owned(),
-        token.clone(),
-        format!("Bearer{token}"),
-        format!("Basic {token}"),
-        "Basic YWRtaW46YWRtaW4=".to_owned(),
-        format!("Token {token}"),
-        format!("Bearer \"{token}\""),
-        format!("Bearer {token} {token}"),
-        format!("Bearer {token}, Bearer {token}"),
-        "Bearer garbage".to_owned(),
-        "Bearer a.b.c".to_owned(),
-        "Bearer ..".to_owned(),
-        "Bearer null".to_owned(),
-        // Cut off, or with something more.
-        format!("Bearer {}", &token[..token.len() - 1]),
-        format!("Bearer {}", &token[..token.len() / 2]),
-        format!("Bearer {head}.{claims}"),
-        format!("Bearer {head}.{claims}."),
-        format!("Bearer {head}..{signature}"),
-        format!("Bearer .{claims}.{signature}"),
-        format!("Bearer {token}.{signature}"),
-        format!("Bearer {token}=="),
-        format!("Bearer {}", token.to_lowercase()),
-        format!("Bearer {token}{}", "A".repeat(3_000)),
-        format!("Bearer {}", "A".repeat(20_000)),
-        // Changed.
-        format!("Bearer {head}.{as_admin}.{signature}"),
-        format!("Bearer {head}.{long_lived}.{signature}"),
-        format!("Bearer {head}.{claims}.{flipped}"),
-        format!("Bearer {}.{claims}.{signature}", encode(&json!({ "alg": "EdDSA", "typ": "at+jwt" }))),
-        format!(
-            "Bearer {}.{claims}.{signature}",
-            encode(&json!({ "alg": "EdDSA", "typ": "JWT", "kid": kid }))
-        ),
-        // Not signed, or so that anyone could have.
-        format!("Bearer {}.{as_admin}.", header_of("none")),
-        format!("Bearer {}.{as_admin}.{signature}", header_of("none")),
-        format!("Bearer {}.{as_admin}.", header_of("NonE")),
-        format!("Bearer {SIGNED_WITH_THE_PUBLIC_KEY}"),
-        format!("Bearer {}.{as_admin}.{signature}", header_of("HS256")),
-        format!("Bearer {}.{as_admin}.{signature}", header_of("RS256")),
-        // Of another key: under its own name, which is unknown here, and under ours.
-        format!("Bearer {foreign}"),
-        format!("Bearer {head}.{foreign_claims}.{foreign_signature}"),
-    ]
-    .iter()
-    .map(|value| HeaderValue::from_str(value).unwrap())
-    .collect();
-    bad.push(HeaderValue::from_bytes(b"Bearer \xff\xfe").unwrap());
-    bad.push(HeaderValue::from_bytes("Bearer ☕".as_bytes()).unwrap());
-    bad.push(HeaderValue::from_bytes(&[token.as_bytes(), b"\xff"].concat()).unwrap());
-
-    for authorization in &bad {
-        for answer in everywhere(&shop, &user, authorization).await {
-            assert_eq!(answer.status, 401, "{} with {authorization:?}", answer.request);
-            let answer = answer.problem(401, "unauthenticated");
-            assert_eq!(answer.header("www-authenticate"), Some("Bearer"));
-            assert!(!answer.body.to_string().contains(&token), "a token is a secret");
-        }
-    }
-
-    // Nothing of it had an effect, and the good token is still good.
-    user.get(&path(&user)).await.expect(200);
-    shop.anyone().post("/users", sign_up("sneaky@example.com")).await.expect(201);
-    user.get("/orders").await.expect(200);
-    user.get("/products").await.expect(200);
 }
 
 #[tokio::test]

@@ -147,7 +147,8 @@ async fn shop_under_roles(server: &Guarded, roles: &[Role]) -> OnLambda {
     let schema = mongo::connect(&server.uri_of("schema"), "tests").await.unwrap();
     local::house::ensure_schema(&schema).await.unwrap();
     let keys = KeyRing::fixed(Signer::from_secret(JWT_SECRET).unwrap(), Clock::system());
-    let step = users::Dependencies { database: schema, keys, clock: Clock::system() };
+    let step =
+        users::Dependencies { database: schema, keys, rate_limit_per_address: 0, clock: Clock::system() };
     users::app(step).service.ensure_admin("admin@example.com", PASSWORD).await.unwrap();
 
     let uri = server.uri_of("nobody");

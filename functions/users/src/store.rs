@@ -148,6 +148,8 @@ fn valid_user() -> Document {
             ("phone", validator::or_null(validator::text(32))),
             ("address", validator::or_null(validator::address())),
             ("role", validator::one_of(Role::ALL.map(Role::name))),
+            ("epoch", validator::whole(0)),
+            ("revoked_at", validator::date()),
         ],
     );
     let personal = ["email", "email_key", "password_hash", "name", "phone", "address", "role"];

@@ -14,6 +14,7 @@ use serde::Deserialize;
 use shared::clock::Timestamp;
 use shared::error::Error;
 use shared::mongo::{self, Index};
+use shared::validator;
 
 const ATTEMPTS: &str = "user_attempts";
 const ADDRESSES: &str = "user_addresses";
@@ -72,11 +73,21 @@ impl Counts {
 
     /// What the schema step makes for them. The indexes only sweep: what is too old is told by the clock.
     pub fn collections() -> [mongo::Collection; 2] {
-        [(ATTEMPTS, "expires_at"), (ADDRESSES, "ends_at")].map(|(name, until)| mongo::Collection {
+        let attempts = validator::document(
+            &[
+                ("_id", validator::bytes()),
+                ("at", validator::list(0, MOST_ATTEMPTS.into(), validator::date())),
+            ],
+            &[],
+        );
+        let requests =
+            validator::document(&[("_id", validator::bytes()), ("count", validator::whole(0))], &[]);
+        let all = [(ATTEMPTS, "expires_at", attempts), (ADDRESSES, "ends_at", requests)];
+        all.map(|(name, until, rule)| mongo::Collection {
             name,
             indexes: vec![Index::plain("sweep", doc! { until: 1 }).swept_after(Duration::ZERO)],
             obsolete: Vec::new(),
-            validator: doc! {},
+            validator: doc! { "$jsonSchema": rule },
         })
     }
 

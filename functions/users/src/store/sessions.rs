@@ -11,6 +11,7 @@ use shared::clock::Timestamp;
 use shared::error::Error;
 use shared::ids::UserId;
 use shared::mongo::{self, Index};
+use shared::validator;
 
 use crate::refresh_token::{Family, RefreshToken};
 
@@ -65,7 +66,17 @@ impl Sessions {
                 Index::plain("sweep", doc! { "expires_at": 1 }).swept_after(Duration::ZERO),
             ],
             obsolete: Vec::new(),
-            validator: doc! {},
+            validator: validator::documents(
+                &[
+                    ("_id", validator::bytes()),
+                    ("user", validator::bytes()),
+                    ("epoch", validator::whole(0)),
+                    ("token", validator::bytes()),
+                    ("signed_in_at", validator::date()),
+                    ("expires_at", validator::date()),
+                ],
+                &[],
+            ),
         }
     }
 
