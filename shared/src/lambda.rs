@@ -7,17 +7,20 @@
 
 use std::collections::HashMap;
 use std::convert::Infallible;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::response::Response;
 use futures::future::BoxFuture;
 use http::{HeaderMap, HeaderName, HeaderValue, Uri};
+use http_body_util::BodyExt as _;
 use lambda_http::request::{LambdaRequest, RequestContext};
 use lambda_http::{Adapter, RequestExt as _};
 use lambda_runtime::{Context, LambdaEvent};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
+use serde_json::json;
 use serde_json::value::{RawValue, to_raw_value};
 use tokio::sync::Mutex;
 use tower::{Service, ServiceBuilder};
@@ -25,7 +28,7 @@ use tracing::{Instrument as _, Span};
 
 use crate::clock::{Clock, Timestamp};
 use crate::context::{Deadline, SourceAddress, client_request_id, request_id};
-use crate::error;
+use crate::error::{self, Kind};
 use crate::mongo;
 use crate::routes::headers;
 use crate::rpc::entrance;
@@ -270,9 +273,32 @@ impl<'a> Event<'a> {
             request
         };
         let service = ServiceBuilder::new().map_request(prepare).service(service);
-        // The adapter itself cannot be kept while waiting.
-        let answering = Adapter::from(service).call(LambdaEvent { payload, context: self.context.clone() });
-        Ok(to_raw_value(&answering.await?)?)
+        let event = LambdaEvent { payload, context: self.context.clone() };
+        // The adapter itself cannot be kept while waiting, and panics at an event whose host, path and query are no URI
+        // together.
+        match catch_unwind(AssertUnwindSafe(|| Adapter::from(service).call(event))) {
+            Ok(answering) => Ok(to_raw_value(&answering.await?)?),
+            Err(_) => self.no_request().await,
+        }
+    }
+
+    /// The answer to what API Gateway delivers and is no request all the same: 400, in the form of its events.
+    async fn no_request(&self) -> Result<Box<RawValue>, Error> {
+        let error = error::Error::new(Kind::MalformedRequest, "Host, path and query are no URI together.");
+        tracing::info!(problem = %error, "an event that is no request: 400");
+        let mut response = error.to_problem("", &self.request_id);
+        response.headers_mut().insert(REQUEST_ID, HeaderValue::from_str(&self.request_id)?);
+        headers::secure(response.headers_mut());
+        let (head, body) = response.into_parts();
+        let pairs =
+            head.headers.iter().filter_map(|(name, value)| Some((name.as_str(), value.to_str().ok()?)));
+        Ok(to_raw_value(&json!({
+            "statusCode": head.status.as_u16(),
+            "headers": pairs.collect::<HashMap<_, _>>(),
+            "body": String::from_utf8(body.collect().await?.to_bytes().to_vec())?,
+            "isBase64Encoded": false,
+            "cookies": [],
+        }))?)
     }
 }
 
