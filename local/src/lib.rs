@@ -15,6 +15,7 @@
 //! - `docker`: the network and the image that `sam local` needs
 //! - [`env`](mod@env): `cargo local env`, what those programs need in their environment
 //! - [`events`]: samples for `cargo lambda invoke`
+//! - `openapi`: `cargo openapi`, the one document of the whole API
 //! - [`failure`]: what can go wrong, and what to do then
 
 pub mod cargo;
@@ -28,6 +29,8 @@ pub mod failure;
 pub mod gateway;
 pub mod house;
 pub mod lambda;
+#[cfg(feature = "openapi")]
+pub mod openapi;
 pub mod run;
 pub mod sam;
 mod schedule;

@@ -116,6 +116,13 @@ enum Command {
         #[arg(long, value_name = "NAME", default_value = env::DOCKER_NETWORK, requires = "sam")]
         docker_network: String,
     },
+    /// Writes the OpenAPI document of the whole API
+    #[cfg(feature = "openapi")]
+    Openapi {
+        /// The file to write [default: the one that the docs function is built with]
+        #[arg(long, value_name = "FILE")]
+        to: Option<PathBuf>,
+    },
     /// Writes samples for `cargo lambda invoke` with an access token in them, good for 15 minutes
     Events {
         /// The folder that keeps the data and the secrets [default: OMS_DATA, else .oms in the checkout]
@@ -143,6 +150,8 @@ async fn main() -> ExitCode {
             env::run_for_sam(data, port.unwrap_or(env::SAM_LAMBDA_PORT), &docker_network).await
         }
         Some(Command::Env { data, port, .. }) => env::run(data, port.unwrap_or(env::LAMBDA_PORT)).await,
+        #[cfg(feature = "openapi")]
+        Some(Command::Openapi { to }) => local::openapi::run(to),
         Some(Command::Events { data, to }) => events::run(data, to),
         None => run::run(options(arguments.port, arguments.shop, arguments.docker_network)).await,
     };

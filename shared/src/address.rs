@@ -56,6 +56,13 @@ fn country(code: String) -> Result<String, String> {
     }
 }
 
+/// All countries, by their codes.
+#[cfg(feature = "openapi")]
+pub(crate) fn countries() -> Vec<String> {
+    let pairs = ('A'..='Z').flat_map(|a| ('A'..='Z').map(move |b| [a, b].iter().collect()));
+    pairs.filter_map(|code| country(code).ok()).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -31,6 +31,8 @@ pub mod keys;
 pub mod lambda;
 pub mod money;
 pub mod mongo;
+#[cfg(feature = "openapi")]
+pub mod openapi;
 pub mod page;
 pub mod query;
 pub mod routes;

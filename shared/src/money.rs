@@ -23,6 +23,15 @@ impl Currency {
             .ok_or_else(|| "must be an active ISO 4217 code in capitals, such as EUR".to_owned())
     }
 
+    /// All of them, by their codes.
+    #[cfg(feature = "openapi")]
+    pub fn all() -> impl Iterator<Item = Self> {
+        let letters = || b'A'..=b'Z';
+        let codes =
+            letters().flat_map(move |a| letters().flat_map(move |b| letters().map(move |c| [a, b, c])));
+        codes.filter_map(|code| Self::parse(code.into_iter().map(char::from).collect()).ok())
+    }
+
     /// The three capitals.
     pub fn code(self) -> &'static str {
         self.0.code()

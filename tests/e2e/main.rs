@@ -22,6 +22,7 @@ mod lists;
 mod lists_filters;
 mod matrix;
 mod messages;
+mod openapi;
 mod operators;
 mod orders;
 mod orders_edit;

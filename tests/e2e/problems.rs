@@ -93,7 +93,7 @@ async fn every_type_of_problem_is_to_be_had() {
     }
 }
 
-async fn produced(shop: &InProcess, kind: Kind) -> Answer {
+pub(crate) async fn produced(shop: &InProcess, kind: Kind) -> Answer {
     let (anyone, admin, customer) = (shop.anyone(), shop.admin(), shop.customer().await);
     match kind {
         Kind::MalformedRequest => send_json(&admin, Method::POST, "/products", "{").await,

@@ -9,6 +9,8 @@ mod assets;
 mod guide;
 pub mod http;
 mod negotiation;
+#[cfg(feature = "openapi")]
+pub mod openapi;
 mod pages;
 pub mod problems;
 

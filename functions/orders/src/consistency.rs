@@ -88,6 +88,19 @@ pub enum ViolationKind {
 }
 
 impl ViolationKind {
+    /// All of them.
+    pub const ALL: [Self; 9] = [
+        Self::StockOutOfBounds,
+        Self::ReservedIsNotTheSum,
+        Self::LedgerIsNotTheSum,
+        Self::HoldWithoutOrder,
+        Self::HoldOfEndedOrder,
+        Self::HoldDiffers,
+        Self::OrderWithoutHold,
+        Self::TaskOverdue,
+        Self::UnreadableOrder,
+    ];
+
     /// The name in JSON and protobuf.
     pub fn name(self) -> &'static str {
         match self {

@@ -16,10 +16,10 @@ use crate::order::{NewLine, NewOrder, OrderChange, Tracking, Transition};
 use crate::status::Status;
 
 /// The most lines of an order.
-const MAX_LINES: usize = 100;
+pub(crate) const MAX_LINES: usize = 100;
 
 /// The most pieces of a line.
-const MAX_QUANTITY: i64 = 10_000;
+pub(crate) const MAX_QUANTITY: i64 = 10_000;
 
 /// The body of `POST /orders`.
 #[derive(Debug, Default, Deserialize)]

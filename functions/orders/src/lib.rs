@@ -29,6 +29,8 @@ pub mod grpc;
 pub mod http;
 pub mod listing;
 pub mod number;
+#[cfg(feature = "openapi")]
+pub mod openapi;
 pub mod order;
 pub mod order_id;
 pub mod place_order;

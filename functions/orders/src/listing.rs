@@ -52,7 +52,7 @@ pub enum SortBy {
     Total,
 }
 
-const SORTS: [(&str, Sort); 4] = [
+pub(crate) const SORTS: [(&str, Sort); 4] = [
     ("-created_at", Sort { by: SortBy::CreatedAt, descending: true }),
     ("created_at", Sort { by: SortBy::CreatedAt, descending: false }),
     ("total", Sort { by: SortBy::Total, descending: false }),

@@ -25,6 +25,8 @@ pub mod holds;
 pub mod http;
 pub mod ledger;
 pub mod listing;
+#[cfg(feature = "openapi")]
+pub mod openapi;
 pub mod product;
 pub mod service;
 pub mod stock;

@@ -15,6 +15,9 @@ use crate::words::words;
 pub const PARAMETERS: [&str; 10] =
     ["q", "sku", "status", "currency", "min_price", "max_price", "in_stock", "sort", "limit", "cursor"];
 
+/// The longest search, in characters.
+pub(crate) const MAX_SEARCH: usize = 100;
+
 /// Which products, and in which order.
 #[derive(Clone, Debug, Default)]
 pub struct Listing {
@@ -57,7 +60,7 @@ pub enum SortBy {
     Price,
 }
 
-const SORTS: [(&str, Sort); 6] = [
+pub(crate) const SORTS: [(&str, Sort); 6] = [
     ("-created_at", Sort { by: SortBy::CreatedAt, descending: true }),
     ("created_at", Sort { by: SortBy::CreatedAt, descending: false }),
     ("name", Sort { by: SortBy::Name, descending: false }),
@@ -138,10 +141,10 @@ fn price(amount: i64) -> Result<i64, String> {
 
 fn searched(text: &str) -> Result<BTreeSet<String>, String> {
     let length = text.chars().count();
-    if (1..=100).contains(&length) {
+    if (1..=MAX_SEARCH).contains(&length) {
         Ok(words(text))
     } else {
-        Err(format!("must have 1 to 100 characters, and has {length}"))
+        Err(format!("must have 1 to {MAX_SEARCH} characters, and has {length}"))
     }
 }
 

@@ -25,6 +25,8 @@ pub mod grpc;
 pub mod http;
 pub mod limits;
 pub mod listing;
+#[cfg(feature = "openapi")]
+pub mod openapi;
 pub mod refresh_token;
 pub mod service;
 pub mod sign_in;

@@ -43,6 +43,9 @@ pub enum Status {
 }
 
 impl Status {
+    /// All statuses.
+    pub const ALL: [Self; 2] = [Self::Active, Self::Disabled];
+
     /// The name in JSON and the database.
     pub fn name(self) -> &'static str {
         match self {

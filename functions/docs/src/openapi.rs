@@ -1,0 +1,178 @@
+//! What stands around the API, as the OpenAPI document tells it; and the schemas of problems, from the catalogue.
+
+use http::{Method, StatusCode};
+use shared::error::Kind;
+use shared::openapi::values::{Fields, integer, list, matching, named, one_of, opaque, problem_name, text};
+use shared::openapi::{Operation, Part, Shape};
+use utoipa::openapi::schema::{AdditionalProperties, ObjectBuilder, Schema};
+
+use crate::problems::{COMMON, Member, ProblemType};
+
+const TAG: &str = "Around";
+const HTML: &str = "text/html";
+
+/// Operations and schemas.
+pub fn part() -> Part {
+    let part = schemas(operations(Part::default()));
+    Kind::ALL.into_iter().fold(part, |part, kind| part.schema(problem_name(kind), problem(kind)))
+}
+
+fn operations(part: Part) -> Part {
+    part.operation(index())
+        .operation(docs())
+        .operation(asset())
+        .operation(openapi())
+        .operation(list_problems())
+        .operation(get_problem())
+        .operation(health())
+}
+
+fn index() -> Operation {
+    Operation::open(Method::GET, "/", "index")
+        .says(TAG, "Where everything is", "Whoever asks for HTML is led to `/docs`.")
+        .answers(StatusCode::OK, "Index", "Paths.")
+        .with_header("Vary")
+        .answers_empty(StatusCode::SEE_OTHER, "For whoever asks for HTML.")
+        .heading("Location")
+}
+
+fn docs() -> Operation {
+    Operation::open(Method::GET, "/docs", "docs")
+        .says(TAG, "A page to read and try the API in", "")
+        .answers_empty(StatusCode::OK, "The page.")
+        .or_as(HTML)
+        .kept()
+}
+
+fn asset() -> Operation {
+    Operation::open(Method::GET, "/docs/assets/{file}", "asset")
+        .says(TAG, "A file that the page loads", "Its hash is in its name, so it may be kept for good.")
+        .segment("file", opaque(), "Its name, as the page has it.")
+        .answers_empty(StatusCode::OK, "The file.")
+        .or_as("text/css")
+        .or_as("text/javascript")
+        .or_as("image/svg+xml")
+        .kept()
+}
+
+fn openapi() -> Operation {
+    Operation::open(Method::GET, "/openapi.json", "openapi")
+        .says(TAG, "This document", "")
+        .answers(StatusCode::OK, "OpenApi", "OpenAPI 3.1.")
+        .kept()
+}
+
+fn list_problems() -> Operation {
+    Operation::open(Method::GET, "/problems", "listProblems")
+        .says(TAG, "List the types of problems", "A page for whoever asks for HTML.")
+        .answers(StatusCode::OK, "ProblemTypes", "All of them.")
+        .or_as(HTML)
+        .kept()
+}
+
+fn get_problem() -> Operation {
+    let slugs = one_of(Kind::ALL.map(Kind::slug));
+    Operation::open(Method::GET, "/problems/{type}", "getProblem")
+        .says(
+            TAG,
+            "What a type of problem means",
+            "The `type` of every problem leads here. A page for whoever asks for HTML.",
+        )
+        .segment("type", slugs, "The last segment of the type.")
+        .answers(StatusCode::OK, "ProblemType", "What it means, and what to do.")
+        .or_as(HTML)
+        .kept()
+}
+
+fn health() -> Operation {
+    Operation::open(Method::GET, "/health", "health")
+        .says(TAG, "Whether the API is alive", "The database is not asked.")
+        .answers(StatusCode::OK, "Health", "It is.")
+}
+
+fn schemas(part: Part) -> Part {
+    part.schema(
+        "Index",
+        ObjectBuilder::new().description(Some("Paths by name.")).additional_properties(Some(text())),
+    )
+    .schema("Health", Fields::shown("Alive.").has("status", one_of(["ok"]), "Always the same."))
+    .schema("OpenApi", open_api())
+    .schema("ProblemType", problem_type())
+    .schema(
+        "ProblemTypes",
+        Fields::shown("All types of problems.").has("data", list(named("ProblemType")), "By status."),
+    )
+}
+
+fn open_api() -> Shape {
+    let anything =
+        || ObjectBuilder::new().additional_properties(Some(AdditionalProperties::<Schema>::FreeForm(true)));
+    Fields::shown("An OpenAPI document.")
+        .has("openapi", matching(r"^3\.1\."), "The version of OpenAPI.")
+        .has("info", anything(), "What it is about.")
+        .has("paths", anything(), "Its paths.")
+        .into()
+}
+
+fn problem_type() -> Shape {
+    let member = Fields::shown("A member of a problem.")
+        .has("name", text(), "`items[].product_id` is one of each element.")
+        .has("type", one_of(["string", "integer", "array"]), "Its type in JSON.")
+        .has("meaning", text(), "What it says.");
+    let header = Fields::shown("A header of an answer.").has("name", text(), "Its name.").has(
+        "meaning",
+        text(),
+        "What it says.",
+    );
+    let example =
+        ObjectBuilder::new().additional_properties(Some(AdditionalProperties::<Schema>::FreeForm(true)));
+    Fields::shown("A type of problem.")
+        .has("type", reference(&Kind::ALL), "The `type` of its problems.")
+        .has("title", text(), "The `title` of its problems.")
+        .has("status", integer(400, 599), "The HTTP status.")
+        .has("meaning", text(), "When it is answered.")
+        .has("what_to_do", text(), "What whoever meets it can do.")
+        .has("members", list(member), "What its problems have beside the members of all problems.")
+        .has("headers", list(header), "What its answers have beside the headers of all answers.")
+        .has("example", example, "A problem of this type.")
+        .into()
+}
+
+fn reference(kinds: &[Kind]) -> ObjectBuilder {
+    let references: Vec<String> = kinds.iter().map(|kind| kind.reference()).collect();
+    one_of(references.iter().map(String::as_str))
+}
+
+/// The schema of the problems of a kind.
+fn problem(kind: Kind) -> Shape {
+    let ProblemType { title, status, meaning, members, .. } = ProblemType::of(kind);
+    let fields = COMMON.iter().fold(Fields::shown(meaning), |fields, member| match member.name {
+        "type" => fields.has("type", reference(&[kind]), member.meaning),
+        "title" => fields.has("title", one_of([title]), member.meaning),
+        "status" => {
+            let status = i64::from(status);
+            fields.has("status", integer(status, status), member.meaning)
+        }
+        name => fields.has(name, text(), member.meaning),
+    });
+    members_at("", &members, fields).into()
+}
+
+/// Members at a place in a problem, which is empty or ends in `[].`.
+fn members_at(place: &str, members: &[Member], fields: Fields) -> Fields {
+    members.iter().fold(fields, |fields, member| match member.name.strip_prefix(place) {
+        Some(name) if !name.contains('.') => {
+            let below = format!("{}[].", member.name);
+            let shape: Shape = match member.r#type {
+                "integer" => integer(0, i64::MAX).into(),
+                "array" if members.iter().any(|other| other.name.starts_with(&below)) => {
+                    list(members_at(&below, members, Fields::shown(member.meaning))).into()
+                }
+                "array" => list(text()).into(),
+                _ => text().into(),
+            };
+            fields.has(name, shape, member.meaning)
+        }
+        _ => fields,
+    })
+}

@@ -1,0 +1,289 @@
+//! Schemas of the values that bodies, parameters and headers carry.
+//!
+//! Patterns are of the part of regular expressions that ECMAScript, Python and Rust read alike.
+
+use type_safe_id::StaticType;
+use utoipa::openapi::schema::{
+    AdditionalProperties, AnyOfBuilder, ArrayBuilder, ObjectBuilder, SchemaType, Type,
+};
+use utoipa::openapi::{KnownFormat, Ref, RefOr, Schema, SchemaFormat};
+
+use super::Shape;
+use crate::address;
+use crate::error::Kind;
+use crate::ids;
+use crate::money::{Currency, MAX_AMOUNT};
+use crate::page::MAX_LIMIT;
+
+/// White space that is no control character, as a class has it.
+const WHITE: &str = r" \u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000";
+
+/// Control characters, as a class has them.
+const CONTROL: &str = r"\u0000-\u001f\u007f-\u009f";
+
+/// The same without `\n` and `\t`.
+const CONTROL_IN_PROSE: &str = r"\u0000-\u0008\u000b-\u001f\u007f-\u009f";
+
+/// The schema of this name.
+pub fn named(name: &str) -> Shape {
+    Ref::from_schema_name(name).into()
+}
+
+/// Text.
+pub fn text() -> ObjectBuilder {
+    ObjectBuilder::new().schema_type(Type::String)
+}
+
+/// Text of which nothing is to be understood.
+pub fn opaque() -> ObjectBuilder {
+    text().min_length(Some(1))
+}
+
+/// Text of which this is all there is.
+pub fn matching(pattern: &str) -> ObjectBuilder {
+    text().pattern(Some(pattern))
+}
+
+/// What [`crate::text::line`] takes.
+pub fn line(min: usize, max: usize) -> ObjectBuilder {
+    let pattern = format!("^[{WHITE}]*[^{WHITE}{CONTROL}][^{CONTROL}]*$");
+    matching(&pattern).min_length(Some(min)).max_length(Some(max))
+}
+
+/// What [`crate::text::prose`] takes.
+pub fn prose(max: usize) -> ObjectBuilder {
+    let pattern = format!(r"^[{WHITE}\n\t]*[^{WHITE}{CONTROL}][^{CONTROL_IN_PROSE}]*$");
+    matching(&pattern).min_length(Some(1)).max_length(Some(max))
+}
+
+/// What [`crate::text::string_map`] takes.
+pub fn string_map(description: &str) -> ObjectBuilder {
+    let value = matching(&format!("^(?:[{WHITE}]*[^{WHITE}{CONTROL}][^{CONTROL}]*)?$")).max_length(Some(500));
+    let key: Schema = line(1, 40).into();
+    ObjectBuilder::new()
+        .description(Some(description))
+        .max_properties(Some(50))
+        .property_names(Some(key))
+        .additional_properties(Some(value))
+}
+
+/// The same as an answer shows it.
+pub fn shown_map(description: &str) -> ObjectBuilder {
+    ObjectBuilder::new().description(Some(description)).additional_properties(Some(text()))
+}
+
+/// One of these words.
+pub fn one_of<'a>(words: impl IntoIterator<Item = &'a str>) -> ObjectBuilder {
+    text().enum_values(Some(words.into_iter().map(str::to_owned).collect::<Vec<_>>()))
+}
+
+/// A whole number.
+pub fn integer(least: i64, most: i64) -> ObjectBuilder {
+    whole(least).maximum(Some(most))
+}
+
+/// A whole number that is not less than this.
+pub fn whole(least: i64) -> ObjectBuilder {
+    ObjectBuilder::new()
+        .schema_type(Type::Integer)
+        .format(Some(SchemaFormat::KnownFormat(KnownFormat::Int64)))
+        .minimum(Some(least))
+}
+
+/// `true` or `false`.
+pub fn flag() -> ObjectBuilder {
+    ObjectBuilder::new().schema_type(Type::Boolean)
+}
+
+/// An ID of this kind.
+pub fn id_of<T: StaticType>() -> ObjectBuilder {
+    let example = ids::example::<T>();
+    matching(&format!("^{}_[0-7][0-9a-hjkmnp-tv-z]{{25}}$", T::TYPE)).examples([example])
+}
+
+/// A user of ours, or one of these words.
+pub fn user_or(words: &[&str]) -> ObjectBuilder {
+    let words = words.join("|");
+    matching(&format!("^(?:user_[0-7][0-9a-hjkmnp-tv-z]{{25}}|{words})$"))
+}
+
+/// A time as an answer shows it.
+pub fn timestamp() -> ObjectBuilder {
+    matching(r"^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}\.\d{3}Z$")
+        .format(Some(SchemaFormat::KnownFormat(KnownFormat::DateTime)))
+}
+
+/// A time as a client sends it in a query: RFC 3339, with any offset.
+pub fn bound() -> ObjectBuilder {
+    text().format(Some(SchemaFormat::KnownFormat(KnownFormat::DateTime)))
+}
+
+/// One of these sorts, the first by default.
+pub fn sort<T>(sorts: &[(&str, T)]) -> ObjectBuilder {
+    let names = sorts.iter().map(|(name, _)| *name);
+    let default = names.clone().next().map(Into::into);
+    one_of(names).default(default)
+}
+
+/// The same, or null.
+pub fn or_null(shape: impl Into<Shape>) -> Shape {
+    let mut shape = shape.into();
+    match &mut shape {
+        RefOr::T(Schema::Object(object)) => {
+            if let SchemaType::Type(only) = object.schema_type.clone() {
+                object.schema_type = SchemaType::Array(vec![only, Type::Null]);
+            }
+            if let Some(words) = &mut object.enum_values {
+                words.push(serde_json::Value::Null);
+            }
+            shape
+        }
+        RefOr::T(Schema::Array(array)) => {
+            array.schema_type = SchemaType::Array(vec![Type::Array, Type::Null]);
+            shape
+        }
+        _ => {
+            let nothing = ObjectBuilder::new().schema_type(Type::Null);
+            AnyOfBuilder::new().item(shape).item(nothing).into()
+        }
+    }
+}
+
+fn described(shape: Shape, description: &str) -> Shape {
+    let text = || Some(description.to_owned());
+    match shape {
+        RefOr::T(Schema::Object(mut object)) => {
+            object.description = object.description.or_else(text);
+            object.into()
+        }
+        RefOr::T(Schema::Array(mut array)) => {
+            array.description = text();
+            array.into()
+        }
+        RefOr::T(Schema::AnyOf(mut any)) => {
+            any.description = text();
+            RefOr::T(Schema::AnyOf(any))
+        }
+        RefOr::T(Schema::OneOf(mut one)) => {
+            one.description = text();
+            RefOr::T(Schema::OneOf(one))
+        }
+        RefOr::Ref(mut reference) => {
+            reference.description = description.to_owned();
+            RefOr::Ref(reference)
+        }
+        other => other,
+    }
+}
+
+/// A list of these.
+pub fn list(element: impl Into<Shape>) -> ArrayBuilder {
+    ArrayBuilder::new().items(element.into())
+}
+
+/// A page of these.
+pub fn page(element: impl Into<Shape>) -> Shape {
+    let data = list(element).max_items(usize::try_from(MAX_LIMIT).ok());
+    Fields::shown("A page of a list.")
+        .has("data", data, "The elements.")
+        .has("next_cursor", or_null(opaque()), "`cursor` of the next page; null on the last one.")
+        .into()
+}
+
+/// An object with named members.
+pub struct Fields(ObjectBuilder);
+
+impl Fields {
+    /// An object that an answer shows: all members are there, and clients should not mind more.
+    pub fn shown(description: &str) -> Self {
+        Self(ObjectBuilder::new().schema_type(Type::Object).description(Some(description)))
+    }
+
+    /// An object that a client sends: other members than these are refused.
+    pub fn sent(description: &str) -> Self {
+        let Self(object) = Self::shown(description);
+        Self(object.additional_properties(Some(AdditionalProperties::<Schema>::FreeForm(false))))
+    }
+
+    /// A member that is always there.
+    pub fn has(self, name: &str, shape: impl Into<Shape>, description: &str) -> Self {
+        let Self(object) = self.may_have(name, shape, description);
+        Self(object.required(name))
+    }
+
+    /// A member that may be absent.
+    pub fn may_have(self, name: &str, shape: impl Into<Shape>, description: &str) -> Self {
+        Self(self.0.property(name, described(shape.into(), description)))
+    }
+}
+
+impl From<Fields> for Shape {
+    fn from(fields: Fields) -> Self {
+        Self::T(fields.0.into())
+    }
+}
+
+/// A currency.
+pub fn currency() -> ObjectBuilder {
+    let codes: Vec<&str> = Currency::all().map(Currency::code).collect();
+    one_of(codes).examples(["EUR"])
+}
+
+/// Schemas that several functions use, by their names.
+pub fn common() -> Vec<(&'static str, Shape)> {
+    vec![
+        ("Currency", described(currency().into(), "A currency of ISO 4217 that is in use.")),
+        (
+            "Country",
+            described(one_of(address::countries().iter().map(String::as_str)).into(), "ISO 3166-1 alpha-2."),
+        ),
+        ("Price", money(Some(MAX_AMOUNT), true)),
+        ("Money", money(None, false)),
+        ("NewAddress", new_address()),
+        ("Address", shown_address()),
+    ]
+}
+
+fn money(most: Option<i64>, sent: bool) -> Shape {
+    let amount = most.map_or_else(|| whole(0), |most| integer(0, most));
+    let fields = if sent { Fields::sent } else { Fields::shown };
+    fields(
+        "An amount in the currency's minor unit: 1299 EUR is 12.99 €, 1299 JPY is ¥1299. Never a fraction.",
+    )
+    .has("amount", amount, "Minor units.")
+    .has("currency", named("Currency"), "ISO 4217.")
+    .into()
+}
+
+fn new_address() -> Shape {
+    Fields::sent("A postal address.")
+        .has("line1", line(1, 200), "Street and number, most often.")
+        .may_have("line2", or_null(line(1, 200)), "Flat, floor, care of.")
+        .has("city", line(1, 200), "City, town or village.")
+        .may_have("region", or_null(line(1, 200)), "State, province or county.")
+        .may_have("postal_code", or_null(line(1, 20)), "Not every country has them.")
+        .has("country", named("Country"), "ISO 3166-1 alpha-2.")
+        .into()
+}
+
+fn shown_address() -> Shape {
+    Fields::shown("A postal address.")
+        .has("line1", text(), "Street and number, most often.")
+        .has("line2", or_null(text()), "Flat, floor, care of.")
+        .has("city", text(), "City, town or village.")
+        .has("region", or_null(text()), "State, province or county.")
+        .has("postal_code", or_null(text()), "Not every country has them.")
+        .has("country", named("Country"), "ISO 3166-1 alpha-2.")
+        .into()
+}
+
+/// What a kind of problem is called among the document's components.
+pub fn problem_name(kind: Kind) -> String {
+    let words: String = kind
+        .slug()
+        .split('-')
+        .filter_map(|word| Some((word.get(..1)?.to_uppercase(), word.get(1..)?)))
+        .map(|(first, rest)| first + rest)
+        .collect();
+    words + "Problem"
+}
