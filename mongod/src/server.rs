@@ -269,6 +269,10 @@ fn command(options: &Options, folder: &Path, port: u16) -> io::Result<Vec<OsStri
     command.extend(["--replSet", replica_set::NAME].map(OsString::from));
     // By default it would take half of the machine's memory.
     command.extend(["--wiredTigerCacheSizeGB", "0.25"].map(OsString::from));
+    // Each collection and each index is a file, which stays open for ten minutes by default. A database of ours has some
+    // sixty of them, and each of hundreds of tests has a database: the limit on open files would end the server.
+    let files = "file_manager=(close_idle_time=10,close_scan_interval=2,close_handle_minimum=500)";
+    command.extend(["--wiredTigerEngineConfigString", files].map(OsString::from));
     let ours = [
         // Nobody else is in the set to be waited for; the default is 15 s.
         ("shutdownTimeoutMillisForSignaledShutdown", "0"),
