@@ -337,7 +337,8 @@ async fn a_database_that_is_away_is_worth_another_try() {
 
 #[tokio::test]
 async fn bytes_that_are_no_text_are_refused_in_words() {
-    let shop = Shop::open().await;
+    // Emulators answer such bodies and headers by themselves.
+    let shop = Shop::open_in_process().await;
     let body = b"{\"email\": \"\xff\"}";
     let length = body.len().to_string();
     let headers: [(&str, &[u8]); 2] =
