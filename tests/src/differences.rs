@@ -15,6 +15,8 @@ pub enum Difference {
     WantsUtf8Bodies,
     /// Its HTTP front puts headers into the event as text, and answers one that is not ASCII by itself.
     WantsAsciiHeaders,
+    /// Its HTTP front hands over one line of a header that has several; API Gateway joins them with commas.
+    KeepsOneLineOfAHeader,
     /// Its HTTP front resolves `.` and `..` in a path before it routes.
     TidiesPaths,
     /// Its HTTP front takes several slashes for one.
@@ -37,6 +39,7 @@ impl Difference {
                     Self::WaitsForBodies
                     | Self::WantsUtf8Bodies
                     | Self::WantsAsciiHeaders
+                    | Self::KeepsOneLineOfAHeader
                     | Self::TidiesPaths => true,
                     Self::MergesSlashes
                     | Self::DecodesPaths
@@ -51,7 +54,7 @@ impl Difference {
                     | Self::DecodesPaths
                     | Self::KnowsSevenMethods
                     | Self::RepeatsRequestIds => true,
-                    Self::WantsAsciiHeaders => false,
+                    Self::WantsAsciiHeaders | Self::KeepsOneLineOfAHeader => false,
                 },
                 Ok(other) if !other.is_empty() => panic!("OMS_EMULATOR: {other} is not known"),
                 _ => false,
