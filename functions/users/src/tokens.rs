@@ -98,7 +98,7 @@ impl KeyRing {
     /// An access token for a user in this epoch, signed with the current key.
     ///
     /// # Errors
-    /// Never, as far as we know.
+    /// Only when the key is damaged.
     pub async fn access_token(
         &self,
         epoch: Epoch,
