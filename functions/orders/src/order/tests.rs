@@ -1,0 +1,247 @@
+//! Orders, and what is decided about them.
+
+use serde_json::json;
+use shared::auth::Role;
+use shared::error::Kind;
+use shared::faults::Patch;
+
+use super::*;
+
+const NOW: Timestamp = Timestamp::from_millis(1_800_000_000_000);
+const LATER: Timestamp = Timestamp::from_millis(1_800_000_000_001);
+
+fn item(amount: i64, quantity: i64) -> Item {
+    let currency = Currency::parse("EUR".to_owned()).unwrap();
+    Item {
+        product_id: ProductId::new(),
+        sku: "MUG".to_owned(),
+        name: "Mug".to_owned(),
+        unit_price: Money::new(amount, currency).unwrap(),
+        quantity,
+    }
+}
+
+fn new_order() -> NewOrder {
+    let line = "1 Way".to_owned();
+    NewOrder {
+        lines: Vec::new(),
+        shipping_address: Address {
+            line1: line,
+            line2: None,
+            city: "Bonn".to_owned(),
+            region: None,
+            postal_code: None,
+            country: "DE".to_owned(),
+        },
+        note: None,
+        user_id: None,
+        metadata: BTreeMap::new(),
+    }
+}
+
+fn place(items: Vec<Item>) -> Result<Order, Error> {
+    let user = UserId::new();
+    let placing = Placing {
+        id: OrderId::new(),
+        number: Number::from_bits(7),
+        user_id: user,
+        by: user,
+        under: None,
+        at: NOW,
+        expires_at: LATER,
+    };
+    Order::place(placing, new_order(), items)
+}
+
+fn by(role: Role) -> Caller {
+    Caller::User { id: UserId::new(), role }
+}
+
+fn no_change() -> OrderChange {
+    OrderChange {
+        status: None,
+        transition: Ok(None),
+        reason: None,
+        shipping_address: None,
+        note: Patch::Absent,
+        metadata: None,
+        items: None,
+    }
+}
+
+fn to(transition: Transition) -> OrderChange {
+    OrderChange { status: Some(transition.to()), transition: Ok(Some(transition)), ..no_change() }
+}
+
+fn pay() -> Transition {
+    Transition::Pay { reference: "pi_1".to_owned(), method: None }
+}
+
+fn ship() -> Transition {
+    Transition::Ship(Tracking { carrier: "DHL".to_owned(), number: "1".to_owned() })
+}
+
+#[test]
+fn each_decision_makes_one_version_and_names_its_task() {
+    let order = place(vec![item(500, 2)]).unwrap();
+    assert_eq!(order.total(), 1000);
+    let paid = order.decide(to(pay()), by(Role::Staff), NOW).unwrap().unwrap();
+    assert_eq!((paid.order.version, paid.task, paid.order.expires_at), (2, None, None));
+    let shipped = paid.order.decide(to(ship()), by(Role::Staff), NOW).unwrap().unwrap();
+    assert_eq!(shipped.task, Some(Task { revision: 3, kind: TaskKind::Ship }));
+    assert_eq!(shipped.order.history.len(), 3);
+}
+
+#[test]
+fn the_status_it_has_already_changes_nothing_and_ignores_what_came_with_it() {
+    let order = place(vec![item(500, 2)]).unwrap();
+    let paid = order.decide(to(pay()), by(Role::Staff), NOW).unwrap().unwrap().order;
+    let mut faults = Faults::default();
+    faults.add("/payment", "is required");
+    let again = OrderChange {
+        status: Some(Status::Paid),
+        transition: Err(faults),
+        note: Patch::Value("x".to_owned()),
+        ..no_change()
+    };
+    assert_eq!(paid.decide(again, by(Role::Customer), NOW).unwrap(), None);
+}
+
+#[test]
+fn a_shipped_order_cannot_be_cancelled() {
+    let order = place(vec![item(500, 2)]).unwrap();
+    let paid = order.decide(to(pay()), by(Role::Staff), NOW).unwrap().unwrap().order;
+    let shipped = paid.decide(to(ship()), by(Role::Staff), NOW).unwrap().unwrap().order;
+    let error = shipped.decide(to(Transition::Cancel), by(Role::Staff), NOW).unwrap_err();
+    assert_eq!(error.kind(), Kind::InvalidTransition);
+    assert_eq!(error.member("allowed"), Some(&json!(["delivered"])));
+}
+
+#[test]
+fn an_owner_edits_while_placed_and_staff_longer() {
+    let order = place(vec![item(500, 2)]).unwrap();
+    let note = || OrderChange { note: Patch::Value("ring twice".to_owned()), ..no_change() };
+    let address = || OrderChange { shipping_address: Some(new_order().shipping_address), ..no_change() };
+    assert!(order.clone().decide(note(), by(Role::Customer), NOW).unwrap().is_some());
+    let paid = order.decide(to(pay()), by(Role::Staff), NOW).unwrap().unwrap().order;
+    let refused = paid.clone().decide(note(), by(Role::Customer), NOW).unwrap_err();
+    assert_eq!(refused.kind(), Kind::OrderNotEditable);
+    assert!(paid.clone().decide(note(), by(Role::Staff), NOW).unwrap().is_some());
+    assert!(paid.clone().decide(address(), by(Role::Staff), NOW).is_ok());
+    let shipped = paid.decide(to(ship()), by(Role::Staff), NOW).unwrap().unwrap().order;
+    assert_eq!(shipped.decide(address(), by(Role::Staff), NOW).unwrap_err().kind(), Kind::OrderNotEditable);
+}
+
+#[test]
+fn a_total_ends_at_ten_to_the_fifteenth() {
+    assert!(place(vec![item(1_000_000_000_000, 1000)]).is_ok());
+    let error = place(vec![item(1_000_000_000_000, 1000), item(1, 1)]).unwrap_err();
+    assert_eq!(error.faults()[0].pointer, "/items");
+    assert!(place(vec![item(1_000_000_000_000, 10_000); 100]).is_err());
+}
+
+fn change_items(lines: Vec<NewLine>) -> OrderChange {
+    OrderChange { items: Some(lines), ..no_change() }
+}
+
+fn line(item: &Item, quantity: i64) -> NewLine {
+    NewLine { product_id: item.product_id, quantity }
+}
+
+fn held(item: &Item) -> Held {
+    Held { item: item.clone(), active: true }
+}
+
+#[test]
+fn a_change_of_items_is_an_intent_and_then_a_decision_that_declares_them() {
+    let (mug, pot, cup) = (item(500, 2), item(700, 5), item(100, 1));
+    let order = place(vec![mug.clone(), pot.clone()]).unwrap();
+    let lines = vec![line(&cup, 3), line(&pot, 4), line(&mug, 9)];
+    let change = change_items(lines.clone());
+    let intent = order.intend(&change, by(Role::Customer), NOW).unwrap().unwrap();
+    assert_eq!((intent.order.version, intent.task, intent.order.total()), (2, None, 4500));
+    let larger = intent.order.larger_of_both(&lines);
+    assert_eq!(larger, [line(&cup, 3), line(&pot, 5), line(&mug, 9)]);
+    // What the mug costs by now does not matter: the order has it already.
+    let dearer = item(900, 0);
+    let dearer = held(&Item { product_id: mug.product_id, ..dearer });
+    let finished = intent.order.finish(change, &[held(&cup), held(&pot), dearer], NOW).unwrap();
+    assert_eq!(finished.task, Some(Task { revision: 3, kind: TaskKind::Hold }));
+    assert_eq!(finished.order.total(), 300 + 2800 + 4500);
+    assert!(!finished.order.changing);
+}
+
+#[test]
+fn a_product_that_goes_is_held_until_the_decision() {
+    let (mug, pot) = (item(500, 2), item(700, 5));
+    let order = place(vec![mug.clone(), pot.clone()]).unwrap();
+    assert_eq!(order.larger_of_both(&[line(&pot, 1)]), [line(&pot, 5), line(&mug, 2)]);
+}
+
+#[test]
+fn the_items_that_it_has_are_no_change() {
+    let mug = item(500, 2);
+    let order = place(vec![mug.clone()]).unwrap();
+    assert_eq!(order.intend(&change_items(vec![line(&mug, 2)]), by(Role::Staff), NOW).unwrap(), None);
+}
+
+#[test]
+fn items_change_while_placed_and_no_longer() {
+    let mug = item(500, 2);
+    let order = place(vec![mug.clone()]).unwrap();
+    let paid = order.decide(to(pay()), by(Role::Staff), NOW).unwrap().unwrap().order;
+    let refused = paid.intend(&change_items(vec![line(&mug, 1)]), by(Role::Staff), NOW).unwrap_err();
+    assert_eq!(refused.kind(), Kind::OrderNotEditable);
+}
+
+#[test]
+fn another_decision_ends_a_change_and_declares_what_it_leaves() {
+    let mug = item(500, 2);
+    let intent = |change: &OrderChange| {
+        let order = place(vec![mug.clone()]).unwrap();
+        order.intend(change, by(Role::Staff), NOW).unwrap().unwrap().order
+    };
+    let change = change_items(vec![line(&mug, 5)]);
+    let hold = Some(Task { revision: 3, kind: TaskKind::Hold });
+    let paid = intent(&change).decide(to(pay()), by(Role::Staff), NOW).unwrap().unwrap();
+    assert_eq!((paid.task, paid.order.changing, paid.order.items[0].quantity), (hold, false, 2));
+    assert_eq!(intent(&change).abandon(NOW).task, hold);
+    let cancelled = intent(&change).decide(to(Transition::Cancel), by(Role::Staff), NOW).unwrap().unwrap();
+    assert_eq!(cancelled.task, Some(Task { revision: 3, kind: TaskKind::Release }));
+    // What changes nothing ends nothing either.
+    assert_eq!(intent(&change).decide(no_change(), by(Role::Staff), NOW).unwrap(), None);
+}
+
+#[test]
+fn new_items_must_be_active_in_the_orders_currency_and_not_too_dear() {
+    let mug = item(500, 2);
+    let finish = |new: Item, active: bool, quantity: i64| {
+        let order = place(vec![mug.clone()]).unwrap();
+        let change = change_items(vec![line(&mug, 2), line(&new, quantity)]);
+        let intent = order.intend(&change, by(Role::Staff), NOW).unwrap().unwrap().order;
+        intent.finish(change, &[held(&mug), Held { item: new, active }], NOW)
+    };
+    assert!(finish(item(1, 1), true, 1).is_ok());
+    let archived = finish(item(1, 1), false, 1).unwrap_err();
+    assert_eq!(archived.faults()[0].pointer, "/items/1/product_id");
+    let yen = Currency::parse("JPY".to_owned()).unwrap();
+    let yen = finish(Item { unit_price: Money::new(1, yen).unwrap(), ..item(1, 1) }, true, 1).unwrap_err();
+    assert_eq!(yen.faults()[0].pointer, "/items/1/product_id");
+    let dear = finish(item(1_000_000_000_000, 1), true, 1000).unwrap_err();
+    assert_eq!(dear.faults()[0].pointer, "/items");
+}
+
+#[test]
+fn an_unpaid_order_expires_at_its_time_and_a_paid_one_never() {
+    let order = place(vec![item(500, 2)]).unwrap();
+    assert_eq!(order.clone().expire(NOW), None);
+    let expired = order.clone().expire(LATER).unwrap();
+    assert_eq!(expired.task, Some(Task { revision: 2, kind: TaskKind::Release }));
+    let change = expired.status_change.unwrap();
+    assert_eq!(
+        (change.to, change.by, change.reason.as_deref()),
+        (Status::Cancelled, None, Some("payment-timeout"))
+    );
+    let paid = order.decide(to(pay()), by(Role::Staff), NOW).unwrap().unwrap().order;
+    assert_eq!(paid.expire(LATER), None);
+}
