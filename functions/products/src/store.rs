@@ -4,6 +4,7 @@
 //! - `ledger`: what people change of the stock, and the ledger of all changes
 //! - `holds`: what other functions ask about holds
 //! - `list`: lists, and what products keep to be listed by
+//! - `upgrade`: what the schema step gives to products of earlier versions
 
 use mongodb::bson::{self, Bson, Document, doc};
 use mongodb::options::ReturnDocument;
@@ -26,6 +27,7 @@ mod declarations;
 mod holds;
 mod ledger;
 mod list;
+mod upgrade;
 
 use ledger::MovementDocument;
 pub use ledger::{StockWrite, StockWritten};
@@ -206,7 +208,7 @@ impl ProductStore {
         &self.keys
     }
 
-    /// Makes collections and indexes, and a ledger for products that have none; may be run again at any time.
+    /// Makes collections and indexes, and what products of earlier versions lack; may be run again at any time.
     ///
     /// # Errors
     /// When MongoDB refuses or is away.

@@ -15,7 +15,7 @@ use shared::version::Expected;
 
 use super::list::in_stock;
 use super::{CountedDocument, ProductStore, without_holds};
-use crate::ledger::{Cause, INITIAL, LedgerEnd, StockMovement};
+use crate::ledger::{Cause, StockMovement};
 use crate::product::Product;
 use crate::stock::{MAX_ON_HAND, Stock, StockChange, StockCount};
 
@@ -211,57 +211,6 @@ impl ProductStore {
         }
         let found = self.movements.find(filter).sort(doc! { "number": -1 }).limit(limit).await?;
         Ok(found.map_ok(StockMovement::from).try_collect().await?)
-    }
-
-    /// Gives a ledger to every product that has none, as those have that version 1 of the schema knew: its first
-    /// entry is what is on hand now. Also counts live holds, which came with the same version.
-    pub(super) async fn begin_ledgers(&self) -> Result<(), Error> {
-        let without = doc! { "movements": { "$exists": false } };
-        let products = self.products.clone_with_type::<Document>();
-        while let Some(next) = products.find_one(without.clone()).projection(doc! { "_id": 1 }).await? {
-            let id = next.get("_id").cloned().unwrap_or(Bson::Null);
-            let mut filter = without.clone();
-            filter.insert("_id", id);
-            let begun = mongo::transaction(&self.database, |session| {
-                let (store, filter) = (self.clone(), filter.clone());
-                Box::pin(async move { store.begin_ledger(session, filter).await.map(Ending::Commit) })
-            });
-            begun.await?;
-        }
-        Ok(())
-    }
-
-    async fn begin_ledger(
-        &self,
-        session: &mut ClientSession,
-        without: Document,
-    ) -> mongodb::error::Result<()> {
-        let live = doc! { "$filter": {
-            "input": "$holds", "as": "hold", "cond": { "$gt": ["$$hold.q", 0] },
-        } };
-        let something = doc! { "$gt": ["$on_hand", 0] };
-        let update = doc! { "$set": {
-            "live": { "$toLong": { "$size": live } },
-            "movements": { "$cond": [something.clone(), 1_i64, 0_i64] },
-            "moved_at": { "$cond": [something, "$$NOW", null] },
-        } };
-        let begun = self
-            .products
-            .clone_with_type::<CountedDocument>()
-            .find_one_and_update(without, vec![update])
-            .projection(without_holds())
-            .return_document(ReturnDocument::After)
-            .session(&mut *session)
-            .await?;
-        // None: another schema step was faster.
-        if let Some(CountedDocument { product, moved_at: Some(at), .. }) = begun {
-            let stock = Stock { on_hand: product.on_hand, reserved: product.reserved };
-            let cause = Cause { reason: Some(INITIAL.to_owned()), order: None, by: "system".to_owned() };
-            let first = LedgerEnd::default().next(stock.on_hand, stock, cause, mongo::timestamp(at));
-            let entry = MovementDocument::of(mongo::id(product._id), first);
-            self.movements.insert_one(entry).session(session).await?;
-        }
-        Ok(())
     }
 }
 

@@ -20,9 +20,6 @@ const FEW: u32 = 5_000;
 /// How many words of a search are asked for how many products have them.
 const PROBES: usize = 3;
 
-/// How many products the schema step fills in at once.
-const BATCH: i64 = 500;
-
 /// What a product keeps to be listed by, beside `in_stock`.
 pub(super) fn listed_by(name: &str, description: Option<&str>, sku: &str) -> Document {
     let mut all = words(name);
@@ -147,38 +144,6 @@ impl ProductStore {
 
     fn documents(&self) -> Collection<Document> {
         self.database.collection(PRODUCTS)
-    }
-
-    /// Gives products from before version 3 of the schema what they are listed by.
-    pub(super) async fn begin_lists(&self) -> Result<(), Error> {
-        let without = doc! { "words": { "$exists": false } };
-        let read = doc! { "name": 1, "description": 1, "sku": 1 };
-        loop {
-            let documents = self.documents();
-            let products = documents.find(without.clone()).projection(read.clone()).limit(BATCH);
-            let products: Vec<Document> = products.await?.try_collect().await?;
-            if products.is_empty() {
-                return Ok(());
-            }
-            let updates: Vec<Document> = products
-                .iter()
-                .map(|product| {
-                    let text = |field| product.get_str(field).unwrap_or_default();
-                    let listed = listed_by(text("name"), Some(text("description")), text("sku"));
-                    let mut set = doc! { "in_stock": in_stock("$on_hand", "$reserved") };
-                    // What people write may look like an expression.
-                    set.extend(
-                        listed.into_iter().map(|(field, value)| (field, doc! { "$literal": value }.into())),
-                    );
-                    let filter = doc! { "_id": product.get("_id"), "words": { "$exists": false } };
-                    doc! { "q": filter, "u": [{ "$set": set }] }
-                })
-                .collect();
-            let answer = self.database.run_command(doc! { "update": PRODUCTS, "updates": updates }).await?;
-            if let Ok(errors) = answer.get_array("writeErrors") {
-                return Err(Error::internal(format!("filling in what products are listed by: {errors:?}")));
-            }
-        }
     }
 }
 

@@ -1,11 +1,12 @@
 //! The schema step: on a new database, again, at once, and on one that an earlier version has made.
 
+use futures::TryStreamExt as _;
 use futures::future::join_all;
 use mongodb::bson::{Document, doc};
 use products::ledger::{Cause, INITIAL};
 use products::stock::{Movement, Stock, StockChange};
 use products::store::StockWritten;
-use shared::ids::OrderId;
+use shared::ids::{OrderId, ProductId};
 use shared::mongo;
 
 use crate::Shelves;
@@ -66,4 +67,48 @@ async fn products_of_schema_version_1_get_a_ledger_that_begins_with_what_is_on_h
             .unwrap()
             .is_some()
     );
+}
+
+#[tokio::test]
+async fn filling_in_what_is_missing_reads_each_product_once_however_many_there_are() {
+    const MANY: usize = 1_100;
+    let shelves = Shelves::new().await;
+    let first = shelves.product(0).await;
+    let products = shelves.database.collection::<Document>("products");
+    let mut old = products.find_one(doc! { "_id": mongo::uuid(first) }).await.unwrap().unwrap();
+    for field in ["words", "name_key", "in_stock"] {
+        assert!(old.remove(field).is_some(), "{field}");
+    }
+    shelves.database.run_command(doc! { "collMod": "products", "validator": {} }).await.unwrap();
+    let others = (0..MANY).map(|place| {
+        let mut product = old.clone();
+        product.insert("_id", mongo::uuid(ProductId::new()));
+        product.insert("sku", format!("OLD-{place}"));
+        // To begin a ledger takes a transaction each: here and there one is enough.
+        if place % 40 == 0 {
+            for field in ["live", "movements", "moved_at"] {
+                assert!(product.remove(field).is_some(), "{field}");
+            }
+        }
+        product
+    });
+    products.insert_many(others).await.unwrap();
+
+    // Room for all of the step's commands: by default the first are forgotten.
+    let room = doc! { "create": "system.profile", "capped": true, "size": 64 * 1024 * 1024 };
+    shelves.database.run_command(room).await.unwrap();
+    shelves.database.run_command(doc! { "profile": 2 }).await.unwrap();
+    shelves.store.ensure_schema().await.unwrap();
+    shelves.database.run_command(doc! { "profile": 0 }).await.unwrap();
+    let lacking = doc! { "$or": [{ "movements": { "$exists": false } }, { "words": { "$exists": false } }] };
+    assert_eq!(products.count_documents(lacking).await.unwrap(), 0);
+
+    // Two passes, each of which looks once more at what comes after the last that it has filled in: 39 at most.
+    let profile = shelves.database.collection::<Document>("system.profile");
+    let reads = doc! { "ns": products.namespace().to_string(), "op": { "$in": ["query", "getmore"] } };
+    let reads: Vec<Document> = profile.find(reads).await.unwrap().try_collect().await.unwrap();
+    let read: i64 = reads.iter().map(|it| it.get_i32("docsExamined").map(i64::from).unwrap_or(0)).sum();
+    let once = i64::try_from(MANY).unwrap() + 1;
+    assert!(read <= 2 * (once + 39), "{read} documents were read");
+    assert!(!reads.is_empty());
 }

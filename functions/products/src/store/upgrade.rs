@@ -1,0 +1,121 @@
+//! What the schema step gives to products that an earlier version has made.
+//!
+//! Each pass walks over all products in the order of their IDs, some at a time, so that each is read once. Any number of
+//! schema steps may run at once, and one that was stopped may be run again.
+
+use futures::TryStreamExt as _;
+use mongodb::ClientSession;
+use mongodb::bson::{Bson, Document, doc};
+use mongodb::options::{Hint, ReturnDocument};
+use shared::error::Error;
+use shared::mongo::{self, Ending};
+
+use super::ledger::MovementDocument;
+use super::list::{in_stock, listed_by};
+use super::{CountedDocument, PRODUCTS, ProductStore, without_holds};
+use crate::ledger::{Cause, INITIAL, LedgerEnd};
+use crate::stock::Stock;
+
+/// How many products are read at once.
+const BATCH: i64 = 500;
+
+impl ProductStore {
+    /// Begins the ledger of products from before version 2 of the schema, with what is on hand.
+    pub(super) async fn begin_ledgers(&self) -> Result<(), Error> {
+        let mut after = None;
+        loop {
+            let batch = self.without("movements", after, doc! { "_id": 1 }).await?;
+            for product in &batch {
+                let filter = doc! { "_id": product.get("_id"), "movements": { "$exists": false } };
+                let begun = mongo::transaction(&self.database, |session| {
+                    let (store, filter) = (self.clone(), filter.clone());
+                    Box::pin(async move { store.begin_ledger(session, filter).await.map(Ending::Commit) })
+                });
+                begun.await?;
+            }
+            let Some(last) = batch.last() else { return Ok(()) };
+            after = last.get("_id").cloned();
+        }
+    }
+
+    async fn begin_ledger(
+        &self,
+        session: &mut ClientSession,
+        without: Document,
+    ) -> mongodb::error::Result<()> {
+        let live = doc! { "$filter": {
+            "input": "$holds", "as": "hold", "cond": { "$gt": ["$$hold.q", 0] },
+        } };
+        let something = doc! { "$gt": ["$on_hand", 0] };
+        let update = doc! { "$set": {
+            "live": { "$toLong": { "$size": live } },
+            "movements": { "$cond": [something.clone(), 1_i64, 0_i64] },
+            "moved_at": { "$cond": [something, "$$NOW", null] },
+        } };
+        let begun = self
+            .products
+            .clone_with_type::<CountedDocument>()
+            .find_one_and_update(without, vec![update])
+            .projection(without_holds())
+            .return_document(ReturnDocument::After)
+            .session(&mut *session)
+            .await?;
+        // None: another schema step was faster.
+        if let Some(CountedDocument { product, moved_at: Some(at), .. }) = begun {
+            let stock = Stock { on_hand: product.on_hand, reserved: product.reserved };
+            let cause = Cause { reason: Some(INITIAL.to_owned()), order: None, by: "system".to_owned() };
+            let first = LedgerEnd::default().next(stock.on_hand, stock, cause, mongo::timestamp(at));
+            let entry = MovementDocument::of(mongo::id(product._id), first);
+            self.movements.insert_one(entry).session(session).await?;
+        }
+        Ok(())
+    }
+
+    /// Gives products from before version 3 of the schema what they are listed by.
+    pub(super) async fn begin_lists(&self) -> Result<(), Error> {
+        let mut after = None;
+        loop {
+            let read = doc! { "name": 1, "description": 1, "sku": 1 };
+            let batch = self.without("words", after, read).await?;
+            let Some(last) = batch.last() else { return Ok(()) };
+            after = last.get("_id").cloned();
+            let updates: Vec<Document> = batch.iter().map(begin_to_list).collect();
+            let answer = self.database.run_command(doc! { "update": PRODUCTS, "updates": updates }).await?;
+            if let Ok(errors) = answer.get_array("writeErrors") {
+                return Err(Error::internal(format!("filling in what products are listed by: {errors:?}")));
+            }
+        }
+    }
+
+    /// The next products after an ID that do not have a field.
+    async fn without(
+        &self,
+        field: &str,
+        after: Option<Bson>,
+        read: Document,
+    ) -> Result<Vec<Document>, Error> {
+        let mut filter = doc! { field: { "$exists": false } };
+        if let Some(after) = after {
+            filter.insert("_id", doc! { "$gt": after });
+        }
+        let products = self.products.clone_with_type::<Document>();
+        let found = products
+            .find(filter)
+            .sort(doc! { "_id": 1 })
+            .hint(Hint::Name("_id_".to_owned()))
+            .limit(BATCH)
+            .projection(read);
+        Ok(found.await?.try_collect().await?)
+    }
+}
+
+/// The update of a product that no list has yet.
+fn begin_to_list(product: &Document) -> Document {
+    let text = |field| product.get_str(field).unwrap_or_default();
+    let listed = listed_by(text("name"), Some(text("description")), text("sku"));
+    let mut set = doc! { "in_stock": in_stock("$on_hand", "$reserved") };
+    // What people write may look like an expression.
+    set.extend(listed.into_iter().map(|(field, value)| (field, doc! { "$literal": value }.into())));
+    let filter = doc! { "_id": product.get("_id"), "words": { "$exists": false } };
+    doc! { "q": filter, "u": [{ "$set": set }] }
+}
