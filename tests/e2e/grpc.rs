@@ -25,7 +25,7 @@ pub(crate) fn channel(entrance: impl Invoke + 'static) -> Channel {
     Channel::new(Arc::new(entrance), Clock::system())
 }
 
-fn to_orders(shop: &InProcess) -> OrderServiceClient<Channel> {
+pub(crate) fn to_orders(shop: &InProcess) -> OrderServiceClient<Channel> {
     OrderServiceClient::new(channel(shop.house.orders.entrance.clone()))
 }
 
@@ -110,7 +110,7 @@ pub(crate) fn address_json(address: Option<common::Address>) -> Value {
 }
 
 /// A message in the words of REST: the two must say the same.
-fn order_json(order: orders::Order) -> Value {
+pub(crate) fn order_json(order: orders::Order) -> Value {
     let item = |item: orders::OrderItem| {
         json!({
             "product_id": item.product_id, "sku": item.sku, "name": item.name, "quantity": item.quantity,

@@ -20,11 +20,11 @@ use crate::grpc::{
     to_products, unauthenticated, wire_address,
 };
 
-fn to_users(shop: &InProcess) -> UserServiceClient<Channel> {
+pub(crate) fn to_users(shop: &InProcess) -> UserServiceClient<Channel> {
     UserServiceClient::new(channel(shop.house.users.entrance.clone()))
 }
 
-fn product_json(product: products::Product) -> Value {
+pub(crate) fn product_json(product: products::Product) -> Value {
     let stock = product.stock.unwrap();
     json!({
         "id": product.id, "sku": product.sku, "name": product.name, "description": product.description,
@@ -35,7 +35,7 @@ fn product_json(product: products::Product) -> Value {
     })
 }
 
-fn user_json(user: users::User) -> Value {
+pub(crate) fn user_json(user: users::User) -> Value {
     json!({
         "id": user.id, "email": user.email, "name": user.name, "phone": user.phone,
         "address": address_json(user.address), "role": user.role, "status": user.status, "version": user.version,

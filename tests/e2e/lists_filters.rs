@@ -13,8 +13,13 @@ use tests::person::Person;
 use tests::shop::{InProcess, Shop};
 
 /// A shop whose clock goes on by a second whenever a test says so.
-async fn shop_with_clock() -> (InProcess, impl Fn()) {
-    let now = Arc::new(AtomicI64::new(1_800_000_000_000));
+pub(crate) async fn shop_with_clock() -> (InProcess, impl Fn()) {
+    shop_with_clock_at(Timestamp::from_millis(1_800_000_000_000)).await
+}
+
+/// The same, from this time on.
+pub(crate) async fn shop_with_clock_at(start: Timestamp) -> (InProcess, impl Fn()) {
+    let now = Arc::new(AtomicI64::new(start.millis()));
     let hand = now.clone();
     let clock = Clock::from_fn(move || Timestamp::from_millis(hand.load(Ordering::SeqCst)));
     let tick = move || {
@@ -24,7 +29,7 @@ async fn shop_with_clock() -> (InProcess, impl Fn()) {
 }
 
 /// All of a list, by pages of two, along the `Link` of each, which says the same as `next_cursor`.
-async fn all(person: &Person, list: &str) -> Vec<Value> {
+pub(crate) async fn all(person: &Person, list: &str) -> Vec<Value> {
     let mark = if list.contains('?') { '&' } else { '?' };
     let (mut path, mut seen) = (format!("{list}{mark}limit=2"), Vec::new());
     loop {
@@ -42,7 +47,7 @@ async fn all(person: &Person, list: &str) -> Vec<Value> {
     }
 }
 
-async fn of(person: &Person, list: &str, field: &str) -> Vec<String> {
+pub(crate) async fn of(person: &Person, list: &str, field: &str) -> Vec<String> {
     let text = |it: &Value| it[field].as_str().map_or_else(|| it[field].to_string(), str::to_owned);
     all(person, list).await.iter().map(text).collect()
 }
