@@ -31,6 +31,12 @@ const DUPLICATE_KEY: i32 = 11000;
 /// The code of an index that is not there.
 const INDEX_NOT_FOUND: i32 = 27;
 
+/// The code of what has to wait for an index that is being built.
+const BUILDING_INDEX: i32 = 12_587;
+
+/// How long the schema step waits before it looks again whether an index is built.
+const BETWEEN_LOOKS: Duration = Duration::from_millis(200);
+
 /// Codes that say: not now, perhaps later. Shutdowns, elections, conflicts, time limits.
 const TRANSIENT_CODES: [i32; 14] = [6, 7, 50, 64, 89, 91, 112, 189, 251, 262, 9001, 10107, 11600, 11602];
 
@@ -380,7 +386,7 @@ impl Collection {
         {
             return Err(error);
         }
-        db.run_command(doc! { "collMod": self.name, "validator": self.validator.clone() }).await?;
+        once_built(db, doc! { "collMod": self.name, "validator": self.validator.clone() }).await?;
         let indexes: Vec<Bson> = self
             .indexes
             .iter()
@@ -399,7 +405,7 @@ impl Collection {
             db.run_command(doc! { "createIndexes": self.name, "indexes": indexes }).await?;
         }
         for index in &self.obsolete {
-            let dropped = db.run_command(doc! { "dropIndexes": self.name, "index": *index }).await;
+            let dropped = once_built(db, doc! { "dropIndexes": self.name, "index": *index }).await;
             if let Err(error) = dropped
                 && !matches!(error.kind.as_ref(), ErrorKind::Command(error) if error.code == INDEX_NOT_FOUND)
             {
@@ -407,5 +413,18 @@ impl Collection {
             }
         }
         Ok(())
+    }
+}
+
+/// Runs a command that MongoDB refuses while an index of the collection is built, as another schema step may be doing.
+/// However long that takes: to make an index waits for it, too.
+async fn once_built(db: &Database, command: Document) -> Result<(), MongoError> {
+    loop {
+        match db.run_command(command.clone()).await {
+            Err(error) if matches!(error.kind.as_ref(), ErrorKind::Command(error) if error.code == BUILDING_INDEX) =>
+                {}
+            done => return done.map(drop),
+        }
+        tokio::time::sleep(BETWEEN_LOOKS).await;
     }
 }

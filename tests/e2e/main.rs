@@ -21,6 +21,7 @@ mod ledger;
 mod limits;
 mod lists;
 mod lists_filters;
+mod lists_schema;
 mod lists_search;
 mod lists_times;
 mod lists_walks;
