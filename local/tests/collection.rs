@@ -4,13 +4,13 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "in a test a panic is how one fails")]
 
 mod http_file;
+mod running;
 
 use std::collections::BTreeMap;
-use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
 
 use http_file::{Collection, Exchange, Request};
+use running::Running;
 use serde_json::Value;
 
 fn root() -> PathBuf {
@@ -19,38 +19,6 @@ fn root() -> PathBuf {
 
 fn collection() -> Collection {
     Collection::parse(&std::fs::read_to_string(root().join("local/api.http")).unwrap())
-}
-
-/// `cargo local` with data that nobody keeps, and what it prints.
-struct Running {
-    child: Child,
-    base: String,
-    admin_password: String,
-}
-
-impl Running {
-    fn start() -> Self {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_oms-local"))
-            .args(["--port", "0", "--ephemeral"])
-            .env_remove("MONGO_URI")
-            .env_remove("JWT_SECRET")
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map_while(Result::ok);
-        let base = lines.find_map(|line| line.strip_prefix("ready ").map(str::to_owned)).unwrap();
-        let admin = lines.find(|line| line.starts_with("admin ")).unwrap();
-        let admin_password = admin.split_whitespace().nth(2).unwrap().to_owned();
-        Self { child, base, admin_password }
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
 }
 
 async fn send(http: &reqwest::Client, request: &Request) -> Exchange {
@@ -73,11 +41,13 @@ async fn send(http: &reqwest::Client, request: &Request) -> Exchange {
 
 #[tokio::test]
 async fn every_request_of_the_collection_is_answered_as_it_says() {
-    let shop = Running::start();
+    let (shop, mut lines) = Running::start();
+    let admin = lines.find(|line| line.starts_with("admin ")).unwrap();
+    let admin_password = admin.split_whitespace().nth(2).unwrap();
     let mut collection = collection();
     // What a reader fills in by hand.
     collection.set("base", &shop.base);
-    collection.set("adminPassword", &shop.admin_password);
+    collection.set("adminPassword", admin_password);
     let http = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).build().unwrap();
     let mut answered = BTreeMap::new();
     for step in &collection.steps {

@@ -2,9 +2,12 @@
 
 #![expect(clippy::unwrap_used, reason = "in a test a panic is how one fails")]
 
-use std::io::{BufRead as _, BufReader};
+mod running;
+
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Command;
+
+use running::Running;
 
 /// A step of the tour: what is pasted, and what the README shows below it.
 struct Step {
@@ -49,16 +52,7 @@ fn is_as_shown(shown: &str, text: &str) -> bool {
 
 #[test]
 fn the_tour_answers_what_the_readme_shows() {
-    let mut child = Command::new(env!("CARGO_BIN_EXE_oms-local"))
-        .args(["--port", "0", "--ephemeral"])
-        .env_remove("MONGO_URI")
-        .env_remove("JWT_SECRET")
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
-    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map_while(Result::ok);
-    let base = lines.find_map(|line| line.strip_prefix("ready ").map(str::to_owned)).unwrap();
+    let (shop, _lines) = Running::start();
 
     // One shell for all of it, as in a terminal; a mark after each step tells the answers apart.
     const MARK: &str = "-- next step --";
@@ -66,10 +60,9 @@ fn the_tour_answers_what_the_readme_shows() {
     assert!(steps.len() >= 8);
     let script: String = steps.iter().map(|step| format!("{}\necho '{MARK}'\n", step.paste)).collect();
     // A terminal shows both outputs, and so must the test.
-    let script = format!("exec 2>&1\n{}", script.replace("http://127.0.0.1:8080", &base));
+    let script = format!("exec 2>&1\n{}", script.replace("http://127.0.0.1:8080", &shop.base));
     let output = Command::new("sh").args(["-c", &script]).output().unwrap();
-    child.kill().unwrap();
-    child.wait().unwrap();
+    drop(shop);
 
     let answers = String::from_utf8(output.stdout).unwrap();
     let mut answers = answers.split(MARK).map(str::trim);
