@@ -1,0 +1,214 @@
+//! Tokens that are good, and what is refused of all others.
+
+use std::sync::atomic::Ordering::SeqCst;
+
+use super::*;
+use crate::auth::Signer;
+
+const NOW: Timestamp = Timestamp::from_millis(1_800_000_000_000);
+
+struct Fixed(Vec<PublicKey>);
+
+impl KeySource for Fixed {
+    fn trusted(&self, _: Option<&str>, _: &Context) -> BoxFuture<'_, Result<Trusted, Error>> {
+        Box::pin(async { Ok(self.0.clone().into()) })
+    }
+}
+
+/// Keys that change, a count of who asked, and a clock that is moved.
+#[derive(Default)]
+struct Changing {
+    keys: std::sync::Mutex<Vec<PublicKey>>,
+    revoked: std::sync::Mutex<Revoked>,
+    away: std::sync::atomic::AtomicBool,
+    news: std::sync::atomic::AtomicU64,
+    asked: std::sync::atomic::AtomicUsize,
+    later: std::sync::atomic::AtomicU64,
+}
+
+impl KeySource for Changing {
+    fn trusted(&self, _: Option<&str>, _: &Context) -> BoxFuture<'_, Result<Trusted, Error>> {
+        self.asked.fetch_add(1, SeqCst);
+        Box::pin(async {
+            if self.away.load(SeqCst) {
+                return Err(Error::unavailable("away"));
+            }
+            Ok(Trusted {
+                keys: self.keys.lock().unwrap().clone(),
+                revoked: self.revoked.lock().unwrap().clone(),
+            })
+        })
+    }
+
+    fn news(&self) -> u64 {
+        self.news.load(SeqCst)
+    }
+}
+
+impl Changing {
+    fn verifier(self: &Arc<Self>) -> Verifier {
+        let this = self.clone();
+        Verifier::new(self.clone(), Clock::from_fn(move || this.now()))
+    }
+
+    fn now(&self) -> Timestamp {
+        NOW.after(Duration::from_secs(self.later.load(SeqCst)))
+    }
+
+    fn wait(&self, seconds: u64) {
+        self.later.fetch_add(seconds, SeqCst);
+    }
+
+    fn holds(&self, signers: &[&Signer]) {
+        *self.keys.lock().unwrap() = signers.iter().map(|signer| signer.public_key().clone()).collect();
+    }
+
+    fn asked(&self) -> usize {
+        self.asked.load(SeqCst)
+    }
+
+    async fn lets_in(&self, verifier: &Verifier, signer: &Signer) -> bool {
+        let token = signer.access_token(UserId::new(), Role::Customer, self.now()).unwrap();
+        self.takes(verifier, &token).await
+    }
+
+    async fn takes(&self, verifier: &Verifier, token: &str) -> bool {
+        self.answer(verifier, token).await.is_ok()
+    }
+
+    async fn answer(&self, verifier: &Verifier, token: &str) -> Result<Caller, Error> {
+        verifier.caller(Some(format!("Bearer {token}").as_bytes()), &context(self.now())).await
+    }
+}
+
+#[tokio::test]
+async fn keys_that_follow_one_another_at_once_refuse_nobody() {
+    let source = Arc::new(Changing::default());
+    let verifier = source.verifier();
+    let mut former = signer("a");
+    for letter in ["b", "c", "d", "e"] {
+        let signer = signer(letter);
+        source.holds(&[&signer, &former]);
+        assert!(source.lets_in(&verifier, &signer).await, "{letter}");
+        assert!(source.lets_in(&verifier, &former).await, "{letter}");
+        former = signer;
+    }
+}
+
+#[tokio::test]
+async fn made_up_keys_are_asked_for_once_in_thirty_seconds() {
+    let source = Arc::new(Changing::default());
+    let verifier = source.verifier();
+    source.holds(&[&signer("a")]);
+    for letter in ["b", "c", "d"] {
+        assert!(!source.lets_in(&verifier, &signer(letter)).await);
+    }
+    assert_eq!(source.asked(), 1);
+    assert!(source.lets_in(&verifier, &signer("a")).await, "a known key is not held up");
+    source.wait(30);
+    assert!(!source.lets_in(&verifier, &signer("e")).await);
+    assert_eq!(source.asked(), 2);
+}
+
+#[tokio::test]
+async fn a_key_that_no_longer_holds_is_forgotten_within_a_minute() {
+    let source = Arc::new(Changing::default());
+    let verifier = source.verifier();
+    source.holds(&[&signer("a")]);
+    assert!(source.lets_in(&verifier, &signer("a")).await);
+    source.holds(&[&signer("c"), &signer("b")]);
+    source.wait(45);
+    assert!(!source.lets_in(&verifier, &signer("a")).await);
+}
+
+#[tokio::test]
+async fn who_is_revoked_is_refused_when_what_is_known_is_45_seconds_old_and_may_sign_in_again_at_once() {
+    let source = Arc::new(Changing::default());
+    let (verifier, signer, user) = (source.verifier(), signer("a"), UserId::new());
+    source.holds(&[&signer]);
+    let token = |epoch| signer.access_token_in(Epoch(epoch), user, Role::Customer, source.now()).unwrap();
+    let (before, after) = (token(3), token(4));
+    assert!(source.takes(&verifier, &before).await);
+    *source.revoked.lock().unwrap() = Revoked::new([(user, Epoch(4))], None);
+    source.wait(44);
+    assert!(source.takes(&verifier, &before).await);
+    source.wait(1);
+    // Both were made in the same second.
+    assert!(!source.takes(&verifier, &before).await);
+    assert!(source.takes(&verifier, &after).await);
+    assert!(source.lets_in(&verifier, &signer).await, "somebody else");
+    assert_eq!(source.asked(), 2);
+}
+
+#[tokio::test]
+async fn what_this_process_has_changed_is_known_at_once() {
+    let source = Arc::new(Changing::default());
+    let (verifier, signer, user) = (source.verifier(), signer("a"), UserId::new());
+    source.holds(&[&signer]);
+    let token = signer.access_token(user, Role::Customer, source.now()).unwrap();
+    assert!(source.takes(&verifier, &token).await);
+    *source.revoked.lock().unwrap() = Revoked::new([(user, Epoch(1))], None);
+    source.news.fetch_add(1, SeqCst);
+    assert!(!source.takes(&verifier, &token).await);
+    assert!(!source.takes(&verifier, &token).await);
+    assert_eq!(source.asked(), 2);
+}
+
+#[tokio::test]
+async fn what_is_known_is_trusted_for_five_minutes_while_nobody_answers_and_then_it_is_503() {
+    let source = Arc::new(Changing::default());
+    let (verifier, signer) = (source.verifier(), signer("a"));
+    source.holds(&[&signer]);
+    assert!(source.lets_in(&verifier, &signer).await);
+    source.away.store(true, SeqCst);
+    for _ in 0..4 {
+        source.wait(60);
+        assert!(source.lets_in(&verifier, &signer).await);
+    }
+    assert_eq!(source.asked(), 5);
+    assert!(source.lets_in(&verifier, &signer).await, "and is not asked at every request");
+    assert_eq!(source.asked(), 5);
+    source.wait(60);
+    for asked in [6, 6] {
+        let token = signer.access_token(UserId::new(), Role::Customer, source.now()).unwrap();
+        assert_eq!(source.answer(&verifier, &token).await.unwrap_err().kind(), Kind::Unavailable);
+        assert_eq!(source.asked(), asked);
+    }
+    source.away.store(false, SeqCst);
+    source.wait(5);
+    assert!(source.lets_in(&verifier, &signer).await);
+}
+
+fn context(deadline: Timestamp) -> Context {
+    Context::new(Caller::Anyone, deadline)
+}
+
+fn signer(letter: &str) -> Signer {
+    Signer::from_secret(&letter.repeat(32)).unwrap()
+}
+
+async fn call(signed_by: &Signer, known: &Signer, later: Duration) -> Result<Caller, Error> {
+    let token = signed_by.access_token(UserId::new(), Role::Staff, NOW).unwrap();
+    let source = Arc::new(Fixed(vec![known.public_key().clone()]));
+    let verifier = Verifier::new(source, Clock::from_fn(move || NOW.after(later)));
+    verifier.caller(Some(format!("Bearer {token}").as_bytes()), &context(NOW.after(later))).await
+}
+
+#[tokio::test]
+async fn a_token_tells_who_is_calling() {
+    let ours = signer("a");
+    let caller = call(&ours, &ours, Duration::ZERO).await.unwrap();
+    assert!(caller.is_staff() && !caller.is_admin());
+}
+
+#[tokio::test]
+async fn a_token_dies_after_fifteen_minutes() {
+    let ours = signer("a");
+    assert!(call(&ours, &ours, Duration::from_secs(899)).await.is_ok());
+    assert!(call(&ours, &ours, Duration::from_secs(900)).await.is_err());
+}
+
+#[tokio::test]
+async fn a_token_of_another_key_is_refused() {
+    assert!(call(&signer("b"), &signer("a"), Duration::ZERO).await.is_err());
+}
