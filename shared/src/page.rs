@@ -154,13 +154,20 @@ impl PageRequest {
         })
     }
 
-    /// What was found, when up to [`Self::fetch`] elements were asked for.
-    pub fn found<T>(&self, mut fetched: Vec<T>, position: impl Fn(&T) -> Position) -> Found<T> {
+    /// What was found, when up to [`Self::fetch`] elements were asked for, each of which has a position.
+    ///
+    /// # Errors
+    /// Those of `position`.
+    pub fn found<T>(
+        &self,
+        mut fetched: Vec<T>,
+        position: impl Fn(&T) -> Result<Position, Error>,
+    ) -> Result<Found<T>, Error> {
         let length = usize::try_from(self.limit).unwrap_or(usize::MAX);
         let more = fetched.len() > length;
         fetched.truncate(length);
-        let next = fetched.last().filter(|_| more).map(position);
-        Found { data: fetched, next }
+        let next = fetched.last().filter(|_| more).map(position).transpose()?;
+        Ok(Found { data: fetched, next })
     }
 
     /// Makes the page of what was found.
@@ -313,8 +320,8 @@ mod tests {
     #[test]
     fn the_last_page_has_no_cursor() {
         let request = PageRequest::new(Some(2), None).unwrap();
-        assert!(request.found(vec![1, 2], |_| at(0, 0)).next.is_none());
-        let found = request.found(vec![1, 2, 3], |_| at(0, 0));
+        assert!(request.found(vec![1, 2], |_| Ok(at(0, 0))).unwrap().next.is_none());
+        let found = request.found(vec![1, 2, 3], |_| Ok(at(0, 0))).unwrap();
         assert_eq!(found.data, [1, 2]);
         assert!(request.page(found, "s").next_cursor.is_some());
     }

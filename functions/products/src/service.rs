@@ -206,11 +206,10 @@ impl ProductService {
         self.existing(id).await?;
         let movements = self.store.movements(id, below, page.fetch()).await?;
         // The number alone is the order.
-        let position = |movement: &StockMovement| Position {
-            value: SortValue::Integer(movement.number),
-            id: Uuid::nil(),
+        let position = |movement: &StockMovement| {
+            Ok(Position { value: SortValue::Integer(movement.number), id: Uuid::nil() })
         };
-        Ok(page.page(page.found(movements, position), &scope))
+        Ok(page.page(page.found(movements, position)?, &scope))
     }
 
     /// Applies what another function declares about an order's stock, all of it or nothing, and answers the

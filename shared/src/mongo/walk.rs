@@ -131,7 +131,7 @@ impl Walk {
             .await?
             .try_collect()
             .await?;
-        let mut found = found(page, documents, &self.order)?;
+        let mut found = page.found(documents, |document| self.order.position(document))?;
         if found.next.is_none() {
             found.next = end;
         }
@@ -200,22 +200,6 @@ pub fn conjunction(mut conditions: Vec<Document>) -> Document {
         1 => conditions.remove(0),
         _ => doc! { "$and": conditions },
     }
-}
-
-/// What was found, when up to [`PageRequest::fetch`] documents were asked for.
-///
-/// # Errors
-/// 500 for a document without what the list is sorted by.
-pub fn found(
-    page: &PageRequest,
-    mut documents: Vec<Document>,
-    order: &Order,
-) -> Result<Found<Document>, Error> {
-    let length = usize::try_from(page.limit()).unwrap_or(usize::MAX);
-    let more = documents.len() > length;
-    documents.truncate(length);
-    let next = documents.last().filter(|_| more).map(|last| order.position(last)).transpose()?;
-    Ok(Found { data: documents, next })
 }
 
 fn value(position: &Position) -> Bson {

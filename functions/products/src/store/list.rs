@@ -6,7 +6,7 @@ use mongodb::bson::{self, Bson, Document, doc};
 use mongodb::options::{Hint, ReadConcern};
 use shared::error::Error;
 use shared::mongo::Index;
-use shared::mongo::walk::{self, Order, Walk, conjunction};
+use shared::mongo::walk::{Order, Walk, conjunction};
 use shared::page::{Found, PageRequest, Position, SortType};
 
 use super::{PRODUCTS, ProductDocument, ProductStore, without_holds};
@@ -124,7 +124,7 @@ impl ProductStore {
                     .await?
                     .try_collect()
                     .await?;
-                return walk::found(page, found, &walk.order);
+                return page.found(found, |document| walk.order.position(document));
             }
         }
         walk.filter = conjunction(vec![with_words(listing), walk.filter]);
