@@ -48,6 +48,34 @@ pub enum SortType {
     Text,
 }
 
+/// The sort of a list, ties by ID in the same direction. Without another wish the largest of what lists are sorted by
+/// is first, which is the newest.
+#[derive(Clone, Copy, Debug)]
+pub struct Sort<By> {
+    /// By what.
+    pub by: By,
+    /// Largest first.
+    pub descending: bool,
+}
+
+impl<By> Sort<By> {
+    /// Smallest first.
+    pub const fn rising(by: By) -> Self {
+        Self { by, descending: false }
+    }
+
+    /// Largest first.
+    pub const fn falling(by: By) -> Self {
+        Self { by, descending: true }
+    }
+}
+
+impl<By: Default> Default for Sort<By> {
+    fn default() -> Self {
+        Self::falling(By::default())
+    }
+}
+
 /// Where a page ends: the sort's value and the ID of its last element.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Position {

@@ -4,7 +4,7 @@ use proto::orders::v1 as wire;
 use shared::clock::Timestamp;
 use shared::error::Error;
 use shared::ids::{self, ProductId, UserId};
-use shared::page::SortType;
+use shared::page::{Sort, SortType};
 use shared::query::{self, Query};
 use shared::rpc::convert;
 
@@ -31,46 +31,32 @@ pub struct Listing {
     /// Placed before this time.
     pub created_to: Option<Timestamp>,
     /// In this order.
-    pub sort: Sort,
-}
-
-/// A sort, ties by ID in the same direction.
-#[derive(Clone, Copy, Debug)]
-pub struct Sort {
-    /// By what.
-    pub by: SortBy,
-    /// Largest first.
-    pub descending: bool,
+    pub sort: Sort<SortBy>,
 }
 
 /// What orders are sorted by.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub enum SortBy {
     /// When they were placed.
+    #[default]
     CreatedAt,
     /// The amount alone, whatever its currency.
     Total,
 }
 
-pub(crate) const SORTS: [(&str, Sort); 4] = [
-    ("-created_at", Sort { by: SortBy::CreatedAt, descending: true }),
-    ("created_at", Sort { by: SortBy::CreatedAt, descending: false }),
-    ("total", Sort { by: SortBy::Total, descending: false }),
-    ("-total", Sort { by: SortBy::Total, descending: true }),
+pub(crate) const SORTS: [(&str, Sort<SortBy>); 4] = [
+    ("-created_at", Sort::falling(SortBy::CreatedAt)),
+    ("created_at", Sort::rising(SortBy::CreatedAt)),
+    ("total", Sort::rising(SortBy::Total)),
+    ("-total", Sort::falling(SortBy::Total)),
 ];
 
-impl Default for Sort {
-    fn default() -> Self {
-        SORTS[0].1
-    }
-}
-
-impl Sort {
-    /// What type the values have that it sorts by.
+impl SortBy {
+    /// What type its values have.
     pub fn of(self) -> SortType {
-        match self.by {
-            SortBy::CreatedAt => SortType::Time,
-            SortBy::Total => SortType::Integer,
+        match self {
+            Self::CreatedAt => SortType::Time,
+            Self::Total => SortType::Integer,
         }
     }
 }
@@ -105,7 +91,7 @@ impl Listing {
     }
 }
 
-fn sort(name: &str) -> Result<Sort, String> {
+fn sort(name: &str) -> Result<Sort<SortBy>, String> {
     query::one_of(&SORTS, name)
 }
 

@@ -53,7 +53,7 @@ impl OrderService {
         page: PageRequest,
     ) -> Result<Page<Order>, Error> {
         let scope = format!("orders|{}|{listing:?}", context.caller);
-        let after = page.after(&scope, listing.sort.of())?;
+        let after = page.after(&scope, listing.sort.by.of())?;
         let own = match context.caller {
             caller if caller.is_staff() => None,
             caller => Some(caller.signed_in()?),

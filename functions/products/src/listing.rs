@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use proto::products::v1 as wire;
 use shared::error::Error;
 use shared::money::{Currency, MAX_AMOUNT};
-use shared::page::SortType;
+use shared::page::{Sort, SortType};
 use shared::query::{self, Query};
 
 use crate::product::{Sku, Status};
@@ -37,22 +37,14 @@ pub struct Listing {
     /// Whether any are available.
     pub in_stock: Option<bool>,
     /// In this order.
-    pub sort: Sort,
-}
-
-/// A sort, ties by ID in the same direction.
-#[derive(Clone, Copy, Debug)]
-pub struct Sort {
-    /// By what.
-    pub by: SortBy,
-    /// Largest first.
-    pub descending: bool,
+    pub sort: Sort<SortBy>,
 }
 
 /// What products are sorted by.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub enum SortBy {
     /// When they were made.
+    #[default]
     CreatedAt,
     /// The name in lower case, by its code points.
     Name,
@@ -60,28 +52,22 @@ pub enum SortBy {
     Price,
 }
 
-pub(crate) const SORTS: [(&str, Sort); 6] = [
-    ("-created_at", Sort { by: SortBy::CreatedAt, descending: true }),
-    ("created_at", Sort { by: SortBy::CreatedAt, descending: false }),
-    ("name", Sort { by: SortBy::Name, descending: false }),
-    ("-name", Sort { by: SortBy::Name, descending: true }),
-    ("price", Sort { by: SortBy::Price, descending: false }),
-    ("-price", Sort { by: SortBy::Price, descending: true }),
+pub(crate) const SORTS: [(&str, Sort<SortBy>); 6] = [
+    ("-created_at", Sort::falling(SortBy::CreatedAt)),
+    ("created_at", Sort::rising(SortBy::CreatedAt)),
+    ("name", Sort::rising(SortBy::Name)),
+    ("-name", Sort::falling(SortBy::Name)),
+    ("price", Sort::rising(SortBy::Price)),
+    ("-price", Sort::falling(SortBy::Price)),
 ];
 
-impl Default for Sort {
-    fn default() -> Self {
-        SORTS[0].1
-    }
-}
-
-impl Sort {
-    /// What type the values have that it sorts by.
+impl SortBy {
+    /// What type its values have.
     pub fn of(self) -> SortType {
-        match self.by {
-            SortBy::CreatedAt => SortType::Time,
-            SortBy::Name => SortType::Text,
-            SortBy::Price => SortType::Integer,
+        match self {
+            Self::CreatedAt => SortType::Time,
+            Self::Name => SortType::Text,
+            Self::Price => SortType::Integer,
         }
     }
 }
@@ -131,7 +117,7 @@ impl Listing {
     }
 }
 
-fn sort(name: &str) -> Result<Sort, String> {
+fn sort(name: &str) -> Result<Sort<SortBy>, String> {
     query::one_of(&SORTS, name)
 }
 

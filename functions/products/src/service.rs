@@ -119,7 +119,7 @@ impl ProductService {
         page: PageRequest,
     ) -> Result<Page<Product>, Error> {
         let scope = format!("products|{}|{listing:?}", context.caller);
-        let after = page.after(&scope, listing.sort.of())?;
+        let after = page.after(&scope, listing.sort.by.of())?;
         let mut statuses =
             if context.caller.is_staff() { Status::ALL.to_vec() } else { vec![Status::Active] };
         statuses.retain(|status| listing.status.is_none_or(|asked| asked == *status));
