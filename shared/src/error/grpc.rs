@@ -1,0 +1,92 @@
+//! An error as a gRPC status and back: the whole problem travels in the status's metadata.
+
+use prost::Message;
+use proto::common::v1 as wire;
+use serde_json::{Map, Value};
+use tonic::metadata::MetadataValue;
+
+use super::{Error, Kind};
+use crate::faults::Fault;
+
+/// The metadata entry that carries a [`wire::Problem`] beside a gRPC status.
+const PROBLEM_METADATA: &str = "oms-problem-bin";
+
+impl From<Error> for tonic::Status {
+    fn from(error: Error) -> Self {
+        let mut status = Self::from(&error);
+        // For the log of whoever answers with it; it does not travel.
+        status.set_source(std::sync::Arc::new(error));
+        status
+    }
+}
+
+impl From<&Error> for tonic::Status {
+    fn from(error: &Error) -> Self {
+        let problem = wire::Problem {
+            r#type: error.kind.slug().to_owned(),
+            detail: error.detail.clone(),
+            errors: error
+                .faults
+                .iter()
+                .map(|fault| wire::FieldFault {
+                    pointer: fault.pointer.clone(),
+                    detail: fault.detail.clone(),
+                })
+                .collect(),
+            members: if error.members.is_empty() {
+                String::new()
+            } else {
+                Value::Object(error.members.clone()).to_string()
+            },
+            retry_after: error.retry_after,
+        };
+        let mut status = Self::new(error.kind.code(), error.detail.clone());
+        status
+            .metadata_mut()
+            .insert_bin(PROBLEM_METADATA, MetadataValue::from_bytes(&problem.encode_to_vec()));
+        status
+    }
+}
+
+impl From<tonic::Status> for Error {
+    fn from(status: tonic::Status) -> Self {
+        use tonic::Code;
+        if let Some(error) = problem_of(&status) {
+            return error;
+        }
+        match status.code() {
+            Code::Unavailable
+            | Code::DeadlineExceeded
+            | Code::Cancelled
+            | Code::Aborted
+            | Code::ResourceExhausted => Self::unavailable(status),
+            _ => Self::internal(status),
+        }
+    }
+}
+
+/// The problem that another function of ours sent beside its status.
+fn problem_of(status: &tonic::Status) -> Option<Error> {
+    let bytes = status.metadata().get_bin(PROBLEM_METADATA)?.to_bytes().ok()?;
+    let problem = wire::Problem::decode(bytes).ok()?;
+    let kind = Kind::ALL.into_iter().find(|kind| kind.slug() == problem.r#type)?;
+    let members = match serde_json::from_str(&problem.members) {
+        Ok(Value::Object(members)) => members,
+        _ => Map::new(),
+    };
+    Some(Error {
+        kind,
+        detail: problem.detail,
+        faults: problem
+            .errors
+            .into_iter()
+            .map(|fault| Fault { pointer: fault.pointer, detail: fault.detail })
+            .collect(),
+        members,
+        retry_after: problem.retry_after,
+        allow: None,
+        // The callee has logged its own cause; here it is enough to know that it was the callee's.
+        cause: matches!(kind, Kind::Internal | Kind::Unavailable)
+            .then(|| format!("the called function answered {:?}", status.code()).into()),
+    })
+}
