@@ -26,7 +26,7 @@ pub mod walk;
 const DEFAULT_DATABASE: &str = "oms";
 
 /// The code of a duplicate key.
-const DUPLICATE_KEY: i32 = 11000;
+pub const DUPLICATE_KEY: i32 = 11000;
 
 /// The code of an index that is not there.
 const INDEX_NOT_FOUND: i32 = 27;

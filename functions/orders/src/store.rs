@@ -16,11 +16,13 @@ use crate::order::{Decision, Order, PlacedUnder, Task};
 use crate::products::Place;
 use crate::status::Status;
 
+mod bulk;
 mod documents;
 mod list;
 
 mod progress;
 
+pub use bulk::Settled;
 use documents::{OrderDocument, StatusChangeDocument, TaskDocument, VOID, VoidDocument};
 pub use documents::{Stored, Void};
 pub use progress::Walk;
@@ -29,6 +31,9 @@ pub use progress::Walk;
 pub const SCHEMA_VERSION: i32 = 3;
 
 const ORDERS: &str = "orders";
+
+/// The unique index of numbers.
+const NUMBER_INDEX: &str = "number_of_orders";
 
 /// How long a look waits for a majority.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -82,8 +87,7 @@ impl OrderStore {
         let mut indexes = list::indexes();
         indexes.extend([
             // Voids have none.
-            Index::unique("number_of_orders", doc! { "number": 1 })
-                .only(doc! { "number": { "$exists": true } }),
+            Index::unique(NUMBER_INDEX, doc! { "number": 1 }).only(doc! { "number": { "$exists": true } }),
             Index::unique("placed_under", doc! { "placed_under.caller": 1, "placed_under.key": 1 })
                 .only(doc! { "placed_under.key": { "$exists": true } }),
             // What Reconcile looks for: small indexes, since there is little of it at a time.

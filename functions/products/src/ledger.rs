@@ -49,6 +49,13 @@ pub struct LedgerEnd {
     pub at: Option<Timestamp>,
 }
 
+impl From<&StockMovement> for LedgerEnd {
+    /// Where the ledger ends with this entry.
+    fn from(newest: &StockMovement) -> Self {
+        Self { number: newest.number, at: Some(newest.at) }
+    }
+}
+
 impl LedgerEnd {
     /// The next entry, after which `stock` is there. Clocks differ between machines, the order does not: the time
     /// is `now`, or that of the entry before when `now` is earlier.

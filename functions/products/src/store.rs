@@ -5,8 +5,9 @@
 //! - `holds`: what other functions ask about holds
 //! - `list`: lists, and what products keep to be listed by
 //! - `upgrade`: what the schema step gives to products of earlier versions
+//! - `bulk`: many products at once, with a past
 
-use mongodb::bson::{self, Bson, Document, doc};
+use mongodb::bson::{self, Document, doc};
 use mongodb::options::ReturnDocument;
 use mongodb::{ClientSession, Collection, Database};
 use serde::{Deserialize, Serialize};
@@ -23,12 +24,14 @@ use crate::ledger::{Cause, INITIAL, LedgerEnd};
 use crate::product::{Product, Sku, Status};
 use crate::stock::{MAX_ENTRIES, Stock};
 
+mod bulk;
 mod declarations;
 mod holds;
 mod ledger;
 mod list;
 mod upgrade;
 
+pub use bulk::Stocked;
 use ledger::MovementDocument;
 pub use ledger::{StockWrite, StockWritten};
 
@@ -255,14 +258,8 @@ impl ProductStore {
             let cause = Cause { reason: Some(INITIAL.to_owned()), order: None, by: by.to_owned() };
             LedgerEnd::default().next(count, product.stock, cause, product.created_at)
         });
-        let mut document =
-            bson::serialize_to_document(&ProductDocument::of(product)).map_err(Error::internal)?;
-        document.extend(listed(product));
-        document.insert("in_stock", product.stock.available() > 0);
-        document.insert("holds", Bson::Array(Vec::new()));
-        document.insert("live", 0_i64);
-        document.insert("movements", i64::from(first.is_some()));
-        document.insert("moved_at", first.as_ref().map(|first| mongo::date(first.at)));
+        let end = first.as_ref().map_or_else(LedgerEnd::default, LedgerEnd::from);
+        let document = document(product, &[], end)?;
         let products = self.products.clone_with_type::<Document>();
         if first.is_none() && claim.is_none() {
             return match mongo::lone_write(products.insert_one(document)).await {
@@ -341,6 +338,19 @@ impl ProductStore {
             .return_document(ReturnDocument::After);
         mongo::lone_write(write).await.map_err(sku_taken_or)?.map(Product::try_from).transpose()
     }
+}
+
+/// A product as it is inserted, with all that it keeps beside.
+fn document(product: &Product, holds: &[HoldDocument], end: LedgerEnd) -> Result<Document, Error> {
+    let live = holds.iter().filter(|hold| hold.q > 0).count();
+    let mut document = bson::serialize_to_document(&ProductDocument::of(product)).map_err(Error::internal)?;
+    document.extend(listed(product));
+    document.insert("in_stock", product.stock.available() > 0);
+    document.insert("holds", bson::serialize_to_bson(holds).map_err(Error::internal)?);
+    document.insert("live", i64::try_from(live).map_err(Error::internal)?);
+    document.insert("movements", end.number);
+    document.insert("moved_at", end.at.map(mongo::date));
+    Ok(document)
 }
 
 fn without_holds() -> Document {

@@ -27,6 +27,7 @@ use sessions::Sessions;
 pub mod counts;
 pub mod sessions;
 
+mod bulk;
 mod list;
 
 /// The version of what `ensure_schema` makes: raised with every change of it that this build cannot do without.

@@ -1,0 +1,79 @@
+//! Many orders at once, each as it is on disk after a while: for whoever fills a database.
+
+use mongodb::bson;
+use mongodb::error::{ErrorKind, IndexedWriteError};
+use serde::Serialize;
+use shared::clock::Timestamp;
+use shared::error::Error;
+use shared::mongo;
+
+use super::documents::OrderDocument;
+use super::{NUMBER_INDEX, OrderStore};
+use crate::number::Number;
+use crate::order::Order;
+
+/// An order whose tasks are done.
+#[derive(Clone, Debug)]
+pub struct Settled {
+    order: Order,
+    /// When the last one was taken off, if there ever was one.
+    task_ended_at: Option<Timestamp>,
+}
+
+impl Settled {
+    /// This order, whose decisions have named tasks that were done at once.
+    pub fn new(mut order: Order) -> Self {
+        let task_ended_at = (!order.tasks.is_empty()).then_some(order.updated_at);
+        order.tasks.clear();
+        Self { order, task_ended_at }
+    }
+
+    /// The same order under another number.
+    pub fn renumbered(mut self, number: Number) -> Self {
+        self.order.number = number;
+        self
+    }
+}
+
+/// Such an order on disk.
+#[derive(Serialize)]
+struct SettledDocument {
+    #[serde(flatten)]
+    order: OrderDocument,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    task_ended_at: Option<bson::DateTime>,
+}
+
+impl From<&Settled> for SettledDocument {
+    fn from(settled: &Settled) -> Self {
+        let Settled { order, task_ended_at } = settled;
+        Self { order: OrderDocument::of(order), task_ended_at: task_ended_at.map(mongo::date) }
+    }
+}
+
+impl OrderStore {
+    /// Adds orders, in any order, without their holds and without asking whether they are there already. Answers the
+    /// places of those that were left out since another order has their number.
+    ///
+    /// # Errors
+    /// When it is not known which of them are there.
+    pub async fn insert_many(&self, orders: &[Settled]) -> Result<Vec<usize>, Error> {
+        let documents = orders.iter().map(SettledDocument::from);
+        let inserted = self.orders.clone_with_type().insert_many(documents).ordered(false).await;
+        let Err(error) = inserted else { return Ok(Vec::new()) };
+        match error.kind.as_ref() {
+            ErrorKind::InsertMany(failed) if failed.write_concern_error.is_none() => {
+                let errors = failed.write_errors.as_deref().unwrap_or_default();
+                if !errors.is_empty() && errors.iter().all(is_number_taken) {
+                    return Ok(errors.iter().map(|error| error.index).collect());
+                }
+                Err(error.into())
+            }
+            _ => Err(error.into()),
+        }
+    }
+}
+
+fn is_number_taken(error: &IndexedWriteError) -> bool {
+    error.code == mongo::DUPLICATE_KEY && error.message.contains(&format!("index: {NUMBER_INDEX} "))
+}
