@@ -7,6 +7,7 @@
 //! - [`run`]: `cargo local` from start to stop
 //! - `schedule`: has the orders function reconcile every minute
 //! - [`check`]: `cargo local check`, whether products and orders agree
+//! - [`load`]: `cargo local load`, a large shop of the past years
 //! - [`schema`]: `cargo local schema`, for a database that is deployed to
 //! - [`lambda`]: `cargo local lambda`, the functions' own programs under `cargo lambda watch`
 //! - [`sam`]: `cargo local sam`, the same under `sam local start-api`
@@ -29,6 +30,7 @@ pub mod failure;
 pub mod gateway;
 pub mod house;
 pub mod lambda;
+pub mod load;
 #[cfg(feature = "openapi")]
 pub mod openapi;
 pub mod run;

@@ -1,12 +1,13 @@
 //! `cargo local`: the whole order system on this machine.
 
 use std::io::Write as _;
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 use local::run::{self, Options};
-use local::{check, env, events, lambda, sam, schema};
+use local::{check, env, events, lambda, load, sam, schema};
 
 /// Runs the whole order system on this machine: MongoDB, all functions behind one HTTP port, demo data.
 ///
@@ -43,6 +44,7 @@ Examples:
   cargo local                       Run it on port 8080, and keep the data in .oms/
   cargo local --ephemeral --port 0  Run a fresh one on a free port, and leave nothing behind
   cargo local check                 Ask whether products and orders agree
+  cargo local load --orders 100000  Fill the running one with a large shop
   cargo local lambda                Run the programs that are deployed, under cargo-lambda";
 
 /// Which data a run has.
@@ -72,6 +74,32 @@ enum Command {
         /// The folder that keeps the data [default: OMS_DATA, else .oms in the checkout]
         #[arg(long, value_name = "DIR")]
         data: Option<PathBuf>,
+    },
+    /// Adds a large shop of the past years to the database of MONGO_URI, else to that of a `cargo local` that is
+    /// running: products with stock and its ledger, users, and orders in every status; again adds more
+    ///
+    /// Users can sign in with the password of the demo users. `check` finds nothing wrong once it has ended. Two
+    /// cores load some thousands of orders a second, and fewer beside other work.
+    Load {
+        /// The folder that keeps the data [default: OMS_DATA, else .oms in the checkout]
+        #[arg(long, value_name = "DIR")]
+        data: Option<PathBuf>,
+
+        /// How many products
+        #[arg(long, value_name = "N", default_value = "1000")]
+        products: NonZeroUsize,
+
+        /// How many orders, of these products
+        #[arg(long, value_name = "N", default_value = "10000")]
+        orders: NonZeroUsize,
+
+        /// How many users, who have these orders
+        #[arg(long, value_name = "N", default_value = "1000")]
+        users: NonZeroUsize,
+
+        /// Load a database that is on another machine, too; its users get a password that nobody knows
+        #[arg(long)]
+        remote: bool,
     },
     /// Runs MongoDB and the functions' own programs under `cargo lambda watch`, which has to be installed
     Lambda {
@@ -142,6 +170,11 @@ async fn main() -> ExitCode {
     let outcome = match arguments.command {
         Some(Command::Schema) => schema::run().await,
         Some(Command::Check { data }) => check::run(data).await,
+        Some(Command::Load { data, products, orders, users, remote }) => {
+            let amounts =
+                load::Amounts { products: products.get(), orders: orders.get(), users: users.get() };
+            load::run(load::Options { data, amounts, remote }).await
+        }
         Some(Command::Lambda { port, shop, concurrency }) => {
             lambda::run(lambda::Options { run: options(port, shop, None), concurrency }).await
         }

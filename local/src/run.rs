@@ -2,7 +2,7 @@
 
 use std::future::Future;
 use std::io::Write as _;
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -174,8 +174,7 @@ impl Source {
             let name = format!("oms_{}", std::process::id());
             database = database.client().database(&name);
         }
-        let near = ["127.0.0.1", "localhost", "[::1]"].iter().any(|host| uri.contains(host));
-        Ok(Self::Theirs { uri: uri.to_owned(), database, fresh, near })
+        Ok(Self::Theirs { uri: uri.to_owned(), database, fresh, near: is_near(uri) })
     }
 
     /// What somebody else needs to find the same database.
@@ -247,6 +246,22 @@ impl Drop for Note {
     fn drop(&mut self) {
         let _ = std::fs::remove_file(&self.0);
     }
+}
+
+/// Whether all hosts of a connection string are this machine.
+pub(crate) fn is_near(uri: &str) -> bool {
+    // What is looked up in the DNS (mongodb+srv) is elsewhere.
+    let Some(rest) = uri.strip_prefix("mongodb://") else { return false };
+    let authority = rest.split(['/', '?']).next().unwrap_or_default();
+    let hosts = authority.rsplit_once('@').map_or(authority, |(_, hosts)| hosts);
+    hosts.split(',').all(|host| {
+        let name = match host.strip_prefix('[').and_then(|host| host.split_once(']')) {
+            Some((name, _)) => name,
+            None => host.split_once(':').map_or(host, |(name, _)| name),
+        };
+        let is_loopback = name.parse().is_ok_and(|address: IpAddr| address.is_loopback());
+        is_loopback || name.eq_ignore_ascii_case("localhost")
+    })
 }
 
 /// A connection string with this database in its path.
@@ -380,6 +395,27 @@ pub(crate) fn say(line: &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn near_is_what_is_on_this_machine_with_all_its_hosts() {
+        for near in [
+            "mongodb://127.0.0.1:1/oms?replicaSet=rs0",
+            "mongodb://localhost",
+            "mongodb://me:it@[::1]:27017,127.0.0.2/?w=1",
+        ] {
+            assert!(is_near(near), "{near}");
+        }
+        for far in [
+            "mongodb://db.example.net/localhost",
+            "mongodb://localhost:x@db.example.net/",
+            "mongodb://127.0.0.1,db.example.net/",
+            "mongodb://127.0.0.1.example.net/?appName=127.0.0.1",
+            "mongodb+srv://localhost/",
+            "mongodb://",
+        ] {
+            assert!(!is_near(far), "{far}");
+        }
+    }
 
     #[test]
     fn a_connection_string_gets_another_database() {

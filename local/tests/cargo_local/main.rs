@@ -11,6 +11,8 @@ use std::time::{Duration, Instant};
 use mongodb::bson::{Document, doc};
 use serde_json::{Value, json};
 
+mod load;
+
 /// Longer than any start here takes, also on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(120);
 

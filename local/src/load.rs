@@ -1,0 +1,242 @@
+//! `cargo local load`: fills a database with a large shop of the past years, in bulk, for whoever wants to see what
+//! lists and the check are like then.
+//!
+//! Orders are placed and decided about by the functions' own rules, and all documents are written by their stores:
+//! what is there afterwards is what requests would have left, ledgers and holds included.
+//!
+//! - `people`: users
+//! - `catalogue`: products
+//! - `sales`: orders, walked to where they stand now
+//! - `shelf`: what that does to the stock of a product
+//! - `draw`: what is left to chance
+//! - `progress`: how far it is
+
+use std::path::PathBuf;
+
+use futures::future::BoxFuture;
+use mongodb::Database;
+use orders::number::Number;
+use orders::store::{OrderStore, Settled};
+use products::store::{ProductStore, Stocked};
+use rand::SeedableRng as _;
+use rand::rngs::StdRng;
+use shared::clock::{Clock, Timestamp};
+use shared::error::Error;
+use tokio::task::JoinSet;
+use users::credentials::{self, Password};
+use users::store::UserStore;
+use users::user::User;
+
+use crate::demo;
+use crate::env::running;
+use crate::failure::Failure;
+use crate::house;
+use crate::run::{connect, is_near, say};
+use catalogue::Catalogue;
+use progress::Progress;
+use sales::Sales;
+
+mod catalogue;
+mod draw;
+mod people;
+mod progress;
+mod sales;
+mod shelf;
+
+/// How many documents are written at once.
+const BATCH: usize = 1_000;
+
+/// How many batches are on their way at once.
+const LANES: usize = 4;
+
+/// A part of the shop has at most so many orders, whose lines are of its products alone: what is remembered of them
+/// until the products are written stays small.
+const ORDERS_OF_A_PART: usize = 25_000;
+
+/// And at most so many products.
+const PRODUCTS_OF_A_PART: usize = 2_500;
+
+/// A shop has at least so many parts, if it has the products: each has one currency.
+const PARTS: usize = 10;
+
+/// How many numbers are drawn for an order: of 2^40, two are the same once in a long while.
+const NUMBERS: u32 = 8;
+
+/// How much is loaded.
+#[derive(Clone, Copy, Debug)]
+pub struct Amounts {
+    /// Products, with stock and its ledger.
+    pub products: usize,
+    /// Orders, of these products by these users.
+    pub orders: usize,
+    /// Users.
+    pub users: usize,
+}
+
+/// What the user wants.
+#[derive(Debug)]
+pub struct Options {
+    /// The folder that keeps the data of the `cargo local` that is running.
+    pub data: Option<PathBuf>,
+    /// How much.
+    pub amounts: Amounts,
+    /// Whether the database may be on another machine.
+    pub remote: bool,
+}
+
+/// Loads the database of `MONGO_URI`, else that of a `cargo local` that is running.
+///
+/// # Errors
+/// When it is not on this machine and that is not asked for, or cannot be written to.
+pub async fn run(options: Options) -> Result<(), Failure> {
+    let (_, uri) = running(options.data).await?;
+    if !options.remote && !is_near(&uri) {
+        return Err(Failure::new("MONGO_URI is not on this machine, and nothing was loaded")
+            .advice("If it is meant, say so: cargo local load --remote"));
+    }
+    let database = connect(&uri).await?;
+    house::ensure_schema(&database).await?;
+    // Elsewhere nobody must be able to sign in with a password that everybody knows.
+    let password = is_near(&uri).then_some(demo::PASSWORD);
+    let mut chance = StdRng::from_os_rng();
+    fill(&database, options.amounts, password, &mut chance, &say).await?;
+    if let Some(password) = password {
+        say(&format!("whoever was loaded can sign in with the password: {password}"));
+    }
+    Ok(())
+}
+
+/// Adds a shop to a database that has its schema. Its users have this password, or one that nobody knows.
+///
+/// # Errors
+/// When the database does not take something.
+pub async fn fill(
+    database: &Database,
+    amounts: Amounts,
+    password: Option<&str>,
+    chance: &mut StdRng,
+    tell: &(dyn Fn(&str) + Sync),
+) -> Result<(), Failure> {
+    let now = Clock::system().now();
+    let mut progress = Progress::begin(tell);
+    let users = load_users(database, amounts.users, password, now, chance, &mut progress).await?;
+    let parts = amounts
+        .orders
+        .div_ceil(ORDERS_OF_A_PART)
+        .max(amounts.products.div_ceil(PRODUCTS_OF_A_PART))
+        .max(PARTS)
+        .min(amounts.products);
+    for part in 0..parts {
+        let share = |all: usize| all * (part + 1) / parts - all * part / parts;
+        let catalogue = Catalogue::draw(part, share(amounts.products), now, chance)?;
+        let orders = share(amounts.orders);
+        load_part(database, catalogue, &users, orders, now, chance, &mut progress, amounts).await?;
+    }
+    progress.end(amounts);
+    Ok(())
+}
+
+async fn load_users(
+    database: &Database,
+    count: usize,
+    password: Option<&str>,
+    now: Timestamp,
+    chance: &mut StdRng,
+    progress: &mut Progress<'_>,
+) -> Result<Vec<User>, Failure> {
+    let password = match password {
+        Some(password) => password.to_owned(),
+        None => draw::secret(),
+    };
+    // One for all: a hash of its own for each would take longer than all else.
+    let hash = credentials::hash(Password::parse(password).map_err(Failure::new)?).await?;
+    let users = people::draw(count, now, chance)?;
+    let mut lanes = Lanes::default();
+    for batch in users.chunks(BATCH) {
+        let (store, batch, hash) = (UserStore::new(database), batch.to_vec(), hash.clone());
+        progress.of("users", batch.len(), count);
+        lanes.add(Box::pin(async move { store.insert_many(&batch, &hash).await })).await?;
+    }
+    lanes.finish().await?;
+    Ok(users)
+}
+
+/// Loads products and their orders: these first, since a hold without an order is ended by Reconcile.
+#[expect(clippy::too_many_arguments, reason = "each is another thing, and there is one caller")]
+async fn load_part(
+    database: &Database,
+    catalogue: Catalogue,
+    users: &[User],
+    orders: usize,
+    now: Timestamp,
+    chance: &mut StdRng,
+    progress: &mut Progress<'_>,
+    all: Amounts,
+) -> Result<(), Failure> {
+    let mut lanes = Lanes::default();
+    let mut sales = Sales::begin(catalogue, users, orders, now, chance);
+    let mut batch = Vec::with_capacity(BATCH);
+    while let Some(order) = sales.next(chance)? {
+        batch.push(order);
+        if batch.len() == BATCH {
+            progress.of("orders", BATCH, all.orders);
+            let (store, batch) = (OrderStore::new(database), std::mem::take(&mut batch));
+            lanes.add(Box::pin(insert_orders(store, batch))).await?;
+        }
+    }
+    progress.of("orders", batch.len(), all.orders);
+    lanes.add(Box::pin(insert_orders(OrderStore::new(database), batch))).await?;
+    lanes.finish().await?;
+    let products: Vec<Stocked> = sales.end(chance);
+    for batch in products.chunks(BATCH / 4) {
+        let (store, batch) = (ProductStore::new(database), batch.to_vec());
+        progress.of("products", batch.len(), all.products);
+        lanes.add(Box::pin(async move { store.insert_many(&batch).await })).await?;
+    }
+    lanes.finish().await
+}
+
+/// Inserts orders, under another number where one is taken: among millions that happens.
+async fn insert_orders(store: OrderStore, mut orders: Vec<Settled>) -> Result<(), Error> {
+    for _ in 0..NUMBERS {
+        if orders.is_empty() {
+            return Ok(());
+        }
+        let taken = store.insert_many(&orders).await?;
+        let renumber = |order: &Settled| order.clone().renumbered(Number::from_bits(rand::random()));
+        orders = taken.into_iter().filter_map(|place| orders.get(place).map(renumber)).collect();
+    }
+    Err(Error::unavailable("no free order number was found"))
+}
+
+/// Batches that are on their way, a few at a time, each on whichever thread is free.
+#[derive(Default)]
+struct Lanes {
+    running: JoinSet<Result<(), Error>>,
+}
+
+impl Lanes {
+    /// Sends one off as soon as there is a lane for it.
+    async fn add(&mut self, batch: BoxFuture<'static, Result<(), Error>>) -> Result<(), Failure> {
+        while self.running.len() >= LANES {
+            self.one_ends().await?;
+        }
+        self.running.spawn(batch);
+        Ok(())
+    }
+
+    async fn finish(&mut self) -> Result<(), Failure> {
+        while !self.running.is_empty() {
+            self.one_ends().await?;
+        }
+        Ok(())
+    }
+
+    async fn one_ends(&mut self) -> Result<(), Failure> {
+        match self.running.join_next().await {
+            Some(Ok(inserted)) => Ok(inserted?),
+            Some(Err(error)) => Err(Failure::new(format!("a batch did not end: {error}"))),
+            None => Ok(()),
+        }
+    }
+}
