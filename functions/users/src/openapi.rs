@@ -157,13 +157,12 @@ fn schemas(part: Part) -> Part {
         .schema("PublicKeys", keys())
 }
 
-/// <https://html.spec.whatwg.org/multipage/input.html#valid-e-mail-address>
+/// <https://html.spec.whatwg.org/multipage/input.html#valid-e-mail-address>. `format: email` is RFC 5321, which takes
+/// other addresses.
 fn email() -> ObjectBuilder {
     let label = "[a-zA-Z0-9](?:[a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?";
     let local = "[a-zA-Z0-9.!#$%&'*+/=?^_`{|}~-]+";
-    matching(&format!(r"^{local}@{label}(?:\.{label})*$"))
-        .format(Some(SchemaFormat::KnownFormat(KnownFormat::Email)))
-        .max_length(Some(254))
+    matching(&format!(r"^{local}@{label}(?:\.{label})*$")).max_length(Some(254))
 }
 
 /// White space and control characters are looked for after NFKC, which leaves none out.
