@@ -1,0 +1,91 @@
+"""What is no fault though schemathesis reports it: valid by its schema, and refused for what a schema cannot say.
+
+Each exemption is of one check, of the operations that have the rule, and of the very answer; and the request must have what
+the rule is about. `.ci/contract` prints how often each was used.
+"""
+
+import json
+import re
+
+from schemathesis.openapi.checks import RejectedPositiveData
+
+PRODUCT = re.compile(r"/items/\d+/product_id")
+
+
+def at(body, pointer):
+    """What is there in the body; None where nothing is."""
+    for name in pointer.split("/")[1:]:
+        name = name.replace("~1", "/").replace("~0", "~")
+        try:
+            body = body[int(name)] if isinstance(body, list) else body[name]
+        except (KeyError, IndexError, TypeError, ValueError):
+            return None
+    return body
+
+
+def is_whole_float(body, pointer, detail):
+    return isinstance(at(body, pointer), float) and detail.startswith("must be an integer (12, not 12.0")
+
+
+def stands_twice(body, pointer, detail):
+    same = [item for item in body["items"] if item["product_id"] == at(body, pointer)]
+    return detail.startswith("stands in another item already") and len(same) > 1
+
+
+# Operation, pointer and beginning of the detail of an error of a 422, and why no schema says it.
+ORDERS = ("placeOrder", "updateOrder")
+KNOWN = "which IDs and e-mail addresses there are, and what they are of, is data"
+FIELDS = "what fields of one change need of each other is said in prose, for a schema of it is read by no client generator"
+ERRORS = [
+    (ORDERS, PRODUCT, "is not the ID of a product that can be ordered", KNOWN),
+    (ORDERS, PRODUCT, "is priced in ", KNOWN),
+    (("placeOrder",), re.compile("/user_id"), "is not the ID of an active user", KNOWN),
+    (("updateUser",), re.compile("/current_password"), "", "which password is the right one is data"),
+    (("updateOrder",), re.compile("/items"), "cannot be changed together with the status", FIELDS),
+    (("updateOrder",), re.compile("/reason"), "belongs to a change of status", FIELDS),
+    (("updateOrder",), re.compile("/(payment(/.*)?|tracking|restock)"), "belongs to a change of status to ", FIELDS),
+    (("updateOrder",), re.compile("/(payment|tracking)(/.*)?"), "is required", FIELDS),
+    (("updateStock",), re.compile("/delta"), "would take on_hand above 1000000000", "what is on hand is data"),
+    (
+        ("createUser", "updateUser"),
+        re.compile("/password"),
+        "is a password that many people have",
+        "a schema does not list common passwords",
+    ),
+]
+
+
+def explained(error, body, operation):
+    """Why no schema says this error of a 422, or None."""
+    pointer, detail = error["pointer"], error["detail"]
+    if is_whole_float(body, pointer, detail):
+        return "12.0 is an integer in JSON Schema, and none here"
+    if operation in ORDERS and PRODUCT.fullmatch(pointer) and stands_twice(body, pointer, detail):
+        return "that elements differ in one member is nothing a schema says"
+    for operations, where, beginning, why in ERRORS:
+        if operation in operations and where.fullmatch(pointer) and detail.startswith(beginning):
+            return why
+    return None
+
+
+def reason(failure, case, response, operation):
+    """Why this failure is none, or None."""
+    if not isinstance(failure, RejectedPositiveData):
+        return None
+    sent, problem = response.request.headers, response.json()
+    kind, detail = problem["type"], problem["detail"]
+    match response.status_code, kind:
+        case 412, "/problems/version-mismatch" if "If-Match" in sent:
+            return "which version there is, is data"
+        case 400, "/problems/invalid-query" if detail.startswith("`cursor` must be the next_cursor"):
+            return "a cursor is opaque, and of one list" if "cursor" in case.query else None
+        case 400, "/problems/invalid-query" if operation == "listProducts" and "needs `currency`" in detail:
+            alone = "currency" not in case.query and case.query.keys() & {"min_price", "max_price"}
+            return "that a parameter needs another one is nothing OpenAPI says" if alone else None
+        case 422, "/problems/idempotency-key-reused" if "Idempotency-Key" in sent:
+            return "which keys were used, is data"
+        case 422, "/problems/validation":
+            body = json.loads(response.request.body)
+            reasons = [explained(error, body, operation) for error in problem["errors"]]
+            return reasons[0] if all(reasons) else None
+    return None

@@ -1,0 +1,213 @@
+"""What no schema can know is filled into valid cases before they are sent: which password is right, which product is for
+sale, what an order's next status is. Else most of them would end at the first thing that is not there, and what comes
+behind it would never be tried. Every fourth is left as it was generated.
+"""
+
+import collections
+import itertools
+import re
+import uuid
+
+from people import ROLE, people, send
+
+STAFF = ROLE in ("staff", "admin")
+turns = collections.defaultdict(itertools.count)
+# What is most likely not free.
+taken = {"sku": set(), "email": set(), "key": set()}
+# IDs of orders that were placed, and with which something may still be done.
+orders = collections.deque(maxlen=500)
+
+NEXT = {
+    "placed": ["paid", "cancelled"],
+    "paid": ["shipped", "cancelled"],
+    "shipped": ["delivered"],
+    "delivered": ["returned"],
+    "returned": ["refunded"],
+    "cancelled": ["refunded"],
+}
+
+
+def turn(name, of):
+    """The number of this turn: 0, 1, … and again 0."""
+    return next(turns[name]) % of
+
+
+def fill(case, operation, linked):
+    """Makes a valid case one that can succeed. `linked`: where it goes to comes from an earlier answer."""
+    if turn(operation, 4) == 3:
+        return
+    headers = case.headers
+    if "If-Match" in headers:
+        headers["If-Match"] = "*"
+    if "Idempotency-Key" in headers and headers["Idempotency-Key"] in taken["key"]:
+        headers["Idempotency-Key"] = uuid.uuid4().hex
+    filler = FILLERS.get(operation)
+    if filler:
+        filler(case, linked)
+
+
+def learn(operation, sent, headers, status, answer):
+    """What a request has taken, has found taken, or has made."""
+    if 200 <= status < 300 or status == 409:
+        taken["sku"].add(sent.get("sku"))
+        taken["email"].add(str(sent.get("email")).lower())
+    if 200 <= status < 300:
+        taken["key"].add(headers.get("Idempotency-Key"))
+    if operation == "placeOrder" and status == 201:
+        orders.append(answer["id"])
+    elif operation == "updateOrder" and status == 409 and answer["instance"][8:] in orders:
+        # There is not much left to be done with it.
+        orders.remove(answer["instance"][8:])
+
+
+def fresh(case, field, made):
+    """The first of many examples with one value keeps it, so that each value is sent once."""
+    value = case.body.get(field) if isinstance(case.body, dict) else None
+    if isinstance(value, str) and (value in taken[field] or value.lower() in taken[field]):
+        case.body = {**case.body, field: made()}
+
+
+def create_product(case, linked):
+    fresh(case, "sku", lambda: uuid.uuid4().hex)
+
+
+def create_user(case, linked):
+    fresh(case, "email", lambda: f"{uuid.uuid4().hex}@example.com")
+    if ROLE != "admin" and isinstance(case.body, dict) and case.body.get("role"):
+        case.body = {**case.body, "role": "customer"}
+
+
+def get_user(case, linked):
+    if ROLE == "customer" and not linked:
+        case.path_parameters["id"] = people["caller"].id
+
+
+def update_user(case, linked):
+    if ROLE in ("customer", "staff") and not linked:
+        case.path_parameters["id"] = people["caller"].id
+    fresh(case, "email", lambda: f"{uuid.uuid4().hex}@example.com")
+    if not isinstance(case.body, dict):
+        return
+    body = dict(case.body)
+    if ROLE != "admin":
+        body.pop("role", None)
+        body.pop("status", None)
+    if ROLE != "admin" and turn("password", 4):
+        # Else nearly every change would end the caller's sessions.
+        body.pop("password", None)
+    if body.get("password") and ROLE != "nobody":
+        body["current_password"] = people["caller"].password
+    case.body = body
+
+
+def sign_in(case, linked):
+    guest = people["guest"]
+    case.body = {"email": guest.email, "password": guest.password}
+
+
+def go_on(case, linked):
+    case.body = {"refresh_token": people["guest"].session()["refresh_token"]}
+
+
+def items(some):
+    """As many as these, of products that are for sale in one currency."""
+    for_sale = send("GET", "/products?status=active&currency=EUR&in_stock=true&limit=100")["data"]
+    quantities = [item.get("quantity", 1) for item in some if isinstance(item, dict)] or [1]
+    chosen = for_sale[turn("items", 5) :] or for_sale
+    return [
+        {"product_id": product["id"], "quantity": min(quantity, 2) if turn("quantity", 4) else quantity}
+        for product, quantity in zip(chosen, quantities)
+    ]
+
+
+def place_order(case, linked):
+    if not isinstance(case.body, dict):
+        return
+    body = {**case.body, "items": items(case.body.get("items") or [])}
+    if body.get("user_id"):
+        body["user_id"] = people["guest" if STAFF else "caller"].id if ROLE != "nobody" else None
+    case.body = body
+
+
+def get_order(case, linked):
+    if orders and not linked:
+        case.path_parameters["id"] = orders[turn("order", len(orders))]
+
+
+def update_order(case, linked):
+    get_order(case, linked)
+    if not isinstance(case.body, dict):
+        return
+    # What belongs to different changes is refused together.
+    of = turn("change", 3)
+    if of == 0 and orders:
+        case.body = next_status(case.path_parameters["id"], case.body)
+        return
+    body = {name: value for name, value in case.body.items() if name in ("shipping_address", "note", "metadata")}
+    if of == 1 and case.body.get("items"):
+        body["items"] = items(case.body["items"])
+    if not STAFF:
+        body.pop("metadata", None)
+    case.body = body
+
+
+def next_status(id, body):
+    """A change to a status that may follow, with what it needs of this body."""
+    if id not in orders:
+        return {"status": "cancelled"}
+    order = send("GET", f"/orders/{id}", token=people["keeper"].token())
+    follow = NEXT.get(order["status"], ["placed"])
+    status = follow[turn("status", len(follow))] if STAFF else "cancelled"
+    change = {"status": status}
+    if body.get("reason"):
+        change["reason"] = body["reason"]
+    given = body.get("payment") or {}
+    if status == "paid":
+        change["payment"] = {"reference": given.get("reference") or "pi_1", "method": given.get("method")}
+    elif status == "refunded":
+        change["payment"] = {"refund_reference": given.get("refund_reference") or "re_1"}
+    elif status == "shipped":
+        given = {name: value for name, value in (body.get("tracking") or {}).items() if value}
+        change["tracking"] = {"carrier": "DHL", "number": "1", **given}
+    elif status == "returned":
+        change["restock"] = bool(body.get("restock"))
+    return change
+
+
+def list_anything(case, linked):
+    # A cursor is one of an earlier page, or is refused.
+    case.query.pop("cursor", None)
+
+
+def list_products(case, linked):
+    list_anything(case, linked)
+    if case.query.keys() & {"min_price", "max_price"}:
+        case.query.setdefault("currency", "EUR")
+
+
+ASSETS = re.findall(r"/docs/assets/([^\"'?]+)", send("GET", "/docs", accept="text/html"))
+
+
+def asset(case, linked):
+    case.path_parameters["file"] = ASSETS[turn("asset", len(ASSETS))]
+
+
+FILLERS = {
+    "createProduct": create_product,
+    "updateProduct": create_product,
+    "createUser": create_user,
+    "getUser": get_user,
+    "updateUser": update_user,
+    "signIn": sign_in,
+    "refresh": go_on,
+    "signOut": go_on,
+    "placeOrder": place_order,
+    "getOrder": get_order,
+    "updateOrder": update_order,
+    "listProducts": list_products,
+    "listOrders": list_anything,
+    "listUsers": list_anything,
+    "listStockMovements": list_anything,
+    "checkConsistency": list_anything,
+    "asset": asset,
+}
