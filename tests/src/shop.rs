@@ -85,7 +85,10 @@ impl Shop {
     /// test alone, else in process.
     pub async fn open() -> Self {
         match target() {
-            None => Self::open_in_process().await.shop,
+            None => {
+                tally("anywhere");
+                Self::open_in_process().await.shop
+            }
             Some(target) => {
                 tally("target");
                 let Target { base, admin_email, admin_password } = target;

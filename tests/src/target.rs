@@ -4,11 +4,12 @@
 //! | --- | --- |
 //! | `OMS_TARGET` | its URL, such as `http://127.0.0.1:9000` of `cargo local lambda`; absent: in process |
 //! | `OMS_ADMIN_EMAIL`, `OMS_ADMIN_PASSWORD` | an admin of it |
-//! | `OMS_TALLY` | a file to which every test adds a line that says where it ran |
+//! | `OMS_TALLY` | a file to which every test adds a line that says where it ran: on the `target`, `in-process`, or in process though it could `anywhere` |
 //!
 //! All tests there share one database with each other and with whoever else uses it. A test that needs one of
 //! its own, a clock of its own, or to look inside, says so by [`Shop::open_in_process`], and runs in process
-//! whatever the target is: nothing is skipped.
+//! whatever the target is: nothing is skipped. `.ci/run` has run these before it comes to targets, and leaves them out
+//! there by the tally.
 //!
 //! [`Shop::open_in_process`]: crate::shop::Shop::open_in_process
 
