@@ -17,9 +17,9 @@ use crate::error::Error;
 use crate::mongo;
 use crate::page::{Found, PageRequest, Position, SortType, SortValue};
 
-/// How many keys a page looks at whose filters the index does not know. It looks twice, first for where to stop, so
-/// that it is 5,000 in all.
-pub const SCAN: u32 = 2_500;
+/// How many elements a page looks at whose filters the index does not know. It looks twice, first for where to stop, and
+/// each time at a key or two more for each range of the index: at most 5,000 keys in all.
+pub const SCAN: u32 = 2_400;
 
 /// What a list is sorted by; ties by `_id` in the same direction.
 #[derive(Clone, Copy, Debug)]
