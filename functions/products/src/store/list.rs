@@ -118,6 +118,9 @@ impl ProductStore {
                     .find(filter)
                     .sort(walk.order.sort())
                     .limit(page.fetch())
+                    // More than there are: of a batch of the usual 101 that a sort has filled MongoDB does not know
+                    // that it is the last, and has to be asked once more.
+                    .batch_size(u32::try_from(page.fetch() + 1).unwrap_or(u32::MAX))
                     .hint(Hint::Name("words".to_owned()))
                     .projection(without_holds())
                     .read_concern(ReadConcern::snapshot())
