@@ -6,6 +6,7 @@
 //! - [`brute_force`]: guesses over many connections at once
 //! - [`commands`]: a fault at every command that an operation sends to MongoDB
 //! - [`elections`]: a replica set whose primary steps down and is killed
+//! - [`explains`]: what a page of each list costs, of a shop that was loaded in bulk
 //!
 //! They take a minute or more, so `cargo test` leaves them out; `--ignored` runs them. `OMS_LONG=1` gives them their
 //! full size, `OMS_SEED` the seed of another run.
@@ -17,9 +18,12 @@ mod campaign;
 mod commands;
 mod elections;
 mod enumeration;
+mod explains;
 mod fault;
+mod lists;
 mod operations;
 mod oversell;
+mod profile;
 mod recovery;
 mod replica_set;
 mod twins;
