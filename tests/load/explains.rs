@@ -24,8 +24,8 @@ const DEEP: usize = 1_000;
 /// How long those pages are, in lists that have so many.
 const LIMIT: usize = 20;
 
-/// How many pages of a list with combined filters are walked.
-const PAGES: usize = 100;
+/// How many pages of a list with combined filters are walked: in the short form, and in full.
+const PAGES: [usize; 2] = [20, 100];
 
 /// The most keys that a page of a list with combined filters looks at.
 const MOST: i64 = 5_000;
@@ -151,7 +151,8 @@ impl Measuring {
     /// The first page and the dearest of all, or of as many as are walked. A search has neither more nor less than it
     /// should.
     async fn walked(&self, list: List, campaign: &mut Campaign) -> Row {
-        let (limit, most) = if list.kind == Kind::Search { (100, usize::MAX) } else { (LIMIT, PAGES) };
+        let pages = PAGES[usize::from(is_long())];
+        let (limit, most) = if list.kind == Kind::Search { (100, usize::MAX) } else { (LIMIT, pages) };
         let mut begins: Vec<Option<Position>> = vec![None];
         let mut seen: Vec<Uuid> = Vec::new();
         self.profiler.begin().await;
