@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use futures::future::BoxFuture;
-use mongodb::bson::{self, Bson, Document, doc};
+use mongodb::bson::{self, Document, doc};
 use mongodb::error::{
     Error as MongoError, ErrorKind, RETRYABLE_WRITE_ERROR, TRANSIENT_TRANSACTION_ERROR,
     UNKNOWN_TRANSACTION_COMMIT_RESULT, WriteFailure,
@@ -20,22 +20,16 @@ use crate::clock::Timestamp;
 use crate::error::Error;
 use crate::secrets::SecretSource;
 
+mod schema;
 pub mod walk;
+
+pub use schema::{Collection, Index};
 
 /// The database when the URI names none.
 const DEFAULT_DATABASE: &str = "oms";
 
 /// The code of a duplicate key.
 pub const DUPLICATE_KEY: i32 = 11000;
-
-/// The code of an index that is not there.
-const INDEX_NOT_FOUND: i32 = 27;
-
-/// The code of what has to wait for an index that is being built.
-const BUILDING_INDEX: i32 = 12_587;
-
-/// How long the schema step waits before it looks again whether an index is built.
-const BETWEEN_LOOKS: Duration = Duration::from_millis(200);
 
 /// Codes that say: not now, perhaps later. Shutdowns, elections, conflicts, time limits.
 const TRANSIENT_CODES: [i32; 14] = [6, 7, 50, 64, 89, 91, 112, 189, 251, 262, 9001, 10107, 11600, 11602];
@@ -324,107 +318,4 @@ async fn commit(session: &mut ClientSession, started: Instant) -> Result<(), Mon
 async fn pause(attempts: u32) {
     let longest = Duration::from_millis(2 << attempts.min(7));
     tokio::time::sleep(longest.mul_f64(rand::random())).await;
-}
-
-/// What a collection must have: made by the schema step, which may be run again at any time.
-pub struct Collection {
-    /// Its name.
-    pub name: &'static str,
-    /// Indexes: name, keys, whether unique, and a filter for a partial one.
-    pub indexes: Vec<Index>,
-    /// Names of indexes that earlier versions have made and no query uses any more.
-    pub obsolete: Vec<&'static str>,
-    /// What every document must be like.
-    pub validator: Document,
-}
-
-/// An index.
-pub struct Index {
-    /// Its name.
-    pub name: &'static str,
-    /// Its keys.
-    pub keys: Document,
-    /// Whether it is unique.
-    pub unique: bool,
-    /// Which documents it has, if not all.
-    pub partial: Option<Document>,
-    /// How long after the time in its one key MongoDB takes a document away, if ever: not at once, but within
-    /// minutes, so that this is no clock.
-    pub sweep: Option<Duration>,
-}
-
-impl Index {
-    /// An index for queries.
-    pub fn plain(name: &'static str, keys: Document) -> Self {
-        Self { name, keys, unique: false, partial: None, sweep: None }
-    }
-
-    /// An index that refuses a second document with the same keys.
-    pub fn unique(name: &'static str, keys: Document) -> Self {
-        Self { name, keys, unique: true, partial: None, sweep: None }
-    }
-
-    /// The same index, of fewer documents.
-    pub fn only(self, filter: Document) -> Self {
-        Self { partial: Some(filter), ..self }
-    }
-
-    /// The same index, whose documents go so long after the time in its key.
-    pub fn swept_after(self, age: Duration) -> Self {
-        Self { sweep: Some(age), ..self }
-    }
-}
-
-impl Collection {
-    /// Makes what is missing.
-    ///
-    /// # Errors
-    /// When MongoDB refuses, or is away.
-    pub async fn ensure(&self, db: &Database) -> Result<(), MongoError> {
-        if let Err(error) = db.create_collection(self.name).await
-            && !matches!(error.kind.as_ref(), ErrorKind::Command(error) if error.code == 48)
-        {
-            return Err(error);
-        }
-        once_built(db, doc! { "collMod": self.name, "validator": self.validator.clone() }).await?;
-        let indexes: Vec<Bson> = self
-            .indexes
-            .iter()
-            .map(|index| {
-                let mut spec = doc! { "name": index.name, "key": index.keys.clone(), "unique": index.unique };
-                if let Some(filter) = &index.partial {
-                    spec.insert("partialFilterExpression", filter.clone());
-                }
-                if let Some(age) = index.sweep {
-                    spec.insert("expireAfterSeconds", i64::try_from(age.as_secs()).unwrap_or(i64::MAX));
-                }
-                Bson::Document(spec)
-            })
-            .collect();
-        if !indexes.is_empty() {
-            db.run_command(doc! { "createIndexes": self.name, "indexes": indexes }).await?;
-        }
-        for index in &self.obsolete {
-            let dropped = once_built(db, doc! { "dropIndexes": self.name, "index": *index }).await;
-            if let Err(error) = dropped
-                && !matches!(error.kind.as_ref(), ErrorKind::Command(error) if error.code == INDEX_NOT_FOUND)
-            {
-                return Err(error);
-            }
-        }
-        Ok(())
-    }
-}
-
-/// Runs a command that MongoDB refuses while an index of the collection is built, as another schema step may be doing.
-/// However long that takes: to make an index waits for it, too.
-async fn once_built(db: &Database, command: Document) -> Result<(), MongoError> {
-    loop {
-        match db.run_command(command.clone()).await {
-            Err(error) if matches!(error.kind.as_ref(), ErrorKind::Command(error) if error.code == BUILDING_INDEX) =>
-                {}
-            done => return done.map(drop),
-        }
-        tokio::time::sleep(BETWEEN_LOOKS).await;
-    }
 }
