@@ -117,9 +117,8 @@ pub async fn fill(
     chance: &mut StdRng,
     tell: &(dyn Fn(&str) + Sync),
 ) -> Result<(), Failure> {
-    let now = Clock::system().now();
-    let mut progress = Progress::begin(tell);
-    let users = load_users(database, amounts.users, password, now, chance, &mut progress).await?;
+    let mut load = Load { database, amounts, now: Clock::system().now(), progress: Progress::begin(tell) };
+    let users = load.users(password, chance).await?;
     let parts = amounts
         .orders
         .div_ceil(ORDERS_OF_A_PART)
@@ -128,72 +127,71 @@ pub async fn fill(
         .min(amounts.products);
     for part in 0..parts {
         let share = |all: usize| all * (part + 1) / parts - all * part / parts;
-        let catalogue = Catalogue::draw(part, share(amounts.products), now, chance)?;
-        let orders = share(amounts.orders);
-        load_part(database, catalogue, &users, orders, now, chance, &mut progress, amounts).await?;
+        let catalogue = Catalogue::draw(part, share(amounts.products), load.now, chance)?;
+        load.part(catalogue, &users, share(amounts.orders), chance).await?;
     }
-    progress.end(amounts);
+    load.progress.end(amounts);
     Ok(())
 }
 
-async fn load_users(
-    database: &Database,
-    count: usize,
-    password: Option<&str>,
+/// A load that is under way.
+struct Load<'a> {
+    database: &'a Database,
+    amounts: Amounts,
+    /// When it began, which is now for all that is loaded.
     now: Timestamp,
-    chance: &mut StdRng,
-    progress: &mut Progress<'_>,
-) -> Result<Vec<User>, Failure> {
-    let password = match password {
-        Some(password) => password.to_owned(),
-        None => draw::secret(),
-    };
-    // One for all: a hash of its own for each would take longer than all else.
-    let hash = credentials::hash(Password::parse(password).map_err(Failure::new)?).await?;
-    let users = people::draw(count, now, chance)?;
-    let mut lanes = Lanes::default();
-    for batch in users.chunks(BATCH) {
-        let (store, batch, hash) = (UserStore::new(database), batch.to_vec(), hash.clone());
-        progress.of("users", batch.len(), count);
-        lanes.add(Box::pin(async move { store.insert_many(&batch, &hash).await })).await?;
-    }
-    lanes.finish().await?;
-    Ok(users)
+    progress: Progress<'a>,
 }
 
-/// Loads products and their orders: these first, since a hold without an order is ended by Reconcile.
-#[expect(clippy::too_many_arguments, reason = "each is another thing, and there is one caller")]
-async fn load_part(
-    database: &Database,
-    catalogue: Catalogue,
-    users: &[User],
-    orders: usize,
-    now: Timestamp,
-    chance: &mut StdRng,
-    progress: &mut Progress<'_>,
-    all: Amounts,
-) -> Result<(), Failure> {
-    let mut lanes = Lanes::default();
-    let mut sales = Sales::begin(catalogue, users, orders, now, chance);
-    let mut batch = Vec::with_capacity(BATCH);
-    while let Some(order) = sales.next(chance)? {
-        batch.push(order);
-        if batch.len() == BATCH {
-            progress.of("orders", BATCH, all.orders);
-            let (store, batch) = (OrderStore::new(database), std::mem::take(&mut batch));
-            lanes.add(Box::pin(insert_orders(store, batch))).await?;
+impl Load<'_> {
+    async fn users(&mut self, password: Option<&str>, chance: &mut StdRng) -> Result<Vec<User>, Failure> {
+        let password = match password {
+            Some(password) => password.to_owned(),
+            None => draw::secret(),
+        };
+        // One for all: a hash of its own for each would take longer than all else.
+        let hash = credentials::hash(Password::parse(password).map_err(Failure::new)?).await?;
+        let users = people::draw(self.amounts.users, self.now, chance)?;
+        let mut lanes = Lanes::default();
+        for batch in users.chunks(BATCH) {
+            let (store, batch, hash) = (UserStore::new(self.database), batch.to_vec(), hash.clone());
+            self.progress.of("users", batch.len(), self.amounts.users);
+            lanes.add(Box::pin(async move { store.insert_many(&batch, &hash).await })).await?;
         }
+        lanes.finish().await?;
+        Ok(users)
     }
-    progress.of("orders", batch.len(), all.orders);
-    lanes.add(Box::pin(insert_orders(OrderStore::new(database), batch))).await?;
-    lanes.finish().await?;
-    let products: Vec<Stocked> = sales.end(chance);
-    for batch in products.chunks(BATCH / 4) {
-        let (store, batch) = (ProductStore::new(database), batch.to_vec());
-        progress.of("products", batch.len(), all.products);
-        lanes.add(Box::pin(async move { store.insert_many(&batch).await })).await?;
+
+    /// Loads products and their orders: these first, since a hold without an order is ended by Reconcile.
+    async fn part(
+        &mut self,
+        catalogue: Catalogue,
+        users: &[User],
+        orders: usize,
+        chance: &mut StdRng,
+    ) -> Result<(), Failure> {
+        let mut lanes = Lanes::default();
+        let mut sales = Sales::begin(catalogue, users, orders, self.now, chance);
+        let mut batch = Vec::with_capacity(BATCH);
+        while let Some(order) = sales.next(chance)? {
+            batch.push(order);
+            if batch.len() == BATCH {
+                self.progress.of("orders", BATCH, self.amounts.orders);
+                let (store, batch) = (OrderStore::new(self.database), std::mem::take(&mut batch));
+                lanes.add(Box::pin(insert_orders(store, batch))).await?;
+            }
+        }
+        self.progress.of("orders", batch.len(), self.amounts.orders);
+        lanes.add(Box::pin(insert_orders(OrderStore::new(self.database), batch))).await?;
+        lanes.finish().await?;
+        let products: Vec<Stocked> = sales.end(chance);
+        for batch in products.chunks(BATCH / 4) {
+            let (store, batch) = (ProductStore::new(self.database), batch.to_vec());
+            self.progress.of("products", batch.len(), self.amounts.products);
+            lanes.add(Box::pin(async move { store.insert_many(&batch).await })).await?;
+        }
+        lanes.finish().await
     }
-    lanes.finish().await
 }
 
 /// Inserts orders, under another number where one is taken: among millions that happens.
