@@ -5,11 +5,11 @@ use std::path::PathBuf;
 
 use proto::orders::v1::Violation;
 use shared::auth::Signer;
-use shared::clock::Clock;
+use shared::values::clock::Clock;
 
+use crate::backend::{Backend, BackendConfig};
 use crate::env::running;
-use crate::failure::Failure;
-use crate::house::{House, Needs};
+use crate::error::CommandError;
 use crate::run::{connect, say};
 use crate::settings::{self, Settings};
 
@@ -17,12 +17,12 @@ use crate::settings::{self, Settings};
 ///
 /// # Errors
 /// When something is wrong with the data, or it cannot be read.
-pub async fn run(data: Option<PathBuf>) -> Result<(), Failure> {
+pub async fn run(data: Option<PathBuf>) -> Result<(), CommandError> {
     let (_, uri) = running(data).await?;
     let database = connect(&uri).await?;
     // To check signs nothing, so any secret will do.
-    let signer = Signer::from_secret(&Settings::random()?.jwt_secret).map_err(Failure::new)?;
-    let house = House::build(Needs {
+    let signer = Signer::from_secret(&Settings::random()?.jwt_secret).map_err(CommandError::new)?;
+    let backend = Backend::build(BackendConfig {
         database,
         signer,
         payment_window: settings::payment_window()?,
@@ -31,7 +31,7 @@ pub async fn run(data: Option<PathBuf>) -> Result<(), Failure> {
     });
     let (mut orders, mut products, mut violations, mut cursor) = (0, 0, 0, None);
     loop {
-        let page = house.check_consistency(cursor).await?;
+        let page = backend.check_consistency(cursor).await?;
         let checked = page.checked.unwrap_or_default();
         orders += checked.orders;
         products += checked.products;
@@ -49,7 +49,7 @@ pub async fn run(data: Option<PathBuf>) -> Result<(), Failure> {
     if violations > 0 {
         let violations =
             if violations == 1 { "1 violation".into() } else { format!("{violations} violations") };
-        return Err(Failure::new(format!("{counts}: {violations}"))
+        return Err(CommandError::new(format!("{counts}: {violations}"))
             .advice("Each line above is a fault of ours or a change by hand; nothing was mended."));
     }
     tell(&format!("{counts}: nothing is wrong"));

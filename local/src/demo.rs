@@ -7,7 +7,7 @@ use http::{Request, header};
 use serde_json::{Value, json};
 use tower::ServiceExt as _;
 
-use crate::failure::Failure;
+use crate::error::CommandError;
 use crate::settings::Settings;
 
 /// Runs the shop.
@@ -32,7 +32,7 @@ pub enum Demo {
 ///
 /// # Errors
 /// When an answer is another one than it should be.
-pub async fn load(router: Router, settings: &Settings) -> Result<Demo, Failure> {
+pub async fn load(router: Router, settings: &Settings) -> Result<Demo, CommandError> {
     let api = Api { router };
     let nobody = Session(None);
     let is_empty = api.get(&nobody, "/products?limit=1").await?["data"].as_array().is_none_or(Vec::is_empty);
@@ -129,7 +129,7 @@ struct Api {
 }
 
 impl Api {
-    async fn stock_the_shelves(&self, staff: &Session) -> Result<Vec<String>, Failure> {
+    async fn stock_the_shelves(&self, staff: &Session) -> Result<Vec<String>, CommandError> {
         let mut ids = Vec::new();
         for (sku, name, description, amount, stock) in PRODUCTS {
             let kind = sku.split('-').next().unwrap_or(sku).to_lowercase();
@@ -154,7 +154,7 @@ impl Api {
         staff: &Session,
         products: &[&String],
         status: &str,
-    ) -> Result<(), Failure> {
+    ) -> Result<(), CommandError> {
         let items: Vec<Value> = products
             .iter()
             .enumerate()
@@ -170,17 +170,17 @@ impl Api {
         Ok(())
     }
 
-    async fn sign_in(&self, email: &str, password: &str) -> Result<Session, Failure> {
+    async fn sign_in(&self, email: &str, password: &str) -> Result<Session, CommandError> {
         let answer =
             self.post(&Session(None), "/auth", json!({ "email": email, "password": password })).await?;
         Ok(Session(Some(text(&answer, "access_token")?)))
     }
 
-    async fn get(&self, session: &Session, path: &str) -> Result<Value, Failure> {
+    async fn get(&self, session: &Session, path: &str) -> Result<Value, CommandError> {
         self.send(session, "GET", path, None).await
     }
 
-    async fn post(&self, session: &Session, path: &str, body: Value) -> Result<Value, Failure> {
+    async fn post(&self, session: &Session, path: &str, body: Value) -> Result<Value, CommandError> {
         self.send(session, "POST", path, Some(body)).await
     }
 
@@ -190,8 +190,8 @@ impl Api {
         method: &str,
         path: &str,
         body: Option<Value>,
-    ) -> Result<Value, Failure> {
-        let failed = |what: String| Failure::new(format!("demo data: {method} {path}: {what}"));
+    ) -> Result<Value, CommandError> {
+        let failed = |what: String| CommandError::new(format!("demo data: {method} {path}: {what}"));
         let mut request = Request::builder().method(method).uri(path);
         if let Some(token) = &session.0 {
             request = request.header(header::AUTHORIZATION, format!("Bearer {token}"));
@@ -240,7 +240,7 @@ fn steps(status: &str) -> Vec<(&'static str, Value)> {
     }
 }
 
-fn text(answer: &Value, field: &str) -> Result<String, Failure> {
+fn text(answer: &Value, field: &str) -> Result<String, CommandError> {
     let text = answer[field].as_str().map(str::to_owned);
-    text.ok_or_else(|| Failure::new(format!("demo data: an answer without {field}")))
+    text.ok_or_else(|| CommandError::new(format!("demo data: an answer without {field}")))
 }

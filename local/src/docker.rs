@@ -10,7 +10,7 @@ use std::process::{Output, Stdio};
 use tokio::net::TcpListener;
 use tokio::process::Command;
 
-use crate::failure::Failure;
+use crate::error::CommandError;
 use crate::run::{checkout, say};
 
 /// Makes an image from what this machine has.
@@ -28,20 +28,20 @@ pub(crate) fn architecture() -> &'static str {
 }
 
 /// Runs docker; its output if it succeeds.
-async fn docker(arguments: &[&str]) -> Result<String, Failure> {
+async fn docker(arguments: &[&str]) -> Result<String, CommandError> {
     let output =
         Command::new("docker").args(arguments).stdin(Stdio::null()).kill_on_drop(true).output().await;
     let Output { status, stdout, stderr } = output.map_err(|error| match error.kind() {
-        std::io::ErrorKind::NotFound => Failure::new("docker is not on the PATH").advice(
+        std::io::ErrorKind::NotFound => CommandError::new("docker is not on the PATH").advice(
             "On Debian or Ubuntu: sudo apt-get install docker.io. \
              Or see https://docs.docker.com/engine/install/",
         ),
-        _ => Failure::new(format!("docker cannot be run: {error}")),
+        _ => CommandError::new(format!("docker cannot be run: {error}")),
     })?;
     let said = |text: Vec<u8>| String::from_utf8_lossy(&text).trim().to_owned();
     match status.success() {
         true => Ok(said(stdout)),
-        false => Err(Failure::new(format!("docker {}: {}", arguments[0], said(stderr)))),
+        false => Err(CommandError::new(format!("docker {}: {}", arguments[0], said(stderr)))),
     }
 }
 
@@ -49,9 +49,9 @@ async fn docker(arguments: &[&str]) -> Result<String, Failure> {
 ///
 /// # Errors
 /// It does not; with what to do.
-pub(crate) async fn check() -> Result<(), Failure> {
+pub(crate) async fn check() -> Result<(), CommandError> {
     if cfg!(not(target_os = "linux")) {
-        return Err(Failure::new(
+        return Err(CommandError::new(
             "containers here run in a machine of their own, which does not reach MongoDB",
         )
         .advice("It works on Linux. Elsewhere use cargo local lambda."));
@@ -73,7 +73,7 @@ const RUN: &str = "oms-sam-";
 ///
 /// # Errors
 /// Docker refuses.
-pub(crate) async fn make_network() -> Result<String, Failure> {
+pub(crate) async fn make_network() -> Result<String, CommandError> {
     remove_unused_networks().await?;
     let name = format!("{RUN}{}", std::process::id());
     docker(&["network", "create", &name]).await?;
@@ -81,7 +81,7 @@ pub(crate) async fn make_network() -> Result<String, Failure> {
 }
 
 /// Removes what a run has left that was killed before it had any containers: then nobody is there to do it.
-async fn remove_unused_networks() -> Result<(), Failure> {
+async fn remove_unused_networks() -> Result<(), CommandError> {
     let names =
         docker(&["network", "ls", "--filter", &format!("name=^{RUN}"), "--format", "{{.Name}}"]).await?;
     for name in names.lines() {
@@ -98,7 +98,7 @@ async fn remove_unused_networks() -> Result<(), Failure> {
 ///
 /// # Errors
 /// There is no such network, or its gateway is on another machine.
-pub(crate) async fn gateway(network: &str) -> Result<IpAddr, Failure> {
+pub(crate) async fn gateway(network: &str) -> Result<IpAddr, CommandError> {
     let template = "{{range .IPAM.Config}}{{.Gateway}} {{end}}";
     let said =
         docker(&["network", "inspect", network, "--format", template]).await.map_err(
@@ -109,11 +109,11 @@ pub(crate) async fn gateway(network: &str) -> Result<IpAddr, Failure> {
         )?;
     let address: Option<IpAddr> = said.split_whitespace().find_map(|address| address.parse().ok());
     let address = address.ok_or_else(|| {
-        Failure::new(format!("the Docker network {network} says no gateway"))
+        CommandError::new(format!("the Docker network {network} says no gateway"))
             .advice("Docker's own networks do not; make one: docker network create oms")
     })?;
     TcpListener::bind((address, 0)).await.map_err(|_| {
-        Failure::new(format!(
+        CommandError::new(format!(
             "{address}, the gateway of the Docker network {network}, is not on this machine"
         ))
         .advice("Docker Desktop and rootless Docker have networks apart; it takes Docker Engine itself.")
@@ -133,7 +133,7 @@ pub(crate) fn remove_network(name: &str) -> String {
 ///
 /// # Errors
 /// Neither can be had; with what to do.
-pub(crate) async fn base_image() -> Result<String, Failure> {
+pub(crate) async fn base_image() -> Result<String, CommandError> {
     let architecture = architecture();
     let official = format!("public.ecr.aws/lambda/provided:al2023-{architecture}");
     if docker(&["image", "inspect", &official]).await.is_ok() {
@@ -158,11 +158,13 @@ pub(crate) async fn base_image() -> Result<String, Failure> {
         .kill_on_drop(true)
         .output()
         .await
-        .map_err(|error| Failure::new(format!("/bin/sh cannot be run: {error}")))?;
+        .map_err(|error| CommandError::new(format!("/bin/sh cannot be run: {error}")))?;
     if !making.status.success() {
         let said = String::from_utf8_lossy(&making.stderr).trim().to_owned();
-        return Err(Failure::new(format!("no base image: {refusal}; and none can be made here: {said}"))
-            .advice(format!("Where there is a network: docker pull {official}")));
+        return Err(CommandError::new(format!(
+            "no base image: {refusal}; and none can be made here: {said}"
+        ))
+        .advice(format!("Where there is a network: docker pull {official}")));
     }
     say(&format!("base image: {name}, made from this machine's own files, since {refusal}"));
     Ok(name)

@@ -16,7 +16,7 @@ use tracing::subscriber::NoSubscriber;
 
 use crate::cargo::own_variables;
 use crate::demo::{self, Demo};
-use crate::failure::Failure;
+use crate::error::CommandError;
 use crate::gateway::Function;
 use crate::run::{self, Source, announce, checkout, kept, listen, say, set_up, stop_signal, stopped};
 use crate::schedule;
@@ -63,12 +63,12 @@ pub(crate) struct Surroundings {
 pub(crate) async fn run(
     options: &run::Options,
     command: &str,
-    start: impl AsyncFnOnce(&Surroundings, &mut Emulators) -> Result<(), Failure>,
-) -> Result<(), Failure> {
+    start: impl AsyncFnOnce(&Surroundings, &mut Emulators) -> Result<(), CommandError>,
+) -> Result<(), CommandError> {
     let stop = stop_signal()?;
     // The emulator takes the port itself; that it is free is better told now than in the middle of its log.
     let port = listen(options.port, command).await?.local_addr();
-    let port = port.map_err(|error| Failure::new(format!("the port is not known: {error}")))?.port();
+    let port = port.map_err(|error| CommandError::new(format!("the port is not known: {error}")))?.port();
     let (folder, settings) = kept(options)?;
     let mut source = Source::open(options, folder).await?;
     let surroundings = Surroundings { mongo_uri: source.uri(), settings, port };
@@ -76,9 +76,9 @@ pub(crate) async fn run(
     let mut emulators = Emulators(Vec::new());
     let work = async {
         let Surroundings { settings, port, .. } = &surroundings;
-        let house = set_up(&database, settings).await?;
+        let backend = set_up(&database, settings).await?;
         let demo = match options.demo && near {
-            true => demo::load(house.router(), settings).with_subscriber(NoSubscriber::new()).await?,
+            true => demo::load(backend.router(), settings).with_subscriber(NoSubscriber::new()).await?,
             false => Demo::Left,
         };
         start(&surroundings, &mut emulators).await?;
@@ -90,7 +90,7 @@ pub(crate) async fn run(
         // No emulator has a schedule: here the function that is in this process does it.
         tokio::select! {
             failure = emulators.ended() => Err(failure),
-            never = schedule::run(&house) => match never {},
+            never = schedule::run(&backend) => match never {},
         }
     };
     let result = tokio::select! {
@@ -110,12 +110,12 @@ pub(crate) async fn run(
 ///
 /// # Errors
 /// It is not there.
-pub(crate) fn find(program: &str, install: &str) -> Result<PathBuf, Failure> {
+pub(crate) fn find(program: &str, install: &str) -> Result<PathBuf, CommandError> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let mut candidates = std::env::split_paths(&path).map(|folder| folder.join(program));
     candidates
         .find(|candidate| candidate.is_file())
-        .ok_or_else(|| Failure::new(format!("{program} is not on the PATH")).advice(install))
+        .ok_or_else(|| CommandError::new(format!("{program} is not on the PATH")).advice(install))
 }
 
 /// An emulator's command line.
@@ -140,14 +140,14 @@ impl Emulators {
     ///
     /// # Errors
     /// The shell cannot be started.
-    pub(crate) fn start(&mut self, line: Line) -> Result<(), Failure> {
+    pub(crate) fn start(&mut self, line: Line) -> Result<(), CommandError> {
         say(&format!("starting {}", line.name));
         self.0.push(Emulator::start(line)?);
         Ok(())
     }
 
     /// Returns when one of them has ended by itself.
-    pub(crate) async fn ended(&mut self) -> Failure {
+    pub(crate) async fn ended(&mut self) -> CommandError {
         if self.0.is_empty() {
             return std::future::pending().await;
         }
@@ -169,7 +169,7 @@ struct Emulator {
 }
 
 impl Emulator {
-    fn start(line: Line) -> Result<Self, Failure> {
+    fn start(line: Line) -> Result<Self, CommandError> {
         let Line { name, program, arguments, variables, after } = line;
         let mut shell = Command::new("/bin/sh");
         // `cargo lambda watch` runs cargo.
@@ -186,16 +186,16 @@ impl Emulator {
             // Ctrl-C in a terminal goes to the whole group; it is stopped in order instead.
             .process_group(0)
             .spawn()
-            .map_err(|error| Failure::new(format!("{name} cannot be started: {error}")))?;
+            .map_err(|error| CommandError::new(format!("{name} cannot be started: {error}")))?;
         let pipe = shell.stdin.take();
         Ok(Self { name, shell, pipe })
     }
 
     /// Returns when it has ended by itself.
-    async fn ended(&mut self) -> Failure {
+    async fn ended(&mut self) -> CommandError {
         let status = self.shell.wait().await;
         let status = status.map_or_else(|error| error.to_string(), |status| status.to_string());
-        Failure::new(format!("{} has ended ({status})", self.name)).advice("Its log above may say why.")
+        CommandError::new(format!("{} has ended ({status})", self.name)).advice("Its log above may say why.")
     }
 
     /// Ends it with its functions, and waits until they are gone.
@@ -211,19 +211,19 @@ impl Emulator {
 ///
 /// # Errors
 /// Nobody did for two minutes.
-pub(crate) async fn listened_to(address: SocketAddr) -> Result<(), Failure> {
+pub(crate) async fn listened_to(address: SocketAddr) -> Result<(), CommandError> {
     let connecting = async {
         while TcpStream::connect(address).await.is_err() {
             sleep(POLL).await;
         }
     };
     timeout(PATIENCE, connecting).await.map_err(|_| {
-        Failure::new(format!("nothing listens at {address}")).advice("The log above may say why.")
+        CommandError::new(format!("nothing listens at {address}")).advice("The log above may say why.")
     })
 }
 
 /// Waits until every function has answered.
-async fn all_answer(port: u16) -> Result<(), Failure> {
+async fn all_answer(port: u16) -> Result<(), CommandError> {
     for (function, path) in ALIVE {
         let answering = async {
             while !answers(port, path).await {
@@ -231,7 +231,7 @@ async fn all_answer(port: u16) -> Result<(), Failure> {
             }
         };
         timeout(PATIENCE, answering).await.map_err(|_| {
-            Failure::new(format!("the function {} does not answer at {path}", function.name()))
+            CommandError::new(format!("the function {} does not answer at {path}", function.name()))
                 .advice("Its log above may say why.")
         })?;
     }

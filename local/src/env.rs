@@ -10,7 +10,7 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use crate::docker;
-use crate::failure::Failure;
+use crate::error::CommandError;
 use crate::run::{Note, checkout, data_folder};
 use crate::settings::Settings;
 
@@ -83,7 +83,7 @@ pub fn for_containers(uri: &str, gateway: IpAddr) -> String {
 ///
 /// # Errors
 /// When there is no MongoDB to point them at.
-pub async fn run(data: Option<PathBuf>, port: u16) -> Result<(), Failure> {
+pub async fn run(data: Option<PathBuf>, port: u16) -> Result<(), CommandError> {
     let (settings, uri) = running(data).await?;
     print(variables(&uri, &settings, &format!("http://127.0.0.1:{port}")));
     Ok(())
@@ -94,13 +94,13 @@ pub async fn run(data: Option<PathBuf>, port: u16) -> Result<(), Failure> {
 ///
 /// # Errors
 /// When there is no MongoDB to point them at, or it is out of reach for containers, or there is no image.
-pub async fn run_for_sam(data: Option<PathBuf>, port: u16, network: &str) -> Result<(), Failure> {
+pub async fn run_for_sam(data: Option<PathBuf>, port: u16, network: &str) -> Result<(), CommandError> {
     docker::check().await?;
     let gateway = docker::gateway(network).await?;
     let (settings, uri) = running(data).await?;
     let uri = for_containers(&uri, gateway);
     if !listens(&uri).await {
-        return Err(Failure::new(format!(
+        return Err(CommandError::new(format!(
             "MongoDB does not listen at {gateway}, where containers look for it"
         ))
         .advice(format!("Start it so: cargo local --docker-network {network}")));
@@ -118,16 +118,16 @@ pub async fn run_for_sam(data: Option<PathBuf>, port: u16, network: &str) -> Res
 }
 
 /// A file that only its owner can read: it has secrets.
-fn write_private(path: &Path, text: &str) -> Result<(), Failure> {
+fn write_private(path: &Path, text: &str) -> Result<(), CommandError> {
     // Anew, since who may read a file is said when it is made.
     let _ = std::fs::remove_file(path);
     let file = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
     file.and_then(|mut file| file.write_all(text.as_bytes()))
-        .map_err(|error| Failure::new(format!("{} cannot be written: {error}", path.display())))
+        .map_err(|error| CommandError::new(format!("{} cannot be written: {error}", path.display())))
 }
 
 /// The secrets, and the database that is running.
-pub(crate) async fn running(data: Option<PathBuf>) -> Result<(Settings, String), Failure> {
+pub(crate) async fn running(data: Option<PathBuf>) -> Result<(Settings, String), CommandError> {
     let folder = data_folder(data)?;
     let settings = Settings::load(&folder)?;
     let uri = match std::env::var("MONGO_URI").ok().filter(|uri| !uri.is_empty()) {
@@ -135,8 +135,10 @@ pub(crate) async fn running(data: Option<PathBuf>) -> Result<(Settings, String),
         None => match Note::read(&folder) {
             Some(uri) if listens(&uri).await => uri,
             _ => {
-                return Err(Failure::new("no MongoDB is running for this folder, and MONGO_URI is not set")
-                    .advice("Start one in another terminal (cargo local), or set MONGO_URI."));
+                return Err(CommandError::new(
+                    "no MongoDB is running for this folder, and MONGO_URI is not set",
+                )
+                .advice("Start one in another terminal (cargo local), or set MONGO_URI."));
             }
         },
     };

@@ -17,16 +17,16 @@ use proto::users::v1::ListUsersRequest;
 use proto::users::v1::user_service_client::UserServiceClient;
 use serde_json::{Value, json};
 use shared::auth::{Caller, Role, Signer};
-use shared::clock::{Clock, Timestamp};
-use shared::context::Context;
-use shared::ids::UserId;
 use shared::rpc::channel::{Channel, Invoke};
 use shared::rpc::metadata;
-use shared::trace::TRACEPARENT;
+use shared::runtime::context::Context;
+use shared::runtime::trace::TRACEPARENT;
+use shared::values::clock::{Clock, Timestamp};
+use shared::values::ids::UserId;
 use tonic::Status;
 
 use crate::demo;
-use crate::failure::Failure;
+use crate::error::CommandError;
 use crate::run::{checkout, data_folder};
 use crate::settings::Settings;
 
@@ -48,7 +48,7 @@ pub struct Sample {
 ///
 /// # Errors
 /// Never, unless the code itself is wrong.
-pub async fn samples() -> Result<Vec<Sample>, Failure> {
+pub async fn samples() -> Result<Vec<Sample>, CommandError> {
     let ada = json!({ "email": demo::CUSTOMER, "password": demo::PASSWORD });
     let page = Some(PageRequest { limit: Some(2), cursor: None });
     let list_users = ListUsersRequest { page: page.clone(), ..ListUsersRequest::default() };
@@ -83,9 +83,9 @@ pub async fn samples() -> Result<Vec<Sample>, Failure> {
 ///
 /// # Errors
 /// When the secret is too short.
-pub fn signed(jwt_secret: &str) -> Result<Vec<Sample>, Failure> {
-    let signer = Signer::from_secret(jwt_secret).map_err(Failure::new)?;
-    let user = somebody().map_err(Failure::new)?;
+pub fn signed(jwt_secret: &str) -> Result<Vec<Sample>, CommandError> {
+    let signer = Signer::from_secret(jwt_secret).map_err(CommandError::new)?;
+    let user = somebody().map_err(CommandError::new)?;
     let token = signer.access_token(user, Role::Staff, Clock::system().now())?;
     let get = |path| http("GET", path, Some(&token), None);
     Ok(vec![
@@ -99,7 +99,7 @@ pub fn signed(jwt_secret: &str) -> Result<Vec<Sample>, Failure> {
 ///
 /// # Errors
 /// When the folder or the secrets cannot be read or written.
-pub fn run(data: Option<PathBuf>, to: Option<PathBuf>) -> Result<(), Failure> {
+pub fn run(data: Option<PathBuf>, to: Option<PathBuf>) -> Result<(), CommandError> {
     let folder = data_folder(data)?;
     let settings = Settings::load(&folder)?;
     let to = to.unwrap_or_else(|| folder.join("events"));
@@ -124,9 +124,9 @@ pub fn run(data: Option<PathBuf>, to: Option<PathBuf>) -> Result<(), Failure> {
 ///
 /// # Errors
 /// When it cannot be written.
-pub fn write(folder: &Path, samples: &[Sample]) -> Result<(), Failure> {
+pub fn write(folder: &Path, samples: &[Sample]) -> Result<(), CommandError> {
     let failed = |error: std::io::Error| {
-        Failure::new(format!("{} cannot be written: {error}", folder.display()))
+        CommandError::new(format!("{} cannot be written: {error}", folder.display()))
             .advice("Choose another folder: cargo local events --to DIR")
     };
     std::fs::create_dir_all(folder).map_err(failed)?;
@@ -220,11 +220,11 @@ impl Invoke for Recorder {
 }
 
 /// The envelope that a call is sent in.
-async fn call(make: impl AsyncFnOnce(Channel) -> Result<(), Status>) -> Result<Value, Failure> {
+async fn call(make: impl AsyncFnOnce(Channel) -> Result<(), Status>) -> Result<Value, CommandError> {
     let recorder = Recorder::default();
     // Its answer is always that it was not delivered.
     let undelivered = make(Channel::new(Arc::new(recorder.clone()), Clock::system())).await;
     let payload = recorder.0.lock().unwrap_or_else(PoisonError::into_inner);
     serde_json::from_slice(&payload)
-        .map_err(|_| Failure::new(format!("a call could not be recorded: {undelivered:?}")))
+        .map_err(|_| CommandError::new(format!("a call could not be recorded: {undelivered:?}")))
 }

@@ -7,7 +7,7 @@ use tower::ServiceExt as _;
 
 /// The routers of the functions.
 #[derive(Clone)]
-pub struct Groups {
+pub struct Routers {
     /// `/orders` and below.
     pub orders: Router,
     /// `/products` and below.
@@ -19,11 +19,11 @@ pub struct Groups {
 }
 
 /// One router for all.
-pub fn router(groups: Groups) -> Router {
-    Router::new().fallback(dispatch).with_state(groups)
+pub fn router(routers: Routers) -> Router {
+    Router::new().fallback(dispatch).with_state(routers)
 }
 
-/// A function of the house.
+/// A function of the backend.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Function {
     /// `/orders` and below.
@@ -61,12 +61,12 @@ impl Function {
     }
 }
 
-async fn dispatch(State(groups): State<Groups>, request: Request) -> Response {
+async fn dispatch(State(routers): State<Routers>, request: Request) -> Response {
     let group = match Function::of(request.uri().path()) {
-        Function::Orders => groups.orders,
-        Function::Products => groups.products,
-        Function::Users => groups.users,
-        Function::Docs => groups.docs,
+        Function::Orders => routers.orders,
+        Function::Products => routers.products,
+        Function::Users => routers.users,
+        Function::Docs => routers.docs,
     };
     match group.oneshot(request).await {
         Ok(response) => response,

@@ -7,7 +7,7 @@ use tokio::process::Command;
 use crate::cargo::own_variables;
 use crate::emulator::{self, Line};
 use crate::env;
-use crate::failure::Failure;
+use crate::error::CommandError;
 use crate::gateway::Function;
 use crate::run::{self, checkout, say};
 
@@ -28,7 +28,7 @@ pub struct Options {
 ///
 /// # Errors
 /// What went wrong, and what to do.
-pub async fn run(options: Options) -> Result<(), Failure> {
+pub async fn run(options: Options) -> Result<(), CommandError> {
     let Options { run, concurrency } = options;
     let program = emulator::find("cargo-lambda", INSTALL)?;
     emulator::run(&run, "cargo local lambda", async |surroundings, emulators| {
@@ -49,7 +49,7 @@ pub async fn run(options: Options) -> Result<(), Failure> {
 }
 
 /// Compiles the functions as cargo-lambda will, so that an error ends here and no request has to wait.
-async fn build() -> Result<(), Failure> {
+async fn build() -> Result<(), CommandError> {
     say("compiling the functions");
     for function in Function::ALL {
         let name = function.name();
@@ -65,9 +65,9 @@ async fn build() -> Result<(), Failure> {
             .kill_on_drop(true)
             .status()
             .await
-            .map_err(|error| Failure::new(format!("cargo cannot be run: {error}")))?;
+            .map_err(|error| CommandError::new(format!("cargo cannot be run: {error}")))?;
         if !status.success() {
-            return Err(Failure::new(format!("the function {name} does not compile")));
+            return Err(CommandError::new(format!("the function {name} does not compile")));
         }
     }
     Ok(())

@@ -1,13 +1,13 @@
 //! The whole order system on this machine: `cargo local`, and what the tests run.
 //!
-//! - [`house`]: the functions in one process, connected as they are on Lambda
+//! - [`backend`]: the functions in one process, connected as they are on Lambda
 //! - [`gateway`]: which function answers a path, as API Gateway decides it
 //! - [`settings`]: secrets and the first admin, from the environment or kept with the data
 //! - [`demo`]: a shop that one can imagine
 //! - [`run`]: `cargo local` from start to stop
 //! - `schedule`: has the orders function reconcile every minute
 //! - [`check`]: `cargo local check`, whether products and orders agree
-//! - [`load`]: `cargo local load`, a large shop of the past years
+//! - [`seed`]: `cargo local seed`, a large shop with years of history
 //! - [`schema`]: `cargo local schema`, for a database that is deployed to
 //! - [`lambda`]: `cargo local lambda`, the functions' own programs under `cargo lambda watch`
 //! - [`sam`]: `cargo local sam`, the same under `sam local start-api`
@@ -17,24 +17,24 @@
 //! - [`env`](mod@env): `cargo local env`, what those programs need in their environment
 //! - [`events`]: samples for `cargo lambda invoke`
 //! - `openapi`: `cargo openapi`, the one document of the whole API
-//! - [`failure`]: what can go wrong, and what to do then
+//! - [`error`]: failures of a command, with advice
 
+pub mod backend;
 pub mod cargo;
 pub mod check;
 pub mod demo;
 mod docker;
 mod emulator;
 pub mod env;
+pub mod error;
 pub mod events;
-pub mod failure;
 pub mod gateway;
-pub mod house;
 pub mod lambda;
-pub mod load;
 #[cfg(feature = "openapi")]
 pub mod openapi;
 pub mod run;
 pub mod sam;
 mod schedule;
 pub mod schema;
+pub mod seed;
 pub mod settings;

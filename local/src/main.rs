@@ -7,7 +7,7 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 use local::run::{self, Options};
-use local::{check, env, events, lambda, load, sam, schema};
+use local::{check, env, events, lambda, sam, schema, seed};
 
 /// Runs the whole order system on this machine: MongoDB, all functions behind one HTTP port, demo data.
 ///
@@ -44,7 +44,7 @@ Examples:
   cargo local                       Run it on port 8080, and keep the data in .oms/
   cargo local --ephemeral --port 0  Run a fresh one on a free port, and leave nothing behind
   cargo local check                 Ask whether products and orders agree
-  cargo local load --orders 100000  Fill the running one with a large shop
+  cargo local seed --orders 100000  Fill the running one with a large shop
   cargo local lambda                Run the programs that are deployed, under cargo-lambda";
 
 /// Which data a run has.
@@ -80,7 +80,8 @@ enum Command {
     ///
     /// Users can sign in with the password of the demo users. `check` finds nothing wrong once it has ended. Two
     /// cores load some thousands of orders a second, and fewer beside other work.
-    Load {
+    #[command(alias = "load")]
+    Seed {
         /// The folder that keeps the data [default: OMS_DATA, else .oms in the checkout]
         #[arg(long, value_name = "DIR")]
         data: Option<PathBuf>,
@@ -166,14 +167,14 @@ enum Command {
 #[tokio::main]
 async fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    shared::telemetry::init_for_people();
+    shared::runtime::telemetry::init_text();
     let outcome = match arguments.command {
         Some(Command::Schema) => schema::run().await,
         Some(Command::Check { data }) => check::run(data).await,
-        Some(Command::Load { data, products, orders, users, remote }) => {
+        Some(Command::Seed { data, products, orders, users, remote }) => {
             let amounts =
-                load::Amounts { products: products.get(), orders: orders.get(), users: users.get() };
-            load::run(load::Options { data, amounts, remote }).await
+                seed::Amounts { products: products.get(), orders: orders.get(), users: users.get() };
+            seed::run(seed::Options { data, amounts, remote }).await
         }
         Some(Command::Lambda { port, shop, concurrency }) => {
             lambda::run(lambda::Options { run: options(port, shop, None), concurrency }).await

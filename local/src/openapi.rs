@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use shared::auth::Access;
 use shared::error::Kind;
-use shared::json::MAX_BODY;
+use shared::input::json::MAX_BODY;
 use shared::openapi::values::{self, matching, named, one_of, problem_name};
 use shared::openapi::{Operation, Part, Shape, Success};
 use utoipa::openapi::content::ContentBuilder;
@@ -29,7 +29,7 @@ use utoipa::openapi::{
     Components, Content, InfoBuilder, OpenApi, OpenApiBuilder, Ref, RefOr, Required, Response,
 };
 
-use crate::failure::Failure;
+use crate::error::CommandError;
 use crate::run::checkout;
 
 /// What there is to know before the first request.
@@ -50,9 +50,9 @@ pub struct Examples {
 
 impl Examples {
     /// Those of the checkout.
-    fn recorded() -> Result<Self, Failure> {
+    fn recorded() -> Result<Self, CommandError> {
         let (path, _) = files();
-        let failed = |error: String| Failure::new(format!("{} cannot be read: {error}", shown(&path)));
+        let failed = |error: String| CommandError::new(format!("{} cannot be read: {error}", shown(&path)));
         let text = std::fs::read_to_string(&path).map_err(|error| failed(error.to_string()))?;
         serde_json::from_str(&text).map_err(|error| failed(error.to_string()))
     }
@@ -85,11 +85,11 @@ pub fn files() -> (PathBuf, PathBuf) {
 ///
 /// # Errors
 /// When it cannot be made or written.
-pub fn run(to: Option<PathBuf>) -> Result<(), Failure> {
+pub fn run(to: Option<PathBuf>) -> Result<(), CommandError> {
     let to = to.unwrap_or_else(|| files().1);
     let text = text()?;
     std::fs::write(&to, text)
-        .map_err(|error| Failure::new(format!("{} cannot be written: {error}", to.display())))?;
+        .map_err(|error| CommandError::new(format!("{} cannot be written: {error}", to.display())))?;
     // Nobody is left to tell when standard output is closed.
     let _ = writeln!(std::io::stdout().lock(), "{}", shown(&to));
     Ok(())
@@ -103,8 +103,8 @@ fn shown(path: &Path) -> String {
 ///
 /// # Errors
 /// When the recorded examples cannot be read.
-pub fn text() -> Result<String, Failure> {
-    let document = serde_json::to_value(document()?).map_err(|error| Failure::new(error.to_string()))?;
+pub fn text() -> Result<String, CommandError> {
+    let document = serde_json::to_value(document()?).map_err(|error| CommandError::new(error.to_string()))?;
     Ok(format!("{document:#}\n"))
 }
 
@@ -113,7 +113,7 @@ pub fn parts() -> [Part; 4] {
     [orders::openapi::part(), products::openapi::part(), users::openapi::part(), docs::openapi::part()]
 }
 
-fn document() -> Result<OpenApi, Failure> {
+fn document() -> Result<OpenApi, CommandError> {
     let examples = Examples::recorded()?;
     let mut components = components(&examples);
     let mut paths = PathsBuilder::new().build();

@@ -10,17 +10,17 @@ use mongod::{Data, Mongod};
 use mongodb::Database;
 use mongodb::bson::{Document, doc};
 use shared::auth::Signer;
-use shared::clock::Clock;
+use shared::values::clock::Clock;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tracing::instrument::WithSubscriber as _;
 use tracing::subscriber::NoSubscriber;
 
+use crate::backend::{self, Backend, BackendConfig};
 use crate::demo;
 use crate::docker;
-use crate::failure::Failure;
-use crate::house::{self, House, Needs};
+use crate::error::CommandError;
 use crate::schedule;
 use crate::settings::{self, Settings};
 
@@ -48,7 +48,7 @@ pub struct Options {
 ///
 /// # Errors
 /// What went wrong, and what to do.
-pub async fn run(options: Options) -> Result<(), Failure> {
+pub async fn run(options: Options) -> Result<(), CommandError> {
     let stop = stop_signal()?;
     // First of all, so that a taken port is told at once and not after half a minute of other work.
     let listener = listen(options.port, "cargo local").await?;
@@ -60,8 +60,8 @@ pub async fn run(options: Options) -> Result<(), Failure> {
 }
 
 /// Becomes true at the first Ctrl-C or SIGTERM.
-pub(crate) fn stop_signal() -> Result<watch::Receiver<bool>, Failure> {
-    let failed = |error: std::io::Error| Failure::new(format!("signals cannot be listened to: {error}"));
+pub(crate) fn stop_signal() -> Result<watch::Receiver<bool>, CommandError> {
+    let failed = |error: std::io::Error| CommandError::new(format!("signals cannot be listened to: {error}"));
     let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
     let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
     let (sender, receiver) = watch::channel(false);
@@ -86,15 +86,15 @@ pub(crate) async fn stopped(mut stop: watch::Receiver<bool>) {
     let _ = stop.wait_for(|stopped| *stopped).await;
 }
 
-pub(crate) async fn listen(port: u16, command: &str) -> Result<TcpListener, Failure> {
+pub(crate) async fn listen(port: u16, command: &str) -> Result<TcpListener, CommandError> {
     TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await.map_err(|error| match error.kind() {
-        std::io::ErrorKind::AddrInUse => Failure::new(format!("the port {port} is taken"))
+        std::io::ErrorKind::AddrInUse => CommandError::new(format!("the port {port} is taken"))
             .advice(format!("Stop what listens there, or choose another one: {command} --port 8081")),
         std::io::ErrorKind::PermissionDenied => {
-            Failure::new(format!("the port {port} is not allowed to you"))
+            CommandError::new(format!("the port {port} is not allowed to you"))
                 .advice(format!("Choose one above 1023: {command} --port 8081"))
         }
-        _ => Failure::new(format!("the port {port} cannot be listened to: {error}")),
+        _ => CommandError::new(format!("the port {port} cannot be listened to: {error}")),
     })
 }
 
@@ -106,18 +106,18 @@ pub(crate) fn checkout() -> PathBuf {
 }
 
 /// The folder that keeps data and secrets, made if it is not there.
-pub(crate) fn data_folder(chosen: Option<PathBuf>) -> Result<PathBuf, Failure> {
+pub(crate) fn data_folder(chosen: Option<PathBuf>) -> Result<PathBuf, CommandError> {
     let named = || std::env::var_os("OMS_DATA").filter(|folder| !folder.is_empty()).map(PathBuf::from);
     let folder = chosen.or_else(named).unwrap_or_else(|| checkout().join(".oms"));
     std::fs::create_dir_all(&folder).map_err(|error| {
-        Failure::new(format!("{} cannot be made: {error}", folder.display()))
+        CommandError::new(format!("{} cannot be made: {error}", folder.display()))
             .advice("Choose another folder: cargo local --data DIR")
     })?;
     Ok(folder)
 }
 
 /// The folder that keeps the data, if any does, and the secrets.
-pub(crate) fn kept(options: &Options) -> Result<(Option<PathBuf>, Settings), Failure> {
+pub(crate) fn kept(options: &Options) -> Result<(Option<PathBuf>, Settings), CommandError> {
     if options.ephemeral {
         return Ok((None, Settings::random()?.overridden_by(|name| std::env::var(name).ok())));
     }
@@ -135,7 +135,7 @@ pub(crate) enum Source {
 }
 
 impl Source {
-    pub(crate) async fn open(options: &Options, folder: Option<PathBuf>) -> Result<Self, Failure> {
+    pub(crate) async fn open(options: &Options, folder: Option<PathBuf>) -> Result<Self, CommandError> {
         if let Some(uri) = &options.mongo_uri {
             return Self::connect_to(uri, options.ephemeral).await;
         }
@@ -149,7 +149,7 @@ impl Source {
         };
         let binary = tokio::task::spawn_blocking(|| mongod::find_or_fetch(&|line| say(line)))
             .await
-            .map_err(|error| Failure::new(error.to_string()))??;
+            .map_err(|error| CommandError::new(error.to_string()))??;
         say(&format!("starting MongoDB: {}", binary.display()));
         let mongod = Mongod::start(mongod::Options::new(binary, data).further_address(gateway)).await?;
         let database = connect(mongod.uri()).await?;
@@ -157,15 +157,15 @@ impl Source {
         Ok(Self::Ours { mongod, database, note })
     }
 
-    async fn connect_to(uri: &str, fresh: bool) -> Result<Self, Failure> {
+    async fn connect_to(uri: &str, fresh: bool) -> Result<Self, CommandError> {
         let mut database = connect(uri).await?;
         let hello = database.run_command(doc! { "hello": 1 }).await.map_err(|error| {
-            Failure::new(format!("the MongoDB of MONGO_URI does not answer: {error}")).advice(
+            CommandError::new(format!("the MongoDB of MONGO_URI does not answer: {error}")).advice(
                 "Start it, mend MONGO_URI, or unset it: cargo local then starts a MongoDB of its own.",
             )
         })?;
         if !takes_transactions(&hello) {
-            return Err(Failure::new(
+            return Err(CommandError::new(
                 "the MongoDB of MONGO_URI is a stand-alone server, which takes no transactions",
             )
             .advice("Start it with `--replSet rs0`, then once: mongosh --eval 'rs.initiate()'"));
@@ -200,7 +200,7 @@ impl Source {
     }
 
     /// Returns when a server of ours has ended by itself.
-    pub(crate) async fn ended(&mut self) -> Failure {
+    pub(crate) async fn ended(&mut self) -> CommandError {
         match self {
             Self::Ours { mongod, .. } => mongod.exited().await.into(),
             Self::Theirs { .. } => std::future::pending().await,
@@ -272,9 +272,9 @@ fn with_database(uri: &str, name: &str) -> String {
     format!("{}/{name}{options}", &uri[..end])
 }
 
-pub(crate) async fn connect(uri: &str) -> Result<Database, Failure> {
+pub(crate) async fn connect(uri: &str) -> Result<Database, CommandError> {
     shared::mongo::connect(uri, "cargo-local").await.map_err(|error| {
-        Failure::new(format!("MONGO_URI cannot be used: {error}"))
+        CommandError::new(format!("MONGO_URI cannot be used: {error}"))
             .advice("It looks like mongodb://127.0.0.1:27017/oms?replicaSet=rs0")
     })
 }
@@ -290,16 +290,16 @@ async fn serve(
     listener: TcpListener,
     source: &mut Source,
     stop: watch::Receiver<bool>,
-) -> Result<(), Failure> {
+) -> Result<(), CommandError> {
     let database = source.database().clone();
     let near = source.is_near();
     let base = match listener.local_addr() {
         Ok(address) => format!("http://{address}"),
-        Err(error) => return Err(Failure::new(format!("the port is not known: {error}"))),
+        Err(error) => return Err(CommandError::new(format!("the port is not known: {error}"))),
     };
     let work = async {
-        let house = set_up(&database, settings).await?;
-        let router = settings::cors()?.around(house.router());
+        let backend = set_up(&database, settings).await?;
+        let router = settings::cors()?.around(backend.router());
         let server = axum::serve(listener, router.clone()).with_graceful_shutdown(stopped(stop.clone()));
         let server = tokio::spawn(server.into_future());
         let loaded = match options.demo && near {
@@ -310,7 +310,7 @@ async fn serve(
         announce(&base, settings, loaded, options.demo && !near);
         tokio::select! {
             () = stopped(stop.clone()) => {}
-            never = schedule::run(&house) => match never {},
+            never = schedule::run(&backend) => match never {},
         }
         say("stopping");
         if tokio::time::timeout(DRAIN, server).await.is_err() {
@@ -326,9 +326,9 @@ async fn serve(
 
 /// Ctrl-C while still starting: there are no requests to wait for.
 async fn or_stopped(
-    work: impl Future<Output = Result<(), Failure>>,
+    work: impl Future<Output = Result<(), CommandError>>,
     stop: watch::Receiver<bool>,
-) -> Result<(), Failure> {
+) -> Result<(), CommandError> {
     tokio::select! {
         result = work => result,
         () = async {
@@ -338,20 +338,20 @@ async fn or_stopped(
     }
 }
 
-pub(crate) async fn set_up(database: &Database, settings: &Settings) -> Result<House, Failure> {
-    house::ensure_schema(database).await?;
+pub(crate) async fn set_up(database: &Database, settings: &Settings) -> Result<Backend, CommandError> {
+    backend::ensure_schema(database).await?;
     let signer = Signer::from_secret(&settings.jwt_secret).map_err(|error| {
-        Failure::new(error).advice("Set JWT_SECRET to 32 random bytes or more, or unset it.")
+        CommandError::new(error).advice("Set JWT_SECRET to 32 random bytes or more, or unset it.")
     })?;
-    let house = House::build(Needs {
+    let backend = Backend::build(BackendConfig {
         database: database.clone(),
         signer,
         payment_window: settings::payment_window()?,
         rate_limit_per_address: 0,
         clock: Clock::system(),
     });
-    house.users.service.ensure_admin(&settings.admin_email, &settings.admin_password).await?;
-    Ok(house)
+    backend.users.service.ensure_admin(&settings.admin_email, &settings.admin_password).await?;
+    Ok(backend)
 }
 
 /// Tells where it is and how to log in.

@@ -14,7 +14,7 @@ use crate::cargo::own_variables;
 use crate::docker;
 use crate::emulator::{self, Line};
 use crate::env;
-use crate::failure::Failure;
+use crate::error::CommandError;
 use crate::lambda;
 use crate::run::{self, checkout, say};
 
@@ -40,7 +40,7 @@ pub struct Options {
 ///
 /// # Errors
 /// What went wrong, and what to do.
-pub async fn run(options: Options) -> Result<(), Failure> {
+pub async fn run(options: Options) -> Result<(), CommandError> {
     let Options { mut run } = options;
     let program = emulator::find("sam", INSTALL)?;
     emulator::find("cargo-lambda", lambda::INSTALL)?;
@@ -94,10 +94,10 @@ impl Drop for Network {
 }
 
 /// Compiles and packs the functions; their dependencies are compiled once.
-async fn build(program: &Path) -> Result<(), Failure> {
+async fn build(program: &Path) -> Result<(), CommandError> {
     say("sam build: the first time it compiles everything, for size, which takes some minutes");
     let log = std::io::stderr().as_fd().try_clone_to_owned().map(File::from);
-    let log = log.map_err(|error| Failure::new(format!("standard error cannot be used: {error}")))?;
+    let log = log.map_err(|error| CommandError::new(format!("standard error cannot be used: {error}")))?;
     let mut sam = Command::new(program);
     for variable in own_variables() {
         sam.env_remove(variable);
@@ -112,15 +112,15 @@ async fn build(program: &Path) -> Result<(), Failure> {
         .kill_on_drop(true)
         .status()
         .await
-        .map_err(|error| Failure::new(format!("sam cannot be run: {error}")))?;
+        .map_err(|error| CommandError::new(format!("sam cannot be run: {error}")))?;
     match status.success() {
         true => Ok(()),
-        false => Err(Failure::new("sam build has failed").advice("Its log above says why.")),
+        false => Err(CommandError::new("sam build has failed").advice("Its log above says why.")),
     }
 }
 
 /// An address where nobody listens.
-async fn free_address(ip: IpAddr) -> Result<SocketAddr, Failure> {
+async fn free_address(ip: IpAddr) -> Result<SocketAddr, CommandError> {
     let free = async { TcpListener::bind((ip, 0)).await?.local_addr() };
-    free.await.map_err(|error| Failure::new(format!("there is no free port at {ip}: {error}")))
+    free.await.map_err(|error| CommandError::new(format!("there is no free port at {ip}: {error}")))
 }

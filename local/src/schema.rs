@@ -4,26 +4,26 @@ use std::io::Write as _;
 
 use mongodb::Database;
 use shared::auth::Signer;
-use shared::clock::Clock;
-use shared::config::Variables;
 use shared::mongo;
 use shared::rpc::services::Services;
-use shared::secrets;
+use shared::runtime::config::Variables;
+use shared::runtime::secrets;
+use shared::values::clock::Clock;
 use users::tokens::KeyRing;
 
-use crate::failure::Failure;
-use crate::house;
+use crate::backend;
+use crate::error::CommandError;
 use crate::settings::Settings;
 
 /// Does it by the variables of this process, and says so.
 ///
 /// # Errors
 /// As for [`prepare`]; and where a secret is in Secrets Manager, which this binary cannot read without `aws`.
-pub async fn run() -> Result<(), Failure> {
+pub async fn run() -> Result<(), CommandError> {
     let variables = Variables::of_process();
     let stored = |name: &str| !variables.is_set(name) && variables.is_set(&format!("{name}_ARN"));
     if cfg!(not(feature = "aws")) && (stored("MONGO_URI") || stored("ADMIN_PASSWORD")) {
-        return Err(Failure::new("this binary was built without what reads Secrets Manager").advice(
+        return Err(CommandError::new("this binary was built without what reads Secrets Manager").advice(
             "Run `cargo run --package local --features aws -- schema`, or set the secrets themselves.",
         ));
     }
@@ -38,22 +38,22 @@ pub async fn run() -> Result<(), Failure> {
 ///
 /// # Errors
 /// What is missing, or what Secrets Manager or MongoDB refuses.
-pub async fn prepare(mut variables: Variables) -> Result<Database, Failure> {
+pub async fn prepare(mut variables: Variables) -> Result<Database, CommandError> {
     let clock = Clock::system();
     let mut services = Services::new(clock.clone());
     let uri = secrets::read(&mut variables, &mut services, "MONGO_URI", secrets::mongo_uri);
     let email = variables.required("ADMIN_EMAIL", |value| Ok(value.to_owned()));
     let password = secrets::read(&mut variables, &mut services, "ADMIN_PASSWORD", secrets::not_blank);
     let (Some(uri), Some(email), Some(password)) = (uri, email, password) else {
-        return Err(Failure::new(variables.misconfigured().to_string()));
+        return Err(CommandError::new(variables.misconfigured().to_string()));
     };
     let (uri, password) = (uri.current().await?, password.current().await?);
     let database = mongo::connect(uri.expose(), "cargo-local")
         .await
-        .map_err(|error| Failure::new(format!("MONGO_URI cannot be used: {error}")))?;
-    house::ensure_schema(&database).await?;
+        .map_err(|error| CommandError::new(format!("MONGO_URI cannot be used: {error}")))?;
+    backend::ensure_schema(&database).await?;
     // Making an admin signs nothing, so any secret will do.
-    let signer = Signer::from_secret(&Settings::random()?.jwt_secret).map_err(Failure::new)?;
+    let signer = Signer::from_secret(&Settings::random()?.jwt_secret).map_err(CommandError::new)?;
     let keys = KeyRing::fixed(signer, clock.clone());
     let users = users::app(users::Dependencies {
         database: database.clone(),

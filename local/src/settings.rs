@@ -8,10 +8,10 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use ring::rand::{SecureRandom, SystemRandom};
 use serde::{Deserialize, Serialize};
-use shared::config::{self, Variables};
-use shared::routes::Cors;
+use shared::http::routes::Cors;
+use shared::runtime::config::{self, Variables};
 
-use crate::failure::Failure;
+use crate::error::CommandError;
 
 /// The file beside the data.
 const FILE: &str = "local.json";
@@ -32,11 +32,11 @@ impl Settings {
     ///
     /// # Errors
     /// When the folder cannot be read or written.
-    pub fn load(folder: &Path) -> Result<Self, Failure> {
+    pub fn load(folder: &Path) -> Result<Self, CommandError> {
         let path = folder.join(FILE);
         let kept = match std::fs::read(&path) {
             Ok(bytes) => serde_json::from_slice(&bytes).map_err(|error| {
-                Failure::new(format!("{} cannot be read: {error}", path.display()))
+                CommandError::new(format!("{} cannot be read: {error}", path.display()))
                     .advice("Delete it; new secrets are then made, and you have to sign in again.")
             })?,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
@@ -44,7 +44,9 @@ impl Settings {
                 new.keep(&path)?;
                 new
             }
-            Err(error) => return Err(Failure::new(format!("{} cannot be read: {error}", path.display()))),
+            Err(error) => {
+                return Err(CommandError::new(format!("{} cannot be read: {error}", path.display())));
+            }
         };
         Ok(kept.overridden_by(|name| std::env::var(name).ok().filter(|value| !value.is_empty())))
     }
@@ -53,7 +55,7 @@ impl Settings {
     ///
     /// # Errors
     /// When the machine gives no random numbers.
-    pub fn random() -> Result<Self, Failure> {
+    pub fn random() -> Result<Self, CommandError> {
         Ok(Self {
             jwt_secret: random_text(32)?,
             admin_email: "admin@example.com".to_owned(),
@@ -70,9 +72,10 @@ impl Settings {
         }
     }
 
-    fn keep(&self, path: &Path) -> Result<(), Failure> {
-        let failed =
-            |error: std::io::Error| Failure::new(format!("{} cannot be written: {error}", path.display()));
+    fn keep(&self, path: &Path) -> Result<(), CommandError> {
+        let failed = |error: std::io::Error| {
+            CommandError::new(format!("{} cannot be written: {error}", path.display()))
+        };
         let text = serde_json::to_vec_pretty(self).map_err(|error| failed(error.into()))?;
         private_file(path).and_then(|mut file| file.write_all(&text)).map_err(failed)
     }
@@ -84,11 +87,11 @@ fn private_file(path: &Path) -> std::io::Result<std::fs::File> {
     std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)
 }
 
-fn random_text(bytes: usize) -> Result<String, Failure> {
+fn random_text(bytes: usize) -> Result<String, CommandError> {
     let mut random = vec![0; bytes];
     SystemRandom::new()
         .fill(&mut random)
-        .map_err(|_| Failure::new("the machine gives no random numbers".to_owned()))?;
+        .map_err(|_| CommandError::new("the machine gives no random numbers".to_owned()))?;
     Ok(URL_SAFE_NO_PAD.encode(random))
 }
 
@@ -96,7 +99,7 @@ fn random_text(bytes: usize) -> Result<String, Failure> {
 ///
 /// # Errors
 /// When it is not a number of seconds.
-pub fn payment_window() -> Result<Duration, Failure> {
+pub fn payment_window() -> Result<Duration, CommandError> {
     read("ORDER_PAYMENT_WINDOW", orders::DEFAULT_PAYMENT_WINDOW, config::seconds)
 }
 
@@ -104,14 +107,14 @@ pub fn payment_window() -> Result<Duration, Failure> {
 ///
 /// # Errors
 /// When there is something else in it than origins.
-pub fn cors() -> Result<Cors, Failure> {
+pub fn cors() -> Result<Cors, CommandError> {
     read("CORS_ALLOWED_ORIGINS", Cors::default(), Cors::parse)
 }
 
-fn read<T>(name: &str, default: T, parse: impl FnOnce(&str) -> Result<T, String>) -> Result<T, Failure> {
+fn read<T>(name: &str, default: T, parse: impl FnOnce(&str) -> Result<T, String>) -> Result<T, CommandError> {
     let mut variables = Variables::of_process();
     let value = variables.or(name, default, parse);
-    value.ok_or_else(|| Failure::new(variables.misconfigured().to_string()))
+    value.ok_or_else(|| CommandError::new(variables.misconfigured().to_string()))
 }
 
 #[cfg(test)]

@@ -3,12 +3,12 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use local::backend::{self, Backend, BackendConfig};
 use local::events::{samples, text, write};
 use local::gateway::Function;
-use local::house::{self, House, Needs};
 use serde_json::Value;
 use shared::auth::Signer;
-use shared::clock::Clock;
+use shared::values::clock::Clock;
 
 fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("events")
@@ -41,21 +41,21 @@ async fn every_sample_of_a_call_is_answered() {
     let uri = mongod::shared_for_tests().await.unwrap();
     let client = shared::mongo::connect(uri, "tests").await.unwrap();
     let database = client.client().database(&format!("events_{}", std::process::id()));
-    house::ensure_schema(&database).await.unwrap();
-    let house = House::build(Needs {
+    backend::ensure_schema(&database).await.unwrap();
+    let backend = Backend::build(BackendConfig {
         database,
         signer: Signer::from_secret("a secret of the tests, 32 bytes or more").unwrap(),
         payment_window: Duration::from_secs(1),
         rate_limit_per_address: 0,
         clock: Clock::system(),
     });
-    for (file, entrance) in [
-        ("orders-call.json", &house.orders.entrance),
-        ("orders-reconcile.json", &house.orders.entrance),
-        ("products-call.json", &house.products.entrance),
-        ("users-call.json", &house.users.entrance),
+    for (file, rpc) in [
+        ("orders-call.json", &backend.orders.rpc),
+        ("orders-reconcile.json", &backend.orders.rpc),
+        ("products-call.json", &backend.products.rpc),
+        ("users-call.json", &backend.users.rpc),
     ] {
-        let answer = entrance.handle(&std::fs::read(folder().join(file)).unwrap()).await;
+        let answer = rpc.handle(&std::fs::read(folder().join(file)).unwrap()).await;
         let answer: Value = serde_json::from_slice(&answer).unwrap();
         let trailers = answer["grpc"]["trailers"].as_array().unwrap();
         assert!(trailers.contains(&serde_json::json!(["grpc-status", "0"])), "{file}: {answer:#}");

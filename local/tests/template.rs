@@ -313,7 +313,7 @@ fn a_callee_gives_up_before_its_caller_and_all_before_api_gateway() {
         }
     }
     // Where nobody says how long a request may take, the code says it.
-    assert!(shared::context::DEFAULT_TIMEOUT.as_secs() < API_GATEWAY);
+    assert!(shared::runtime::context::DEFAULT_TIMEOUT.as_secs() < API_GATEWAY);
 }
 
 #[test]

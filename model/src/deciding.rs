@@ -6,7 +6,9 @@
 
 use crate::guards::Guard;
 use crate::scenario::Wish;
-use crate::state::{Call, Lines, Movement, NONE, Order, Pending, Process, State, Status, Task, larger};
+use crate::state::{
+    Call, DeclarationKind, Items, NONE, Order, Pending, Process, State, Status, Task, larger,
+};
 use crate::steps::{Protocol, Step};
 use crate::stock::{Answer, declare};
 
@@ -44,21 +46,22 @@ impl Protocol {
         }
         order.pending = None;
         let items = order.items;
-        let mut task = (pending && self.has(Guard::TaskOfWhatEndsAChange)).then_some((Movement::Hold, items));
+        let mut task =
+            (pending && self.has(Guard::TaskOfWhatEndsAChange)).then_some((DeclarationKind::Hold, items));
         match wish {
             Wish::Pay => order.status = Status::Paid,
             Wish::Cancel | Wish::Expire => {
                 order.status = Status::Cancelled;
-                task = Some((Movement::Hold, NONE));
+                task = Some((DeclarationKind::Hold, NONE));
             }
             Wish::Ship => {
                 order.status = Status::Shipped;
-                task = Some((Movement::Ship, items));
+                task = Some((DeclarationKind::Ship, items));
             }
             Wish::Deliver => order.status = Status::Delivered,
             Wish::Return => {
                 order.status = Status::Returned;
-                task = Some((Movement::Restock, items));
+                task = Some((DeclarationKind::Restock, items));
             }
             Wish::Note => {}
             Wish::Change(items) => {
@@ -67,8 +70,8 @@ impl Protocol {
                 order.pending = Some(Pending { revision, items, granted: false, refused: false });
             }
         }
-        if let Some((movement, lines)) = task {
-            let call = Call { id, revision, movement, lines };
+        if let Some((kind, items)) = task {
+            let call = Call { id, revision, kind, items };
             order.tasks.push(Task { call, done: false });
         }
         let status = order.status;
@@ -83,8 +86,8 @@ impl Protocol {
     pub(crate) fn intended(&self, state: &State, id: usize) -> Option<Call> {
         let order = state.orders[id].as_ref()?;
         let Pending { revision, items, .. } = order.pending?;
-        let lines = if self.has(Guard::LargerOfBoth) { larger(order.items, items) } else { items };
-        Some(Call::hold(id, revision, lines))
+        let items = if self.has(Guard::LargerOfBoth) { larger(order.items, items) } else { items };
+        Some(Call::hold(id, revision, items))
     }
 
     /// What anybody may do about an order, whoever began it: tasks, and a change that is pending.
@@ -136,7 +139,7 @@ impl Protocol {
     }
 
     /// Decides a change: the new items, or the old ones if it was refused.
-    pub(crate) fn finish(&self, state: &State, id: usize, new: Option<Lines>) -> (Step, State) {
+    pub(crate) fn finish(&self, state: &State, id: usize, new: Option<Items>) -> (Step, State) {
         let mut after = state.clone();
         if let Some(order) = &mut after.orders[id] {
             order.version += 1;

@@ -47,8 +47,8 @@ pub enum Guard {
     LookFirst,
     /// The hold of a void is ended before the next attempt. Without: that is left to Reconcile.
     VoidHoldEnded,
-    /// A hold takes in all lines or none. Without: line by line, undone by hand on a shortage.
-    AllLinesAtOnce,
+    /// A hold takes in all items or none. Without: item by item, undone by hand on a shortage.
+    AllItemsAtOnce,
 }
 
 impl Guard {
@@ -75,6 +75,6 @@ impl Guard {
         Self::PruneWaitsForCalls,
         Self::LookFirst,
         Self::VoidHoldEnded,
-        Self::AllLinesAtOnce,
+        Self::AllItemsAtOnce,
     ];
 }

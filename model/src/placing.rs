@@ -1,9 +1,9 @@
 //! The saga of placing an order, one step at a time. The rules are at the top of `steps`.
 
 use crate::guards::Guard;
-use crate::state::{Call, Lines, NONE, Order, PRODUCTS, Process, State, Status, Task};
+use crate::state::{Call, Items, NONE, Order, PRODUCTS, Process, State, Status, Task};
 use crate::steps::{Protocol, Step};
-use crate::stock::{Answer, declare, hold_line, undo_line};
+use crate::stock::{Answer, declare, hold_item, undo_item};
 
 /// A request that places an order, with what it remembers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -30,10 +30,10 @@ pub enum Next {
     EndVoid,
     /// Hold the stock.
     Hold,
-    /// Hold this line. Only where [`Guard::AllLinesAtOnce`] is left out.
-    HoldLine(usize),
-    /// Free the lines before this one. Only where [`Guard::AllLinesAtOnce`] is left out.
-    UndoLines(usize),
+    /// Hold this item. Only where [`Guard::AllItemsAtOnce`] is left out.
+    HoldItem(usize),
+    /// Free the items before this one. Only where [`Guard::AllItemsAtOnce`] is left out.
+    UndoItems(usize),
     /// Insert the order.
     Insert,
     /// Insert a void: it cannot be placed.
@@ -138,19 +138,19 @@ impl Protocol {
                     }
                 }
             }
-            Next::HoldLine(PRODUCTS) => ("has all its lines", goes(Next::Insert)),
-            Next::HoldLine(line) if placement.items[line] == 0 => {
-                ("has no such line", goes(Next::HoldLine(line + 1)))
+            Next::HoldItem(PRODUCTS) => ("has all its items", goes(Next::Insert)),
+            Next::HoldItem(item) if placement.items[item] == 0 => {
+                ("has no such item", goes(Next::HoldItem(item + 1)))
             }
-            Next::HoldLine(line) => match hold_line(state, id, line, placement.items[line]) {
-                Answer::Done => ("holds a line", goes(Next::HoldLine(line + 1))),
+            Next::HoldItem(item) => match hold_item(state, id, item, placement.items[item]) {
+                Answer::Done => ("holds a item", goes(Next::HoldItem(item + 1))),
                 Answer::Superseded => ("is outdated", goes(Next::LookByKey { holds: false })),
-                Answer::Short | Answer::Impossible => ("is short of a line", goes(Next::UndoLines(line))),
+                Answer::Short | Answer::Impossible => ("is short of a item", goes(Next::UndoItems(item))),
             },
-            Next::UndoLines(0) => ("has undone its lines", Then::Ends(Outcome::Short)),
-            Next::UndoLines(line) => {
-                undo_line(state, id, line - 1);
-                ("undoes a line by hand", goes(Next::UndoLines(line - 1)))
+            Next::UndoItems(0) => ("has undone its items", Then::Ends(Outcome::Short)),
+            Next::UndoItems(item) => {
+                undo_item(state, id, item - 1);
+                ("undoes a item by hand", goes(Next::UndoItems(item - 1)))
             }
             Next::Insert => {
                 let taken = state.orders[id].is_some() && self.has(Guard::UniqueId)
@@ -184,7 +184,7 @@ impl Protocol {
     }
 
     fn first_hold(&self) -> Next {
-        if self.has(Guard::AllLinesAtOnce) { Next::Hold } else { Next::HoldLine(0) }
+        if self.has(Guard::AllItemsAtOnce) { Next::Hold } else { Next::HoldItem(0) }
     }
 
     fn next_attempt(&self, placing: Placing) -> Then {
@@ -229,11 +229,11 @@ impl Protocol {
     fn is_short_of_its_own(&self, state: &State, placing: Placing) -> bool {
         let Placing { placement, attempt, .. } = placing;
         let items = self.scenario.placements[placement].items;
-        let own: Lines = (0..attempt).fold(NONE, |sum, earlier| {
+        let own: Items = (0..attempt).fold(NONE, |sum, earlier| {
             let held = state.held(self.scenario.id(placement, earlier));
             std::array::from_fn(|product| sum[product] + held[product])
         });
-        let enough_without = |held: Lines| {
+        let enough_without = |held: Items| {
             let mut products = state.products.iter().enumerate();
             products.all(|(place, product)| items[place] + product.reserved <= product.on_hand + held[place])
         };

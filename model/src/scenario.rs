@@ -1,7 +1,7 @@
 //! Who wants what, and how often: the bound of a search. Within it everything may happen, in any order.
 
 use crate::guards::Guard;
-use crate::state::{IDS, Lines, PRODUCTS};
+use crate::state::{IDS, Items, PRODUCTS};
 
 /// A body of `POST /orders` under a key.
 #[derive(Clone, Copy, Debug)]
@@ -11,7 +11,7 @@ pub struct Placement {
     /// Its key: the same for two bodies that compete for one.
     pub key: u8,
     /// What it orders.
-    pub items: Lines,
+    pub items: Items,
     /// How often it is sent: beside each other, after each other, after a crash.
     pub sends: u8,
     /// How many attempts there are IDs for. A request that would need one more is given up.
@@ -24,7 +24,7 @@ pub struct Placement {
 
 impl Placement {
     /// A body that is sent once.
-    pub const fn new(name: char, key: u8, items: Lines) -> Self {
+    pub const fn new(name: char, key: u8, items: Items) -> Self {
         Self { name, key, items, sends: 1, attempts: 1, placed: false, may_give_up: false }
     }
 
@@ -65,7 +65,7 @@ pub enum Wish {
     /// Staff: it is back, and on the hand again.
     Return,
     /// The owner: these items instead.
-    Change(Lines),
+    Change(Items),
     /// The owner or staff: a note or an address. It changes nothing of the stock.
     Note,
 }
@@ -117,7 +117,7 @@ pub struct Scenario {
     /// What it is about, in a sentence.
     pub name: &'static str,
     /// Pieces in the house at the beginning.
-    pub stock: Lines,
+    pub stock: Items,
     /// What is ordered.
     pub placements: Vec<Placement>,
     /// What is decided.
@@ -269,7 +269,7 @@ impl Scenario {
             | Guard::UniqueKey
             | Guard::VoidHoldEnded => Self::one_key,
             // It is missed even where nothing crashes and nothing is late.
-            Guard::AllLinesAtOnce => {
+            Guard::AllItemsAtOnce => {
                 return Self { stock: [1, 1], calm: true, ..Self::one_key(Size::Short) };
             }
             Guard::VoidBeforeGivingUp | Guard::VersionFilter => Self::giving_up,

@@ -10,19 +10,19 @@ pub const PRODUCTS: usize = 2;
 pub const IDS: usize = 5;
 
 /// Pieces of each product.
-pub type Lines = [u8; PRODUCTS];
+pub type Items = [u8; PRODUCTS];
 
 /// No pieces of any product.
-pub const NONE: Lines = [0; PRODUCTS];
+pub const NONE: Items = [0; PRODUCTS];
 
 /// The larger of both for each product.
-pub fn larger(one: Lines, other: Lines) -> Lines {
+pub fn larger(one: Items, other: Items) -> Items {
     std::array::from_fn(|product| one[product].max(other[product]))
 }
 
-/// What a call does with its lines.
+/// What a call does with its items.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Movement {
+pub enum DeclarationKind {
     /// `HoldStock`.
     Hold,
     /// `ShipStock`.
@@ -38,16 +38,16 @@ pub struct Call {
     pub id: usize,
     /// As of which revision of the order.
     pub revision: u8,
-    /// What is done with the lines.
-    pub movement: Movement,
-    /// The lines.
-    pub lines: Lines,
+    /// What is done with the items.
+    pub kind: DeclarationKind,
+    /// The items.
+    pub items: Items,
 }
 
 impl Call {
-    /// Exactly these lines are held for this order.
-    pub fn hold(id: usize, revision: u8, lines: Lines) -> Self {
-        Self { id, revision, movement: Movement::Hold, lines }
+    /// Exactly these items are held for this order.
+    pub fn hold(id: usize, revision: u8, items: Items) -> Self {
+        Self { id, revision, kind: DeclarationKind::Hold, items }
     }
 }
 
@@ -98,7 +98,7 @@ pub struct Pending {
     /// The version of the write that began it, which is the revision of its hold.
     pub revision: u8,
     /// What the items shall be.
-    pub items: Lines,
+    pub items: Items,
     /// Somebody, the saga that began it or a Reconcile, was answered that the stock is held.
     pub granted: bool,
     /// Somebody was answered that there is not enough.
@@ -122,7 +122,7 @@ pub struct Order {
     /// Rises by one with every decision.
     pub version: u8,
     /// What was ordered.
-    pub items: Lines,
+    pub items: Items,
     /// A change of items that is not decided.
     pub pending: Option<Pending>,
     /// What is left to be done, oldest first.
@@ -131,7 +131,7 @@ pub struct Order {
     pub task_taken_off: bool,
     /// The items of a change that was granted and then ended by another decision. Only somebody who does not
     /// ask whether the intent is still there would use it.
-    pub forgotten: Option<Lines>,
+    pub forgotten: Option<Items>,
 }
 
 /// What runs somewhere, with what it remembers. One that takes no further step has crashed.
@@ -165,9 +165,9 @@ pub struct Promises {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Moved {
     /// Pieces that left.
-    pub shipped: Lines,
+    pub shipped: Items,
     /// Pieces that came back.
-    pub restocked: Lines,
+    pub restocked: Items,
 }
 
 /// Everything.
@@ -212,7 +212,7 @@ impl State {
     }
 
     /// What is held for an order.
-    pub fn held(&self, id: usize) -> Lines {
+    pub fn held(&self, id: usize) -> Items {
         std::array::from_fn(|product| self.products[product].entries[id].map_or(0, |entry| entry.quantity))
     }
 }

@@ -13,7 +13,7 @@
 //!
 //! 1. A declaration sees all products that keep an entry of the order or that it names. If any of their
 //!    revisions is higher it is *superseded*; else if any is equal it is a replay: answered as done, nothing
-//!    is written; else it is applied to all or, if any line that grows is short, to none.
+//!    is written; else it is applied to all or, if any item that grows is short, to none.
 //! 2. What is applied leaves an entry of its revision in all of them, of quantity 0 where nothing is held; a
 //!    restock also where no entry is left. A refusal leaves no mark.
 //! 3. One revision of an order has one content. Revision 1 is the placing, 2 of an ID that is no order is its
@@ -26,7 +26,7 @@
 //! 2. Read by the ID of this attempt, the first at the beginning. An order: it is the answer. A void:
 //!    `HoldStock(id, 2, nothing)`, answered, and only then this step with the next attempt. Without an
 //!    answer: 503.
-//! 3. `HoldStock(id, 1, lines)`. Superseded: back to 1. Refused: the answer; nothing is to be undone. Without
+//! 3. `HoldStock(id, 1, items)`. Superseded: back to 1. Refused: the answer; nothing is to be undone. Without
 //!    an answer: 503, and nothing is undone, for a twin may count on it.
 //! 4. Whoever finds only now that it cannot be placed (its total is too large) inserts a void, version 2 with
 //!    the task `HoldStock(id, 2, nothing)`, and runs it. It must not end the hold without a void: a twin that
@@ -42,7 +42,7 @@
 //!    change, and adds its task, whose revision is the new version: `nothing` held when it is cancelled or
 //!    expires, the items shipped, the items restocked; else, only if it ended a pending change, the items
 //!    held. That holds for a note or an address too.
-//! 2. A task keeps its lines, or they are the items of its version. It is run when it is the first of its
+//! 2. A task keeps its items, or they are the items of its version. It is run when it is the first of its
 //!    order; *done* and *superseded* both mean done; only then it is taken off, by its revision, without
 //!    raising the version. What takes it off notes when, by the database's clock.
 //! 3. A change of items is an intent (a decision without a task, even when it ends an earlier change), then
@@ -83,7 +83,7 @@ use crate::invariants;
 use crate::placing::Placing;
 use crate::scenario::{Scenario, Wish};
 use crate::state::{
-    Call, Entry, IDS, Lines, Moved, Movement, Order, PRODUCTS, Process, Product, Promises, State,
+    Call, DeclarationKind, Entry, IDS, Items, Moved, Order, PRODUCTS, Process, Product, Promises, State,
 };
 use crate::stock::Answer;
 
@@ -224,29 +224,29 @@ impl Protocol {
         }
     }
 
-    fn lines(lines: Lines) -> String {
+    fn items(items: Items) -> String {
         let named = |(product, quantity): (usize, &u8)| match quantity {
             0 => None,
             quantity => Some(format!("{quantity}{}", char::from(b'x' + product as u8))),
         };
-        let named: Vec<String> = lines.iter().enumerate().filter_map(named).collect();
+        let named: Vec<String> = items.iter().enumerate().filter_map(named).collect();
         if named.is_empty() { "nothing".to_owned() } else { named.join("+") }
     }
 
     fn call(&self, call: Call) -> String {
-        let name = match call.movement {
-            Movement::Hold => "HoldStock",
-            Movement::Ship => "ShipStock",
-            Movement::Restock => "RestockReturned",
+        let name = match call.kind {
+            DeclarationKind::Hold => "HoldStock",
+            DeclarationKind::Ship => "ShipStock",
+            DeclarationKind::Restock => "RestockReturned",
         };
-        format!("{name}({}, {}, {})", self.scenario.name_of(call.id), call.revision, Self::lines(call.lines))
+        format!("{name}({}, {}, {})", self.scenario.name_of(call.id), call.revision, Self::items(call.items))
     }
 
     fn order(&self, id: usize, order: &Order) -> String {
         let Order { status, version, items, pending, tasks, .. } = order;
-        let mut said = format!("{} {status:?} v{version} {}", self.scenario.name_of(id), Self::lines(*items));
+        let mut said = format!("{} {status:?} v{version} {}", self.scenario.name_of(id), Self::items(*items));
         if let Some(pending) = pending {
-            said += &format!(" to be {}", Self::lines(pending.items));
+            said += &format!(" to be {}", Self::items(pending.items));
         }
         for task in tasks {
             said += &format!(" task {}", self.call(task.call));

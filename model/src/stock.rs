@@ -5,7 +5,7 @@
 //! protocol it is a refusal like a shortage.
 
 use crate::guards::Guard;
-use crate::state::{Call, Entry, Movement, PRODUCTS, State};
+use crate::state::{Call, DeclarationKind, Entry, PRODUCTS, State};
 
 /// What products answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,26 +35,28 @@ pub fn declare(state: &mut State, call: Call, without: Option<Guard>) -> Answer 
         }
     }
     let mut products = state.products;
-    for (product, &quantity) in products.iter_mut().zip(&call.lines) {
+    for (product, &quantity) in products.iter_mut().zip(&call.items) {
         let entry = product.entries[id];
         if entry.is_none() && quantity == 0 {
             continue;
         }
         let before = entry.map_or(0, |entry| entry.quantity);
-        let held = if call.movement == Movement::Hold { quantity } else { 0 };
+        let held = if call.kind == DeclarationKind::Hold { quantity } else { 0 };
         if held > before && held - before > product.on_hand.saturating_sub(product.reserved) {
             return Answer::Short;
         }
         product.reserved = product.reserved + held - before;
-        match call.movement {
-            Movement::Hold => {}
-            Movement::Ship if product.on_hand < quantity + product.reserved => return Answer::Impossible,
-            Movement::Ship => product.on_hand -= quantity,
-            Movement::Restock => product.on_hand += quantity,
+        match call.kind {
+            DeclarationKind::Hold => {}
+            DeclarationKind::Ship if product.on_hand < quantity + product.reserved => {
+                return Answer::Impossible;
+            }
+            DeclarationKind::Ship => product.on_hand -= quantity,
+            DeclarationKind::Restock => product.on_hand += quantity,
         }
         let leaves_nothing = match without {
-            Some(Guard::Tombstones) => held == 0 && call.movement == Movement::Hold,
-            Some(Guard::RestockMark) => entry.is_none() && call.movement == Movement::Restock,
+            Some(Guard::Tombstones) => held == 0 && call.kind == DeclarationKind::Hold,
+            Some(Guard::RestockMark) => entry.is_none() && call.kind == DeclarationKind::Restock,
             _ => false,
         };
         product.entries[id] =
@@ -62,17 +64,17 @@ pub fn declare(state: &mut State, call: Call, without: Option<Guard>) -> Answer 
     }
     state.products = products;
     state.seen[id] |= state.held(id) != [0; PRODUCTS];
-    match call.movement {
-        Movement::Hold => {}
-        Movement::Ship => add(&mut state.moved[id].shipped, call.lines),
-        Movement::Restock => add(&mut state.moved[id].restocked, call.lines),
+    match call.kind {
+        DeclarationKind::Hold => {}
+        DeclarationKind::Ship => add(&mut state.moved[id].shipped, call.items),
+        DeclarationKind::Restock => add(&mut state.moved[id].restocked, call.items),
     }
     Answer::Done
 }
 
-/// Holds one line at its first revision, as if the others did not matter: what is done where
-/// [`Guard::AllLinesAtOnce`] is left out.
-pub(crate) fn hold_line(state: &mut State, id: usize, product: usize, quantity: u8) -> Answer {
+/// Holds one item at its first revision, as if the others did not matter: what is done where
+/// [`Guard::AllItemsAtOnce`] is left out.
+pub(crate) fn hold_item(state: &mut State, id: usize, product: usize, quantity: u8) -> Answer {
     let shelf = &mut state.products[product];
     match shelf.entries[id] {
         Some(entry) if entry.revision > 1 => Answer::Superseded,
@@ -87,8 +89,8 @@ pub(crate) fn hold_line(state: &mut State, id: usize, product: usize, quantity: 
     }
 }
 
-/// Undoes [`hold_line`] by hand.
-pub(crate) fn undo_line(state: &mut State, id: usize, product: usize) {
+/// Undoes [`hold_item`] by hand.
+pub(crate) fn undo_item(state: &mut State, id: usize, product: usize) {
     let shelf = &mut state.products[product];
     if let Some(Entry { quantity, revision: 1, .. }) = shelf.entries[id] {
         shelf.reserved -= quantity;
@@ -96,8 +98,8 @@ pub(crate) fn undo_line(state: &mut State, id: usize, product: usize) {
     }
 }
 
-fn add(sum: &mut [u8; PRODUCTS], lines: [u8; PRODUCTS]) {
-    for (sum, quantity) in sum.iter_mut().zip(lines) {
+fn add(sum: &mut [u8; PRODUCTS], items: [u8; PRODUCTS]) {
+    for (sum, quantity) in sum.iter_mut().zip(items) {
         *sum += quantity;
     }
 }

@@ -1,19 +1,21 @@
 //! Who is calling, and who may: roles, callers and the access of a route.
 //!
-//! Tokens tell who is calling: [`tokens`] signs them, [`verifier`] reads them, [`revoked`] has whose are no longer good.
+//! Tokens tell who is calling: [`tokens`] signs them, [`verifier`] reads them, [`revocation`] lists users
+//! whose tokens were revoked. [`jwks_client`] fetches the public keys.
 
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Kind};
-use crate::ids::UserId;
+use crate::values::ids::UserId;
 
-pub mod revoked;
+pub mod jwks_client;
+pub mod revocation;
 pub mod tokens;
 pub mod verifier;
 
-pub use revoked::Revoked;
+pub use revocation::Revoked;
 pub use tokens::{ACCESS_TOKEN_LIFETIME, Epoch, PublicKey, Signer};
-pub use verifier::{KeySource, Trusted, Verifier};
+pub use verifier::{KeySource, TrustedKeys, Verifier};
 
 /// What a user may do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -40,7 +42,7 @@ impl Role {
         }
     }
 
-    /// A rule for [`crate::faults::Faults`].
+    /// A rule for [`crate::input::validation::ValidationErrors`].
     ///
     /// # Errors
     /// Which roles there are.
@@ -55,8 +57,8 @@ impl Role {
 /// Who is calling.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Caller {
-    /// Nobody that we know.
-    Anyone,
+    /// A caller without an access token.
+    Anonymous,
     /// A user who has signed in.
     User {
         /// Who it is.
@@ -74,7 +76,7 @@ impl Caller {
         match self {
             Self::User { role, .. } => matches!(role, Role::Staff | Role::Admin),
             Self::System => true,
-            Self::Anyone => false,
+            Self::Anonymous => false,
         }
     }
 
@@ -85,7 +87,7 @@ impl Caller {
 
     /// # Errors
     /// 403 unless it is another function, for itself.
-    pub fn another_function(self) -> Result<(), Error> {
+    pub fn require_system(self) -> Result<(), Error> {
         if self == Self::System { Ok(()) } else { Err(Error::forbidden("Only other functions may do this.")) }
     }
 
@@ -93,7 +95,7 @@ impl Caller {
     pub fn user_id(self) -> Option<UserId> {
         match self {
             Self::User { id, .. } => Some(id),
-            Self::Anyone | Self::System => None,
+            Self::Anonymous | Self::System => None,
         }
     }
 
@@ -109,7 +111,7 @@ impl Caller {
 impl std::fmt::Display for Caller {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::Anyone => f.write_str("anyone"),
+            Self::Anonymous => f.write_str("anyone"),
             Self::User { id, .. } => id.fmt(f),
             Self::System => f.write_str("system"),
         }
@@ -137,13 +139,13 @@ impl Access {
             Self::Anyone => Ok(()),
             Self::SignedIn => caller.signed_in().map(|_| ()),
             Self::Staff => {
-                if caller == Caller::Anyone {
+                if caller == Caller::Anonymous {
                     caller.signed_in()?;
                 }
                 if caller.is_staff() { Ok(()) } else { Err(only("staff and admins", caller)) }
             }
             Self::Admin => {
-                if caller == Caller::Anyone {
+                if caller == Caller::Anonymous {
                     caller.signed_in()?;
                 }
                 if caller.is_admin() { Ok(()) } else { Err(only("admins", caller)) }
@@ -157,6 +159,6 @@ fn only(who: &str, caller: Caller) -> Error {
         Caller::User { role, .. } => {
             format!("Only {who} may do this, and you are signed in as {}.", role.name())
         }
-        Caller::Anyone | Caller::System => format!("Only {who} may do this."),
+        Caller::Anonymous | Caller::System => format!("Only {who} may do this."),
     })
 }

@@ -11,7 +11,7 @@ use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, HeaderValue, header};
 use serde_json::{Map, Value, json};
 
-use crate::faults::Fault;
+use crate::input::validation::FieldError;
 
 mod grpc;
 mod kind;
@@ -29,7 +29,7 @@ const DEFAULT_RETRY_AFTER: u32 = 1;
 pub struct Error {
     kind: Kind,
     detail: String,
-    faults: Vec<Fault>,
+    errors: Vec<FieldError>,
     members: Map<String, Value>,
     retry_after: Option<u32>,
     allow: Option<HeaderValue>,
@@ -43,7 +43,7 @@ impl Error {
         Self {
             kind,
             detail: detail.into(),
-            faults: Vec::new(),
+            errors: Vec::new(),
             members: Map::new(),
             retry_after,
             allow: None,
@@ -62,13 +62,13 @@ impl Error {
     }
 
     /// The body's values are not allowed.
-    pub fn validation(faults: Vec<Fault>) -> Self {
-        let detail = match faults.as_slice() {
+    pub fn validation(errors: Vec<FieldError>) -> Self {
+        let detail = match errors.as_slice() {
             [only] if only.pointer.is_empty() => format!("The body {}.", only.detail),
             [only] => format!("{} {}.", only.pointer, only.detail),
             several => format!("{} values are not allowed; see errors.", several.len()),
         };
-        Self { faults, ..Self::new(Kind::Validation, detail) }
+        Self { errors, ..Self::new(Kind::Validation, detail) }
     }
 
     /// Something that this answer depends on is away.
@@ -117,20 +117,23 @@ impl Error {
         self.members.get(name)
     }
 
-    /// The faults of a [`Kind::Validation`].
-    pub fn faults(&self) -> &[Fault] {
-        &self.faults
+    /// The errors of a [`Kind::Validation`].
+    pub fn errors(&self) -> &[FieldError] {
+        &self.errors
     }
 
     /// The same error with its pointers changed, for a caller whose own request names things otherwise.
     pub fn map_pointers(self, map: impl Fn(&str) -> String) -> Self {
-        if self.faults.is_empty() {
+        if self.errors.is_empty() {
             return self;
         }
-        let faults: Vec<Fault> =
-            self.faults.into_iter().map(|fault| Fault { pointer: map(&fault.pointer), ..fault }).collect();
-        let detail = Self::validation(faults.clone()).detail;
-        Self { faults, detail, ..self }
+        let errors: Vec<FieldError> = self
+            .errors
+            .into_iter()
+            .map(|fault| FieldError { pointer: map(&fault.pointer), ..fault })
+            .collect();
+        let detail = Self::validation(errors.clone()).detail;
+        Self { errors, detail, ..self }
     }
 
     /// The chain of causes, for the log alone.
@@ -153,9 +156,9 @@ impl Error {
         body.insert("detail".into(), json!(self.detail));
         body.insert("instance".into(), json!(instance));
         body.insert("request_id".into(), json!(request_id));
-        if !self.faults.is_empty() {
+        if !self.errors.is_empty() {
             let errors: Vec<Value> = self
-                .faults
+                .errors
                 .iter()
                 .map(|fault| json!({"pointer": fault.pointer, "detail": fault.detail}))
                 .collect();
@@ -196,12 +199,12 @@ impl StdError for Error {
 
 /// A handler's error, on its way out: `routes` writes the body, since only it knows path and request ID.
 #[derive(Clone)]
-pub(crate) struct Unanswered(pub(crate) std::sync::Arc<Error>);
+pub(crate) struct ErrorExtension(pub(crate) std::sync::Arc<Error>);
 
 impl IntoResponse for Error {
     fn into_response(self) -> Response {
         let mut response = self.kind.status().into_response();
-        response.extensions_mut().insert(Unanswered(std::sync::Arc::new(self)));
+        response.extensions_mut().insert(ErrorExtension(std::sync::Arc::new(self)));
         response
     }
 }
@@ -216,12 +219,12 @@ mod tests {
             let sent = Error::new(kind, "what is wrong: naïve ☕")
                 .with("items", json!([{"requested": 3, "available": 1}]));
             let sent =
-                Error { faults: vec![Fault { pointer: "/a".into(), detail: "is bad".into() }], ..sent };
+                Error { errors: vec![FieldError { pointer: "/a".into(), detail: "is bad".into() }], ..sent };
             let received = Error::from(tonic::Status::from(sent));
             assert_eq!(received.kind(), kind);
             assert_eq!(received.detail, "what is wrong: naïve ☕");
             assert_eq!(received.member("items"), Some(&json!([{"requested": 3, "available": 1}])));
-            assert_eq!(received.faults().len(), 1);
+            assert_eq!(received.errors().len(), 1);
         }
     }
 

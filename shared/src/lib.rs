@@ -1,48 +1,24 @@
-//! What two functions really use: no business rule lives here.
+//! Building blocks that two or more functions use. No business rule lives here.
 //!
-//! - [`ids`], [`money`], [`address`], [`clock`], [`text`]: values that cannot be wrong once they are made
-//! - [`faults`], [`json`], [`query`], [`page`]: from what a client sends to those values
-//! - [`version`]: which version is shown, and which one a change is meant for
-//! - [`error`]: the one error, with its two faces: problem+json and gRPC status
-//! - [`auth`], [`keys`], [`context`], [`trace`]: who is calling, and what a call carries along
-//! - [`routes`]: the route table, its policy, and what every HTTP answer has
-//! - [`rpc`]: gRPC between functions, in a JSON envelope or over HTTP/2
-//! - [`contention`]: what to do when somebody else was faster
-//! - [`secrets`], `aws`: what nobody else may know, and where it is
-//! - [`validator`]: what MongoDB itself refuses
-//! - [`config`], [`mongo`], [`telemetry`], [`run`], `lambda`, `socket`: the outside world
+//! From the bottom up; a folder uses those above it in this list, and [`error`] and [`runtime::context`] everywhere:
+//!
+//! - [`values`]: IDs, money, addresses, times and text that are valid once they exist
+//! - [`input`]: validation of bodies and queries, pages and cursors
+//! - [`error`]: the application error, as problem details (RFC 9457) and as gRPC status
+//! - [`auth`]: roles, access rules, access tokens and their verification
+//! - [`mongo`]: connection, transactions, schema, keyset pagination
+//! - [`rpc`]: gRPC between functions, in JSON envelopes or over HTTP/2
+//! - [`http`]: routes, conditional requests, idempotency keys
+//! - [`runtime`]: configuration, secrets, telemetry, and the hosts: Lambda or a socket
+//! - `openapi`: schemas and operations of the OpenAPI document, behind the feature of that name
 
-pub mod address;
 pub mod auth;
-#[cfg(feature = "lambda")]
-pub mod aws;
-pub mod clock;
-pub mod config;
-pub mod contention;
-pub mod context;
-mod crypto;
 pub mod error;
-pub mod faults;
-pub mod idempotency;
-pub mod ids;
-pub mod json;
-pub mod keys;
-#[cfg(feature = "lambda")]
-pub mod lambda;
-pub mod money;
+pub mod http;
+pub mod input;
 pub mod mongo;
 #[cfg(feature = "openapi")]
 pub mod openapi;
-pub mod page;
-pub mod query;
-pub mod routes;
 pub mod rpc;
-pub mod run;
-pub mod secrets;
-#[cfg(feature = "socket")]
-pub mod socket;
-pub mod telemetry;
-pub mod text;
-pub mod trace;
-pub mod validator;
-pub mod version;
+pub mod runtime;
+pub mod values;

@@ -16,12 +16,14 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::Semaphore;
 use type_safe_id::{StaticType, TypeSafeId};
 
-use crate::clock::Timestamp;
 use crate::error::Error;
-use crate::secrets::SecretSource;
+use crate::runtime::secrets::SecretSource;
+use crate::values::clock::Timestamp;
 
+pub mod conflict_retry;
+pub mod json_schema;
+pub mod keyset;
 mod schema;
-pub mod walk;
 
 pub use schema::{Collection, Index};
 
@@ -105,7 +107,7 @@ tokio::task_local! {
 
 /// Runs `work`, and tells whether MongoDB has refused us in its course: then the credentials may be stale. What it
 /// refused was not done.
-pub async fn noticing_refusals<T>(work: impl Future<Output = T>) -> (T, bool) {
+pub async fn track_auth_failures<T>(work: impl Future<Output = T>) -> (T, bool) {
     let watched = async {
         let done = work.await;
         (done, REFUSED.with(Cell::get))
@@ -232,7 +234,7 @@ pub fn binary(bytes: &[u8]) -> bson::Binary {
 }
 
 /// How many lone writes run at once in a process: fewer than [`MIN_POOL`], which leaves connections to transactions.
-const LONE_WRITES: usize = 8;
+const BOUNDED_WRITES: usize = 8;
 
 /// The smallest pool of connections: the driver's own.
 const MIN_POOL: u32 = 10;
@@ -240,8 +242,8 @@ const MIN_POOL: u32 = 10;
 /// Runs a write outside of transactions to documents, or to a unique index, that transactions of this process write
 /// too. Beside an open transaction the server lets such a write wait, with its connection. If these had all
 /// connections, the transaction could not end, and all would wait for each other.
-pub async fn lone_write<W: IntoFuture>(write: W) -> W::Output {
-    static RUNNING: Semaphore = Semaphore::const_new(LONE_WRITES);
+pub async fn bounded_write<W: IntoFuture>(write: W) -> W::Output {
+    static RUNNING: Semaphore = Semaphore::const_new(BOUNDED_WRITES);
     // Never closed, so there is always a permit in the end.
     let _permit = RUNNING.acquire().await;
     write.await
@@ -252,7 +254,7 @@ const TRANSACTION_PATIENCE: Duration = Duration::from_secs(8);
 
 /// How a transaction's body ends when nothing went wrong.
 #[derive(Debug)]
-pub enum Ending<T> {
+pub enum TxOutcome<T> {
     /// What it wrote becomes visible, all at once.
     Commit(T),
     /// What it wrote is forgotten.
@@ -267,7 +269,7 @@ pub enum Ending<T> {
 /// what is written must be such that it can be found out.
 pub async fn transaction<T, F>(database: &Database, mut body: F) -> Result<T, MongoError>
 where
-    F: for<'s> FnMut(&'s mut ClientSession) -> BoxFuture<'s, Result<Ending<T>, MongoError>>,
+    F: for<'s> FnMut(&'s mut ClientSession) -> BoxFuture<'s, Result<TxOutcome<T>, MongoError>>,
 {
     let mut session = database.client().start_session().await?;
     let started = Instant::now();
@@ -276,11 +278,11 @@ where
         attempt += 1;
         session.start_transaction().await?;
         let error = match body(&mut session).await {
-            Ok(Ending::Commit(result)) => match commit(&mut session, started).await {
+            Ok(TxOutcome::Commit(result)) => match commit(&mut session, started).await {
                 Ok(()) => return Ok(result),
                 Err(error) => error,
             },
-            Ok(Ending::Abort(result)) => {
+            Ok(TxOutcome::Abort(result)) => {
                 session.abort_transaction().await?;
                 return Ok(result);
             }

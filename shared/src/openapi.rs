@@ -12,7 +12,7 @@ use utoipa::openapi::{Ref, RefOr, Required};
 
 use crate::auth::Access;
 use crate::error::Kind;
-use crate::page::{DEFAULT_LIMIT, MAX_LIMIT};
+use crate::input::page::{DEFAULT_LIMIT, MAX_LIMIT};
 
 pub mod values;
 

@@ -13,10 +13,10 @@ use prost::Message as _;
 use prost_types::FileDescriptorSet;
 use serde_json::{Value, json};
 use shared::auth::Caller;
-use shared::clock::{Clock, Timestamp};
-use shared::context::Context;
 use shared::rpc::channel::{Channel, Invoke};
 use shared::rpc::metadata;
+use shared::runtime::context::Context;
+use shared::values::clock::{Clock, Timestamp};
 use tokio::time::Instant;
 use tonic::body::Body;
 use tonic::{Code, Status};
@@ -44,12 +44,12 @@ enum Fate {
 use Fate::{Answered, AnsweredInTrailers, Broken, Silent};
 
 /// A function whose attempts end as a test says, the last one's way for all that follow; and what was sent to it.
-struct Function {
+struct ServiceApp {
     fates: Mutex<Vec<Fate>>,
     sent: Mutex<Vec<(Instant, Vec<u8>)>>,
 }
 
-impl Function {
+impl ServiceApp {
     fn of(fates: &[Fate]) -> Arc<Self> {
         Arc::new(Self { fates: Mutex::new(fates.to_vec()), sent: Mutex::default() })
     }
@@ -69,7 +69,7 @@ impl Function {
     }
 }
 
-impl Invoke for Function {
+impl Invoke for ServiceApp {
     fn invoke(&self, payload: Vec<u8>) -> BoxFuture<'static, Result<Vec<u8>, Status>> {
         self.sent.lock().unwrap().push((Instant::now(), payload));
         let mut fates = self.fates.lock().unwrap();
@@ -89,7 +89,7 @@ fn answer(code: Code, part: &str) -> Vec<u8> {
     json!({ "grpc": answer }).to_string().into_bytes()
 }
 
-fn channel(function: &Arc<Function>) -> Channel {
+fn channel(function: &Arc<ServiceApp>) -> Channel {
     Channel::new(function.clone(), Clock::from_fn(|| NOW))
 }
 
@@ -130,7 +130,7 @@ async fn reads_declarations_of_stock_and_signing_out_are_repeated_and_nothing_el
     let methods = all_methods();
     for path in methods.iter().map(String::as_str).chain(["/", "/oms.users.v2.UserService/GetUser"]) {
         for fate in [Broken(Code::Unavailable), Answered(Code::Unavailable)] {
-            let function = Function::of(&[fate]);
+            let function = ServiceApp::of(&[fate]);
             assert_eq!(call(&channel(&function), path, LONG).await, Code::Unavailable, "{path}");
             match function.sent() {
                 1 => assert!(!repeated.contains(path), "{path}"),
@@ -138,7 +138,7 @@ async fn reads_declarations_of_stock_and_signing_out_are_repeated_and_nothing_el
                 other => unreachable!("{path} was sent {other} times"),
             }
         }
-        let silent = Function::of(&[Silent]);
+        let silent = ServiceApp::of(&[Silent]);
         assert_eq!(call(&channel(&silent), path, LONG).await, Code::DeadlineExceeded, "{path}");
         assert_eq!(silent.sent() > 1, repeated.contains(path), "{path}");
     }
@@ -176,7 +176,7 @@ async fn what_went_wrong_once_or_twice_goes_well_in_the_end_and_the_caller_sees_
         vec![Silent, Broken(Code::Unavailable), Answered(Code::Ok)],
         vec![Silent, Silent, Answered(Code::Ok)],
     ] {
-        let function = Function::of(&fates);
+        let function = ServiceApp::of(&fates);
         assert_eq!(call(&channel(&function), HOLD_STOCK, LONG).await, Code::Ok, "{fates:?}");
         assert_eq!(function.sent(), fates.len(), "{fates:?}");
     }
@@ -186,7 +186,7 @@ async fn what_went_wrong_once_or_twice_goes_well_in_the_end_and_the_caller_sees_
 async fn an_answer_other_than_unavailable_is_the_answer() {
     for code in (0..=16).map(Code::from_i32).filter(|code| *code != Code::Unavailable) {
         for fate in [Answered(code), AnsweredInTrailers(code), Broken(code)] {
-            let function = Function::of(std::slice::from_ref(&fate));
+            let function = ServiceApp::of(std::slice::from_ref(&fate));
             assert_eq!(call(&channel(&function), HOLD_STOCK, LONG).await, code);
             assert_eq!(function.sent(), 1, "{fate:?}");
         }
@@ -195,7 +195,7 @@ async fn an_answer_other_than_unavailable_is_the_answer() {
 
 #[tokio::test(start_paused = true)]
 async fn every_attempt_is_the_same_call_with_the_same_deadline() {
-    let function = Function::of(&[Silent, Broken(Code::Unavailable), Answered(Code::Ok)]);
+    let function = ServiceApp::of(&[Silent, Broken(Code::Unavailable), Answered(Code::Ok)]);
     call(&channel(&function), HOLD_STOCK, LONG).await;
     let sent = function.sent.lock().unwrap();
     let payloads: BTreeSet<_> = sent.iter().map(|(_, payload)| payload).collect();
@@ -209,7 +209,7 @@ async fn every_attempt_is_the_same_call_with_the_same_deadline() {
 async fn pauses_are_short_and_of_random_length() {
     let mut pauses = BTreeSet::new();
     for _ in 0..50 {
-        let function = Function::of(&[Broken(Code::Unavailable)]);
+        let function = ServiceApp::of(&[Broken(Code::Unavailable)]);
         call(&channel(&function), HOLD_STOCK, LONG).await;
         let times = function.times();
         let (first, second) = (times[1], times[2] - times[1]);
@@ -225,7 +225,7 @@ async fn pauses_are_short_and_of_random_length() {
 #[tokio::test(start_paused = true)]
 async fn a_function_that_never_answers_costs_its_caller_the_deadline_and_no_more() {
     for within in [1, 90, 500, 1999, 2001, 5000, 10_000, 25_000].map(Duration::from_millis) {
-        let function = Function::of(&[Silent]);
+        let function = ServiceApp::of(&[Silent]);
         let began = Instant::now();
         assert_eq!(call(&channel(&function), HOLD_STOCK, within).await, Code::DeadlineExceeded);
         assert!(began.elapsed() <= within + Duration::from_millis(1), "{within:?}: {:?}", began.elapsed());
@@ -234,7 +234,7 @@ async fn a_function_that_never_answers_costs_its_caller_the_deadline_and_no_more
 
 #[tokio::test(start_paused = true)]
 async fn a_lost_answer_costs_half_of_the_time_and_leaves_the_other_half_for_another_one() {
-    let function = Function::of(&[Silent]);
+    let function = ServiceApp::of(&[Silent]);
     call(&channel(&function), HOLD_STOCK, Duration::from_secs(10)).await;
     let times = function.times();
     assert_eq!(times.len(), 3);
@@ -245,11 +245,11 @@ async fn a_lost_answer_costs_half_of_the_time_and_leaves_the_other_half_for_anot
 
 #[tokio::test(start_paused = true)]
 async fn a_slow_function_has_a_second_before_it_is_asked_again() {
-    let function = Function::of(&[Silent]);
+    let function = ServiceApp::of(&[Silent]);
     call(&channel(&function), HOLD_STOCK, Duration::from_millis(1500)).await;
     assert!(function.times()[1] >= Duration::from_secs(1), "{:?}", function.times());
 
-    let hurried = Function::of(&[Silent]);
+    let hurried = ServiceApp::of(&[Silent]);
     call(&channel(&hurried), HOLD_STOCK, Duration::from_millis(999)).await;
     assert_eq!(hurried.sent(), 1);
 }
@@ -257,7 +257,7 @@ async fn a_slow_function_has_a_second_before_it_is_asked_again() {
 #[tokio::test(start_paused = true)]
 async fn nothing_is_repeated_when_too_little_time_is_left_for_an_answer() {
     for _ in 0..50 {
-        let function = Function::of(&[Broken(Code::Unavailable)]);
+        let function = ServiceApp::of(&[Broken(Code::Unavailable)]);
         let channel = channel(&function);
         assert_eq!(call(&channel, HOLD_STOCK, Duration::from_millis(99)).await, Code::Unavailable);
         assert_eq!(function.sent(), 1);
@@ -270,7 +270,7 @@ async fn nothing_is_repeated_when_too_little_time_is_left_for_an_answer() {
 #[tokio::test(start_paused = true)]
 async fn a_function_whose_database_is_away_is_not_asked_three_times_as_often() {
     for fate in [Answered(Code::Unavailable), Broken(Code::Unavailable), Silent] {
-        let function = Function::of(std::slice::from_ref(&fate));
+        let function = ServiceApp::of(std::slice::from_ref(&fate));
         let channel = channel(&function);
         for _ in 0..100 {
             // Clones share what they know, as those in one environment do.
@@ -297,7 +297,7 @@ async fn a_function_whose_database_is_away_is_not_asked_three_times_as_often() {
 
 #[tokio::test(start_paused = true)]
 async fn many_refusals_are_no_trouble_of_the_function() {
-    let function = Function::of(&[Answered(Code::FailedPrecondition)]);
+    let function = ServiceApp::of(&[Answered(Code::FailedPrecondition)]);
     let channel = channel(&function);
     for _ in 0..100 {
         call(&channel, CREATE_ORDER, LONG).await;

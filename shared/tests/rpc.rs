@@ -22,16 +22,16 @@ use proto::users::v1::user_service_server::{UserService, UserServiceServer};
 use proto::users::v1::{CreateUserRequest, User};
 use serde_json::{Value, json};
 use shared::auth::{Caller, Role};
-use shared::clock::{Clock, Timestamp};
-use shared::context::{Context, DEFAULT_TIMEOUT};
 use shared::error::{Error, Kind};
-use shared::faults::Fault;
-use shared::ids::{OrderId, UserId};
+use shared::input::validation::FieldError;
 use shared::rpc::channel::{Channel, Invoke};
-use shared::rpc::entrance::{Entrance, MAX_MESSAGE};
 use shared::rpc::envelope::{self, AnswerEnvelope, Call, CallEnvelope, MAX_PAYLOAD};
 use shared::rpc::metadata;
-use shared::trace::Trace;
+use shared::rpc::server::{MAX_MESSAGE, RpcServer};
+use shared::runtime::context::{Context, DEFAULT_TIMEOUT};
+use shared::runtime::trace::Trace;
+use shared::values::clock::{Clock, Timestamp};
+use shared::values::ids::{OrderId, UserId};
 use tokio::sync::{Notify, mpsc};
 use tonic::metadata::{MetadataMap, MetadataValue};
 use tonic::{Code, Request, Response, Status};
@@ -117,12 +117,12 @@ impl UserService for Users {
 }
 
 /// A function whose `CreateUser` is `work`, and whose clock stands still at [`NOW`] unless it is moved.
-struct Function {
-    entrance: Entrance,
+struct ServiceApp {
+    rpc: RpcServer,
     calls: Arc<AtomicUsize>,
 }
 
-impl Function {
+impl ServiceApp {
     fn new<W, A>(work: W) -> Self
     where
         W: Fn(Request<CreateUserRequest>) -> A + Send + Sync + 'static,
@@ -139,7 +139,7 @@ impl Function {
         let calls = Arc::default();
         let users = Users { work: Box::new(move |request| work(request).boxed()), calls: Arc::clone(&calls) };
         let server = UserServiceServer::new(users).max_decoding_message_size(MAX_MESSAGE);
-        Self { entrance: Entrance::new(server, clock), calls }
+        Self { rpc: RpcServer::new(server, clock), calls }
     }
 
     /// Answers with the name that it was given.
@@ -153,7 +153,7 @@ impl Function {
     }
 
     fn client(&self) -> UserServiceClient<Channel> {
-        client(Arc::new(self.entrance.clone()))
+        client(Arc::new(self.rpc.clone()))
     }
 
     async fn call(&self, request: impl tonic::IntoRequest<CreateUserRequest>) -> Result<User, Status> {
@@ -162,7 +162,7 @@ impl Function {
 
     /// What a client makes of the answer to this payload.
     async fn answer(&self, payload: impl AsRef<[u8]>) -> Result<User, Status> {
-        received(in_time(self.entrance.handle(payload.as_ref())).await).await
+        received(in_time(self.rpc.handle(payload.as_ref())).await).await
     }
 
     fn calls(&self) -> usize {
@@ -307,7 +307,7 @@ async fn received(answer: Vec<u8>) -> Result<User, Status> {
 /// The answer of a function that echoes "Öle", as it travels.
 async fn good_answer() -> Value {
     let payload = good_envelope().await.to_string();
-    serde_json::from_slice(&Function::echo().entrance.handle(payload.as_bytes()).await).unwrap()
+    serde_json::from_slice(&ServiceApp::echo().rpc.handle(payload.as_bytes()).await).unwrap()
 }
 
 fn assert_garbled(result: Result<User, Status>, what: &str) {
@@ -320,7 +320,7 @@ fn assert_garbled(result: Result<User, Status>, what: &str) {
 
 #[tokio::test]
 async fn an_answer_comes_back_with_every_character_that_went_there() {
-    let user = Function::echo().call(create(TEXT)).await.unwrap();
+    let user = ServiceApp::echo().call(create(TEXT)).await.unwrap();
     assert_eq!(user.name, TEXT);
 }
 
@@ -328,7 +328,7 @@ async fn an_answer_comes_back_with_every_character_that_went_there() {
 async fn every_status_code_comes_back_with_its_message() {
     for code in (1..=16).map(Code::from_i32) {
         for message in ["", "plain", TEXT, &"漢".repeat(10_000)] {
-            let status = Function::failing(Status::new(code, message)).call(create("")).await.unwrap_err();
+            let status = ServiceApp::failing(Status::new(code, message)).call(create("")).await.unwrap_err();
             assert_eq!((status.code(), status.message()), (code, message));
         }
     }
@@ -347,7 +347,7 @@ async fn metadata_and_details_of_a_status_come_back() {
     let details = every_byte.clone().into();
     let sent = Status::with_details_and_metadata(Code::DataLoss, TEXT, details, metadata);
 
-    let status = Function::failing(sent).call(create("")).await.unwrap_err();
+    let status = ServiceApp::failing(sent).call(create("")).await.unwrap_err();
     assert_eq!((status.code(), status.message()), (Code::DataLoss, TEXT));
     assert_eq!(status.details(), every_byte);
     let notes: Vec<_> = status.metadata().get_all("x-note").iter().collect();
@@ -360,7 +360,7 @@ async fn metadata_and_details_of_a_status_come_back() {
 
 #[tokio::test]
 async fn metadata_of_a_request_and_of_its_answer_come_through() {
-    let function = Function::new(|request| {
+    let function = ServiceApp::new(|request| {
         let mut response = Response::new(User::default());
         let metadata = response.metadata_mut();
         metadata.insert("x-seen", request.metadata().get("x-note").unwrap().clone());
@@ -392,7 +392,7 @@ async fn an_error_of_every_kind_is_the_same_error_at_the_other_end() {
                 .with(TEXT, json!({"deep": [1.5, true, ""]}))
                 .caused_by("what only the log may say")
         };
-        let status = Function::failing(error().into()).call(create("")).await.unwrap_err();
+        let status = ServiceApp::failing(error().into()).call(create("")).await.unwrap_err();
         assert_eq!((status.code(), status.message()), (kind.code(), TEXT));
 
         let received = Error::from(status);
@@ -405,14 +405,14 @@ async fn an_error_of_every_kind_is_the_same_error_at_the_other_end() {
 
 #[tokio::test]
 async fn the_faults_of_an_error_come_back_in_order() {
-    let faults: Vec<_> = ["", "/name", "/addresses/0/Straße~1漢"]
-        .map(|pointer| Fault { pointer: pointer.to_owned(), detail: TEXT.to_owned() })
+    let errors: Vec<_> = ["", "/name", "/addresses/0/Straße~1漢"]
+        .map(|pointer| FieldError { pointer: pointer.to_owned(), detail: TEXT.to_owned() })
         .into();
-    let error = || Error::validation(faults.clone()).with("hint", json!(TEXT));
+    let error = || Error::validation(errors.clone()).with("hint", json!(TEXT));
 
-    let received = Error::from(Function::failing(error().into()).call(create("")).await.unwrap_err());
+    let received = Error::from(ServiceApp::failing(error().into()).call(create("")).await.unwrap_err());
     assert_eq!(received.kind(), Kind::Validation);
-    assert_eq!(received.faults(), faults);
+    assert_eq!(received.errors(), errors);
     assert_eq!(received.member("hint"), Some(&json!(TEXT)));
     assert_eq!(problem(&received).await, problem(&error()).await);
 }
@@ -420,12 +420,12 @@ async fn the_faults_of_an_error_come_back_in_order() {
 #[tokio::test]
 async fn the_callee_learns_who_is_calling_under_which_request_id_and_until_when() {
     let (sender, mut seen) = mpsc::unbounded_channel();
-    let function = Function::new(move |request| {
+    let function = ServiceApp::new(move |request| {
         sender.send(metadata::context_of(&request).unwrap()).unwrap();
         ready(Ok(Response::new(User::default())))
     });
     let users = Role::ALL.map(|role| Caller::User { id: UserId::new(), role });
-    for caller in [Caller::Anyone, Caller::System].into_iter().chain(users) {
+    for caller in [Caller::Anonymous, Caller::System].into_iter().chain(users) {
         let context = Context { caller, ..context(NOW.after(Duration::from_millis(12_345))) };
         function.call(metadata::request(create(""), &context)).await.unwrap();
 
@@ -441,7 +441,7 @@ async fn the_callee_learns_who_is_calling_under_which_request_id_and_until_when(
 #[tokio::test]
 async fn a_call_that_says_nothing_of_itself_is_from_anyone_with_a_new_id_and_the_usual_deadline() {
     let (sender, mut seen) = mpsc::unbounded_channel();
-    let function = Function::new(move |request| {
+    let function = ServiceApp::new(move |request| {
         sender.send(metadata::context_of(&request).unwrap()).unwrap();
         ready(Ok(Response::new(User::default())))
     });
@@ -449,7 +449,7 @@ async fn a_call_that_says_nothing_of_itself_is_from_anyone_with_a_new_id_and_the
     function.call(create("")).await.unwrap();
 
     let (first, second) = (seen.recv().await.unwrap(), seen.recv().await.unwrap());
-    assert_eq!((first.caller, first.deadline), (Caller::Anyone, NOW.after(DEFAULT_TIMEOUT)));
+    assert_eq!((first.caller, first.deadline), (Caller::Anonymous, NOW.after(DEFAULT_TIMEOUT)));
     assert_eq!(first.request_id.len(), 32);
     assert_ne!(first.request_id, second.request_id);
     assert_ne!(first.trace.id().to_string(), second.trace.id().to_string());
@@ -463,7 +463,7 @@ async fn the_state_of_a_trace_goes_along() {
     headers.insert("tracestate", "congo=t61rcWkgMzE,rojo=1".parse().unwrap());
     let trace = Trace::of(&headers, None);
     let (sender, mut seen) = mpsc::unbounded_channel();
-    let function = Function::new(move |request| {
+    let function = ServiceApp::new(move |request| {
         sender.send(metadata::context_of(&request).unwrap().trace).unwrap();
         ready(Ok(Response::new(User::default())))
     });
@@ -490,12 +490,12 @@ impl std::io::Write for Log {
 
 #[tokio::test]
 async fn the_log_of_the_callee_has_the_cause_that_nobody_else_is_told() {
-    let function = Function::new(|_| ready(Err(Error::unavailable("10.0.0.7 is away").into())));
+    let function = ServiceApp::new(|_| ready(Err(Error::unavailable("10.0.0.7 is away").into())));
     let payload = good_envelope().await.to_string();
     let log = Log::default();
     let writer = log.clone();
-    let subscriber = shared::telemetry::json_lines(move || writer.clone());
-    let answer = function.entrance.handle(payload.as_bytes()).with_subscriber(subscriber).await;
+    let subscriber = shared::runtime::telemetry::json_lines(move || writer.clone());
+    let answer = function.rpc.handle(payload.as_bytes()).with_subscriber(subscriber).await;
     assert!(!String::from_utf8(answer).unwrap().contains("10.0.0.7"));
     let line: Value = serde_json::from_slice(&log.0.lock().unwrap()).unwrap();
     assert_eq!((&line["level"], &line["causes"]), (&json!("ERROR"), &json!("10.0.0.7 is away")));
@@ -512,10 +512,10 @@ async fn a_request_that_did_not_come_through_the_entrance_has_no_context() {
 
 #[tokio::test]
 async fn an_identity_that_cannot_be_read_is_unauthenticated_and_the_call_not_run() {
-    let function = Function::echo();
+    let function = ServiceApp::echo();
     let user = UserId::new().to_string();
     let order = OrderId::new().to_string();
-    let anyone = Context { caller: Caller::Anyone, ..context(NOW.after(FAR)) };
+    let anyone = Context { caller: Caller::Anonymous, ..context(NOW.after(FAR)) };
     let envelope = envelope_of(metadata::request(create(""), &anyone)).await;
     for (caller, role) in [
         ("", None),
@@ -545,11 +545,11 @@ async fn an_identity_that_cannot_be_read_is_unauthenticated_and_the_call_not_run
 
 #[tokio::test]
 async fn a_role_without_a_user_gives_no_rights() {
-    let function = Function::new(|request| {
-        assert_eq!(metadata::context_of(&request).unwrap().caller, Caller::Anyone);
+    let function = ServiceApp::new(|request| {
+        assert_eq!(metadata::context_of(&request).unwrap().caller, Caller::Anonymous);
         ready(Ok(Response::new(User::default())))
     });
-    let anyone = Context { caller: Caller::Anyone, ..context(NOW.after(FAR)) };
+    let anyone = Context { caller: Caller::Anonymous, ..context(NOW.after(FAR)) };
     let envelope = envelope_of(metadata::request(create(""), &anyone)).await;
     function.answer(with_header(&envelope, "oms-caller-role", "admin").to_string()).await.unwrap();
 }
@@ -558,8 +558,8 @@ async fn a_role_without_a_user_gives_no_rights() {
 
 #[tokio::test]
 async fn a_callee_that_hangs_costs_its_caller_no_more_than_the_deadline() {
-    let function = Function::with_clock(Clock::system(), |_| pending());
-    let mut client = client_at(Clock::system(), Arc::new(function.entrance.clone()));
+    let function = ServiceApp::with_clock(Clock::system(), |_| pending());
+    let mut client = client_at(Clock::system(), Arc::new(function.rpc.clone()));
     let started = Instant::now();
     let context = context(Clock::system().now().after(SOON));
     let status = in_time(client.create_user(metadata::request(create(""), &context))).await.unwrap_err();
@@ -590,7 +590,7 @@ impl Drop for Alarm {
 #[tokio::test]
 async fn a_call_that_is_not_done_by_its_deadline_is_ended_there_by_the_callee_itself() {
     let (sender, mut ended) = mpsc::unbounded_channel();
-    let function = Function::new(move |_| {
+    let function = ServiceApp::new(move |_| {
         let alarm = Alarm(sender.clone());
         async move {
             let _alarm = alarm;
@@ -607,7 +607,7 @@ async fn a_call_that_is_not_done_by_its_deadline_is_ended_there_by_the_callee_it
 
 #[tokio::test]
 async fn a_call_after_its_deadline_is_refused_and_not_run() {
-    let function = Function::echo();
+    let function = ServiceApp::echo();
     let envelope = without_deadline(&good_envelope().await);
     let deadline = |millis: i64| with_header(&envelope, "oms-deadline", &millis.to_string()).to_string();
     for late in [i64::MIN, -1, 0, NOW.millis() - 60_000, NOW.millis() - 1, NOW.millis()] {
@@ -626,7 +626,7 @@ async fn a_call_after_its_deadline_is_refused_and_not_run() {
 #[tokio::test]
 async fn a_call_that_was_on_its_way_for_too_long_is_refused_and_not_run() {
     let an_hour_later = at(NOW.after(Duration::from_secs(3600)));
-    let function = Function::with_clock(an_hour_later, |_| ready(Ok(Response::new(User::default()))));
+    let function = ServiceApp::with_clock(an_hour_later, |_| ready(Ok(Response::new(User::default()))));
     let request = metadata::request(create(""), &context(NOW.after(FAR)));
     let status = function.call(request).await.unwrap_err();
     assert_eq!(status.code(), Code::DeadlineExceeded);
@@ -637,7 +637,7 @@ async fn a_call_that_was_on_its_way_for_too_long_is_refused_and_not_run() {
 #[tokio::test]
 async fn a_call_without_a_context_is_refused_all_the_same_when_it_was_on_its_way_for_too_long() {
     let an_hour_later = at(NOW.after(Duration::from_secs(3600)));
-    let function = Function::with_clock(an_hour_later, |_| ready(Ok(Response::new(User::default()))));
+    let function = ServiceApp::with_clock(an_hour_later, |_| ready(Ok(Response::new(User::default()))));
     let mut timed = Request::new(create(""));
     timed.set_timeout(Duration::from_secs(7));
     for request in [timed, Request::new(create(""))] {
@@ -675,7 +675,7 @@ async fn a_grpc_timeout_ends_the_wait_of_the_caller() {
 
 #[tokio::test]
 async fn a_grpc_timeout_ends_the_work_of_the_callee() {
-    let function = Function::new(|_| pending());
+    let function = ServiceApp::new(|_| pending());
     let mut request = Request::new(create(""));
     request.set_timeout(SOON);
     let status = function.answer(envelope_of(request).await.to_string()).await.unwrap_err();
@@ -686,7 +686,7 @@ async fn a_grpc_timeout_ends_the_work_of_the_callee() {
 
 #[tokio::test]
 async fn a_grpc_timeout_of_nothing_is_refused_and_the_call_not_run() {
-    let function = Function::echo();
+    let function = ServiceApp::echo();
     let envelope = without_deadline(&good_envelope().await);
     for timeout in ["0n", "0m", "0H", "00000000S"] {
         let envelope = with_header(&envelope, "grpc-timeout", timeout);
@@ -700,7 +700,7 @@ async fn a_grpc_timeout_of_nothing_is_refused_and_the_call_not_run() {
 async fn of_two_deadlines_the_earlier_one_counts_at_both_ends() {
     let (short, long) = (Duration::from_secs(7), Duration::from_secs(15));
     let (sender, mut seen) = mpsc::unbounded_channel();
-    let function = Function::new(move |request| {
+    let function = ServiceApp::new(move |request| {
         sender.send(metadata::context_of(&request).unwrap().deadline).unwrap();
         ready(Ok(Response::new(User::default())))
     });
@@ -722,7 +722,7 @@ async fn of_two_deadlines_the_earlier_one_counts_at_both_ends() {
 #[tokio::test]
 async fn what_has_begun_goes_on_when_the_caller_gives_up() {
     let [begun, go, done] = [(); 3].map(|()| Arc::new(Notify::new()));
-    let function = Function::new({
+    let function = ServiceApp::new({
         let (begun, go, done) = (Arc::clone(&begun), Arc::clone(&go), Arc::clone(&done));
         move |_| {
             let (begun, go, done) = (Arc::clone(&begun), Arc::clone(&go), Arc::clone(&done));
@@ -750,25 +750,25 @@ async fn what_has_begun_goes_on_when_the_caller_gives_up() {
 #[tokio::test]
 async fn a_message_larger_than_tonics_own_limit_goes_there_and_back() {
     let name = "a".repeat(4_300_000);
-    let user = Function::echo().call(create(&name)).await.unwrap();
+    let user = ServiceApp::echo().call(create(&name)).await.unwrap();
     assert!(user.name == name, "{} bytes came back", user.name.len());
 }
 
 #[tokio::test]
 async fn without_our_limit_such_a_message_would_be_refused_at_both_ends() {
-    let function = Function::new(|_| ready(Ok(Response::new(named(&"a".repeat(4_300_000))))));
+    let function = ServiceApp::new(|_| ready(Ok(Response::new(named(&"a".repeat(4_300_000))))));
     let users = Users {
         work: Box::new(|_| ready(Ok(Response::new(User::default()))).boxed()),
         calls: Arc::default(),
     };
     let calls = Arc::clone(&users.calls);
-    let careless = Entrance::new(UserServiceServer::new(users), at(NOW));
+    let careless = RpcServer::new(UserServiceServer::new(users), at(NOW));
     let large = create(&"a".repeat(4_300_000));
     let status = in_time(client(Arc::new(careless)).create_user(large)).await.unwrap_err();
     assert_eq!(status.code(), Code::OutOfRange);
     assert_eq!(calls.load(Ordering::SeqCst), 0);
 
-    let target = Arc::new(function.entrance.clone());
+    let target = Arc::new(function.rpc.clone());
     let mut careless = UserServiceClient::new(Channel::new(target, at(NOW)));
     let status = in_time(careless.create_user(create(""))).await.unwrap_err();
     assert_eq!(status.code(), Code::OutOfRange);
@@ -785,7 +785,7 @@ fn assert_says_the_sizes(status: &Status, what: &str) {
 
 #[tokio::test]
 async fn a_request_that_is_too_large_says_so_and_is_not_sent() {
-    let function = Function::echo();
+    let function = ServiceApp::echo();
     let status = function.call(create(&"a".repeat(4_800_000))).await.unwrap_err();
     assert_says_the_sizes(&status, "the request has ");
     assert_eq!(function.calls(), 0);
@@ -793,7 +793,7 @@ async fn a_request_that_is_too_large_says_so_and_is_not_sent() {
 
 #[tokio::test]
 async fn an_answer_that_is_too_large_says_so() {
-    let function = Function::new(|_| ready(Ok(Response::new(named(&"a".repeat(4_800_000))))));
+    let function = ServiceApp::new(|_| ready(Ok(Response::new(named(&"a".repeat(4_800_000))))));
     let status = function.call(create("")).await.unwrap_err();
     assert_says_the_sizes(&status, "the answer has ");
     assert_eq!(function.calls(), 1);
@@ -802,7 +802,7 @@ async fn an_answer_that_is_too_large_says_so() {
 #[tokio::test]
 async fn a_status_that_is_too_large_says_so() {
     let status = Status::not_found("a".repeat(MAX_PAYLOAD));
-    let status = Function::failing(status).call(create("")).await.unwrap_err();
+    let status = ServiceApp::failing(status).call(create("")).await.unwrap_err();
     assert_says_the_sizes(&status, "the answer has ");
 }
 
@@ -821,7 +821,7 @@ fn an_envelope_may_be_just_as_large_as_lambda_takes() {
 
 #[tokio::test]
 async fn a_method_that_there_is_not_is_unimplemented() {
-    let function = Function::echo();
+    let function = ServiceApp::echo();
     let envelope = good_envelope().await;
     for path in [
         "/oms.users.v1.UserService/DropTables",
@@ -842,7 +842,7 @@ async fn a_method_that_there_is_not_is_unimplemented() {
 
 #[tokio::test]
 async fn a_service_that_the_function_does_not_have_is_unimplemented() {
-    let channel = Channel::new(Arc::new(Function::echo().entrance), at(NOW));
+    let channel = Channel::new(Arc::new(ServiceApp::echo().rpc), at(NOW));
     let request = GetProductRequest::default();
     let status = in_time(ProductServiceClient::new(channel).get_product(request)).await.unwrap_err();
     assert_eq!(status.code(), Code::Unimplemented, "{status:?}");
@@ -850,7 +850,7 @@ async fn a_service_that_the_function_does_not_have_is_unimplemented() {
 
 #[tokio::test]
 async fn an_envelope_that_is_not_one_is_refused_and_nothing_run() {
-    let function = Function::echo();
+    let function = ServiceApp::echo();
     let good = good_envelope().await;
     let text = good.to_string();
     let twice = format!(r#"{{"grpc":{0},"grpc":{0}}}"#, good["grpc"]);
@@ -892,7 +892,7 @@ async fn an_envelope_that_is_not_one_is_refused_and_nothing_run() {
 
 #[tokio::test]
 async fn a_call_with_a_part_missing_or_impossible_is_refused_and_not_run() {
-    let function = Function::echo();
+    let function = ServiceApp::echo();
     let good = good_envelope().await;
     let long = json!("/".repeat(70_000)).to_string();
     let cases = [
@@ -917,7 +917,7 @@ async fn a_call_with_a_part_missing_or_impossible_is_refused_and_not_run() {
 
 #[tokio::test]
 async fn a_request_frame_that_is_broken_is_refused_and_the_call_not_run() {
-    let function = Function::echo();
+    let function = ServiceApp::echo();
     let good = good_envelope().await;
     for (what, frame, code) in broken_frames(&frame_of(&good)) {
         let status = function.answer(with_part(&good, "body", json!(BASE64.encode(frame)))).await;
@@ -929,7 +929,7 @@ async fn a_request_frame_that_is_broken_is_refused_and_the_call_not_run() {
 
 #[tokio::test]
 async fn more_headers_than_a_map_can_hold_are_refused_and_nothing_run() {
-    let function = Function::echo();
+    let function = ServiceApp::echo();
     let good = good_envelope().await;
     for headers in [30_000, 100_000] {
         let same: Vec<_> = (0..headers).map(|_| json!(["a", ""])).collect();
@@ -989,7 +989,7 @@ fn api_gateway_event(body: &str, base64: bool) -> Value {
 
 #[tokio::test]
 async fn what_a_client_sends_through_api_gateway_is_never_taken_for_a_call() {
-    let function = Function::echo();
+    let function = ServiceApp::echo();
     let envelope = good_envelope().await.to_string();
     let closing = format!(r#""}},"grpc":{envelope},"x":{{"y":""#);
     for body in [envelope.as_str(), &closing, "", "{}", r#"{"name":"Öle"}"#] {
@@ -1123,7 +1123,7 @@ async fn a_function_that_cannot_be_reached_is_the_status_that_the_way_to_it_says
 
 #[tokio::test]
 async fn a_panic_is_internal_and_the_next_call_is_answered() {
-    let function = Function::new(|request| {
+    let function = ServiceApp::new(|request| {
         let name = request.into_inner().name().to_owned();
         async move {
             tokio::task::yield_now().await;
@@ -1224,7 +1224,7 @@ fn block_on<T>(future: impl Future<Output = T>) -> T {
 /// That there is an answer which says in one place, and readably, how the call went.
 fn answer_to(payload: &[u8]) {
     block_on(async {
-        let answer = in_time(Function::echo().entrance.handle(payload)).await;
+        let answer = in_time(ServiceApp::echo().rpc.handle(payload)).await;
         let envelope: AnswerEnvelope = serde_json::from_slice(&answer).expect("an answer");
         let answer_headers = envelope.grpc.headers.iter().chain(&envelope.grpc.trailers);
         let codes: Vec<u8> = answer_headers
@@ -1264,9 +1264,9 @@ proptest! {
     #[test]
     fn any_text_comes_through_in_a_payload_and_in_a_status(text in any::<String>(), code in 1..=16) {
         block_on(async {
-            assert_eq!(Function::echo().call(create(&text)).await.unwrap().name, text);
+            assert_eq!(ServiceApp::echo().call(create(&text)).await.unwrap().name, text);
             let code = Code::from_i32(code);
-            let status = Function::failing(Status::new(code, &text)).call(create("")).await.unwrap_err();
+            let status = ServiceApp::failing(Status::new(code, &text)).call(create("")).await.unwrap_err();
             assert_eq!((status.code(), status.message()), (code, text.as_str()));
         });
     }

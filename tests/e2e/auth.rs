@@ -7,7 +7,7 @@ use futures::future::join_all;
 use http::{HeaderValue, Method, header};
 use serde_json::{Value, json};
 use shared::auth::Signer;
-use shared::clock::{Clock, Timestamp};
+use shared::values::clock::{Clock, Timestamp};
 use tests::answer::Answer;
 use tests::person::{PASSWORD, Person};
 use tests::shop::{JWT_SECRET, Shop, new_sku, order_of};
@@ -177,7 +177,7 @@ async fn everywhere(shop: &Shop, user: &Person, authorization: &HeaderValue) -> 
         (Method::POST, "/auth".to_owned(), Some(credentials(&user.email, PASSWORD))),
         (Method::GET, "/orders".to_owned(), None),
         (Method::GET, "/products".to_owned(), None),
-        (Method::GET, format!("/products/{}", shared::ids::ProductId::new()), None),
+        (Method::GET, format!("/products/{}", shared::values::ids::ProductId::new()), None),
         (Method::POST, "/products".to_owned(), Some(json!({}))),
     ];
     join_all(requests.into_iter().map(|(method, path, body)| {

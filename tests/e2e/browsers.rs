@@ -6,7 +6,7 @@ use axum::Router;
 use axum::body::Body;
 use http::{HeaderMap, Method, Request, Response, StatusCode, header};
 use serde_json::json;
-use shared::routes::Cors;
+use shared::http::routes::Cors;
 use tests::answer::Answer;
 use tests::shop::Shop;
 use tower::ServiceExt as _;
@@ -69,7 +69,7 @@ impl Site {
     async fn allowing(origins: &str) -> Self {
         let shop = Shop::open_in_process().await;
         let cors = Cors::parse(origins).unwrap_or_else(|error| panic!("{error}"));
-        Self(cors.around(shop.house.router()))
+        Self(cors.around(shop.backend.router()))
     }
 
     async fn ask(&self, method: Method, path: &str, headers: &[(&str, &str)]) -> Response<Body> {
@@ -174,7 +174,7 @@ async fn pages_of_other_origins_are_told_nothing() {
         ("", vec![SHOP, "null", "http://localhost:5173"]),
     ] {
         let site = match origins {
-            "" => Site(Shop::open_in_process().await.house.router()),
+            "" => Site(Shop::open_in_process().await.backend.router()),
             origins => Site::allowing(origins).await,
         };
         for origin in asking {

@@ -8,14 +8,14 @@ use std::sync::atomic::{AtomicI64, Ordering};
 
 use mongodb::bson::{Document, doc};
 
-use shared::clock::{Clock, Timestamp};
-use shared::ids::{OrderId, ProductId};
 use shared::mongo;
+use shared::values::clock::{Clock, Timestamp};
+use shared::values::ids::{OrderId, ProductId};
 use tests::person::{PASSWORD, Person};
 use tests::shop::{InProcess, Shop};
 
 /// A shop with orders in every status, all of them older than any request runs.
-struct Settled {
+struct ImportedOrder {
     shop: InProcess,
     mug: String,
     /// Placed, for three mugs.
@@ -24,7 +24,7 @@ struct Settled {
     cancelled: String,
 }
 
-impl Settled {
+impl ImportedOrder {
     async fn open() -> Self {
         let now = Arc::new(AtomicI64::new(Clock::system().now().millis()));
         let clock = now.clone();
@@ -94,19 +94,19 @@ impl Settled {
 
 #[tokio::test]
 async fn a_shop_in_order_has_nothing_to_report() {
-    Settled::open().await.finds(&[]).await;
+    ImportedOrder::open().await.finds(&[]).await;
 }
 
 #[tokio::test]
 async fn pieces_that_were_added_by_hand_are_found() {
-    let shop = Settled::open().await;
+    let shop = ImportedOrder::open().await;
     shop.damage_mug(doc! { "$inc": { "on_hand": 1_i64 } }).await;
     shop.finds(&["ledger-is-not-the-sum"]).await;
 }
 
 #[tokio::test]
 async fn a_movement_that_was_deleted_is_found() {
-    let shop = Settled::open().await;
+    let shop = ImportedOrder::open().await;
     let movements = shop.shop.database.collection::<Document>("stock_movements");
     assert_eq!(movements.delete_one(doc! {}).await.unwrap().deleted_count, 1);
     shop.finds(&["ledger-is-not-the-sum"]).await;
@@ -114,35 +114,35 @@ async fn a_movement_that_was_deleted_is_found() {
 
 #[tokio::test]
 async fn a_reserved_count_that_was_changed_by_hand_is_found() {
-    let shop = Settled::open().await;
+    let shop = ImportedOrder::open().await;
     shop.damage_mug(doc! { "$inc": { "reserved": 1_i64 } }).await;
     shop.finds(&["reserved-is-not-the-sum"]).await;
 }
 
 #[tokio::test]
 async fn stock_below_nothing_is_found() {
-    let shop = Settled::open().await;
+    let shop = ImportedOrder::open().await;
     shop.damage_mug(doc! { "$set": { "on_hand": -1_i64 } }).await;
     shop.finds(&["ledger-is-not-the-sum", "stock-out-of-bounds"]).await;
 }
 
 #[tokio::test]
 async fn a_hold_that_was_deleted_is_found() {
-    let shop = Settled::open().await;
+    let shop = ImportedOrder::open().await;
     shop.damage_mug(doc! { "$set": { "holds": [], "reserved": 0_i64 } }).await;
     shop.finds(&["order-without-hold"]).await;
 }
 
 #[tokio::test]
 async fn a_hold_that_was_changed_is_found() {
-    let shop = Settled::open().await;
+    let shop = ImportedOrder::open().await;
     shop.damage_mug(doc! { "$inc": { "holds.0.q": 1_i64, "reserved": 1_i64 } }).await;
     shop.finds(&["hold-differs"]).await;
 }
 
 #[tokio::test]
 async fn a_hold_of_nobody_is_found() {
-    let shop = Settled::open().await;
+    let shop = ImportedOrder::open().await;
     let hold = doc! {
         "o": mongo::uuid(OrderId::new()), "q": 2_i64, "r": 1_i64, "t": mongodb::bson::DateTime::from_millis(0),
     };
@@ -152,7 +152,7 @@ async fn a_hold_of_nobody_is_found() {
 
 #[tokio::test]
 async fn an_order_that_was_deleted_is_found() {
-    let shop = Settled::open().await;
+    let shop = ImportedOrder::open().await;
     let id = mongo::uuid(shop.placed.parse::<OrderId>().unwrap());
     shop.shop.database.collection::<Document>("orders").delete_one(doc! { "_id": id }).await.unwrap();
     shop.finds(&["hold-without-order"]).await;
@@ -160,28 +160,28 @@ async fn an_order_that_was_deleted_is_found() {
 
 #[tokio::test]
 async fn an_order_that_was_ended_by_hand_is_found() {
-    let shop = Settled::open().await;
+    let shop = ImportedOrder::open().await;
     shop.damage_order(&shop.placed, doc! { "$set": { "status": "cancelled" } }).await;
     shop.finds(&["hold-of-ended-order"]).await;
 }
 
 #[tokio::test]
 async fn an_order_that_was_revived_by_hand_is_found() {
-    let shop = Settled::open().await;
+    let shop = ImportedOrder::open().await;
     shop.damage_order(&shop.cancelled, doc! { "$set": { "status": "placed" } }).await;
     shop.finds(&["order-without-hold"]).await;
 }
 
 #[tokio::test]
 async fn a_quantity_that_was_changed_by_hand_is_found() {
-    let shop = Settled::open().await;
+    let shop = ImportedOrder::open().await;
     shop.damage_order(&shop.placed, doc! { "$set": { "items.0.quantity": 4_i64 } }).await;
     shop.finds(&["hold-differs"]).await;
 }
 
 #[tokio::test]
 async fn an_order_that_cannot_be_read_is_found() {
-    let shop = Settled::open().await;
+    let shop = ImportedOrder::open().await;
     // With a hold and without.
     for order in [&shop.cancelled, &shop.placed] {
         shop.damage_order(order, doc! { "$set": { "status": "lost" } }).await;
@@ -191,7 +191,7 @@ async fn an_order_that_cannot_be_read_is_found() {
 
 #[tokio::test]
 async fn a_task_that_nobody_does_is_found() {
-    let shop = Settled::open().await;
+    let shop = ImportedOrder::open().await;
     let task = doc! { "revision": 2_i64, "kind": "release" };
     shop.damage_order(&shop.cancelled, doc! { "$push": { "tasks": task } }).await;
     shop.finds(&["task-overdue"]).await;

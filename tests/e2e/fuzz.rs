@@ -23,16 +23,16 @@ use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 use shared::auth::{Caller, Role, Verifier};
-use shared::clock::Clock;
-use shared::context::{Context, DEFAULT_TIMEOUT};
 use shared::error::{Error, Kind};
-use shared::faults::{Faults, Form as _};
-use shared::ids::{OrderId, ProductId, UserId};
-use shared::lambda::Host;
-use shared::money::{MAX_AMOUNT, MoneyForm};
-use shared::query::Query;
-use shared::run::Function;
-use shared::{json as strict, text};
+use shared::input::query::Query;
+use shared::input::validation::{Form as _, ValidationErrors};
+use shared::runtime::context::{Context, DEFAULT_TIMEOUT};
+use shared::runtime::lambda::Host;
+use shared::runtime::run::ServiceApp;
+use shared::values::clock::Clock;
+use shared::values::ids::{OrderId, ProductId, UserId};
+use shared::values::money::{MAX_AMOUNT, MoneyForm};
+use shared::{input::json as strict, values::text};
 use tests::shop::{Shop, order_of};
 use tokio::runtime::Runtime;
 use users::forms::{CreateUserForm, SignInForm, UpdateUserForm};
@@ -209,7 +209,7 @@ fn money() {
     ];
     fuzz("money", 5_000, &changed_text(&seeds), |text| {
         let Ok(form) = strict::parse::<MoneyForm>(text.as_bytes()) else { return Ok(()) };
-        let mut faults = Faults::default();
+        let mut faults = ValidationErrors::default();
         if let Some(money) = form.check(&mut faults) {
             prop_assert!(faults.is_empty() && (0..=MAX_AMOUNT).contains(&money.amount()));
             prop_assert_eq!(money.currency().code().len(), 3);
@@ -261,14 +261,14 @@ fn queries() {
 }
 
 fn context() -> Context {
-    Context::new(Caller::Anyone, Clock::system().now().after(DEFAULT_TIMEOUT))
+    Context::new(Caller::Anonymous, Clock::system().now().after(DEFAULT_TIMEOUT))
 }
 
 #[test]
 fn tokens() {
     let runtime = Runtime::new().unwrap_or_else(|error| panic!("{error}"));
     let shop = runtime.block_on(Shop::open_in_process());
-    let verifier = Verifier::new(shop.house.users.service.clone(), Clock::system());
+    let verifier = Verifier::new(shop.backend.users.service.clone(), Clock::system());
     let good: Vec<String> = [shop.admin(), runtime.block_on(shop.customer())]
         .iter()
         .map(|person| format!("Bearer {}", person.token.clone().unwrap_or_default()))
@@ -389,7 +389,7 @@ fn envelopes() {
         }
     }
     fuzz("envelopes", 500, &changed(seeds), |bytes| {
-        let answer = runtime.block_on(shop.house.products.entrance.handle(&bytes));
+        let answer = runtime.block_on(shop.backend.products.rpc.handle(&bytes));
         let answer: Value =
             serde_json::from_slice(&answer).map_err(|error| TestCaseError::fail(error.to_string()))?;
         prop_assert!(answer["grpc"]["status"].is_u64(), "{answer}");
@@ -428,9 +428,9 @@ fn events() {
         ),
         event("PUT", &format!("/products/{id}/stock"), "", "{\"delta\":1}"),
     ];
-    let app = shop.house.products.clone();
+    let app = shop.backend.products.clone();
     let build = move || {
-        let function = Function { router: app.router.clone(), entrance: Some(app.entrance.clone()) };
+        let function = ServiceApp { router: app.router.clone(), rpc: Some(app.rpc.clone()) };
         std::future::ready(Ok(function))
     };
     let host = Host::new(build, Clock::system());

@@ -11,26 +11,26 @@ use proto::orders::v1::order_service_client::OrderServiceClient;
 use proto::products::v1::product_service_client::ProductServiceClient;
 use serde_json::{Value, json};
 use shared::auth::{Caller, Role};
-use shared::clock::Clock;
-use shared::context::Context;
 use shared::error::{Error, Kind};
-use shared::ids::{OrderId, ProductId, UserId};
 use shared::rpc::channel::{Channel, Invoke};
 use shared::rpc::metadata;
+use shared::runtime::context::Context;
+use shared::values::clock::Clock;
+use shared::values::ids::{OrderId, ProductId, UserId};
 use tests::person::Person;
 use tests::shop::{InProcess, Shop, order_of};
 use tonic::{Code, Request, Response, Status};
 
-pub(crate) fn channel(entrance: impl Invoke + 'static) -> Channel {
-    Channel::new(Arc::new(entrance), Clock::system())
+pub(crate) fn channel(rpc: impl Invoke + 'static) -> Channel {
+    Channel::new(Arc::new(rpc), Clock::system())
 }
 
 pub(crate) fn to_orders(shop: &InProcess) -> OrderServiceClient<Channel> {
-    OrderServiceClient::new(channel(shop.house.orders.entrance.clone()))
+    OrderServiceClient::new(channel(shop.backend.orders.rpc.clone()))
 }
 
 pub(crate) fn to_products(shop: &InProcess) -> ProductServiceClient<Channel> {
-    ProductServiceClient::new(channel(shop.house.products.entrance.clone()))
+    ProductServiceClient::new(channel(shop.backend.products.rpc.clone()))
 }
 
 /// A message on behalf of a caller.
@@ -50,7 +50,7 @@ pub(crate) fn refused<T: std::fmt::Debug>(answer: Result<Response<T>, Status>) -
     let code = status.code();
     let error = Error::from(status);
     assert_eq!(error.kind().code(), code);
-    (code, error.kind(), error.faults().iter().map(|fault| fault.pointer.clone()).collect())
+    (code, error.kind(), error.errors().iter().map(|fault| fault.pointer.clone()).collect())
 }
 
 pub(crate) fn invalid(pointers: &[&str]) -> (Code, Kind, Vec<String>) {
@@ -96,7 +96,7 @@ pub(crate) fn money(money: Option<common::Money>) -> Value {
 pub(crate) fn time(time: Option<proto::Timestamp>) -> Value {
     let Some(time) = time else { return Value::Null };
     let millis = time.seconds * 1000 + i64::from(time.nanos) / 1_000_000;
-    json!(shared::clock::Timestamp::from_millis(millis))
+    json!(shared::values::clock::Timestamp::from_millis(millis))
 }
 
 pub(crate) fn address_json(address: Option<common::Address>) -> Value {
@@ -211,7 +211,7 @@ async fn an_order_is_the_same_over_both_faces() {
     let seen = staff.get(&path).await.expect(200);
     assert_eq!(order_json(get(as_staff).await.unwrap().into_inner()), seen.body);
     assert_eq!(order_json(get(Caller::System).await.unwrap().into_inner()), seen.body);
-    assert_eq!(refused(get(Caller::Anyone).await), unauthenticated());
+    assert_eq!(refused(get(Caller::Anonymous).await), unauthenticated());
     assert_eq!(refused(get(Caller::User { id: UserId::new(), role: Role::Customer }).await), not_found());
 }
 
@@ -267,7 +267,7 @@ async fn orders_are_listed_over_grpc_as_over_rest() {
         };
         assert_eq!(refused(client.list_orders(by(as_ada, request)).await), bad_query());
     }
-    assert_eq!(refused(client.list_orders(by(Caller::Anyone, request(None))).await), unauthenticated());
+    assert_eq!(refused(client.list_orders(by(Caller::Anonymous, request(None))).await), unauthenticated());
 }
 
 #[tokio::test]
@@ -289,7 +289,10 @@ async fn the_errors_of_orders_carry_the_whole_problem() {
     assert_eq!(refused(answer), invalid(&["/items/0/quantity", "/shipping_address/country", "/note", &long]));
     let unknown = new_order(&ProductId::new().to_string(), 1);
     assert_eq!(refused(client.create_order(by(as_ada, unknown)).await), invalid(&["/items/0/product_id"]));
-    assert_eq!(refused(client.create_order(by(Caller::Anyone, new_order(&mug, 1))).await), unauthenticated());
+    assert_eq!(
+        refused(client.create_order(by(Caller::Anonymous, new_order(&mug, 1))).await),
+        unauthenticated()
+    );
     let for_other =
         orders::CreateOrderRequest { user_id: Some(UserId::new().to_string()), ..new_order(&mug, 1) };
     assert_eq!(refused(client.create_order(by(as_ada, for_other.clone())).await), forbidden());

@@ -9,8 +9,8 @@ use proto::users::v1::user_service_client::UserServiceClient;
 use serde_json::{Value, json};
 use shared::auth::{Caller, Role};
 use shared::error::Kind;
-use shared::ids::UserId;
 use shared::rpc::channel::Channel;
+use shared::values::ids::UserId;
 use tests::person::PASSWORD;
 use tests::shop::{InProcess, Shop};
 use tonic::Code;
@@ -21,7 +21,7 @@ use crate::grpc::{
 };
 
 pub(crate) fn to_users(shop: &InProcess) -> UserServiceClient<Channel> {
-    UserServiceClient::new(channel(shop.house.users.entrance.clone()))
+    UserServiceClient::new(channel(shop.backend.users.rpc.clone()))
 }
 
 pub(crate) fn product_json(product: products::Product) -> Value {
@@ -66,13 +66,13 @@ async fn a_product_is_the_same_over_both_faces() {
     assert_eq!(refused(taken), plain(Code::AlreadyExists, Kind::SkuTaken));
     let customer = Caller::User { id: UserId::new(), role: Role::Customer };
     assert_eq!(refused(client.create_product(by(customer, new.clone())).await), forbidden());
-    assert_eq!(refused(client.create_product(by(Caller::Anyone, new)).await), unauthenticated());
+    assert_eq!(refused(client.create_product(by(Caller::Anonymous, new)).await), unauthenticated());
     let answer = client.create_product(by(as_staff, products::CreateProductRequest::default())).await;
     assert_eq!(refused(answer), invalid(&["/sku", "/name", "/price"]));
 
     // A draft is not there but for those who may see it.
     let get = || products::GetProductRequest { id: id.clone() };
-    assert_eq!(refused(client.get_product(by(Caller::Anyone, get())).await), not_found());
+    assert_eq!(refused(client.get_product(by(Caller::Anonymous, get())).await), not_found());
     assert_eq!(refused(client.get_product(by(customer, get())).await), not_found());
     let seen = client.get_product(by(Caller::System, get())).await.unwrap().into_inner();
     assert_eq!(product_json(seen), staff.get(&path).await.body);
@@ -117,7 +117,7 @@ async fn a_product_is_the_same_over_both_faces() {
             products::ListProductsRequest { status: status.map(str::to_owned), ..Default::default() };
         async move { client.list_products(by(caller, request)).await.unwrap().into_inner().data.len() }
     };
-    assert_eq!((count(as_staff, None).await, count(Caller::Anyone, None).await), (2, 1));
+    assert_eq!((count(as_staff, None).await, count(Caller::Anonymous, None).await), (2, 1));
     assert_eq!(count(as_staff, Some("archived")).await, 1);
     assert_eq!(count(customer, Some("archived")).await, 0);
     let bad = products::ListProductsRequest { status: Some("void".to_owned()), ..Default::default() };
@@ -139,31 +139,33 @@ async fn a_user_is_the_same_over_both_faces() {
         address: Some(wire_address()),
         role: None,
     };
-    let made = client.create_user(by(Caller::Anyone, new.clone())).await.unwrap().into_inner();
+    let made = client.create_user(by(Caller::Anonymous, new.clone())).await.unwrap().into_inner();
     let id = made.id.clone();
     let path = format!("/users/{id}");
     assert_eq!(user_json(made), admin.get(&path).await.expect(200).body);
-    let taken = client.create_user(by(Caller::Anyone, new.clone())).await;
+    let taken = client.create_user(by(Caller::Anonymous, new.clone())).await;
     assert_eq!(refused(taken), plain(Code::AlreadyExists, Kind::EmailTaken));
     let staff = users::CreateUserRequest { role: Some("staff".to_owned()), ..new };
-    assert_eq!(refused(client.create_user(by(Caller::Anyone, staff)).await), forbidden());
-    let answer = client.create_user(by(Caller::Anyone, users::CreateUserRequest::default())).await;
+    assert_eq!(refused(client.create_user(by(Caller::Anonymous, staff)).await), forbidden());
+    let answer = client.create_user(by(Caller::Anonymous, users::CreateUserRequest::default())).await;
     assert_eq!(refused(answer), invalid(&["/email", "/password", "/name"]));
 
     let sign_in = |password: &str| users::AuthenticateRequest {
         email: Some("ada@EXAMPLE.com".to_owned()),
         password: Some(password.to_owned()),
     };
-    let session = client.authenticate(by(Caller::Anyone, sign_in(PASSWORD))).await.unwrap().into_inner();
+    let session = client.authenticate(by(Caller::Anonymous, sign_in(PASSWORD))).await.unwrap().into_inner();
     assert_eq!((session.token_type.as_str(), session.expires_in), ("Bearer", 900));
     let ada = shop.anyone().with_token(session.access_token);
     ada.get(&path).await.expect(200);
-    assert_eq!(refused(client.authenticate(by(Caller::Anyone, sign_in("x"))).await), unauthenticated());
-    let answer = client.authenticate(by(Caller::Anyone, users::AuthenticateRequest::default())).await;
+    assert_eq!(refused(client.authenticate(by(Caller::Anonymous, sign_in("x"))).await), unauthenticated());
+    let answer = client.authenticate(by(Caller::Anonymous, users::AuthenticateRequest::default())).await;
     assert_eq!(refused(answer), invalid(&["/email", "/password"]));
 
-    let keys =
-        client.get_signing_keys(by(Caller::Anyone, users::GetSigningKeysRequest::default())).await.unwrap();
+    let keys = client
+        .get_signing_keys(by(Caller::Anonymous, users::GetSigningKeysRequest::default()))
+        .await
+        .unwrap();
     let keys = keys.into_inner().keys;
     let header = ada.token.as_deref().unwrap().split('.').next().unwrap().to_owned();
     assert!(keys.iter().all(|key| key.public_key.len() == 32 && !header.is_empty()));
@@ -177,7 +179,7 @@ async fn a_user_is_the_same_over_both_faces() {
         assert_eq!(user_json(seen), ada.get(&path).await.body);
     }
     assert_eq!(refused(client.get_user(by(other, get())).await), not_found());
-    assert_eq!(refused(client.get_user(by(Caller::Anyone, get())).await), unauthenticated());
+    assert_eq!(refused(client.get_user(by(Caller::Anonymous, get())).await), unauthenticated());
 
     let none = || users::UpdateUserRequest { id: id.clone(), ..users::UpdateUserRequest::default() };
     let change = users::UpdateUserRequest {

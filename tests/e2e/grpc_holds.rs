@@ -4,7 +4,7 @@
 use proto::products::v1 as wire;
 use serde_json::json;
 use shared::auth::{Caller, Role};
-use shared::ids::{OrderId, ProductId, UserId};
+use shared::values::ids::{OrderId, ProductId, UserId};
 use tests::shop::Shop;
 
 use crate::grpc::{by, forbidden, invalid, refused, to_products};
@@ -14,7 +14,7 @@ async fn only_functions_may_ask_about_holds() {
     let shop = Shop::open_in_process().await;
     let mut client = to_products(&shop);
     let admin = Caller::User { id: UserId::new(), role: Role::Admin };
-    for caller in [Caller::Anyone, admin] {
+    for caller in [Caller::Anonymous, admin] {
         let list = wire::ListHoldsRequest { limit: 1, ..Default::default() };
         assert_eq!(refused(client.list_holds(by(caller, list)).await), forbidden());
         assert_eq!(

@@ -8,9 +8,9 @@ use proto::products::v1 as products;
 use proto::users::v1 as users;
 use serde_json::{Value, json};
 use shared::auth::{Caller, Role};
-use shared::clock::{Clock, Timestamp};
 use shared::error::{Error, Kind};
 use shared::rpc::convert::timestamp;
+use shared::values::clock::{Clock, Timestamp};
 use tests::person::Person;
 use tests::shop::Shop;
 use tonic::{Code, Status};
@@ -234,7 +234,8 @@ async fn products_are_filtered_searched_and_sorted_over_grpc_as_over_rest() {
     ] {
         let path = format!("/products?{query}");
         let (as_staff, anyone) = (caller(&staff, Role::Staff), shop.anyone());
-        for (person, who, count) in [(&staff, as_staff, for_staff), (&anyone, Caller::Anyone, for_anyone)] {
+        for (person, who, count) in [(&staff, as_staff, for_staff), (&anyone, Caller::Anonymous, for_anyone)]
+        {
             let call =
                 async |page| list(who, products::ListProductsRequest { page, ..request.clone() }).await;
             assert_eq!(assert_same(person, &path, call).await, count, "{path}");
@@ -259,7 +260,7 @@ async fn products_are_filtered_searched_and_sorted_over_grpc_as_over_rest() {
         ("currency=EUR&max_price=1000000000001", "max_price", price(None, Some(1_000_000_000_001), "EUR")),
         ("sort=total", "sort", products::ListProductsRequest { sort: text("total"), ..none() }),
     ] {
-        let listed = list(Caller::Anyone, request).await;
+        let listed = list(Caller::Anonymous, request).await;
         assert_refused(&shop.anyone(), &format!("/products?{query}"), field, listed).await;
     }
 }

@@ -11,20 +11,20 @@ use proto::products::v1 as wire;
 use proto::products::v1::product_service_client::ProductServiceClient;
 use serde_json::{Value, json};
 use shared::auth::Caller;
-use shared::clock::Clock;
-use shared::context::Context;
 use shared::error::{Error, Kind};
-use shared::ids::{OrderId, ProductId};
 use shared::rpc::channel::Channel;
 use shared::rpc::metadata;
+use shared::runtime::context::Context;
+use shared::values::clock::Clock;
+use shared::values::ids::{OrderId, ProductId};
 use tests::shop::{InProcess, Shop, order_of};
 use tonic::{Code, Status};
 
 use crate::grpc::{by, channel, invalid, refused, to_products};
 
-fn lines(lines: &[(&str, i64)]) -> Vec<wire::StockLine> {
+fn lines(lines: &[(&str, i64)]) -> Vec<wire::StockItem> {
     let line =
-        |&(product, quantity): &(&str, i64)| wire::StockLine { product_id: product.to_owned(), quantity };
+        |&(product, quantity): &(&str, i64)| wire::StockItem { product_id: product.to_owned(), quantity };
     lines.iter().map(line).collect()
 }
 
@@ -41,19 +41,19 @@ impl Declares {
     }
 
     async fn holds(&self, revision: i64, of: &[(&str, i64)]) -> Result<Vec<wire::HeldProduct>, Status> {
-        let request = wire::HoldStockRequest { order_id: self.order_id.clone(), revision, lines: lines(of) };
+        let request = wire::HoldStockRequest { order_id: self.order_id.clone(), revision, items: lines(of) };
         let answer = self.client.clone().hold_stock(by(Caller::System, request)).await?;
         Ok(answer.into_inner().products)
     }
 
     async fn ships(&self, revision: i64, of: &[(&str, i64)]) -> Result<(), Status> {
-        let request = wire::ShipStockRequest { order_id: self.order_id.clone(), revision, lines: lines(of) };
+        let request = wire::ShipStockRequest { order_id: self.order_id.clone(), revision, items: lines(of) };
         self.client.clone().ship_stock(by(Caller::System, request)).await.map(|_| ())
     }
 
     async fn restocks(&self, revision: i64, of: &[(&str, i64)]) -> Result<(), Status> {
         let request =
-            wire::RestockReturnedRequest { order_id: self.order_id.clone(), revision, lines: lines(of) };
+            wire::RestockReturnedRequest { order_id: self.order_id.clone(), revision, items: lines(of) };
         self.client.clone().restock_returned(by(Caller::System, request)).await.map(|_| ())
     }
 }
@@ -120,7 +120,7 @@ async fn a_replay_answers_the_same_whatever_became_of_the_product() {
     order.holds(2, &[(&mug, 1)]).await.unwrap();
     assert_eq!(shop.stock(&mug).await, (2, 1, 1));
     let other = Declares::new(&shop).holds(1, &[(&mug, 1)]).await;
-    assert_eq!(Error::from(other.unwrap_err()).faults()[0].pointer, "/lines/0/product_id");
+    assert_eq!(Error::from(other.unwrap_err()).errors()[0].pointer, "/items/0/product_id");
     order.ships(3, &[(&mug, 1)]).await.unwrap();
     order.restocks(4, &[(&mug, 1)]).await.unwrap();
     assert_eq!(shop.stock(&mug).await, (2, 0, 2));
@@ -207,13 +207,13 @@ async fn a_declaration_that_makes_no_sense_is_an_invalid_argument() {
         cases.push((good.clone(), revision, vec![(mug.as_str(), 1)], vec!["/revision"]));
     }
     for quantity in [0, -1, i64::MIN] {
-        cases.push((good.clone(), 1, vec![(mug.as_str(), quantity)], vec!["/lines/0/quantity"]));
+        cases.push((good.clone(), 1, vec![(mug.as_str(), quantity)], vec!["/items/0/quantity"]));
     }
     for product in ["", "x", &good.order_id] {
-        cases.push((good.clone(), 1, vec![(mug.as_str(), 1), (product, 1)], vec!["/lines/1/product_id"]));
+        cases.push((good.clone(), 1, vec![(mug.as_str(), 1), (product, 1)], vec!["/items/1/product_id"]));
     }
-    cases.push((good.clone(), 1, vec![(&mug, 1), (&mug, 2)], vec!["/lines/1/product_id"]));
-    let all = vec!["/order_id", "/revision", "/lines/0/quantity", "/lines/0/product_id"];
+    cases.push((good.clone(), 1, vec![(&mug, 1), (&mug, 2)], vec!["/items/1/product_id"]));
+    let all = vec!["/order_id", "/revision", "/items/0/quantity", "/items/0/product_id"];
     cases.push((with_order("x"), 0, vec![("x", 0)], all));
     for (order, revision, of, pointers) in cases {
         let answered = |answer: Result<(), Status>| refused(answer.map(tonic::Response::new));
@@ -235,12 +235,12 @@ async fn a_call_after_its_deadline_does_nothing() {
     let context = Context::new(Caller::System, now);
     let order_id = OrderId::new().to_string();
     let request =
-        || wire::HoldStockRequest { order_id: order_id.clone(), revision: 1, lines: lines(&[(&mug, 1)]) };
+        || wire::HoldStockRequest { order_id: order_id.clone(), revision: 1, items: lines(&[(&mug, 1)]) };
     let late = to_products(&shop).hold_stock(metadata::request(request(), &context)).await;
     assert_eq!(late.unwrap_err().code(), Code::DeadlineExceeded);
     // The callee refuses as well, whatever the caller's clock says.
-    let slow = Clock::from_fn(move || shared::clock::Timestamp::from_millis(now.millis() - 60_000));
-    let products = std::sync::Arc::new(shop.house.products.entrance.clone());
+    let slow = Clock::from_fn(move || shared::values::clock::Timestamp::from_millis(now.millis() - 60_000));
+    let products = std::sync::Arc::new(shop.backend.products.rpc.clone());
     let mut client = ProductServiceClient::new(Channel::new(products, slow));
     let late = client.hold_stock(metadata::request(request(), &context)).await;
     assert_eq!(late.unwrap_err().code(), Code::DeadlineExceeded);
@@ -253,11 +253,11 @@ async fn a_call_after_its_deadline_does_nothing() {
 async fn a_function_answers_no_calls_of_another_ones_service() {
     let shop = Shop::open_in_process().await;
     let mug = shop.product(10).await;
-    let mut client = ProductServiceClient::new(channel(shop.house.orders.entrance.clone()));
+    let mut client = ProductServiceClient::new(channel(shop.backend.orders.rpc.clone()));
     let request = wire::HoldStockRequest {
         order_id: OrderId::new().to_string(),
         revision: 1,
-        lines: lines(&[(&mug, 1)]),
+        items: lines(&[(&mug, 1)]),
     };
     let answer = client.hold_stock(by(Caller::System, request)).await;
     assert_eq!(answer.unwrap_err().code(), Code::Unimplemented);

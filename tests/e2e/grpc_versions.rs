@@ -34,9 +34,9 @@ async fn a_call_changes_the_version_that_it_expects_and_no_other() {
     let by_admin = caller(&admin, Role::Admin);
     let (customer, order) = shop.order_in("placed").await;
     let product = shop.product(10).await;
-    let mut to_users = UserServiceClient::new(channel(shop.house.users.entrance.clone()));
+    let mut to_users = UserServiceClient::new(channel(shop.backend.users.rpc.clone()));
     let mut to_products = to_products(&shop);
-    let mut to_orders = OrderServiceClient::new(channel(shop.house.orders.entrance.clone()));
+    let mut to_orders = OrderServiceClient::new(channel(shop.backend.orders.rpc.clone()));
 
     let user = |expected_version| users::UpdateUserRequest {
         id: customer.id.clone(),

@@ -11,8 +11,8 @@ use proto::users::v1 as wire;
 use proto::users::v1::user_service_client::UserServiceClient;
 use serde_json::{Value, json};
 use shared::auth::Caller;
-use shared::clock::{Clock, Timestamp};
 use shared::error::Kind;
+use shared::values::clock::{Clock, Timestamp};
 use tests::answer::Answer;
 use tests::person::{PASSWORD, Person};
 use tests::shop::{Shop, new_email};
@@ -160,7 +160,7 @@ async fn a_key_of_a_sign_up_lasts_a_day_and_has_nothing_of_the_password() {
 #[tokio::test]
 async fn over_grpc_a_key_in_the_metadata_signs_up_once() {
     let shop = Shop::open_in_process().await;
-    let mut client = UserServiceClient::new(channel(shop.house.users.entrance.clone()));
+    let mut client = UserServiceClient::new(channel(shop.backend.users.rpc.clone()));
     let email = new_email();
     let new = |password: &str| wire::CreateUserRequest {
         email: Some(email.clone()),
@@ -168,15 +168,15 @@ async fn over_grpc_a_key_in_the_metadata_signs_up_once() {
         name: Some("Ada".to_owned()),
         ..wire::CreateUserRequest::default()
     };
-    let first = client.create_user(with_key(by(Caller::Anyone, new(PASSWORD)), "k")).await.unwrap();
-    let again = client.create_user(with_key(by(Caller::Anyone, new(PASSWORD)), "k")).await.unwrap();
+    let first = client.create_user(with_key(by(Caller::Anonymous, new(PASSWORD)), "k")).await.unwrap();
+    let again = client.create_user(with_key(by(Caller::Anonymous, new(PASSWORD)), "k")).await.unwrap();
     assert_eq!((was_replayed(&first), was_replayed(&again)), (false, true));
     assert_eq!(again.into_inner(), first.into_inner());
     let reused = || plain(Code::InvalidArgument, Kind::IdempotencyKeyReused);
-    let wrong = client.create_user(with_key(by(Caller::Anyone, new("another good password")), "k")).await;
+    let wrong = client.create_user(with_key(by(Caller::Anonymous, new("another good password")), "k")).await;
     assert_eq!(refused(wrong), reused());
     let other = wire::CreateUserRequest { name: Some("Eve".to_owned()), ..new(PASSWORD) };
-    assert_eq!(refused(client.create_user(with_key(by(Caller::Anyone, other), "k")).await), reused());
-    let taken = client.create_user(by(Caller::Anyone, new(PASSWORD))).await;
+    assert_eq!(refused(client.create_user(with_key(by(Caller::Anonymous, other), "k")).await), reused());
+    let taken = client.create_user(by(Caller::Anonymous, new(PASSWORD))).await;
     assert_eq!(refused(taken), plain(Code::AlreadyExists, Kind::EmailTaken));
 }

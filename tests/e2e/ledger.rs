@@ -7,8 +7,8 @@ use proto::common::v1 as common;
 use proto::products::v1 as wire;
 use serde_json::{Value, json};
 use shared::auth::Role;
-use shared::ids::{OrderId, ProductId};
 use shared::mongo;
+use shared::values::ids::{OrderId, ProductId};
 use tests::person::Person;
 use tests::shop::Shop;
 
@@ -156,7 +156,7 @@ async fn a_product_that_is_held_for_too_many_orders_says_so_and_holds_nothing_mo
     let ada = shop.customer().await;
     let held = ada.orders(&[(&full, 1)]).await.expect(201).id();
     // As if 4,999 others had ordered it.
-    let entry = |_| doc! { "o": mongo::uuid(OrderId::new()), "q": 1_i64, "r": 1_i64, "t": Bson::DateTime(mongo::date(shared::clock::Timestamp::from_millis(0))) };
+    let entry = |_| doc! { "o": mongo::uuid(OrderId::new()), "q": 1_i64, "r": 1_i64, "t": Bson::DateTime(mongo::date(shared::values::clock::Timestamp::from_millis(0))) };
     let others: Vec<Document> = (0..4_999).map(entry).collect();
     let filled = doc! { "$push": { "holds": { "$each": others } }, "$inc": { "live": 4_999_i64, "reserved": 4_999_i64 } };
     let id = mongo::uuid(full.parse::<ProductId>().unwrap());

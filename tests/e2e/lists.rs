@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 
 use futures::future::join_all;
 use serde_json::{Value, json};
-use shared::clock::{Clock, Timestamp};
+use shared::values::clock::{Clock, Timestamp};
 use tests::answer::Answer;
 use tests::person::Person;
 use tests::shop::{InProcess, Shop};

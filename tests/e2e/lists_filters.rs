@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use http::header;
 use mongodb::bson::{Document, doc};
 use serde_json::{Value, json};
-use shared::clock::{Clock, Timestamp};
+use shared::values::clock::{Clock, Timestamp};
 use tests::person::Person;
 use tests::shop::{InProcess, Shop};
 

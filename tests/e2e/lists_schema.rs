@@ -4,7 +4,7 @@
 
 use futures::TryStreamExt as _;
 use futures::future::join_all;
-use local::house;
+use local::backend;
 use mongodb::bson::{Document, doc};
 use serde_json::{Value, json};
 use tests::shop::{InProcess, Shop};
@@ -84,7 +84,7 @@ async fn products_of_before_are_found_by_filter_sort_and_search_once_the_schema_
     let filled = documents(&shop).await.into_iter().filter(|product| product.contains_key("words")).count();
     assert_eq!(filled, 0);
     // Several of the step at once, as when two deployments meet.
-    for done in join_all((0..3).map(|_| house::ensure_schema(&shop.database))).await {
+    for done in join_all((0..3).map(|_| backend::ensure_schema(&shop.database))).await {
         done.unwrap();
     }
     assert_eq!(answers(&shop).await, before);
@@ -98,7 +98,7 @@ async fn products_of_before_are_found_by_filter_sort_and_search_once_the_schema_
     shop.admin().put(&format!("/products/{mug}"), json!({ "name": "Beaker" })).await.expect(200);
     shop.admin().put(&format!("/products/{held}/stock"), json!({ "delta": 1 })).await.expect(200);
     let changed = documents(&shop).await;
-    house::ensure_schema(&shop.database).await.unwrap();
+    backend::ensure_schema(&shop.database).await.unwrap();
     assert_eq!(documents(&shop).await, changed);
     assert_eq!(all(&shop.admin(), "/products?q=beaker").await.len(), 1);
 }

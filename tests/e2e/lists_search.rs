@@ -7,9 +7,9 @@ use std::collections::BTreeSet;
 use futures::TryStreamExt as _;
 use mongodb::bson::{self, Document, doc};
 use serde_json::{Value, json};
-use shared::ids::ProductId;
 use shared::mongo;
-use shared::mongo::walk::SCAN;
+use shared::mongo::keyset::MAX_SCANNED;
+use shared::values::ids::ProductId;
 use tests::person::Person;
 use tests::shop::{InProcess, Shop};
 
@@ -115,7 +115,7 @@ async fn the_few_that_other_filters_leave_of_many_are_all_found_and_no_page_look
         find.get(field).and_then(|it| it.as_i32().map(i64::from).or(it.as_i64())).unwrap_or(0)
     };
     // Where to stop, and up to there: with a key or two for each stretch of the index.
-    let scan = i64::from(SCAN) + 100;
+    let scan = i64::from(MAX_SCANNED) + 100;
     for find in &finds {
         // How many products have a word is asked of the index of words alone, as far as it matters.
         let counts = find.get_document("command").unwrap().contains_key("skip")

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 
 use http::Method;
 use serde_json::{Value, json};
-use shared::ids::{OrderId, ProductId, UserId};
+use shared::values::ids::{OrderId, ProductId, UserId};
 use tests::answer::Answer;
 use tests::declared::{self, Route};
 use tests::person::{PASSWORD, Person, address, to};

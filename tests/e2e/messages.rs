@@ -5,7 +5,7 @@
 use http::{Method, header};
 use mongodb::bson::{Document, doc};
 use serde_json::{Value, json};
-use shared::clock::Clock;
+use shared::values::clock::Clock;
 use tests::answer::Answer;
 use tests::person::{PASSWORD, Person, to};
 use tests::shop::{Shop, new_sku, order_of};
@@ -318,17 +318,17 @@ async fn a_database_that_is_away_is_worth_another_try() {
     let database = shared::mongo::connect(uri, "tests").await.unwrap();
     let signer = shared::auth::Signer::from_secret(tests::shop::JWT_SECRET).unwrap();
     let payment_window = std::time::Duration::from_secs(86_400);
-    let needs = local::house::Needs {
+    let needs = local::backend::BackendConfig {
         database,
         signer,
         payment_window,
         rate_limit_per_address: 0,
         clock: Clock::system(),
     };
-    let house = local::house::House::build(needs);
+    let backend = local::backend::Backend::build(needs);
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let base = format!("http://{}", listener.local_addr().unwrap());
-    tokio::spawn(std::future::IntoFuture::into_future(axum::serve(listener, house.router())));
+    tokio::spawn(std::future::IntoFuture::into_future(axum::serve(listener, backend.router())));
     let anyone = Shop::open_in_process().await.anyone().at(&base);
     let away = anyone.outcome(anyone.request(Method::GET, "/products")).await.unwrap();
     let away = says(away, 503, "unavailable", &["did not answer in time", "Retry-After"]);

@@ -17,7 +17,7 @@ use prost::Message as _;
 use prost_types::field_descriptor_proto::{Label, Type};
 use prost_types::{DescriptorProto, FileDescriptorSet};
 use serde_json::{Value, json};
-use shared::rpc::entrance::Entrance;
+use shared::rpc::server::RpcServer;
 use tests::declared;
 use tests::person::{PASSWORD, Person};
 use tests::shop::{InProcess, Shop, new_email, new_sku, steps_to};
@@ -469,14 +469,14 @@ fn varint(mut value: u64, bytes: &mut Vec<u8>) {
     bytes.extend(value.to_le_bytes().first());
 }
 
-async fn call(entrance: &Entrance, path: &str, message: &[u8], caller: &[(&str, &str)]) -> (String, String) {
+async fn call(rpc: &RpcServer, path: &str, message: &[u8], caller: &[(&str, &str)]) -> (String, String) {
     let mut body = vec![0];
     body.extend(u32::try_from(message.len()).unwrap_or_default().to_be_bytes());
     body.extend(message);
     let mut headers = vec![["content-type", "application/grpc"], ["te", "trailers"]];
     headers.extend(caller.iter().map(|(name, value)| [*name, *value]));
     let envelope = json!({ "grpc": { "path": path, "headers": headers, "body": STANDARD.encode(body) } });
-    let answer = entrance.handle(envelope.to_string().as_bytes()).await;
+    let answer = rpc.handle(envelope.to_string().as_bytes()).await;
     let answer: Value = serde_json::from_slice(&answer).unwrap_or_default();
     let pairs =
         ["headers", "trailers"].map(|place| answer["grpc"][place].as_array().cloned().unwrap_or_default());
@@ -492,15 +492,15 @@ async fn an_operator_in_any_text_of_any_call_is_refused_or_is_text() {
     let scene = Scene::open().await;
     let set = FileDescriptorSet::decode(proto::FILE_DESCRIPTOR_SET).unwrap_or_default();
     let messages = Messages::of(&set);
-    let house = &scene.shop.house;
+    let backend = &scene.shop.backend;
     let admin = [("oms-caller", scene.admin.id.as_str()), ("oms-caller-role", "admin")];
     let mut tried = 0;
     for file in set.file.iter().filter(|file| file.package().starts_with("oms.")) {
         for service in &file.service {
-            let entrance = match service.name() {
-                "OrderService" => &house.orders.entrance,
-                "ProductService" => &house.products.entrance,
-                "UserService" => &house.users.entrance,
+            let rpc = match service.name() {
+                "OrderService" => &backend.orders.rpc,
+                "ProductService" => &backend.products.rpc,
+                "UserService" => &backend.users.rpc,
                 other => panic!("{other} is not known here"),
             };
             for method in &service.method {
@@ -512,7 +512,7 @@ async fn an_operator_in_any_text_of_any_call_is_refused_or_is_text() {
                     for only in &fields {
                         let message = messages.filled(method.input_type(), text, *only);
                         for caller in [&admin[..], &[("oms-caller", "system")], &[]] {
-                            let (status, said) = call(entrance, &path, &message, caller).await;
+                            let (status, said) = call(rpc, &path, &message, caller).await;
                             tried += 1;
                             // Not unknown (2), internal (13) or lost (15).
                             assert!(

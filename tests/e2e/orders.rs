@@ -3,8 +3,8 @@
 #![expect(clippy::unwrap_used, reason = "what fails in a test fails the test")]
 
 use serde_json::{Value, json};
-use shared::clock::{Clock, Timestamp};
-use shared::ids::{OrderId, ProductId, UserId};
+use shared::values::clock::{Clock, Timestamp};
+use shared::values::ids::{OrderId, ProductId, UserId};
 use tests::answer::Answer;
 use tests::person::{Person, address};
 use tests::shop::{Shop, new_sku, order_of};

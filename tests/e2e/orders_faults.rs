@@ -8,10 +8,10 @@ use futures::future::BoxFuture;
 use http::{HeaderMap, Method};
 use mongodb::bson::{self, Document, doc};
 use serde_json::{Value, json};
-use shared::clock::Clock;
-use shared::ids::OrderId;
 use shared::rpc::channel::{Channel, Invoke};
-use shared::rpc::entrance::Entrance;
+use shared::rpc::server::RpcServer;
+use shared::values::clock::Clock;
+use shared::values::ids::OrderId;
 use tests::person::{Person, to};
 use tests::shop::{InProcess, Shop, order_of};
 use tokio::net::TcpListener;
@@ -32,7 +32,7 @@ pub(crate) enum Line {
 
 /// The products function at the end of a line that a test can cut.
 struct Cut {
-    products: Entrance,
+    products: RpcServer,
     line: Mutex<Line>,
     /// The methods that were called and have arrived.
     arrived: Mutex<Vec<String>>,
@@ -77,14 +77,14 @@ impl Branch {
 
     pub(crate) async fn with_clock(shop: &InProcess, clock: Clock) -> Self {
         let cut = Arc::new(Cut {
-            products: shop.house.products.entrance.clone(),
+            products: shop.backend.products.rpc.clone(),
             line: Mutex::new(Line::Works),
             arrived: Mutex::new(Vec::new()),
         });
         let app = orders::app(orders::Dependencies {
             database: shop.database.clone(),
             products: Channel::new(cut.clone(), clock.clone()),
-            users: Channel::new(Arc::new(shop.house.users.entrance.clone()), clock.clone()),
+            users: Channel::new(Arc::new(shop.backend.users.rpc.clone()), clock.clone()),
             payment_window: orders::DEFAULT_PAYMENT_WINDOW,
             clock,
         });

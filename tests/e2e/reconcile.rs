@@ -13,12 +13,12 @@ use proto::orders::v1 as wire;
 use proto::orders::v1::order_service_client::OrderServiceClient;
 use serde_json::{Value, json};
 use shared::auth::{Caller, Role};
-use shared::clock::{Clock, Timestamp};
-use shared::context::Context;
-use shared::ids::{OrderId, ProductId};
 use shared::mongo;
 use shared::rpc::channel::Channel;
 use shared::rpc::metadata;
+use shared::runtime::context::Context;
+use shared::values::clock::{Clock, Timestamp};
+use shared::values::ids::{OrderId, ProductId};
 use tests::person::{PASSWORD, Person};
 use tests::shop::{InProcess, Shop, order_of};
 use tonic::{Code, Status};
@@ -65,7 +65,7 @@ impl Aging {
     }
 
     async fn reconciles_for(&self, caller: Caller) -> Result<wire::ReconcileResponse, Status> {
-        let orders = Arc::new(self.shop.house.orders.entrance.clone());
+        let orders = Arc::new(self.shop.backend.orders.rpc.clone());
         let mut orders = OrderServiceClient::new(Channel::new(orders, self.clock.clone()));
         let deadline = self.clock.now().after(Duration::from_secs(20));
         let context = Context::new(caller, deadline);
@@ -283,7 +283,7 @@ async fn what_has_ended_is_forgotten_after_an_hour_unless_a_task_needs_it() {
     hold_without_an_order(&aging, order_of(&mug, 1), "a").await;
     aging.ages(3 * MINUTE).await;
     assert_eq!(aging.reconciles().await.holds_ended, 1);
-    // A task that cannot be done: so many are not in the house.
+    // A task that cannot be done: so many are not in the backend.
     let task = doc! { "revision": 9_i64, "kind": "ship" };
     aging.sets(&busy, doc! { "tasks": [task], "items.0.quantity": 20_i64 }).await;
     assert_eq!(aging.marks(&mug).await, 4);
@@ -325,7 +325,7 @@ async fn what_cannot_be_settled_stops_nothing_and_is_tried_again() {
     let (ada, mug) = (aging.shop.customer().await, aging.shop.product(10).await);
     let (bad, good) =
         (ada.orders(&[(&mug, 3)]).await.expect(201).id(), ada.orders(&[(&mug, 2)]).await.expect(201).id());
-    // To ship more than is in the house is refused for good; the release behind it is not.
+    // To ship more than is in the backend is refused for good; the release behind it is not.
     let left = |kind: &str| doc! { "tasks": [{ "revision": 5_i64, "kind": kind }] };
     aging.sets(&bad, left("ship")).await;
     aging.sets(&bad, doc! { "items.0.quantity": 20_i64 }).await;
@@ -373,7 +373,7 @@ async fn several_at_once_and_beside_requests_do_no_harm() {
 async fn only_functions_may_reconcile() {
     let aging = Aging::open().await;
     let admin = Caller::User { id: aging.shop.admin().id.parse().unwrap(), role: Role::Admin };
-    for caller in [Caller::Anyone, admin] {
+    for caller in [Caller::Anonymous, admin] {
         let refused = aging.reconciles_for(caller).await.unwrap_err();
         assert_eq!(refused.code(), Code::PermissionDenied);
     }

@@ -5,7 +5,7 @@
 use futures::future::join_all;
 use http::Method;
 use serde_json::{Value, json};
-use shared::clock::Clock;
+use shared::values::clock::Clock;
 use tests::person::{Person, address};
 use tests::shop::{InProcess, Shop};
 use tests::tap::{Command, Tap};

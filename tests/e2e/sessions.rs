@@ -173,7 +173,7 @@ async fn no_token_is_on_disk_and_a_user_has_twenty_sessions_at_most() {
         tokens.push(signs_in(&shop, &ada.email).await.text("refresh_token"));
     }
     let sessions = shop.database.collection::<Document>("user_sessions");
-    let id = shared::mongo::uuid(ada.id.parse::<shared::ids::UserId>().unwrap());
+    let id = shared::mongo::uuid(ada.id.parse::<shared::values::ids::UserId>().unwrap());
     assert_eq!(sessions.count_documents(doc! { "user": id }).await.unwrap(), 20);
     let all: Vec<Document> =
         futures::TryStreamExt::try_collect(sessions.find(doc! {}).await.unwrap()).await.unwrap();

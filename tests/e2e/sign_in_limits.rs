@@ -7,7 +7,7 @@ use futures::future::join_all;
 use http::{Method, header};
 use mongodb::bson::{Document, doc};
 use serde_json::{Value, json};
-use shared::clock::Clock;
+use shared::values::clock::Clock;
 use tests::answer::Answer;
 use tests::person::PASSWORD;
 use tests::shop::{Shop, new_email};

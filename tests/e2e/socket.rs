@@ -19,19 +19,19 @@ use http_body_util::{BodyExt as _, Full};
 use proto::orders::v1::order_service_client::OrderServiceClient;
 use proto::orders::v1::{CreateOrderRequest, ListOrdersRequest, NewOrderItem};
 use proto::products::v1::product_service_client::ProductServiceClient;
-use proto::products::v1::{CreateProductRequest, GetProductRequest, HoldStockRequest, StockLine};
+use proto::products::v1::{CreateProductRequest, GetProductRequest, HoldStockRequest, StockItem};
 use serde_json::json;
 use shared::auth::{Caller, Role, Signer};
-use shared::clock::{Clock, Timestamp};
-use shared::context::Context;
-use shared::ids::{OrderId, ProductId};
 use shared::rpc::channel::{Channel, Invoke};
-use shared::rpc::entrance::{Entrance, Trust};
 use shared::rpc::envelope::{self, AnswerEnvelope, CallEnvelope};
 use shared::rpc::http2::Http2;
 use shared::rpc::metadata;
-use shared::run::Function;
-use shared::socket;
+use shared::rpc::server::{CallerTrust, RpcServer};
+use shared::runtime::context::Context;
+use shared::runtime::run::ServiceApp;
+use shared::runtime::socket;
+use shared::values::clock::{Clock, Timestamp};
+use shared::values::ids::{OrderId, ProductId};
 use tests::shop::{InProcess, JWT_SECRET, Shop, order_of};
 use tokio::net::TcpListener;
 use tonic::{Code, Status};
@@ -49,7 +49,7 @@ pub(crate) struct Services {
 
 impl Services {
     /// `trust` is that of products and orders; users believe what the others say.
-    pub(crate) async fn open(shop: &InProcess, trust: Trust) -> Self {
+    pub(crate) async fn open(shop: &InProcess, trust: CallerTrust) -> Self {
         let clock = Clock::system();
         let database = shop.database.clone();
         let signer = Signer::from_secret(JWT_SECRET).unwrap();
@@ -60,13 +60,13 @@ impl Services {
             rate_limit_per_address: 0,
             clock: clock.clone(),
         });
-        let users = serve(function(app.router, app.entrance), Trust::Metadata).await;
+        let users = serve(function(app.router, app.rpc), CallerTrust::Metadata).await;
         let app = products::app(products::Dependencies {
             database: database.clone(),
             users: over_http2(users),
             clock: clock.clone(),
         });
-        let products = serve(function(app.router, app.entrance), trust).await;
+        let products = serve(function(app.router, app.rpc), trust).await;
         let app = orders::app(orders::Dependencies {
             database,
             products: over_http2(products),
@@ -74,17 +74,17 @@ impl Services {
             payment_window: orders::DEFAULT_PAYMENT_WINDOW,
             clock,
         });
-        let orders = serve(function(app.router, app.entrance), trust).await;
+        let orders = serve(function(app.router, app.rpc), trust).await;
         Self { orders, products, users }
     }
 }
 
-fn function(router: Router, entrance: Entrance) -> Function {
-    Function { router, entrance: Some(entrance) }
+fn function(router: Router, rpc: RpcServer) -> ServiceApp {
+    ServiceApp { router, rpc: Some(rpc) }
 }
 
 /// Serves until the test ends.
-async fn serve(function: Function, trust: Trust) -> SocketAddr {
+async fn serve(function: ServiceApp, trust: CallerTrust) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     tokio::spawn(socket::serve(listener, function, trust, std::future::pending()));
@@ -120,14 +120,14 @@ fn with_token<T>(token: &str, message: T) -> tonic::Request<T> {
 }
 
 fn hold(product: &str) -> HoldStockRequest {
-    let line = StockLine { product_id: product.to_owned(), quantity: 1 };
-    HoldStockRequest { order_id: OrderId::new().to_string(), revision: 1, lines: vec![line] }
+    let line = StockItem { product_id: product.to_owned(), quantity: 1 };
+    HoldStockRequest { order_id: OrderId::new().to_string(), revision: 1, items: vec![line] }
 }
 
 #[tokio::test]
 async fn functions_that_call_each_other_over_http2_take_orders_over_rest_and_over_grpc() {
     let shop = Shop::open_in_process().await;
-    let services = Services::open(&shop, Trust::Metadata).await;
+    let services = Services::open(&shop, CallerTrust::Metadata).await;
     let ada = shop.anyone().at(&base(services.users));
     let user = json!({ "email": "ada@example.com", "password": tests::person::PASSWORD, "name": "Ada" });
     let id = ada.post("/users", user).await.expect(201).id();
@@ -155,7 +155,7 @@ async fn functions_that_call_each_other_over_http2_take_orders_over_rest_and_ove
 #[tokio::test]
 async fn where_metadata_is_not_believed_a_call_that_names_its_caller_is_refused() {
     let shop = Shop::open_in_process().await;
-    let services = Services::open(&shop, Trust::Tokens).await;
+    let services = Services::open(&shop, CallerTrust::Tokens).await;
     let (mug, ada) = (shop.product(10).await, shop.customer().await);
     let mut products = to_products(services.products);
     let code = |answer: Result<_, Status>| answer.err().map(|status| status.code());
@@ -173,8 +173,8 @@ async fn where_metadata_is_not_believed_a_call_that_names_its_caller_is_refused(
     both.metadata_mut().insert("authorization", format!("Bearer {admin}").parse().unwrap());
     assert_eq!(code(products.hold_stock(both).await.map(|_| ())), Some(Code::Unauthenticated));
     // Anybody may see a product, and nobody from outside may hold it.
-    assert_eq!(products.get_product(by(Caller::Anyone, get)).await.unwrap().into_inner().id, mug);
-    let answer = products.hold_stock(by(Caller::Anyone, hold(&mug))).await.map(|_| ());
+    assert_eq!(products.get_product(by(Caller::Anonymous, get)).await.unwrap().into_inner().id, mug);
+    let answer = products.hold_stock(by(Caller::Anonymous, hold(&mug))).await.map(|_| ());
     assert_eq!(code(answer), Some(Code::PermissionDenied));
     let answer = products.hold_stock(with_token(&admin, hold(&mug))).await.map(|_| ());
     assert_eq!(code(answer), Some(Code::PermissionDenied));
@@ -188,14 +188,14 @@ async fn where_metadata_is_not_believed_a_call_that_names_its_caller_is_refused(
         let answer = orders.list_orders(with_token(bad, list.clone())).await.map(|_| ());
         assert_eq!(code(answer), Some(Code::Unauthenticated), "{bad}");
     }
-    let answer = orders.list_orders(by(Caller::Anyone, list)).await.map(|_| ());
+    let answer = orders.list_orders(by(Caller::Anonymous, list)).await.map(|_| ());
     assert_eq!(code(answer), Some(Code::Unauthenticated));
 }
 
 #[tokio::test]
 async fn rest_on_the_socket_believes_tokens_alone_and_takes_no_calls() {
     let shop = Shop::open_in_process().await;
-    let services = Services::open(&shop, Trust::Metadata).await;
+    let services = Services::open(&shop, CallerTrust::Metadata).await;
     let anyone = shop.anyone().at(&base(services.orders));
     let request = anyone.request(Method::GET, "/orders").header("oms-caller", "system");
     anyone.answer(request).await.problem(401, "unauthenticated");
@@ -208,7 +208,7 @@ async fn rest_on_the_socket_believes_tokens_alone_and_takes_no_calls() {
 #[tokio::test]
 async fn a_call_that_arrives_after_its_deadline_does_nothing() {
     let shop = Shop::open_in_process().await;
-    let services = Services::open(&shop, Trust::Metadata).await;
+    let services = Services::open(&shop, CallerTrust::Metadata).await;
     let mug = shop.product(10).await;
     let now = Clock::system().now();
     // So that the caller does not notice by itself.
@@ -260,7 +260,7 @@ async fn what_can_go_wrong_on_the_way_is_the_right_status() {
 #[tokio::test]
 async fn a_channel_finds_the_function_again_after_it_has_been_away() {
     let shop = Shop::open_in_process().await;
-    let app = shop.house.products.clone();
+    let app = shop.backend.products.clone();
     let mug = shop.product(1).await;
     let mut address: SocketAddr = "127.0.0.1:0".parse().unwrap();
     let mut client = None;
@@ -268,11 +268,12 @@ async fn a_channel_finds_the_function_again_after_it_has_been_away() {
         let listener = TcpListener::bind(address).await.unwrap();
         address = listener.local_addr().unwrap();
         let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
-        let function = function(app.router.clone(), app.entrance.clone());
-        let server = socket::serve(listener, function, Trust::Metadata, async move { drop(stopped.await) });
+        let function = function(app.router.clone(), app.rpc.clone());
+        let server =
+            socket::serve(listener, function, CallerTrust::Metadata, async move { drop(stopped.await) });
         let server = tokio::spawn(server);
         let client = client.get_or_insert_with(|| to_products(address));
-        let get = || by(Caller::Anyone, GetProductRequest { id: mug.clone() });
+        let get = || by(Caller::Anonymous, GetProductRequest { id: mug.clone() });
         client.get_product(get()).await.unwrap();
         // The connection stays open, and does not keep the server from stopping.
         stop.send(()).unwrap();
@@ -284,7 +285,7 @@ async fn a_channel_finds_the_function_again_after_it_has_been_away() {
 #[tokio::test]
 async fn a_read_whose_connection_breaks_is_sent_again_and_a_write_is_not() {
     let shop = Shop::open_in_process().await;
-    let app = shop.house.products.clone();
+    let app = shop.backend.products.clone();
     let mug = shop.product(1).await;
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
@@ -293,12 +294,12 @@ async fn a_read_whose_connection_breaks_is_sent_again_and_a_write_is_not() {
         for _ in 0..2 {
             drop(listener.accept().await.unwrap());
         }
-        socket::serve(listener, function(app.router, app.entrance), Trust::Metadata, pending()).await
+        socket::serve(listener, function(app.router, app.rpc), CallerTrust::Metadata, pending()).await
     });
     let mut client = to_products(address);
     let status = client.create_product(by(Caller::System, CreateProductRequest::default())).await;
     assert_eq!(status.unwrap_err().code(), Code::Unavailable);
-    let product = client.get_product(by(Caller::Anyone, GetProductRequest { id: mug.clone() })).await;
+    let product = client.get_product(by(Caller::Anonymous, GetProductRequest { id: mug.clone() })).await;
     assert_eq!(product.unwrap().into_inner().id, mug);
 }
 
@@ -329,7 +330,7 @@ fn exchange(
 type Seen = Arc<Mutex<Vec<Exchange>>>;
 
 /// A function in this process that notes what its envelopes say.
-struct Noted(Entrance, Seen);
+struct Noted(RpcServer, Seen);
 
 impl Invoke for Noted {
     fn invoke(&self, payload: Vec<u8>) -> BoxFuture<'static, Result<Vec<u8>, Status>> {
@@ -353,8 +354,8 @@ impl Invoke for Noted {
 }
 
 /// A function on a socket that notes what the calls of its own service say.
-async fn serve_noted(function: Function, seen: Seen) -> SocketAddr {
-    let (router, _) = socket::router(function, Trust::Metadata).await.unwrap();
+async fn serve_noted(function: ServiceApp, seen: Seen) -> SocketAddr {
+    let (router, _) = socket::router(function, CallerTrust::Metadata).await.unwrap();
     let noting = move |request: Request| note(router.clone(), seen.clone(), request);
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
@@ -390,17 +391,17 @@ async fn note(router: Router, seen: Seen, request: Request) -> Response {
 async fn a_call_has_the_same_bytes_on_the_socket_as_in_the_envelope_whoever_sends_it() {
     let shop = Shop::open_in_process().await;
     let mug = shop.product(10).await;
-    let products = shop.house.products.clone();
+    let products = shop.backend.products.clone();
     let (in_envelopes, on_the_socket) = (Seen::default(), Seen::default());
     let enveloped =
-        Channel::new(Arc::new(Noted(products.entrance.clone(), in_envelopes.clone())), Clock::system());
-    let address = serve_noted(function(products.router, products.entrance), on_the_socket.clone()).await;
+        Channel::new(Arc::new(Noted(products.rpc.clone(), in_envelopes.clone())), Clock::system());
+    let address = serve_noted(function(products.router, products.rpc), on_the_socket.clone()).await;
     let absent = ProductId::new().to_string();
     for mut client in [ProductServiceClient::new(enveloped), to_products(address)] {
         for id in [&mug, &absent] {
             let _ = client.get_product(by(Caller::System, GetProductRequest { id: id.clone() })).await;
         }
-        let _ = client.hold_stock(by(Caller::Anyone, hold(&absent))).await;
+        let _ = client.hold_stock(by(Caller::Anonymous, hold(&absent))).await;
     }
     let (in_envelopes, mut on_the_socket_now) =
         (in_envelopes.lock().unwrap().clone(), on_the_socket.lock().unwrap().clone());

@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use serde_json::{Value, json};
-use shared::ids::OrderId;
-use shared::rpc::entrance::Trust;
+use shared::rpc::server::CallerTrust;
+use shared::values::ids::OrderId;
 use tests::person::PASSWORD;
 use tests::shop::Shop;
 use tokio::sync::OnceCell;
@@ -95,6 +95,6 @@ pub(crate) async fn calls_every_method(shop: &Shop, orders: &str, products: &str
 #[tokio::test(flavor = "multi_thread")]
 async fn a_client_that_is_not_ours_lists_and_calls_every_method() {
     let shop = Shop::open_in_process().await;
-    let Services { orders, products, users } = Services::open(&shop, Trust::Metadata).await;
+    let Services { orders, products, users } = Services::open(&shop, CallerTrust::Metadata).await;
     calls_every_method(&shop, &orders.to_string(), &products.to_string(), &users.to_string()).await;
 }

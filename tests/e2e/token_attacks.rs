@@ -23,7 +23,7 @@ use ring::signature::{Ed25519KeyPair, KeyPair as _};
 use ring::{hkdf, hmac};
 use serde_json::{Value, json};
 use shared::auth::Signer;
-use shared::ids::ProductId;
+use shared::values::ids::ProductId;
 use tests::person::{PASSWORD, Person};
 use tests::shop::{InProcess, JWT_SECRET, Shop};
 use tower::ServiceExt as _;
@@ -623,7 +623,7 @@ async fn ask(
 
 /// The best of several times: what it takes when nothing else is in the way.
 async fn time(shop: &InProcess, route: &(Method, String, Option<Value>), values: &[Vec<u8>]) -> Duration {
-    let router = shop.house.router();
+    let router = shop.backend.router();
     let mut best = Duration::MAX;
     for _ in 0..3 {
         let started = Instant::now();
@@ -638,7 +638,7 @@ async fn every_attack_by_a_token_is_refused_on_every_kind_of_route() {
     let shop = Shop::open_in_process().await;
     let admin = shop.admin();
     let forge = Forge::new(&admin);
-    let (router, routes) = (shop.house.router(), routes(&admin.id, &admin.email));
+    let (router, routes) = (shop.backend.router(), routes(&admin.id, &admin.email));
     let good = vec![format!("Bearer {}", forge.good()).into_bytes()];
     // What is not changed is believed: else nothing would be known of what is.
     let own = (Method::GET, format!("/users/{}", admin.id), None);

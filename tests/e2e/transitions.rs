@@ -277,7 +277,7 @@ async fn all_faults_of_a_change_are_told_at_once() {
     let path = format!("/orders/{order}");
     let long = "x".repeat(101);
     for (body, pointers) in [
-        // Faults of value, of what is missing, and of what belongs elsewhere.
+        // ValidationErrors of value, of what is missing, and of what belongs elsewhere.
         (
             json!({ "reason": "x", "payment": {}, "tracking": {}, "restock": true }),
             &["/payment", "/reason", "/restock", "/tracking"][..],

@@ -2,7 +2,7 @@
 
 use futures::future::join_all;
 use serde_json::{Value, json};
-use shared::ids::{OrderId, UserId};
+use shared::values::ids::{OrderId, UserId};
 use tests::differences::Difference;
 use tests::person::{PASSWORD, Person};
 use tests::shop::Shop;

@@ -1,8 +1,8 @@
 //! Whose requests are counted: those of the address that API Gateway names, whatever a client says.
 
 use serde_json::{Value, json};
-use shared::clock::Clock;
-use shared::lambda::Host;
+use shared::runtime::lambda::Host;
+use shared::values::clock::Clock;
 use uuid::Uuid;
 
 use crate::lambda::{Lambda, TIMEOUT, deliver};
@@ -41,7 +41,7 @@ async fn requests_are_counted_by_the_address_that_api_gateway_names() {
     let uri = mongod::shared_for_tests().await.unwrap();
     let uri = uri.replacen("/?", &format!("/test_{}?", Uuid::new_v4().simple()), 1);
     let database = shared::mongo::connect(&uri, "tests").await.unwrap();
-    local::house::ensure_schema(&database).await.unwrap();
+    local::backend::ensure_schema(&database).await.unwrap();
     let lambda = Lambda::start().await;
     let variables = lambda.variables(&[
         ("MONGO_URI", &uri),
@@ -68,7 +68,7 @@ async fn without_another_word_it_is_sixty_a_minute_and_what_is_no_limit_is_told(
             "RATE_LIMIT_PER_ADDRESS" => Some(limit.to_owned()),
             _ => None,
         };
-        let variables = shared::config::Variables::from_fn(lambda_variables);
+        let variables = shared::runtime::config::Variables::from_fn(lambda_variables);
         users::environment::Environment::read(variables, Clock::system()).map(drop)
     };
     for good in ["", "0", "60", "1000000"] {

@@ -6,7 +6,7 @@ use http::{Method, StatusCode};
 use mongod::{Data, Mongod};
 use serde_json::{Value, json};
 use shared::auth::Signer;
-use shared::clock::Clock;
+use shared::values::clock::Clock;
 use tests::lambda::function::Settings;
 use tests::lambda::{Fault, Lambda, MAX_REQUEST, MAX_RESPONSE, Options, programs};
 use tests::shop::{JWT_SECRET, Shop};
@@ -251,7 +251,7 @@ async fn a_function_without_its_database_answers_503_and_the_same_process_recove
     let options = mongod::Options { port: Some(port), ..mongod::Options::new(binary, Data::Ephemeral) };
     let mongod = Mongod::start(options).await.unwrap();
     let database = shared::mongo::connect(&mongod.uri().replacen("/?", "/away?", 1), "tests").await.unwrap();
-    local::house::ensure_schema(&database).await.unwrap();
+    local::backend::ensure_schema(&database).await.unwrap();
     let answer = reqwest::get(&products).await.unwrap();
     assert_eq!(answer.status(), 200);
     assert_eq!(lambda.environments("products")[0].pid(), pid, "the process has not ended meanwhile");

@@ -11,9 +11,9 @@ use axum::routing::post;
 use lambda_runtime::{Context, LambdaEvent};
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
-use shared::clock::Clock;
-use shared::config::Variables;
-use shared::lambda::Host;
+use shared::runtime::config::Variables;
+use shared::runtime::lambda::Host;
+use shared::values::clock::Clock;
 use tokio::net::TcpListener;
 
 /// How long Lambda gives a request: long, since in some tests the functions' clock is minutes ahead.

@@ -10,11 +10,11 @@ use axum::routing::get;
 use mongod::{Data, Mongod, Options};
 use products::environment::Environment;
 use serde_json::json;
-use shared::clock::Clock;
-use shared::config::Variables;
-use shared::lambda::Host;
 use shared::mongo;
-use shared::run::Function;
+use shared::runtime::config::Variables;
+use shared::runtime::lambda::Host;
+use shared::runtime::run::ServiceApp;
+use shared::values::clock::Clock;
 use tracing::instrument::WithSubscriber as _;
 
 use crate::lambda::{Answer, Lambda, TIMEOUT, deliver, request, request_within};
@@ -109,7 +109,7 @@ async fn a_schema_of_a_higher_version_will_do() {
 
 #[tokio::test]
 async fn init_gives_up_in_three_seconds_and_a_request_that_has_less_time_is_answered_sooner() {
-    let never = || pending::<Result<Function, shared::error::Error>>();
+    let never = || pending::<Result<ServiceApp, shared::error::Error>>();
     let host = Host::new(never, Clock::system());
     let begun = std::time::Instant::now();
     host.init().await;
@@ -124,7 +124,7 @@ async fn init_gives_up_in_three_seconds_and_a_request_that_has_less_time_is_answ
 #[tokio::test]
 async fn work_that_outlasts_lambda_is_stopped_and_answered_503_in_time() {
     let router = Router::new().route("/slow", get(pending::<()>));
-    let function = Function { router, entrance: None };
+    let function = ServiceApp { router, rpc: None };
     let host = Host::new(move || std::future::ready(Ok(function.clone())), Clock::system());
     let begun = std::time::Instant::now();
     let left = Duration::from_millis(800);

@@ -12,8 +12,8 @@ use mongodb::bson::{Bson, Document, doc};
 use serde::Deserialize;
 use serde_json::json;
 use shared::auth::Signer;
-use shared::clock::Clock;
 use shared::mongo;
+use shared::values::clock::Clock;
 use tests::lambda::{Lambda, Options};
 use tests::person::PASSWORD;
 use tests::shop::{JWT_SECRET, OnLambda, Shop, order_of};
@@ -145,7 +145,7 @@ async fn shop_under_roles(server: &Guarded, roles: &[Role]) -> OnLambda {
         role.make(&owner).await;
     }
     let schema = mongo::connect(&server.uri_of("schema"), "tests").await.unwrap();
-    local::house::ensure_schema(&schema).await.unwrap();
+    local::backend::ensure_schema(&schema).await.unwrap();
     let keys = KeyRing::fixed(Signer::from_secret(JWT_SECRET).unwrap(), Clock::system());
     let step =
         users::Dependencies { database: schema, keys, rate_limit_per_address: 0, clock: Clock::system() };

@@ -12,9 +12,9 @@ use mongodb::Database;
 use mongodb::bson::doc;
 use serde_json::{Value, json};
 use shared::auth::Signer;
-use shared::clock::Clock;
-use shared::lambda::Host;
 use shared::mongo;
+use shared::runtime::lambda::Host;
+use shared::values::clock::Clock;
 use users::tokens::KeyRing;
 use uuid::Uuid;
 
@@ -41,7 +41,7 @@ impl Deployment {
         let name = format!("test_{}", Uuid::new_v4().simple());
         let uri = uri.replacen("/?", &format!("/{name}?"), 1);
         let database = mongo::connect(&uri, "tests").await.unwrap();
-        local::house::ensure_schema(&database).await.unwrap();
+        local::backend::ensure_schema(&database).await.unwrap();
         let signer = Signer::from_secret(&secret(0)).unwrap();
         let keys = KeyRing::fixed(signer, Clock::system());
         let parts = users::Dependencies {
@@ -70,7 +70,7 @@ impl Deployment {
         deployment
     }
 
-    fn variables(&self) -> shared::config::Variables {
+    fn variables(&self) -> shared::runtime::config::Variables {
         self.lambda.variables(&[
             ("AWS_ENDPOINT_URL_SECRETS_MANAGER", &self.cloud.endpoint),
             ("MONGO_URI_ARN", &self.mongo_uri),

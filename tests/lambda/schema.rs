@@ -2,9 +2,9 @@
 
 use local::schema;
 use serde_json::json;
-use shared::clock::Clock;
-use shared::config::Variables;
-use shared::lambda::Host;
+use shared::runtime::config::Variables;
+use shared::runtime::lambda::Host;
+use shared::values::clock::Clock;
 use uuid::Uuid;
 
 use crate::cloud::SecretsManager;

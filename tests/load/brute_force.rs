@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 
 use futures::future::join_all;
 use serde_json::json;
-use shared::clock::{Clock, Timestamp};
+use shared::values::clock::{Clock, Timestamp};
 use tests::person::PASSWORD;
 use tests::shop::{Shop, new_email};
 

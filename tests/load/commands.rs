@@ -5,7 +5,7 @@ use std::time::Duration;
 use rand::Rng as _;
 use rand::rngs::StdRng;
 use rand::seq::{IndexedRandom as _, SliceRandom as _};
-use shared::clock::Clock;
+use shared::values::clock::Clock;
 use tests::shop::{InProcess, Shop};
 use tests::tap::Command;
 use tokio::time::timeout;

@@ -1,17 +1,17 @@
 //! What a page of each list costs where there is much: how many keys and documents MongoDB looks at, for the very
 //! queries that the stores have sent. Times are told, and nothing is asserted of them.
 //!
-//! `OMS_LISTS_AT=mongodb://HOST:PORT/DATABASE?…` measures what `cargo local load` has left there, instead of loading;
+//! `OMS_LISTS_AT=mongodb://HOST:PORT/DATABASE?…` measures what `cargo local seed` has left there, instead of loading;
 //! `OMS_LISTS=TEXT` only lists that have this in their path and query.
 
 use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
-use local::house;
-use local::load::{self, Amounts};
+use local::backend;
+use local::seed::{self, Amounts};
 use mongod::{Data, Mongod, Options};
 use mongodb::Database;
-use shared::page::Position;
+use shared::input::page::Position;
 use uuid::Uuid;
 
 use crate::campaign::{Campaign, is_long, tell};
@@ -90,9 +90,9 @@ async fn a_page_of_any_list_costs_what_is_on_it_or_a_bounded_number_of_keys_wher
         } else {
             Amounts { products: 20_000, orders: 100_000, users: 5_000 }
         };
-        house::ensure_schema(&database).await.unwrap();
+        backend::ensure_schema(&database).await.unwrap();
         let say = |line: &str| tell(&format!("{line}\n"));
-        load::fill(&database, amounts, None, &mut campaign.chance(), &say).await.unwrap();
+        seed::fill(&database, amounts, None, &mut campaign.chance(), &say).await.unwrap();
     }
 
     let profiler = Profiler::of(&uri, &database).await;

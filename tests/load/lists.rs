@@ -7,11 +7,11 @@ use mongodb::bson::{self, Document, doc};
 use orders::store::OrderStore;
 use products::product::Status;
 use products::store::ProductStore;
-use shared::ids::{OrderId, ProductId, UserId};
+use shared::input::page::{PageRequest, Position, SortType};
+use shared::input::query::Query;
 use shared::mongo;
-use shared::mongo::walk::Order;
-use shared::page::{PageRequest, Position, SortType};
-use shared::query::Query;
+use shared::mongo::keyset::SortKey;
+use shared::values::ids::{OrderId, ProductId, UserId};
 use users::store::UserStore;
 use uuid::Uuid;
 
@@ -109,7 +109,7 @@ impl List {
     }
 
     /// What it is sorted by.
-    pub(crate) fn sorted_by(&self) -> Order {
+    pub(crate) fn sorted_by(&self) -> SortKey {
         let sort = self.query.split('&').find_map(|it| it.strip_prefix("sort=")).unwrap_or("-created_at");
         let (field, of) = match sort.trim_start_matches('-') {
             "total" => ("total", SortType::Integer),
@@ -117,7 +117,7 @@ impl List {
             "price" => ("price.amount", SortType::Integer),
             _ => ("created_at", SortType::Time),
         };
-        Order { field, of, descending: sort.starts_with('-') }
+        SortKey { field, of, descending: sort.starts_with('-') }
     }
 }
 
@@ -193,7 +193,7 @@ impl Busiest {
         let Self { user, product, product_of_user, number, .. } = self;
         let of = |kind, query: String| list("/orders", kind, query);
         // A year, of the two that there are.
-        let now = shared::clock::Clock::system().now();
+        let now = shared::values::clock::Clock::system().now();
         let day = std::time::Duration::from_secs(86_400);
         let (from, to) = (now.before(day * 500), now.before(day * 135));
         let year = format!("created_from={from}&created_to={to}");

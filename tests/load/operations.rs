@@ -8,12 +8,12 @@ use proto::products::v1 as wire;
 use proto::products::v1::product_service_client::ProductServiceClient;
 use serde_json::{Value, json};
 use shared::auth::{Caller, Role};
-use shared::clock::Clock;
-use shared::context::Context;
-use shared::ids::OrderId;
 use shared::mongo;
 use shared::rpc::channel::Channel;
 use shared::rpc::metadata;
+use shared::runtime::context::Context;
+use shared::values::clock::Clock;
+use shared::values::ids::OrderId;
 use tests::person::{Person, address, to};
 use tests::shop::InProcess;
 use tonic::Code;
@@ -194,11 +194,11 @@ impl Prepared {
 /// What crashes leave: a hold without an order, a decision whose task was not done, and a change of items that
 /// nobody finishes.
 async fn leave_work(shop: &InProcess, person: &Person, products: &[String]) {
-    let channel = Channel::new(Arc::new(shop.house.products.entrance.clone()), Clock::system());
+    let channel = Channel::new(Arc::new(shop.backend.products.rpc.clone()), Clock::system());
     let deadline = Clock::system().now().after(std::time::Duration::from_secs(10));
-    let line = wire::StockLine { product_id: products[0].clone(), quantity: 2 };
+    let line = wire::StockItem { product_id: products[0].clone(), quantity: 2 };
     let hold =
-        wire::HoldStockRequest { order_id: OrderId::new().to_string(), revision: 1, lines: vec![line] };
+        wire::HoldStockRequest { order_id: OrderId::new().to_string(), revision: 1, items: vec![line] };
     let hold = metadata::request(hold, &Context::new(Caller::System, deadline));
     ProductServiceClient::new(channel).hold_stock(hold).await.unwrap();
 

@@ -4,8 +4,8 @@ use futures::TryStreamExt as _;
 use mongodb::Database;
 use mongodb::bson::{Bson, Document, doc};
 use mongodb::options::{FindOptions, Hint, ReadPreference, SelectionCriteria};
-use shared::mongo::walk::Order;
-use shared::page::Position;
+use shared::input::page::Position;
+use shared::mongo::keyset::SortKey;
 use uuid::Uuid;
 
 /// What the profiler keeps, at most: thousands of queries.
@@ -89,7 +89,7 @@ impl Profiler {
     }
 
     /// Where the elements end of which there are so many before.
-    pub(crate) async fn position(&self, query: &Query, before: usize, sorted_by: Order) -> Position {
+    pub(crate) async fn position(&self, query: &Query, before: usize, sorted_by: SortKey) -> Position {
         sorted_by.position(&self.like(query, before - 1, 1).await[0]).unwrap()
     }
 

@@ -8,10 +8,10 @@ use mongodb::bson::{Document, doc};
 use proto::orders::v1 as wire;
 use proto::orders::v1::order_service_client::OrderServiceClient;
 use shared::auth::Caller;
-use shared::clock::Clock;
-use shared::context::Context;
 use shared::rpc::channel::Channel;
 use shared::rpc::metadata;
+use shared::runtime::context::Context;
+use shared::values::clock::Clock;
 use tests::shop::InProcess;
 use tonic::Status;
 
@@ -98,7 +98,7 @@ pub(crate) async fn violations(shop: &InProcess, database: &Database) -> Vec<Str
 }
 
 fn to_orders(shop: &InProcess) -> (OrderServiceClient<Channel>, Context) {
-    let channel = Channel::new(Arc::new(shop.house.orders.entrance.clone()), Clock::system());
+    let channel = Channel::new(Arc::new(shop.backend.orders.rpc.clone()), Clock::system());
     let deadline = Clock::system().now().after(PATIENCE);
     (OrderServiceClient::new(channel), Context::new(Caller::System, deadline))
 }

@@ -53,7 +53,7 @@ pub const MAX_REQUEST: usize = 6 * 1024 * 1024;
 
 /// A running Lambda. Dropped, it ends with all its processes.
 pub struct Lambda {
-    house: Arc<House>,
+    backend: Arc<Backend>,
     /// Where API Gateway listens: `http://127.0.0.1:PORT`.
     pub url: String,
     /// Where the Invoke API listens: `http://127.0.0.1:PORT`.
@@ -78,7 +78,7 @@ impl Lambda {
         let (gateway_listener, gateway_address) = server::bind().await?;
         let endpoint = format!("http://{invoke_address}");
         let functions = functions.into_iter();
-        let house = Arc::new(House {
+        let backend = Arc::new(Backend {
             functions: functions.map(|it| (it.name.clone(), Arc::new(Function::new(it)))).collect(),
             common: vec![("AWS_ENDPOINT_URL_LAMBDA".to_owned(), endpoint.clone())],
             rules: Rules::default(),
@@ -86,11 +86,11 @@ impl Lambda {
             log: Log::default(),
             options,
         });
-        let (invoking, serving) = (house.clone(), house.clone());
+        let (invoking, serving) = (backend.clone(), backend.clone());
         let invoke_api = server::serve(invoke_listener, move |it| invoke_api::answer(invoking.clone(), it));
         let gateway = server::serve(gateway_listener, move |it| gateway::answer(serving.clone(), it));
         let url = format!("http://{gateway_address}");
-        Ok(Self { house, url, endpoint, _servers: [invoke_api, gateway] })
+        Ok(Self { backend, url, endpoint, _servers: [invoke_api, gateway] })
     }
 
     /// The functions of this workspace, with timeouts and variables as `template.yaml` has them.
@@ -116,27 +116,27 @@ impl Lambda {
 
     /// Calls of a function by others: those of this gRPC method, such as `HoldStock`.
     pub fn on_call(&self, function: &str, method: &str) -> On {
-        On::call(&self.house.rules, function, method)
+        On::call(&self.backend.rules, function, method)
     }
 
     /// Requests that API Gateway hands to a function: those of this method and path.
     pub fn on_request(&self, function: &str, method: Method, path: &str) -> On {
-        On::request(&self.house.rules, function, method, path)
+        On::request(&self.backend.rules, function, method, path)
     }
 
     /// All invocations of a function.
     pub fn on_any(&self, function: &str) -> On {
-        On::any(&self.house.rules, function)
+        On::any(&self.backend.rules, function)
     }
 
     /// The environments of a function whose processes run, those that do nothing first.
     pub fn environments(&self, function: &str) -> Vec<Arc<Environment>> {
-        self.house.functions.get(function).map(|it| it.environments()).unwrap_or_default()
+        self.backend.functions.get(function).map(|it| it.environments()).unwrap_or_default()
     }
 
     /// Freezes every environment as soon as it has nothing to do. The next invocation thaws it.
     pub async fn freeze(&self) {
-        for function in self.house.functions.values() {
+        for function in self.backend.functions.values() {
             for environment in function.environments() {
                 environment.freeze().await;
             }
@@ -145,22 +145,22 @@ impl Lambda {
 
     /// Notes calls between functions from here on, and forgets those before.
     pub fn record_calls(&self) {
-        self.house.recording.begin();
+        self.backend.recording.begin();
     }
 
     /// The calls since [`record_calls`](Self::record_calls), in the order in which they came, repeated ones too.
     pub fn calls(&self) -> Vec<Call> {
-        self.house.recording.calls()
+        self.backend.recording.calls()
     }
 
     /// What the functions have said.
     pub fn log(&self) -> &Log {
-        &self.house.log
+        &self.backend.log
     }
 }
 
 /// What the sockets share.
-struct House {
+struct Backend {
     functions: BTreeMap<String, Arc<Function>>,
     /// Variables of all functions.
     common: Vec<(String, String)>,
@@ -186,7 +186,7 @@ enum Refusal {
     Throttled,
 }
 
-impl House {
+impl Backend {
     /// Runs an invocation. Dropped, it goes on, as Lambda does when a caller hangs up.
     async fn invoke(self: Arc<Self>, function: String, payload: Bytes) -> Reply {
         let (here, gone) = watch::channel(());

@@ -4,15 +4,15 @@
 use std::ops::Deref;
 use std::time::Duration;
 
-use local::house::{self, House, Needs};
+use local::backend::{self, Backend, BackendConfig};
 use mongodb::Database;
 use serde_json::{Value, json};
 use shared::auth::{Role, Signer};
-use shared::clock::Clock;
-use shared::ids::UserId;
-use shared::rpc::entrance::Trust;
-use shared::run::Function;
-use shared::socket;
+use shared::rpc::server::CallerTrust;
+use shared::runtime::run::ServiceApp;
+use shared::runtime::socket;
+use shared::values::clock::Clock;
+use shared::values::ids::UserId;
 use tokio::net::TcpListener;
 use users::tokens::KeyRing;
 use uuid::Uuid;
@@ -37,7 +37,7 @@ pub struct Shop {
 pub struct InProcess {
     shop: Shop,
     /// The functions.
-    pub house: House,
+    pub backend: Backend,
     /// What they keep.
     pub database: Database,
 }
@@ -127,10 +127,10 @@ impl Shop {
         tally("in-process");
         let client = shared::mongo::connect(uri, "tests").await.unwrap_or_else(|error| panic!("{error:?}"));
         let database = client.client().database(&format!("test_{}", Uuid::new_v4().simple()));
-        house::ensure_schema(&database).await.unwrap_or_else(|error| panic!("{error:?}"));
+        backend::ensure_schema(&database).await.unwrap_or_else(|error| panic!("{error:?}"));
         let signer = Signer::from_secret(JWT_SECRET).unwrap_or_else(|error| panic!("{error:?}"));
         let payment_window = Duration::from_secs(86_400);
-        let house = House::build(Needs {
+        let backend = Backend::build(BackendConfig {
             database: database.clone(),
             signer,
             payment_window,
@@ -142,14 +142,14 @@ impl Shop {
             TcpListener::bind("127.0.0.1:0").await.unwrap_or_else(|error| panic!("no port: {error}"));
         let address = listener.local_addr().unwrap_or_else(|error| panic!("no address: {error}"));
         // Ends with the runtime of the test.
-        let function = Function { router: house.router(), entrance: None };
-        tokio::spawn(socket::serve(listener, function, Trust::Tokens, std::future::pending()));
+        let function = ServiceApp { router: backend.router(), rpc: None };
+        tokio::spawn(socket::serve(listener, function, CallerTrust::Tokens, std::future::pending()));
 
         let email = "admin@example.com";
-        let made = house.users.service.ensure_admin(email, PASSWORD).await;
+        let made = backend.users.service.ensure_admin(email, PASSWORD).await;
         made.unwrap_or_else(|error| panic!("{error:?}"));
         let shop = Self::with_admin(format!("http://{address}"), email, PASSWORD).await;
-        InProcess { shop, house, database }
+        InProcess { shop, backend, database }
     }
 
     /// Opens a shop whose functions are processes, on a small Lambda: without products or customers.
@@ -177,7 +177,7 @@ impl Shop {
         let uri = uri.replacen("/?", &format!("/{name}?"), 1);
         let database =
             shared::mongo::connect(&uri, "tests").await.unwrap_or_else(|error| panic!("{error:?}"));
-        house::ensure_schema(&database).await.unwrap_or_else(|error| panic!("{error:?}"));
+        backend::ensure_schema(&database).await.unwrap_or_else(|error| panic!("{error:?}"));
         let email = "admin@example.com";
         let signer = Signer::from_secret(JWT_SECRET).unwrap_or_else(|error| panic!("{error:?}"));
         let (clock, keys) = (Clock::system(), KeyRing::fixed(signer, Clock::system()));

@@ -72,7 +72,7 @@ If-Match: "3"
         title: "Errors",
         paragraphs: &[
             "Every error has the same form (RFC 9457). Its `type` is for programs and leads to a page that says what \
-             to do; its `detail` is for people; a 422 names all faults of a body at once, each with its place.",
+             to do; its `detail` is for people; a 422 names all errors of a body at once, each with its place.",
             "503 and 429 say with `Retry-After` when to come again. Tell us the `request_id` if you need help.",
         ],
         example: r#"

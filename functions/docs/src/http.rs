@@ -8,10 +8,10 @@ use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use serde::Serialize;
 use serde_json::json;
 use shared::auth::Access;
-use shared::clock::Clock;
 use shared::error::Error;
-use shared::json;
-use shared::routes::Routes;
+use shared::http::routes::Routes;
+use shared::input::json;
+use shared::values::clock::Clock;
 
 use crate::assets::{self, File, Keep};
 use crate::negotiation::wants_html;

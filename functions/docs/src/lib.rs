@@ -3,7 +3,7 @@
 //! It is behind API Gateway's `$default` route, and so answers for every path that no other function has.
 
 use axum::Router;
-use shared::clock::Clock;
+use shared::values::clock::Clock;
 
 mod assets;
 mod guide;

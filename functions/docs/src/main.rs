@@ -2,16 +2,16 @@
 
 use std::process::ExitCode;
 
-use shared::clock::Clock;
-use shared::routes::Cors;
-use shared::run::{self, Function};
+use shared::http::routes::Cors;
+use shared::runtime::run::{self, ServiceApp};
+use shared::values::clock::Clock;
 
 fn main() -> ExitCode {
     run::function("docs", 50050, |mut variables| {
         let cors = variables.or("CORS_ALLOWED_ORIGINS", Cors::default(), Cors::parse);
         variables.check()?;
         let router = cors.unwrap_or_default().around(docs::app(Clock::system()).router);
-        let function = Function { router, entrance: None };
+        let function = ServiceApp { router, rpc: None };
         Ok(move || std::future::ready(Ok(function.clone())))
     })
 }

@@ -7,7 +7,7 @@
 use serde::Serialize;
 use serde_json::{Value, json};
 use shared::error::{Error, Kind};
-use shared::faults::Fault;
+use shared::input::validation::FieldError;
 
 /// A type of problem, as the catalogue answers it.
 #[derive(Debug, Serialize)]
@@ -315,8 +315,8 @@ fn entry(kind: Kind) -> Entry {
             (
                 "/orders",
                 Error::validation(vec![
-                    Fault { pointer: "/items/0/quantity".into(), detail: "must be 1 to 10000, and is 0".into() },
-                    Fault { pointer: "/shipping_address".into(), detail: "is required".into() },
+                    FieldError { pointer: "/items/0/quantity".into(), detail: "must be 1 to 10000, and is 0".into() },
+                    FieldError { pointer: "/shipping_address".into(), detail: "is required".into() },
                 ]),
             ),
         )

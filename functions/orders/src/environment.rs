@@ -3,15 +3,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use shared::clock::Clock;
-use shared::config::{Misconfigured, Variables, seconds};
 use shared::error::Error;
+use shared::http::routes::Cors;
 use shared::mongo;
-use shared::routes::Cors;
 use shared::rpc::channel::Channel;
 use shared::rpc::services::Services;
-use shared::run::Function;
-use shared::secrets::{self, SecretSource};
+use shared::runtime::config::{ConfigErrors, Variables, seconds};
+use shared::runtime::run::ServiceApp;
+use shared::runtime::secrets::{self, SecretSource};
+use shared::values::clock::Clock;
 
 use crate::store::SCHEMA_VERSION;
 use crate::{DEFAULT_PAYMENT_WINDOW, Dependencies, app};
@@ -32,7 +32,7 @@ impl Environment {
     ///
     /// # Errors
     /// Everything that is missing or malformed.
-    pub fn read(mut variables: Variables, clock: Clock) -> Result<Self, Misconfigured> {
+    pub fn read(mut variables: Variables, clock: Clock) -> Result<Self, ConfigErrors> {
         let mut services = Services::new(clock.clone());
         let mongo_uri = secrets::read(&mut variables, &mut services, "MONGO_URI", secrets::mongo_uri);
         let products = services.channel(&mut variables, "PRODUCT_SERVICE_URL");
@@ -52,7 +52,7 @@ impl Environment {
     ///
     /// # Errors
     /// 503 when a dependency is away, or not as it must be.
-    pub async fn build(self) -> Result<Function, Error> {
+    pub async fn build(self) -> Result<ServiceApp, Error> {
         let database = mongo::open(&*self.mongo_uri, "orders", SCHEMA_VERSION).await?;
         let app = app(Dependencies {
             database,
@@ -61,6 +61,6 @@ impl Environment {
             payment_window: self.payment_window,
             clock: self.clock,
         });
-        Ok(Function { router: self.cors.around(app.router), entrance: Some(app.entrance) })
+        Ok(ServiceApp { router: self.cors.around(app.router), rpc: Some(app.rpc) })
     }
 }

@@ -4,21 +4,21 @@ use std::collections::{BTreeMap, HashSet};
 
 use proto::orders::v1 as wire;
 use serde::Deserialize;
-use shared::address::AddressForm;
 use shared::error::Error;
-use shared::faults::{Faults, Patch};
-use shared::idempotency::Repeatable;
-use shared::ids;
+use shared::http::idempotency::Fingerprinted;
+use shared::input::validation::{Patch, ValidationErrors};
 use shared::rpc::convert;
-use shared::text;
+use shared::values::address::AddressForm;
+use shared::values::ids;
+use shared::values::text;
 
-use crate::order::{NewLine, NewOrder, OrderChange, Tracking, Transition};
+use crate::order::{NewItem, NewOrder, OrderChange, Tracking, Transition};
 use crate::status::Status;
 
-/// The most lines of an order.
-pub(crate) const MAX_LINES: usize = 100;
+/// The most wanted of an order.
+pub(crate) const MAX_ITEMS: usize = 100;
 
-/// The most pieces of a line.
+/// The most pieces of a item.
 pub(crate) const MAX_QUANTITY: i64 = 10_000;
 
 /// The body of `POST /orders`.
@@ -33,12 +33,12 @@ pub struct CreateOrderForm {
     pub metadata: Option<BTreeMap<String, String>>,
 }
 
-impl Repeatable for CreateOrderForm {}
+impl Fingerprinted for CreateOrderForm {}
 
-/// A line of `POST /orders`, and of new items.
+/// A item of `POST /orders`, and of new items.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
-#[expect(missing_docs, reason = "the fields are those of NewLine")]
+#[expect(missing_docs, reason = "the fields are those of NewItem")]
 pub struct NewItemForm {
     pub product_id: Option<String>,
     pub quantity: Option<i64>,
@@ -48,45 +48,45 @@ impl CreateOrderForm {
     /// # Errors
     /// 422 with every fault.
     pub fn check(self) -> Result<NewOrder, Error> {
-        let mut faults = Faults::default();
-        let lines = check_lines(&mut faults, self.items);
-        let shipping_address = faults.required_part("/shipping_address", self.shipping_address);
-        let note = faults.optional("/note", self.note, text::prose(2_000));
-        let user_id = faults.optional("/user_id", self.user_id, ids::parse);
-        let metadata = text::string_map(&mut faults, "/metadata", self.metadata.unwrap_or_default());
+        let mut errors = ValidationErrors::default();
+        let items = check_items(&mut errors, self.items);
+        let shipping_address = errors.required_part("/shipping_address", self.shipping_address);
+        let note = errors.optional("/note", self.note, text::prose(2_000));
+        let user_id = errors.optional("/user_id", self.user_id, ids::parse);
+        let metadata = text::string_map(&mut errors, "/metadata", self.metadata.unwrap_or_default());
         match shipping_address {
-            Some(shipping_address) if faults.is_empty() => {
-                Ok(NewOrder { lines, shipping_address, note, user_id, metadata })
+            Some(shipping_address) if errors.is_empty() => {
+                Ok(NewOrder { items, shipping_address, note, user_id, metadata })
             }
-            _ => Err(faults.into_error()),
+            _ => Err(errors.into_error()),
         }
     }
 }
 
-fn check_lines(faults: &mut Faults, items: Option<Vec<NewItemForm>>) -> Vec<NewLine> {
+fn check_items(errors: &mut ValidationErrors, items: Option<Vec<NewItemForm>>) -> Vec<NewItem> {
     let Some(items) = items else {
-        faults.add("/items", "is required");
+        errors.add("/items", "is required");
         return Vec::new();
     };
-    if !(1..=MAX_LINES).contains(&items.len()) {
-        faults.add("/items", format!("must have 1 to {MAX_LINES} items, and has {}", items.len()));
+    if !(1..=MAX_ITEMS).contains(&items.len()) {
+        errors.add("/items", format!("must have 1 to {MAX_ITEMS} items, and has {}", items.len()));
         return Vec::new();
     }
     let mut seen = HashSet::new();
-    let mut lines = Vec::with_capacity(items.len());
+    let mut wanted = Vec::with_capacity(items.len());
     for (place, item) in items.into_iter().enumerate() {
-        faults.within(&format!("/items/{place}"), |faults| {
-            let product = faults.required("/product_id", item.product_id, ids::parse);
-            let quantity = faults.required("/quantity", item.quantity, quantity);
+        errors.nested(&format!("/items/{place}"), |errors| {
+            let product = errors.required("/product_id", item.product_id, ids::parse);
+            let quantity = errors.required("/quantity", item.quantity, quantity);
             if product.is_some_and(|product| !seen.insert(product)) {
-                faults.add("/product_id", "stands in another item already; add up their quantities");
+                errors.add("/product_id", "stands in another item already; add up their quantities");
             }
             if let (Some(product_id), Some(quantity)) = (product, quantity) {
-                lines.push(NewLine { product_id, quantity });
+                wanted.push(NewItem { product_id, quantity });
             }
         });
     }
-    lines
+    wanted
 }
 
 fn quantity(quantity: i64) -> Result<i64, String> {
@@ -158,53 +158,53 @@ impl UpdateOrderForm {
     /// # Errors
     /// 422 with every fault that does not depend on the order.
     pub fn check(self) -> Result<OrderChange, Error> {
-        let mut faults = Faults::default();
+        let mut errors = ValidationErrors::default();
         let named = self.status.is_present();
-        let status = faults.change("/status", self.status, |name| Status::parse(&name));
-        let reason = faults.optional("/reason", self.reason, text::line(1, 500));
+        let status = errors.change("/status", self.status, |name| Status::parse(&name));
+        let reason = errors.optional("/reason", self.reason, text::line(1, 500));
         let items = match self.items {
             Patch::Absent => None,
             Patch::Null => {
-                faults.add("/items", "cannot be null; leave it out to keep them as they are");
+                errors.add("/items", "cannot be null; leave it out to keep them as they are");
                 None
             }
             Patch::Value(items) => {
                 if named {
-                    faults.add("/items", "cannot be changed together with the status; send two requests");
+                    errors.add("/items", "cannot be changed together with the status; send two requests");
                 }
-                Some(check_lines(&mut faults, Some(items)))
+                Some(check_items(&mut errors, Some(items)))
             }
         };
         let payment = self.payment.map(|payment| {
             let short = || text::line(1, 100);
-            faults.within("/payment", |faults| PaymentForm {
-                reference: faults.optional("/reference", payment.reference, short()),
-                method: faults.optional("/method", payment.method, short()),
-                refund_reference: faults.optional("/refund_reference", payment.refund_reference, short()),
+            errors.nested("/payment", |errors| PaymentForm {
+                reference: errors.optional("/reference", payment.reference, short()),
+                method: errors.optional("/method", payment.method, short()),
+                refund_reference: errors.optional("/refund_reference", payment.refund_reference, short()),
             })
         });
         let tracking = self.tracking.map(|tracking| {
             let short = || text::line(1, 100);
-            faults.within("/tracking", |faults| TrackingForm {
-                carrier: faults.optional("/carrier", tracking.carrier, short()),
-                number: faults.optional("/number", tracking.number, short()),
+            errors.nested("/tracking", |errors| TrackingForm {
+                carrier: errors.optional("/carrier", tracking.carrier, short()),
+                number: errors.optional("/number", tracking.number, short()),
             })
         });
-        let metadata = text::string_map_change(&mut faults, "/metadata", self.metadata);
-        let shipping_address = faults.change_part("/shipping_address", self.shipping_address);
-        let note = faults.clearable("/note", self.note, text::prose(2_000));
+        let metadata = text::string_map_change(&mut errors, "/metadata", self.metadata);
+        let shipping_address = errors.change_part("/shipping_address", self.shipping_address);
+        let note = errors.nullable("/note", self.note, text::prose(2_000));
         let transition = transition(status, payment, tracking, self.restock);
         if !named && reason.is_some() {
-            faults.add("/reason", "belongs to a change of status");
+            errors.add("/reason", "belongs to a change of status");
         }
         // Alone these are a fault only when the order does not have the status already; without a status there
-        // is none that it could have, and beside other faults they are told along.
+        // is none that it could have, and beside other errors they are told along.
         if let Err(more) = &transition
-            && (!named || (status.is_some() && !faults.is_empty()))
+            && (!named || (status.is_some() && !errors.is_empty()))
         {
-            faults.absorb(more);
+            errors.merge(more);
         }
-        faults.check()?;
+        errors.check()?;
         let transition = if status.is_none() { Ok(None) } else { transition };
         Ok(OrderChange { status, transition, reason, shipping_address, note, metadata, items })
     }
@@ -242,63 +242,63 @@ fn transition(
     payment: Option<PaymentForm>,
     tracking: Option<TrackingForm>,
     restock: Option<bool>,
-) -> Result<Option<Transition>, Faults> {
-    let mut faults = Faults::default();
+) -> Result<Option<Transition>, ValidationErrors> {
+    let mut errors = ValidationErrors::default();
     if restock.is_some() && status != Some(Status::Returned) {
-        faults.add("/restock", "belongs to a change of status to returned");
+        errors.add("/restock", "belongs to a change of status to returned");
     }
     if tracking.is_some() && status != Some(Status::Shipped) {
-        faults.add("/tracking", "belongs to a change of status to shipped");
+        errors.add("/tracking", "belongs to a change of status to shipped");
     }
     if payment.is_some() && !matches!(status, Some(Status::Paid | Status::Refunded)) {
-        faults.add("/payment", "belongs to a change of status to paid or refunded");
+        errors.add("/payment", "belongs to a change of status to paid or refunded");
     }
     let transition = match status {
         // An order is placed by POST /orders alone; the state machine says so.
         None | Some(Status::Placed) => None,
-        Some(Status::Paid) => pay(&mut faults, payment),
-        Some(Status::Shipped) => ship(&mut faults, tracking),
+        Some(Status::Paid) => pay(&mut errors, payment),
+        Some(Status::Shipped) => ship(&mut errors, tracking),
         Some(Status::Delivered) => Some(Transition::Deliver),
         Some(Status::Cancelled) => Some(Transition::Cancel),
         Some(Status::Returned) => Some(Transition::Return { restock: restock.unwrap_or(false) }),
-        Some(Status::Refunded) => refund(&mut faults, payment),
+        Some(Status::Refunded) => refund(&mut errors, payment),
     };
-    if faults.is_empty() { Ok(transition) } else { Err(faults) }
+    if errors.is_empty() { Ok(transition) } else { Err(errors) }
 }
 
-fn pay(faults: &mut Faults, payment: Option<PaymentForm>) -> Option<Transition> {
+fn pay(errors: &mut ValidationErrors, payment: Option<PaymentForm>) -> Option<Transition> {
     let Some(payment) = payment else {
-        faults.add("/payment", "is required for paid: {\"reference\": …}");
+        errors.add("/payment", "is required for paid: {\"reference\": …}");
         return None;
     };
     if payment.refund_reference.is_some() {
-        faults.add("/payment/refund_reference", "belongs to a change of status to refunded");
+        errors.add("/payment/refund_reference", "belongs to a change of status to refunded");
     }
-    let reference = faults.required("/payment/reference", payment.reference, Ok)?;
+    let reference = errors.required("/payment/reference", payment.reference, Ok)?;
     Some(Transition::Pay { reference, method: payment.method })
 }
 
-fn ship(faults: &mut Faults, tracking: Option<TrackingForm>) -> Option<Transition> {
+fn ship(errors: &mut ValidationErrors, tracking: Option<TrackingForm>) -> Option<Transition> {
     let Some(tracking) = tracking else {
-        faults.add("/tracking", "is required for shipped: {\"carrier\": …, \"number\": …}");
+        errors.add("/tracking", "is required for shipped: {\"carrier\": …, \"number\": …}");
         return None;
     };
-    let carrier = faults.required("/tracking/carrier", tracking.carrier, Ok);
-    let number = faults.required("/tracking/number", tracking.number, Ok);
+    let carrier = errors.required("/tracking/carrier", tracking.carrier, Ok);
+    let number = errors.required("/tracking/number", tracking.number, Ok);
     Some(Transition::Ship(Tracking { carrier: carrier?, number: number? }))
 }
 
-fn refund(faults: &mut Faults, payment: Option<PaymentForm>) -> Option<Transition> {
+fn refund(errors: &mut ValidationErrors, payment: Option<PaymentForm>) -> Option<Transition> {
     let Some(payment) = payment else {
-        faults.add("/payment", "is required for refunded: {\"refund_reference\": …}");
+        errors.add("/payment", "is required for refunded: {\"refund_reference\": …}");
         return None;
     };
     for (pointer, value) in [("/payment/reference", &payment.reference), ("/payment/method", &payment.method)]
     {
         if value.is_some() {
-            faults.add(pointer, "belongs to a change of status to paid");
+            errors.add(pointer, "belongs to a change of status to paid");
         }
     }
-    let reference = faults.required("/payment/refund_reference", payment.refund_reference, Ok)?;
+    let reference = errors.required("/payment/refund_reference", payment.refund_reference, Ok)?;
     Some(Transition::Refund { reference })
 }

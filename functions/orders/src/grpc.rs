@@ -6,18 +6,18 @@ use proto::orders::v1 as wire;
 use proto::orders::v1::order_service_server::OrderService as Rpc;
 use shared::auth::Caller;
 use shared::error::Error;
-use shared::idempotency::Keyed;
-use shared::ids::{self, OrderId};
+use shared::http::conditional::IfMatch;
+use shared::http::idempotency::RequestKey;
 use shared::rpc::convert;
 use shared::rpc::metadata::context_of;
-use shared::version::Expected;
+use shared::values::ids::{self, OrderId};
 use tonic::{Request, Response, Status};
 
-use crate::consistency::Violation;
 use crate::forms::{CreateOrderForm, UpdateOrderForm};
 use crate::listing::Listing;
 use crate::order::{Item, Order};
 use crate::service::OrderService;
+use crate::service::consistency::Violation;
 
 /// What tonic's server calls.
 #[derive(Clone)]
@@ -37,10 +37,10 @@ impl Rpc for Grpc {
         request: Request<wire::CreateOrderRequest>,
     ) -> Result<Response<wire::Order>, Status> {
         let context = context_of(&request)?;
-        let keyed = Keyed::of_call(request.metadata(), request.get_ref())?;
+        let key = RequestKey::of_call(request.metadata(), request.get_ref())?;
         let new = CreateOrderForm::from(request.into_inner()).check()?;
-        let made = self.0.place(&context, new, keyed).await?;
-        Ok(made.respond(|order| message(order, context.caller)))
+        let made = self.0.place(&context, new, key).await?;
+        Ok(made.into_rpc(|order| message(order, context.caller)))
     }
 
     async fn get_order(
@@ -59,9 +59,9 @@ impl Rpc for Grpc {
         let context = context_of(&request)?;
         let request = request.into_inner();
         let id = order_id(request.id.clone())?;
-        let expected = Expected::of_call(request.expected_version);
+        let if_match = IfMatch::of_call(request.expected_version);
         let change = UpdateOrderForm::from_message(request)?.check()?;
-        Ok(Response::new(message(self.0.update(&context, id, &expected, change).await?, context.caller)))
+        Ok(Response::new(message(self.0.update(&context, id, &if_match, change).await?, context.caller)))
     }
 
     async fn list_orders(
@@ -80,16 +80,16 @@ impl Rpc for Grpc {
         &self,
         request: Request<wire::ReconcileRequest>,
     ) -> Result<Response<wire::ReconcileResponse>, Status> {
-        let healed = self.0.reconcile(&context_of(&request)?).await?;
+        let report = self.0.reconcile(&context_of(&request)?).await?;
         Ok(Response::new(wire::ReconcileResponse {
-            tasks_done: healed.tasks_done,
-            changes_ended: healed.changes_ended,
-            holds_ended: healed.holds_ended,
-            orders_expired: healed.orders_expired,
-            tombstones_pruned: healed.tombstones_pruned,
-            voids_pruned: healed.voids_pruned,
-            set_aside: healed.set_aside,
-            finished: healed.finished,
+            tasks_done: report.tasks_done,
+            changes_ended: report.changes_ended,
+            holds_ended: report.holds_ended,
+            orders_expired: report.orders_expired,
+            tombstones_pruned: report.tombstones_pruned,
+            voids_pruned: report.voids_pruned,
+            set_aside: report.set_aside,
+            finished: report.finished,
         }))
     }
 
@@ -144,7 +144,7 @@ fn message(order: Order, caller: Caller) -> wire::Order {
             .history
             .into_iter()
             .map(|change| wire::StatusChange {
-                by: change.by_for(caller),
+                by: change.actor_label_for(caller),
                 at: Some(convert::timestamp(change.at)),
                 from: change.from.map(|status| status.name().to_owned()),
                 to: change.to.name().to_owned(),

@@ -8,25 +8,25 @@ use axum::extract::{RawQuery, State};
 use axum::response::Response;
 use http::{Method, StatusCode};
 use serde::Serialize;
-use shared::address::Address;
 use shared::auth::{Access, Caller, Verifier};
-use shared::clock::Timestamp;
-use shared::context::Context;
 use shared::error::Error;
-use shared::idempotency::KeyedJson;
-use shared::ids::OrderKind;
-use shared::json::{self, Json};
-use shared::money::MoneyJson;
-use shared::page::PageRequest;
-use shared::query::Query;
-use shared::routes::{PathId, Routes};
-use shared::version::{self, Expected, Known};
+use shared::http::conditional::{self, IfMatch, IfNoneMatch};
+use shared::http::idempotency::IdempotentJson;
+use shared::http::routes::{PathId, Routes};
+use shared::input::json::{self, Json};
+use shared::input::page::PageRequest;
+use shared::input::query::Query;
+use shared::runtime::context::Context;
+use shared::values::address::Address;
+use shared::values::clock::Timestamp;
+use shared::values::ids::OrderKind;
+use shared::values::money::MoneyJson;
 
-use crate::consistency::{Checked, Violation};
 use crate::forms::{CreateOrderForm, UpdateOrderForm};
 use crate::listing::{self, Listing};
 use crate::order::{Item, Order};
 use crate::service::OrderService;
+use crate::service::consistency::{ConsistencyPage, Violation};
 use crate::status::Status;
 
 type Service = State<Arc<OrderService>>;
@@ -45,12 +45,12 @@ pub fn router(service: Arc<OrderService>, verifier: Verifier) -> Router {
 async fn place_order(
     State(orders): Service,
     context: Context,
-    KeyedJson(form, keyed): KeyedJson<CreateOrderForm>,
+    IdempotentJson(form, key): IdempotentJson<CreateOrderForm>,
 ) -> Result<Response, Error> {
-    let made = orders.place(&context, form.check()?, keyed).await?;
-    Ok(made.answer(|order| {
+    let made = orders.place(&context, form.check()?, key).await?;
+    Ok(made.into_response(|order| {
         let (location, version) = (format!("/orders/{}", order.id), order.version);
-        version::tagged(version, json::created(&location, &OrderJson::of(order, context.caller)))
+        conditional::with_etag(version, json::created(&location, &OrderJson::of(order, context.caller)))
     }))
 }
 
@@ -69,30 +69,33 @@ async fn list_orders(
 async fn get_order(
     State(orders): Service,
     context: Context,
-    known: Known,
+    known: IfNoneMatch,
     id: PathId<OrderKind>,
 ) -> Result<Response, Error> {
-    let order = orders.get(&context, id.or_not_found()?).await?;
+    let order = orders.get(&context, id.require()?).await?;
     Ok(known.answer(order.version, || json::answer(StatusCode::OK, &OrderJson::of(order, context.caller))))
 }
 
 async fn update_order(
     State(orders): Service,
     context: Context,
-    expected: Expected,
+    if_match: IfMatch,
     id: PathId<OrderKind>,
     Json(form): Json<UpdateOrderForm>,
 ) -> Result<Response, Error> {
     let change = form.check()?;
-    let id = match id.or_not_found() {
+    let id = match id.require() {
         Ok(id) => id,
         Err(not_found) => {
-            change.transition.map_err(|faults| faults.into_error())?;
+            change.transition.map_err(|errors| errors.into_error())?;
             return Err(not_found);
         }
     };
-    let order = orders.update(&context, id, &expected, change).await?;
-    Ok(version::tagged(order.version, json::answer(StatusCode::OK, &OrderJson::of(order, context.caller))))
+    let order = orders.update(&context, id, &if_match, change).await?;
+    Ok(conditional::with_etag(
+        order.version,
+        json::answer(StatusCode::OK, &OrderJson::of(order, context.caller)),
+    ))
 }
 
 async fn check_consistency(
@@ -106,13 +109,13 @@ async fn check_consistency(
     let cursor = query.get("cursor").map(str::to_owned);
     let checked = orders.check_consistency(&context, limit, cursor).await?;
     let next = checked.next_cursor.clone();
-    let answer = json::answer(StatusCode::OK, &CheckedJson::from(checked));
+    let answer = json::answer(StatusCode::OK, &ConsistencyPageJson::from(checked));
     Ok(query.linked("/orders/consistency", next.as_deref(), answer))
 }
 
 /// A page of the consistency check as an answer shows it.
 #[derive(Serialize)]
-struct CheckedJson {
+struct ConsistencyPageJson {
     checked: CountsJson,
     violations: Vec<ViolationJson>,
     next_cursor: Option<String>,
@@ -132,8 +135,8 @@ struct ViolationJson {
     detail: String,
 }
 
-impl From<Checked> for CheckedJson {
-    fn from(checked: Checked) -> Self {
+impl From<ConsistencyPage> for ConsistencyPageJson {
+    fn from(checked: ConsistencyPage) -> Self {
         let violation = |violation: Violation| ViolationJson {
             kind: violation.kind.name(),
             order_id: violation.order.map(|id| id.to_string()),
@@ -229,7 +232,7 @@ impl OrderJson {
                 .history
                 .into_iter()
                 .map(|change| StatusChangeJson {
-                    by: change.by_for(caller),
+                    by: change.actor_label_for(caller),
                     at: change.at,
                     from: change.from.map(Status::name),
                     to: change.to.name(),

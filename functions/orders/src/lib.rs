@@ -1,8 +1,7 @@
 //! The orders function: from placing to delivery, return and refund.
 //!
 //! - [`http`], [`grpc`]: its two faces, which convert and call
-//! - [`service`]: one method per use case, the only place that orders I/O; [`place_order`], [`reconcile`] and
-//!   [`consistency`] have files of their own
+//! - [`service`]: use cases, one method each; authorization and the sequence of I/O live there
 //! - [`forms`], [`listing`]: what callers send and ask for, until it is checked
 //! - [`order`], [`order_id`], [`number`], [`status`]: the aggregate, what we and people call it, and its state
 //!   machine; no I/O
@@ -17,12 +16,11 @@ use axum::Router;
 use mongodb::Database;
 use proto::orders::v1::order_service_server::OrderServiceServer;
 use shared::auth::Verifier;
-use shared::clock::Clock;
-use shared::keys::RemoteKeys;
+use shared::auth::jwks_client::JwksClient;
 use shared::rpc::channel::Channel;
-use shared::rpc::entrance::{Entrance, MAX_MESSAGE};
+use shared::rpc::server::{MAX_MESSAGE, RpcServer};
+use shared::values::clock::Clock;
 
-pub mod consistency;
 pub mod environment;
 pub mod forms;
 pub mod grpc;
@@ -33,9 +31,7 @@ pub mod number;
 pub mod openapi;
 pub mod order;
 pub mod order_id;
-pub mod place_order;
 pub mod products;
-pub mod reconcile;
 pub mod service;
 pub mod status;
 pub mod store;
@@ -64,13 +60,13 @@ pub struct App {
     /// REST.
     pub router: Router,
     /// Calls from other functions.
-    pub entrance: Entrance,
+    pub rpc: RpcServer,
 }
 
 /// Builds the function from what it depends on.
 pub fn app(dependencies: Dependencies) -> App {
     let Dependencies { database, products, users, payment_window, clock } = dependencies;
-    let verifier = Verifier::new(Arc::new(RemoteKeys::new(users.clone())), clock.clone());
+    let verifier = Verifier::new(Arc::new(JwksClient::new(users.clone())), clock.clone());
     let service = Arc::new(service::OrderService {
         store: store::OrderStore::new(&database),
         products: products::Products::new(products, clock.clone()),
@@ -82,6 +78,6 @@ pub fn app(dependencies: Dependencies) -> App {
         OrderServiceServer::new(grpc::Grpc::new(service.clone())).max_decoding_message_size(MAX_MESSAGE);
     App {
         router: http::router(service, verifier.clone()),
-        entrance: Entrance::new(grpc, clock).verified_by(verifier),
+        rpc: RpcServer::new(grpc, clock).verified_by(verifier),
     }
 }

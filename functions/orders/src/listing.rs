@@ -1,12 +1,12 @@
 //! What may be asked of the list of orders, over REST or gRPC, and the checks of it.
 
 use proto::orders::v1 as wire;
-use shared::clock::Timestamp;
 use shared::error::Error;
-use shared::ids::{self, ProductId, UserId};
-use shared::page::{Sort, SortType};
-use shared::query::{self, Query};
+use shared::input::page::{Sort, SortType};
+use shared::input::query::{self, Query};
 use shared::rpc::convert;
+use shared::values::clock::Timestamp;
+use shared::values::ids::{self, ProductId, UserId};
 
 use crate::number::Number;
 use crate::status::Status;
@@ -45,10 +45,10 @@ pub enum SortBy {
 }
 
 pub(crate) const SORTS: [(&str, Sort<SortBy>); 4] = [
-    ("-created_at", Sort::falling(SortBy::CreatedAt)),
-    ("created_at", Sort::rising(SortBy::CreatedAt)),
-    ("total", Sort::rising(SortBy::Total)),
-    ("-total", Sort::falling(SortBy::Total)),
+    ("-created_at", Sort::descending(SortBy::CreatedAt)),
+    ("created_at", Sort::ascending(SortBy::CreatedAt)),
+    ("total", Sort::ascending(SortBy::Total)),
+    ("-total", Sort::descending(SortBy::Total)),
 ];
 
 impl SortBy {

@@ -3,8 +3,8 @@
 use std::process::ExitCode;
 
 use orders::environment::Environment;
-use shared::clock::Clock;
-use shared::run;
+use shared::runtime::run;
+use shared::values::clock::Clock;
 
 fn main() -> ExitCode {
     run::function("orders", 50051, |variables| {

@@ -3,16 +3,16 @@
 use http::{Method, StatusCode};
 use shared::auth::Access;
 use shared::error::Kind;
-use shared::ids::{OrderKind, ProductKind, UserKind};
 use shared::openapi::values::{
     Fields, bound, flag, id_of, integer, line, list, matching, named, one_of, or_null, prose, shown_map,
     sort, string_map, text, timestamp, user_or, whole,
 };
 use shared::openapi::{Operation, Part, Shape};
+use shared::values::ids::{OrderKind, ProductKind, UserKind};
 
-use crate::consistency;
-use crate::forms::{MAX_LINES, MAX_QUANTITY};
+use crate::forms::{MAX_ITEMS, MAX_QUANTITY};
 use crate::listing;
+use crate::service::consistency;
 use crate::status::Status;
 
 const TAG: &str = "Orders";
@@ -37,7 +37,7 @@ fn place_order() -> Operation {
     Operation::new(Method::POST, "/orders", "placeOrder", Access::SignedIn)
         .says(
             TAG,
-            "Place an order",
+            "HoldCursor an order",
             "Holds the stock of all items, or of none, until the order is shipped or ends. Names and prices are \
              those of the products at this moment, whatever happens to them later.\n\nCustomers order for \
              themselves; staff may name another user. Send an `Idempotency-Key`, so that a request of which the \
@@ -138,7 +138,7 @@ fn schemas(part: Part) -> Part {
 }
 
 fn new_items() -> Shape {
-    list(named("NewItem")).min_items(Some(1)).max_items(Some(MAX_LINES)).into()
+    list(named("NewItem")).min_items(Some(1)).max_items(Some(MAX_ITEMS)).into()
 }
 
 fn new_item() -> Shape {

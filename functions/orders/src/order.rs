@@ -8,14 +8,14 @@
 
 use std::collections::BTreeMap;
 
-use shared::address::Address;
 use shared::auth::Caller;
-use shared::clock::Timestamp;
 use shared::error::Error;
-use shared::faults::Faults;
-use shared::idempotency::Keyed;
-use shared::ids::{OrderId, ProductId, UserId};
-use shared::money::{Currency, Money};
+use shared::http::idempotency::RequestKey;
+use shared::input::validation::ValidationErrors;
+use shared::values::address::Address;
+use shared::values::clock::Timestamp;
+use shared::values::ids::{OrderId, ProductId, UserId};
+use shared::values::money::{Currency, Money};
 
 use crate::number::Number;
 use crate::status::Status;
@@ -61,7 +61,7 @@ pub struct Order {
     /// Whether new items are being held, which are not the order's yet. Any decision ends that.
     pub changing: bool,
     /// The request that placed it, if that had a key.
-    pub placed_under: Option<PlacedUnder>,
+    pub placed_under: Option<IdempotencyRef>,
     /// Until when it must be paid, while it is placed.
     pub expires_at: Option<Timestamp>,
     /// Rises by one with every decision.
@@ -74,14 +74,14 @@ pub struct Order {
 
 /// The key under which an order was placed: whose, and for which request.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PlacedUnder {
+pub struct IdempotencyRef {
     /// Keys of different callers never meet.
     pub caller: UserId,
     /// The key, and what the request asked for.
-    pub keyed: Keyed,
+    pub request_key: RequestKey,
 }
 
-/// A line: a product as it was when it came into the order.
+/// A item: a product as it was when it came into the order.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Item {
     /// Which product.
@@ -140,7 +140,7 @@ pub struct StatusChange {
 
 impl StatusChange {
     /// Who it was, as far as this caller may know: customers see `staff` for everybody else.
-    pub fn by_for(&self, caller: Caller) -> String {
+    pub fn actor_label_for(&self, caller: Caller) -> String {
         match self.by {
             None => "system".to_owned(),
             Some(by) if caller.is_staff() || caller.user_id() == Some(by) => by.to_string(),
@@ -165,9 +165,9 @@ pub enum TaskKind {
     Hold,
     /// End its hold.
     Release,
-    /// Take its lines off the hand.
+    /// Take its items off the hand.
     Ship,
-    /// Put its lines back on the hand.
+    /// Put its items back on the hand.
     Restock,
 }
 
@@ -175,7 +175,7 @@ pub enum TaskKind {
 #[derive(Clone, Debug)]
 pub struct NewOrder {
     /// What is ordered: distinct products.
-    pub lines: Vec<NewLine>,
+    pub items: Vec<NewItem>,
     /// Where it goes.
     pub shipping_address: Address,
     /// What the customer wants to say.
@@ -188,7 +188,7 @@ pub struct NewOrder {
 
 /// A quantity of a product.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct NewLine {
+pub struct NewItem {
     /// Which product.
     pub product_id: ProductId,
     /// How many pieces.
@@ -197,7 +197,7 @@ pub struct NewLine {
 
 /// What an order is placed with, beside what was asked for.
 #[derive(Clone, Debug)]
-pub struct Placing {
+pub struct PlacementContext {
     /// Which order it will be.
     pub id: OrderId,
     /// What people will call it.
@@ -207,7 +207,7 @@ pub struct Placing {
     /// Who places it.
     pub by: UserId,
     /// The key of the request.
-    pub under: Option<PlacedUnder>,
+    pub under: Option<IdempotencyRef>,
     /// When.
     pub at: Timestamp,
     /// Until when it must be paid.
@@ -219,7 +219,7 @@ impl Order {
     ///
     /// # Errors
     /// 422 when the total is too large.
-    pub fn place(placing: Placing, new: NewOrder, items: Vec<Item>) -> Result<Self, Error> {
+    pub fn place(placing: PlacementContext, new: NewOrder, items: Vec<Item>) -> Result<Self, Error> {
         let Some(currency) = items.first().map(|item| item.unit_price.currency()) else {
             return Err(Error::internal("an order without items"));
         };
@@ -260,12 +260,12 @@ impl Order {
         if total <= MAX_TOTAL {
             return Ok(());
         }
-        let mut faults = Faults::default();
-        faults.add("/items", format!("must cost at most {MAX_TOTAL} in all, and cost {total}"));
-        Err(faults.into_error())
+        let mut errors = ValidationErrors::default();
+        errors.add("/items", format!("must cost at most {MAX_TOTAL} in all, and cost {total}"));
+        Err(errors.into_error())
     }
 
-    /// Minor units: at most 100 lines of 10^16, far from overflow.
+    /// Minor units: at most 100 items of 10^16, far from overflow.
     pub fn total(&self) -> i64 {
         self.items.iter().map(Item::total).sum()
     }

@@ -1,21 +1,21 @@
 //! The IDs under which an order may be placed: the same request under a key walks into the same ones.
 
 use ring::digest::{self, SHA256};
-use shared::ids::OrderId;
+use shared::values::ids::OrderId;
 
-use crate::order::PlacedUnder;
+use crate::order::IdempotencyRef;
 
 /// The ID of an attempt at a request with a key: UUIDv8 of a SHA-256, so that whoever runs the request, and
 /// however often, arrives at the same hold and the same insert. Each attempt has its own; a new one begins when
 /// the one before it can no longer become an order.
-pub fn of_attempt(under: &PlacedUnder, attempt: usize) -> OrderId {
+pub fn of_attempt(under: &IdempotencyRef, attempt: usize) -> OrderId {
     let mut hash = digest::Context::new(&SHA256);
     hash.update(b"order ");
     hash.update(under.caller.uuid().as_bytes());
-    hash.update(under.keyed.fingerprint.as_bytes());
+    hash.update(under.request_key.fingerprint.as_bytes());
     hash.update(&u64::try_from(attempt).unwrap_or(u64::MAX).to_be_bytes());
     // Last, since its length varies.
-    hash.update(under.keyed.key.as_str().as_bytes());
+    hash.update(under.request_key.key.as_str().as_bytes());
     let mut bytes = [0; 16];
     bytes.copy_from_slice(&hash.finish().as_ref()[..16]);
     OrderId::from_uuid(uuid::Builder::from_custom_bytes(bytes).into_uuid())
@@ -26,8 +26,8 @@ mod tests {
     use std::collections::HashSet;
 
     use serde_json::json;
-    use shared::idempotency::{Fingerprint, Key, Keyed};
-    use shared::ids::UserId;
+    use shared::http::idempotency::{IdempotencyKey, RequestFingerprint, RequestKey};
+    use shared::values::ids::UserId;
 
     use super::*;
 
@@ -38,11 +38,11 @@ mod tests {
         for caller in [one, other] {
             for key in ["a", "b"] {
                 for body in [json!({}), json!({ "note": "x" })] {
-                    let keyed = Keyed {
-                        key: Key::parse(key.as_bytes()).unwrap(),
-                        fingerprint: Fingerprint::of_json(&body, &[]),
+                    let request_key = RequestKey {
+                        key: IdempotencyKey::parse(key.as_bytes()).unwrap(),
+                        fingerprint: RequestFingerprint::of_json(&body, &[]),
                     };
-                    let under = PlacedUnder { caller, keyed };
+                    let under = IdempotencyRef { caller, request_key };
                     for attempt in 0..3 {
                         let id = of_attempt(&under, attempt);
                         assert_eq!(id, of_attempt(&under.clone(), attempt));

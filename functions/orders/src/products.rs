@@ -6,17 +6,17 @@ use std::time::Duration;
 use proto::products::v1 as wire;
 use proto::products::v1::product_service_client::ProductServiceClient;
 use shared::auth::Caller;
-use shared::clock::{Clock, Timestamp};
-use shared::context::Context;
 use shared::error::Error;
-use shared::ids::{OrderId, ProductId};
 use shared::rpc::channel::Channel;
 use shared::rpc::convert;
-use shared::rpc::entrance::MAX_MESSAGE;
 use shared::rpc::metadata;
+use shared::rpc::server::MAX_MESSAGE;
+use shared::runtime::context::Context;
+use shared::values::clock::{Clock, Timestamp};
+use shared::values::ids::{OrderId, ProductId};
 use tonic::Code;
 
-use crate::order::{Held, Item, NewLine, Task, TaskKind};
+use crate::order::{Held, Item, NewItem, Task, TaskKind};
 
 /// How long a call may take, at most: less than the request that it is made for, and than products is given. The first
 /// attempt has half of it, which is longer than products has patience with a transaction that others are in the way of:
@@ -28,25 +28,25 @@ const HOLDS_PER_STEP: i64 = 500;
 
 /// Why stock was not held.
 #[derive(Debug)]
-pub enum NotHeld {
+pub enum HoldError {
     /// A later revision of the order's stock has been applied already: this one is not wanted any more.
     Superseded,
     /// Everything else.
     Failed(Error),
 }
 
-impl From<tonic::Status> for NotHeld {
+impl From<tonic::Status> for HoldError {
     fn from(status: tonic::Status) -> Self {
         if status.code() == Code::Aborted {
             return Self::Superseded;
         }
-        Self::Failed(Error::from(status).map_pointers(|pointer| pointer.replace("/lines/", "/items/")))
+        Self::Failed(Error::from(status))
     }
 }
 
 /// A place in the walk over holds: in the order of time and order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Place {
+pub struct HoldCursor {
     /// When the order's stock was declared last, by the database's clock.
     pub at: Timestamp,
     /// Whose. None, as a place to begin: before all orders of this time.
@@ -55,16 +55,16 @@ pub struct Place {
 
 /// A step of the walk over holds.
 #[derive(Debug)]
-pub struct Walked {
+pub struct HoldPage {
     /// The holds, in the order of the walk.
-    pub holds: Vec<Place>,
+    pub holds: Vec<HoldCursor>,
     /// Whether nothing came after them when they were read.
     pub last: bool,
     /// The database's clock when they were read.
     pub now: Timestamp,
 }
 
-impl Walked {
+impl HoldPage {
     /// Whose holds they are, each order once.
     pub fn orders(&self) -> Vec<OrderId> {
         let orders: BTreeSet<OrderId> = self.holds.iter().filter_map(|place| place.order).collect();
@@ -137,7 +137,7 @@ impl Products {
         Self { client: ProductServiceClient::new(channel).max_decoding_message_size(MAX_MESSAGE), clock }
     }
 
-    /// Declares that as of this revision these lines are held for the order, all or none, and answers what
+    /// Declares that as of this revision these items are held for the order, all or none, and answers what
     /// their products are.
     ///
     /// # Errors
@@ -147,23 +147,23 @@ impl Products {
         context: &Context,
         order: OrderId,
         revision: i64,
-        lines: &[NewLine],
-    ) -> Result<Vec<Held>, NotHeld> {
+        items: &[NewItem],
+    ) -> Result<Vec<Held>, HoldError> {
         let request = wire::HoldStockRequest {
             order_id: order.to_string(),
             revision,
-            lines: lines.iter().map(|line| stock_line(line.product_id, line.quantity)).collect(),
+            items: items.iter().map(|item| stock_item(item.product_id, item.quantity)).collect(),
         };
         let answer = self.client.clone().hold_stock(self.request(request, context)).await;
-        let held = answer.map_err(NotHeld::from)?.into_inner().products;
-        if held.len() != lines.len() {
-            let message = format!("{} products for {} lines", held.len(), lines.len());
-            return Err(NotHeld::Failed(Error::internal(message)));
+        let held = answer.map_err(HoldError::from)?.into_inner().products;
+        if held.len() != items.len() {
+            let message = format!("{} products for {} items", held.len(), items.len());
+            return Err(HoldError::Failed(Error::internal(message)));
         }
-        lines
+        items
             .iter()
             .zip(held)
-            .map(|(line, product)| held_product(line, product).map_err(NotHeld::Failed))
+            .map(|(item, product)| held_product(item, product).map_err(HoldError::Failed))
             .collect()
     }
 
@@ -180,23 +180,23 @@ impl Products {
     ) -> Result<(), Error> {
         let order_id = order.to_string();
         let revision = task.revision;
-        let lines = || items.iter().map(|item| stock_line(item.product_id, item.quantity)).collect();
+        let items_of = || items.iter().map(|item| stock_item(item.product_id, item.quantity)).collect();
         let mut client = self.client.clone();
         let result = match task.kind {
             TaskKind::Hold => {
-                let request = wire::HoldStockRequest { order_id, revision, lines: lines() };
+                let request = wire::HoldStockRequest { order_id, revision, items: items_of() };
                 client.hold_stock(self.request(request, context)).await.map(|_| ())
             }
             TaskKind::Release => {
-                let request = wire::HoldStockRequest { order_id, revision, lines: Vec::new() };
+                let request = wire::HoldStockRequest { order_id, revision, items: Vec::new() };
                 client.hold_stock(self.request(request, context)).await.map(|_| ())
             }
             TaskKind::Ship => {
-                let request = wire::ShipStockRequest { order_id, revision, lines: lines() };
+                let request = wire::ShipStockRequest { order_id, revision, items: items_of() };
                 client.ship_stock(self.request(request, context)).await.map(|_| ())
             }
             TaskKind::Restock => {
-                let request = wire::RestockReturnedRequest { order_id, revision, lines: lines() };
+                let request = wire::RestockReturnedRequest { order_id, revision, items: items_of() };
                 client.restock_returned(self.request(request, context)).await.map(|_| ())
             }
         };
@@ -216,8 +216,8 @@ impl Products {
         context: &Context,
         ended: bool,
         min_age: Duration,
-        after: Option<Place>,
-    ) -> Result<Walked, Error> {
+        after: Option<HoldCursor>,
+    ) -> Result<HoldPage, Error> {
         let request = wire::ListHoldsRequest {
             ended,
             min_age: seconds(min_age),
@@ -231,7 +231,7 @@ impl Products {
         let holds: Result<Vec<_>, Error> = answer.holds.into_iter().map(place_of).collect();
         let holds = holds?;
         let last = usize::try_from(HOLDS_PER_STEP).is_ok_and(|step| holds.len() < step);
-        Ok(Walked { holds, last, now: convert::trusted_time(answer.now)? })
+        Ok(HoldPage { holds, last, now: convert::trusted_time(answer.now)? })
     }
 
     /// What products keep of these orders, ended holds included.
@@ -282,27 +282,27 @@ impl Products {
     }
 }
 
-fn stock_line(product: ProductId, quantity: i64) -> wire::StockLine {
-    wire::StockLine { product_id: product.to_string(), quantity }
+fn stock_item(product: ProductId, quantity: i64) -> wire::StockItem {
+    wire::StockItem { product_id: product.to_string(), quantity }
 }
 
-fn held_product(line: &NewLine, product: wire::HeldProduct) -> Result<Held, Error> {
-    if product.product_id != line.product_id.to_string() {
-        return Err(Error::internal("the held products are not in the order of the lines"));
+fn held_product(item: &NewItem, product: wire::HeldProduct) -> Result<Held, Error> {
+    if product.product_id != item.product_id.to_string() {
+        return Err(Error::internal("the held products are not in the order of the items"));
     }
     let item = Item {
-        product_id: line.product_id,
+        product_id: item.product_id,
         sku: product.sku,
         name: product.name,
         unit_price: convert::trusted_money(product.price)?,
-        quantity: line.quantity,
+        quantity: item.quantity,
     };
     Ok(Held { item, active: product.status == "active" })
 }
 
-fn place_of(position: wire::HoldPosition) -> Result<Place, Error> {
+fn place_of(position: wire::HoldPosition) -> Result<HoldCursor, Error> {
     let order = position.order_id.as_deref().map(convert::trusted_id).transpose()?;
-    Ok(Place { at: convert::trusted_time(position.at)?, order })
+    Ok(HoldCursor { at: convert::trusted_time(position.at)?, order })
 }
 
 fn seconds(duration: Duration) -> i64 {

@@ -64,7 +64,7 @@ impl Status {
         }
     }
 
-    /// A rule for [`shared::faults::Faults`].
+    /// A rule for [`shared::input::validation::ValidationErrors`].
     ///
     /// # Errors
     /// Which statuses there are.

@@ -7,13 +7,13 @@ use mongodb::bson::{self, Bson, Document, doc};
 use mongodb::options::ReadConcern;
 use mongodb::{Collection, Database};
 use serde::Serialize;
-use shared::clock::Timestamp;
 use shared::error::Error;
-use shared::ids::OrderId;
 use shared::mongo::{self, Index};
+use shared::values::clock::Timestamp;
+use shared::values::ids::OrderId;
 
-use crate::order::{Decision, Order, PlacedUnder, Task};
-use crate::products::Place;
+use crate::order::{Decision, IdempotencyRef, Order, Task};
+use crate::products::HoldCursor;
 use crate::status::Status;
 
 mod bulk;
@@ -22,7 +22,7 @@ mod list;
 
 mod progress;
 
-pub use bulk::Settled;
+pub use bulk::ImportedOrder;
 use documents::{OrderDocument, StatusChangeDocument, TaskDocument, VOID, VoidDocument};
 pub use documents::{Stored, Void};
 pub use progress::Walk;
@@ -200,7 +200,7 @@ impl OrderStore {
     ///
     /// # Errors
     /// When MongoDB is away.
-    pub async fn find_placed(&self, under: &PlacedUnder, ids: &[OrderId]) -> Result<Vec<Stored>, Error> {
+    pub async fn find_placed(&self, under: &IdempotencyRef, ids: &[OrderId]) -> Result<Vec<Stored>, Error> {
         self.find_all(doc! { "$or": [placed_under(under), among(ids)] }).await
     }
 
@@ -217,15 +217,15 @@ impl OrderStore {
         &self,
         what: Unfinished,
         before: Timestamp,
-        after: Option<Place>,
+        after: Option<HoldCursor>,
         limit: i64,
-    ) -> Result<Vec<(Place, Result<Stored, Error>)>, Error> {
+    ) -> Result<Vec<(HoldCursor, Result<Stored, Error>)>, Error> {
         let mut filter = match what {
             Unfinished::Tasks => with_tasks(),
             Unfinished::Changes => doc! { "changing": true },
         };
         filter.insert("updated_at", doc! { "$lt": mongo::date(before) });
-        if let Some(Place { at, order: Some(order) }) = after {
+        if let Some(HoldCursor { at, order: Some(order) }) = after {
             let (at, order) = (mongo::date(at), mongo::uuid(order));
             let later = doc! { "updated_at": { "$gt": at } };
             let beside = doc! { "updated_at": at, "_id": { "$gt": order } };
@@ -343,8 +343,8 @@ fn among(ids: &[OrderId]) -> Document {
     doc! { "_id": { "$in": ids } }
 }
 
-fn placed_under(under: &PlacedUnder) -> Document {
-    doc! { "placed_under.caller": mongo::uuid(under.caller), "placed_under.key": under.keyed.key.as_str() }
+fn placed_under(under: &IdempotencyRef) -> Document {
+    doc! { "placed_under.caller": mongo::uuid(under.caller), "placed_under.key": under.request_key.key.as_str() }
 }
 
 fn read_order(document: Document) -> Result<Order, Error> {
@@ -359,7 +359,7 @@ fn id_of(document: &Document) -> Result<OrderId, Error> {
     }
 }
 
-fn place(document: &Document) -> Result<Place, Error> {
+fn place(document: &Document) -> Result<HoldCursor, Error> {
     let at = document.get_datetime("updated_at").map_err(Error::internal)?;
-    Ok(Place { at: mongo::timestamp(*at), order: Some(id_of(document)?) })
+    Ok(HoldCursor { at: mongo::timestamp(*at), order: Some(id_of(document)?) })
 }

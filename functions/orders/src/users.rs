@@ -5,12 +5,12 @@ use std::time::Duration;
 use proto::users::v1::GetUserRequest;
 use proto::users::v1::user_service_client::UserServiceClient;
 use shared::auth::Caller;
-use shared::clock::Clock;
-use shared::context::Context;
 use shared::error::{Error, Kind};
-use shared::ids::UserId;
 use shared::rpc::channel::Channel;
 use shared::rpc::metadata;
+use shared::runtime::context::Context;
+use shared::values::clock::Clock;
+use shared::values::ids::UserId;
 
 /// How long a call may take, at most.
 const TIMEOUT: Duration = Duration::from_secs(5);

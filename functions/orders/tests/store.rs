@@ -9,18 +9,18 @@ use mongodb::bson::{self, Document, doc};
 use orders::listing::Listing;
 use orders::number::Number;
 use orders::order::{
-    Decision, Item, NewOrder, Order, OrderChange, Placing, Task, TaskKind, Tracking, Transition,
+    Decision, Item, NewOrder, Order, OrderChange, PlacementContext, Task, TaskKind, Tracking, Transition,
 };
 use orders::status::Status;
 use orders::store::{Inserted, OrderStore};
-use shared::address::Address;
 use shared::auth::{Caller, Role};
-use shared::clock::Timestamp;
 use shared::error::Kind;
-use shared::faults::Patch;
-use shared::ids::{OrderId, ProductId, UserId};
-use shared::money::{Currency, Money};
-use shared::page::PageRequest;
+use shared::input::page::PageRequest;
+use shared::input::validation::Patch;
+use shared::values::address::Address;
+use shared::values::clock::Timestamp;
+use shared::values::ids::{OrderId, ProductId, UserId};
+use shared::values::money::{Currency, Money};
 
 const NOW: Timestamp = Timestamp::from_millis(1_800_000_000_123);
 
@@ -56,7 +56,7 @@ fn order_at(number: u64, user: UserId, now: Timestamp) -> Order {
         quantity,
     };
     let new = NewOrder {
-        lines: Vec::new(),
+        items: Vec::new(),
         shipping_address: address("1 Way"),
         note: Some("Ring".to_owned()),
         user_id: None,
@@ -66,7 +66,7 @@ fn order_at(number: u64, user: UserId, now: Timestamp) -> Order {
         ),
     };
     let items = vec![item(1_000_000_000_000, 7), item(0, 10_000)];
-    let placing = Placing {
+    let placing = PlacementContext {
         id: OrderId::new(),
         number: Number::from_bits(number),
         user_id: user,
@@ -280,8 +280,8 @@ async fn orders_are_listed_newest_first_with_ties_by_id() {
     let found = store.list(&all, None, &everything, None).await.unwrap();
     assert_eq!((&found.data, found.next), (&orders, None));
     let found = store.list(&all, None, &page, None).await.unwrap();
-    let third = |order: &Order| shared::page::Position {
-        value: shared::page::SortValue::Time(order.created_at),
+    let third = |order: &Order| shared::input::page::Position {
+        value: shared::input::page::SortValue::Time(order.created_at),
         id: order.id.uuid(),
     };
     assert_eq!((&found.data[..], found.next), (&orders[..3], Some(third(&orders[2]))));

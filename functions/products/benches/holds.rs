@@ -10,12 +10,12 @@ use std::time::{Duration, Instant};
 
 use mongodb::bson::{Document, doc};
 use products::product::{NewProduct, Sku, Status};
-use products::stock::{Declaration, Line, MAX_ENTRIES, MAX_LIVE_HOLDS, Movement};
+use products::stock::{Declaration, DeclarationKind, Item, MAX_ENTRIES, MAX_LIVE_HOLDS};
 use products::store::ProductStore;
-use shared::clock::{Clock, Timestamp};
-use shared::ids::{OrderId, ProductId};
-use shared::money::{Currency, Money};
 use shared::mongo;
+use shared::values::clock::{Clock, Timestamp};
+use shared::values::ids::{OrderId, ProductId};
+use shared::values::money::{Currency, Money};
 
 const ROUNDS: usize = 60;
 
@@ -51,8 +51,8 @@ async fn main() {
             let declaration = Declaration {
                 order: OrderId::new(),
                 revision: 1,
-                movement: Movement::Hold,
-                lines: vec![Line { product: *product, quantity: 1 }],
+                kind: DeclarationKind::Hold,
+                items: vec![Item { product: *product, quantity: 1 }],
             };
             let started = Instant::now();
             store.declare(&declaration, now).await.unwrap().unwrap();

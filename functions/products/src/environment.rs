@@ -2,15 +2,15 @@
 
 use std::sync::Arc;
 
-use shared::clock::Clock;
-use shared::config::{Misconfigured, Variables};
 use shared::error::Error;
+use shared::http::routes::Cors;
 use shared::mongo;
-use shared::routes::Cors;
 use shared::rpc::channel::Channel;
 use shared::rpc::services::Services;
-use shared::run::Function;
-use shared::secrets::{self, SecretSource};
+use shared::runtime::config::{ConfigErrors, Variables};
+use shared::runtime::run::ServiceApp;
+use shared::runtime::secrets::{self, SecretSource};
+use shared::values::clock::Clock;
 
 use crate::store::SCHEMA_VERSION;
 use crate::{Dependencies, app};
@@ -29,7 +29,7 @@ impl Environment {
     ///
     /// # Errors
     /// Everything that is missing or malformed.
-    pub fn read(mut variables: Variables, clock: Clock) -> Result<Self, Misconfigured> {
+    pub fn read(mut variables: Variables, clock: Clock) -> Result<Self, ConfigErrors> {
         let mut services = Services::new(clock.clone());
         let mongo_uri = secrets::read(&mut variables, &mut services, "MONGO_URI", secrets::mongo_uri);
         let users = services.channel(&mut variables, "USER_SERVICE_URL");
@@ -45,9 +45,9 @@ impl Environment {
     ///
     /// # Errors
     /// 503 when a dependency is away, or not as it must be.
-    pub async fn build(self) -> Result<Function, Error> {
+    pub async fn build(self) -> Result<ServiceApp, Error> {
         let database = mongo::open(&*self.mongo_uri, "products", SCHEMA_VERSION).await?;
         let app = app(Dependencies { database, users: self.users, clock: self.clock });
-        Ok(Function { router: self.cors.around(app.router), entrance: Some(app.entrance) })
+        Ok(ServiceApp { router: self.cors.around(app.router), rpc: Some(app.rpc) })
     }
 }

@@ -5,18 +5,18 @@ use std::time::Duration;
 
 use proto::products::v1 as wire;
 use serde::Deserialize;
-use shared::clock::Timestamp;
 use shared::error::Error;
-use shared::faults::{Faults, Patch};
-use shared::idempotency::Repeatable;
-use shared::ids::{self, OrderId, ProductId};
-use shared::money::MoneyForm;
+use shared::http::idempotency::Fingerprinted;
+use shared::input::validation::{Patch, ValidationErrors};
 use shared::rpc::convert;
-use shared::text;
+use shared::values::clock::Timestamp;
+use shared::values::ids::{self, OrderId, ProductId};
+use shared::values::money::MoneyForm;
+use shared::values::text;
 
 use crate::holds::HoldWalk;
 use crate::product::{NewProduct, ProductChange, Sku, Status};
-use crate::stock::{Declaration, Line, MAX_ON_HAND, Movement, StockChange, StockCount};
+use crate::stock::{Declaration, DeclarationKind, Item, MAX_ON_HAND, StockChange, StockCount};
 
 /// The body of `POST /products`.
 #[derive(Debug, Default, Deserialize)]
@@ -32,26 +32,26 @@ pub struct CreateProductForm {
     pub status: Option<String>,
 }
 
-impl Repeatable for CreateProductForm {}
+impl Fingerprinted for CreateProductForm {}
 
 impl CreateProductForm {
     /// # Errors
     /// 422 with every fault.
     pub fn check(self) -> Result<NewProduct, Error> {
-        let mut faults = Faults::default();
-        let sku = faults.required("/sku", self.sku, Sku::parse);
-        let name = faults.required("/name", self.name, text::line(1, 200));
-        let description = faults.optional("/description", self.description, text::prose(10_000));
-        let price = faults.required_part("/price", self.price);
-        let on_hand = faults.optional("/stock", self.stock, count).unwrap_or(0);
-        let attributes = text::string_map(&mut faults, "/attributes", self.attributes.unwrap_or_default());
+        let mut errors = ValidationErrors::default();
+        let sku = errors.required("/sku", self.sku, Sku::parse);
+        let name = errors.required("/name", self.name, text::line(1, 200));
+        let description = errors.optional("/description", self.description, text::prose(10_000));
+        let price = errors.required_part("/price", self.price);
+        let on_hand = errors.optional("/stock", self.stock, count).unwrap_or(0);
+        let attributes = text::string_map(&mut errors, "/attributes", self.attributes.unwrap_or_default());
         let status =
-            faults.optional("/status", self.status, |name| Status::parse(&name)).unwrap_or(Status::Active);
+            errors.optional("/status", self.status, |name| Status::parse(&name)).unwrap_or(Status::Active);
         match (sku, name, price) {
-            (Some(sku), Some(name), Some(price)) if faults.is_empty() => {
+            (Some(sku), Some(name), Some(price)) if errors.is_empty() => {
                 Ok(NewProduct { sku, name, description, price, attributes, status, on_hand })
             }
-            _ => Err(faults.into_error()),
+            _ => Err(errors.into_error()),
         }
     }
 }
@@ -90,16 +90,16 @@ impl UpdateProductForm {
     /// # Errors
     /// 422 with every fault.
     pub fn check(self) -> Result<ProductChange, Error> {
-        let mut faults = Faults::default();
+        let mut errors = ValidationErrors::default();
         let change = ProductChange {
-            sku: faults.change("/sku", self.sku, Sku::parse),
-            name: faults.change("/name", self.name, text::line(1, 200)),
-            description: faults.clearable("/description", self.description, text::prose(10_000)),
-            price: faults.change_part("/price", self.price),
-            attributes: text::string_map_change(&mut faults, "/attributes", self.attributes),
-            status: faults.change("/status", self.status, |name| Status::parse(&name)),
+            sku: errors.change("/sku", self.sku, Sku::parse),
+            name: errors.change("/name", self.name, text::line(1, 200)),
+            description: errors.nullable("/description", self.description, text::prose(10_000)),
+            price: errors.change_part("/price", self.price),
+            attributes: text::string_map_change(&mut errors, "/attributes", self.attributes),
+            status: errors.change("/status", self.status, |name| Status::parse(&name)),
         };
-        faults.check()?;
+        errors.check()?;
         Ok(change)
     }
 
@@ -130,29 +130,29 @@ pub struct UpdateStockForm {
     pub reason: Option<String>,
 }
 
-impl Repeatable for UpdateStockForm {}
+impl Fingerprinted for UpdateStockForm {}
 
 impl UpdateStockForm {
     /// # Errors
     /// 422 with every fault.
     pub fn check(self) -> Result<StockCount, Error> {
-        let mut faults = Faults::default();
-        let reason = faults.optional("/reason", self.reason, text::line(1, 500));
+        let mut errors = ValidationErrors::default();
+        let reason = errors.optional("/reason", self.reason, text::line(1, 500));
         let change = match (self.on_hand, self.delta) {
-            (Some(on_hand), None) => faults.optional("/on_hand", Some(on_hand), count).map(StockChange::Set),
-            (None, Some(delta)) => faults.optional("/delta", Some(delta), step).map(StockChange::Move),
+            (Some(on_hand), None) => errors.optional("/on_hand", Some(on_hand), count).map(StockChange::Set),
+            (None, Some(delta)) => errors.optional("/delta", Some(delta), step).map(StockChange::Move),
             (None, None) => {
-                faults.add("", "must have one of on_hand and delta, and has neither");
+                errors.add("", "must have one of on_hand and delta, and has neither");
                 None
             }
             (Some(_), Some(_)) => {
-                faults.add("", "must have one of on_hand and delta, and has both");
+                errors.add("", "must have one of on_hand and delta, and has both");
                 None
             }
         };
         match change {
-            Some(change) if faults.is_empty() => Ok(StockCount { change, reason }),
-            _ => Err(faults.into_error()),
+            Some(change) if errors.is_empty() => Ok(StockCount { change, reason }),
+            _ => Err(errors.into_error()),
         }
     }
 }
@@ -184,35 +184,35 @@ fn step(delta: i64) -> Result<i64, String> {
 /// # Errors
 /// 422 with every fault.
 pub fn declaration(
-    movement: Movement,
+    kind: DeclarationKind,
     order_id: String,
     revision: i64,
-    lines: Vec<wire::StockLine>,
+    items: Vec<wire::StockItem>,
 ) -> Result<Declaration, Error> {
-    let mut faults = Faults::default();
-    let order = faults.required("/order_id", Some(order_id), ids::parse);
+    let mut errors = ValidationErrors::default();
+    let order = errors.required("/order_id", Some(order_id), ids::parse);
     if revision < 1 {
-        faults.add("/revision", "must be at least 1");
+        errors.add("/revision", "must be at least 1");
     }
     let mut seen = HashSet::new();
-    let mut checked = Vec::with_capacity(lines.len());
-    for (place, line) in lines.into_iter().enumerate() {
-        faults.within(&format!("/lines/{place}"), |faults| {
-            if line.quantity < 1 {
-                faults.add("/quantity", "must be at least 1");
+    let mut checked = Vec::with_capacity(items.len());
+    for (place, item) in items.into_iter().enumerate() {
+        errors.nested(&format!("/items/{place}"), |errors| {
+            if item.quantity < 1 {
+                errors.add("/quantity", "must be at least 1");
             }
-            let Some(product) = faults.required("/product_id", Some(line.product_id), ids::parse) else {
+            let Some(product) = errors.required("/product_id", Some(item.product_id), ids::parse) else {
                 return;
             };
             if !seen.insert(product) {
-                faults.add("/product_id", "stands in another line already");
+                errors.add("/product_id", "stands in another item already");
             }
-            checked.push(Line { product, quantity: line.quantity });
+            checked.push(Item { product, quantity: item.quantity });
         });
     }
     match order {
-        Some(order) if faults.is_empty() => Ok(Declaration { order, revision, movement, lines: checked }),
-        _ => Err(faults.into_error()),
+        Some(order) if errors.is_empty() => Ok(Declaration { order, revision, kind, items: checked }),
+        _ => Err(errors.into_error()),
     }
 }
 
@@ -227,22 +227,22 @@ const MAX_AUDITED: i64 = 5_000;
 /// # Errors
 /// 422 with every fault.
 pub fn hold_walk(request: wire::ListHoldsRequest) -> Result<HoldWalk, Error> {
-    let mut faults = Faults::default();
-    let min_age = age(&mut faults, request.min_age);
+    let mut errors = ValidationErrors::default();
+    let min_age = age(&mut errors, request.min_age);
     let limit = usize::try_from(request.limit).ok().filter(|limit| (1..=MAX_ORDERS).contains(limit));
     if limit.is_none() {
-        faults.add("/limit", format!("must be 1 to {MAX_ORDERS}"));
+        errors.add("/limit", format!("must be 1 to {MAX_ORDERS}"));
     }
     let after = request.after.and_then(|after| {
-        faults.within("/after", |faults| {
-            let at = faults.required("/at", after.at, millis);
-            let order = faults.optional("/order_id", after.order_id, ids::parse);
+        errors.nested("/after", |errors| {
+            let at = errors.required("/at", after.at, millis);
+            let order = errors.optional("/order_id", after.order_id, ids::parse);
             at.map(|at| (at, order))
         })
     });
     match limit {
-        Some(limit) if faults.is_empty() => Ok(HoldWalk { ended: request.ended, min_age, after, limit }),
-        _ => Err(faults.into_error()),
+        Some(limit) if errors.is_empty() => Ok(HoldWalk { ended: request.ended, min_age, after, limit }),
+        _ => Err(errors.into_error()),
     }
 }
 
@@ -251,9 +251,9 @@ pub fn hold_walk(request: wire::ListHoldsRequest) -> Result<HoldWalk, Error> {
 /// # Errors
 /// 422 with every fault.
 pub fn orders(order_ids: Vec<String>) -> Result<Vec<OrderId>, Error> {
-    let mut faults = Faults::default();
-    let orders = order_list(&mut faults, order_ids);
-    faults.check()?;
+    let mut errors = ValidationErrors::default();
+    let orders = order_list(&mut errors, order_ids);
+    errors.check()?;
     Ok(orders)
 }
 
@@ -262,10 +262,10 @@ pub fn orders(order_ids: Vec<String>) -> Result<Vec<OrderId>, Error> {
 /// # Errors
 /// 422 with every fault.
 pub fn pruning(request: wire::PruneHoldsRequest) -> Result<(Vec<OrderId>, Duration), Error> {
-    let mut faults = Faults::default();
-    let orders = order_list(&mut faults, request.order_ids);
-    let min_age = age(&mut faults, request.min_age);
-    faults.check()?;
+    let mut errors = ValidationErrors::default();
+    let orders = order_list(&mut errors, request.order_ids);
+    let min_age = age(&mut errors, request.min_age);
+    errors.check()?;
     Ok((orders, min_age))
 }
 
@@ -274,33 +274,33 @@ pub fn pruning(request: wire::PruneHoldsRequest) -> Result<(Vec<OrderId>, Durati
 /// # Errors
 /// 422 with every fault.
 pub fn audit(request: wire::AuditStockRequest) -> Result<(Option<ProductId>, i64), Error> {
-    let mut faults = Faults::default();
-    let after = faults.optional("/after", request.after, ids::parse);
+    let mut errors = ValidationErrors::default();
+    let after = errors.optional("/after", request.after, ids::parse);
     if !(1..=MAX_AUDITED).contains(&request.limit) {
-        faults.add("/limit", format!("must be 1 to {MAX_AUDITED}"));
+        errors.add("/limit", format!("must be 1 to {MAX_AUDITED}"));
     }
-    faults.check()?;
+    errors.check()?;
     Ok((after, request.limit))
 }
 
-fn order_list(faults: &mut Faults, order_ids: Vec<String>) -> Vec<OrderId> {
+fn order_list(errors: &mut ValidationErrors, order_ids: Vec<String>) -> Vec<OrderId> {
     if order_ids.len() > MAX_ORDERS {
-        faults.add("/order_ids", format!("must be at most {MAX_ORDERS}"));
+        errors.add("/order_ids", format!("must be at most {MAX_ORDERS}"));
         return Vec::new();
     }
     let parsed = order_ids.into_iter().enumerate();
     parsed
-        .filter_map(|(place, id)| faults.required(&format!("/order_ids/{place}"), Some(id), ids::parse))
+        .filter_map(|(place, id)| errors.required(&format!("/order_ids/{place}"), Some(id), ids::parse))
         .collect()
 }
 
 /// An age in seconds, up to a hundred years: beyond that there is nothing, and times overflow.
-fn age(faults: &mut Faults, seconds: i64) -> Duration {
+fn age(errors: &mut ValidationErrors, seconds: i64) -> Duration {
     const CENTURY: u64 = 100 * 366 * 24 * 60 * 60;
     match u64::try_from(seconds) {
         Ok(seconds) if seconds <= CENTURY => Duration::from_secs(seconds),
         _ => {
-            faults.add("/min_age", format!("must be 0 to {CENTURY} seconds"));
+            errors.add("/min_age", format!("must be 0 to {CENTURY} seconds"));
             Duration::ZERO
         }
     }

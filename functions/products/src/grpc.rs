@@ -4,13 +4,13 @@ use std::sync::Arc;
 
 use proto::products::v1 as wire;
 use proto::products::v1::product_service_server::{ProductService as Rpc, SERVICE_NAME};
-use shared::context::Context;
 use shared::error::Error;
-use shared::idempotency::{Keyed, KeyedRequest};
-use shared::ids::{self, ProductId};
+use shared::http::conditional::IfMatch;
+use shared::http::idempotency::{RequestKey, ScopedKey};
 use shared::rpc::convert;
 use shared::rpc::metadata::context_of;
-use shared::version::Expected;
+use shared::runtime::context::Context;
+use shared::values::ids::{self, ProductId};
 use tonic::{Request, Response, Status};
 
 use crate::forms::{self, CreateProductForm, UpdateProductForm, UpdateStockForm, declaration};
@@ -18,8 +18,8 @@ use crate::holds::{AuditedProduct, Hold, HoldPosition};
 use crate::ledger::StockMovement;
 use crate::listing::Listing;
 use crate::product::Product;
-use crate::service::{NotDeclared, ProductService};
-use crate::stock::Movement;
+use crate::service::{DeclareError, ProductService};
+use crate::stock::DeclarationKind;
 
 /// What tonic's server calls.
 #[derive(Clone)]
@@ -39,9 +39,9 @@ impl Rpc for Grpc {
         request: Request<wire::CreateProductRequest>,
     ) -> Result<Response<wire::Product>, Status> {
         let context = context_of(&request)?;
-        let keyed = keyed(&request, "CreateProduct")?;
+        let key = key(&request, "CreateProduct")?;
         let new = CreateProductForm::from(request.into_inner()).check()?;
-        Ok(self.0.create(&context, new, keyed).await?.respond(message))
+        Ok(self.0.create(&context, new, key).await?.into_rpc(message))
     }
 
     async fn get_product(
@@ -60,9 +60,9 @@ impl Rpc for Grpc {
         let context = context_of(&request)?;
         let request = request.into_inner();
         let id = product_id(request.id.clone())?;
-        let expected = Expected::of_call(request.expected_version);
+        let if_match = IfMatch::of_call(request.expected_version);
         let change = UpdateProductForm::from_message(request)?.check()?;
-        Ok(Response::new(message(self.0.update(&context, id, &expected, change).await?)))
+        Ok(Response::new(message(self.0.update(&context, id, &if_match, change).await?)))
     }
 
     async fn list_products(
@@ -81,13 +81,13 @@ impl Rpc for Grpc {
         mut request: Request<wire::UpdateStockRequest>,
     ) -> Result<Response<wire::Product>, Status> {
         let context = context_of(&request)?;
-        // Which version is expected is no part of what is asked for: over REST it is not in the body.
-        let expected = Expected::of_call(request.get_mut().expected_version.take());
-        let keyed = keyed(&request, "UpdateStock")?;
+        // `If-Match` is no part of what is asked for: over REST it is not in the body.
+        let if_match = IfMatch::of_call(request.get_mut().expected_version.take());
+        let key = key(&request, "UpdateStock")?;
         let request = request.into_inner();
         let id = product_id(request.id.clone())?;
         let count = UpdateStockForm::from(request).check()?;
-        Ok(self.0.update_stock(&context, id, expected, count, keyed).await?.respond(message))
+        Ok(self.0.update_stock(&context, id, if_match, count, key).await?.into_rpc(message))
     }
 
     async fn hold_stock(
@@ -95,8 +95,8 @@ impl Rpc for Grpc {
         request: Request<wire::HoldStockRequest>,
     ) -> Result<Response<wire::HoldStockResponse>, Status> {
         let context = context_of(&request)?;
-        let wire::HoldStockRequest { order_id, revision, lines } = request.into_inner();
-        let products = self.declare(&context, Movement::Hold, order_id, revision, lines).await?;
+        let wire::HoldStockRequest { order_id, revision, items } = request.into_inner();
+        let products = self.declare(&context, DeclarationKind::Hold, order_id, revision, items).await?;
         Ok(Response::new(wire::HoldStockResponse { products: products.into_iter().map(held).collect() }))
     }
 
@@ -105,8 +105,8 @@ impl Rpc for Grpc {
         request: Request<wire::ShipStockRequest>,
     ) -> Result<Response<wire::ShipStockResponse>, Status> {
         let context = context_of(&request)?;
-        let wire::ShipStockRequest { order_id, revision, lines } = request.into_inner();
-        self.declare(&context, Movement::Ship, order_id, revision, lines).await?;
+        let wire::ShipStockRequest { order_id, revision, items } = request.into_inner();
+        self.declare(&context, DeclarationKind::Ship, order_id, revision, items).await?;
         Ok(Response::new(wire::ShipStockResponse {}))
     }
 
@@ -115,8 +115,8 @@ impl Rpc for Grpc {
         request: Request<wire::RestockReturnedRequest>,
     ) -> Result<Response<wire::RestockReturnedResponse>, Status> {
         let context = context_of(&request)?;
-        let wire::RestockReturnedRequest { order_id, revision, lines } = request.into_inner();
-        self.declare(&context, Movement::Restock, order_id, revision, lines).await?;
+        let wire::RestockReturnedRequest { order_id, revision, items } = request.into_inner();
+        self.declare(&context, DeclarationKind::Restock, order_id, revision, items).await?;
         Ok(Response::new(wire::RestockReturnedResponse {}))
     }
 
@@ -183,25 +183,25 @@ impl Grpc {
     async fn declare(
         &self,
         context: &Context,
-        movement: Movement,
+        kind: DeclarationKind,
         order_id: String,
         revision: i64,
-        lines: Vec<wire::StockLine>,
+        items: Vec<wire::StockItem>,
     ) -> Result<Vec<Product>, Status> {
-        let declaration = declaration(movement, order_id, revision, lines)?;
+        let declaration = declaration(kind, order_id, revision, items)?;
         self.0.declare(context, declaration).await.map_err(|not_declared| match not_declared {
-            NotDeclared::Superseded => {
+            DeclareError::Superseded => {
                 Status::aborted("a later revision of this order's stock has been applied already")
             }
-            NotDeclared::Failed(error) => error.into(),
+            DeclareError::Failed(error) => error.into(),
         })
     }
 }
 
 /// The key of a call, if it has one.
-fn keyed(request: &Request<impl prost::Message>, method: &str) -> Result<Option<KeyedRequest>, Error> {
-    let keyed = Keyed::of_call(request.metadata(), request.get_ref())?;
-    Ok(keyed.map(|keyed| keyed.sent_to(format!("/{SERVICE_NAME}/{method}"))))
+fn key(request: &Request<impl prost::Message>, method: &str) -> Result<Option<ScopedKey>, Error> {
+    let key = RequestKey::of_call(request.metadata(), request.get_ref())?;
+    Ok(key.map(|key| key.sent_to(format!("/{SERVICE_NAME}/{method}"))))
 }
 
 fn product_id(text: String) -> Result<ProductId, Error> {

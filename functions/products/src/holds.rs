@@ -3,8 +3,8 @@
 
 use std::time::Duration;
 
-use shared::clock::Timestamp;
-use shared::ids::{OrderId, ProductId};
+use shared::values::clock::Timestamp;
+use shared::values::ids::{OrderId, ProductId};
 
 use crate::stock::Stock;
 

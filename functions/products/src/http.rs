@@ -9,17 +9,17 @@ use axum::response::Response;
 use http::{Method, StatusCode};
 use serde::Serialize;
 use shared::auth::{Access, Verifier};
-use shared::clock::Timestamp;
-use shared::context::Context;
 use shared::error::Error;
-use shared::idempotency::KeyedJson;
-use shared::ids::ProductKind;
-use shared::json::{self, Json};
-use shared::money::MoneyJson;
-use shared::page::PageRequest;
-use shared::query::Query;
-use shared::routes::{PathId, Routes};
-use shared::version::{self, Expected};
+use shared::http::conditional::{self, IfMatch};
+use shared::http::idempotency::IdempotentJson;
+use shared::http::routes::{PathId, Routes};
+use shared::input::json::{self, Json};
+use shared::input::page::PageRequest;
+use shared::input::query::Query;
+use shared::runtime::context::Context;
+use shared::values::clock::Timestamp;
+use shared::values::ids::ProductKind;
+use shared::values::money::MoneyJson;
 
 use crate::forms::{CreateProductForm, UpdateProductForm, UpdateStockForm};
 use crate::ledger::StockMovement;
@@ -44,13 +44,13 @@ pub fn router(service: Arc<ProductService>, verifier: Verifier) -> Router {
 async fn create_product(
     State(products): Service,
     context: Context,
-    KeyedJson(form, keyed): KeyedJson<CreateProductForm>,
+    IdempotentJson(form, key): IdempotentJson<CreateProductForm>,
 ) -> Result<Response, Error> {
-    let request = keyed.map(|keyed| keyed.sent_to("POST /products"));
+    let request = key.map(|key| key.sent_to("POST /products"));
     let made = products.create(&context, form.check()?, request).await?;
-    Ok(made.answer(|product| {
+    Ok(made.into_response(|product| {
         let (location, version) = (format!("/products/{}", product.id), product.version);
-        version::tagged(version, json::created(&location, &ProductJson::from(product)))
+        conditional::with_etag(version, json::created(&location, &ProductJson::from(product)))
     }))
 }
 
@@ -71,37 +71,37 @@ async fn get_product(
     context: Context,
     id: PathId<ProductKind>,
 ) -> Result<Response, Error> {
-    Ok(shown(products.get(&context, id.or_not_found()?).await?))
+    Ok(shown(products.get(&context, id.require()?).await?))
 }
 
 /// Never 304, whatever version the client has: stock may have changed, and versions do not tell.
 fn shown(product: Product) -> Response {
-    version::tagged(product.version, json::answer(StatusCode::OK, &ProductJson::from(product)))
+    conditional::with_etag(product.version, json::answer(StatusCode::OK, &ProductJson::from(product)))
 }
 
 async fn update_product(
     State(products): Service,
     context: Context,
-    expected: Expected,
+    if_match: IfMatch,
     id: PathId<ProductKind>,
     Json(form): Json<UpdateProductForm>,
 ) -> Result<Response, Error> {
     let change = form.check()?;
-    Ok(shown(products.update(&context, id.or_not_found()?, &expected, change).await?))
+    Ok(shown(products.update(&context, id.require()?, &if_match, change).await?))
 }
 
 async fn update_stock(
     State(products): Service,
     context: Context,
-    expected: Expected,
+    if_match: IfMatch,
     id: PathId<ProductKind>,
-    KeyedJson(form, keyed): KeyedJson<UpdateStockForm>,
+    IdempotentJson(form, key): IdempotentJson<UpdateStockForm>,
 ) -> Result<Response, Error> {
     let count = form.check()?;
-    let id = id.or_not_found()?;
-    let request = keyed.map(|keyed| keyed.sent_to(format!("PUT /products/{id}/stock")));
-    let made = products.update_stock(&context, id, expected, count, request).await?;
-    Ok(made.answer(shown))
+    let id = id.require()?;
+    let request = key.map(|key| key.sent_to(format!("PUT /products/{id}/stock")));
+    let made = products.update_stock(&context, id, if_match, count, request).await?;
+    Ok(made.into_response(shown))
 }
 
 async fn list_stock_movements(
@@ -112,7 +112,7 @@ async fn list_stock_movements(
 ) -> Result<Response, Error> {
     let query = Query::parse(q.as_deref(), &["limit", "cursor"])?;
     let page = PageRequest::from_query(&query)?;
-    let id = id.or_not_found()?;
+    let id = id.require()?;
     let page = products.list_stock_movements(&context, id, page).await?.map(MovementJson::from);
     let path = format!("/products/{id}/stock/movements");
     Ok(query.linked(&path, page.next_cursor.as_deref(), json::answer(StatusCode::OK, &page)))

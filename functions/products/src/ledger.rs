@@ -1,7 +1,7 @@
 //! The ledger of a product: every change of its on-hand count, in their order. No I/O, no clock.
 
-use shared::clock::Timestamp;
-use shared::ids::OrderId;
+use shared::values::clock::Timestamp;
+use shared::values::ids::OrderId;
 
 use crate::stock::Stock;
 
@@ -11,7 +11,7 @@ pub const INITIAL: &str = "initial";
 /// The reason when an order leaves the house.
 pub const SHIPPED: &str = "shipped";
 
-/// The reason when an order is put back on the shelf.
+/// The reason when an order is put back on the state.
 pub const RETURNED: &str = "returned";
 
 /// An entry of the ledger.

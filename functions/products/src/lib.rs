@@ -13,10 +13,10 @@ use axum::Router;
 use mongodb::Database;
 use proto::products::v1::product_service_server::ProductServiceServer;
 use shared::auth::Verifier;
-use shared::clock::Clock;
-use shared::keys::RemoteKeys;
+use shared::auth::jwks_client::JwksClient;
 use shared::rpc::channel::Channel;
-use shared::rpc::entrance::{Entrance, MAX_MESSAGE};
+use shared::rpc::server::{MAX_MESSAGE, RpcServer};
+use shared::values::clock::Clock;
 
 pub mod environment;
 pub mod forms;
@@ -49,19 +49,19 @@ pub struct App {
     /// REST.
     pub router: Router,
     /// Calls from other functions.
-    pub entrance: Entrance,
+    pub rpc: RpcServer,
 }
 
 /// Builds the function from what it depends on.
 pub fn app(dependencies: Dependencies) -> App {
     let Dependencies { database, users, clock } = dependencies;
-    let verifier = Verifier::new(Arc::new(RemoteKeys::new(users)), clock.clone());
+    let verifier = Verifier::new(Arc::new(JwksClient::new(users)), clock.clone());
     let store = store::ProductStore::new(&database);
     let service = Arc::new(service::ProductService::new(store, clock.clone()));
     let grpc =
         ProductServiceServer::new(grpc::Grpc::new(service.clone())).max_decoding_message_size(MAX_MESSAGE);
     App {
         router: http::router(service, verifier.clone()),
-        entrance: Entrance::new(grpc, clock).verified_by(verifier),
+        rpc: RpcServer::new(grpc, clock).verified_by(verifier),
     }
 }

@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 
 use proto::products::v1 as wire;
 use shared::error::Error;
-use shared::money::{Currency, MAX_AMOUNT};
-use shared::page::{Sort, SortType};
-use shared::query::{self, Query};
+use shared::input::page::{Sort, SortType};
+use shared::input::query::{self, Query};
+use shared::values::money::{Currency, MAX_AMOUNT};
 
 use crate::product::{Sku, Status};
 use crate::words::words;
@@ -53,12 +53,12 @@ pub enum SortBy {
 }
 
 pub(crate) const SORTS: [(&str, Sort<SortBy>); 6] = [
-    ("-created_at", Sort::falling(SortBy::CreatedAt)),
-    ("created_at", Sort::rising(SortBy::CreatedAt)),
-    ("name", Sort::rising(SortBy::Name)),
-    ("-name", Sort::falling(SortBy::Name)),
-    ("price", Sort::rising(SortBy::Price)),
-    ("-price", Sort::falling(SortBy::Price)),
+    ("-created_at", Sort::descending(SortBy::CreatedAt)),
+    ("created_at", Sort::ascending(SortBy::CreatedAt)),
+    ("name", Sort::ascending(SortBy::Name)),
+    ("-name", Sort::descending(SortBy::Name)),
+    ("price", Sort::ascending(SortBy::Price)),
+    ("-price", Sort::descending(SortBy::Price)),
 ];
 
 impl SortBy {

@@ -3,8 +3,8 @@
 use std::process::ExitCode;
 
 use products::environment::Environment;
-use shared::clock::Clock;
-use shared::run;
+use shared::runtime::run;
+use shared::values::clock::Clock;
 
 fn main() -> ExitCode {
     run::function("products", 50052, |variables| {

@@ -3,13 +3,13 @@
 use http::{Method, StatusCode};
 use shared::auth::Access;
 use shared::error::Kind;
-use shared::ids::{OrderKind, ProductKind};
-use shared::money::MAX_AMOUNT;
 use shared::openapi::values::{
     Fields, flag, id_of, integer, line, matching, named, one_of, or_null, prose, shown_map, sort, string_map,
     text, timestamp, user_or, whole,
 };
 use shared::openapi::{Operation, Part, Shape};
+use shared::values::ids::{OrderKind, ProductKind};
+use shared::values::money::MAX_AMOUNT;
 use utoipa::openapi::schema::{ObjectBuilder, OneOfBuilder, Type};
 
 use crate::listing;

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use shared::clock::Timestamp;
-use shared::faults::Patch;
-use shared::ids::ProductId;
-use shared::money::Money;
+use shared::input::validation::Patch;
+use shared::values::clock::Timestamp;
+use shared::values::ids::ProductId;
+use shared::values::money::Money;
 
 use crate::stock::Stock;
 
@@ -60,7 +60,7 @@ impl Status {
         }
     }
 
-    /// A rule for [`shared::faults::Faults`].
+    /// A rule for [`shared::input::validation::ValidationErrors`].
     ///
     /// # Errors
     /// Which statuses there are.
@@ -77,7 +77,7 @@ impl Status {
 pub struct Sku(String);
 
 impl Sku {
-    /// A rule for [`shared::faults::Faults`].
+    /// A rule for [`shared::input::validation::ValidationErrors`].
     ///
     /// # Errors
     /// What is wrong with it.

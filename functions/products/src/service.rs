@@ -4,22 +4,22 @@ use std::time::Duration;
 
 use serde_json::json;
 use shared::auth::Access;
-use shared::clock::{Clock, Timestamp};
-use shared::contention::Contention;
-use shared::context::Context;
 use shared::error::{Error, Kind};
-use shared::faults::Faults;
-use shared::idempotency::{Claim, KeyedRequest, Made};
-use shared::ids::{OrderId, ProductId};
-use shared::page::{Found, Page, PageRequest, Position, SortType, SortValue};
-use shared::version::Expected;
+use shared::http::conditional::IfMatch;
+use shared::http::idempotency::{Idempotent, KeyRecord, ScopedKey};
+use shared::input::page::{Page, PageRequest, PageRows, Position, SortType, SortValue};
+use shared::input::validation::ValidationErrors;
+use shared::mongo::conflict_retry::ConflictRetry;
+use shared::runtime::context::Context;
+use shared::values::clock::{Clock, Timestamp};
+use shared::values::ids::{OrderId, ProductId};
 use uuid::Uuid;
 
 use crate::holds::{AuditedProduct, Hold, HoldPosition, HoldWalk};
 use crate::ledger::StockMovement;
 use crate::listing::Listing;
 use crate::product::{NewProduct, Product, ProductChange, Status};
-use crate::stock::{Declaration, MAX_ON_HAND, Refusal, Shortage, Stock, StockCount, Unorderable};
+use crate::stock::{Declaration, ItemError, MAX_ON_HAND, Rejection, Shortage, Stock, StockCount};
 use crate::store::{self, Inserted, ProductStore, StockWrite, StockWritten};
 
 /// The use cases around products.
@@ -30,14 +30,14 @@ pub struct ProductService {
 
 /// Why a declaration was not applied.
 #[derive(Debug)]
-pub enum NotDeclared {
+pub enum DeclareError {
     /// A later one has been applied already: this one arrived too late to matter.
     Superseded,
     /// Everything else.
     Failed(Error),
 }
 
-impl From<Error> for NotDeclared {
+impl From<Error> for DeclareError {
     fn from(error: Error) -> Self {
         Self::Failed(error)
     }
@@ -57,38 +57,45 @@ impl ProductService {
         &self,
         context: &Context,
         new: NewProduct,
-        request: Option<KeyedRequest>,
-    ) -> Result<Made<Product>, Error> {
+        request: Option<ScopedKey>,
+    ) -> Result<Idempotent<Product>, Error> {
         Access::Staff.check(context.caller)?;
         let by = context.caller.to_string();
-        let claim = request.map(|request| request.by(&by));
-        if let Some(made) = self.made_before(claim.as_ref()).await? {
+        let key_record = request.map(|request| request.by(&by));
+        if let Some(made) = self.made_before(key_record.as_ref()).await? {
             return Ok(made);
         }
         let product = new.into_product(ProductId::new(), self.clock.now());
-        match self.store.insert(&product, &by, claim.as_ref()).await? {
-            Inserted::Done => Ok(Made::now(product)),
-            Inserted::SkuTaken => self.made_by_a_twin_or(claim.as_ref(), store::sku_taken()).await,
-            Inserted::KeyTaken => self.made_by_a_twin_or(claim.as_ref(), key_taken()).await,
+        match self.store.insert(&product, &by, key_record.as_ref()).await? {
+            Inserted::Done => Ok(Idempotent::Created(product)),
+            Inserted::SkuTaken => self.made_by_a_twin_or(key_record.as_ref(), store::sku_taken()).await,
+            Inserted::KeyTaken => self.made_by_a_twin_or(key_record.as_ref(), key_taken()).await,
         }
     }
 
     /// What a request under this key made when it came first.
-    async fn made_before(&self, claim: Option<&Claim>) -> Result<Option<Made<Product>>, Error> {
-        let Some(claim) = claim else { return Ok(None) };
-        match self.store.keys().find(claim, self.clock.now()).await? {
-            Some(id) => self.existing(id).await.map(|product| Some(Made::before(product))),
+    async fn made_before(
+        &self,
+        key_record: Option<&KeyRecord>,
+    ) -> Result<Option<Idempotent<Product>>, Error> {
+        let Some(key_record) = key_record else { return Ok(None) };
+        match self.store.keys().find(key_record, self.clock.now()).await? {
+            Some(id) => self.existing(id).await.map(|product| Some(Idempotent::Replayed(product))),
             None => Ok(None),
         }
     }
 
     /// What refuses a request may be its own twin, which was faster: then its product is the answer, and else the
-    /// refusal.
-    async fn made_by_a_twin_or(&self, claim: Option<&Claim>, refusal: Error) -> Result<Made<Product>, Error> {
-        let Some(claim) = claim else { return Err(refusal) };
-        match self.store.keys().find_again(claim, self.clock.now()).await? {
-            Some(id) => self.existing(id).await.map(Made::before),
-            None => Err(refusal),
+    /// rejection.
+    async fn made_by_a_twin_or(
+        &self,
+        key_record: Option<&KeyRecord>,
+        rejection: Error,
+    ) -> Result<Idempotent<Product>, Error> {
+        let Some(key_record) = key_record else { return Err(rejection) };
+        match self.store.keys().find_again(key_record, self.clock.now()).await? {
+            Some(id) => self.existing(id).await.map(Idempotent::Replayed),
+            None => Err(rejection),
         }
     }
 
@@ -125,7 +132,7 @@ impl ProductService {
         statuses.retain(|status| listing.status.is_none_or(|asked| asked == *status));
         // What the caller may not see is as if it were not there.
         if statuses.is_empty() {
-            return Ok(page.page(Found::nothing(), &scope));
+            return Ok(page.page(PageRows::nothing(), &scope));
         }
         let found = self.store.list(&listing, &statuses, &page, after.as_ref()).await?;
         Ok(page.page(found, &scope))
@@ -134,57 +141,57 @@ impl ProductService {
     /// Changes all of a product but its stock.
     ///
     /// # Errors
-    /// 403 but for staff, 404, 412 for another version than the expected one, 409 for a SKU that is taken.
+    /// 403 but for staff, 404, 412 for another version than `If-Match` names, 409 for a SKU that is taken.
     pub async fn update(
         &self,
         context: &Context,
         id: ProductId,
-        expected: &Expected,
+        if_match: &IfMatch,
         change: ProductChange,
     ) -> Result<Product, Error> {
         Access::Staff.check(context.caller)?;
-        let mut contention = Contention::default();
+        let mut retry = ConflictRetry::default();
         loop {
             let product = self.get(context, id).await?;
-            expected.check(product.version)?;
+            if_match.check(product.version)?;
             let Some(changed) = product.changed(change.clone(), self.clock.now()) else { return Ok(product) };
             if let Some(written) = self.store.replace(&changed).await? {
                 return Ok(written);
             }
-            contention.lost(id).await?;
+            retry.conflict(id).await?;
         }
     }
 
     /// Sets or moves the on-hand count, once for all requests under one key.
     ///
     /// # Errors
-    /// 403 but for staff, 404, 422 for a key of another request, 412 for another version than the expected one, 409
+    /// 403 but for staff, 404, 422 for a key of another request, 412 for another version than `If-Match` names, 409
     /// when fewer would be on hand than are reserved.
     pub async fn update_stock(
         &self,
         context: &Context,
         id: ProductId,
-        expected: Expected,
+        if_match: IfMatch,
         count: StockCount,
-        request: Option<KeyedRequest>,
-    ) -> Result<Made<Product>, Error> {
+        request: Option<ScopedKey>,
+    ) -> Result<Idempotent<Product>, Error> {
         Access::Staff.check(context.caller)?;
         let by = context.caller.to_string();
-        let claim = request.map(|request| request.by(&by));
-        if let Some(made) = self.made_before(claim.as_ref()).await? {
+        let key_record = request.map(|request| request.by(&by));
+        if let Some(made) = self.made_before(key_record.as_ref()).await? {
             return Ok(made);
         }
-        let write = StockWrite { product: id, expected, count, by, now: self.clock.now(), claim };
-        let refusal = match self.store.change_stock(&write).await? {
-            StockWritten::Done(product) => return Ok(Made::now(product)),
+        let write = StockWrite { product: id, if_match, count, by, now: self.clock.now(), key_record };
+        let rejection = match self.store.change_stock(&write).await? {
+            StockWritten::Done(product) => return Ok(Idempotent::Created(product)),
             StockWritten::NotFound => return Err(Error::not_found("product")),
             // The one who was faster may be a twin of this request.
-            StockWritten::Outdated(current) => Expected::mismatch(current),
+            StockWritten::Outdated(current) => IfMatch::mismatch(current),
             StockWritten::BelowReserved(stock) => below_reserved(stock),
             StockWritten::TooMany => too_many(),
             StockWritten::KeyTaken => key_taken(),
         };
-        self.made_by_a_twin_or(claim.as_ref(), refusal).await
+        self.made_by_a_twin_or(key_record.as_ref(), rejection).await
     }
 
     /// A page of a product's ledger, newest first.
@@ -213,26 +220,26 @@ impl ProductService {
     }
 
     /// Applies what another function declares about an order's stock, all of it or nothing, and answers the
-    /// products of its lines, in the lines' order.
+    /// products of its items, in the items' order.
     ///
     /// # Errors
-    /// 403 but for functions; superseded; 422 for lines that cannot be ordered; 409 with every shortage.
+    /// 403 but for functions; superseded; 422 for items that cannot be ordered; 409 with every shortage.
     pub async fn declare(
         &self,
         context: &Context,
         declaration: Declaration,
-    ) -> Result<Vec<Product>, NotDeclared> {
-        context.caller.another_function().map_err(NotDeclared::Failed)?;
-        let refusal = match self.store.declare(&declaration, self.clock.now()).await? {
+    ) -> Result<Vec<Product>, DeclareError> {
+        context.caller.require_system().map_err(DeclareError::Failed)?;
+        let rejection = match self.store.declare(&declaration, self.clock.now()).await? {
             Ok(products) => return Ok(products),
-            Err(refusal) => refusal,
+            Err(rejection) => rejection,
         };
-        Err(match refusal {
-            Refusal::Superseded => NotDeclared::Superseded,
-            Refusal::Unorderable(lines) => NotDeclared::Failed(unorderable(lines)),
-            Refusal::Short(shortages) => NotDeclared::Failed(insufficient_stock(&shortages)),
-            Refusal::TooManyHolds(products) => NotDeclared::Failed(too_many_holds(&products)),
-            Refusal::Impossible(product) => NotDeclared::Failed(Error::internal(format!(
+        Err(match rejection {
+            Rejection::Superseded => DeclareError::Superseded,
+            Rejection::ItemError(items) => DeclareError::Failed(unorderable(items)),
+            Rejection::Short(shortages) => DeclareError::Failed(insufficient_stock(&shortages)),
+            Rejection::TooManyHolds(products) => DeclareError::Failed(too_many_holds(&products)),
+            Rejection::Impossible(product) => DeclareError::Failed(Error::internal(format!(
                 "the order {} at revision {} cannot take from {product}",
                 declaration.order, declaration.revision
             ))),
@@ -248,7 +255,7 @@ impl ProductService {
         context: &Context,
         walk: HoldWalk,
     ) -> Result<(Vec<HoldPosition>, Timestamp), Error> {
-        context.caller.another_function()?;
+        context.caller.require_system()?;
         self.store.list_holds(&walk).await
     }
 
@@ -257,7 +264,7 @@ impl ProductService {
     /// # Errors
     /// 403 but for functions.
     pub async fn holds_of(&self, context: &Context, orders: &[OrderId]) -> Result<Vec<Hold>, Error> {
-        context.caller.another_function()?;
+        context.caller.require_system()?;
         self.store.find_holds(orders).await
     }
 
@@ -271,7 +278,7 @@ impl ProductService {
         orders: &[OrderId],
         min_age: Duration,
     ) -> Result<usize, Error> {
-        context.caller.another_function()?;
+        context.caller.require_system()?;
         self.store.prune_holds(orders, min_age).await
     }
 
@@ -285,7 +292,7 @@ impl ProductService {
         after: Option<ProductId>,
         limit: i64,
     ) -> Result<(Vec<AuditedProduct>, bool), Error> {
-        context.caller.another_function()?;
+        context.caller.require_system()?;
         self.store.audit(after, limit).await
     }
 }
@@ -312,9 +319,9 @@ fn below_reserved(stock: Stock) -> Error {
 }
 
 fn too_many() -> Error {
-    let mut faults = Faults::default();
-    faults.add("/delta", format!("would take on_hand above {MAX_ON_HAND}, which is the most"));
-    faults.into_error()
+    let mut errors = ValidationErrors::default();
+    errors.add("/delta", format!("would take on_hand above {MAX_ON_HAND}, which is the most"));
+    errors.into_error()
 }
 
 fn too_many_holds(products: &[ProductId]) -> Error {
@@ -326,22 +333,22 @@ fn too_many_holds(products: &[ProductId]) -> Error {
     .with("items", items.into())
 }
 
-fn unorderable(lines: Vec<(usize, Unorderable)>) -> Error {
-    let mut faults = Faults::default();
-    for (place, why) in lines {
+fn unorderable(items: Vec<(usize, ItemError)>) -> Error {
+    let mut errors = ValidationErrors::default();
+    for (place, why) in items {
         let detail = match why {
-            Unorderable::NotActive => {
+            ItemError::NotActive => {
                 "is not the ID of a product that can be ordered: it is unknown, or not active".to_owned()
             }
-            Unorderable::OtherCurrency { this, first } => {
+            ItemError::OtherCurrency { this, first } => {
                 format!(
                     "is priced in {this:?}, and the first product in {first:?}; an order has one currency"
                 )
             }
         };
-        faults.add(&format!("/lines/{place}/product_id"), detail);
+        errors.add(&format!("/items/{place}/product_id"), detail);
     }
-    faults.into_error()
+    errors.into_error()
 }
 
 fn insufficient_stock(shortages: &[Shortage]) -> Error {

@@ -1,12 +1,12 @@
 //! Stock and what may be done with it: pure decisions about on-hand counts and the holds of orders.
 //!
-//! An order's hold is *declared*: as of a revision, exactly these lines. Each product keeps one entry per
+//! An order's hold is *declared*: as of a revision, exactly these items. Each product keeps one entry per
 //! order with the revision that wrote it. A declaration applies only above the stored revision; the same
 //! one again is a replay, a lower one is refused. An entry of quantity 0 is a tombstone: it refuses what
 //! arrives late. See DESIGN's table of crashes in ARCHITECTURE.md.
 
-use shared::ids::{OrderId, ProductId};
-use shared::money::Currency;
+use shared::values::ids::{OrderId, ProductId};
+use shared::values::money::Currency;
 
 /// The largest on-hand count.
 pub const MAX_ON_HAND: i64 = 1_000_000_000;
@@ -63,9 +63,9 @@ pub struct StockCount {
     pub reason: Option<String>,
 }
 
-/// What a declaration does with its lines.
+/// What a declaration does with its items.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Movement {
+pub enum DeclarationKind {
     /// They are held; what was held before and is not named is free.
     Hold,
     /// They leave the house; nothing is held any more.
@@ -76,7 +76,7 @@ pub enum Movement {
 
 /// A quantity of one product.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Line {
+pub struct Item {
     /// Which product.
     pub product: ProductId,
     /// How many pieces.
@@ -90,10 +90,10 @@ pub struct Declaration {
     pub order: OrderId,
     /// As of which revision of the order.
     pub revision: i64,
-    /// What is done with the lines.
-    pub movement: Movement,
+    /// What is done with the items.
+    pub kind: DeclarationKind,
     /// Distinct products.
-    pub lines: Vec<Line>,
+    pub items: Vec<Item>,
 }
 
 /// What a product keeps of an order.
@@ -107,7 +107,7 @@ pub struct Entry {
 
 /// What has to be known of a product to decide.
 #[derive(Clone, Debug)]
-pub struct Shelf {
+pub struct ProductState {
     /// Which product.
     pub product: ProductId,
     /// How much there is of it.
@@ -124,7 +124,7 @@ pub struct Shelf {
     pub entries: i64,
 }
 
-impl Shelf {
+impl ProductState {
     fn held(&self) -> i64 {
         self.entry.map_or(0, |entry| entry.quantity)
     }
@@ -137,7 +137,7 @@ impl Shelf {
 
 /// What to write to one product.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ShelfWrite {
+pub struct StockUpdate {
     /// Which product.
     pub product: ProductId,
     /// By how much the on-hand count changes.
@@ -150,14 +150,14 @@ pub struct ShelfWrite {
     pub entry: Entry,
 }
 
-/// Why a declaration is not applied. Lines are named by their place.
+/// Why a declaration is not applied. Items are named by their place.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Refusal {
+pub enum Rejection {
     /// A later declaration has been applied already.
     Superseded,
-    /// Lines that cannot be ordered, each with why.
-    Unorderable(Vec<(usize, Unorderable)>),
-    /// Lines of which there is not enough: all of them.
+    /// Items that cannot be ordered, each with why.
+    ItemError(Vec<(usize, ItemError)>),
+    /// Items of which there is not enough: all of them.
     Short(Vec<Shortage>),
     /// Products that are held for as many orders as they can be: all of them.
     TooManyHolds(Vec<ProductId>),
@@ -167,19 +167,19 @@ pub enum Refusal {
 
 /// Why a product cannot be ordered.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Unorderable {
+pub enum ItemError {
     /// There is no such product, or it is not active.
     NotActive,
-    /// An order has one currency, the first line's.
+    /// An order has one currency, the first item's.
     OtherCurrency {
-        /// This line's.
+        /// This item's.
         this: Currency,
-        /// The first line's.
+        /// The first item's.
         first: Currency,
     },
 }
 
-/// A line of which there is not enough.
+/// A item of which there is not enough.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Shortage {
     /// Which product.
@@ -190,73 +190,74 @@ pub struct Shortage {
     pub available: i64,
 }
 
-/// Decides about a declaration. `shelves` are all products that keep an entry of the order and all that
+/// Decides about a declaration. `states` are all products that keep an entry of the order and all that
 /// the declaration names, as far as there are such.
 ///
 /// # Errors
 /// Why it is refused; then nothing is written at all.
-pub fn decide(declaration: &Declaration, shelves: &[Shelf]) -> Result<Vec<ShelfWrite>, Refusal> {
-    let revisions = || shelves.iter().filter_map(|shelf| Some(shelf.entry?.revision));
+pub fn decide(declaration: &Declaration, states: &[ProductState]) -> Result<Vec<StockUpdate>, Rejection> {
+    let revisions = || states.iter().filter_map(|state| Some(state.entry?.revision));
     if revisions().any(|revision| revision > declaration.revision) {
-        return Err(Refusal::Superseded);
+        return Err(Rejection::Superseded);
     }
     // All entries of a declaration are written at once, so one is enough to know a replay.
     if revisions().any(|revision| revision == declaration.revision) {
         return Ok(Vec::new());
     }
-    let shelf_of = |product| shelves.iter().find(|shelf| shelf.product == product);
-    if declaration.movement == Movement::Hold {
-        check_orderable(declaration, shelves)?;
+    let state_of = |product| states.iter().find(|state| state.product == product);
+    if declaration.kind == DeclarationKind::Hold {
+        check_orderable(declaration, states)?;
     }
-    let mut writes = Vec::with_capacity(shelves.len());
+    let mut writes = Vec::with_capacity(states.len());
     let mut shortages = Vec::new();
     let mut full = Vec::new();
-    for line in &declaration.lines {
-        let Some(shelf) = shelf_of(line.product) else { return Err(Refusal::Impossible(line.product)) };
-        let (on_hand, held) = match declaration.movement {
-            Movement::Hold => (0, line.quantity),
-            Movement::Ship => (-line.quantity, 0),
-            Movement::Restock => (line.quantity, 0),
+    for item in &declaration.items {
+        let Some(state) = state_of(item.product) else { return Err(Rejection::Impossible(item.product)) };
+        let (on_hand, held) = match declaration.kind {
+            DeclarationKind::Hold => (0, item.quantity),
+            DeclarationKind::Ship => (-item.quantity, 0),
+            DeclarationKind::Restock => (item.quantity, 0),
         };
-        let write = ShelfWrite {
-            product: line.product,
+        let write = StockUpdate {
+            product: item.product,
             on_hand,
-            reserved: held - shelf.held(),
-            live: live(held) - live(shelf.held()),
+            reserved: held - state.held(),
+            live: live(held) - live(state.held()),
             entry: Entry { quantity: held, revision: declaration.revision },
         };
         let grows = write.reserved > 0;
-        if grows && write.reserved > shelf.stock.available() {
+        if grows && write.reserved > state.stock.available() {
             shortages.push(Shortage {
-                product: line.product,
-                requested: line.quantity,
-                available: shelf.stock.available() + shelf.held(),
+                product: item.product,
+                requested: item.quantity,
+                available: state.stock.available() + state.held(),
             });
         }
-        if write.live > 0 && !shelf.has_room() {
-            full.push(line.product);
+        if write.live > 0 && !state.has_room() {
+            full.push(item.product);
         }
         let after = Stock {
-            on_hand: shelf.stock.on_hand + write.on_hand,
-            reserved: shelf.stock.reserved + write.reserved,
+            on_hand: state.stock.on_hand + write.on_hand,
+            reserved: state.stock.reserved + write.reserved,
         };
-        if declaration.movement == Movement::Ship && (after.reserved < 0 || after.on_hand < after.reserved) {
-            return Err(Refusal::Impossible(line.product));
+        if declaration.kind == DeclarationKind::Ship && (after.reserved < 0 || after.on_hand < after.reserved)
+        {
+            return Err(Rejection::Impossible(item.product));
         }
         writes.push(write);
     }
     if !shortages.is_empty() {
-        return Err(Refusal::Short(shortages));
+        return Err(Rejection::Short(shortages));
     }
     if !full.is_empty() {
-        return Err(Refusal::TooManyHolds(full));
+        return Err(Rejection::TooManyHolds(full));
     }
-    let named = |shelf: &&Shelf| declaration.lines.iter().any(|line| line.product == shelf.product);
-    writes.extend(shelves.iter().filter(|shelf| !named(shelf)).map(|shelf| ShelfWrite {
-        product: shelf.product,
+    let named = |state: &&ProductState| declaration.items.iter().any(|item| item.product == state.product);
+    writes.extend(states.iter().filter(|state| !named(state)).map(|state| StockUpdate {
+        product: state.product,
         on_hand: 0,
-        reserved: -shelf.held(),
-        live: -live(shelf.held()),
+        reserved: -state.held(),
+        live: -live(state.held()),
         entry: Entry { quantity: 0, revision: declaration.revision },
     }));
     Ok(writes)
@@ -267,26 +268,26 @@ fn live(quantity: i64) -> i64 {
     i64::from(quantity > 0)
 }
 
-/// What an order does not hold yet must be active, and all lines of a first hold have one currency. What it
+/// What an order does not hold yet must be active, and all items of a first hold have one currency. What it
 /// holds already stays, whatever became of the product.
-fn check_orderable(declaration: &Declaration, shelves: &[Shelf]) -> Result<(), Refusal> {
-    let shelf_of = |product| shelves.iter().find(|shelf| shelf.product == product);
-    let first_hold = shelves.iter().all(|shelf| shelf.held() == 0);
+fn check_orderable(declaration: &Declaration, states: &[ProductState]) -> Result<(), Rejection> {
+    let state_of = |product| states.iter().find(|state| state.product == product);
+    let first_hold = states.iter().all(|state| state.held() == 0);
     let first_currency =
-        declaration.lines.iter().find_map(|line| shelf_of(line.product)).map(|shelf| shelf.currency);
+        declaration.items.iter().find_map(|item| state_of(item.product)).map(|state| state.currency);
     let mut unorderable = Vec::new();
-    for (place, line) in declaration.lines.iter().enumerate() {
-        match (shelf_of(line.product), first_currency) {
-            (Some(shelf), _) if shelf.held() > 0 => {}
-            (Some(shelf), Some(first)) if shelf.active => {
-                if first_hold && shelf.currency != first {
-                    unorderable.push((place, Unorderable::OtherCurrency { this: shelf.currency, first }));
+    for (place, item) in declaration.items.iter().enumerate() {
+        match (state_of(item.product), first_currency) {
+            (Some(state), _) if state.held() > 0 => {}
+            (Some(state), Some(first)) if state.active => {
+                if first_hold && state.currency != first {
+                    unorderable.push((place, ItemError::OtherCurrency { this: state.currency, first }));
                 }
             }
-            _ => unorderable.push((place, Unorderable::NotActive)),
+            _ => unorderable.push((place, ItemError::NotActive)),
         }
     }
-    if unorderable.is_empty() { Ok(()) } else { Err(Refusal::Unorderable(unorderable)) }
+    if unorderable.is_empty() { Ok(()) } else { Err(Rejection::ItemError(unorderable)) }
 }
 
 #[cfg(test)]

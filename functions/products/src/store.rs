@@ -11,14 +11,14 @@ use mongodb::bson::{self, Document, doc};
 use mongodb::options::ReturnDocument;
 use mongodb::{ClientSession, Collection, Database};
 use serde::{Deserialize, Serialize};
-use shared::clock::Timestamp;
 use shared::error::{Error, Kind};
-use shared::idempotency::Claim;
-use shared::idempotency::keys::Keys;
-use shared::ids::ProductId;
-use shared::money::{Currency, Money};
-use shared::mongo::{self, Ending, Index};
-use shared::validator;
+use shared::http::idempotency::KeyRecord;
+use shared::http::idempotency::key_store::KeyStore;
+use shared::mongo::json_schema;
+use shared::mongo::{self, Index, TxOutcome};
+use shared::values::clock::Timestamp;
+use shared::values::ids::ProductId;
+use shared::values::money::{Currency, Money};
 
 use crate::ledger::{Cause, INITIAL, LedgerEnd};
 use crate::product::{Product, Sku, Status};
@@ -31,7 +31,7 @@ mod ledger;
 mod list;
 mod upgrade;
 
-pub use bulk::Stocked;
+pub use bulk::ImportedProduct;
 use ledger::MovementDocument;
 pub use ledger::{StockWrite, StockWritten};
 
@@ -148,27 +148,27 @@ const MOST_HOLDS: i64 = 5 * MAX_ENTRIES;
 /// What MongoDB takes for a product.
 fn valid_product() -> Document {
     let price =
-        validator::document(&[("amount", validator::whole(0)), ("currency", validator::text(3))], &[]);
-    let mut rule = validator::documents(
+        json_schema::document(&[("amount", json_schema::whole(0)), ("currency", json_schema::text(3))], &[]);
+    let mut rule = json_schema::documents(
         &[
-            ("_id", validator::bytes()),
-            ("sku", validator::text(64)),
-            ("name", validator::text(200)),
+            ("_id", json_schema::bytes()),
+            ("sku", json_schema::text(64)),
+            ("name", json_schema::text(200)),
             ("price", price),
-            ("attributes", validator::map()),
-            ("status", validator::one_of(["draft", "active", "archived"])),
-            ("on_hand", validator::whole(0)),
-            ("reserved", validator::whole(0)),
-            ("live", validator::whole(0)),
-            ("holds", validator::long_list(MOST_HOLDS)),
-            ("movements", validator::whole(0)),
-            ("version", validator::whole(1)),
-            ("created_at", validator::date()),
-            ("updated_at", validator::date()),
+            ("attributes", json_schema::map()),
+            ("status", json_schema::one_of(["draft", "active", "archived"])),
+            ("on_hand", json_schema::whole(0)),
+            ("reserved", json_schema::whole(0)),
+            ("live", json_schema::whole(0)),
+            ("holds", json_schema::long_list(MOST_HOLDS)),
+            ("movements", json_schema::whole(0)),
+            ("version", json_schema::whole(1)),
+            ("created_at", json_schema::date()),
+            ("updated_at", json_schema::date()),
         ],
         &[
-            ("description", validator::or_null(validator::text(10_000))),
-            ("moved_at", validator::or_null(validator::date())),
+            ("description", json_schema::or_null(json_schema::text(10_000))),
+            ("moved_at", json_schema::or_null(json_schema::date())),
         ],
     );
     rule.insert("$expr", doc! { "$lte": ["$reserved", "$on_hand"] });
@@ -192,7 +192,7 @@ pub struct ProductStore {
     database: Database,
     products: Collection<ProductDocument>,
     movements: Collection<MovementDocument>,
-    keys: Keys,
+    keys: KeyStore,
 }
 
 impl ProductStore {
@@ -202,12 +202,12 @@ impl ProductStore {
             database: database.clone(),
             products: database.collection(PRODUCTS),
             movements: database.collection(MOVEMENTS),
-            keys: Keys::new(database, KEYS),
+            keys: KeyStore::new(database, KEYS),
         }
     }
 
     /// The idempotency keys of requests that were answered.
-    pub fn keys(&self) -> &Keys {
+    pub fn keys(&self) -> &KeyStore {
         &self.keys
     }
 
@@ -223,7 +223,7 @@ impl ProductStore {
             validator: ledger::valid_movement(),
         };
         movements.ensure(&self.database).await?;
-        Keys::collection(KEYS).ensure(&self.database).await?;
+        KeyStore::collection(KEYS).ensure(&self.database).await?;
         self.begin_ledgers().await?;
         self.begin_lists().await?;
         let mut indexes = list::indexes();
@@ -251,7 +251,7 @@ impl ProductStore {
         &self,
         product: &Product,
         by: &str,
-        claim: Option<&Claim>,
+        key_record: Option<&KeyRecord>,
     ) -> Result<Inserted, Error> {
         let count = product.stock.on_hand;
         let first = (count != 0).then(|| {
@@ -261,8 +261,8 @@ impl ProductStore {
         let end = first.as_ref().map_or_else(LedgerEnd::default, LedgerEnd::from);
         let document = document(product, &[], end)?;
         let products = self.products.clone_with_type::<Document>();
-        if first.is_none() && claim.is_none() {
-            return match mongo::lone_write(products.insert_one(document)).await {
+        if first.is_none() && key_record.is_none() {
+            return match mongo::bounded_write(products.insert_one(document)).await {
                 Ok(_) => Ok(Inserted::Done),
                 Err(error) if mongo::is_duplicate_key(&error) => Ok(Inserted::SkuTaken),
                 Err(error) => Err(error.into()),
@@ -271,20 +271,22 @@ impl ProductStore {
         let first = first.map(|first| MovementDocument::of(product.id, first));
         let inserted = mongo::transaction(&self.database, |session| {
             let (store, products) = (self.clone(), products.clone());
-            let (document, first, claim) = (document.clone(), first.clone(), claim.copied());
+            let (document, first, key_record) = (document.clone(), first.clone(), key_record.copied());
             let (id, now) = (product.id, product.created_at);
             Box::pin(async move {
                 match products.insert_one(document).session(&mut *session).await {
                     Ok(_) => {}
                     Err(error) if mongo::is_duplicate_key(&error) => {
-                        return Ok(Ending::Abort(Inserted::SkuTaken));
+                        return Ok(TxOutcome::Abort(Inserted::SkuTaken));
                     }
                     Err(error) => return Err(error),
                 }
                 if let Some(first) = first {
                     store.movements.insert_one(first).session(&mut *session).await?;
                 }
-                store.keep_key(session, claim.as_ref(), id, now, Inserted::Done, Inserted::KeyTaken).await
+                store
+                    .keep_key(session, key_record.as_ref(), id, now, Inserted::Done, Inserted::KeyTaken)
+                    .await
             })
         });
         Ok(inserted.await?)
@@ -294,17 +296,17 @@ impl ProductStore {
     async fn keep_key<T>(
         &self,
         session: &mut ClientSession,
-        claim: Option<&Claim>,
+        key_record: Option<&KeyRecord>,
         product: ProductId,
         now: Timestamp,
         done: T,
         taken: T,
-    ) -> mongodb::error::Result<Ending<T>> {
-        let kept = match claim {
-            Some(claim) => self.keys.keep(session, claim, product, now).await?,
+    ) -> mongodb::error::Result<TxOutcome<T>> {
+        let kept = match key_record {
+            Some(key_record) => self.keys.keep(session, key_record, product, now).await?,
             None => true,
         };
-        Ok(if kept { Ending::Commit(done) } else { Ending::Abort(taken) })
+        Ok(if kept { TxOutcome::Commit(done) } else { TxOutcome::Abort(taken) })
     }
 
     /// The product with this ID.
@@ -336,7 +338,7 @@ impl ProductStore {
             )
             .projection(without_holds())
             .return_document(ReturnDocument::After);
-        mongo::lone_write(write).await.map_err(sku_taken_or)?.map(Product::try_from).transpose()
+        mongo::bounded_write(write).await.map_err(sku_taken_or)?.map(Product::try_from).transpose()
     }
 }
 

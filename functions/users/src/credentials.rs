@@ -7,7 +7,7 @@ use std::time::Duration;
 use argon2::password_hash::phc;
 use argon2::{Algorithm, Argon2, Params, PasswordHasher as _, PasswordVerifier as _};
 use shared::error::Error;
-use shared::text;
+use shared::values::text;
 use tokio::sync::{Semaphore, SemaphorePermit};
 use unicode_normalization::UnicodeNormalization as _;
 
@@ -99,11 +99,11 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// A turn to hash a password, which takes a core and 19 MiB. There are as many as there are cores, so that whoever sends
 /// many passwords gets neither all memory nor all threads of this process.
 #[derive(Debug)]
-pub struct Turn(
+pub struct HashPermit(
     #[expect(dead_code, reason = "it is given back when it is dropped")] SemaphorePermit<'static>,
 );
 
-impl Turn {
+impl HashPermit {
     /// The next one that is free.
     ///
     /// # Errors
@@ -144,7 +144,7 @@ pub async fn hash(password: Password) -> Result<PasswordHash, Error> {
             .map_err(|error| Error::internal(format!("Argon2: {error}")))?;
         Ok(PasswordHash(hash.to_string()))
     };
-    Turn::next().await?.take(work).await
+    HashPermit::next().await?.take(work).await
 }
 
 /// Whether the password is the one that was hashed. Without a hash it is wrong, after the same work: how
@@ -152,7 +152,7 @@ pub async fn hash(password: Password) -> Result<PasswordHash, Error> {
 ///
 /// # Errors
 /// When a stored hash is damaged.
-pub async fn verify(turn: Turn, password: Password, hash: Option<PasswordHash>) -> Result<bool, Error> {
+pub async fn verify(turn: HashPermit, password: Password, hash: Option<PasswordHash>) -> Result<bool, Error> {
     let work = move || {
         let phc = hash.as_ref().map_or(NOBODY, PasswordHash::as_str);
         let parsed = phc::PasswordHash::new(phc)
@@ -168,7 +168,7 @@ mod tests {
     use super::*;
 
     async fn verify(password: Password, hash: Option<PasswordHash>) -> Result<bool, Error> {
-        super::verify(Turn::next().await?, password, hash).await
+        super::verify(HashPermit::next().await?, password, hash).await
     }
 
     #[tokio::test]
@@ -252,7 +252,7 @@ mod tests {
                 RUNNING.fetch_sub(1, Ordering::SeqCst);
                 Ok(running)
             };
-            Turn::next().await?.take(work).await
+            HashPermit::next().await?.take(work).await
         });
         for running in futures::future::join_all(works).await {
             assert!(running.unwrap() <= cores);

@@ -3,14 +3,14 @@
 use std::sync::Arc;
 
 use shared::auth::Signer;
-use shared::clock::Clock;
-use shared::config::{Misconfigured, Variables};
 use shared::error::Error;
+use shared::http::routes::Cors;
 use shared::mongo;
-use shared::routes::Cors;
 use shared::rpc::services::Services;
-use shared::run::Function;
-use shared::secrets::{self, SecretSource};
+use shared::runtime::config::{ConfigErrors, Variables};
+use shared::runtime::run::ServiceApp;
+use shared::runtime::secrets::{self, SecretSource};
+use shared::values::clock::Clock;
 
 use crate::store::SCHEMA_VERSION;
 use crate::tokens::KeyRing;
@@ -34,7 +34,7 @@ impl Environment {
     ///
     /// # Errors
     /// Everything that is missing or malformed.
-    pub fn read(mut variables: Variables, clock: Clock) -> Result<Self, Misconfigured> {
+    pub fn read(mut variables: Variables, clock: Clock) -> Result<Self, ConfigErrors> {
         let mut services = Services::new(clock.clone());
         let mongo_uri = secrets::read(&mut variables, &mut services, "MONGO_URI", secrets::mongo_uri);
         let jwt_secret = secrets::read(&mut variables, &mut services, "JWT_SECRET", Signer::check_secret);
@@ -57,13 +57,13 @@ impl Environment {
     ///
     /// # Errors
     /// 503 when a dependency is away, or not as it must be.
-    pub async fn build(self) -> Result<Function, Error> {
+    pub async fn build(self) -> Result<ServiceApp, Error> {
         let (database, keys) = futures::try_join!(
             mongo::open(&*self.mongo_uri, "users", SCHEMA_VERSION),
             KeyRing::open(self.jwt_secret, self.clock.clone()),
         )?;
         let Self { rate_limit_per_address, cors, clock, .. } = self;
         let app = app(Dependencies { database, keys, rate_limit_per_address, clock });
-        Ok(Function { router: cors.around(app.router), entrance: Some(app.entrance) })
+        Ok(ServiceApp { router: cors.around(app.router), rpc: Some(app.rpc) })
     }
 }

@@ -2,13 +2,13 @@
 
 use proto::users::v1 as wire;
 use serde::Deserialize;
-use shared::address::AddressForm;
 use shared::auth::Role;
 use shared::error::Error;
-use shared::faults::{Faults, Patch};
-use shared::idempotency::Repeatable;
+use shared::http::idempotency::Fingerprinted;
+use shared::input::validation::{Patch, ValidationErrors};
 use shared::rpc::convert;
-use shared::text;
+use shared::values::address::AddressForm;
+use shared::values::text;
 
 use crate::credentials::Password;
 use crate::user::{Email, NewUser, Status, UserChange};
@@ -26,7 +26,7 @@ pub struct CreateUserForm {
     pub role: Option<String>,
 }
 
-impl Repeatable for CreateUserForm {
+impl Fingerprinted for CreateUserForm {
     const SECRET: &'static [&'static str] = &["password"];
 }
 
@@ -34,18 +34,18 @@ impl CreateUserForm {
     /// # Errors
     /// 422 with every fault.
     pub fn check(self) -> Result<NewUser, Error> {
-        let mut faults = Faults::default();
-        let email = faults.required("/email", self.email, Email::parse);
-        let password = faults.required("/password", self.password, Password::parse);
-        let name = faults.required("/name", self.name, text::line(1, 200));
-        let phone = faults.optional("/phone", self.phone, text::line(3, 32));
-        let address = faults.part("/address", self.address);
-        let role = faults.optional("/role", self.role, |role| Role::parse(&role)).unwrap_or(Role::Customer);
+        let mut errors = ValidationErrors::default();
+        let email = errors.required("/email", self.email, Email::parse);
+        let password = errors.required("/password", self.password, Password::parse);
+        let name = errors.required("/name", self.name, text::line(1, 200));
+        let phone = errors.optional("/phone", self.phone, text::line(3, 32));
+        let address = errors.part("/address", self.address);
+        let role = errors.optional("/role", self.role, |role| Role::parse(&role)).unwrap_or(Role::Customer);
         match (email, password, name) {
-            (Some(email), Some(password), Some(name)) if faults.is_empty() => {
+            (Some(email), Some(password), Some(name)) if errors.is_empty() => {
                 Ok(NewUser { email, password, name, phone, address, role })
             }
-            _ => Err(faults.into_error()),
+            _ => Err(errors.into_error()),
         }
     }
 }
@@ -80,20 +80,20 @@ impl UpdateUserForm {
     /// # Errors
     /// 422 with every fault.
     pub fn check(self) -> Result<UserChange, Error> {
-        let mut faults = Faults::default();
+        let mut errors = ValidationErrors::default();
         let change = UserChange {
-            email: faults.change("/email", self.email, Email::parse),
-            name: faults.change("/name", self.name, text::line(1, 200)),
-            phone: faults.clearable("/phone", self.phone, text::line(3, 32)),
-            address: faults.clearable_part("/address", self.address),
-            password: faults.change("/password", self.password, Password::parse),
-            current_password: faults.change("/current_password", self.current_password, |entered| {
+            email: errors.change("/email", self.email, Email::parse),
+            name: errors.change("/name", self.name, text::line(1, 200)),
+            phone: errors.nullable("/phone", self.phone, text::line(3, 32)),
+            address: errors.nullable_part("/address", self.address),
+            password: errors.change("/password", self.password, Password::parse),
+            current_password: errors.change("/current_password", self.current_password, |entered| {
                 Ok(Password::entered(&entered))
             }),
-            role: faults.change("/role", self.role, |role| Role::parse(&role)),
-            status: faults.change("/status", self.status, |status| Status::parse(&status)),
+            role: errors.change("/role", self.role, |role| Role::parse(&role)),
+            status: errors.change("/status", self.status, |status| Status::parse(&status)),
         };
-        faults.check()?;
+        errors.check()?;
         Ok(change)
     }
 
@@ -137,12 +137,12 @@ impl SignInForm {
     /// # Errors
     /// 422 when one is missing. What is there may be anything: it then matches nobody.
     pub fn check(self) -> Result<SignIn, Error> {
-        let mut faults = Faults::default();
-        let email = faults.required("/email", self.email, Ok);
-        let password = faults.required("/password", self.password, |entered| Ok(Password::entered(&entered)));
+        let mut errors = ValidationErrors::default();
+        let email = errors.required("/email", self.email, Ok);
+        let password = errors.required("/password", self.password, |entered| Ok(Password::entered(&entered)));
         match (email, password) {
             (Some(email), Some(password)) => Ok(SignIn { email, password }),
-            _ => Err(faults.into_error()),
+            _ => Err(errors.into_error()),
         }
     }
 }
@@ -159,8 +159,8 @@ impl RefreshTokenForm {
     /// # Errors
     /// 422 when it is missing. What is there may be anything: it is then no token of ours.
     pub fn check(self) -> Result<String, Error> {
-        let mut faults = Faults::default();
-        let token = faults.required("/refresh_token", self.refresh_token, Ok);
-        token.ok_or_else(|| faults.into_error())
+        let mut errors = ValidationErrors::default();
+        let token = errors.required("/refresh_token", self.refresh_token, Ok);
+        token.ok_or_else(|| errors.into_error())
     }
 }

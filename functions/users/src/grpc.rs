@@ -4,20 +4,20 @@ use std::sync::Arc;
 
 use proto::users::v1 as wire;
 use proto::users::v1::user_service_server::{SERVICE_NAME, UserService as Rpc};
-use shared::auth::{Epoch, Trusted};
-use shared::context::SourceAddress;
+use shared::auth::{Epoch, TrustedKeys};
 use shared::error::Error;
-use shared::idempotency::Keyed;
-use shared::ids::{self, UserId};
+use shared::http::conditional::IfMatch;
+use shared::http::idempotency::RequestKey;
 use shared::rpc::convert;
 use shared::rpc::metadata::context_of;
-use shared::version::Expected;
+use shared::runtime::context::SourceAddress;
+use shared::values::ids::{self, UserId};
 use tonic::{Request, Response, Status};
 
 use crate::forms::{CreateUserForm, RefreshTokenForm, SignInForm, UpdateUserForm};
 use crate::listing::Listing;
 use crate::service::UserService;
-use crate::sign_in::Session;
+use crate::service::sessions::Session;
 use crate::user::User;
 
 /// What tonic's server calls.
@@ -56,10 +56,10 @@ impl Rpc for Grpc {
         let context = context_of(&request)?;
         // Nothing that is made from a password may be kept with a key.
         let without_secret = wire::CreateUserRequest { password: None, ..request.get_ref().clone() };
-        let keyed = Keyed::of_call(request.metadata(), &without_secret)?;
-        let keyed = keyed.map(|keyed| keyed.sent_to(format!("/{SERVICE_NAME}/CreateUser")));
+        let key = RequestKey::of_call(request.metadata(), &without_secret)?;
+        let key = key.map(|key| key.sent_to(format!("/{SERVICE_NAME}/CreateUser")));
         let new = CreateUserForm::from(request.into_inner()).check()?;
-        Ok(self.users.create(&context, new, keyed).await?.respond(message))
+        Ok(self.users.create(&context, new, key).await?.into_rpc(message))
     }
 
     async fn get_user(&self, request: Request<wire::GetUserRequest>) -> Result<Response<wire::User>, Status> {
@@ -75,9 +75,9 @@ impl Rpc for Grpc {
         let context = context_of(&request)?;
         let request = request.into_inner();
         let id = user_id(request.id.clone())?;
-        let expected = Expected::of_call(request.expected_version);
+        let if_match = IfMatch::of_call(request.expected_version);
         let change = UpdateUserForm::from_message(request)?.check()?;
-        Ok(Response::new(message(self.users.update(&context, id, &expected, change).await?)))
+        Ok(Response::new(message(self.users.update(&context, id, &if_match, change).await?)))
     }
 
     async fn delete_user(
@@ -86,7 +86,7 @@ impl Rpc for Grpc {
     ) -> Result<Response<wire::DeleteUserResponse>, Status> {
         let context = context_of(&request)?;
         let wire::DeleteUserRequest { id, expected_version } = request.into_inner();
-        self.users.delete(&context, user_id(id)?, &Expected::of_call(expected_version)).await?;
+        self.users.delete(&context, user_id(id)?, &IfMatch::of_call(expected_version)).await?;
         Ok(Response::new(wire::DeleteUserResponse {}))
     }
 
@@ -134,7 +134,7 @@ impl Rpc for Grpc {
         &self,
         request: Request<wire::GetSigningKeysRequest>,
     ) -> Result<Response<wire::GetSigningKeysResponse>, Status> {
-        let Trusted { keys, revoked } = self.users.trusted(request.into_inner().kid.as_deref()).await?;
+        let TrustedKeys { keys, revoked } = self.users.keys(request.into_inner().kid.as_deref()).await?;
         let keys =
             keys.into_iter().map(|key| wire::SigningKey { kid: key.kid, public_key: key.bytes }).collect();
         let everyone_revoked_until = revoked.everyone().map(convert::timestamp);

@@ -9,24 +9,24 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::{HeaderName, Method, StatusCode, header};
 use serde::Serialize;
-use shared::address::Address;
 use shared::auth::{Access, PublicKey, Role, Verifier};
-use shared::clock::Timestamp;
-use shared::context::Context;
 use shared::error::Error;
-use shared::idempotency::KeyedJson;
-use shared::ids::UserKind;
-use shared::json::{self, Json};
-use shared::page::PageRequest;
-use shared::query::Query;
-use shared::routes::{PathId, Routes};
-use shared::version::{self, Expected, Known};
+use shared::http::conditional::{self, IfMatch, IfNoneMatch};
+use shared::http::idempotency::IdempotentJson;
+use shared::http::routes::{PathId, Routes};
+use shared::input::json::{self, Json};
+use shared::input::page::PageRequest;
+use shared::input::query::Query;
+use shared::runtime::context::Context;
+use shared::values::address::Address;
+use shared::values::clock::Timestamp;
+use shared::values::ids::UserKind;
 
 use crate::forms::{CreateUserForm, RefreshTokenForm, SignInForm, UpdateUserForm};
-use crate::limits::WithinLimit;
 use crate::listing::{self, Listing};
+use crate::rate_limit::RateLimited;
 use crate::service::UserService;
-use crate::sign_in::Session;
+use crate::service::sessions::Session;
 use crate::user::User;
 
 type Service = State<Arc<UserService>>;
@@ -49,14 +49,14 @@ pub fn router(service: Arc<UserService>, verifier: Verifier) -> Router {
 async fn create_user(
     State(users): Service,
     context: Context,
-    _: WithinLimit,
-    KeyedJson(form, keyed): KeyedJson<CreateUserForm>,
+    _: RateLimited,
+    IdempotentJson(form, key): IdempotentJson<CreateUserForm>,
 ) -> Result<Response, Error> {
-    let request = keyed.map(|keyed| keyed.sent_to("POST /users"));
+    let request = key.map(|key| key.sent_to("POST /users"));
     let made = users.create(&context, form.check()?, request).await?;
-    Ok(made.answer(|user| {
+    Ok(made.into_response(|user| {
         let (location, version) = (format!("/users/{}", user.id), user.version);
-        version::tagged(version, json::created(&location, &UserJson::from(user)))
+        conditional::with_etag(version, json::created(&location, &UserJson::from(user)))
     }))
 }
 
@@ -75,38 +75,38 @@ async fn list_users(
 async fn get_user(
     State(users): Service,
     context: Context,
-    known: Known,
+    known: IfNoneMatch,
     id: PathId<UserKind>,
 ) -> Result<Response, Error> {
-    let user = users.get(&context, id.or_not_found()?).await?;
+    let user = users.get(&context, id.require()?).await?;
     Ok(known.answer(user.version, || json::answer(StatusCode::OK, &UserJson::from(user))))
 }
 
 async fn update_user(
     State(users): Service,
     context: Context,
-    expected: Expected,
+    if_match: IfMatch,
     id: PathId<UserKind>,
     Json(form): Json<UpdateUserForm>,
 ) -> Result<Response, Error> {
     let change = form.check()?;
-    let user = users.update(&context, id.or_not_found()?, &expected, change).await?;
-    Ok(version::tagged(user.version, json::answer(StatusCode::OK, &UserJson::from(user))))
+    let user = users.update(&context, id.require()?, &if_match, change).await?;
+    Ok(conditional::with_etag(user.version, json::answer(StatusCode::OK, &UserJson::from(user))))
 }
 
 async fn delete_user(
     State(users): Service,
     context: Context,
-    expected: Expected,
+    if_match: IfMatch,
     id: PathId<UserKind>,
 ) -> Result<Response, Error> {
-    users.delete(&context, id.or_not_found()?, &expected).await?;
+    users.delete(&context, id.require()?, &if_match).await?;
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 
 async fn sign_in(
     State(users): Service,
-    _: WithinLimit,
+    _: RateLimited,
     Json(form): Json<SignInForm>,
 ) -> Result<Response, Error> {
     let session = users.authenticate(form.check()?).await?;
@@ -115,7 +115,7 @@ async fn sign_in(
 
 async fn refresh(
     State(users): Service,
-    _: WithinLimit,
+    _: RateLimited,
     Json(form): Json<RefreshTokenForm>,
 ) -> Result<Response, Error> {
     let session = users.refresh(&form.check()?).await?;

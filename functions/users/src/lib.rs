@@ -2,7 +2,7 @@
 //!
 //! - [`http`], [`grpc`]: its two faces, which convert and call
 //! - [`service`], [`sign_in`]: one method per use case, the only places that order I/O
-//! - [`limits`]: how often one may try
+//! - [`rate_limit`]: limits of sign-in attempts and of requests per address
 //! - [`forms`], [`listing`]: what callers send and ask for, until it is checked
 //! - [`user`], [`credentials`], [`refresh_token`]: the domain, without I/O
 //! - [`tokens`]: the signing keys and who may know their public halves
@@ -15,21 +15,20 @@ use axum::Router;
 use mongodb::Database;
 use proto::users::v1::user_service_server::UserServiceServer;
 use shared::auth::Verifier;
-use shared::clock::Clock;
-use shared::rpc::entrance::{Entrance, MAX_MESSAGE};
+use shared::rpc::server::{MAX_MESSAGE, RpcServer};
+use shared::values::clock::Clock;
 
 pub mod credentials;
 pub mod environment;
 pub mod forms;
 pub mod grpc;
 pub mod http;
-pub mod limits;
 pub mod listing;
 #[cfg(feature = "openapi")]
 pub mod openapi;
+pub mod rate_limit;
 pub mod refresh_token;
 pub mod service;
-pub mod sign_in;
 pub mod store;
 pub mod tokens;
 pub mod user;
@@ -52,7 +51,7 @@ pub struct App {
     /// REST.
     pub router: Router,
     /// Calls from other functions.
-    pub entrance: Entrance,
+    pub rpc: RpcServer,
     /// The use cases, for whoever sets the system up.
     pub service: Arc<service::UserService>,
 }
@@ -61,14 +60,14 @@ pub struct App {
 pub fn app(dependencies: Dependencies) -> App {
     let Dependencies { database, keys, rate_limit_per_address, clock } = dependencies;
     let store = store::UserStore::new(&database);
-    let limits = limits::Limits::new(store.counts().clone(), rate_limit_per_address, clock.clone());
+    let limits = rate_limit::RateLimits::new(store.counts().clone(), rate_limit_per_address, clock.clone());
     let service = Arc::new(service::UserService::new(store, keys, limits, clock.clone()));
     let verifier = Verifier::new(service.clone(), clock.clone());
     let grpc =
         UserServiceServer::new(grpc::Grpc::new(service.clone())).max_decoding_message_size(MAX_MESSAGE);
     App {
         router: http::router(service.clone(), verifier.clone()),
-        entrance: Entrance::new(grpc, clock).verified_by(verifier),
+        rpc: RpcServer::new(grpc, clock).verified_by(verifier),
         service,
     }
 }

@@ -3,7 +3,7 @@
 use proto::users::v1 as wire;
 use shared::auth::Role;
 use shared::error::Error;
-use shared::query::{self, Query};
+use shared::input::query::{self, Query};
 
 use crate::user::{Email, Status};
 

@@ -2,8 +2,8 @@
 
 use std::process::ExitCode;
 
-use shared::clock::Clock;
-use shared::run;
+use shared::runtime::run;
+use shared::values::clock::Clock;
 use users::environment::Environment;
 
 fn main() -> ExitCode {

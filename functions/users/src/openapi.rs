@@ -3,11 +3,11 @@
 use http::{Method, StatusCode};
 use shared::auth::{Access, Role};
 use shared::error::Kind;
-use shared::ids::UserKind;
 use shared::openapi::values::{
     Fields, id_of, integer, line, list, matching, named, one_of, opaque, or_null, text, timestamp, whole,
 };
 use shared::openapi::{Operation, Part, Shape};
+use shared::values::ids::UserKind;
 use utoipa::openapi::schema::ObjectBuilder;
 use utoipa::openapi::{KnownFormat, SchemaFormat};
 

@@ -8,16 +8,16 @@ use mongodb::bson::{self, Document, doc};
 use mongodb::results::InsertOneResult;
 use mongodb::{ClientSession, Collection, Database};
 use serde::{Deserialize, Serialize};
-use shared::address::Address;
-use shared::auth::revoked::Revoked;
+use shared::auth::revocation::Revoked;
 use shared::auth::{Epoch, Role};
-use shared::clock::Timestamp;
 use shared::error::{Error, Kind};
-use shared::idempotency::Claim;
-use shared::idempotency::keys::Keys;
-use shared::ids::UserId;
-use shared::mongo::{self, Ending, Index};
-use shared::validator;
+use shared::http::idempotency::KeyRecord;
+use shared::http::idempotency::key_store::KeyStore;
+use shared::mongo::json_schema;
+use shared::mongo::{self, Index, TxOutcome};
+use shared::values::address::Address;
+use shared::values::clock::Timestamp;
+use shared::values::ids::UserId;
 
 use crate::credentials::PasswordHash;
 use crate::user::{Email, Status, User};
@@ -133,24 +133,24 @@ impl TryFrom<UserDocument> for StoredUser {
 
 /// What MongoDB takes for a user. Of one who is deleted nothing else is left.
 fn valid_user() -> Document {
-    let mut rule = validator::documents(
+    let mut rule = json_schema::documents(
         &[
-            ("_id", validator::bytes()),
-            ("status", validator::one_of(["active", "disabled", DELETED])),
-            ("version", validator::whole(1)),
-            ("created_at", validator::date()),
-            ("updated_at", validator::date()),
+            ("_id", json_schema::bytes()),
+            ("status", json_schema::one_of(["active", "disabled", DELETED])),
+            ("version", json_schema::whole(1)),
+            ("created_at", json_schema::date()),
+            ("updated_at", json_schema::date()),
         ],
         &[
-            ("email", validator::text(254)),
-            ("email_key", validator::text(254)),
-            ("password_hash", validator::text(500)),
-            ("name", validator::text(200)),
-            ("phone", validator::or_null(validator::text(32))),
-            ("address", validator::or_null(validator::address())),
-            ("role", validator::one_of(Role::ALL.map(Role::name))),
-            ("epoch", validator::whole(0)),
-            ("revoked_at", validator::date()),
+            ("email", json_schema::text(254)),
+            ("email_key", json_schema::text(254)),
+            ("password_hash", json_schema::text(500)),
+            ("name", json_schema::text(200)),
+            ("phone", json_schema::or_null(json_schema::text(32))),
+            ("address", json_schema::or_null(json_schema::address())),
+            ("role", json_schema::one_of(Role::ALL.map(Role::name))),
+            ("epoch", json_schema::whole(0)),
+            ("revoked_at", json_schema::date()),
         ],
     );
     let personal = ["email", "email_key", "password_hash", "name", "phone", "address", "role"];
@@ -163,7 +163,7 @@ fn valid_user() -> Document {
 }
 
 fn valid_guard() -> Document {
-    validator::documents(&[("_id", validator::text(40)), ("changes", validator::whole(1))], &[])
+    json_schema::documents(&[("_id", json_schema::text(40)), ("changes", json_schema::whole(1))], &[])
 }
 
 /// How the insert of a user ended.
@@ -193,7 +193,7 @@ pub enum Written {
 pub struct UserStore {
     database: Database,
     users: Collection<UserDocument>,
-    keys: Keys,
+    keys: KeyStore,
     sessions: Sessions,
     counts: Counts,
 }
@@ -204,14 +204,14 @@ impl UserStore {
         Self {
             database: database.clone(),
             users: database.collection(USERS),
-            keys: Keys::new(database, KEYS),
+            keys: KeyStore::new(database, KEYS),
             sessions: Sessions::new(database),
             counts: Counts::new(database),
         }
     }
 
     /// The idempotency keys of requests that were answered.
-    pub fn keys(&self) -> &Keys {
+    pub fn keys(&self) -> &KeyStore {
         &self.keys
     }
 
@@ -249,7 +249,7 @@ impl UserStore {
             validator: valid_guard(),
         };
         guards.ensure(&self.database).await?;
-        let mut keys = Keys::collection(KEYS);
+        let mut keys = KeyStore::collection(KEYS);
         keys.indexes.push(Index::plain("made", doc! { "made": 1 }));
         keys.ensure(&self.database).await?;
         Sessions::collection().ensure(&self.database).await?;
@@ -267,22 +267,22 @@ impl UserStore {
         &self,
         user: &User,
         hash: &PasswordHash,
-        claim: Option<&Claim>,
+        key_record: Option<&KeyRecord>,
     ) -> Result<Inserted, Error> {
-        let Some(claim) = claim else {
+        let Some(key_record) = key_record else {
             let write = self.users.insert_one(UserDocument::of(user, hash));
-            return inserted(mongo::lone_write(write).await).map_err(Error::from);
+            return inserted(mongo::bounded_write(write).await).map_err(Error::from);
         };
         let inserted = mongo::transaction(&self.database, |session| {
-            let (store, document, claim) = (self.clone(), UserDocument::of(user, hash), *claim);
+            let (store, document, key_record) = (self.clone(), UserDocument::of(user, hash), *key_record);
             let (id, now) = (user.id, user.created_at);
             Box::pin(async move {
                 let added = inserted(store.users.insert_one(document).session(&mut *session).await)?;
                 if added != Inserted::Done {
-                    return Ok(Ending::Abort(added));
+                    return Ok(TxOutcome::Abort(added));
                 }
-                let kept = store.keys.keep(session, &claim, id, now).await?;
-                Ok(if kept { Ending::Commit(added) } else { Ending::Abort(Inserted::KeyTaken) })
+                let kept = store.keys.keep(session, &key_record, id, now).await?;
+                Ok(if kept { TxOutcome::Commit(added) } else { TxOutcome::Abort(Inserted::KeyTaken) })
             })
         });
         Ok(inserted.await?)
@@ -346,7 +346,7 @@ impl UserStore {
     pub async fn rehash(&self, stored: &StoredUser, hash: &PasswordHash) -> Result<(), Error> {
         let same = doc! { "_id": mongo::uuid(stored.user.id), "password_hash": stored.hash.as_str() };
         let update = doc! { "$set": { "password_hash": hash.as_str() } };
-        mongo::lone_write(self.users.update_one(same, update)).await?;
+        mongo::bounded_write(self.users.update_one(same, update)).await?;
         Ok(())
     }
 
@@ -373,7 +373,7 @@ impl UserStore {
         update.insert("$set", fields);
         if keeps_admin {
             let write = self.users.update_one(filter, update);
-            let result = mongo::lone_write(write).await.map_err(email_taken_or)?;
+            let result = mongo::bounded_write(write).await.map_err(email_taken_or)?;
             return Ok(if result.matched_count == 1 { Written::Done } else { Written::Outdated });
         }
         self.without_an_admin(user.id, filter, update).await
@@ -397,7 +397,7 @@ impl UserStore {
         session: &mut ClientSession,
         user: &User,
         now: Timestamp,
-    ) -> mongodb::error::Result<Ending<Written>> {
+    ) -> mongodb::error::Result<TxOutcome<Written>> {
         let filter = doc! { "_id": mongo::uuid(user.id), "version": user.version };
         let update = doc! {
             "$set": { "status": DELETED, "updated_at": mongo::date(now), "revoked_at": mongo::date(now) },
@@ -408,19 +408,19 @@ impl UserStore {
         };
         if user.is_active_admin() {
             match self.replace_admin(&mut *session, user.id, filter, update).await? {
-                Ending::Commit(Written::Done) => {}
+                TxOutcome::Commit(Written::Done) => {}
                 other => return Ok(other),
             }
         } else {
             let result = self.users.update_one(filter, update).session(&mut *session).await?;
             if result.matched_count == 0 {
-                return Ok(Ending::Abort(Written::Outdated));
+                return Ok(TxOutcome::Abort(Written::Outdated));
             }
         }
         self.sessions.forget_with(&mut *session, user.id).await?;
         self.counts.forget_attempts_with(&mut *session, &user.email.key()).await?;
         self.keys.blank(session, user.id).await?;
-        Ok(Ending::Commit(Written::Done))
+        Ok(TxOutcome::Commit(Written::Done))
     }
 
     /// Runs an update after which `id` is no active admin, if another one remains. Two at once, each of
@@ -444,7 +444,7 @@ impl UserStore {
         id: UserId,
         filter: Document,
         update: Document,
-    ) -> mongodb::error::Result<Ending<Written>> {
+    ) -> mongodb::error::Result<TxOutcome<Written>> {
         let guards: Collection<Document> = self.database.collection(GUARDS);
         guards
             .update_one(doc! { "_id": "admins" }, doc! { "$inc": { "changes": 1_i64 } })
@@ -454,13 +454,13 @@ impl UserStore {
         let mut others = active_admins();
         others.insert("_id", doc! { "$ne": mongo::uuid(id) });
         if self.users.find_one(others).session(&mut *session).await?.is_none() {
-            return Ok(Ending::Abort(Written::LastAdmin));
+            return Ok(TxOutcome::Abort(Written::LastAdmin));
         }
         let result = self.users.update_one(filter, update).session(session).await?;
         Ok(if result.matched_count == 1 {
-            Ending::Commit(Written::Done)
+            TxOutcome::Commit(Written::Done)
         } else {
-            Ending::Abort(Written::Outdated)
+            TxOutcome::Abort(Written::Outdated)
         })
     }
 }

@@ -9,10 +9,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use shared::auth::{Epoch, PublicKey, Role, Signer};
-use shared::clock::{Clock, Timestamp};
 use shared::error::Error;
-use shared::ids::UserId;
-use shared::secrets::{Secret, SecretSource};
+use shared::runtime::secrets::{Secret, SecretSource};
+use shared::values::clock::{Clock, Timestamp};
+use shared::values::ids::UserId;
 use tokio::sync::Mutex;
 
 /// How old the secret may be before it is fetched again, in the course of a request.

@@ -1,10 +1,10 @@
 //! A user: what is always true of one, and what a change makes of one. No I/O, no clock.
 
-use shared::address::Address;
 use shared::auth::Role;
-use shared::clock::Timestamp;
-use shared::faults::Patch;
-use shared::ids::UserId;
+use shared::input::validation::Patch;
+use shared::values::address::Address;
+use shared::values::clock::Timestamp;
+use shared::values::ids::UserId;
 
 use crate::credentials::{Password, PasswordHash};
 
@@ -54,7 +54,7 @@ impl Status {
         }
     }
 
-    /// A rule for [`shared::faults::Faults`].
+    /// A rule for [`shared::input::validation::ValidationErrors`].
     ///
     /// # Errors
     /// Which statuses there are.
@@ -72,7 +72,7 @@ impl Status {
 pub struct Email(String);
 
 impl Email {
-    /// A rule for [`shared::faults::Faults`].
+    /// A rule for [`shared::input::validation::ValidationErrors`].
     ///
     /// # Errors
     /// What is wrong with it.

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use mongodb::bson::{Document, doc};
 use serde_json::{Value, json};
 
-mod load;
+mod seed;
 
 /// Longer than any start here takes, also on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(120);

@@ -14,10 +14,10 @@ use serde::Serialize;
 use uuid::Uuid;
 
 use super::Role;
-use crate::clock::Timestamp;
-use crate::crypto;
 use crate::error::Error;
-use crate::ids::UserId;
+use crate::runtime::crypto;
+use crate::values::clock::Timestamp;
+use crate::values::ids::UserId;
 
 /// How long an access token is good.
 pub const ACCESS_TOKEN_LIFETIME: Duration = Duration::from_secs(15 * 60);

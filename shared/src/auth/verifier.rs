@@ -15,18 +15,18 @@ use serde::de::IgnoredAny;
 use serde_json::{Map, Value};
 use tokio::sync::Mutex;
 
-use super::revoked::Revoked;
+use super::revocation::Revoked;
 use super::tokens::{
     ACCESS_TOKEN_LIFETIME, ALGORITHM, ALGORITHM_NAME, AUDIENCE, Epoch, ISSUER, PublicKey, TOKEN_TYPE,
     is_key_id,
 };
 use super::{Caller, Role};
-use crate::clock::{Clock, Timestamp};
-use crate::context::Context;
-use crate::crypto;
 use crate::error::{Error, Kind};
-use crate::ids::UserId;
-use crate::json;
+use crate::input::json;
+use crate::runtime::context::Context;
+use crate::runtime::crypto;
+use crate::values::clock::{Clock, Timestamp};
+use crate::values::ids::UserId;
 
 /// Ours have less than 500 bytes; nothing larger is looked at.
 const MAX_TOKEN: usize = 1024;
@@ -54,21 +54,21 @@ const TRUSTED_FOR: Duration = Duration::from_secs(5 * 60);
 
 /// What tells good tokens from bad ones at some moment.
 #[derive(Clone, Debug, Default)]
-pub struct Trusted {
+pub struct TrustedKeys {
     /// The keys that verify tokens.
     pub keys: Vec<PublicKey>,
     /// Whose tokens are no longer good, though a key verifies them.
     pub revoked: Revoked,
 }
 
-impl From<Vec<PublicKey>> for Trusted {
+impl From<Vec<PublicKey>> for TrustedKeys {
     /// Nobody is revoked.
     fn from(keys: Vec<PublicKey>) -> Self {
         Self { keys, revoked: Revoked::default() }
     }
 }
 
-impl Trusted {
+impl TrustedKeys {
     fn key(&self, kid: &str) -> Option<&PublicKey> {
         self.keys.iter().find(|key| key.kid == kid)
     }
@@ -78,11 +78,11 @@ impl Trusted {
 pub trait KeySource: Send + Sync {
     /// What holds now, asked for on behalf of the request of `context`, within its deadline. `kid` is the key that was
     /// met and not known, if that is why it is asked for.
-    fn trusted(&self, kid: Option<&str>, context: &Context) -> BoxFuture<'_, Result<Trusted, Error>>;
+    fn keys(&self, kid: Option<&str>, context: &Context) -> BoxFuture<'_, Result<TrustedKeys, Error>>;
 
     /// A number that rises when this process itself has changed what holds: who asks need not wait until what they
     /// know is old.
-    fn news(&self) -> u64 {
+    fn generation(&self) -> u64 {
         0
     }
 }
@@ -97,10 +97,10 @@ pub struct Verifier {
 
 /// What was fetched.
 struct Known {
-    trusted: Arc<Trusted>,
+    trusted: Arc<TrustedKeys>,
     /// It held then, or later.
     as_of: Timestamp,
-    news: u64,
+    generation: u64,
     /// When it is to be fetched again.
     stale: Timestamp,
     /// When it was last fetched for a key that was not among them.
@@ -124,9 +124,9 @@ impl Verifier {
     /// # Errors
     /// 401 for a header that is there and bad; 503 when the keys cannot be had.
     pub async fn caller(&self, authorization: Option<&[u8]>, context: &Context) -> Result<Caller, Error> {
-        let Some(authorization) = authorization else { return Ok(Caller::Anyone) };
+        let Some(authorization) = authorization else { return Ok(Caller::Anonymous) };
         let token = Token::parse(bearer(authorization)?)?;
-        let trusted = self.trusted(&token.kid, context).await?;
+        let trusted = self.keys(&token.kid, context).await?;
         let key = trusted
             .key(&token.kid)
             .ok_or_else(|| bad_token("The access token is signed with an unknown key."))?;
@@ -138,14 +138,14 @@ impl Verifier {
     }
 
     /// What holds, with this key if there is such a key.
-    async fn trusted(&self, kid: &str, context: &Context) -> Result<Arc<Trusted>, Error> {
+    async fn keys(&self, kid: &str, context: &Context) -> Result<Arc<TrustedKeys>, Error> {
         // Held while fetching: of many requests that meet a new key, one asks and the others wait.
         let mut held = self.known.lock().await;
         let now = self.clock.now();
         if let Some(known) = held.as_mut()
             && known.trusted.key(kid).is_some()
         {
-            if now >= known.stale || known.news != self.source.news() {
+            if now >= known.stale || known.generation != self.source.generation() {
                 self.refresh(known, now, context).await;
             }
             if now.since(known.as_of) >= TRUSTED_FOR {
@@ -159,10 +159,11 @@ impl Verifier {
         {
             return Ok(known.trusted.clone());
         }
-        let news = self.source.news();
-        let trusted = Arc::new(self.source.trusted(Some(kid), context).await?);
+        let generation = self.source.generation();
+        let trusted = Arc::new(self.source.keys(Some(kid), context).await?);
         let in_vain = trusted.key(kid).is_none().then_some(now);
-        *held = Some(Known { trusted: trusted.clone(), as_of: now, news, stale: now.after(AGE), in_vain });
+        *held =
+            Some(Known { trusted: trusted.clone(), as_of: now, generation, stale: now.after(AGE), in_vain });
         Ok(trusted)
     }
 
@@ -172,15 +173,15 @@ impl Verifier {
         let is_good = now.since(known.as_of) < TRUSTED_FOR;
         let soon = if is_good { now.after(REFRESH_TIMEOUT) } else { context.deadline };
         let deadline = context.deadline.min(soon);
-        let news = self.source.news();
-        match self.source.trusted(None, &Context { deadline, ..context.clone() }).await {
+        let generation = self.source.generation();
+        match self.source.keys(None, &Context { deadline, ..context.clone() }).await {
             Ok(trusted) => {
                 (known.trusted, known.as_of) = (Arc::new(trusted), now);
-                (known.news, known.stale) = (news, now.after(AGE));
+                (known.generation, known.stale) = (generation, now.after(AGE));
             }
             Err(error) => {
                 tracing::warn!(causes = error.causes(), "the signing keys are not refreshed");
-                (known.news, known.stale) = (news, now.after(REFRESH_AGAIN));
+                (known.generation, known.stale) = (generation, now.after(REFRESH_AGAIN));
             }
         }
     }

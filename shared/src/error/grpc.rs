@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 use tonic::metadata::MetadataValue;
 
 use super::{Error, Kind};
-use crate::faults::Fault;
+use crate::input::validation::FieldError;
 
 /// The metadata entry that carries a [`wire::Problem`] beside a gRPC status.
 const PROBLEM_METADATA: &str = "oms-problem-bin";
@@ -26,9 +26,9 @@ impl From<&Error> for tonic::Status {
             r#type: error.kind.slug().to_owned(),
             detail: error.detail.clone(),
             errors: error
-                .faults
+                .errors
                 .iter()
-                .map(|fault| wire::FieldFault {
+                .map(|fault| wire::FieldError {
                     pointer: fault.pointer.clone(),
                     detail: fault.detail.clone(),
                 })
@@ -77,10 +77,10 @@ fn problem_of(status: &tonic::Status) -> Option<Error> {
     Some(Error {
         kind,
         detail: problem.detail,
-        faults: problem
+        errors: problem
             .errors
             .into_iter()
-            .map(|fault| Fault { pointer: fault.pointer, detail: fault.detail })
+            .map(|fault| FieldError { pointer: fault.pointer, detail: fault.detail })
             .collect(),
         members,
         retry_after: problem.retry_after,

@@ -9,11 +9,11 @@ use utoipa::openapi::schema::{
 use utoipa::openapi::{KnownFormat, Ref, RefOr, Schema, SchemaFormat};
 
 use super::Shape;
-use crate::address;
 use crate::error::Kind;
-use crate::ids;
-use crate::money::{Currency, MAX_AMOUNT};
-use crate::page::MAX_LIMIT;
+use crate::input::page::MAX_LIMIT;
+use crate::values::address;
+use crate::values::ids;
+use crate::values::money::{Currency, MAX_AMOUNT};
 
 /// White space that is no control character, as a class has it.
 const WHITE: &str = r" \u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000";
@@ -44,19 +44,19 @@ pub fn matching(pattern: &str) -> ObjectBuilder {
     text().pattern(Some(pattern))
 }
 
-/// What [`crate::text::line`] takes.
+/// What [`crate::values::text::line`] takes.
 pub fn line(min: usize, max: usize) -> ObjectBuilder {
     let pattern = format!("^[{WHITE}]*[^{WHITE}{CONTROL}][^{CONTROL}]*$");
     matching(&pattern).min_length(Some(min)).max_length(Some(max))
 }
 
-/// What [`crate::text::prose`] takes.
+/// What [`crate::values::text::prose`] takes.
 pub fn prose(max: usize) -> ObjectBuilder {
     let pattern = format!(r"^[{WHITE}\n\t]*[^{WHITE}{CONTROL}][^{CONTROL_IN_PROSE}]*$");
     matching(&pattern).min_length(Some(1)).max_length(Some(max))
 }
 
-/// What [`crate::text::string_map`] takes.
+/// What [`crate::values::text::string_map`] takes.
 pub fn string_map(description: &str) -> ObjectBuilder {
     let value = matching(&format!("^(?:[{WHITE}]*[^{WHITE}{CONTROL}][^{CONTROL}]*)?$")).max_length(Some(500));
     let key: Schema = line(1, 40).into();

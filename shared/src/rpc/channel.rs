@@ -13,12 +13,12 @@ use http_body_util::BodyExt as _;
 use tonic::Status;
 use tonic::body::Body;
 
-use super::entrance::Entrance;
 use super::envelope::{self, AnswerEnvelope, Call, CallEnvelope};
 use super::metadata;
 use super::retry::{self, Received, Retries};
-use crate::clock::Clock;
-use crate::trace::Trace;
+use super::server::RpcServer;
+use crate::runtime::trace::Trace;
+use crate::values::clock::Clock;
 
 /// How a payload reaches a function and its answer comes back.
 pub trait Invoke: Send + Sync {
@@ -36,12 +36,12 @@ pub trait Invoke: Send + Sync {
 }
 
 /// A function in this process: for one machine, and for tests. The bytes are those that Lambda would carry.
-impl Invoke for Entrance {
+impl Invoke for RpcServer {
     fn invoke(&self, payload: Vec<u8>) -> BoxFuture<'static, Result<Vec<u8>, Status>> {
-        let entrance = self.clone();
+        let rpc = self.clone();
         Box::pin(async move {
             // A task of its own: like a Lambda it goes on when the caller no longer waits.
-            tokio::spawn(async move { entrance.handle(&payload).await })
+            tokio::spawn(async move { rpc.handle(&payload).await })
                 .await
                 .map_err(|error| Status::internal(format!("the function ended: {error}")))
         })

@@ -3,12 +3,12 @@
 use proto::common::v1 as wire;
 use type_safe_id::{StaticType, TypeSafeId};
 
-use crate::address::{Address, AddressForm};
-use crate::clock::Timestamp;
 use crate::error::Error;
-use crate::faults::{Faults, Form as _};
-use crate::money::{Currency, Money, MoneyForm};
-use crate::page::PageRequest;
+use crate::input::page::PageRequest;
+use crate::input::validation::{Form as _, ValidationErrors};
+use crate::values::address::{Address, AddressForm};
+use crate::values::clock::Timestamp;
+use crate::values::money::{Currency, Money, MoneyForm};
 
 /// An amount in a message.
 pub fn money(amount: i64, currency: Currency) -> wire::Money {
@@ -25,9 +25,9 @@ pub fn money_form(money: wire::Money) -> MoneyForm {
 /// # Errors
 /// 500 when it is missing or not allowed: then the two do not speak the same protocol.
 pub fn trusted_money(money: Option<wire::Money>) -> Result<Money, Error> {
-    let mut faults = Faults::default();
-    let money = money.map(money_form).unwrap_or_default().check(&mut faults);
-    money.ok_or_else(|| Error::internal(faults.into_error()))
+    let mut errors = ValidationErrors::default();
+    let money = money.map(money_form).unwrap_or_default().check(&mut errors);
+    money.ok_or_else(|| Error::internal(errors.into_error()))
 }
 
 /// An address in a message.
@@ -115,10 +115,10 @@ pub fn page(page: Option<wire::PageRequest>) -> Result<PageRequest, Error> {
 /// 422 for a field that cannot be changed.
 pub fn mask(mask: Option<proto::FieldMask>, fields: &[&str]) -> Result<Vec<String>, Error> {
     let paths = mask.map(|mask| mask.paths).unwrap_or_default();
-    let mut faults = Faults::default();
+    let mut errors = ValidationErrors::default();
     for path in paths.iter().filter(|path| !fields.contains(&path.as_str())) {
-        faults.add("/update_mask", format!("names {path:?}; it may name {}", fields.join(", ")));
+        errors.add("/update_mask", format!("names {path:?}; it may name {}", fields.join(", ")));
     }
-    faults.check()?;
+    errors.check()?;
     Ok(paths)
 }

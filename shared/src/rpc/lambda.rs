@@ -8,7 +8,7 @@ use futures::future::BoxFuture;
 use tonic::Status;
 
 use super::channel::Invoke;
-use crate::trace::Trace;
+use crate::runtime::trace::Trace;
 
 /// With it X-Ray takes the invocation for a part of the same trace.
 const XRAY_HEADER: &str = "x-amzn-trace-id";

@@ -1,7 +1,7 @@
 //! What travels in a call's metadata: the caller's identity, the request ID, the trace, the deadline.
 //!
 //! It is believed, because nothing from outside can be taken for a call: who may invoke a function is
-//! decided by IAM. On a socket it is believed only where `Trust` says so.
+//! decided by IAM. On a socket it is believed only where `CallerTrust` says so.
 
 use std::time::Duration;
 
@@ -10,9 +10,9 @@ use tonic::Status;
 use tonic::metadata::{MetadataMap, MetadataValue};
 
 use crate::auth::{Caller, Role};
-use crate::clock::{Clock, Timestamp};
-use crate::context::{Context, DEFAULT_TIMEOUT, request_id};
-use crate::trace::{self, Trace};
+use crate::runtime::context::{Context, DEFAULT_TIMEOUT, request_id};
+use crate::runtime::trace::{self, Trace};
+use crate::values::clock::{Clock, Timestamp};
 
 /// A user's ID, or `system`; absent for anyone.
 const CALLER: &str = "oms-caller";
@@ -27,7 +27,7 @@ pub fn request<T>(message: T, context: &Context) -> tonic::Request<T> {
     let mut request = tonic::Request::new(message);
     let metadata = request.metadata_mut();
     match context.caller {
-        Caller::Anyone => {}
+        Caller::Anonymous => {}
         Caller::System => insert(metadata, CALLER, "system"),
         Caller::User { id, role } => {
             insert(metadata, CALLER, &id.to_string());
@@ -84,7 +84,7 @@ fn timeout(value: &str) -> Option<Duration> {
 /// The context of a call that has arrived, while it is not known yet who is calling.
 pub(crate) fn context(headers: &HeaderMap, clock: &Clock) -> Context {
     Context {
-        caller: Caller::Anyone,
+        caller: Caller::Anonymous,
         request_id: request_id(headers),
         trace: Trace::of(headers, None),
         deadline: deadline(headers, clock.now()),
@@ -99,7 +99,7 @@ pub(crate) fn caller(headers: &HeaderMap) -> Result<Caller, Status> {
     let text = |name| headers.get(name).map(|value: &http::HeaderValue| value.to_str().unwrap_or("?"));
     let unreadable = || Status::unauthenticated("the caller's identity in the metadata cannot be read");
     Ok(match text(CALLER) {
-        None => Caller::Anyone,
+        None => Caller::Anonymous,
         Some("system") => Caller::System,
         Some(id) => Caller::User {
             id: id.parse().map_err(|_| unreadable())?,
@@ -108,7 +108,7 @@ pub(crate) fn caller(headers: &HeaderMap) -> Result<Caller, Status> {
     })
 }
 
-/// The context that `entrance` put into a request.
+/// The context that `server` put into a request.
 ///
 /// # Errors
 /// `INTERNAL` when the request came another way.
@@ -117,7 +117,7 @@ pub fn context_of<T>(request: &tonic::Request<T>) -> Result<Context, Status> {
         .extensions()
         .get::<Context>()
         .cloned()
-        .ok_or_else(|| Status::internal("the call did not come through the entrance"))
+        .ok_or_else(|| Status::internal("the call did not come through the RPC server"))
 }
 
 #[cfg(test)]

@@ -4,9 +4,9 @@ use http::uri::Authority;
 
 use super::channel::Channel;
 #[cfg(feature = "lambda")]
-use crate::aws::Aws;
-use crate::clock::Clock;
-use crate::config::Variables;
+use crate::runtime::aws::Aws;
+use crate::runtime::config::Variables;
+use crate::values::clock::Clock;
 
 /// Where a function is.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use serde_json::json;
-use shared::clock::Clock;
+use shared::values::clock::Clock;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 use uuid::Uuid;

@@ -11,7 +11,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Response, header};
 use http_body_util::Full;
 use serde::Deserialize;
 use serde_json::{Value, json};
-use shared::clock::Clock;
+use shared::values::clock::Clock;
 
 /// Where all requests come from: an address for documentation, as there is only one machine here.
 const SOURCE: &str = "192.0.2.1";

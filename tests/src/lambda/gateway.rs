@@ -14,7 +14,7 @@ use tokio::time::timeout;
 use uuid::Uuid;
 
 use super::server::{Answer, Lost};
-use super::{House, Refusal, Reply, event};
+use super::{Backend, Refusal, Reply, event};
 
 /// How long a function may take. It is not known to be stopped then: only nobody waits any more.
 const INTEGRATION_TIMEOUT: Duration = Duration::from_secs(30);
@@ -26,7 +26,7 @@ const MAX_BODY: usize = 10 * 1024 * 1024;
 const MAX_HEADERS: usize = 10_240;
 
 /// Answers a request from outside.
-pub(crate) async fn answer(house: Arc<House>, request: Request<Incoming>) -> Answer {
+pub(crate) async fn answer(backend: Arc<Backend>, request: Request<Incoming>) -> Answer {
     let (head, body) = request.into_parts();
     let id = Uuid::new_v4().to_string();
     if size(&head.headers) > MAX_HEADERS {
@@ -37,7 +37,7 @@ pub(crate) async fn answer(house: Arc<House>, request: Request<Incoming>) -> Ans
     };
     let function = Function::of(head.uri.path()).name();
     let event = event::of(&head, &body.to_bytes(), &id);
-    let invoking = house.invoke(function.to_owned(), Bytes::from(event.to_string()));
+    let invoking = backend.invoke(function.to_owned(), Bytes::from(event.to_string()));
     match timeout(INTEGRATION_TIMEOUT, invoking).await {
         Err(_) => message(StatusCode::SERVICE_UNAVAILABLE, "Service Unavailable", &id),
         Ok(Reply::Lost) => Err(Lost),

@@ -11,12 +11,12 @@ use hyper::body::Incoming;
 use serde_json::{Value, json};
 
 use super::server::{Answer, Lost};
-use super::{House, MAX_REQUEST, Refusal, Reply};
+use super::{Backend, MAX_REQUEST, Refusal, Reply};
 
 const PREFIX: &str = "/2015-03-31/functions/";
 
 /// Answers a request to the Invoke API. A function is known by its bare name: no ARN, no qualifier.
-pub(crate) async fn answer(house: Arc<House>, request: Request<Incoming>) -> Answer {
+pub(crate) async fn answer(backend: Arc<Backend>, request: Request<Incoming>) -> Answer {
     let path = request.uri().path().strip_prefix(PREFIX);
     let name = path.and_then(|path| path.strip_suffix("/invocations"));
     let (Some(name), &Method::POST) = (name.map(str::to_owned), request.method()) else {
@@ -28,7 +28,7 @@ pub(crate) async fn answer(house: Arc<House>, request: Request<Incoming>) -> Ans
         return refused(&name, Refusal::TooLarge);
     };
     match kind.as_str() {
-        "RequestResponse" => match house.invoke(name.clone(), payload).await {
+        "RequestResponse" => match backend.invoke(name.clone(), payload).await {
             Reply::Lost => Err(Lost),
             Reply::Refused(refusal) => refused(&name, refusal),
             Reply::Invoked(invoked) => {
@@ -42,10 +42,10 @@ pub(crate) async fn answer(house: Arc<House>, request: Request<Incoming>) -> Ans
                 answer.body(Full::new(invoked.payload)).map_err(|_| Lost)
             }
         },
-        "Event" if !house.functions.contains_key(&name) => refused(&name, Refusal::UnknownFunction),
+        "Event" if !backend.functions.contains_key(&name) => refused(&name, Refusal::UnknownFunction),
         "Event" => {
             // Nobody waits for what comes of it.
-            tokio::spawn(house.invoke(name, payload));
+            tokio::spawn(backend.invoke(name, payload));
             Response::builder().status(StatusCode::ACCEPTED).body(Full::default()).map_err(|_| Lost)
         }
         _ => {

@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 
 use serde_json::json;
-use shared::address::Address;
 use shared::auth::Caller;
-use shared::clock::Timestamp;
 use shared::error::{Error, Kind};
-use shared::faults::{Faults, Patch};
+use shared::input::validation::{Patch, ValidationErrors};
+use shared::values::address::Address;
+use shared::values::clock::Timestamp;
 
-use super::{NewLine, Order, StatusChange, Task, TaskKind, Tracking};
+use super::{NewItem, Order, StatusChange, Task, TaskKind, Tracking};
 use crate::status::{Actor, Refused, Status};
 
 /// Why an unpaid order was cancelled.
@@ -50,7 +50,7 @@ pub struct OrderChange {
     pub status: Option<Status>,
     /// How to get there, unless what that needs is missing or does not belong to it. That is a fault only
     /// when the order does not have the status already.
-    pub transition: Result<Option<Transition>, Faults>,
+    pub transition: Result<Option<Transition>, ValidationErrors>,
     /// Why.
     pub reason: Option<String>,
     /// A new address.
@@ -60,7 +60,7 @@ pub struct OrderChange {
     /// New metadata.
     pub metadata: Option<BTreeMap<String, String>>,
     /// New items, all of them: distinct products.
-    pub items: Option<Vec<NewLine>>,
+    pub items: Option<Vec<NewItem>>,
 }
 
 /// A change of an order, ready to be written.
@@ -80,7 +80,7 @@ impl Order {
         match caller {
             Caller::System => Actor::System,
             caller if caller.is_staff() => Actor::Staff,
-            Caller::User { .. } | Caller::Anyone => Actor::Owner,
+            Caller::User { .. } | Caller::Anonymous => Actor::Owner,
         }
     }
 
@@ -100,11 +100,11 @@ impl Order {
             return Ok(None);
         }
         self.check_allowed(&change, caller)?;
-        let transition = change.transition.map_err(Faults::into_error)?;
+        let transition = change.transition.map_err(ValidationErrors::into_error)?;
         let before = self.clone();
         let mut after = self;
         after.edit(change.shipping_address, change.note, change.metadata);
-        let task = transition.and_then(|transition| after.walk(transition));
+        let task = transition.and_then(|transition| after.apply(transition));
         if after == before {
             return Ok(None);
         }
@@ -115,7 +115,7 @@ impl Order {
             by: caller.user_id(),
             reason: change.reason,
         });
-        Ok(Some(after.decided(status_change, task, now)))
+        Ok(Some(after.into_decision(status_change, task, now)))
     }
 
     /// Cancels an order that nobody has paid in time. `None`: it is not one, or not yet.
@@ -131,8 +131,8 @@ impl Order {
             reason: Some(PAYMENT_TIMEOUT.to_owned()),
         };
         let mut after = self;
-        let task = after.walk(Transition::Cancel);
-        Some(after.decided(Some(change), task, now))
+        let task = after.apply(Transition::Cancel);
+        Some(after.into_decision(Some(change), task, now))
     }
 
     /// Whether this caller may ask for this change. Whether the order takes it is another question, which
@@ -145,8 +145,8 @@ impl Order {
         if change.status == Some(self.status) {
             return Ok(());
         }
-        if let Err(faults) = &change.transition {
-            return Err(faults.clone().into_error());
+        if let Err(errors) = &change.transition {
+            return Err(errors.clone().into_error());
         }
         let actor = Self::actor(caller);
         if actor == Actor::Owner && change.metadata.is_some() {
@@ -229,7 +229,7 @@ impl Order {
     }
 
     /// Takes the order to the next status, which has been checked, and says what follows for the stock.
-    fn walk(&mut self, transition: Transition) -> Option<TaskKind> {
+    fn apply(&mut self, transition: Transition) -> Option<TaskKind> {
         self.status = transition.to();
         self.expires_at = None;
         match transition {
@@ -254,7 +254,7 @@ impl Order {
 
     /// What every decision does: the next version, an entry in the history, a task. It ends a change of items
     /// that was going on; what that may have held beyond the order's items is let go.
-    pub(super) fn decided(
+    pub(super) fn into_decision(
         mut self,
         status_change: Option<StatusChange>,
         task: Option<TaskKind>,

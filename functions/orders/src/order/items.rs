@@ -2,16 +2,16 @@
 //! that makes it the order's, or its end without that.
 
 use shared::auth::Caller;
-use shared::clock::Timestamp;
 use shared::error::Error;
-use shared::faults::Faults;
+use shared::input::validation::ValidationErrors;
+use shared::values::clock::Timestamp;
 
-use super::{Decision, Item, NewLine, Order, OrderChange};
+use super::{Decision, Item, NewItem, Order, OrderChange};
 
 /// A product of which stock is held, as it is.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Held {
-    /// The line that it would be.
+    /// The wanted that it would be.
     pub item: Item,
     /// Whether it can be ordered.
     pub active: bool,
@@ -23,19 +23,19 @@ impl Order {
     ///
     /// # Errors
     /// As [`Order::decide`].
-    pub fn intend(
+    pub fn begin_item_change(
         self,
         change: &OrderChange,
         caller: Caller,
         now: Timestamp,
     ) -> Result<Option<Decision>, Error> {
-        let Some(lines) = &change.items else { return Ok(None) };
+        let Some(wanted) = &change.items else { return Ok(None) };
         self.check_allowed(change, caller)?;
-        let has = |line: &NewLine, item: &Item| {
-            line.product_id == item.product_id && line.quantity == item.quantity
+        let has = |wanted: &NewItem, item: &Item| {
+            wanted.product_id == item.product_id && wanted.quantity == item.quantity
         };
-        if lines.len() == self.items.len()
-            && lines.iter().zip(&self.items).all(|(line, item)| has(line, item))
+        if wanted.len() == self.items.len()
+            && wanted.iter().zip(&self.items).all(|(wanted, item)| has(wanted, item))
         {
             return Ok(None);
         }
@@ -44,17 +44,17 @@ impl Order {
     }
 
     /// What is held while items change: of each product the larger of what the order has and what it is to
-    /// have, so that it never lets go of what it still has. The new lines come first, in their order.
-    pub fn larger_of_both(&self, new: &[NewLine]) -> Vec<NewLine> {
+    /// have, so that it never lets go of what it still has. The new wanted come first, in their order.
+    pub fn max_per_product(&self, new: &[NewItem]) -> Vec<NewItem> {
         let has = |product| self.items.iter().find(|item| item.product_id == product);
-        let named = |item: &&Item| !new.iter().any(|line| line.product_id == item.product_id);
-        let larger = new.iter().map(|line| NewLine {
-            quantity: has(line.product_id).map_or(0, |item| item.quantity).max(line.quantity),
-            ..*line
+        let named = |item: &&Item| !new.iter().any(|wanted| wanted.product_id == item.product_id);
+        let larger = new.iter().map(|wanted| NewItem {
+            quantity: has(wanted.product_id).map_or(0, |item| item.quantity).max(wanted.quantity),
+            ..*wanted
         });
         let left = self.items.iter().filter(named);
         larger
-            .chain(left.map(|item| NewLine { product_id: item.product_id, quantity: item.quantity }))
+            .chain(left.map(|item| NewItem { product_id: item.product_id, quantity: item.quantity }))
             .collect()
     }
 
@@ -64,19 +64,24 @@ impl Order {
     /// # Errors
     /// 422 for a product that is not active or has another currency, and for a total that is too large: then
     /// the change is to be [abandoned](Order::abandon).
-    pub fn finish(self, change: OrderChange, held: &[Held], now: Timestamp) -> Result<Decision, Error> {
-        let mut faults = Faults::default();
+    pub fn complete_item_change(
+        self,
+        change: OrderChange,
+        held: &[Held],
+        now: Timestamp,
+    ) -> Result<Decision, Error> {
+        let mut errors = ValidationErrors::default();
         let mut items = Vec::new();
-        for (place, line) in change.items.iter().flatten().enumerate() {
-            let had = self.items.iter().find(|item| item.product_id == line.product_id);
-            let held = held.iter().find(|held| held.item.product_id == line.product_id);
+        for (place, wanted) in change.items.iter().flatten().enumerate() {
+            let had = self.items.iter().find(|item| item.product_id == wanted.product_id);
+            let held = held.iter().find(|held| held.item.product_id == wanted.product_id);
             let item = match (had, held) {
                 (Some(item), _) => item.clone(),
                 (None, Some(held)) => {
                     let pointer = format!("/items/{place}/product_id");
                     let currency = held.item.unit_price.currency();
                     if !held.active {
-                        faults.add(
+                        errors.add(
                             &pointer,
                             "is not the ID of a product that can be ordered: it is unknown, or not active",
                         );
@@ -85,24 +90,24 @@ impl Order {
                             "is priced in {currency:?}, and the order in {:?}; an order has one currency",
                             self.currency
                         );
-                        faults.add(&pointer, detail);
+                        errors.add(&pointer, detail);
                     }
                     held.item.clone()
                 }
-                (None, None) => return Err(Error::internal("a line was not held")),
+                (None, None) => return Err(Error::internal("a wanted was not held")),
             };
-            items.push(Item { quantity: line.quantity, ..item });
+            items.push(Item { quantity: wanted.quantity, ..item });
         }
-        faults.check()?;
+        errors.check()?;
         let mut after = self;
         after.items = items;
         after.edit(change.shipping_address, change.note, change.metadata);
         after.check_total()?;
-        Ok(after.decided(None, None, now))
+        Ok(after.into_decision(None, None, now))
     }
 
     /// Ends a change of items without new ones.
     pub fn abandon(self, now: Timestamp) -> Decision {
-        self.decided(None, None, now)
+        self.into_decision(None, None, now)
     }
 }

@@ -3,7 +3,7 @@
 use serde_json::json;
 use shared::auth::Role;
 use shared::error::Kind;
-use shared::faults::Patch;
+use shared::input::validation::Patch;
 
 use super::*;
 
@@ -24,7 +24,7 @@ fn item(amount: i64, quantity: i64) -> Item {
 fn new_order() -> NewOrder {
     let line = "1 Way".to_owned();
     NewOrder {
-        lines: Vec::new(),
+        items: Vec::new(),
         shipping_address: Address {
             line1: line,
             line2: None,
@@ -41,7 +41,7 @@ fn new_order() -> NewOrder {
 
 fn place(items: Vec<Item>) -> Result<Order, Error> {
     let user = UserId::new();
-    let placing = Placing {
+    let placing = PlacementContext {
         id: OrderId::new(),
         number: Number::from_bits(7),
         user_id: user,
@@ -96,11 +96,11 @@ fn each_decision_makes_one_version_and_names_its_task() {
 fn the_status_it_has_already_changes_nothing_and_ignores_what_came_with_it() {
     let order = place(vec![item(500, 2)]).unwrap();
     let paid = order.decide(to(pay()), by(Role::Staff), NOW).unwrap().unwrap().order;
-    let mut faults = Faults::default();
-    faults.add("/payment", "is required");
+    let mut errors = ValidationErrors::default();
+    errors.add("/payment", "is required");
     let again = OrderChange {
         status: Some(Status::Paid),
-        transition: Err(faults),
+        transition: Err(errors),
         note: Patch::Value("x".to_owned()),
         ..no_change()
     };
@@ -136,16 +136,16 @@ fn an_owner_edits_while_placed_and_staff_longer() {
 fn a_total_ends_at_ten_to_the_fifteenth() {
     assert!(place(vec![item(1_000_000_000_000, 1000)]).is_ok());
     let error = place(vec![item(1_000_000_000_000, 1000), item(1, 1)]).unwrap_err();
-    assert_eq!(error.faults()[0].pointer, "/items");
+    assert_eq!(error.errors()[0].pointer, "/items");
     assert!(place(vec![item(1_000_000_000_000, 10_000); 100]).is_err());
 }
 
-fn change_items(lines: Vec<NewLine>) -> OrderChange {
-    OrderChange { items: Some(lines), ..no_change() }
+fn change_items(items: Vec<NewItem>) -> OrderChange {
+    OrderChange { items: Some(items), ..no_change() }
 }
 
-fn line(item: &Item, quantity: i64) -> NewLine {
-    NewLine { product_id: item.product_id, quantity }
+fn wanted(item: &Item, quantity: i64) -> NewItem {
+    NewItem { product_id: item.product_id, quantity }
 }
 
 fn held(item: &Item) -> Held {
@@ -156,16 +156,16 @@ fn held(item: &Item) -> Held {
 fn a_change_of_items_is_an_intent_and_then_a_decision_that_declares_them() {
     let (mug, pot, cup) = (item(500, 2), item(700, 5), item(100, 1));
     let order = place(vec![mug.clone(), pot.clone()]).unwrap();
-    let lines = vec![line(&cup, 3), line(&pot, 4), line(&mug, 9)];
-    let change = change_items(lines.clone());
-    let intent = order.intend(&change, by(Role::Customer), NOW).unwrap().unwrap();
+    let items = vec![wanted(&cup, 3), wanted(&pot, 4), wanted(&mug, 9)];
+    let change = change_items(items.clone());
+    let intent = order.begin_item_change(&change, by(Role::Customer), NOW).unwrap().unwrap();
     assert_eq!((intent.order.version, intent.task, intent.order.total()), (2, None, 4500));
-    let larger = intent.order.larger_of_both(&lines);
-    assert_eq!(larger, [line(&cup, 3), line(&pot, 5), line(&mug, 9)]);
+    let larger = intent.order.max_per_product(&items);
+    assert_eq!(larger, [wanted(&cup, 3), wanted(&pot, 5), wanted(&mug, 9)]);
     // What the mug costs by now does not matter: the order has it already.
     let dearer = item(900, 0);
     let dearer = held(&Item { product_id: mug.product_id, ..dearer });
-    let finished = intent.order.finish(change, &[held(&cup), held(&pot), dearer], NOW).unwrap();
+    let finished = intent.order.complete_item_change(change, &[held(&cup), held(&pot), dearer], NOW).unwrap();
     assert_eq!(finished.task, Some(Task { revision: 3, kind: TaskKind::Hold }));
     assert_eq!(finished.order.total(), 300 + 2800 + 4500);
     assert!(!finished.order.changing);
@@ -175,14 +175,17 @@ fn a_change_of_items_is_an_intent_and_then_a_decision_that_declares_them() {
 fn a_product_that_goes_is_held_until_the_decision() {
     let (mug, pot) = (item(500, 2), item(700, 5));
     let order = place(vec![mug.clone(), pot.clone()]).unwrap();
-    assert_eq!(order.larger_of_both(&[line(&pot, 1)]), [line(&pot, 5), line(&mug, 2)]);
+    assert_eq!(order.max_per_product(&[wanted(&pot, 1)]), [wanted(&pot, 5), wanted(&mug, 2)]);
 }
 
 #[test]
 fn the_items_that_it_has_are_no_change() {
     let mug = item(500, 2);
     let order = place(vec![mug.clone()]).unwrap();
-    assert_eq!(order.intend(&change_items(vec![line(&mug, 2)]), by(Role::Staff), NOW).unwrap(), None);
+    assert_eq!(
+        order.begin_item_change(&change_items(vec![wanted(&mug, 2)]), by(Role::Staff), NOW).unwrap(),
+        None
+    );
 }
 
 #[test]
@@ -190,7 +193,8 @@ fn items_change_while_placed_and_no_longer() {
     let mug = item(500, 2);
     let order = place(vec![mug.clone()]).unwrap();
     let paid = order.decide(to(pay()), by(Role::Staff), NOW).unwrap().unwrap().order;
-    let refused = paid.intend(&change_items(vec![line(&mug, 1)]), by(Role::Staff), NOW).unwrap_err();
+    let refused =
+        paid.begin_item_change(&change_items(vec![wanted(&mug, 1)]), by(Role::Staff), NOW).unwrap_err();
     assert_eq!(refused.kind(), Kind::OrderNotEditable);
 }
 
@@ -199,9 +203,9 @@ fn another_decision_ends_a_change_and_declares_what_it_leaves() {
     let mug = item(500, 2);
     let intent = |change: &OrderChange| {
         let order = place(vec![mug.clone()]).unwrap();
-        order.intend(change, by(Role::Staff), NOW).unwrap().unwrap().order
+        order.begin_item_change(change, by(Role::Staff), NOW).unwrap().unwrap().order
     };
-    let change = change_items(vec![line(&mug, 5)]);
+    let change = change_items(vec![wanted(&mug, 5)]);
     let hold = Some(Task { revision: 3, kind: TaskKind::Hold });
     let paid = intent(&change).decide(to(pay()), by(Role::Staff), NOW).unwrap().unwrap();
     assert_eq!((paid.task, paid.order.changing, paid.order.items[0].quantity), (hold, false, 2));
@@ -217,18 +221,18 @@ fn new_items_must_be_active_in_the_orders_currency_and_not_too_dear() {
     let mug = item(500, 2);
     let finish = |new: Item, active: bool, quantity: i64| {
         let order = place(vec![mug.clone()]).unwrap();
-        let change = change_items(vec![line(&mug, 2), line(&new, quantity)]);
-        let intent = order.intend(&change, by(Role::Staff), NOW).unwrap().unwrap().order;
-        intent.finish(change, &[held(&mug), Held { item: new, active }], NOW)
+        let change = change_items(vec![wanted(&mug, 2), wanted(&new, quantity)]);
+        let intent = order.begin_item_change(&change, by(Role::Staff), NOW).unwrap().unwrap().order;
+        intent.complete_item_change(change, &[held(&mug), Held { item: new, active }], NOW)
     };
     assert!(finish(item(1, 1), true, 1).is_ok());
     let archived = finish(item(1, 1), false, 1).unwrap_err();
-    assert_eq!(archived.faults()[0].pointer, "/items/1/product_id");
+    assert_eq!(archived.errors()[0].pointer, "/items/1/product_id");
     let yen = Currency::parse("JPY".to_owned()).unwrap();
     let yen = finish(Item { unit_price: Money::new(1, yen).unwrap(), ..item(1, 1) }, true, 1).unwrap_err();
-    assert_eq!(yen.faults()[0].pointer, "/items/1/product_id");
+    assert_eq!(yen.errors()[0].pointer, "/items/1/product_id");
     let dear = finish(item(1_000_000_000_000, 1), true, 1000).unwrap_err();
-    assert_eq!(dear.faults()[0].pointer, "/items");
+    assert_eq!(dear.errors()[0].pointer, "/items");
 }
 
 #[test]

@@ -3,9 +3,9 @@
 use mongodb::bson;
 use mongodb::error::{ErrorKind, IndexedWriteError};
 use serde::Serialize;
-use shared::clock::Timestamp;
 use shared::error::Error;
 use shared::mongo;
+use shared::values::clock::Timestamp;
 
 use super::documents::OrderDocument;
 use super::{NUMBER_INDEX, OrderStore};
@@ -14,13 +14,13 @@ use crate::order::Order;
 
 /// An order whose tasks are done.
 #[derive(Clone, Debug)]
-pub struct Settled {
+pub struct ImportedOrder {
     order: Order,
     /// When the last one was taken off, if there ever was one.
     task_ended_at: Option<Timestamp>,
 }
 
-impl Settled {
+impl ImportedOrder {
     /// This order, whose decisions have named tasks that were done at once.
     pub fn new(mut order: Order) -> Self {
         let task_ended_at = (!order.tasks.is_empty()).then_some(order.updated_at);
@@ -37,16 +37,16 @@ impl Settled {
 
 /// Such an order on disk.
 #[derive(Serialize)]
-struct SettledDocument {
+struct ImportedOrderDocument {
     #[serde(flatten)]
     order: OrderDocument,
     #[serde(skip_serializing_if = "Option::is_none")]
     task_ended_at: Option<bson::DateTime>,
 }
 
-impl From<&Settled> for SettledDocument {
-    fn from(settled: &Settled) -> Self {
-        let Settled { order, task_ended_at } = settled;
+impl From<&ImportedOrder> for ImportedOrderDocument {
+    fn from(settled: &ImportedOrder) -> Self {
+        let ImportedOrder { order, task_ended_at } = settled;
         Self { order: OrderDocument::of(order), task_ended_at: task_ended_at.map(mongo::date) }
     }
 }
@@ -57,8 +57,8 @@ impl OrderStore {
     ///
     /// # Errors
     /// When it is not known which of them are there.
-    pub async fn insert_many(&self, orders: &[Settled]) -> Result<Vec<usize>, Error> {
-        let documents = orders.iter().map(SettledDocument::from);
+    pub async fn insert_many(&self, orders: &[ImportedOrder]) -> Result<Vec<usize>, Error> {
+        let documents = orders.iter().map(ImportedOrderDocument::from);
         let inserted = self.orders.clone_with_type().insert_many(documents).ordered(false).await;
         let Err(error) = inserted else { return Ok(Vec::new()) };
         match error.kind.as_ref() {

@@ -2,16 +2,16 @@
 
 use mongodb::bson::{self, Document, doc};
 use serde::{Deserialize, Serialize};
-use shared::address::Address;
 use shared::error::Error;
-use shared::idempotency::{Fingerprint, Key, Keyed};
-use shared::ids::OrderId;
-use shared::money::{Currency, Money};
+use shared::http::idempotency::{IdempotencyKey, RequestFingerprint, RequestKey};
 use shared::mongo;
-use shared::validator;
+use shared::mongo::json_schema;
+use shared::values::address::Address;
+use shared::values::ids::OrderId;
+use shared::values::money::{Currency, Money};
 
 use crate::number::Number;
-use crate::order::{Item, Order, Payment, PlacedUnder, StatusChange, Task, TaskKind, Tracking};
+use crate::order::{IdempotencyRef, Item, Order, Payment, StatusChange, Task, TaskKind, Tracking};
 use crate::status::Status;
 
 /// The status of what is no order and will never be one: an ID that nothing can be placed under any more.
@@ -22,76 +22,83 @@ const VOID_VERSION: i64 = 2;
 
 /// What MongoDB takes: an order, or a void.
 pub(super) fn valid() -> Document {
-    let task = validator::document(
+    let task = json_schema::document(
         &[
-            ("revision", validator::whole(1)),
-            ("kind", validator::one_of(["hold", "release", "ship", "restock"])),
+            ("revision", json_schema::whole(1)),
+            ("kind", json_schema::one_of(["hold", "release", "ship", "restock"])),
         ],
         &[],
     );
     let always = [
-        ("_id", validator::bytes()),
-        ("tasks", validator::list(0, 1_000, task)),
-        ("version", validator::whole(1)),
-        ("updated_at", validator::date()),
+        ("_id", json_schema::bytes()),
+        ("tasks", json_schema::list(0, 1_000, task)),
+        ("version", json_schema::whole(1)),
+        ("updated_at", json_schema::date()),
     ];
-    let void = validator::document(&[&always[..], &[("status", validator::one_of([VOID]))]].concat(), &[]);
-    let order = validator::document(&[&always[..], &of_an_order()].concat(), &optional_in_an_order());
+    let void =
+        json_schema::document(&[&always[..], &[("status", json_schema::one_of([VOID]))]].concat(), &[]);
+    let order = json_schema::document(&[&always[..], &of_an_order()].concat(), &optional_in_an_order());
     doc! { "$jsonSchema": { "anyOf": [order, void] } }
 }
 
 fn of_an_order() -> [(&'static str, Document); 11] {
-    let item = validator::document(
+    let item = json_schema::document(
         &[
-            ("product_id", validator::bytes()),
-            ("sku", validator::text(64)),
-            ("name", validator::text(200)),
-            ("unit_price", validator::whole(0)),
-            ("quantity", validator::whole(1)),
+            ("product_id", json_schema::bytes()),
+            ("sku", json_schema::text(64)),
+            ("name", json_schema::text(200)),
+            ("unit_price", json_schema::whole(0)),
+            ("quantity", json_schema::whole(1)),
         ],
         &[],
     );
-    let change = validator::document(
-        &[("at", validator::date()), ("to", validator::one_of(Status::ALL.map(Status::name)))],
+    let change = json_schema::document(
+        &[("at", json_schema::date()), ("to", json_schema::one_of(Status::ALL.map(Status::name)))],
         &[
-            ("from", validator::or_null(validator::one_of(Status::ALL.map(Status::name)))),
-            ("by", validator::or_null(validator::bytes())),
-            ("reason", validator::or_null(validator::text(500))),
+            ("from", json_schema::or_null(json_schema::one_of(Status::ALL.map(Status::name)))),
+            ("by", json_schema::or_null(json_schema::bytes())),
+            ("reason", json_schema::or_null(json_schema::text(500))),
         ],
     );
-    let short = || validator::or_null(validator::text(100));
-    let payment = validator::document(
+    let short = || json_schema::or_null(json_schema::text(100));
+    let payment = json_schema::document(
         &[],
         &[("reference", short()), ("method", short()), ("refund_reference", short())],
     );
     [
-        ("number", validator::text(9)),
-        ("user_id", validator::bytes()),
-        ("status", validator::one_of(Status::ALL.map(Status::name))),
-        ("items", validator::list(1, 100, item)),
-        ("currency", validator::text(3)),
-        ("total", validator::whole(0)),
-        ("shipping_address", validator::address()),
-        ("metadata", validator::map()),
+        ("number", json_schema::text(9)),
+        ("user_id", json_schema::bytes()),
+        ("status", json_schema::one_of(Status::ALL.map(Status::name))),
+        ("items", json_schema::list(1, 100, item)),
+        ("currency", json_schema::text(3)),
+        ("total", json_schema::whole(0)),
+        ("shipping_address", json_schema::address()),
+        ("metadata", json_schema::map()),
         ("payment", payment),
-        ("history", validator::list(1, 1_000, change)),
-        ("created_at", validator::date()),
+        ("history", json_schema::list(1, 1_000, change)),
+        ("created_at", json_schema::date()),
     ]
 }
 
 fn optional_in_an_order() -> [(&'static str, Document); 5] {
-    let tracking =
-        validator::document(&[("carrier", validator::text(100)), ("number", validator::text(100))], &[]);
-    let placed_under = validator::document(
-        &[("caller", validator::bytes()), ("key", validator::text(255)), ("fingerprint", validator::bytes())],
+    let tracking = json_schema::document(
+        &[("carrier", json_schema::text(100)), ("number", json_schema::text(100))],
+        &[],
+    );
+    let placed_under = json_schema::document(
+        &[
+            ("caller", json_schema::bytes()),
+            ("key", json_schema::text(255)),
+            ("fingerprint", json_schema::bytes()),
+        ],
         &[],
     );
     [
-        ("note", validator::or_null(validator::text(2_000))),
-        ("tracking", validator::or_null(tracking)),
-        ("changing", validator::boolean()),
+        ("note", json_schema::or_null(json_schema::text(2_000))),
+        ("tracking", json_schema::or_null(tracking)),
+        ("changing", json_schema::boolean()),
         ("placed_under", placed_under),
-        ("expires_at", validator::or_null(validator::date())),
+        ("expires_at", json_schema::or_null(json_schema::date())),
     ]
 }
 
@@ -205,24 +212,24 @@ impl TryFrom<StatusChangeDocument> for StatusChange {
     }
 }
 
-impl From<&PlacedUnder> for PlacedUnderDocument {
-    fn from(under: &PlacedUnder) -> Self {
+impl From<&IdempotencyRef> for PlacedUnderDocument {
+    fn from(under: &IdempotencyRef) -> Self {
         Self {
             caller: mongo::uuid(under.caller),
-            key: under.keyed.key.as_str().to_owned(),
-            fingerprint: mongo::binary(under.keyed.fingerprint.as_bytes()),
+            key: under.request_key.key.as_str().to_owned(),
+            fingerprint: mongo::binary(under.request_key.fingerprint.as_bytes()),
         }
     }
 }
 
-impl TryFrom<PlacedUnderDocument> for PlacedUnder {
+impl TryFrom<PlacedUnderDocument> for IdempotencyRef {
     type Error = String;
 
     fn try_from(document: PlacedUnderDocument) -> Result<Self, String> {
-        let key = Key::parse(document.key.as_bytes()).map_err(|error| error.to_string())?;
+        let key = IdempotencyKey::parse(document.key.as_bytes()).map_err(|error| error.to_string())?;
         let bytes = document.fingerprint.bytes.try_into().map_err(|_| "a fingerprint of another length")?;
-        let fingerprint = Fingerprint::from_bytes(bytes);
-        Ok(Self { caller: mongo::id(document.caller), keyed: Keyed { key, fingerprint } })
+        let fingerprint = RequestFingerprint::from_bytes(bytes);
+        Ok(Self { caller: mongo::id(document.caller), request_key: RequestKey { key, fingerprint } })
     }
 }
 
@@ -325,7 +332,7 @@ impl OrderDocument {
             history: self.history.into_iter().map(StatusChange::try_from).collect::<Result<_, _>>()?,
             tasks: self.tasks.into_iter().map(Task::from).collect(),
             changing: self.changing,
-            placed_under: self.placed_under.map(PlacedUnder::try_from).transpose()?,
+            placed_under: self.placed_under.map(IdempotencyRef::try_from).transpose()?,
             expires_at: self.expires_at.map(mongo::timestamp),
             version: self.version,
             created_at: mongo::timestamp(self.created_at),

@@ -2,10 +2,10 @@
 
 use mongodb::bson::{self, Bson, Document, doc};
 use shared::error::Error;
-use shared::ids::UserId;
-use shared::mongo::walk::{Order as Sorted, Walk, conjunction};
+use shared::input::page::{PageRequest, PageRows, Position, SortType};
+use shared::mongo::keyset::{IndexScan, SortKey, conjunction};
 use shared::mongo::{self, Index};
-use shared::page::{Found, PageRequest, Position, SortType};
+use shared::values::ids::UserId;
 
 use super::documents::OrderDocument;
 use super::{OrderStore, VOID};
@@ -14,7 +14,7 @@ use crate::order::Order;
 use crate::status::Status;
 
 /// What lists need: for everybody's orders, a user's and those of a product one index for each sort. Status comes
-/// before the sort in all of them, and a list of all statuses merges seven stretches. Voids have a status of their
+/// before the sort in all of them, and a list of all statuses merges seven partitions. Voids have a status of their
 /// own, which no list names.
 pub(super) fn indexes() -> Vec<Index> {
     let newest = |mut keys: Document| {
@@ -46,17 +46,17 @@ impl OrderStore {
         of: Option<UserId>,
         page: &PageRequest,
         after: Option<&Position>,
-    ) -> Result<Found<Order>, Error> {
+    ) -> Result<PageRows<Order>, Error> {
         let found = match &listing.number {
             Some(number) => self.numbered(&number.to_string(), listing, of, after).await?,
-            None => walk(listing, of).page(&self.all, page, after, Document::new()).await?,
+            None => index_scan(listing, of).page(&self.all, page, after, Document::new()).await?,
         };
         let read = |document| {
             let order: OrderDocument = bson::deserialize_from_document(document).map_err(Error::internal)?;
             Order::try_from(order)
         };
         let data = found.data.into_iter().map(read).collect::<Result<_, Error>>()?;
-        Ok(Found { data, next: found.next })
+        Ok(PageRows { data, next: found.next })
     }
 
     /// The order with a number, if the other filters let it through: one key, whatever they are.
@@ -66,10 +66,10 @@ impl OrderStore {
         listing: &Listing,
         of: Option<UserId>,
         after: Option<&Position>,
-    ) -> Result<Found<Document>, Error> {
+    ) -> Result<PageRows<Document>, Error> {
         // There is no page after the only one.
         if after.is_some() {
-            return Ok(Found::nothing());
+            return Ok(PageRows::nothing());
         }
         let mut filter = doc! { "number": number };
         filter.insert(
@@ -87,12 +87,12 @@ impl OrderStore {
             filter.insert("created_at", placed);
         }
         let found = self.all.find_one(filter).await?;
-        Ok(Found { data: found.into_iter().collect(), next: None })
+        Ok(PageRows { data: found.into_iter().collect(), next: None })
     }
 }
 
 /// The list along its index.
-fn walk(listing: &Listing, of: Option<UserId>) -> Walk {
+fn index_scan(listing: &Listing, of: Option<UserId>) -> IndexScan {
     let statuses: Vec<Bson> = match listing.status {
         Some(status) => vec![status.name().into()],
         None => Status::ALL.into_iter().map(|status| status.name().into()).collect(),
@@ -110,8 +110,8 @@ fn walk(listing: &Listing, of: Option<UserId>) -> Walk {
         }
         (None, None) => (None, "status_newest", "status_total"),
     };
-    let mut stretches: Vec<_> = first.into_iter().map(|(field, value)| (field, vec![value])).collect();
-    stretches.push(("status", statuses));
+    let mut partitions: Vec<_> = first.into_iter().map(|(field, value)| (field, vec![value])).collect();
+    partitions.push(("status", statuses));
     let placed = placed_between(listing);
     let (field, of, index, range) = match listing.sort.by {
         SortBy::CreatedAt => ("created_at", SortType::Time, newest, placed),
@@ -122,8 +122,8 @@ fn walk(listing: &Listing, of: Option<UserId>) -> Walk {
             ("total", SortType::Integer, total, Document::new())
         }
     };
-    let order = Sorted { field, of, descending: listing.sort.descending };
-    Walk { index, stretches, order, range, filter: conjunction(filter) }
+    let sort_key = SortKey { field, of, descending: listing.sort.descending };
+    IndexScan { index, partitions, sort_key, range, filter: conjunction(filter) }
 }
 
 fn placed_between(listing: &Listing) -> Document {

@@ -3,14 +3,14 @@
 use futures::TryStreamExt as _;
 use mongodb::bson::{self, Document, doc};
 use serde::{Deserialize, Serialize};
-use shared::clock::Timestamp;
 use shared::error::Error;
-use shared::ids::OrderId;
+use shared::mongo::json_schema;
 use shared::mongo::{self, Index};
-use shared::validator;
+use shared::values::clock::Timestamp;
+use shared::values::ids::OrderId;
 
 use super::{OrderStore, among, id_of};
-use crate::products::Place;
+use crate::products::HoldCursor;
 
 const PROGRESS: &str = "reconcile_progress";
 const SET_ASIDE: &str = "reconcile_set_aside";
@@ -49,9 +49,9 @@ impl OrderStore {
             name: PROGRESS,
             indexes: Vec::new(),
             obsolete: Vec::new(),
-            validator: validator::documents(
-                &[("_id", validator::text(40)), ("at", validator::date())],
-                &[("order", validator::or_null(validator::bytes()))],
+            validator: json_schema::documents(
+                &[("_id", json_schema::text(40)), ("at", json_schema::date())],
+                &[("order", json_schema::or_null(json_schema::bytes()))],
             ),
         };
         progress.ensure(&self.database).await?;
@@ -59,8 +59,8 @@ impl OrderStore {
             name: SET_ASIDE,
             indexes: vec![Index::plain("tried", doc! { "tried": 1 })],
             obsolete: Vec::new(),
-            validator: validator::documents(
-                &[("_id", validator::bytes()), ("tried", validator::date())],
+            validator: json_schema::documents(
+                &[("_id", json_schema::bytes()), ("tried", json_schema::date())],
                 &[],
             ),
         };
@@ -71,10 +71,10 @@ impl OrderStore {
     ///
     /// # Errors
     /// When MongoDB is away.
-    pub async fn progress(&self, walk: Walk) -> Result<Option<Place>, Error> {
+    pub async fn progress(&self, walk: Walk) -> Result<Option<HoldCursor>, Error> {
         let progress = self.database.collection::<ProgressDocument>(PROGRESS);
         let found = progress.find_one(doc! { "_id": walk.name() }).await?;
-        Ok(found.map(|it| Place { at: mongo::timestamp(it.at), order: it.order.map(mongo::id) }))
+        Ok(found.map(|it| HoldCursor { at: mongo::timestamp(it.at), order: it.order.map(mongo::id) }))
     }
 
     /// Notes where a walk has come to. Of two that run at once the later word counts: what lies behind it
@@ -82,7 +82,7 @@ impl OrderStore {
     ///
     /// # Errors
     /// When MongoDB is away.
-    pub async fn save_progress(&self, walk: Walk, place: Place) -> Result<(), Error> {
+    pub async fn save_progress(&self, walk: Walk, place: HoldCursor) -> Result<(), Error> {
         let progress = self.database.collection::<ProgressDocument>(PROGRESS);
         let document = ProgressDocument {
             _id: walk.name().to_owned(),
@@ -128,7 +128,7 @@ impl OrderStore {
     ///
     /// # Errors
     /// When MongoDB is away.
-    pub async fn take_up_again(&self, orders: &[OrderId]) -> Result<(), Error> {
+    pub async fn clear_deferred(&self, orders: &[OrderId]) -> Result<(), Error> {
         self.database.collection::<Document>(SET_ASIDE).delete_many(among(orders)).await?;
         Ok(())
     }

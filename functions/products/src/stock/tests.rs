@@ -8,8 +8,8 @@ fn euro() -> Currency {
     Currency::parse("EUR".to_owned()).unwrap()
 }
 
-fn shelf(on_hand: i64, reserved: i64, entry: Option<Entry>) -> Shelf {
-    Shelf {
+fn state(on_hand: i64, reserved: i64, entry: Option<Entry>) -> ProductState {
+    ProductState {
         product: ProductId::new(),
         stock: Stock { on_hand, reserved },
         active: true,
@@ -20,56 +20,56 @@ fn shelf(on_hand: i64, reserved: i64, entry: Option<Entry>) -> Shelf {
     }
 }
 
-fn declare(movement: Movement, revision: i64, lines: &[(&Shelf, i64)]) -> Declaration {
-    let lines =
-        lines.iter().map(|(shelf, quantity)| Line { product: shelf.product, quantity: *quantity }).collect();
-    Declaration { order: OrderId::new(), revision, movement, lines }
+fn declare(kind: DeclarationKind, revision: i64, items: &[(&ProductState, i64)]) -> Declaration {
+    let items =
+        items.iter().map(|(state, quantity)| Item { product: state.product, quantity: *quantity }).collect();
+    Declaration { order: OrderId::new(), revision, kind, items }
 }
 
-fn hold(revision: i64, lines: &[(&Shelf, i64)]) -> Declaration {
-    declare(Movement::Hold, revision, lines)
+fn hold(revision: i64, items: &[(&ProductState, i64)]) -> Declaration {
+    declare(DeclarationKind::Hold, revision, items)
 }
 
 #[test]
 fn the_last_piece_can_be_held_and_not_one_more() {
-    let mug = shelf(10, 9, None);
+    let mug = state(10, 9, None);
     assert!(decide(&hold(1, &[(&mug, 1)]), std::slice::from_ref(&mug)).is_ok());
-    let refusal = decide(&hold(1, &[(&mug, 2)]), std::slice::from_ref(&mug)).unwrap_err();
+    let rejection = decide(&hold(1, &[(&mug, 2)]), std::slice::from_ref(&mug)).unwrap_err();
     let shortage = Shortage { product: mug.product, requested: 2, available: 1 };
-    assert_eq!(refusal, Refusal::Short(vec![shortage]));
+    assert_eq!(rejection, Rejection::Short(vec![shortage]));
 }
 
 #[test]
 fn every_shortage_is_named() {
-    let shelves = [shelf(1, 0, None), shelf(5, 0, None), shelf(0, 0, None)];
-    let lines: Vec<_> = shelves.iter().map(|shelf| (shelf, 2)).collect();
-    let Err(Refusal::Short(shortages)) = decide(&hold(1, &lines), &shelves) else { panic!("not refused") };
+    let states = [state(1, 0, None), state(5, 0, None), state(0, 0, None)];
+    let items: Vec<_> = states.iter().map(|state| (state, 2)).collect();
+    let Err(Rejection::Short(shortages)) = decide(&hold(1, &items), &states) else { panic!("not refused") };
     assert_eq!(shortages.iter().map(|short| short.available).collect::<Vec<_>>(), [1, 0]);
 }
 
 #[test]
 fn the_same_revision_again_changes_nothing() {
-    let mug = shelf(10, 2, Some(Entry { quantity: 2, revision: 3 }));
+    let mug = state(10, 2, Some(Entry { quantity: 2, revision: 3 }));
     assert_eq!(decide(&hold(3, &[(&mug, 2)]), std::slice::from_ref(&mug)), Ok(Vec::new()));
 }
 
 #[test]
 fn a_late_call_cannot_revive_a_hold_that_has_ended() {
-    let mug = shelf(10, 0, Some(Entry { quantity: 0, revision: 2 }));
-    assert_eq!(decide(&hold(1, &[(&mug, 2)]), std::slice::from_ref(&mug)), Err(Refusal::Superseded));
+    let mug = state(10, 0, Some(Entry { quantity: 0, revision: 2 }));
+    assert_eq!(decide(&hold(1, &[(&mug, 2)]), std::slice::from_ref(&mug)), Err(Rejection::Superseded));
 }
 
 #[test]
 fn an_empty_hold_frees_all_and_leaves_tombstones() {
-    let mug = shelf(10, 5, Some(Entry { quantity: 3, revision: 1 }));
+    let mug = state(10, 5, Some(Entry { quantity: 3, revision: 1 }));
     let writes = decide(&hold(2, &[]), std::slice::from_ref(&mug)).unwrap();
     let entry = Entry { quantity: 0, revision: 2 };
-    assert_eq!(writes, [ShelfWrite { product: mug.product, on_hand: 0, reserved: -3, live: -1, entry }]);
+    assert_eq!(writes, [StockUpdate { product: mug.product, on_hand: 0, reserved: -3, live: -1, entry }]);
 }
 
 #[test]
-fn a_line_that_does_not_grow_is_never_refused() {
-    let mut mug = shelf(3, 3, Some(Entry { quantity: 3, revision: 1 }));
+fn a_item_that_does_not_grow_is_never_refused() {
+    let mut mug = state(3, 3, Some(Entry { quantity: 3, revision: 1 }));
     mug.active = false;
     assert!(decide(&hold(2, &[(&mug, 2)]), std::slice::from_ref(&mug)).is_ok());
     assert!(decide(&hold(2, &[(&mug, 3)]), std::slice::from_ref(&mug)).is_ok());
@@ -78,41 +78,43 @@ fn a_line_that_does_not_grow_is_never_refused() {
 
 #[test]
 fn what_cannot_be_ordered_is_told_before_what_is_short() {
-    let mut draft = shelf(0, 0, None);
+    let mut draft = state(0, 0, None);
     draft.active = false;
-    let mut yen = shelf(0, 0, None);
+    let mut yen = state(0, 0, None);
     yen.currency = Currency::parse("JPY".to_owned()).unwrap();
-    let mug = shelf(0, 0, None);
-    let unknown = shelf(0, 0, None);
+    let mug = state(0, 0, None);
+    let unknown = state(0, 0, None);
     let declaration = hold(1, &[(&mug, 1), (&draft, 1), (&yen, 1), (&unknown, 1)]);
-    let other = Unorderable::OtherCurrency { this: yen.currency, first: euro() };
-    let shelves = [draft.clone(), yen.clone(), mug.clone()];
-    let expected = vec![(1, Unorderable::NotActive), (2, other), (3, Unorderable::NotActive)];
-    assert_eq!(decide(&declaration, &shelves), Err(Refusal::Unorderable(expected)));
+    let other = ItemError::OtherCurrency { this: yen.currency, first: euro() };
+    let states = [draft.clone(), yen.clone(), mug.clone()];
+    let expected = vec![(1, ItemError::NotActive), (2, other), (3, ItemError::NotActive)];
+    assert_eq!(decide(&declaration, &states), Err(Rejection::ItemError(expected)));
 }
 
 #[test]
 fn shipping_takes_off_the_hand_and_ends_the_hold() {
-    let mug = shelf(10, 5, Some(Entry { quantity: 3, revision: 1 }));
-    let writes = decide(&declare(Movement::Ship, 3, &[(&mug, 3)]), std::slice::from_ref(&mug)).unwrap();
+    let mug = state(10, 5, Some(Entry { quantity: 3, revision: 1 }));
+    let writes =
+        decide(&declare(DeclarationKind::Ship, 3, &[(&mug, 3)]), std::slice::from_ref(&mug)).unwrap();
     let entry = Entry { quantity: 0, revision: 3 };
-    assert_eq!(writes, [ShelfWrite { product: mug.product, on_hand: -3, reserved: -3, live: -1, entry }]);
+    assert_eq!(writes, [StockUpdate { product: mug.product, on_hand: -3, reserved: -3, live: -1, entry }]);
 }
 
 #[test]
 fn a_restock_leaves_its_mark_where_no_entry_is_left() {
-    let mug = shelf(10, 5, None);
-    let writes = decide(&declare(Movement::Restock, 5, &[(&mug, 3)]), std::slice::from_ref(&mug)).unwrap();
+    let mug = state(10, 5, None);
+    let writes =
+        decide(&declare(DeclarationKind::Restock, 5, &[(&mug, 3)]), std::slice::from_ref(&mug)).unwrap();
     let entry = Entry { quantity: 0, revision: 5 };
-    assert_eq!(writes, [ShelfWrite { product: mug.product, on_hand: 3, reserved: 0, live: 0, entry }]);
+    assert_eq!(writes, [StockUpdate { product: mug.product, on_hand: 3, reserved: 0, live: 0, entry }]);
 }
 
 #[test]
 fn a_full_product_takes_no_further_hold_and_refuses_nothing_else() {
-    let full = |entry| Shelf { live: MAX_LIVE_HOLDS, entries: MAX_LIVE_HOLDS, ..shelf(10, 5, entry) };
+    let full = |entry| ProductState { live: MAX_LIVE_HOLDS, entries: MAX_LIVE_HOLDS, ..state(10, 5, entry) };
     let new = full(None);
-    let refusal = Err(Refusal::TooManyHolds(vec![new.product]));
-    assert_eq!(decide(&hold(1, &[(&new, 1)]), std::slice::from_ref(&new)), refusal);
+    let rejection = Err(Rejection::TooManyHolds(vec![new.product]));
+    assert_eq!(decide(&hold(1, &[(&new, 1)]), std::slice::from_ref(&new)), rejection);
     // One that has ended is new again; one that is live may grow, shrink, end, and be shipped.
     let ended = full(Some(Entry { quantity: 0, revision: 1 }));
     assert!(decide(&hold(2, &[(&ended, 1)]), std::slice::from_ref(&ended)).is_err());
@@ -121,39 +123,40 @@ fn a_full_product_takes_no_further_hold_and_refuses_nothing_else() {
         hold(2, &[(&live, 3)]),
         hold(2, &[(&live, 1)]),
         hold(2, &[]),
-        declare(Movement::Ship, 2, &[(&live, 2)]),
-        declare(Movement::Restock, 2, &[(&live, 2)]),
+        declare(DeclarationKind::Ship, 2, &[(&live, 2)]),
+        declare(DeclarationKind::Restock, 2, &[(&live, 2)]),
     ] {
         assert!(decide(&declaration, std::slice::from_ref(&live)).is_ok(), "{declaration:?}");
     }
-    assert!(decide(&declare(Movement::Restock, 2, &[(&new, 2)]), std::slice::from_ref(&new)).is_ok());
-    let nearly = Shelf { live: MAX_LIVE_HOLDS - 1, ..new };
+    assert!(decide(&declare(DeclarationKind::Restock, 2, &[(&new, 2)]), std::slice::from_ref(&new)).is_ok());
+    let nearly = ProductState { live: MAX_LIVE_HOLDS - 1, ..new };
     assert!(decide(&hold(1, &[(&nearly, 1)]), std::slice::from_ref(&nearly)).is_ok());
 }
 
 #[test]
 fn entries_that_have_ended_count_too() {
-    let new = Shelf { entries: MAX_ENTRIES, ..shelf(10, 5, None) };
-    let refusal = Err(Refusal::TooManyHolds(vec![new.product]));
-    assert_eq!(decide(&hold(1, &[(&new, 1)]), std::slice::from_ref(&new)), refusal);
+    let new = ProductState { entries: MAX_ENTRIES, ..state(10, 5, None) };
+    let rejection = Err(Rejection::TooManyHolds(vec![new.product]));
+    assert_eq!(decide(&hold(1, &[(&new, 1)]), std::slice::from_ref(&new)), rejection);
     // Its own entry is there already, and becomes no second one.
-    let known = Shelf { entries: MAX_ENTRIES, ..shelf(10, 5, Some(Entry { quantity: 0, revision: 1 })) };
+    let known =
+        ProductState { entries: MAX_ENTRIES, ..state(10, 5, Some(Entry { quantity: 0, revision: 1 })) };
     assert!(decide(&hold(2, &[(&known, 1)]), std::slice::from_ref(&known)).is_ok());
 }
 
 #[test]
 fn every_full_product_is_named_and_what_is_short_is_told_first() {
-    let full = || Shelf { live: MAX_LIVE_HOLDS, ..shelf(10, 5, None) };
-    let shelves = [full(), shelf(10, 5, None), full()];
-    let lines: Vec<_> = shelves.iter().map(|shelf| (shelf, 1)).collect();
-    let refusal = Err(Refusal::TooManyHolds(vec![shelves[0].product, shelves[2].product]));
-    assert_eq!(decide(&hold(1, &lines), &shelves), refusal);
-    let lines: Vec<_> = shelves.iter().map(|shelf| (shelf, 6)).collect();
-    assert!(matches!(decide(&hold(1, &lines), &shelves), Err(Refusal::Short(short)) if short.len() == 3));
+    let full = || ProductState { live: MAX_LIVE_HOLDS, ..state(10, 5, None) };
+    let states = [full(), state(10, 5, None), full()];
+    let items: Vec<_> = states.iter().map(|state| (state, 1)).collect();
+    let rejection = Err(Rejection::TooManyHolds(vec![states[0].product, states[2].product]));
+    assert_eq!(decide(&hold(1, &items), &states), rejection);
+    let items: Vec<_> = states.iter().map(|state| (state, 6)).collect();
+    assert!(matches!(decide(&hold(1, &items), &states), Err(Rejection::Short(short)) if short.len() == 3));
 }
 
-fn movement() -> impl Strategy<Value = Movement> {
-    prop_oneof![Just(Movement::Hold), Just(Movement::Ship), Just(Movement::Restock)]
+fn movement() -> impl Strategy<Value = DeclarationKind> {
+    prop_oneof![Just(DeclarationKind::Hold), Just(DeclarationKind::Ship), Just(DeclarationKind::Restock)]
 }
 
 proptest! {
@@ -164,21 +167,21 @@ proptest! {
         calls in prop::collection::vec(
             (0..4_usize, 1..8_i64, movement(), prop::collection::vec(0..12_i64, 3)), 0..40),
     ) {
-        let shelves: Vec<Shelf> = on_hand.iter().map(|&count| shelf(count, 0, None)).collect();
-        let mut live = vec![0; shelves.len()];
-        let mut stocks: Vec<Stock> = shelves.iter().map(|shelf| shelf.stock).collect();
-        let mut entries = vec![vec![None::<Entry>; shelves.len()]; 4];
-        for (order, revision, movement, quantities) in calls {
-            let now: Vec<Shelf> = shelves.iter().enumerate().map(|(i, shelf)| Shelf {
-                stock: stocks[i], entry: entries[order][i], ..shelf.clone()
+        let states: Vec<ProductState> = on_hand.iter().map(|&count| state(count, 0, None)).collect();
+        let mut live = vec![0; states.len()];
+        let mut stocks: Vec<Stock> = states.iter().map(|state| state.stock).collect();
+        let mut entries = vec![vec![None::<Entry>; states.len()]; 4];
+        for (order, revision, kind, quantities) in calls {
+            let now: Vec<ProductState> = states.iter().enumerate().map(|(i, state)| ProductState {
+                stock: stocks[i], entry: entries[order][i], ..state.clone()
             }).collect();
-            let lines: Vec<(&Shelf, i64)> =
+            let items: Vec<(&ProductState, i64)> =
                 now.iter().zip(&quantities).filter(|(_, q)| **q > 0).map(|(s, q)| (s, *q)).collect();
-            let known: Vec<Shelf> = now.iter().filter(|shelf| {
-                shelf.entry.is_some() || lines.iter().any(|(line, _)| line.product == shelf.product)
+            let known: Vec<ProductState> = now.iter().filter(|state| {
+                state.entry.is_some() || items.iter().any(|(item, _)| item.product == state.product)
             }).cloned().collect();
-            for write in decide(&declare(movement, revision, &lines), &known).unwrap_or_default() {
-                let i = shelves.iter().position(|shelf| shelf.product == write.product).unwrap();
+            for write in decide(&declare(kind, revision, &items), &known).unwrap_or_default() {
+                let i = states.iter().position(|state| state.product == write.product).unwrap();
                 stocks[i].on_hand += write.on_hand;
                 stocks[i].reserved += write.reserved;
                 live[i] += write.live;

@@ -12,7 +12,7 @@ use crate::product::Product;
 
 /// A product with what has become of its stock.
 #[derive(Clone, Debug)]
-pub struct Stocked {
+pub struct ImportedProduct {
     /// The product, with the counts of now.
     pub product: Product,
     /// The holds that it keeps, of as many pieces as are reserved.
@@ -21,7 +21,7 @@ pub struct Stocked {
     pub ledger: Vec<StockMovement>,
 }
 
-impl Stocked {
+impl ImportedProduct {
     fn document(&self) -> Result<Document, Error> {
         let holds: Vec<HoldDocument> = self
             .holds
@@ -44,8 +44,9 @@ impl ProductStore {
     ///
     /// # Errors
     /// When it is not known which of them are there.
-    pub async fn insert_many(&self, products: &[Stocked]) -> Result<(), Error> {
-        let documents: Vec<Document> = products.iter().map(Stocked::document).collect::<Result<_, _>>()?;
+    pub async fn insert_many(&self, products: &[ImportedProduct]) -> Result<(), Error> {
+        let documents: Vec<Document> =
+            products.iter().map(ImportedProduct::document).collect::<Result<_, _>>()?;
         let ledgers: Vec<MovementDocument> = products
             .iter()
             .flat_map(|it| it.ledger.iter().map(|entry| MovementDocument::of(it.product.id, entry.clone())))

@@ -5,10 +5,10 @@ use mongodb::ClientSession;
 use mongodb::bson::{self, Document, doc};
 use mongodb::options::ReturnDocument;
 use serde::Deserialize;
-use shared::clock::Timestamp;
 use shared::error::Error;
-use shared::ids::{OrderId, ProductId};
-use shared::mongo::{self, Ending};
+use shared::mongo::{self, TxOutcome};
+use shared::values::clock::Timestamp;
+use shared::values::ids::{OrderId, ProductId};
 
 use super::ledger::MovementDocument;
 use super::list::in_stock;
@@ -16,12 +16,13 @@ use super::{CountedDocument, HoldDocument, PRODUCTS, ProductStore, without_holds
 use crate::ledger::{Cause, LedgerEnd, RETURNED, SHIPPED, StockMovement};
 use crate::product::{Product, Status};
 use crate::stock::{
-    self, Declaration, Entry, Line, MAX_ENTRIES, MAX_LIVE_HOLDS, Movement, Refusal, Shelf, ShelfWrite, Stock,
+    self, Declaration, DeclarationKind, Entry, Item, MAX_ENTRIES, MAX_LIVE_HOLDS, ProductState, Rejection,
+    Stock, StockUpdate,
 };
 
 /// A product with what it keeps of one order.
 #[derive(Debug, Deserialize)]
-struct ShelfDocument {
+struct ProductStateDocument {
     #[serde(flatten)]
     counted: CountedDocument,
     #[serde(default)]
@@ -32,7 +33,7 @@ struct ShelfDocument {
 
 impl ProductStore {
     /// Applies a declaration about an order's stock, all of it or nothing, and answers the products of its
-    /// lines, in the lines' order. Their stock may be that of before or after.
+    /// items, in the items' order. Their stock may be that of before or after.
     ///
     /// # Errors
     /// When MongoDB is away.
@@ -40,10 +41,10 @@ impl ProductStore {
         &self,
         declaration: &Declaration,
         now: Timestamp,
-    ) -> Result<Result<Vec<Product>, Refusal>, Error> {
-        if let (Movement::Hold, 1, [line]) =
-            (declaration.movement, declaration.revision, &declaration.lines[..])
-            && let Some(product) = self.hold_first_line(declaration.order, *line).await?
+    ) -> Result<Result<Vec<Product>, Rejection>, Error> {
+        if let (DeclarationKind::Hold, 1, [item]) =
+            (declaration.kind, declaration.revision, &declaration.items[..])
+            && let Some(product) = self.hold_first_item(declaration.order, *item).await?
         {
             return Ok(Ok(vec![product]));
         }
@@ -54,22 +55,22 @@ impl ProductStore {
         outcome.await?
     }
 
-    /// The commonest case, a first hold of one line, in one conditional write. `None` when it is not that
+    /// The commonest case, a first hold of one item, in one conditional write. `None` when it is not that
     /// simple: the product is not active, has too little or too many holds, or knows the order already.
-    async fn hold_first_line(&self, order: OrderId, line: Line) -> Result<Option<Product>, Error> {
+    async fn hold_first_item(&self, order: OrderId, item: Item) -> Result<Option<Product>, Error> {
         let filter = doc! {
-            "_id": mongo::uuid(line.product),
+            "_id": mongo::uuid(item.product),
             "status": Status::Active.name(),
             "holds.o": { "$ne": mongo::uuid(order) },
             "live": { "$lt": MAX_LIVE_HOLDS },
             // The place of the last entry that there is room for is free.
             format!("holds.{}", MAX_ENTRIES - 1): { "$exists": false },
-            "$expr": { "$gte": [{ "$subtract": ["$on_hand", "$reserved"] }, line.quantity] },
+            "$expr": { "$gte": [{ "$subtract": ["$on_hand", "$reserved"] }, item.quantity] },
         };
-        let entry = hold(order, Entry { quantity: line.quantity, revision: 1 });
+        let entry = hold(order, Entry { quantity: item.quantity, revision: 1 });
         let update = doc! { "$set": {
-            "reserved": { "$add": ["$reserved", line.quantity] },
-            "in_stock": in_stock("$on_hand", doc! { "$add": ["$reserved", line.quantity] }),
+            "reserved": { "$add": ["$reserved", item.quantity] },
+            "in_stock": in_stock("$on_hand", doc! { "$add": ["$reserved", item.quantity] }),
             "live": { "$add": ["$live", 1_i64] },
             "holds": { "$concatArrays": ["$holds", [entry]] },
         } };
@@ -78,7 +79,7 @@ impl ProductStore {
             .find_one_and_update(filter, vec![update])
             .projection(without_holds())
             .return_document(ReturnDocument::After);
-        mongo::lone_write(write).await?.map(Product::try_from).transpose()
+        mongo::bounded_write(write).await?.map(Product::try_from).transpose()
     }
 
     async fn declare_in(
@@ -86,37 +87,37 @@ impl ProductStore {
         session: &mut ClientSession,
         declaration: &Declaration,
         now: Timestamp,
-    ) -> mongodb::error::Result<Ending<Result<Result<Vec<Product>, Refusal>, Error>>> {
+    ) -> mongodb::error::Result<TxOutcome<Result<Result<Vec<Product>, Rejection>, Error>>> {
         let found = self.find_concerned(session, declaration).await?;
         let ledgers: Vec<LedgerEnd> = found.iter().map(|found| found.counted.ledger_end()).collect();
-        let shelves: Result<Vec<(Product, Shelf)>, Error> = found.into_iter().map(shelf_of).collect();
-        let (products, shelves): (Vec<Product>, Vec<Shelf>) = match shelves {
-            Ok(shelves) => shelves.into_iter().unzip(),
-            Err(error) => return Ok(Ending::Abort(Err(error))),
+        let states: Result<Vec<(Product, ProductState)>, Error> = found.into_iter().map(state_of).collect();
+        let (products, states): (Vec<Product>, Vec<ProductState>) = match states {
+            Ok(states) => states.into_iter().unzip(),
+            Err(error) => return Ok(TxOutcome::Abort(Err(error))),
         };
-        let writes = match stock::decide(declaration, &shelves) {
+        let writes = match stock::decide(declaration, &states) {
             Ok(writes) => writes,
             // What its caller takes for done must not be undone by an election, and only a commit waits for what
             // it has read to be on a majority.
-            Err(Refusal::Superseded) => return Ok(Ending::Commit(Ok(Err(Refusal::Superseded)))),
-            Err(refusal) => return Ok(Ending::Abort(Ok(Err(refusal)))),
+            Err(Rejection::Superseded) => return Ok(TxOutcome::Commit(Ok(Err(Rejection::Superseded)))),
+            Err(rejection) => return Ok(TxOutcome::Abort(Ok(Err(rejection)))),
         };
-        let named = |line: &Line| products.iter().find(|product| product.id == line.product).cloned();
-        let answer = Ok(Ok(declaration.lines.iter().filter_map(named).collect()));
+        let named = |item: &Item| products.iter().find(|product| product.id == item.product).cloned();
+        let answer = Ok(Ok(declaration.items.iter().filter_map(named).collect()));
         if writes.is_empty() {
             // A replay: as above.
-            return Ok(Ending::Commit(answer));
+            return Ok(TxOutcome::Commit(answer));
         }
-        let movements: Vec<(ProductId, StockMovement)> = shelves
+        let movements: Vec<(ProductId, StockMovement)> = states
             .iter()
             .zip(ledgers)
-            .filter_map(|(shelf, ledger)| {
-                let write = writes.iter().find(|write| write.product == shelf.product)?;
-                Some((shelf.product, movement(declaration, shelf, ledger, write, now)?))
+            .filter_map(|(state, ledger)| {
+                let write = writes.iter().find(|write| write.product == state.product)?;
+                Some((state.product, movement(declaration, state, ledger, write, now)?))
             })
             .collect();
         self.write(session, declaration.order, &writes, &movements).await?;
-        Ok(Ending::Commit(answer))
+        Ok(TxOutcome::Commit(answer))
     }
 
     /// The products that a declaration names, and all that keep an entry of its order.
@@ -124,9 +125,9 @@ impl ProductStore {
         &self,
         session: &mut ClientSession,
         declaration: &Declaration,
-    ) -> mongodb::error::Result<Vec<ShelfDocument>> {
+    ) -> mongodb::error::Result<Vec<ProductStateDocument>> {
         let order = mongo::uuid(declaration.order);
-        let named: Vec<bson::Uuid> = declaration.lines.iter().map(|line| mongo::uuid(line.product)).collect();
+        let named: Vec<bson::Uuid> = declaration.items.iter().map(|item| mongo::uuid(item.product)).collect();
         let mut projection = doc! {
             "holds": { "$elemMatch": { "o": order } },
             "entries": { "$size": "$holds" },
@@ -151,7 +152,7 @@ impl ProductStore {
         }
         let mut cursor = self
             .products
-            .clone_with_type::<ShelfDocument>()
+            .clone_with_type::<ProductStateDocument>()
             .find(doc! { "$or": [{ "_id": { "$in": named } }, { "holds.o": order }] })
             .projection(projection)
             .session(&mut *session)
@@ -164,7 +165,7 @@ impl ProductStore {
         &self,
         session: &mut ClientSession,
         order: OrderId,
-        writes: &[ShelfWrite],
+        writes: &[StockUpdate],
         movements: &[(ProductId, StockMovement)],
     ) -> mongodb::error::Result<()> {
         let others = doc! { "$filter": {
@@ -214,22 +215,22 @@ impl ProductStore {
 /// What a write adds to the ledger: nothing unless pieces leave the house or come back.
 fn movement(
     declaration: &Declaration,
-    shelf: &Shelf,
+    state: &ProductState,
     ledger: LedgerEnd,
-    write: &ShelfWrite,
+    write: &StockUpdate,
     now: Timestamp,
 ) -> Option<StockMovement> {
-    let reason = match declaration.movement {
-        Movement::Hold => return None,
-        Movement::Ship => SHIPPED,
-        Movement::Restock => RETURNED,
+    let reason = match declaration.kind {
+        DeclarationKind::Hold => return None,
+        DeclarationKind::Ship => SHIPPED,
+        DeclarationKind::Restock => RETURNED,
     };
     if write.on_hand == 0 {
         return None;
     }
     let stock = Stock {
-        on_hand: shelf.stock.on_hand + write.on_hand,
-        reserved: shelf.stock.reserved + write.reserved,
+        on_hand: state.stock.on_hand + write.on_hand,
+        reserved: state.stock.reserved + write.reserved,
     };
     // Another function declares for an order; who moved the order stands in the order's own history.
     let by = "system".to_owned();
@@ -237,11 +238,11 @@ fn movement(
     Some(ledger.next(write.on_hand, stock, cause, now))
 }
 
-fn shelf_of(document: ShelfDocument) -> Result<(Product, Shelf), Error> {
-    let ShelfDocument { counted, holds, live, entries } = document;
+fn state_of(document: ProductStateDocument) -> Result<(Product, ProductState), Error> {
+    let ProductStateDocument { counted, holds, live, entries } = document;
     let entry = holds.first().map(|hold| Entry { quantity: hold.q, revision: hold.r });
     let product = Product::try_from(counted.product)?;
-    let shelf = Shelf {
+    let state = ProductState {
         product: product.id,
         stock: product.stock,
         active: product.status == Status::Active,
@@ -250,7 +251,7 @@ fn shelf_of(document: ShelfDocument) -> Result<(Product, Shelf), Error> {
         live,
         entries: i64::from(entries),
     };
-    Ok((product, shelf))
+    Ok((product, state))
 }
 
 /// An order's entry, as an expression: its time is the database's, since clocks differ between machines.

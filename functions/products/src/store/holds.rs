@@ -10,10 +10,10 @@ use mongodb::options::ReadConcern;
 use mongodb::{Cursor, SessionCursor};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
-use shared::clock::Timestamp;
 use shared::error::Error;
-use shared::ids::{OrderId, ProductId};
 use shared::mongo;
+use shared::values::clock::Timestamp;
+use shared::values::ids::{OrderId, ProductId};
 
 use super::{HoldDocument, MOVEMENTS, ProductStore};
 use crate::holds::{AuditedProduct, Hold, HoldPosition, HoldWalk};
@@ -159,7 +159,7 @@ impl ProductStore {
         let products: Vec<bson::Uuid> = products.into_iter().map(mongo::uuid).collect();
         let filter = doc! { "_id": { "$in": products }, "holds": { "$elemMatch": ended() } };
         let write = self.products.update_many(filter, doc! { "$pull": { "holds": ended() } });
-        mongo::lone_write(write).await?;
+        mongo::bounded_write(write).await?;
         let left = self.find_holds(orders).await?;
         let left: HashSet<_> = left.iter().map(|hold| (hold.product, hold.order)).collect();
         Ok(found.iter().filter(|hold| !left.contains(&(hold.product, hold.order))).count())

@@ -5,13 +5,13 @@ use mongodb::ClientSession;
 use mongodb::bson::{self, Bson, Document, doc};
 use mongodb::options::ReturnDocument;
 use serde::{Deserialize, Serialize};
-use shared::clock::Timestamp;
 use shared::error::Error;
-use shared::idempotency::Claim;
-use shared::ids::ProductId;
-use shared::mongo::{self, Ending};
-use shared::validator;
-use shared::version::Expected;
+use shared::http::conditional::IfMatch;
+use shared::http::idempotency::KeyRecord;
+use shared::mongo::json_schema;
+use shared::mongo::{self, TxOutcome};
+use shared::values::clock::Timestamp;
+use shared::values::ids::ProductId;
 
 use super::list::in_stock;
 use super::{CountedDocument, ProductStore, without_holds};
@@ -35,19 +35,19 @@ pub(super) struct MovementDocument {
 
 /// What MongoDB takes for an entry.
 pub(super) fn valid_movement() -> Document {
-    let mut rule = validator::documents(
+    let mut rule = json_schema::documents(
         &[
-            ("product", validator::bytes()),
-            ("number", validator::whole(1)),
-            ("at", validator::date()),
-            ("delta", validator::integer()),
-            ("on_hand", validator::whole(0)),
-            ("reserved", validator::whole(0)),
-            ("by", validator::text(60)),
+            ("product", json_schema::bytes()),
+            ("number", json_schema::whole(1)),
+            ("at", json_schema::date()),
+            ("delta", json_schema::integer()),
+            ("on_hand", json_schema::whole(0)),
+            ("reserved", json_schema::whole(0)),
+            ("by", json_schema::text(60)),
         ],
         &[
-            ("reason", validator::or_null(validator::text(500))),
-            ("order", validator::or_null(validator::bytes())),
+            ("reason", json_schema::or_null(json_schema::text(500))),
+            ("order", json_schema::or_null(json_schema::bytes())),
         ],
     );
     rule.insert("$expr", doc! { "$lte": ["$reserved", "$on_hand"] });
@@ -90,7 +90,7 @@ pub enum StockWritten {
     Done(Product),
     /// There is no such product.
     NotFound,
-    /// It has this version, which is not the expected one.
+    /// It has this version, which `If-Match` does not name.
     Outdated(i64),
     /// Fewer would be on hand than are reserved.
     BelowReserved(Stock),
@@ -106,7 +106,7 @@ pub struct StockWrite {
     /// Which product.
     pub product: ProductId,
     /// Which version of it; holds and shipping make none.
-    pub expected: Expected,
+    pub if_match: IfMatch,
     /// What changes, and why.
     pub count: StockCount,
     /// A user's ID, or `system`.
@@ -114,7 +114,7 @@ pub struct StockWrite {
     /// The time.
     pub now: Timestamp,
     /// The key of the request, if it has one.
-    pub claim: Option<Claim>,
+    pub key_record: Option<KeyRecord>,
 }
 
 impl ProductStore {
@@ -135,10 +135,10 @@ impl ProductStore {
         &self,
         session: &mut ClientSession,
         write: StockWrite,
-    ) -> mongodb::error::Result<Ending<Result<StockWritten, Error>>> {
-        let StockWrite { product: id, expected, count: StockCount { change, reason }, by, now, claim } =
+    ) -> mongodb::error::Result<TxOutcome<Result<StockWritten, Error>>> {
+        let StockWrite { product: id, if_match, count: StockCount { change, reason }, by, now, key_record } =
             write;
-        let (filter, update) = conditional(id, &expected, change, now);
+        let (filter, update) = conditional(id, &if_match, change, now);
         // First of all, so that nobody can change the product between a read of ours and this write: on a product
         // that is held all the time we would else run again and again.
         let before = self
@@ -150,12 +150,12 @@ impl ProductStore {
             .session(&mut *session)
             .await?;
         let Some(before) = before else {
-            return self.why_not(session, id, &expected, change).await.map(Ending::Abort);
+            return self.why_not(session, id, &if_match, change).await.map(TxOutcome::Abort);
         };
         let ledger = before.ledger_end();
         let mut product = match Product::try_from(before.product) {
             Ok(product) => product,
-            Err(error) => return Ok(Ending::Abort(Err(error))),
+            Err(error) => return Ok(TxOutcome::Abort(Err(error))),
         };
         let delta = change.delta(product.stock.on_hand);
         if delta != 0 {
@@ -167,7 +167,7 @@ impl ProductStore {
             self.movements.insert_one(entry).session(&mut *session).await?;
         }
         let (done, taken) = (Ok(StockWritten::Done(product)), Ok(StockWritten::KeyTaken));
-        self.keep_key(session, claim.as_ref(), id, now, done, taken).await
+        self.keep_key(session, key_record.as_ref(), id, now, done, taken).await
     }
 
     /// Why the on-hand count cannot change like this, as of the moment when it could not.
@@ -175,7 +175,7 @@ impl ProductStore {
         &self,
         session: &mut ClientSession,
         id: ProductId,
-        expected: &Expected,
+        if_match: &IfMatch,
         change: StockChange,
     ) -> mongodb::error::Result<Result<StockWritten, Error>> {
         let found = self
@@ -185,7 +185,7 @@ impl ProductStore {
             .session(session)
             .await?;
         let Some(document) = found else { return Ok(Ok(StockWritten::NotFound)) };
-        if expected.check(document.version).is_err() {
+        if if_match.check(document.version).is_err() {
             return Ok(Ok(StockWritten::Outdated(document.version)));
         }
         let stock = Stock { on_hand: document.on_hand, reserved: document.reserved };
@@ -217,7 +217,7 @@ impl ProductStore {
 /// The update of a product that changes its on-hand count, and the condition on which it can.
 fn conditional(
     id: ProductId,
-    expected: &Expected,
+    if_match: &IfMatch,
     change: StockChange,
     now: Timestamp,
 ) -> (Document, Vec<Document>) {
@@ -234,7 +234,7 @@ fn conditional(
     };
     let mut filter = doc! { "_id": mongo::uuid(id) };
     filter.extend(condition);
-    if let Some(versions) = expected.versions() {
+    if let Some(versions) = if_match.versions() {
         filter.insert("version", doc! { "$in": versions });
     }
     // The same count is no change.

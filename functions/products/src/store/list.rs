@@ -5,9 +5,9 @@ use mongodb::Collection;
 use mongodb::bson::{self, Bson, Document, doc};
 use mongodb::options::{Hint, ReadConcern};
 use shared::error::Error;
+use shared::input::page::{PageRequest, PageRows, Position, SortType};
 use shared::mongo::Index;
-use shared::mongo::walk::{Order, Walk, conjunction};
-use shared::page::{Found, PageRequest, Position, SortType};
+use shared::mongo::keyset::{IndexScan, SortKey, conjunction};
 
 use super::{PRODUCTS, ProductDocument, ProductStore, without_holds};
 use crate::listing::{Listing, SortBy};
@@ -36,7 +36,7 @@ pub(super) fn in_stock(on_hand: impl Into<Bson>, reserved: impl Into<Bson>) -> D
 
 /// What lists need: one index for each sort, for all products and for those of a currency, which also serves a range of
 /// prices. Whether any are available and the status come before the sort in all of them, and a list without such a
-/// filter merges up to six stretches.
+/// filter merges up to six partitions.
 pub(super) fn indexes() -> Vec<Index> {
     let all = |field: &str| doc! { "in_stock": 1, "status": 1, field: 1, "_id": 1 };
     let priced = |field: &str| doc! { "price.currency": 1, "in_stock": 1, "status": 1, field: 1, "_id": 1 };
@@ -62,22 +62,22 @@ impl ProductStore {
         statuses: &[Status],
         page: &PageRequest,
         after: Option<&Position>,
-    ) -> Result<Found<Product>, Error> {
-        let walk = walk(listing, statuses);
+    ) -> Result<PageRows<Product>, Error> {
+        let scan = index_scan(listing, statuses);
         let found = if let Some(sku) = &listing.sku {
             // One, if any, and so no page after it.
-            let filter = doc! { "$and": [{ "sku": sku.as_str() }, everything(listing, &walk)] };
+            let filter = doc! { "$and": [{ "sku": sku.as_str() }, everything(listing, &scan)] };
             match after {
-                Some(_) => Found::nothing(),
+                Some(_) => PageRows::nothing(),
                 None => {
                     let found = self.documents().find_one(filter).projection(without_holds()).await?;
-                    Found { data: found.into_iter().collect(), next: None }
+                    PageRows { data: found.into_iter().collect(), next: None }
                 }
             }
         } else if listing.words.is_some() {
-            self.search(listing, walk, page, after).await?
+            self.search(listing, scan, page, after).await?
         } else {
-            walk.page(&self.documents(), page, after, without_holds()).await?
+            scan.page(&self.documents(), page, after, without_holds()).await?
         };
         let read = |document| {
             let product: ProductDocument =
@@ -85,7 +85,7 @@ impl ProductStore {
             Product::try_from(product)
         };
         let data = found.data.into_iter().map(read).collect::<Result<_, Error>>()?;
-        Ok(Found { data, next: found.next })
+        Ok(PageRows { data, next: found.next })
     }
 
     /// Products that have all words. Where one of the words is of few products these are read, and the first of them
@@ -94,29 +94,29 @@ impl ProductStore {
     async fn search(
         &self,
         listing: &Listing,
-        mut walk: Walk,
+        mut scan: IndexScan,
         page: &PageRequest,
         after: Option<&Position>,
-    ) -> Result<Found<Document>, Error> {
+    ) -> Result<PageRows<Document>, Error> {
         let mut words: Vec<&String> = listing.words.iter().flatten().collect();
         if words.is_empty() {
-            return Ok(Found::nothing());
+            return Ok(PageRows::nothing());
         }
         // Long words are rarer than short ones.
         words.sort_by_key(|word| std::cmp::Reverse(word.len()));
         for word in words.iter().take(PROBES) {
             if self.is_of_few(word).await? {
-                let after = walk.order.between(after, None);
+                let after = scan.sort_key.between(after, None);
                 let after = if after.len() == 1 {
                     Document::new()
                 } else {
                     doc! { "$or": after }
                 };
-                let filter = conjunction(vec![doc! { "words": *word }, everything(listing, &walk), after]);
+                let filter = conjunction(vec![doc! { "words": *word }, everything(listing, &scan), after]);
                 let found: Vec<Document> = self
                     .documents()
                     .find(filter)
-                    .sort(walk.order.sort())
+                    .sort(scan.sort_key.sort())
                     .limit(page.fetch())
                     // More than there are: of a batch of the usual 101 that a sort has filled MongoDB does not know
                     // that it is the last, and has to be asked once more.
@@ -127,11 +127,11 @@ impl ProductStore {
                     .await?
                     .try_collect()
                     .await?;
-                return page.found(found, |document| walk.order.position(document));
+                return page.found(found, |document| scan.sort_key.position(document));
             }
         }
-        walk.filter = conjunction(vec![with_words(listing), walk.filter]);
-        walk.page(&self.documents(), page, after, without_holds()).await
+        scan.filter = conjunction(vec![with_words(listing), scan.filter]);
+        scan.page(&self.documents(), page, after, without_holds()).await
     }
 
     async fn is_of_few(&self, word: &str) -> Result<bool, Error> {
@@ -150,15 +150,15 @@ impl ProductStore {
     }
 }
 
-fn walk(listing: &Listing, statuses: &[Status]) -> Walk {
+fn index_scan(listing: &Listing, statuses: &[Status]) -> IndexScan {
     let statuses = statuses.iter().map(|status| status.name().into()).collect();
     let available = match listing.in_stock {
         Some(available) => vec![available.into()],
         None => vec![true.into(), false.into()],
     };
-    let mut stretches = vec![("in_stock", available), ("status", statuses)];
+    let mut partitions = vec![("in_stock", available), ("status", statuses)];
     if let Some(currency) = listing.currency {
-        stretches.insert(0, ("price.currency", vec![currency.code().into()]));
+        partitions.insert(0, ("price.currency", vec![currency.code().into()]));
     }
     let mut prices = Document::new();
     if let Some(least) = listing.min_price {
@@ -182,16 +182,16 @@ fn walk(listing: &Listing, statuses: &[Status]) -> Walk {
         _ if prices.is_empty() => (Document::new(), Document::new()),
         _ => (Document::new(), doc! { "price.amount": prices }),
     };
-    let order = Order { field, of, descending: listing.sort.descending };
-    Walk { index, stretches, order, range, filter }
+    let sort_key = SortKey { field, of, descending: listing.sort.descending };
+    IndexScan { index, partitions, sort_key, range, filter }
 }
 
 /// All that a listing asks for, without an order.
-fn everything(listing: &Listing, walk: &Walk) -> Document {
-    let mut all = vec![with_words(listing), walk.filter.clone()];
-    all.extend(walk.stretches.iter().map(|(field, values)| doc! { *field: { "$in": values.clone() } }));
-    if !walk.range.is_empty() {
-        all.push(doc! { walk.order.field: walk.range.clone() });
+fn everything(listing: &Listing, scan: &IndexScan) -> Document {
+    let mut all = vec![with_words(listing), scan.filter.clone()];
+    all.extend(scan.partitions.iter().map(|(field, values)| doc! { *field: { "$in": values.clone() } }));
+    if !scan.range.is_empty() {
+        all.push(doc! { scan.sort_key.field: scan.range.clone() });
     }
     conjunction(all)
 }

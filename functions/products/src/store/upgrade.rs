@@ -8,7 +8,7 @@ use mongodb::ClientSession;
 use mongodb::bson::{Bson, Document, doc};
 use mongodb::options::{Hint, ReturnDocument};
 use shared::error::Error;
-use shared::mongo::{self, Ending};
+use shared::mongo::{self, TxOutcome};
 
 use super::ledger::MovementDocument;
 use super::list::{in_stock, listed_by};
@@ -29,7 +29,7 @@ impl ProductStore {
                 let filter = doc! { "_id": product.get("_id"), "movements": { "$exists": false } };
                 let begun = mongo::transaction(&self.database, |session| {
                     let (store, filter) = (self.clone(), filter.clone());
-                    Box::pin(async move { store.begin_ledger(session, filter).await.map(Ending::Commit) })
+                    Box::pin(async move { store.begin_ledger(session, filter).await.map(TxOutcome::Commit) })
                 });
                 begun.await?;
             }

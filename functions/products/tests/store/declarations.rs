@@ -4,10 +4,12 @@ use std::time::Duration;
 
 use mongodb::bson::{Document, doc};
 use products::product::Status;
-use products::stock::{MAX_ENTRIES, MAX_LIVE_HOLDS, Movement, Refusal, Shortage, StockChange, Unorderable};
-use shared::ids::{OrderId, ProductId};
-use shared::money::Currency;
+use products::stock::{
+    DeclarationKind, ItemError, MAX_ENTRIES, MAX_LIVE_HOLDS, Rejection, Shortage, StockChange,
+};
 use shared::mongo;
+use shared::values::ids::{OrderId, ProductId};
+use shared::values::money::Currency;
 
 use crate::{NOW, Shelves, ids};
 
@@ -16,20 +18,20 @@ fn short(product: ProductId, requested: i64, available: i64) -> Shortage {
 }
 
 #[tokio::test]
-async fn a_first_hold_of_one_line_takes_the_last_piece_and_not_one_more() {
+async fn a_first_hold_of_one_item_takes_the_last_piece_and_not_one_more() {
     let shelves = Shelves::new().await;
     let mug = shelves.product(3).await;
     let (first, second) = (OrderId::new(), OrderId::new());
     assert_eq!(ids(&shelves.hold(first, 1, &[(mug, 2)]).await.unwrap()), [mug]);
     assert_eq!(shelves.stock(mug).await, (3, 2));
-    assert_eq!(shelves.hold(second, 1, &[(mug, 2)]).await, Err(Refusal::Short(vec![short(mug, 2, 1)])));
+    assert_eq!(shelves.hold(second, 1, &[(mug, 2)]).await, Err(Rejection::Short(vec![short(mug, 2, 1)])));
     assert_eq!(shelves.stock(mug).await, (3, 2));
     shelves.hold(second, 1, &[(mug, 1)]).await.unwrap();
     assert_eq!(shelves.stock(mug).await, (3, 3));
 }
 
 #[tokio::test]
-async fn a_first_hold_of_several_lines_answers_the_products_in_the_order_of_the_lines() {
+async fn a_first_hold_of_several_items_answers_the_products_in_the_order_of_the_items() {
     let shelves = Shelves::new().await;
     let [cup, mug, pot] = shelves.products([5, 5, 5]).await;
     let held = shelves.hold(OrderId::new(), 1, &[(pot, 1), (cup, 2), (mug, 5)]).await.unwrap();
@@ -41,12 +43,12 @@ async fn a_first_hold_of_several_lines_answers_the_products_in_the_order_of_the_
 }
 
 #[tokio::test]
-async fn all_lines_are_held_or_none_and_every_shortage_is_named() {
+async fn all_items_are_held_or_none_and_every_shortage_is_named() {
     let shelves = Shelves::new().await;
     let [plenty, few, none] = shelves.products([9, 1, 0]).await;
     let order = OrderId::new();
     let refused = shelves.hold(order, 1, &[(plenty, 2), (few, 2), (none, 2)]).await;
-    assert_eq!(refused, Err(Refusal::Short(vec![short(few, 2, 1), short(none, 2, 0)])));
+    assert_eq!(refused, Err(Rejection::Short(vec![short(few, 2, 1), short(none, 2, 0)])));
     for product in [plenty, few, none] {
         assert_eq!(shelves.stock(product).await.1, 0);
     }
@@ -61,13 +63,13 @@ async fn all_lines_are_held_or_none_and_every_shortage_is_named() {
 async fn the_same_revision_again_answers_the_same_and_changes_nothing() {
     let shelves = Shelves::new().await;
     let [cup, mug] = shelves.products([1, 1]).await;
-    for lines in [&[(cup, 1)][..], &[(mug, 1)][..]] {
+    for items in [&[(cup, 1)][..], &[(mug, 1)][..]] {
         // All is taken by the first call, so that a second hold would be a shortage.
         let order = OrderId::new();
-        shelves.hold(order, 1, lines).await.unwrap();
+        shelves.hold(order, 1, items).await.unwrap();
         let before = shelves.documents().await;
-        let again = shelves.hold(order, 1, lines).await.unwrap();
-        assert_eq!(ids(&again), [lines[0].0]);
+        let again = shelves.hold(order, 1, items).await.unwrap();
+        assert_eq!(ids(&again), [items[0].0]);
         assert_eq!(shelves.documents().await, before);
     }
     let [left, right] = shelves.products([2, 2]).await;
@@ -86,14 +88,14 @@ async fn a_lower_revision_is_refused() {
     shelves.hold(order, 1, &[(cup, 1)]).await.unwrap();
     shelves.hold(order, 3, &[(cup, 2), (mug, 1)]).await.unwrap();
     let before = shelves.documents().await;
-    for (revision, lines) in
+    for (revision, items) in
         [(1, vec![(cup, 1)]), (2, vec![]), (2, vec![(mug, 4)]), (2, vec![(cup, 1), (mug, 1)])]
     {
-        assert_eq!(shelves.hold(order, revision, &lines).await, Err(Refusal::Superseded), "{lines:?}");
+        assert_eq!(shelves.hold(order, revision, &items).await, Err(Rejection::Superseded), "{items:?}");
     }
-    for movement in [Movement::Ship, Movement::Restock] {
+    for movement in [DeclarationKind::Ship, DeclarationKind::Restock] {
         let late = shelves.declare(order, 2, movement, &[(cup, 1)]).await;
-        assert_eq!(late, Err(Refusal::Superseded), "{movement:?}");
+        assert_eq!(late, Err(Rejection::Superseded), "{movement:?}");
     }
     assert_eq!(shelves.documents().await, before);
 }
@@ -102,11 +104,11 @@ async fn a_lower_revision_is_refused() {
 async fn a_late_call_cannot_revive_a_hold_that_has_ended() {
     let shelves = Shelves::new().await;
     let [cup, mug] = shelves.products([5, 5]).await;
-    for lines in [&[(cup, 2)][..], &[(cup, 2), (mug, 2)][..]] {
+    for items in [&[(cup, 2)][..], &[(cup, 2), (mug, 2)][..]] {
         let order = OrderId::new();
-        shelves.hold(order, 1, lines).await.unwrap();
+        shelves.hold(order, 1, items).await.unwrap();
         shelves.hold(order, 2, &[]).await.unwrap();
-        assert_eq!(shelves.hold(order, 1, lines).await, Err(Refusal::Superseded));
+        assert_eq!(shelves.hold(order, 1, items).await, Err(Rejection::Superseded));
         assert_eq!((shelves.stock(cup).await, shelves.stock(mug).await), ((5, 0), (5, 0)));
     }
 }
@@ -118,7 +120,7 @@ async fn a_higher_revision_declares_exactly_what_is_held_from_then_on() {
     let order = OrderId::new();
     let stocks =
         async || (shelves.stock(cup).await.1, shelves.stock(mug).await.1, shelves.stock(pot).await.1);
-    for (revision, lines, expected) in [
+    for (revision, items, expected) in [
         (1, vec![(cup, 2)], (2, 0, 0)),
         // It grows, and takes in another product.
         (2, vec![(cup, 5), (mug, 1)], (5, 1, 0)),
@@ -131,7 +133,7 @@ async fn a_higher_revision_declares_exactly_what_is_held_from_then_on() {
         (8, vec![], (0, 0, 0)),
         (9, vec![(mug, 5)], (0, 5, 0)),
     ] {
-        shelves.hold(order, revision, &lines).await.unwrap();
+        shelves.hold(order, revision, &items).await.unwrap();
         assert_eq!(stocks().await, expected, "revision {revision}");
     }
 }
@@ -145,7 +147,7 @@ async fn a_growth_that_is_refused_leaves_the_hold_as_it_was() {
     shelves.hold(other, 1, &[(cup, 2)]).await.unwrap();
     // Of the cup, 1 is free and 2 are this order's own; the mug would do.
     let refused = shelves.hold(order, 2, &[(cup, 4), (mug, 1)]).await;
-    assert_eq!(refused, Err(Refusal::Short(vec![short(cup, 4, 3)])));
+    assert_eq!(refused, Err(Rejection::Short(vec![short(cup, 4, 3)])));
     assert_eq!((shelves.stock(cup).await, shelves.stock(mug).await), ((5, 4), (1, 0)));
     shelves.hold(order, 2, &[(cup, 3), (mug, 1)]).await.unwrap();
     assert_eq!((shelves.stock(cup).await, shelves.stock(mug).await), ((5, 5), (1, 1)));
@@ -172,13 +174,13 @@ async fn shipping_takes_off_the_hand_once_and_ends_the_hold() {
     let shelves = Shelves::new().await;
     let [cup, mug] = shelves.products([5, 5]).await;
     let order = OrderId::new();
-    let lines = [(cup, 2), (mug, 5)];
-    shelves.hold(order, 1, &lines).await.unwrap();
+    let items = [(cup, 2), (mug, 5)];
+    shelves.hold(order, 1, &items).await.unwrap();
     for _ in 0..2 {
-        shelves.declare(order, 3, Movement::Ship, &lines).await.unwrap();
+        shelves.declare(order, 3, DeclarationKind::Ship, &items).await.unwrap();
         assert_eq!((shelves.stock(cup).await, shelves.stock(mug).await), ((3, 0), (0, 0)));
     }
-    assert_eq!(shelves.hold(order, 2, &[]).await, Err(Refusal::Superseded));
+    assert_eq!(shelves.hold(order, 2, &[]).await, Err(Rejection::Superseded));
     // Neither holding nor shipping is a change by people.
     assert_eq!(shelves.find(cup).await.version, 1);
 }
@@ -191,8 +193,8 @@ async fn more_than_is_there_cannot_be_shipped() {
     shelves.hold(order, 1, &[(mug, 1)]).await.unwrap();
     shelves.hold(other, 1, &[(mug, 2)]).await.unwrap();
     // Two pieces of it are another order's.
-    let refused = shelves.declare(order, 2, Movement::Ship, &[(mug, 2)]).await;
-    assert_eq!(refused, Err(Refusal::Impossible(mug)));
+    let refused = shelves.declare(order, 2, DeclarationKind::Ship, &[(mug, 2)]).await;
+    assert_eq!(refused, Err(Rejection::Impossible(mug)));
     assert_eq!(shelves.stock(mug).await, (3, 3));
 }
 
@@ -201,9 +203,9 @@ async fn a_restock_adds_once_also_where_no_entry_is_left() {
     let shelves = Shelves::new().await;
     let [cup, mug] = shelves.products([5, 5]).await;
     let order = OrderId::new();
-    let lines = [(cup, 2), (mug, 1)];
-    shelves.hold(order, 1, &lines).await.unwrap();
-    shelves.declare(order, 3, Movement::Ship, &lines).await.unwrap();
+    let items = [(cup, 2), (mug, 1)];
+    shelves.hold(order, 1, &items).await.unwrap();
+    shelves.declare(order, 3, DeclarationKind::Ship, &items).await.unwrap();
     // As if tombstones had been let go in between.
     let emptied = shelves
         .database
@@ -213,7 +215,7 @@ async fn a_restock_adds_once_also_where_no_entry_is_left() {
         .unwrap();
     assert_eq!(emptied.modified_count, 1);
     for _ in 0..3 {
-        shelves.declare(order, 5, Movement::Restock, &lines).await.unwrap();
+        shelves.declare(order, 5, DeclarationKind::Restock, &items).await.unwrap();
         assert_eq!((shelves.stock(cup).await, shelves.stock(mug).await), ((5, 0), (5, 0)));
     }
 }
@@ -255,7 +257,7 @@ async fn of_an_archived_product_a_hold_may_stay_or_shrink_and_no_new_one_is_take
     assert_eq!(shelves.stock(cup).await, (5, 3));
     shelves.hold(order, 3, &[(cup, 1), (mug, 1)]).await.unwrap();
     assert_eq!(shelves.stock(cup).await, (5, 1));
-    let refused = Err(Refusal::Unorderable(vec![(0, Unorderable::NotActive)]));
+    let refused = Err(Rejection::ItemError(vec![(0, ItemError::NotActive)]));
     assert_eq!(shelves.hold(OrderId::new(), 1, &[(cup, 1)]).await, refused);
     assert_eq!(shelves.hold(OrderId::new(), 1, &[(cup, 1), (mug, 1)]).await, refused);
     // One that was let go is new again.
@@ -270,12 +272,12 @@ async fn unknown_products_and_mixed_currencies_are_refused_and_nothing_is_held()
     let mug = shelves.product(5).await;
     let yen = shelves.product_in("JPY", 5).await;
     let unknown = ProductId::new();
-    let refusal = shelves.hold(OrderId::new(), 1, &[(unknown, 1)]).await;
-    assert_eq!(refusal, Err(Refusal::Unorderable(vec![(0, Unorderable::NotActive)])));
-    let refusal = shelves.hold(OrderId::new(), 1, &[(mug, 1), (yen, 1), (unknown, 1)]).await;
+    let rejection = shelves.hold(OrderId::new(), 1, &[(unknown, 1)]).await;
+    assert_eq!(rejection, Err(Rejection::ItemError(vec![(0, ItemError::NotActive)])));
+    let rejection = shelves.hold(OrderId::new(), 1, &[(mug, 1), (yen, 1), (unknown, 1)]).await;
     let currency = |code: &str| Currency::parse(code.to_owned()).unwrap();
-    let other = Unorderable::OtherCurrency { this: currency("JPY"), first: currency("EUR") };
-    assert_eq!(refusal, Err(Refusal::Unorderable(vec![(1, other), (2, Unorderable::NotActive)])));
+    let other = ItemError::OtherCurrency { this: currency("JPY"), first: currency("EUR") };
+    assert_eq!(rejection, Err(Rejection::ItemError(vec![(1, other), (2, ItemError::NotActive)])));
     assert_eq!((shelves.stock(mug).await, shelves.stock(yen).await), ((5, 0), (5, 0)));
 }
 
@@ -297,7 +299,7 @@ async fn a_product_takes_a_bounded_number_of_live_holds_and_one_more_when_one_ha
     fill(&shelves, mug, MAX_LIVE_HOLDS - 1, 3).await;
     let last = OrderId::new();
     shelves.hold(last, 1, &[(mug, 1)]).await.unwrap();
-    let full = Err(Refusal::TooManyHolds(vec![mug]));
+    let full = Err(Rejection::TooManyHolds(vec![mug]));
     // On both ways of holding, and with nothing held of what has room.
     assert_eq!(shelves.hold(OrderId::new(), 1, &[(mug, 1)]).await, full);
     assert_eq!(shelves.hold(OrderId::new(), 1, &[(mug, 1), (pot, 1)]).await, full);
@@ -305,11 +307,11 @@ async fn a_product_takes_a_bounded_number_of_live_holds_and_one_more_when_one_ha
     // What is held already may grow, shrink and be shipped.
     shelves.hold(last, 2, &[(mug, 3), (pot, 1)]).await.unwrap();
     shelves.hold(last, 3, &[(mug, 2), (pot, 1)]).await.unwrap();
-    shelves.declare(last, 4, Movement::Ship, &[(mug, 2), (pot, 1)]).await.unwrap();
+    shelves.declare(last, 4, DeclarationKind::Ship, &[(mug, 2), (pot, 1)]).await.unwrap();
     shelves.hold(OrderId::new(), 1, &[(mug, 1)]).await.unwrap();
     assert_eq!(shelves.hold(OrderId::new(), 1, &[(mug, 1)]).await, full);
     // A return is nobody's hold.
-    shelves.declare(last, 5, Movement::Restock, &[(mug, 2)]).await.unwrap();
+    shelves.declare(last, 5, DeclarationKind::Restock, &[(mug, 2)]).await.unwrap();
 }
 
 #[tokio::test]
@@ -319,14 +321,14 @@ async fn entries_that_have_ended_take_room_until_they_are_pruned() {
     fill(&shelves, mug, 0, MAX_ENTRIES - 1).await;
     let last = OrderId::new();
     shelves.hold(last, 1, &[(mug, 1)]).await.unwrap();
-    assert_eq!(shelves.hold(OrderId::new(), 1, &[(mug, 1)]).await, Err(Refusal::TooManyHolds(vec![mug])));
+    assert_eq!(shelves.hold(OrderId::new(), 1, &[(mug, 1)]).await, Err(Rejection::TooManyHolds(vec![mug])));
     shelves.hold(last, 2, &[]).await.unwrap();
     // It has an entry already; another order has none, and is only told that it ended.
     shelves.hold(last, 3, &[(mug, 1)]).await.unwrap();
-    shelves.declare(OrderId::new(), 2, Movement::Restock, &[(mug, 2)]).await.unwrap();
+    shelves.declare(OrderId::new(), 2, DeclarationKind::Restock, &[(mug, 2)]).await.unwrap();
     shelves.hold(last, 4, &[]).await.unwrap();
     assert_eq!(shelves.store.prune_holds(&[last], Duration::ZERO).await.unwrap(), 1);
-    assert_eq!(shelves.hold(OrderId::new(), 1, &[(mug, 1)]).await, Err(Refusal::TooManyHolds(vec![mug])));
+    assert_eq!(shelves.hold(OrderId::new(), 1, &[(mug, 1)]).await, Err(Rejection::TooManyHolds(vec![mug])));
     fill(&shelves, mug, 0, MAX_ENTRIES - 1).await;
     shelves.hold(OrderId::new(), 1, &[(mug, 1)]).await.unwrap();
 }

@@ -6,10 +6,10 @@ use std::time::Duration;
 use futures::future::join_all;
 use mongodb::bson::{Document, doc};
 use products::holds::{HoldPosition, HoldWalk};
-use products::stock::{Movement, Stock, StockChange};
-use shared::clock::Timestamp;
-use shared::ids::{OrderId, ProductId};
+use products::stock::{DeclarationKind, Stock, StockChange};
 use shared::mongo;
+use shared::values::clock::Timestamp;
+use shared::values::ids::{OrderId, ProductId};
 
 use crate::Shelves;
 
@@ -198,7 +198,7 @@ async fn an_audit_shows_every_product_once_with_its_ledger_and_its_live_holds() 
     shelves.count(all[1], StockChange::Set(6)).await;
     shelves.hold(order, 1, &[(all[1], 2)]).await.unwrap();
     shelves.hold(ended, 1, &[(all[1], 1)]).await.unwrap();
-    shelves.declare(ended, 2, Movement::Ship, &[(all[1], 1)]).await.unwrap();
+    shelves.declare(ended, 2, DeclarationKind::Ship, &[(all[1], 1)]).await.unwrap();
     for limit in [1, 2, 3, 4, 5_000] {
         let (mut seen, mut more) = (Vec::new(), true);
         while more {
@@ -254,9 +254,9 @@ async fn an_audit_beside_many_changes_sees_each_product_as_of_one_moment() {
     let [mug, pot] = shelves.products([500, 500]).await;
     let changes = join_all((0..4).map(|_| async {
         for _ in 0..15 {
-            let (order, lines) = (OrderId::new(), [(mug, 1), (pot, 2)]);
-            shelves.hold(order, 1, &lines).await.unwrap();
-            shelves.declare(order, 2, Movement::Ship, &lines).await.unwrap();
+            let (order, items) = (OrderId::new(), [(mug, 1), (pot, 2)]);
+            shelves.hold(order, 1, &items).await.unwrap();
+            shelves.declare(order, 2, DeclarationKind::Ship, &items).await.unwrap();
             shelves.count(mug, StockChange::Move(1)).await;
         }
     }));

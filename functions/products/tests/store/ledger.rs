@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use futures::future::{join, join_all};
 use products::ledger::{Cause, StockMovement};
-use products::stock::{Movement, StockChange, StockCount};
+use products::stock::{DeclarationKind, StockChange, StockCount};
 use products::store::{StockWrite, StockWritten};
-use shared::clock::Timestamp;
-use shared::ids::{OrderId, ProductId};
-use shared::version::Expected;
+use shared::http::conditional::IfMatch;
+use shared::values::clock::Timestamp;
+use shared::values::ids::{OrderId, ProductId};
 
 use crate::{NOW, Shelves};
 
@@ -28,11 +28,11 @@ async fn every_change_of_what_is_on_hand_has_its_entry_and_nothing_else_has() {
             .store
             .change_stock(&StockWrite {
                 product: mug,
-                expected: Expected::Any,
+                if_match: IfMatch::Any,
                 count,
                 by,
                 now: NOW,
-                claim: None,
+                key_record: None,
             })
             .await
             .unwrap()
@@ -47,11 +47,11 @@ async fn every_change_of_what_is_on_hand_has_its_entry_and_nothing_else_has() {
     shelves.hold(sent, 1, &[(mug, 4)]).await.unwrap();
     shelves.hold(released, 1, &[(mug, 2)]).await.unwrap();
     for _ in 0..3 {
-        shelves.declare(sent, 2, Movement::Ship, &[(mug, 4)]).await.unwrap();
+        shelves.declare(sent, 2, DeclarationKind::Ship, &[(mug, 4)]).await.unwrap();
     }
     shelves.hold(released, 2, &[]).await.unwrap();
     for _ in 0..3 {
-        shelves.declare(sent, 3, Movement::Restock, &[(mug, 4)]).await.unwrap();
+        shelves.declare(sent, 3, DeclarationKind::Restock, &[(mug, 4)]).await.unwrap();
     }
     let movements = shelves.movements(mug).await;
     let rows: Vec<_> = movements.iter().map(row).collect();
@@ -88,7 +88,7 @@ async fn times_never_run_backwards_whatever_the_clocks_say() {
         let count = StockCount { change: StockChange::Move(1), reason: None };
         let by = "somebody".to_owned();
         let write =
-            StockWrite { product: mug, expected: Expected::Any, count, by, now: at(millis), claim: None };
+            StockWrite { product: mug, if_match: IfMatch::Any, count, by, now: at(millis), key_record: None };
         shelves.store.change_stock(&write).await.unwrap();
         assert_eq!(shelves.movements(mug).await[0].at, at(shown));
     }
@@ -121,13 +121,13 @@ async fn counts_orders_and_returns_at_once_leave_a_ledger_without_a_gap() {
     let orders = join_all((0..15).map(|place| {
         let shelves = &shelves;
         async move {
-            let lines = [(mug, 1), (pot, 1)];
-            let lines = &lines[..1 + place % 2];
+            let items = [(mug, 1), (pot, 1)];
+            let items = &items[..1 + place % 2];
             let order = OrderId::new();
-            shelves.hold(order, 1, lines).await.unwrap();
-            shelves.declare(order, 2, Movement::Ship, lines).await.unwrap();
+            shelves.hold(order, 1, items).await.unwrap();
+            shelves.declare(order, 2, DeclarationKind::Ship, items).await.unwrap();
             if place % 3 == 0 {
-                shelves.declare(order, 3, Movement::Restock, lines).await.unwrap();
+                shelves.declare(order, 3, DeclarationKind::Restock, items).await.unwrap();
             }
         }
     }));

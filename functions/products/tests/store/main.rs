@@ -15,13 +15,13 @@ use mongodb::Database;
 use mongodb::bson::{self, Document, doc};
 use products::ledger::StockMovement;
 use products::product::{NewProduct, Product, ProductChange, Sku, Status};
-use products::stock::{Declaration, Line, Movement, Refusal, StockChange, StockCount};
+use products::stock::{Declaration, DeclarationKind, Item, Rejection, StockChange, StockCount};
 use products::store::{Inserted, ProductStore, StockWrite, StockWritten};
-use shared::clock::Timestamp;
-use shared::ids::{OrderId, ProductId};
-use shared::money::{Currency, Money};
+use shared::http::conditional::IfMatch;
 use shared::mongo;
-use shared::version::Expected;
+use shared::values::clock::Timestamp;
+use shared::values::ids::{OrderId, ProductId};
+use shared::values::money::{Currency, Money};
 
 pub(crate) const NOW: Timestamp = Timestamp::from_millis(1_800_000_000_000);
 
@@ -56,7 +56,14 @@ impl Shelves {
         let count = StockCount { change, reason: None };
         let by = "somebody".to_owned();
         self.store
-            .change_stock(&StockWrite { product, expected: Expected::Any, count, by, now: NOW, claim: None })
+            .change_stock(&StockWrite {
+                product,
+                if_match: IfMatch::Any,
+                count,
+                by,
+                now: NOW,
+                key_record: None,
+            })
             .await
             .unwrap()
     }
@@ -85,20 +92,20 @@ impl Shelves {
         &self,
         order: OrderId,
         revision: i64,
-        movement: Movement,
-        lines: &[(ProductId, i64)],
-    ) -> Result<Vec<Product>, Refusal> {
-        let lines = lines.iter().map(|&(product, quantity)| Line { product, quantity }).collect();
-        self.store.declare(&Declaration { order, revision, movement, lines }, NOW).await.unwrap()
+        kind: DeclarationKind,
+        items: &[(ProductId, i64)],
+    ) -> Result<Vec<Product>, Rejection> {
+        let items = items.iter().map(|&(product, quantity)| Item { product, quantity }).collect();
+        self.store.declare(&Declaration { order, revision, kind, items }, NOW).await.unwrap()
     }
 
     pub(crate) async fn hold(
         &self,
         order: OrderId,
         revision: i64,
-        lines: &[(ProductId, i64)],
-    ) -> Result<Vec<Product>, Refusal> {
-        self.declare(order, revision, Movement::Hold, lines).await
+        items: &[(ProductId, i64)],
+    ) -> Result<Vec<Product>, Rejection> {
+        self.declare(order, revision, DeclarationKind::Hold, items).await
     }
 
     pub(crate) async fn documents(&self) -> Vec<Document> {

@@ -2,10 +2,10 @@
 
 use futures::future::join_all;
 use mongodb::bson::doc;
-use products::stock::{Declaration, Line, Movement, Refusal, StockChange};
+use products::stock::{Declaration, DeclarationKind, Item, Rejection, StockChange};
 use products::store::{ProductStore, StockWritten};
-use shared::ids::OrderId;
 use shared::mongo;
+use shared::values::ids::OrderId;
 
 use crate::{NOW, Shelves, ids};
 
@@ -13,12 +13,12 @@ use crate::{NOW, Shelves, ids};
 async fn twins_of_one_declaration_hold_once() {
     let shelves = Shelves::new().await;
     let [cup, mug] = shelves.products([20, 20]).await;
-    for (lines, expected) in
+    for (items, expected) in
         [(&[(cup, 3)][..], (3, 0)), (&[(cup, 3), (mug, 4)][..], (6, 4)), (&[(mug, 4), (cup, 3)][..], (9, 8))]
     {
         let order = OrderId::new();
-        for outcome in join_all((0..20).map(|_| shelves.hold(order, 1, lines))).await {
-            assert_eq!(ids(&outcome.unwrap()).len(), lines.len());
+        for outcome in join_all((0..20).map(|_| shelves.hold(order, 1, items))).await {
+            assert_eq!(ids(&outcome.unwrap()).len(), items.len());
         }
         assert_eq!((shelves.stock(cup).await.1, shelves.stock(mug).await.1), expected);
     }
@@ -29,15 +29,15 @@ async fn a_release_beside_many_twins_of_the_hold_is_the_last_word() {
     let shelves = Shelves::new().await;
     let [cup, mug] = shelves.products([20, 20]).await;
     let order = OrderId::new();
-    let lines = [(cup, 3), (mug, 4)];
-    shelves.hold(order, 1, &lines).await.unwrap();
+    let items = [(cup, 3), (mug, 4)];
+    shelves.hold(order, 1, &items).await.unwrap();
     let calls = (0..20).map(|call| {
-        let (shelves, lines) = (&shelves, &lines);
+        let (shelves, items) = (&shelves, &items);
         async move {
             if call == 10 {
                 shelves.hold(order, 2, &[]).await.unwrap();
-            } else if let Err(refusal) = shelves.hold(order, 1, lines).await {
-                assert_eq!(refusal, Refusal::Superseded);
+            } else if let Err(rejection) = shelves.hold(order, 1, items).await {
+                assert_eq!(rejection, Rejection::Superseded);
             }
         }
     });
@@ -46,24 +46,24 @@ async fn a_release_beside_many_twins_of_the_hold_is_the_last_word() {
 }
 
 #[tokio::test]
-async fn many_orders_of_several_lines_in_opposite_order_never_oversell() {
+async fn many_orders_of_several_items_in_opposite_order_never_oversell() {
     let shelves = Shelves::new().await;
     let [cup, mug, pot] = shelves.products([10, 7, 30]).await;
     let orders = (0..50).map(|place| {
         let shelves = &shelves;
         async move {
-            let mut lines = [(cup, 1), (mug, 1), (pot, 2)];
+            let mut items = [(cup, 1), (mug, 1), (pot, 2)];
             if place % 2 == 1 {
-                lines.reverse();
+                items.reverse();
             }
-            shelves.hold(OrderId::new(), 1, &lines).await
+            shelves.hold(OrderId::new(), 1, &items).await
         }
     });
     let outcomes = join_all(orders).await;
     let held = outcomes.iter().filter(|outcome| outcome.is_ok()).count();
     assert_eq!(held, 7, "there are seven mugs");
-    for refusal in outcomes.into_iter().filter_map(Result::err) {
-        assert!(matches!(refusal, Refusal::Short(_)), "{refusal:?}");
+    for rejection in outcomes.into_iter().filter_map(Result::err) {
+        assert!(matches!(rejection, Rejection::Short(_)), "{rejection:?}");
     }
     assert_eq!(shelves.stock(cup).await, (10, 7));
     assert_eq!(shelves.stock(mug).await, (7, 7));
@@ -71,11 +71,11 @@ async fn many_orders_of_several_lines_in_opposite_order_never_oversell() {
 }
 
 #[tokio::test]
-async fn many_orders_of_one_line_never_oversell() {
+async fn many_orders_of_one_item_never_oversell() {
     let shelves = Shelves::new().await;
     let mug = shelves.product(10).await;
-    let lines = [(mug, 1)];
-    let orders = (0..50).map(|_| shelves.hold(OrderId::new(), 1, &lines));
+    let items = [(mug, 1)];
+    let orders = (0..50).map(|_| shelves.hold(OrderId::new(), 1, &items));
     let held = join_all(orders).await.iter().filter(|outcome| outcome.is_ok()).count();
     assert_eq!(held, 10);
     assert_eq!(shelves.stock(mug).await, (10, 10));
@@ -88,9 +88,9 @@ async fn a_change_of_the_count_beside_holds_never_ends_below_what_is_reserved() 
     let holds = join_all((0..20).map(|place| {
         let shelves = &shelves;
         async move {
-            let lines = [(cup, 1), (mug, 1)];
+            let items = [(cup, 1), (mug, 1)];
             // Both ways of holding.
-            shelves.hold(OrderId::new(), 1, &lines[..1 + place % 2]).await.is_ok()
+            shelves.hold(OrderId::new(), 1, &items[..1 + place % 2]).await.is_ok()
         }
     }));
     let counts = join_all((0..20).map(|place| {
@@ -123,8 +123,8 @@ async fn a_commit_that_is_lost_again_and_again_is_sent_until_it_arrives_and_hold
     let fails = doc! { "configureFailPoint": "failCommand", "mode": { "times": 4 }, "data": data };
     shelves.database.client().database("admin").run_command(fails).await.unwrap();
 
-    let lines = [mug, pot].map(|product| Line { product, quantity: 2 }).to_vec();
-    let hold = Declaration { order: OrderId::new(), revision: 1, movement: Movement::Hold, lines };
+    let items = [mug, pot].map(|product| Item { product, quantity: 2 }).to_vec();
+    let hold = Declaration { order: OrderId::new(), revision: 1, kind: DeclarationKind::Hold, items };
     assert_eq!(cut_off.declare(&hold, NOW).await.unwrap().unwrap().len(), 2);
     // A transaction that nobody ends has its products until the server does, after a minute.
     shelves.hold(OrderId::new(), 1, &[(mug, 3), (pot, 3)]).await.unwrap();

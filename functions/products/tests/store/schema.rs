@@ -4,10 +4,10 @@ use futures::TryStreamExt as _;
 use futures::future::join_all;
 use mongodb::bson::{Document, doc};
 use products::ledger::{Cause, INITIAL};
-use products::stock::{Movement, Stock, StockChange};
+use products::stock::{DeclarationKind, Stock, StockChange};
 use products::store::StockWritten;
-use shared::ids::{OrderId, ProductId};
 use shared::mongo;
+use shared::values::ids::{OrderId, ProductId};
 
 use crate::Shelves;
 
@@ -54,7 +54,7 @@ async fn products_of_schema_version_1_get_a_ledger_that_begins_with_what_is_on_h
     assert!(shelves.movements(none).await.is_empty());
     // And on it goes.
     assert!(matches!(shelves.count(none, StockChange::Set(2)).await, StockWritten::Done(_)));
-    shelves.declare(live, 2, Movement::Ship, &[(held, 4)]).await.unwrap();
+    shelves.declare(live, 2, DeclarationKind::Ship, &[(held, 4)]).await.unwrap();
     assert_eq!((shelves.stock(none).await, shelves.stock(held).await), ((2, 0), (5, 0)));
     let names = shelves.database.collection::<Document>("schema");
     let noted = names.find_one(doc! { "_id": "products" }).await.unwrap().unwrap();

@@ -11,10 +11,10 @@ use mongodb::results::UpdateResult;
 use mongodb::{ClientSession, Collection, Database};
 use ring::digest::{Context, SHA256};
 use serde::Deserialize;
-use shared::clock::Timestamp;
 use shared::error::Error;
+use shared::mongo::json_schema;
 use shared::mongo::{self, Index};
-use shared::validator;
+use shared::values::clock::Timestamp;
 
 const ATTEMPTS: &str = "user_attempts";
 const ADDRESSES: &str = "user_addresses";
@@ -33,7 +33,7 @@ const UPSERTS: usize = 8;
 
 /// What becomes of a try.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Try {
+pub enum RateLimit {
     /// It is counted, and may go on.
     Counted,
     /// There were too many.
@@ -73,15 +73,15 @@ impl Counts {
 
     /// What the schema step makes for them. The indexes only sweep: what is too old is told by the clock.
     pub fn collections() -> [mongo::Collection; 2] {
-        let attempts = validator::document(
+        let attempts = json_schema::document(
             &[
-                ("_id", validator::bytes()),
-                ("at", validator::list(0, MOST_ATTEMPTS.into(), validator::date())),
+                ("_id", json_schema::bytes()),
+                ("at", json_schema::list(0, MOST_ATTEMPTS.into(), json_schema::date())),
             ],
             &[],
         );
         let requests =
-            validator::document(&[("_id", validator::bytes()), ("count", validator::whole(0))], &[]);
+            json_schema::document(&[("_id", json_schema::bytes()), ("count", json_schema::whole(0))], &[]);
         let all = [(ATTEMPTS, "expires_at", attempts), (ADDRESSES, "ends_at", requests)];
         all.map(|(name, until, rule)| mongo::Collection {
             name,
@@ -95,7 +95,7 @@ impl Counts {
     ///
     /// # Errors
     /// When MongoDB is away.
-    pub async fn attempt(&self, email: &str, now: Timestamp) -> Result<Try, Error> {
+    pub async fn attempt(&self, email: &str, now: Timestamp) -> Result<RateLimit, Error> {
         let id = hash("email", email);
         let newest = format!("at.{}", MOST_ATTEMPTS - 1);
         let filter = doc! { "_id": &id, "$or": [
@@ -108,8 +108,8 @@ impl Counts {
         };
         for _ in 0..UPSERTS {
             let write = self.attempts.update_one(filter.clone(), update.clone()).upsert(true);
-            if is_counted(mongo::lone_write(write).await)? {
-                return Ok(Try::Counted);
+            if is_counted(mongo::bounded_write(write).await)? {
+                return Ok(RateLimit::Counted);
             }
             let found = self.attempts.find_one(doc! { "_id": &id }).await?;
             if let Some(Attempts { at }) = found
@@ -117,7 +117,7 @@ impl Counts {
                 && let (Some(first), Some(last)) = (at.first(), at.last())
             {
                 let until = mongo::timestamp(*first).after(ATTEMPTS_WITHIN);
-                return Ok(Try::TooMany { until, latest: mongo::timestamp(*last) });
+                return Ok(RateLimit::TooMany { until, latest: mongo::timestamp(*last) });
             }
         }
         Err(Error::unavailable("a count of sign-ins changes all the time"))
@@ -128,7 +128,7 @@ impl Counts {
     /// # Errors
     /// When MongoDB is away.
     pub async fn forget_attempts(&self, email: &str) -> Result<(), Error> {
-        mongo::lone_write(self.attempts.delete_one(doc! { "_id": hash("email", email) })).await?;
+        mongo::bounded_write(self.attempts.delete_one(doc! { "_id": hash("email", email) })).await?;
         Ok(())
     }
 
@@ -148,7 +148,7 @@ impl Counts {
     ///
     /// # Errors
     /// When MongoDB is away.
-    pub async fn request(&self, address: &str, most: u32, now: Timestamp) -> Result<Try, Error> {
+    pub async fn request(&self, address: &str, most: u32, now: Timestamp) -> Result<RateLimit, Error> {
         let id = hash("address", address);
         let at = mongo::date(now);
         let filter =
@@ -161,13 +161,13 @@ impl Counts {
         } };
         for _ in 0..UPSERTS {
             let write = self.addresses.update_one(filter.clone(), vec![update.clone()]).upsert(true);
-            if is_counted(mongo::lone_write(write).await)? {
-                return Ok(Try::Counted);
+            if is_counted(mongo::bounded_write(write).await)? {
+                return Ok(RateLimit::Counted);
             }
             if let Some(requests) = self.addresses.find_one(doc! { "_id": &id }).await?
                 && i64::from(requests.count) >= i64::from(most)
             {
-                return Ok(Try::TooMany { until: mongo::timestamp(requests.ends_at), latest: now });
+                return Ok(RateLimit::TooMany { until: mongo::timestamp(requests.ends_at), latest: now });
             }
         }
         Err(Error::unavailable("a count of requests changes all the time"))

@@ -4,15 +4,15 @@ use mongodb::Collection;
 use mongodb::bson::{self, Document, doc};
 use shared::auth::Role;
 use shared::error::Error;
+use shared::input::page::{PageRequest, PageRows, Position, SortType};
 use shared::mongo::Index;
-use shared::mongo::walk::{Order, Walk};
-use shared::page::{Found, PageRequest, Position, SortType};
+use shared::mongo::keyset::{IndexScan, SortKey};
 
 use super::{StoredUser, USERS, UserDocument, UserStore};
 use crate::listing::Listing;
 use crate::user::{Status, User};
 
-/// What lists need. A list without a filter merges six stretches; deleted users have neither role nor such a status.
+/// What lists need. A list without a filter merges six partitions; deleted users have neither role nor such a status.
 pub(super) fn indexes() -> Vec<Index> {
     vec![Index::plain("listed_newest", doc! { "role": 1, "status": 1, "created_at": -1, "_id": -1 })]
 }
@@ -27,12 +27,12 @@ impl UserStore {
         listing: &Listing,
         page: &PageRequest,
         after: Option<&Position>,
-    ) -> Result<Found<User>, Error> {
+    ) -> Result<PageRows<User>, Error> {
         let found = match &listing.email {
             Some(email) => self.addressed(&email.key(), listing, after).await?,
             None => {
                 let users: Collection<Document> = self.database.collection(USERS);
-                walk(listing).page(&users, page, after, Document::new()).await?
+                index_scan(listing).page(&users, page, after, Document::new()).await?
             }
         };
         let read = |document| {
@@ -40,7 +40,7 @@ impl UserStore {
             Ok(StoredUser::try_from(user)?.user)
         };
         let data = found.data.into_iter().map(read).collect::<Result<_, Error>>()?;
-        Ok(Found { data, next: found.next })
+        Ok(PageRows { data, next: found.next })
     }
 
     /// The user with an e-mail address, if the other filters let them through.
@@ -49,21 +49,21 @@ impl UserStore {
         key: &str,
         listing: &Listing,
         after: Option<&Position>,
-    ) -> Result<Found<Document>, Error> {
+    ) -> Result<PageRows<Document>, Error> {
         // There is no page after the only one.
         if after.is_some() {
-            return Ok(Found::nothing());
+            return Ok(PageRows::nothing());
         }
         let mut filter = doc! { "email_key": key };
         filter.extend(listing.role.map(|role| ("role".to_owned(), role.name().into())));
         filter.extend(listing.status.map(|status| ("status".to_owned(), status.name().into())));
         let users: Collection<Document> = self.database.collection(USERS);
         let found = users.find_one(filter).await?;
-        Ok(Found { data: found.into_iter().collect(), next: None })
+        Ok(PageRows { data: found.into_iter().collect(), next: None })
     }
 }
 
-fn walk(listing: &Listing) -> Walk {
+fn index_scan(listing: &Listing) -> IndexScan {
     let roles = match listing.role {
         Some(role) => vec![role.name().into()],
         None => Role::ALL.into_iter().map(|role| role.name().into()).collect(),
@@ -72,10 +72,10 @@ fn walk(listing: &Listing) -> Walk {
         Some(status) => vec![status.name().into()],
         None => [Status::Active, Status::Disabled].map(|status| status.name().into()).to_vec(),
     };
-    Walk {
+    IndexScan {
         index: "listed_newest",
-        stretches: vec![("role", roles), ("status", statuses)],
-        order: Order { field: "created_at", of: SortType::Time, descending: true },
+        partitions: vec![("role", roles), ("status", statuses)],
+        sort_key: SortKey { field: "created_at", of: SortType::Time, descending: true },
         range: Document::new(),
         filter: Document::new(),
     }

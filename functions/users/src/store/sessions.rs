@@ -7,11 +7,11 @@ use mongodb::bson::{self, Binary, Document, doc};
 use mongodb::{ClientSession, Collection, Database};
 use serde::{Deserialize, Serialize};
 use shared::auth::Epoch;
-use shared::clock::Timestamp;
 use shared::error::Error;
-use shared::ids::UserId;
+use shared::mongo::json_schema;
 use shared::mongo::{self, Index};
-use shared::validator;
+use shared::values::clock::Timestamp;
+use shared::values::ids::UserId;
 
 use crate::refresh_token::{Family, RefreshToken};
 
@@ -66,14 +66,14 @@ impl Sessions {
                 Index::plain("sweep", doc! { "expires_at": 1 }).swept_after(Duration::ZERO),
             ],
             obsolete: Vec::new(),
-            validator: validator::documents(
+            validator: json_schema::documents(
                 &[
-                    ("_id", validator::bytes()),
-                    ("user", validator::bytes()),
-                    ("epoch", validator::whole(0)),
-                    ("token", validator::bytes()),
-                    ("signed_in_at", validator::date()),
-                    ("expires_at", validator::date()),
+                    ("_id", json_schema::bytes()),
+                    ("user", json_schema::bytes()),
+                    ("epoch", json_schema::whole(0)),
+                    ("token", json_schema::bytes()),
+                    ("signed_in_at", json_schema::date()),
+                    ("expires_at", json_schema::date()),
                 ],
                 &[],
             ),
@@ -99,7 +99,7 @@ impl Sessions {
             signed_in_at: mongo::date(now),
             expires_at: mongo::date(now.after(LIFETIME)),
         };
-        mongo::lone_write(self.sessions.insert_one(document)).await?;
+        mongo::bounded_write(self.sessions.insert_one(document)).await?;
         let beyond: Vec<Document> = self
             .sessions
             .clone_with_type::<Document>()
@@ -112,7 +112,7 @@ impl Sessions {
             .await?;
         if !beyond.is_empty() {
             let ids: Vec<_> = beyond.iter().filter_map(|family| family.get("_id").cloned()).collect();
-            mongo::lone_write(self.sessions.delete_many(doc! { "_id": { "$in": ids } })).await?;
+            mongo::bounded_write(self.sessions.delete_many(doc! { "_id": { "$in": ids } })).await?;
         }
         Ok(())
     }
@@ -138,11 +138,11 @@ impl Sessions {
             "expires_at": mongo::date(now.after(LIFETIME)),
         } };
         let write = self.sessions.find_one_and_update(good, replaced);
-        if let Some(family) = mongo::lone_write(write).await? {
+        if let Some(family) = mongo::bounded_write(write).await? {
             return Ok(Some(Rotated { user: mongo::id(family.user), epoch: Epoch(family.epoch) }));
         }
         let spent = doc! { "_id": id(token.family()), "token": { "$ne": mongo::binary(&token.hash()) } };
-        if let Some(ended) = mongo::lone_write(self.sessions.find_one_and_delete(spent)).await? {
+        if let Some(ended) = mongo::bounded_write(self.sessions.find_one_and_delete(spent)).await? {
             let user: UserId = mongo::id(ended.user);
             tracing::warn!(%user, "a refresh token was shown again after it was spent; its family has ended");
         }
@@ -154,7 +154,7 @@ impl Sessions {
     /// # Errors
     /// When MongoDB is away.
     pub async fn end(&self, family: Family) -> Result<(), Error> {
-        mongo::lone_write(self.sessions.delete_one(doc! { "_id": id(family) })).await?;
+        mongo::bounded_write(self.sessions.delete_one(doc! { "_id": id(family) })).await?;
         Ok(())
     }
 
@@ -163,7 +163,7 @@ impl Sessions {
     /// # Errors
     /// When MongoDB is away.
     pub async fn forget(&self, user: UserId) -> Result<(), Error> {
-        mongo::lone_write(self.sessions.delete_many(doc! { "user": mongo::uuid(user) })).await?;
+        mongo::bounded_write(self.sessions.delete_many(doc! { "user": mongo::uuid(user) })).await?;
         Ok(())
     }
 

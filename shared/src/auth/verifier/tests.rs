@@ -10,7 +10,7 @@ const NOW: Timestamp = Timestamp::from_millis(1_800_000_000_000);
 struct Fixed(Vec<PublicKey>);
 
 impl KeySource for Fixed {
-    fn trusted(&self, _: Option<&str>, _: &Context) -> BoxFuture<'_, Result<Trusted, Error>> {
+    fn keys(&self, _: Option<&str>, _: &Context) -> BoxFuture<'_, Result<TrustedKeys, Error>> {
         Box::pin(async { Ok(self.0.clone().into()) })
     }
 }
@@ -21,27 +21,27 @@ struct Changing {
     keys: std::sync::Mutex<Vec<PublicKey>>,
     revoked: std::sync::Mutex<Revoked>,
     away: std::sync::atomic::AtomicBool,
-    news: std::sync::atomic::AtomicU64,
+    generation: std::sync::atomic::AtomicU64,
     asked: std::sync::atomic::AtomicUsize,
     later: std::sync::atomic::AtomicU64,
 }
 
 impl KeySource for Changing {
-    fn trusted(&self, _: Option<&str>, _: &Context) -> BoxFuture<'_, Result<Trusted, Error>> {
+    fn keys(&self, _: Option<&str>, _: &Context) -> BoxFuture<'_, Result<TrustedKeys, Error>> {
         self.asked.fetch_add(1, SeqCst);
         Box::pin(async {
             if self.away.load(SeqCst) {
                 return Err(Error::unavailable("away"));
             }
-            Ok(Trusted {
+            Ok(TrustedKeys {
                 keys: self.keys.lock().unwrap().clone(),
                 revoked: self.revoked.lock().unwrap().clone(),
             })
         })
     }
 
-    fn news(&self) -> u64 {
-        self.news.load(SeqCst)
+    fn generation(&self) -> u64 {
+        self.generation.load(SeqCst)
     }
 }
 
@@ -148,7 +148,7 @@ async fn what_this_process_has_changed_is_known_at_once() {
     let token = signer.access_token(user, Role::Customer, source.now()).unwrap();
     assert!(source.takes(&verifier, &token).await);
     *source.revoked.lock().unwrap() = Revoked::new([(user, Epoch(1))], None);
-    source.news.fetch_add(1, SeqCst);
+    source.generation.fetch_add(1, SeqCst);
     assert!(!source.takes(&verifier, &token).await);
     assert!(!source.takes(&verifier, &token).await);
     assert_eq!(source.asked(), 2);
@@ -180,7 +180,7 @@ async fn what_is_known_is_trusted_for_five_minutes_while_nobody_answers_and_then
 }
 
 fn context(deadline: Timestamp) -> Context {
-    Context::new(Caller::Anyone, deadline)
+    Context::new(Caller::Anonymous, deadline)
 }
 
 fn signer(letter: &str) -> Signer {

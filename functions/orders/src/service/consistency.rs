@@ -1,0 +1,339 @@
+//! The consistency check: compares all products with all orders, a page at a time, without stopping anyone.
+//!
+//! What a request that is running explains is not reported: whatever was declared or decided within the last two
+//! minutes. The comparison itself is pure.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use shared::auth::{Access, Caller};
+use shared::error::Error;
+use shared::input::page::{PageRequest, Position, SortType, SortValue};
+use shared::runtime::context::Context;
+use shared::values::clock::Timestamp;
+use shared::values::ids::{OrderId, ProductId};
+
+use super::OrderService;
+use crate::order::Order;
+use crate::products::{AuditedProduct, Hold};
+use crate::status::Status;
+use crate::store::Stored;
+
+/// The largest page: documents that are read.
+pub const MAX_LIMIT: i64 = 5_000;
+
+/// The page when nobody says otherwise.
+pub const DEFAULT_LIMIT: i64 = 1_000;
+
+/// What is younger may still be on its way: longer than any request runs.
+const GRACE: Duration = Duration::from_secs(120);
+
+/// After how long Reconcile must have done a task, and ended a hold without an order: it comes every minute.
+const HEALED_WITHIN: Duration = Duration::from_secs(300);
+
+/// How many orders are looked up at once.
+const CHUNK: usize = 1_000;
+
+/// Cursors lead first through all products, then through all orders.
+const PRODUCTS: SortValue = SortValue::Integer(0);
+const ORDERS: SortValue = SortValue::Integer(1);
+
+/// What was compared, and what is wrong with it.
+#[derive(Clone, Debug, Default)]
+pub struct ConsistencyPage {
+    /// How many orders were read as such.
+    pub orders: i64,
+    /// How many products were.
+    pub products: i64,
+    /// What must never be.
+    pub violations: Vec<Violation>,
+    /// Asks for the page after this one; none on the last.
+    pub next_cursor: Option<String>,
+}
+
+/// Something that must never be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Violation {
+    /// What kind of thing.
+    pub kind: ViolationKind,
+    /// Which order it is about.
+    pub order: Option<OrderId>,
+    /// Which product it is about.
+    pub product: Option<ProductId>,
+    /// The numbers.
+    pub detail: String,
+}
+
+/// What can be wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ViolationKind {
+    /// Fewer pieces than none, or more held than there are.
+    StockOutOfBounds,
+    /// `reserved` is not the sum of the product's live holds.
+    ReservedIsNotTheSum,
+    /// `on_hand` is not the sum of the ledger.
+    LedgerIsNotTheSum,
+    /// A hold of what is no order.
+    HoldWithoutOrder,
+    /// A hold of an order that is neither placed nor paid.
+    HoldOfEndedOrder,
+    /// A hold of another quantity than the order has.
+    HoldDiffers,
+    /// A item of a placed or paid order that is not held.
+    OrderWithoutHold,
+    /// A decision whose task was not done, although Reconcile had the time.
+    TaskOverdue,
+    /// An order on disk that cannot be read.
+    UnreadableOrder,
+}
+
+impl ViolationKind {
+    /// All of them.
+    pub const ALL: [Self; 9] = [
+        Self::StockOutOfBounds,
+        Self::ReservedIsNotTheSum,
+        Self::LedgerIsNotTheSum,
+        Self::HoldWithoutOrder,
+        Self::HoldOfEndedOrder,
+        Self::HoldDiffers,
+        Self::OrderWithoutHold,
+        Self::TaskOverdue,
+        Self::UnreadableOrder,
+    ];
+
+    /// The name in JSON and protobuf.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::StockOutOfBounds => "stock-out-of-bounds",
+            Self::ReservedIsNotTheSum => "reserved-is-not-the-sum",
+            Self::LedgerIsNotTheSum => "ledger-is-not-the-sum",
+            Self::HoldWithoutOrder => "hold-without-order",
+            Self::HoldOfEndedOrder => "hold-of-ended-order",
+            Self::HoldDiffers => "hold-differs",
+            Self::OrderWithoutHold => "order-without-hold",
+            Self::TaskOverdue => "task-overdue",
+            Self::UnreadableOrder => "unreadable-order",
+        }
+    }
+}
+
+impl OrderService {
+    /// Checks a page: first of products, then of orders.
+    ///
+    /// # Errors
+    /// 403 but for admins and functions, 400 for a bad cursor, 503 when MongoDB or products is away.
+    pub async fn check_consistency(
+        &self,
+        context: &Context,
+        limit: Option<i64>,
+        cursor: Option<String>,
+    ) -> Result<ConsistencyPage, Error> {
+        if context.caller != Caller::System {
+            Access::Admin.check(context.caller)?;
+        }
+        let page = PageRequest::within(limit, cursor, DEFAULT_LIMIT, MAX_LIMIT)?;
+        let scope = format!("consistency|{}", context.caller);
+        match page.after(&scope, SortType::Integer)? {
+            None => self.check_products(context, None, &page, &scope).await,
+            Some(Position { value: PRODUCTS, id }) => {
+                self.check_products(context, Some(ProductId::from_uuid(id)), &page, &scope).await
+            }
+            // The nil ID comes before all others.
+            Some(Position { id, .. }) => {
+                self.check_orders(context, OrderId::from_uuid(id), &page, &scope).await
+            }
+        }
+    }
+
+    async fn check_products(
+        &self,
+        context: &Context,
+        after: Option<ProductId>,
+        page: &PageRequest,
+        scope: &str,
+    ) -> Result<ConsistencyPage, Error> {
+        let (products, more) = self.products.audit(context, after, page.limit()).await?;
+        let mut holding: Vec<OrderId> =
+            products.iter().flat_map(|product| &product.holds).map(|hold| hold.order).collect();
+        holding.sort_unstable();
+        holding.dedup();
+        // Read after the holds: what has changed in between is younger than the grace.
+        let mut orders = HashMap::new();
+        for chunk in holding.chunks(CHUNK) {
+            for (id, stored) in self.store.find_many(chunk).await? {
+                match stored {
+                    Ok(Stored::Order(order)) => drop(orders.insert(id, Some(*order))),
+                    Ok(Stored::Void(_)) => {}
+                    // The page of orders reports it.
+                    Err(_) => drop(orders.insert(id, None)),
+                }
+            }
+        }
+        let now = self.clock.now();
+        let violations = products.iter().flat_map(|product| check_product(product, &orders, now)).collect();
+        let next = match products.last() {
+            Some(last) if more => Position { value: PRODUCTS, id: last.id.uuid() },
+            _ => Position { value: ORDERS, id: uuid::Uuid::nil() },
+        };
+        Ok(ConsistencyPage {
+            orders: 0,
+            products: count(products.len()),
+            violations,
+            next_cursor: Some(page.cursor_at(&next, scope)),
+        })
+    }
+
+    async fn check_orders(
+        &self,
+        context: &Context,
+        after: OrderId,
+        page: &PageRequest,
+        scope: &str,
+    ) -> Result<ConsistencyPage, Error> {
+        let read = self.store.walk(after, page.limit()).await?;
+        let full = count(read.len()) == page.limit();
+        let last = read.last().map(|(id, _)| *id).filter(|_| full);
+        let mut checked = ConsistencyPage { orders: count(read.len()), ..ConsistencyPage::default() };
+        let mut orders = Vec::new();
+        for (id, order) in read {
+            match order {
+                Ok(order) => orders.push(order),
+                Err(error) => checked.violations.push(unreadable(id, &error)),
+            }
+        }
+        let now = self.clock.now();
+        let holding: Vec<OrderId> = orders.iter().filter(|it| it.holds_stock()).map(|it| it.id).collect();
+        let mut holds: HashMap<OrderId, Vec<Hold>> = HashMap::new();
+        for chunk in holding.chunks(CHUNK) {
+            for hold in self.products.holds_of(context, chunk).await? {
+                holds.entry(hold.order).or_default().push(hold);
+            }
+        }
+        for order in &orders {
+            let held = holds.get(&order.id).map(Vec::as_slice).unwrap_or_default();
+            let found = check_order(order, held, now);
+            // The holds were read after the order: it may have been decided about in between.
+            if !found.is_empty()
+                && self.store.find(order.id).await?.is_some_and(|it| it.version == order.version)
+            {
+                checked.violations.extend(found);
+            }
+        }
+        checked.next_cursor =
+            last.map(|id| page.cursor_at(&Position { value: ORDERS, id: id.uuid() }, scope));
+        Ok(checked)
+    }
+}
+
+/// What is wrong with a product and its live holds. An order that cannot be read is none here.
+fn check_product(
+    product: &AuditedProduct,
+    orders: &HashMap<OrderId, Option<Order>>,
+    now: Timestamp,
+) -> Vec<Violation> {
+    let mut found = Vec::new();
+    let mut wrong = |kind, order, detail| {
+        found.push(Violation { kind, order, product: Some(product.id), detail });
+    };
+    let AuditedProduct { on_hand, reserved, ledger, .. } = *product;
+    if on_hand < 0 || reserved < 0 || reserved > on_hand {
+        wrong(ViolationKind::StockOutOfBounds, None, format!("on_hand {on_hand}, reserved {reserved}"));
+    }
+    let held: i64 = product.holds.iter().map(|hold| hold.quantity).sum();
+    if held != reserved {
+        let detail = format!("reserved {reserved}, and its holds are {held} in all");
+        wrong(ViolationKind::ReservedIsNotTheSum, None, detail);
+    }
+    if ledger != on_hand {
+        let detail = format!("on_hand {on_hand}, and its movements are {ledger} in all");
+        wrong(ViolationKind::LedgerIsNotTheSum, None, detail);
+    }
+    for hold in product.holds.iter().filter(|hold| settled(hold.at, now)) {
+        let quantity = hold.quantity;
+        match orders.get(&hold.order) {
+            None if overdue(hold.at, now) => {
+                let detail = format!("{quantity} held since {} for what is no order", hold.at);
+                wrong(ViolationKind::HoldWithoutOrder, Some(hold.order), detail);
+            }
+            None | Some(None) => {}
+            Some(Some(order))
+                if order.changing || !order.tasks.is_empty() || !settled(order.updated_at, now) => {}
+            Some(Some(order)) if !order.holds_stock() => {
+                let detail = format!("{quantity} held, and the order is {}", order.status.name());
+                wrong(ViolationKind::HoldOfEndedOrder, Some(hold.order), detail);
+            }
+            Some(Some(order)) => {
+                let ordered = order.items.iter().find(|item| item.product_id == product.id);
+                let ordered = ordered.map_or(0, |item| item.quantity);
+                if ordered != quantity {
+                    let detail = format!("{quantity} held, and {ordered} ordered");
+                    wrong(ViolationKind::HoldDiffers, Some(hold.order), detail);
+                }
+            }
+        }
+    }
+    found
+}
+
+/// What is wrong with an order and what is held for it.
+fn check_order(order: &Order, holds: &[Hold], now: Timestamp) -> Vec<Violation> {
+    if !order.tasks.is_empty() || order.changing {
+        if !overdue(order.updated_at, now) {
+            return Vec::new();
+        }
+        let detail = match order.tasks.first() {
+            Some(task) => format!("{task:?} since {}", order.updated_at),
+            None => format!("a change of items since {}", order.updated_at),
+        };
+        let kind = ViolationKind::TaskOverdue;
+        return vec![Violation { kind, order: Some(order.id), product: None, detail }];
+    }
+    if !order.holds_stock() || !settled(order.updated_at, now) {
+        return Vec::new();
+    }
+    let mut found = Vec::new();
+    for item in &order.items {
+        let held = holds.iter().find(|hold| hold.product == item.product_id);
+        let held = held.map_or(0, |hold| hold.quantity);
+        if held == 0 {
+            let detail = format!("{} ordered, and none held", item.quantity);
+            let product = Some(item.product_id);
+            found.push(Violation {
+                kind: ViolationKind::OrderWithoutHold,
+                order: Some(order.id),
+                product,
+                detail,
+            });
+        }
+    }
+    found
+}
+
+fn unreadable(id: OrderId, error: &Error) -> Violation {
+    Violation {
+        kind: ViolationKind::UnreadableOrder,
+        order: Some(id),
+        product: None,
+        // What the store says of a damaged document has no personal data: it names fields.
+        detail: error.causes(),
+    }
+}
+
+fn settled(at: Timestamp, now: Timestamp) -> bool {
+    now.since(at) > GRACE
+}
+
+fn overdue(at: Timestamp, now: Timestamp) -> bool {
+    now.since(at) > HEALED_WITHIN
+}
+
+fn count(length: usize) -> i64 {
+    i64::try_from(length).unwrap_or(i64::MAX)
+}
+
+impl Order {
+    /// Whether its items are held, as its status says.
+    pub fn holds_stock(&self) -> bool {
+        matches!(self.status, Status::Placed | Status::Paid)
+    }
+}

@@ -1,0 +1,126 @@
+//! Changes of a user and deletion, with the proof of the current password.
+
+use shared::error::{Error, Kind};
+use shared::http::conditional::IfMatch;
+use shared::input::validation::ValidationErrors;
+use shared::mongo::conflict_retry::ConflictRetry;
+use shared::runtime::context::Context;
+use shared::values::ids::UserId;
+
+use super::{UserService, require_known};
+use crate::credentials::{self, PasswordHash};
+use crate::store::{StoredUser, Written};
+use crate::user::{User, UserChange};
+
+impl UserService {
+    /// Changes a user.
+    ///
+    /// # Errors
+    /// 404 or 403 for a user that the caller may not change, 403 for a field, 412 for another version than the
+    /// if_match one, 422 for a wrong password, 409 for a taken e-mail address and for the last admin.
+    pub async fn update(
+        &self,
+        context: &Context,
+        id: UserId,
+        if_match: &IfMatch,
+        change: UserChange,
+    ) -> Result<User, Error> {
+        require_known(context.caller)?;
+        let mut retry = ConflictRetry::default();
+        let mut proven: Option<PasswordHash> = None;
+        let mut new_hash = None;
+        loop {
+            let stored = self.changeable(context, id).await?;
+            if change.is_for_admins() && !context.caller.is_admin() {
+                return Err(Error::forbidden("Only an admin may change `role` and `status`."));
+            }
+            if_match.check(stored.user.version)?;
+            // Hashing is dear: it is done again only when the password was changed in between.
+            if let Some(password) = change.password.clone()
+                && proven.as_ref() != Some(&stored.hash)
+            {
+                self.prove_password(context, &stored, &change).await?;
+                new_hash = Some(credentials::hash(password).await?);
+                proven = Some(stored.hash.clone());
+            }
+            let Some(changed) = stored.user.changed(change.clone(), new_hash.as_ref(), self.clock.now())
+            else {
+                return Ok(stored.user);
+            };
+            let keeps_admin = !stored.user.is_active_admin() || changed.is_active_admin();
+            let ends_sessions = new_hash.is_some() || !changed.may_the_same_as(&stored.user);
+            let hash = new_hash.clone().unwrap_or(stored.hash);
+            match self.store.replace(&changed, &hash, keeps_admin, ends_sessions).await? {
+                Written::Done => {
+                    if ends_sessions {
+                        self.sessions_ended(&changed).await;
+                    }
+                    return Ok(changed);
+                }
+                Written::LastAdmin => return Err(last_admin()),
+                Written::Outdated => retry.conflict(id).await?,
+            }
+        }
+    }
+
+    /// A new password needs the current one, unless an admin helps somebody else.
+    async fn prove_password(
+        &self,
+        context: &Context,
+        stored: &StoredUser,
+        change: &UserChange,
+    ) -> Result<(), Error> {
+        if context.caller.is_admin() && context.caller.user_id() != Some(stored.user.id) {
+            return Ok(());
+        }
+        let mut errors = ValidationErrors::default();
+        match change.current_password.clone() {
+            None => errors.add("/current_password", "is required to change the password"),
+            Some(current) => {
+                if !self.knows_password(&stored.user, current, stored.hash.clone()).await? {
+                    errors.add("/current_password", "is not the current password");
+                }
+            }
+        }
+        errors.check()
+    }
+
+    /// Deletes a user and everything personal.
+    ///
+    /// # Errors
+    /// 404 or 403 for a user that the caller may not delete, 412 for another version than `If-Match` names, 409
+    /// for the last admin.
+    pub async fn delete(&self, context: &Context, id: UserId, if_match: &IfMatch) -> Result<(), Error> {
+        require_known(context.caller)?;
+        let mut retry = ConflictRetry::default();
+        loop {
+            let stored = self.changeable(context, id).await?;
+            if_match.check(stored.user.version)?;
+            match self.store.delete(&stored.user, self.clock.now()).await? {
+                Written::Done => {
+                    self.sessions_ended(&stored.user).await;
+                    return Ok(());
+                }
+                Written::LastAdmin => return Err(last_admin()),
+                Written::Outdated => retry.conflict(id).await?,
+            }
+        }
+    }
+
+    /// A user that the caller may change: their own, or any for an admin.
+    async fn changeable(&self, context: &Context, id: UserId) -> Result<StoredUser, Error> {
+        let stored = self.visible(context, id).await?;
+        if context.caller.is_admin() || context.caller.user_id() == Some(id) {
+            Ok(stored)
+        } else {
+            Err(Error::forbidden("Only an admin may change or delete another user."))
+        }
+    }
+}
+
+fn last_admin() -> Error {
+    Error::new(
+        Kind::LastAdmin,
+        "This is the last active admin, who cannot be deleted, disabled or given another role. Make another admin first.",
+    )
+}

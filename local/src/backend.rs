@@ -1,0 +1,126 @@
+//! The functions in one process, connected as they are on Lambda: calls between them go through the same
+//! envelopes, only that nobody carries them away.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use mongodb::Database;
+use proto::orders::v1::order_service_client::OrderServiceClient;
+use proto::orders::v1::{
+    CheckConsistencyRequest, CheckConsistencyResponse, ReconcileRequest, ReconcileResponse,
+};
+use shared::auth::{Caller, Signer};
+use shared::error::Error;
+use shared::rpc::channel::Channel;
+use shared::rpc::metadata;
+use shared::rpc::server::MAX_MESSAGE;
+use shared::runtime::context::{Context, DEFAULT_TIMEOUT};
+use shared::values::clock::Clock;
+use users::tokens::KeyRing;
+
+use crate::gateway::{self, Routers};
+
+/// What the backend needs.
+pub struct BackendConfig {
+    /// Where all data is.
+    pub database: Database,
+    /// Signs access tokens.
+    pub signer: Signer,
+    /// How long an order may stay unpaid.
+    pub payment_window: Duration,
+    /// How many requests a minute may come from one address to where one signs in or up; 0 is no limit.
+    pub rate_limit_per_address: u32,
+    /// Tells the time.
+    pub clock: Clock,
+}
+
+/// The functions, connected.
+#[derive(Clone)]
+pub struct Backend {
+    /// The users function.
+    pub users: users::App,
+    /// The products function.
+    pub products: products::App,
+    /// The orders function.
+    pub orders: orders::App,
+    /// The docs function.
+    pub docs: docs::App,
+    clock: Clock,
+}
+
+/// Makes what MongoDB must have; may be run again at any time.
+///
+/// # Errors
+/// When MongoDB refuses or is away.
+pub async fn ensure_schema(database: &Database) -> Result<(), Error> {
+    users::store::UserStore::new(database).ensure_schema().await?;
+    products::store::ProductStore::new(database).ensure_schema().await?;
+    orders::store::OrderStore::new(database).ensure_schema().await
+}
+
+impl Backend {
+    /// Has the orders function do what crashes and lost answers have left.
+    ///
+    /// # Errors
+    /// What stopped it.
+    pub async fn reconcile(&self) -> Result<ReconcileResponse, Error> {
+        let request = self.by_the_system(ReconcileRequest {});
+        Ok(self.orders_client().reconcile(request).await?.into_inner())
+    }
+
+    /// Has the orders function check the page of this cursor, else the first.
+    ///
+    /// # Errors
+    /// When the data cannot be read.
+    pub async fn check_consistency(&self, cursor: Option<String>) -> Result<CheckConsistencyResponse, Error> {
+        let request = self.by_the_system(CheckConsistencyRequest { limit: None, cursor });
+        Ok(self.orders_client().check_consistency(request).await?.into_inner())
+    }
+
+    fn orders_client(&self) -> OrderServiceClient<Channel> {
+        let channel = Channel::new(Arc::new(self.orders.rpc.clone()), self.clock.clone());
+        OrderServiceClient::new(channel).max_decoding_message_size(MAX_MESSAGE)
+    }
+
+    fn by_the_system<T>(&self, message: T) -> tonic::Request<T> {
+        let deadline = self.clock.now().after(DEFAULT_TIMEOUT);
+        metadata::request(message, &Context::new(Caller::System, deadline))
+    }
+
+    /// Builds and connects the functions.
+    pub fn build(needs: BackendConfig) -> Self {
+        let BackendConfig { database, signer, payment_window, rate_limit_per_address, clock } = needs;
+        let keys = KeyRing::fixed(signer, clock.clone());
+        let users = users::app(users::Dependencies {
+            database: database.clone(),
+            keys,
+            rate_limit_per_address,
+            clock: clock.clone(),
+        });
+        let to_users = Channel::new(Arc::new(users.rpc.clone()), clock.clone());
+        let products = products::app(products::Dependencies {
+            database: database.clone(),
+            users: to_users.clone(),
+            clock: clock.clone(),
+        });
+        let orders = orders::app(orders::Dependencies {
+            database,
+            products: Channel::new(Arc::new(products.rpc.clone()), clock.clone()),
+            users: to_users,
+            payment_window,
+            clock: clock.clone(),
+        });
+        Self { users, products, orders, docs: docs::app(clock.clone()), clock }
+    }
+
+    /// All of the REST API behind one router.
+    pub fn router(&self) -> Router {
+        gateway::router(Routers {
+            orders: self.orders.router.clone(),
+            products: self.products.router.clone(),
+            users: self.users.router.clone(),
+            docs: self.docs.router.clone(),
+        })
+    }
+}

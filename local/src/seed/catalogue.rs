@@ -1,0 +1,133 @@
+//! Products of one part of the shop, which has one currency: for coffee, tea and what they take.
+
+use std::collections::BTreeMap;
+
+use products::product::{NewProduct, Product, Sku, Status};
+use rand::Rng as _;
+use rand::rngs::StdRng;
+use shared::values::clock::Timestamp;
+use shared::values::ids::ProductId;
+use shared::values::money::{Currency, Money};
+
+use super::random::{DAY, between, id, mark, one_of, percent};
+use crate::error::CommandError;
+
+/// The currency of each part, over and over, and what a euro is in its minor unit.
+const CURRENCIES: [(&str, i64); 10] = [
+    ("EUR", 100),
+    ("USD", 110),
+    ("EUR", 100),
+    ("GBP", 85),
+    ("EUR", 100),
+    ("USD", 110),
+    ("JPY", 160),
+    ("EUR", 100),
+    ("GBP", 85),
+    ("CHF", 95),
+];
+
+/// What it is, and what it costs at least, in euros.
+const THINGS: [(&str, i64); 20] = [
+    ("bowl", 8),
+    ("carafe", 19),
+    ("coaster", 3),
+    ("cup", 6),
+    ("dripper", 12),
+    ("filter", 4),
+    ("glass", 7),
+    ("grinder", 60),
+    ("jar", 9),
+    ("kettle", 45),
+    ("mug", 9),
+    ("pitcher", 14),
+    ("press", 25),
+    ("scale", 35),
+    ("spoon", 2),
+    ("strainer", 5),
+    ("tamper", 22),
+    ("teapot", 28),
+    ("tin", 6),
+    ("tray", 11),
+];
+
+const COLOURS: [&str; 12] =
+    ["Amber", "Black", "Blue", "Brown", "Crème", "Green", "Grey", "Ivory", "Red", "Sage", "White", "Yellow"];
+
+const MATERIALS: [&str; 8] =
+    ["bamboo", "beech", "copper", "enamel", "glass", "porcelain", "steel", "stoneware"];
+
+const SENTENCES: [&str; 9] = [
+    "For every day, and for the dishwasher.",
+    "Made by hand in a small workshop.",
+    "Keeps warm for an hour or so.",
+    "For two people who get up at the same time.",
+    "Does not break when it falls, most often.",
+    "Goes with all others of its kind.",
+    "For guests, and for days with much to do.",
+    "A present that nobody has yet.",
+    "Light enough for a journey.",
+];
+
+/// The products of a part, before anybody has ordered any.
+pub(super) struct Catalogue {
+    /// Of one currency. The first can be ordered.
+    pub(super) products: Vec<Product>,
+}
+
+impl Catalogue {
+    /// So many products of a part of the shop, all made before any order was placed.
+    pub(super) fn draw(
+        part: usize,
+        count: usize,
+        now: Timestamp,
+        chance: &mut StdRng,
+    ) -> Result<Self, CommandError> {
+        let (code, euro) = CURRENCIES.get(part % CURRENCIES.len()).copied().unwrap_or(("EUR", 100));
+        let currency = Currency::parse(code.to_owned()).map_err(CommandError::new)?;
+        let products = (0..count)
+            .map(|place| {
+                let mut product = product(currency, euro, now, chance)?;
+                if place == 0 {
+                    product.status = Status::Active;
+                }
+                Ok(product)
+            })
+            .collect::<Result<_, CommandError>>()?;
+        Ok(Self { products })
+    }
+}
+
+fn product(
+    currency: Currency,
+    euro: i64,
+    now: Timestamp,
+    chance: &mut StdRng,
+) -> Result<Product, CommandError> {
+    let (thing, least) = one_of(&THINGS, chance).unwrap_or(("mug", 9));
+    let colour = one_of(&COLOURS, chance).unwrap_or("Blue");
+    let material = one_of(&MATERIALS, chance).unwrap_or("steel");
+    let size = chance.random_range(1..20) * 50;
+    // Prices end with 9, and so many products have the same.
+    let price = (least * euro * chance.random_range(10..40) / 100) * 10 + 9;
+    let sku = format!("{thing}-{material}-{}", mark(chance)).to_uppercase();
+    let said: Vec<&str> = (0..2).filter_map(|_| one_of(&SENTENCES, chance)).collect();
+    let status = match chance.random_range(0..100) {
+        0..5 => Status::Draft,
+        5..13 => Status::Archived,
+        _ => Status::Active,
+    };
+    let new = NewProduct {
+        sku: Sku::parse(sku).map_err(CommandError::new)?,
+        name: format!("{colour} {thing} of {material}, {size} ml"),
+        description: percent(90, chance).then(|| said.join(" ")),
+        price: Money::new(price, currency).map_err(CommandError::new)?,
+        attributes: BTreeMap::from([
+            ("kind".to_owned(), thing.to_owned()),
+            ("colour".to_owned(), colour.to_owned()),
+        ]),
+        status,
+        on_hand: 0,
+    };
+    let at = between(now.before(DAY * 1_095), now.before(DAY * 731), chance);
+    Ok(new.into_product(ProductId::from_uuid(id(at, chance)), at))
+}

@@ -1,0 +1,310 @@
+//! Orders of one part of the shop, each placed in the past and walked to where it stands now, by the rules of orders.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use orders::DEFAULT_PAYMENT_WINDOW;
+use orders::number::Number;
+use orders::order::{Item, NewOrder, Order, OrderChange, PlacementContext, Tracking, Transition};
+use orders::store::ImportedOrder;
+use products::product::Status;
+use products::store::ImportedProduct;
+use rand::Rng as _;
+use rand::rngs::StdRng;
+use shared::auth::{Caller, Role};
+use shared::input::validation::Patch;
+use shared::values::clock::Timestamp;
+use shared::values::ids::{OrderId, UserId};
+use users::user::User;
+
+use super::catalogue::Catalogue;
+use super::random::{DAY, between, favourite, id, one_of, percent};
+use super::sign_ups::address;
+use super::stock::{Happening, StockHistory};
+use crate::error::CommandError;
+
+/// How many orders of a part may hold stock: fewer than a product can be held for, with room for new ones.
+const MOST_HOLDING: usize = 2_500;
+
+/// How long an order is on its way at most, from when it is placed.
+const LONGEST: Duration = Duration::from_secs(10 * 86_400);
+
+const NOTES: [&str; 4] = [
+    "Please ring twice.",
+    "A present: no invoice in the parcel.",
+    "Leave it with the neighbours.",
+    "Thank you!",
+];
+
+/// What becomes of an order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Fate {
+    Placed,
+    Paid,
+    Shipped,
+    Delivered,
+    CancelledByOwner,
+    CancelledWhenPaid,
+    Expired,
+    Returned,
+    ReturnedAndRefunded,
+    CancelledAndRefunded,
+}
+
+impl Fate {
+    /// Most orders are delivered.
+    fn draw(chance: &mut StdRng) -> Self {
+        match chance.random_range(0..1_000) {
+            0..25 => Self::Placed,
+            25..65 => Self::Paid,
+            65..125 => Self::Shipped,
+            125..165 => Self::CancelledByOwner,
+            165..175 => Self::CancelledWhenPaid,
+            175..205 => Self::Expired,
+            205..235 => Self::Returned,
+            235..265 => Self::ReturnedAndRefunded,
+            265..280 => Self::CancelledAndRefunded,
+            _ => Self::Delivered,
+        }
+    }
+
+    fn holds_stock(self) -> bool {
+        matches!(self, Self::Placed | Self::Paid)
+    }
+
+    /// When such an order was placed. What is under way was placed lately, and what waits to be paid can still be.
+    fn placed_at(self, now: Timestamp, chance: &mut StdRng) -> Timestamp {
+        let (from, to) = match self {
+            Self::Placed => (DEFAULT_PAYMENT_WINDOW.mul_f64(0.9), Duration::ZERO),
+            Self::Paid => (DAY * 3, Duration::from_secs(600)),
+            Self::Shipped => (DAY * 8, DAY),
+            _ => (DAY * 730, LONGEST),
+        };
+        between(now.before(from), now.before(to), chance)
+    }
+
+    fn steps(self) -> &'static [Step] {
+        match self {
+            Self::Placed => &[],
+            Self::Paid => &[Step::Pay],
+            Self::Shipped => &[Step::Pay, Step::Ship],
+            Self::Delivered => &[Step::Pay, Step::Ship, Step::Deliver],
+            Self::CancelledByOwner => &[Step::CancelByOwner],
+            Self::CancelledWhenPaid => &[Step::Pay, Step::Cancel],
+            Self::Expired => &[Step::Expire],
+            Self::Returned => &[Step::Pay, Step::Ship, Step::Deliver, Step::Return],
+            Self::ReturnedAndRefunded => &[Step::Pay, Step::Ship, Step::Deliver, Step::Return, Step::Refund],
+            Self::CancelledAndRefunded => &[Step::Pay, Step::Cancel, Step::Refund],
+        }
+    }
+}
+
+/// What is done with an order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Step {
+    Pay,
+    Ship,
+    Deliver,
+    Return,
+    Refund,
+    Cancel,
+    CancelByOwner,
+    Expire,
+}
+
+/// The orders of a part of the shop.
+pub(super) struct Sales<'a> {
+    histories: Vec<StockHistory>,
+    users: &'a [User],
+    /// Who runs the shop.
+    staff: UserId,
+    /// What is to become of the orders, and when they were placed, the oldest last.
+    ahead: Vec<(Timestamp, Fate)>,
+    now: Timestamp,
+}
+
+impl<'a> Sales<'a> {
+    /// So many orders of these products by these users.
+    pub(super) fn begin(
+        catalogue: Catalogue,
+        users: &'a [User],
+        orders: usize,
+        now: Timestamp,
+        chance: &mut StdRng,
+    ) -> Self {
+        let staff = users.iter().find(|user| user.role != Role::Customer).or(users.first());
+        let staff = staff.map_or_else(UserId::new, |user| user.id);
+        let mut holding = 0;
+        let mut ahead: Vec<(Timestamp, Fate)> = (0..orders)
+            .map(|_| {
+                let mut fate = Fate::draw(chance);
+                holding += usize::from(fate.holds_stock());
+                if fate.holds_stock() && holding > MOST_HOLDING {
+                    fate = Fate::Delivered;
+                }
+                (fate.placed_at(now, chance), fate)
+            })
+            .collect();
+        ahead.sort_by_key(|(at, _)| std::cmp::Reverse(*at));
+        let histories =
+            catalogue.products.into_iter().map(|product| StockHistory::new(product, staff)).collect();
+        Self { histories, users, staff, ahead, now }
+    }
+
+    /// The next order, as it stands now.
+    ///
+    /// # Errors
+    /// When the rules of orders do not take what was drawn.
+    pub(super) fn next(&mut self, chance: &mut StdRng) -> Result<Option<ImportedOrder>, CommandError> {
+        let Some((at, fate)) = self.ahead.pop() else { return Ok(None) };
+        let places = self.cart(chance);
+        let mut order = self.place(at, &places, chance)?;
+        self.happens(&order, &places, at, Happening::Held);
+        let steps = fate.steps();
+        let span = self.now.since(at).min(LONGEST) / u32::try_from(steps.len() + 1).unwrap_or(1);
+        let mut begin = at;
+        for step in steps {
+            let end = begin.after(span);
+            let at = match (step, order.expires_at) {
+                (Step::Expire, Some(expires_at)) => {
+                    expires_at.after(Duration::from_secs(chance.random_range(1..60)))
+                }
+                _ => between(begin, end, chance),
+            };
+            begin = end;
+            let restock = percent(60, chance);
+            order = self.step(order, *step, restock, at, chance)?;
+            match step {
+                Step::Ship => self.happens(&order, &places, at, Happening::Shipped),
+                Step::Cancel | Step::CancelByOwner | Step::Expire => {
+                    self.happens(&order, &places, at, Happening::Released);
+                }
+                Step::Return if restock => self.happens(&order, &places, at, Happening::Returned),
+                Step::Pay | Step::Deliver | Step::Return | Step::Refund => {}
+            }
+        }
+        Ok(Some(ImportedOrder::new(order)))
+    }
+
+    /// The products, with all that the orders have done to their stock.
+    pub(super) fn end(self, chance: &mut StdRng) -> Vec<ImportedProduct> {
+        self.histories.into_iter().map(|history| history.settle(self.now, chance)).collect()
+    }
+
+    /// Some products that can be ordered, by their places, each once; most often one or two.
+    fn cart(&self, chance: &mut StdRng) -> Vec<usize> {
+        let count = match chance.random_range(0..100) {
+            0..45 => 1,
+            45..75 => 2,
+            75..92 => 3,
+            _ => chance.random_range(4..9),
+        };
+        let mut places: Vec<usize> = Vec::with_capacity(count);
+        for _ in 0..count {
+            let place = favourite(self.histories.len(), chance);
+            let is_draft =
+                self.histories.get(place).is_none_or(|history| history.product().status == Status::Draft);
+            if !is_draft && !places.contains(&place) {
+                places.push(place);
+            }
+        }
+        if places.is_empty() {
+            // The first can always be.
+            places.push(0);
+        }
+        places
+    }
+
+    fn place(&self, at: Timestamp, places: &[usize], chance: &mut StdRng) -> Result<Order, CommandError> {
+        let items: Vec<Item> = places
+            .iter()
+            .filter_map(|place| self.histories.get(*place))
+            .map(|history| {
+                let product = history.product();
+                Item {
+                    product_id: product.id,
+                    sku: product.sku.as_str().to_owned(),
+                    name: product.name.clone(),
+                    unit_price: product.price,
+                    quantity: if percent(4, chance) {
+                        chance.random_range(10..40)
+                    } else {
+                        chance.random_range(1..4)
+                    },
+                }
+            })
+            .collect();
+        let customer = self.users.get(favourite(self.users.len(), chance));
+        let user_id = customer.map_or(self.staff, |user| user.id);
+        let home = customer.and_then(|user| user.address.clone());
+        let note = if percent(10, chance) { one_of(&NOTES, chance).map(str::to_owned) } else { None };
+        let channel = one_of(&["web", "web", "app", "phone"], chance).unwrap_or("web");
+        let new = NewOrder {
+            items: Vec::new(),
+            shipping_address: home.unwrap_or_else(|| address(chance)),
+            note,
+            user_id: None,
+            metadata: BTreeMap::from([("channel".to_owned(), channel.to_owned())]),
+        };
+        let placing = PlacementContext {
+            id: OrderId::from_uuid(id(at, chance)),
+            number: Number::from_bits(chance.random()),
+            user_id,
+            by: user_id,
+            under: None,
+            at,
+            expires_at: at.after(DEFAULT_PAYMENT_WINDOW),
+        };
+        Ok(Order::place(placing, new, items)?)
+    }
+
+    fn step(
+        &self,
+        order: Order,
+        step: Step,
+        restock: bool,
+        at: Timestamp,
+        chance: &mut StdRng,
+    ) -> Result<Order, CommandError> {
+        let refused = || CommandError::new(format!("an order does not take this step: {step:?}"));
+        let number: u32 = chance.random();
+        let (transition, reason) = match step {
+            Step::Expire => return Ok(order.expire(at).ok_or_else(refused)?.order),
+            Step::Pay => {
+                let method = one_of(&["card", "card", "invoice", "transfer"], chance).map(str::to_owned);
+                (Transition::Pay { reference: format!("pi_{number}"), method }, None)
+            }
+            Step::Ship => {
+                let carrier = one_of(&["DHL", "Royal Mail", "UPS"], chance).unwrap_or("DHL").to_owned();
+                (Transition::Ship(Tracking { carrier, number: number.to_string() }), None)
+            }
+            Step::Deliver => (Transition::Deliver, None),
+            Step::Return => (Transition::Return { restock }, Some("not what I thought")),
+            Step::Refund => (Transition::Refund { reference: format!("re_{number}") }, None),
+            Step::Cancel => (Transition::Cancel, Some("not to be had any more")),
+            Step::CancelByOwner => (Transition::Cancel, Some("changed my mind")),
+        };
+        let by = match step {
+            Step::CancelByOwner => Caller::User { id: order.user_id, role: Role::Customer },
+            _ => Caller::User { id: self.staff, role: Role::Staff },
+        };
+        let change = OrderChange {
+            status: Some(transition.to()),
+            transition: Ok(Some(transition)),
+            reason: reason.map(str::to_owned),
+            shipping_address: None,
+            note: Patch::Absent,
+            metadata: None,
+            items: None,
+        };
+        Ok(order.decide(change, by, at)?.ok_or_else(refused)?.order)
+    }
+
+    fn happens(&mut self, order: &Order, places: &[usize], at: Timestamp, what: Happening) {
+        for (place, item) in places.iter().zip(&order.items) {
+            if let Some(history) = self.histories.get_mut(*place) {
+                history.happens(at, order.id, item.quantity, what);
+            }
+        }
+    }
+}

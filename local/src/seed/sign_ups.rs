@@ -1,0 +1,134 @@
+//! Users: most of them customers, a few who run the shop.
+
+use rand::Rng as _;
+use rand::rngs::StdRng;
+use shared::auth::Role;
+use shared::values::address::Address;
+use shared::values::clock::Timestamp;
+use shared::values::ids::UserId;
+use users::user::{Email, Status, User};
+
+use super::random::{DAY, between, id, mark, one_of, percent};
+use crate::error::CommandError;
+
+const FIRST: [&str; 24] = [
+    "Ada",
+    "Alan",
+    "Amélie",
+    "Annie",
+    "Barbara",
+    "Dennis",
+    "Donald",
+    "Edsger",
+    "Elif",
+    "Frances",
+    "Grace",
+    "Hedy",
+    "İbrahim",
+    "Jean",
+    "João",
+    "Katherine",
+    "Ken",
+    "Linus",
+    "Margaret",
+    "Niklaus",
+    "Radia",
+    "Sofía",
+    "Søren",
+    "Yukihiro",
+];
+
+const LAST: [&str; 24] = [
+    "Allen",
+    "Backus",
+    "Bartik",
+    "Dijkstra",
+    "Easley",
+    "Günther",
+    "Hamilton",
+    "Hopper",
+    "Johnson",
+    "Kay",
+    "Knuth",
+    "Lamarr",
+    "Liskov",
+    "Lovelace",
+    "Matsumoto",
+    "Müller",
+    "Nygård",
+    "Perlman",
+    "Ritchie",
+    "Santos",
+    "Thompson",
+    "Turing",
+    "Wirth",
+    "Yılmaz",
+];
+
+/// Cities, what their postal codes begin with, and their countries.
+const CITIES: [(&str, &str, &str); 12] = [
+    ("London", "EC1A 1A", "GB"),
+    ("Manchester", "M1 1A", "GB"),
+    ("Bonn", "5311", "DE"),
+    ("Köln", "5066", "DE"),
+    ("Lyon", "6900", "FR"),
+    ("Wien", "101", "AT"),
+    ("Zürich", "800", "CH"),
+    ("Utrecht", "351", "NL"),
+    ("Lisboa", "1100-00", "PT"),
+    ("New York", "1000", "US"),
+    ("Portland", "9720", "US"),
+    ("京都市", "600-800", "JP"),
+];
+
+const STREETS: [&str; 8] = [
+    "Analytical Way",
+    "Bakery Lane",
+    "Harbour Street",
+    "Hauptstraße",
+    "High Street",
+    "Market Square",
+    "Rue de la Gare",
+    "Station Road",
+];
+
+/// So many users, all of whom came before any order was placed.
+pub(super) fn draw(count: usize, now: Timestamp, chance: &mut StdRng) -> Result<Vec<User>, CommandError> {
+    let (first, last) = (now.before(DAY * 1_095), now.before(DAY * 731));
+    (0..count)
+        .map(|_| {
+            let at = between(first, last, chance);
+            let (given, family) =
+                (one_of(&FIRST, chance).unwrap_or("Ada"), one_of(&LAST, chance).unwrap_or("Kay"));
+            let ascii = |name: &str| name.chars().filter(char::is_ascii_alphabetic).collect::<String>();
+            let email = format!("{}.{}.{}@example.com", ascii(given), ascii(family), mark(chance));
+            Ok(User {
+                id: UserId::from_uuid(id(at, chance)),
+                email: Email::parse(email).map_err(CommandError::new)?,
+                name: format!("{given} {family}"),
+                phone: percent(40, chance)
+                    .then(|| format!("+44 20 7946 {:04}", chance.random_range(0..10_000))),
+                address: percent(70, chance).then(|| address(chance)),
+                role: if percent(2, chance) { Role::Staff } else { Role::Customer },
+                status: if percent(4, chance) { Status::Disabled } else { Status::Active },
+                version: 1,
+                created_at: at,
+                updated_at: at,
+            })
+        })
+        .collect()
+}
+
+/// Where somebody lives.
+pub(super) fn address(chance: &mut StdRng) -> Address {
+    let (city, code, country) = one_of(&CITIES, chance).unwrap_or(("London", "EC1A 1A", "GB"));
+    let street = one_of(&STREETS, chance).unwrap_or("High Street");
+    Address {
+        line1: format!("{} {street}", chance.random_range(1..200)),
+        line2: percent(20, chance).then(|| format!("Flat {}", chance.random_range(1..40))),
+        city: city.to_owned(),
+        region: None,
+        postal_code: Some(format!("{code}{}", chance.random_range(0..10))),
+        country: country.to_owned(),
+    }
+}

@@ -1,0 +1,100 @@
+//! `cargo local seed`: a large shop, as consistent as if it had been run for years.
+
+use std::process::Output;
+
+use mongodb::bson::{Document, doc};
+use serde_json::{Value, json};
+
+use crate::{Folder, Run, database_of, program, refused, sign_in};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_loaded_is_in_order_in_the_lists_and_goes_on_as_orders_do() {
+    let folder = Folder::new();
+    let data = folder.0.to_str().unwrap();
+    let run = Run::start(&mut program(&["--port", "0", "--data", data, "--no-demo"]));
+    let amounts = ["--products", "60", "--orders", "700", "--users", "40"];
+    let load = || {
+        let Output { status, stderr, .. } =
+            program(&["seed", "--data", data]).args(amounts).output().unwrap();
+        let says = String::from_utf8(stderr).unwrap();
+        assert!(status.success(), "{says}");
+        assert!(says.contains("loaded 60 products, 700 orders and 40 users"), "{says}");
+    };
+    load();
+    // Again: it adds to what is there.
+    load();
+    let checked = program(&["check", "--data", data]).output().unwrap();
+    let says = String::from_utf8(checked.stdout).unwrap();
+    assert!(says.contains("120 products and 1400 orders: nothing is wrong"), "{says}");
+    // What holds stock is what the check looks at for longest; and the validators were there when all was written.
+    let database = database_of(&folder).await;
+    let products = database.collection::<Document>("products");
+    assert!(products.count_documents(doc! { "live": { "$gt": 0 } }).await.unwrap() > 10);
+
+    let settings: Value =
+        serde_json::from_slice(&std::fs::read(folder.0.join("local.json")).unwrap()).unwrap();
+    let [email, password] = ["admin_email", "admin_password"].map(|it| settings[it].as_str().unwrap());
+    let admin = sign_in(&run.base, email, password).await;
+    let http = reqwest::Client::new();
+    let get = async |path: &str| -> Value {
+        let answer = http.get(format!("{}{path}", run.base)).bearer_auth(&admin).send().await.unwrap();
+        answer.error_for_status().unwrap().json().await.unwrap()
+    };
+    let mut lengths = Vec::new();
+    for list in ["/products", "/orders", "/users"] {
+        let (mut length, mut cursor) = (0, String::new());
+        loop {
+            let page = get(&format!("{list}?limit=100{cursor}")).await;
+            length += page["data"].as_array().unwrap().len();
+            let Some(next) = page["next_cursor"].as_str() else { break };
+            cursor = format!("&cursor={next}");
+        }
+        lengths.push(length);
+    }
+    // With the first admin.
+    assert_eq!(lengths, [120, 1400, 81]);
+    for status in ["placed", "paid", "shipped", "delivered", "cancelled", "returned", "refunded"] {
+        let page = get(&format!("/orders?status={status}")).await;
+        assert!(!page["data"].as_array().unwrap().is_empty(), "no order is {status}");
+    }
+
+    // One that waits to be paid is paid and shipped, and its pieces leave the backend.
+    let order = get("/orders?status=placed&limit=1").await["data"][0].clone();
+    let (id, item) = (order["id"].as_str().unwrap(), &order["items"][0]);
+    let product = format!("/products/{}", item["product_id"].as_str().unwrap());
+    let before = get(&product).await["stock"].clone();
+    let moves = async |body: Value| {
+        let url = format!("{}/orders/{id}", run.base);
+        let answer = http.put(url).bearer_auth(&admin).json(&body).send().await.unwrap();
+        answer.error_for_status().unwrap().json::<Value>().await.unwrap()
+    };
+    moves(json!({ "status": "paid", "payment": { "reference": "pi_1" } })).await;
+    let shipped = json!({ "status": "shipped", "tracking": { "carrier": "DHL", "number": "1" } });
+    assert_eq!(moves(shipped).await["version"], 3);
+    let after = get(&product).await["stock"].clone();
+    for count in ["on_hand", "reserved"] {
+        let less = before[count].as_i64().unwrap() - after[count].as_i64().unwrap();
+        assert_eq!(less, item["quantity"].as_i64().unwrap(), "{count}");
+    }
+    let newest = get(&format!("{product}/stock/movements?limit=1")).await["data"][0].clone();
+    assert_eq!((&newest["reason"], &newest["order_id"]), (&json!("shipped"), &json!(id)));
+    let checked = program(&["check", "--data", data]).output().unwrap();
+    assert!(checked.status.success(), "{}", String::from_utf8_lossy(&checked.stdout));
+
+    // Whoever was loaded can sign in.
+    let users = get("/users?role=customer&status=active&limit=1").await;
+    let customer =
+        sign_in(&run.base, users["data"][0]["email"].as_str().unwrap(), local::demo::PASSWORD).await;
+    let own = http.get(format!("{}/orders", run.base)).bearer_auth(customer).send().await.unwrap();
+    assert_eq!(own.status(), 200);
+    run.signal("-TERM");
+    assert_eq!(run.ended(), Some(0));
+}
+
+#[test]
+fn a_database_that_is_elsewhere_is_loaded_only_when_that_is_said() {
+    let folder = Folder::new();
+    let mut load = program(&["seed", "--data", folder.0.to_str().unwrap()]);
+    let says = refused(load.env("MONGO_URI", "mongodb://db.example.net/oms"));
+    assert!(says.contains("not on this machine") && says.contains("--remote"), "{says}");
+}

@@ -1,0 +1,45 @@
+//! Fetches from the users function the public keys that verify access tokens, and whose tokens are no longer good.
+
+use futures::future::BoxFuture;
+use proto::users::v1::user_service_client::UserServiceClient;
+use proto::users::v1::{GetSigningKeysRequest, GetSigningKeysResponse};
+
+use crate::auth::{Caller, Epoch, KeySource, PublicKey, Revoked, TrustedKeys};
+use crate::error::Error;
+use crate::rpc::channel::Channel;
+use crate::rpc::{convert, metadata};
+use crate::runtime::context::Context;
+use crate::values::ids::UserId;
+
+/// The keys of the users function, at the other end of a channel.
+pub struct JwksClient(Channel);
+
+impl JwksClient {
+    /// `users` leads to the users function.
+    pub fn new(users: Channel) -> Self {
+        Self(users)
+    }
+}
+
+impl KeySource for JwksClient {
+    fn keys(&self, kid: Option<&str>, context: &Context) -> BoxFuture<'_, Result<TrustedKeys, Error>> {
+        let message = GetSigningKeysRequest { kid: kid.map(str::to_owned) };
+        let context = Context { caller: Caller::System, ..context.clone() };
+        let mut users = UserServiceClient::new(self.0.clone());
+        Box::pin(async move {
+            let request = metadata::request(message, &context);
+            trusted(users.get_signing_keys(request).await?.into_inner())
+        })
+    }
+}
+
+fn trusted(answer: GetSigningKeysResponse) -> Result<TrustedKeys, Error> {
+    let keys = answer.keys.into_iter().map(|key| PublicKey { kid: key.kid, bytes: key.public_key }).collect();
+    let revoked = answer.revoked.into_iter().map(|revoked| {
+        let user: UserId = revoked.user_id.parse().map_err(Error::internal)?;
+        Ok((user, Epoch(revoked.first_good_epoch)))
+    });
+    let revoked = revoked.collect::<Result<Vec<_>, Error>>()?;
+    let everyone = answer.everyone_revoked_until.map(convert::time);
+    Ok(TrustedKeys { keys, revoked: Revoked::new(revoked, everyone) })
+}

@@ -1,0 +1,356 @@
+//! `Idempotency-IdempotencyKey`: what a client sends so that a request which it repeats has one effect.
+//!
+//! What is kept of a request is its key and a fingerprint of what it asked for. Where, each function decides:
+//! on what was made, or in [`key_store`].
+
+use axum::extract::{FromRequest, Request};
+use axum::response::Response;
+use http::HeaderValue;
+use prost::Message;
+use ring::digest::{self, SHA256};
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use tonic::metadata::MetadataMap;
+
+use crate::error::{Error, Kind};
+use crate::input::json;
+
+pub mod key_store;
+
+const HEADER: &str = "idempotency-key";
+
+/// Says, on an answer, that the request had been answered before.
+const REPLAYED: &str = "idempotency-replayed";
+
+/// The longest key.
+const MAX_KEY: usize = 255;
+
+/// What a client calls one request of its own: 1 to 255 visible ASCII characters.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct IdempotencyKey(String);
+
+impl IdempotencyKey {
+    /// # Errors
+    /// 400 for any other bytes.
+    pub fn parse(bytes: &[u8]) -> Result<Self, Error> {
+        match std::str::from_utf8(bytes) {
+            Ok(text)
+                if (1..=MAX_KEY).contains(&text.len()) && text.bytes().all(|it| it.is_ascii_graphic()) =>
+            {
+                Ok(Self(text.to_owned()))
+            }
+            _ => Err(Error::new(
+                Kind::MalformedRequest,
+                format!(
+                    "Idempotency-IdempotencyKey must have 1 to {MAX_KEY} visible ASCII characters, without spaces."
+                ),
+            )),
+        }
+    }
+
+    fn from_values<'a>(mut values: impl Iterator<Item = &'a [u8]>) -> Result<Option<Self>, Error> {
+        let key = values.next().map(Self::parse).transpose()?;
+        if values.next().is_some() {
+            return Err(Error::new(
+                Kind::MalformedRequest,
+                "Send one Idempotency-IdempotencyKey, not several.",
+            ));
+        }
+        Ok(key)
+    }
+
+    /// The characters.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// What a request asked for, so that another one under the same key can be told: a SHA-256.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RequestFingerprint([u8; 32]);
+
+impl RequestFingerprint {
+    /// Of a body, compared as JSON values: the order of keys and white space do not matter. The fields
+    /// `without` are left out at the top level.
+    pub fn of_json(body: &Value, without: &[&str]) -> Self {
+        let mut hash = digest::Context::new(&SHA256);
+        match body {
+            Value::Object(fields) => {
+                let kept = fields.iter().filter(|(name, _)| !without.contains(&name.as_str()));
+                absorb_object(&mut hash, kept);
+            }
+            other => absorb(&mut hash, other),
+        }
+        Self::finish(hash)
+    }
+
+    /// Of a call's message. It never equals that of a body.
+    pub fn of_message(message: &impl Message) -> Self {
+        let mut hash = digest::Context::new(&SHA256);
+        hash.update(b"protobuf ");
+        hash.update(&message.encode_to_vec());
+        Self::finish(hash)
+    }
+
+    /// As it was stored.
+    pub fn from_bytes(bytes: [u8; 32]) -> Self {
+        Self(bytes)
+    }
+
+    /// As it is stored.
+    pub fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+
+    fn finish(hash: digest::Context) -> Self {
+        let mut bytes = [0; 32];
+        bytes.copy_from_slice(hash.finish().as_ref());
+        Self(bytes)
+    }
+}
+
+/// Adds a value in a form that no other value has. Depth was bounded when the body was read.
+fn absorb(hash: &mut digest::Context, value: &Value) {
+    match value {
+        Value::Array(elements) => {
+            hash.update(b"[");
+            for element in elements {
+                absorb(hash, element);
+                hash.update(b",");
+            }
+            hash.update(b"]");
+        }
+        Value::Object(fields) => absorb_object(hash, fields.iter()),
+        // Numbers, strings with their quotes and escapes, true, false and null.
+        scalar => hash.update(scalar.to_string().as_bytes()),
+    }
+}
+
+fn absorb_object<'a>(hash: &mut digest::Context, fields: impl Iterator<Item = (&'a String, &'a Value)>) {
+    let mut fields: Vec<_> = fields.collect();
+    fields.sort_by_key(|(name, _)| *name);
+    hash.update(b"{");
+    for (name, value) in fields {
+        absorb(hash, &Value::String(name.clone()));
+        hash.update(b":");
+        absorb(hash, value);
+        hash.update(b",");
+    }
+    hash.update(b"}");
+}
+
+/// The key of a request, and what the request asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RequestKey {
+    /// What the client calls the request.
+    pub key: IdempotencyKey,
+    /// What it asked for.
+    pub fingerprint: RequestFingerprint,
+}
+
+impl RequestKey {
+    /// Of a call whose message, without what is secret, is `message`.
+    ///
+    /// # Errors
+    /// 400 for a key that is not allowed.
+    pub fn of_call(metadata: &MetadataMap, message: &impl Message) -> Result<Option<Self>, Error> {
+        let values = metadata.get_all(HEADER);
+        let key = IdempotencyKey::from_values(
+            values.iter().map(tonic::metadata::AsciiMetadataValue::as_encoded_bytes),
+        )?;
+        Ok(key.map(|key| Self { key, fingerprint: RequestFingerprint::of_message(message) }))
+    }
+
+    /// The same, with where the request was sent: method and path, or the path of a call's method.
+    pub fn sent_to(self, place: impl Into<String>) -> ScopedKey {
+        ScopedKey { request_key: self, place: place.into() }
+    }
+
+    /// The answer to a request whose key was used for another one.
+    pub fn reused() -> Error {
+        Error::new(
+            Kind::IdempotencyKeyReused,
+            "This Idempotency-IdempotencyKey was used for a request with another body. Use a new key for a new request.",
+        )
+    }
+}
+
+/// A request with a key, and where it was sent.
+#[derive(Clone, Debug)]
+pub struct ScopedKey {
+    request_key: RequestKey,
+    place: String,
+}
+
+impl ScopedKey {
+    /// What the key means when this caller uses it: keys of different callers never meet.
+    pub fn by(&self, caller: &str) -> KeyRecord {
+        let mut hash = digest::Context::new(&SHA256);
+        // None of them has a line break, so no two requests look the same.
+        for part in [caller, &self.place, self.request_key.key.as_str()] {
+            hash.update(part.as_bytes());
+            hash.update(b"\n");
+        }
+        let RequestFingerprint(id) = RequestFingerprint::finish(hash);
+        KeyRecord { id, fingerprint: self.request_key.fingerprint }
+    }
+}
+
+/// What a caller claims by a key: one effect of one request.
+#[derive(Clone, Copy, Debug)]
+pub struct KeyRecord {
+    /// A SHA-256 of caller, place and key.
+    id: [u8; 32],
+    fingerprint: RequestFingerprint,
+}
+
+/// A body that may be sent with a key.
+pub trait Fingerprinted {
+    /// Fields that a fingerprint leaves out, since nothing that is made from them may be kept.
+    const SECRET: &'static [&'static str] = &[];
+}
+
+/// The JSON body of a request that may have a key, as an extractor.
+#[derive(Debug)]
+pub struct IdempotentJson<T>(pub T, pub Option<RequestKey>);
+
+impl<S: Sync, T: DeserializeOwned + Fingerprinted> FromRequest<S> for IdempotentJson<T> {
+    type Rejection = Error;
+
+    async fn from_request(request: Request, _: &S) -> Result<Self, Error> {
+        let (parts, body) = request.into_parts();
+        let bytes = json::read(&parts.headers, body).await?;
+        let key =
+            IdempotencyKey::from_values(parts.headers.get_all(HEADER).iter().map(HeaderValue::as_bytes))?;
+        let value = json::parse_value(&bytes)?;
+        let form = json::parse_form(&value)?;
+        let fingerprint = || RequestFingerprint::of_json(&value, T::SECRET);
+        Ok(Self(form, key.map(|key| RequestKey { key, fingerprint: fingerprint() })))
+    }
+}
+
+/// Result of a request that may carry a key.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Idempotent<T> {
+    /// This request took effect.
+    Created(T),
+    /// An earlier request with the same key took effect; its resource as it stands now.
+    Replayed(T),
+}
+
+impl<T> Idempotent<T> {
+    fn into_parts(self) -> (T, bool) {
+        match self {
+            Self::Created(resource) => (resource, false),
+            Self::Replayed(resource) => (resource, true),
+        }
+    }
+
+    /// HTTP response for the resource; a replay carries `Idempotency-Replayed: true`.
+    pub fn into_response(self, show: impl FnOnce(T) -> Response) -> Response {
+        let (resource, replayed) = self.into_parts();
+        let mut response = show(resource);
+        if replayed {
+            response.headers_mut().insert(REPLAYED, HeaderValue::from_static("true"));
+        }
+        response
+    }
+
+    /// gRPC response for the resource; a replay carries the same metadata.
+    pub fn into_rpc<M>(self, message: impl FnOnce(T) -> M) -> tonic::Response<M> {
+        let (resource, replayed) = self.into_parts();
+        let mut response = tonic::Response::new(message(resource));
+        if replayed {
+            response.metadata_mut().insert(REPLAYED, tonic::metadata::MetadataValue::from_static("true"));
+        }
+        response
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_key_has_1_to_255_visible_ascii_characters() {
+        for good in ["a", "3f2b!~", &"x".repeat(255)] {
+            assert_eq!(IdempotencyKey::parse(good.as_bytes()).unwrap().as_str(), good);
+        }
+        for bad in ["", " ", "a b", "a\tb", "ü", &"x".repeat(256)] {
+            assert_eq!(
+                IdempotencyKey::parse(bad.as_bytes()).unwrap_err().kind(),
+                Kind::MalformedRequest,
+                "{bad:?}"
+            );
+        }
+        assert!(IdempotencyKey::parse(b"\xff").is_err());
+    }
+
+    #[test]
+    fn two_keys_are_refused() {
+        assert!(IdempotencyKey::from_values([&b"a"[..], b"a"].into_iter()).is_err());
+        assert_eq!(IdempotencyKey::from_values(std::iter::empty()).unwrap(), None);
+    }
+
+    #[test]
+    fn another_caller_place_or_key_is_another_claim() {
+        let key_record = |caller: &str, place: &str, key: &str| {
+            let fingerprint = RequestFingerprint::of_json(&json!({}), &[]);
+            let request_key = RequestKey { key: IdempotencyKey::parse(key.as_bytes()).unwrap(), fingerprint };
+            request_key.sent_to(place).by(caller).id
+        };
+        let one = key_record("ada", "POST /products", "k");
+        assert_eq!(one, key_record("ada", "POST /products", "k"));
+        for other in [
+            key_record("bob", "POST /products", "k"),
+            key_record("ada", "POST /users", "k"),
+            key_record("ada", "POST /products", "K"),
+            key_record("adaP", "OST /products", "k"),
+            key_record("ada", "POST /productsk", "k"),
+        ] {
+            assert_ne!(one, other);
+        }
+    }
+
+    #[test]
+    fn equal_json_values_have_equal_fingerprints() {
+        let of = |text: &str| RequestFingerprint::of_json(&serde_json::from_str(text).unwrap(), &[]);
+        assert_eq!(of(r#"{"a": 1, "b": [true, "x"]}"#), of(r#"{"b":[true,"\u0078"],"a":1}"#));
+    }
+
+    #[test]
+    fn different_json_values_have_different_fingerprints() {
+        let values = [
+            json!({}),
+            json!({ "a": null }),
+            json!({ "a": 1 }),
+            json!({ "a": "1" }),
+            json!({ "a": [1] }),
+            json!({ "a": [[1]] }),
+            json!({ "a": [1, 2] }),
+            json!({ "a": ["1,2"] }),
+            json!({ "a": [12] }),
+            json!({ "a": { "1": 2 } }),
+            json!({ "a": 1, "b": 2 }),
+            json!({ "a": "1,\"b\":2" }),
+        ];
+        for (place, one) in values.iter().enumerate() {
+            for other in &values[place + 1..] {
+                assert_ne!(
+                    RequestFingerprint::of_json(one, &[]),
+                    RequestFingerprint::of_json(other, &[]),
+                    "{one} {other}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_secret_is_left_out_at_the_top_alone() {
+        let of = |value: Value| RequestFingerprint::of_json(&value, &["password"]);
+        assert_eq!(of(json!({ "a": 1, "password": "x" })), of(json!({ "a": 1, "password": "y" })));
+        assert_ne!(of(json!({ "a": { "password": "x" } })), of(json!({ "a": { "password": "y" } })));
+    }
+}

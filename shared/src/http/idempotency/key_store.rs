@@ -1,0 +1,151 @@
+//! Where a function keeps the keys of requests that it has answered: each in the transaction that does what the
+//! request asks for, so that no crash can separate the two.
+
+use std::time::Duration;
+
+use mongodb::bson::spec::BinarySubtype;
+use mongodb::bson::{self, Binary, doc};
+use mongodb::options::ReadConcern;
+use mongodb::{ClientSession, Database};
+use serde::{Deserialize, Serialize};
+use type_safe_id::{StaticType, TypeSafeId};
+
+use super::{KeyRecord, RequestKey};
+use crate::error::Error;
+use crate::mongo::json_schema;
+use crate::mongo::{self, Index};
+use crate::values::clock::Timestamp;
+
+/// How long a key is remembered.
+pub const LIFETIME: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// How long a look waits for a majority.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// What is kept of a request.
+#[derive(Debug, Serialize, Deserialize)]
+struct Record {
+    _id: Binary,
+    fingerprint: Binary,
+    /// The ID of what it made or changed.
+    made: bson::Uuid,
+    at: bson::DateTime,
+}
+
+/// The keys of a function.
+#[derive(Clone)]
+pub struct KeyStore {
+    records: mongodb::Collection<Record>,
+}
+
+impl KeyStore {
+    /// The keys in this collection.
+    pub fn new(database: &Database, collection: &str) -> Self {
+        Self { records: database.collection(collection) }
+    }
+
+    /// What the schema step makes for them. The index only sweeps: what is too old is told by the clock.
+    pub fn collection(name: &'static str) -> mongo::Collection {
+        let sweep = Index::plain("sweep", doc! { "at": 1 }).swept_after(2 * LIFETIME);
+        let record = json_schema::documents(
+            &[
+                ("_id", json_schema::bytes()),
+                ("fingerprint", json_schema::bytes()),
+                ("made", json_schema::bytes()),
+                ("at", json_schema::date()),
+            ],
+            &[],
+        );
+        mongo::Collection { name, indexes: vec![sweep], obsolete: Vec::new(), validator: record }
+    }
+
+    /// What the request has made already.
+    ///
+    /// # Errors
+    /// 422 when the key was used for another request.
+    pub async fn find<T: StaticType>(
+        &self,
+        key_record: &KeyRecord,
+        now: Timestamp,
+    ) -> Result<Option<TypeSafeId<T>>, Error> {
+        let found = self.records.find_one(doc! { "_id": binary(key_record.id) }).await?;
+        made(found, key_record, now)
+    }
+
+    /// The same, after something was in the way of the request that may be a twin's doing. What refuses a write
+    /// need not be on a majority yet, where other looks look: this one waits until it is.
+    ///
+    /// # Errors
+    /// As [`Self::find`].
+    pub async fn find_again<T: StaticType>(
+        &self,
+        key_record: &KeyRecord,
+        now: Timestamp,
+    ) -> Result<Option<TypeSafeId<T>>, Error> {
+        let look = self.records.find_one(doc! { "_id": binary(key_record.id) });
+        let found = look.read_concern(ReadConcern::linearizable()).max_time(PATIENCE).await?;
+        made(found, key_record, now)
+    }
+
+    /// Keeps the key of a request beside what it makes. `false`: a twin was faster, or another request has the
+    /// key; the transaction has ended then, and [`Self::find_again`] tells which.
+    ///
+    /// # Errors
+    /// What the transaction met.
+    pub async fn keep<T: StaticType>(
+        &self,
+        session: &mut ClientSession,
+        key_record: &KeyRecord,
+        made: TypeSafeId<T>,
+        now: Timestamp,
+    ) -> mongodb::error::Result<bool> {
+        let record = Record {
+            _id: binary(key_record.id),
+            fingerprint: binary(*key_record.fingerprint.as_bytes()),
+            made: mongo::uuid(made),
+            at: mongo::date(now),
+        };
+        // One that is too old gives way. One that is not does not match, and the insert meets its ID.
+        let outlived =
+            doc! { "_id": binary(key_record.id), "at": { "$lte": mongo::date(now.before(LIFETIME)) } };
+        match self.records.replace_one(outlived, record).upsert(true).session(session).await {
+            Ok(_) => Ok(true),
+            Err(error) if mongo::is_duplicate_key(&error) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Forgets what requests have asked for that have made this, which is gone: it was about a person. That there were
+    /// such requests is still known, so that none of them makes it once more.
+    ///
+    /// # Errors
+    /// What the transaction met.
+    pub async fn blank<T: StaticType>(
+        &self,
+        session: &mut ClientSession,
+        made: TypeSafeId<T>,
+    ) -> mongodb::error::Result<()> {
+        let blank = doc! { "$set": { "fingerprint": mongo::binary(&[]) } };
+        self.records.update_many(doc! { "made": mongo::uuid(made) }, blank).session(session).await.map(drop)
+    }
+}
+
+fn made<T: StaticType>(
+    found: Option<Record>,
+    key_record: &KeyRecord,
+    now: Timestamp,
+) -> Result<Option<TypeSafeId<T>>, Error> {
+    let Some(record) = found else { return Ok(None) };
+    if now.since(mongo::timestamp(record.at)) >= LIFETIME {
+        return Ok(None);
+    }
+    let is_blank = record.fingerprint.bytes.is_empty();
+    if !is_blank && record.fingerprint.bytes != key_record.fingerprint.as_bytes() {
+        return Err(RequestKey::reused());
+    }
+    Ok(Some(mongo::id(record.made)))
+}
+
+fn binary(bytes: [u8; 32]) -> Binary {
+    Binary { subtype: BinarySubtype::Generic, bytes: bytes.to_vec() }
+}

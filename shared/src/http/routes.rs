@@ -1,0 +1,261 @@
+//! The route table of a function: paths, methods and who may; and what every HTTP answer has, whatever
+//! becomes of the request: a request ID, problem+json for errors, what browsers and caches are told, a line in the log.
+
+use std::collections::HashMap;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::Instant;
+
+use axum::Router;
+use axum::extract::{FromRequestParts, MatchedPath, RawPathParams, Request, State};
+use axum::handler::Handler;
+use axum::middleware::{self, Next};
+use axum::response::Response;
+use axum::routing::{MethodFilter, MethodRouter, on};
+use futures::FutureExt as _;
+use http::request::Parts;
+use http::{HeaderValue, Method, header};
+use tracing::Instrument as _;
+use type_safe_id::{StaticType, TypeSafeId};
+
+use crate::auth::{Access, Caller, Verifier};
+use crate::error::{Error, ErrorExtension, Kind};
+use crate::runtime::context::{Context, DEFAULT_TIMEOUT, Deadline, request_id};
+use crate::runtime::telemetry::request_span;
+use crate::runtime::trace::Trace;
+use crate::values::clock::Clock;
+use crate::values::ids;
+
+mod cors;
+pub(crate) mod headers;
+
+pub use cors::Cors;
+pub use headers::MAX_HEAD;
+
+/// The route table of a function.
+pub struct Routes<S> {
+    router: Router<S>,
+    /// The methods of each path, as `Access-Control-Allow-Methods` names them.
+    methods: HashMap<String, String>,
+    verifier: Option<Verifier>,
+    clock: Clock,
+}
+
+impl<S: Clone + Send + Sync + 'static> Routes<S> {
+    /// Routes whose callers are known by their access tokens.
+    pub fn verified_by(verifier: Verifier) -> Self {
+        let clock = verifier.clock().clone();
+        Self { router: Router::new(), methods: HashMap::new(), verifier: Some(verifier), clock }
+    }
+
+    /// Routes that are open to everybody, and look at no token.
+    pub fn open(clock: Clock) -> Self {
+        Self { router: Router::new(), methods: HashMap::new(), verifier: None, clock }
+    }
+
+    /// Adds a route. A GET answers HEAD too.
+    pub fn route<H, T>(mut self, method: Method, path: &str, handler: H, access: Access) -> Self
+    where
+        H: Handler<T, S>,
+        T: 'static,
+    {
+        let guard = Guard { verifier: self.verifier.clone(), access, clock: self.clock.clone() };
+        let handler: MethodRouter<S> =
+            on(method_filter(&method), handler).route_layer(middleware::from_fn_with_state(guard, authorize));
+        self.router = self.router.route(path, handler);
+        let methods = self.methods.entry(path.to_owned()).or_default();
+        for method in [method.as_str(), if method == Method::GET { "HEAD" } else { "" }] {
+            let comma = if methods.is_empty() || method.is_empty() { "" } else { ", " };
+            methods.push_str(comma);
+            methods.push_str(method);
+        }
+        self
+    }
+
+    /// The finished router.
+    pub fn into_router(self, state: S) -> Router {
+        let methods: Methods = Arc::new(self.methods);
+        let known = methods.clone();
+        let not_allowed = async move |path: MatchedPath, method: Method| {
+            method_not_allowed(&method, known.get(path.as_str()).map_or("", String::as_str))
+        };
+        self.router
+            .fallback(no_such_route)
+            .method_not_allowed_fallback(not_allowed)
+            .with_state(state)
+            .layer(middleware::from_fn_with_state(methods, answer))
+    }
+}
+
+fn method_filter(method: &Method) -> MethodFilter {
+    match *method {
+        Method::POST => MethodFilter::POST,
+        Method::PUT => MethodFilter::PUT,
+        Method::DELETE => MethodFilter::DELETE,
+        _ => MethodFilter::GET,
+    }
+}
+
+async fn no_such_route() -> Error {
+    Error::new(
+        Kind::NotFound,
+        "There is nothing at this path. Paths are written in lower case, without a slash at the end; `GET /docs` \
+         has all of them.",
+    )
+}
+
+/// The error of a method that a path does not have, with those that it has.
+fn method_not_allowed(method: &Method, methods: &str) -> Error {
+    let method = method.as_str();
+    let detail = format!("`{method:.40}` is not allowed here; allowed: {methods}.");
+    let error = Error::new(Kind::MethodNotAllowed, detail);
+    match HeaderValue::from_str(methods) {
+        Ok(methods) => error.allowing(methods),
+        Err(_) => error,
+    }
+}
+
+#[derive(Clone)]
+struct Guard {
+    verifier: Option<Verifier>,
+    access: Access,
+    clock: Clock,
+}
+
+/// Finds out who is calling and lets in who may.
+async fn authorize(State(guard): State<Guard>, mut request: Request, next: Next) -> Result<Response, Error> {
+    let request_id = request_id(request.headers());
+    let trace = trace_of(&request);
+    let deadline = guard.clock.now().after(DEFAULT_TIMEOUT);
+    let deadline =
+        request.extensions().get::<Deadline>().map_or(deadline, |environment| deadline.min(environment.0));
+    let mut context = Context { caller: Caller::Anonymous, request_id, trace, deadline };
+    if let Some(verifier) = &guard.verifier {
+        let authorization = headers::authorization(request.headers());
+        context.caller = verifier.caller(authorization.as_deref(), &context).await?;
+    }
+    let caller = context.caller;
+    guard.access.check(caller)?;
+    headers::check_head(&request)?;
+    request.extensions_mut().insert(context);
+    let mut response = next.run(request).await;
+    response.extensions_mut().insert(CallerForLog(caller));
+    Ok(response)
+}
+
+#[derive(Clone, Copy)]
+struct CallerForLog(Caller);
+
+/// That which is known already where the request came in, else that of its headers.
+fn trace_of(request: &Request) -> Trace {
+    request.extensions().get::<Trace>().cloned().unwrap_or_else(|| Trace::of(request.headers(), None))
+}
+
+/// Gives every answer its request ID, every error its body, and the log its line; and every line what tells the
+/// request.
+async fn answer(State(methods): State<Methods>, mut request: Request, next: Next) -> Response {
+    let trace = trace_of(&request);
+    let request_id = request_id(request.headers());
+    let span = request_span(&request_id, &trace);
+    // So that all that runs below is in the trace that was begun here.
+    request.extensions_mut().insert(trace);
+    respond(request_id, methods, request, next).instrument(span).await
+}
+
+/// The methods of each path.
+type Methods = Arc<HashMap<String, String>>;
+
+async fn respond(request_id: String, methods: Methods, mut request: Request, next: Next) -> Response {
+    let started = Instant::now();
+    let id = HeaderValue::from_str(&request_id).unwrap_or_else(|_| HeaderValue::from_static("none"));
+    // So that all that runs below sees the ID which was made here.
+    request.headers_mut().insert("x-request-id", id.clone());
+    let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+    let cors = request.extensions().get::<Cors>().map(|cors| cors.of(&method, request.headers()));
+    let matched = request.extensions().get::<MatchedPath>();
+    let methods = matched.and_then(|path| methods.get(path.as_str())).cloned();
+
+    let mut response = match AssertUnwindSafe(next.run(request)).catch_unwind().await {
+        Ok(response) => response,
+        Err(_) => axum::response::IntoResponse::into_response(Error::internal("a handler panicked")),
+    };
+    let caller = response.extensions().get::<CallerForLog>().map(|caller| caller.0);
+    let mut error = response.extensions_mut().remove::<ErrorExtension>().map(|unanswered| unanswered.0);
+    if let Some(error) = &error {
+        response = error.to_problem(&path, &request_id);
+        if method == Method::HEAD {
+            *response.body_mut() = axum::body::Body::empty();
+        }
+    }
+    response.headers_mut().insert("x-request-id", id);
+    headers::secure(response.headers_mut());
+    if let Some(cors) = cors {
+        let status = cors.on(response.status(), methods.as_deref(), response.headers_mut());
+        if status != response.status() {
+            // A preflight of a path that names its methods: no error, and without a body.
+            (*response.status_mut(), *response.body_mut(), error) = (status, axum::body::Body::empty(), None);
+            response.headers_mut().remove(header::CONTENT_TYPE);
+        }
+    }
+    log(&method, &path, &response, started, caller, error.as_deref());
+    response
+}
+
+fn log(
+    method: &Method,
+    path: &str,
+    response: &Response,
+    started: Instant,
+    caller: Option<Caller>,
+    error: Option<&Error>,
+) {
+    let status = response.status().as_u16();
+    let micros = started.elapsed().as_micros();
+    let millis = format_args!("{}.{}", micros / 1000, micros % 1000 / 100).to_string();
+    let caller = caller.unwrap_or(Caller::Anonymous);
+    let path = for_log(path);
+    let (problem, causes) = error.map_or_else(Default::default, |error| (error.to_string(), error.causes()));
+    let problem = for_log(&problem);
+    if status >= 500 {
+        tracing::error!(%caller, problem, causes, "{method} {path} {status} {millis} ms");
+    } else if error.is_some() {
+        tracing::info!(%caller, problem, "{method} {path} {status} {millis} ms");
+    } else {
+        tracing::info!(%caller, "{method} {path} {status} {millis} ms");
+    }
+}
+
+/// The longest text of a client's that a line of the log repeats.
+const MAX_LOGGED: usize = 1024;
+
+/// As much of a client's text as a line of the log repeats.
+fn for_log(text: &str) -> &str {
+    &text[..text.floor_char_boundary(MAX_LOGGED)]
+}
+
+/// The ID in a path. Whatever stands there, it is only looked at when the handler asks: a body that is wrong
+/// is told first.
+pub struct PathId<T: StaticType>(Option<TypeSafeId<T>>);
+
+impl<T: StaticType> PathId<T> {
+    /// # Errors
+    /// 404 for an ID that is malformed or of another kind: there can be no such thing.
+    pub fn require(self) -> Result<TypeSafeId<T>, Error> {
+        self.0.ok_or_else(|| {
+            let (what, example) = (T::TYPE, ids::example::<T>());
+            let detail = format!("There is no such {what}: an ID of that kind looks like {example}.");
+            Error::new(Kind::NotFound, detail)
+        })
+    }
+}
+
+impl<S: Send + Sync, T: StaticType> FromRequestParts<S> for PathId<T> {
+    type Rejection = std::convert::Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Self::Rejection> {
+        // Rejected when the path is not UTF-8: then it is no ID either.
+        let params = RawPathParams::from_request_parts(parts, state).await;
+        let id = params.ok().and_then(|params| params.iter().next().and_then(|(_, id)| id.parse().ok()));
+        Ok(Self(id))
+    }
+}

@@ -1,0 +1,368 @@
+//! Reads a JSON body strictly: once, with limits on depth and on the number of keys and elements, without duplicate
+//! keys, naming the place of the first value that has the wrong type.
+
+use std::cell::Cell;
+use std::fmt;
+
+use axum::body::Body;
+use axum::extract::{FromRequest, Request};
+use axum::response::{IntoResponse as _, Response};
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, StatusCode, header};
+use http_body_util::{BodyExt as _, LengthLimitError, Limited};
+use serde::Serialize;
+use serde::de::value::{MapDeserializer, SeqDeserializer};
+use serde::de::{
+    DeserializeOwned, DeserializeSeed, Deserializer, Error as _, IntoDeserializer, MapAccess, SeqAccess,
+    Unexpected, Visitor,
+};
+use serde::forward_to_deserialize_any;
+use serde_json::{Map, Number, Value};
+
+use crate::error::{Error, Kind};
+use crate::input::validation::FieldError;
+use crate::values::text::{escape_pointer, quoted};
+
+/// The largest body: 256 KiB.
+pub const MAX_BODY: usize = 256 * 1024;
+
+/// The deepest nesting of arrays and objects.
+const MAX_DEPTH: usize = 32;
+
+/// The most keys of objects and elements of arrays in a body, all of them together. An order of 100 lines with all
+/// that it may have has 460; what has more is refused before it is built.
+const MAX_PARTS: usize = 2_000;
+
+/// The JSON body of a request, as an extractor.
+#[derive(Debug)]
+pub struct Json<T>(pub T);
+
+impl<S: Sync, T: DeserializeOwned> FromRequest<S> for Json<T> {
+    type Rejection = Error;
+
+    async fn from_request(request: Request, _: &S) -> Result<Self, Error> {
+        let (parts, body) = request.into_parts();
+        parse(&read(&parts.headers, body).await?).map(Self)
+    }
+}
+
+/// An answer with a JSON body.
+pub fn answer(status: StatusCode, body: &impl Serialize) -> Response {
+    match serde_json::to_vec(body) {
+        Ok(bytes) => (status, [(header::CONTENT_TYPE, "application/json")], bytes).into_response(),
+        Err(error) => Error::internal(error).into_response(),
+    }
+}
+
+/// The answer to a POST that has made something, which from now on is at `location`.
+pub fn created(location: &str, body: &impl Serialize) -> Response {
+    let mut response = answer(StatusCode::CREATED, body);
+    if let Ok(location) = HeaderValue::from_str(location) {
+        response.headers_mut().insert(header::LOCATION, location);
+    }
+    response
+}
+
+/// `application/json` with any parameters.
+fn is_json(content_type: &[u8]) -> bool {
+    content_type
+        .split(|&byte| byte == b';')
+        .next()
+        .is_some_and(|media_type| media_type.trim_ascii().eq_ignore_ascii_case(b"application/json"))
+}
+
+/// The bytes of a body that says it is JSON.
+///
+/// # Errors
+/// 413 for one that is too large, 415 for one that does not say so.
+pub(crate) async fn read(headers: &HeaderMap, body: Body) -> Result<Bytes, Error> {
+    let is_json = headers.get(header::CONTENT_TYPE).is_some_and(|value| is_json(value.as_bytes()));
+    let bytes = match Limited::new(body, MAX_BODY).collect().await {
+        Ok(body) => body.to_bytes(),
+        Err(error) if error.is::<LengthLimitError>() => {
+            return Err(Error::new(
+                Kind::PayloadTooLarge,
+                format!("The body must have at most {} KiB.", MAX_BODY / 1024),
+            ));
+        }
+        Err(error) => return Err(Error::new(Kind::MalformedRequest, "The body broke off.").caused_by(error)),
+    };
+    if is_json {
+        return Ok(bytes);
+    }
+    let sent = match headers.get(header::CONTENT_TYPE).map(HeaderValue::to_str) {
+        None => "without a Content-Type".to_owned(),
+        Some(Ok(sent)) => format!("as {}", quoted(sent)),
+        Some(Err(_)) => "with a Content-Type that is none".to_owned(),
+    };
+    Err(Error::new(
+        Kind::UnsupportedMediaType,
+        format!("The body was sent {sent}; send JSON, with `Content-Type: application/json`."),
+    ))
+}
+
+/// Reads a body.
+///
+/// # Errors
+/// 400 for what is not JSON, 422 for JSON of another form, with a pointer to the place.
+pub fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Error> {
+    parse_form(&parse_value(bytes)?)
+}
+
+/// Reads a body as far as it is JSON.
+///
+/// # Errors
+/// 400 for what is not JSON.
+pub(crate) fn parse_value(bytes: &[u8]) -> Result<Value, Error> {
+    let malformed = |detail: String| Error::new(Kind::MalformedRequest, detail);
+    if bytes.trim_ascii().is_empty() {
+        return Err(malformed("The body is empty; send a JSON object.".to_owned()));
+    }
+    let mut deserializer = serde_json::Deserializer::from_slice(bytes);
+    let parts = Cell::new(0);
+    Strict { depth: 0, parts: &parts }
+        .deserialize(&mut deserializer)
+        .and_then(|value| deserializer.end().map(|()| value))
+        .map_err(|error| {
+            let (line, column) = (error.line(), error.column());
+            let what = what_is_malformed(&error);
+            malformed(format!("The body cannot be read as JSON at line {line}, column {column}: {what}."))
+        })
+}
+
+/// The parser's word about what is no JSON, in the words of our users; the place stands beside it.
+fn what_is_malformed(error: &serde_json::Error) -> String {
+    if error.is_eof() {
+        return "it ends too early".to_owned();
+    }
+    let message = error.to_string();
+    let what = message.rsplit_once(" at line ").map_or(message.as_str(), |(what, _)| what);
+    let ours = match what {
+        "expected value" => "a value is expected here",
+        "expected ident" => "of bare words only true, false and null are values",
+        "expected `:`" => "a colon is expected after the key",
+        "key must be a string" => "a key must be a string in double quotes",
+        "trailing comma" => "a comma must not stand before the closing bracket",
+        "trailing characters" => "something stands behind the end of the object",
+        "invalid escape" => "a backslash in a string escapes nothing that JSON knows",
+        "invalid number" => "a number is malformed",
+        "number out of range" => "a number is out of range",
+        "invalid unicode code point" => "a string is not UTF-8",
+        "lone leading surrogate in hex escape" | "unexpected end of hex escape" => {
+            r"\u in a string is half of a surrogate pair"
+        }
+        what if what.starts_with("control character") => {
+            r"a control character in a string must be escaped, as in \n"
+        }
+        what => what,
+    };
+    ours.to_owned()
+}
+
+/// Reads the form in a body.
+///
+/// # Errors
+/// 422 for another form, with a pointer to the place.
+pub(crate) fn parse_form<T: DeserializeOwned>(value: &Value) -> Result<T, Error> {
+    if !value.is_object() {
+        let detail = format!("must be a JSON object, and is {}", name_of(value));
+        return Err(Error::validation(vec![FieldError { pointer: String::new(), detail }]));
+    }
+    serde_path_to_error::deserialize(Strictly(value))
+        .map_err(|error| Error::validation(vec![field_error_of(&error, value)]))
+}
+
+fn name_of(value: &Value) -> String {
+    match value {
+        Value::Null => "null".to_owned(),
+        Value::Bool(value) => format!("{value}"),
+        Value::Number(number) => format!("the number {number}"),
+        Value::String(_) => "a string".to_owned(),
+        Value::Array(_) => "an array".to_owned(),
+        Value::Object(_) => "an object".to_owned(),
+    }
+}
+
+/// Serde's word about the first value of a wrong type, in the words of our users.
+fn field_error_of(error: &serde_path_to_error::Error<serde_json::Error>, body: &Value) -> FieldError {
+    let mut pointer = String::new();
+    for segment in error.path() {
+        use serde_path_to_error::Segment;
+        match segment {
+            Segment::Seq { index } => pointer.push_str(&format!("/{index}")),
+            Segment::Map { key } => pointer.push_str(&format!("/{}", escape_pointer(key))),
+            Segment::Enum { .. } | Segment::Unknown => {}
+        }
+    }
+    let message = error.inner().to_string();
+    let detail = if let Some(rest) = message.strip_prefix("unknown field ") {
+        match rest.split_once(", expected ") {
+            Some((_, expected)) => {
+                let fields = expected.trim_start_matches("one of ").replace('`', "");
+                format!("is not a field of this request, or one that you cannot set; allowed: {fields}")
+            }
+            None => "is not a field of this request".to_owned(),
+        }
+    } else {
+        let found = body.pointer(&pointer).map_or_else(|| "something else".to_owned(), name_of);
+        let expected = message.rsplit_once("expected ").map_or("", |(_, expected)| expected);
+        let expected = match expected {
+            "i64" | "u64" => "an integer (12, not 12.0 or \"12\")",
+            "a sequence" => "an array",
+            "a boolean" => "true or false",
+            "a string" => "a string",
+            _ => "an object",
+        };
+        format!("must be {expected}, and is {found}")
+    };
+    FieldError { pointer, detail }
+}
+
+/// Reads a [`Value`] as forms are meant: serde's own structs would also take an array of their values in the
+/// order of the fields, and `"price": [500, "EUR"]` is not our contract.
+#[derive(Clone, Copy)]
+struct Strictly<'de>(&'de Value);
+
+impl<'de> Deserializer<'de> for Strictly<'de> {
+    type Error = serde_json::Error;
+
+    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Self::Error> {
+        match self.0 {
+            Value::Array(elements) => visitor.visit_seq(SeqDeserializer::new(elements.iter().map(Strictly))),
+            Value::Object(entries) => visitor.visit_map(MapDeserializer::new(
+                entries.iter().map(|(key, value)| (key.as_str(), Strictly(value))),
+            )),
+            other => other.deserialize_any(visitor),
+        }
+    }
+
+    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Self::Error> {
+        if self.0.is_null() { visitor.visit_none() } else { visitor.visit_some(self) }
+    }
+
+    fn deserialize_struct<V: Visitor<'de>>(
+        self,
+        _: &'static str,
+        _: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, Self::Error> {
+        if self.0.is_array() {
+            return Err(Self::Error::invalid_type(Unexpected::Seq, &visitor));
+        }
+        self.deserialize_any(visitor)
+    }
+
+    forward_to_deserialize_any! {
+        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf unit unit_struct
+        newtype_struct seq tuple tuple_struct map enum identifier ignored_any
+    }
+}
+
+impl<'de> IntoDeserializer<'de, serde_json::Error> for Strictly<'de> {
+    type Deserializer = Self;
+
+    fn into_deserializer(self) -> Self {
+        self
+    }
+}
+
+/// Builds a [`Value`], and refuses what `serde_json` alone would take: a key that stands twice in one
+/// object (which of the two was meant?), nesting without end, and more parts than any form of ours has.
+#[derive(Clone, Copy)]
+struct Strict<'a> {
+    depth: usize,
+    /// Keys and elements so far, in the whole body.
+    parts: &'a Cell<usize>,
+}
+
+impl Strict<'_> {
+    fn deeper<E: serde::de::Error>(self) -> Result<Self, E> {
+        if self.depth < MAX_DEPTH {
+            Ok(Self { depth: self.depth + 1, ..self })
+        } else {
+            Err(E::custom(format_args!("it is nested more than {MAX_DEPTH} levels deep")))
+        }
+    }
+
+    /// Counts one more key or element.
+    fn another<E: serde::de::Error>(self) -> Result<(), E> {
+        self.parts.set(self.parts.get() + 1);
+        if self.parts.get() <= MAX_PARTS {
+            return Ok(());
+        }
+        Err(E::custom(format_args!("it has more than {MAX_PARTS} keys and elements")))
+    }
+}
+
+impl<'de> DeserializeSeed<'de> for Strict<'_> {
+    type Value = Value;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Strict<'_> {
+    type Value = Value;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("JSON")
+    }
+
+    fn visit_unit<E>(self) -> Result<Value, E> {
+        Ok(Value::Null)
+    }
+
+    fn visit_bool<E>(self, value: bool) -> Result<Value, E> {
+        Ok(Value::Bool(value))
+    }
+
+    fn visit_i64<E>(self, value: i64) -> Result<Value, E> {
+        Ok(Value::Number(value.into()))
+    }
+
+    fn visit_u64<E>(self, value: u64) -> Result<Value, E> {
+        Ok(Value::Number(value.into()))
+    }
+
+    fn visit_f64<E: serde::de::Error>(self, value: f64) -> Result<Value, E> {
+        Number::from_f64(value).map(Value::Number).ok_or_else(|| E::custom("a number that is too large"))
+    }
+
+    fn visit_str<E>(self, value: &str) -> Result<Value, E> {
+        Ok(Value::String(value.to_owned()))
+    }
+
+    fn visit_string<E>(self, value: String) -> Result<Value, E> {
+        Ok(Value::String(value))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut elements: A) -> Result<Value, A::Error> {
+        let inner = self.deeper()?;
+        let mut array = Vec::new();
+        while let Some(element) = elements.next_element_seed(inner)? {
+            self.another()?;
+            array.push(element);
+        }
+        Ok(Value::Array(array))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Value, A::Error> {
+        let inner = self.deeper()?;
+        let mut object = Map::new();
+        while let Some(key) = entries.next_key::<String>()? {
+            self.another()?;
+            if object.contains_key(&key) {
+                return Err(A::Error::custom(format_args!(
+                    "the key {} stands twice in one object",
+                    quoted(&key)
+                )));
+            }
+            object.insert(key, entries.next_value_seed(inner)?);
+        }
+        Ok(Value::Object(object))
+    }
+}
+
+#[cfg(test)]
+mod tests;

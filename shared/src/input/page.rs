@@ -1,0 +1,364 @@
+//! Pages of a list: keyset cursors that are opaque and belong to one caller, filter and sort.
+//!
+//! A cursor is sealed by a hash without a key, against mistakes and mixing: whoever takes the trouble can compute the
+//! hash, too. That gives them nothing. A cursor says only where in a list to go on; what the list has is decided by
+//! the filters of the request and by who is asking, never by the cursor, and its value is of the type that the sort
+//! has. So a forged position is a place in a list that its forger may walk to anyway.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use ring::digest;
+use serde::Serialize;
+use uuid::Uuid;
+
+use crate::error::Error;
+use crate::input::query::{Query, invalid};
+use crate::values::clock::Timestamp;
+
+/// The longest page.
+pub const MAX_LIMIT: i64 = 100;
+
+/// How long a page is when the client does not say.
+pub const DEFAULT_LIMIT: i64 = 20;
+
+/// Which page a client asks for.
+#[derive(Clone, Debug)]
+pub struct PageRequest {
+    limit: i64,
+    cursor: Option<String>,
+}
+
+/// A value that a list is sorted by.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SortValue {
+    /// A point in time.
+    Time(Timestamp),
+    /// An amount, or a number of the ledger.
+    Integer(i64),
+    /// Text, in the order of its bytes.
+    Text(String),
+}
+
+/// What type the values have that a list is sorted by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "as in SortValue")]
+pub enum SortType {
+    Time,
+    Integer,
+    Text,
+}
+
+/// The sort of a list, ties by ID in the same direction. Without another wish the largest of what lists are sorted by
+/// is first, which is the newest.
+#[derive(Clone, Copy, Debug)]
+pub struct Sort<By> {
+    /// By what.
+    pub by: By,
+    /// Largest first.
+    pub descending: bool,
+}
+
+impl<By> Sort<By> {
+    /// Smallest first.
+    pub const fn ascending(by: By) -> Self {
+        Self { by, descending: false }
+    }
+
+    /// Largest first.
+    pub const fn descending(by: By) -> Self {
+        Self { by, descending: true }
+    }
+}
+
+impl<By: Default> Default for Sort<By> {
+    fn default() -> Self {
+        Self::descending(By::default())
+    }
+}
+
+/// Where a page ends: the sort's value and the ID of its last element.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Position {
+    /// What the list is sorted by.
+    pub value: SortValue,
+    /// Breaks ties.
+    pub id: Uuid,
+}
+
+/// What a store has found for a page.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PageRows<T> {
+    /// The elements, not more than the page has.
+    pub data: Vec<T>,
+    /// Where the next page begins: after the last element, or where the search stopped without filling the page.
+    pub next: Option<Position>,
+}
+
+impl<T> PageRows<T> {
+    /// Nothing, and nothing after it.
+    pub fn nothing() -> Self {
+        Self { data: Vec::new(), next: None }
+    }
+}
+
+impl SortValue {
+    fn is(&self, of: SortType) -> bool {
+        matches!(
+            (self, of),
+            (Self::Time(_), SortType::Time)
+                | (Self::Integer(_), SortType::Integer)
+                | (Self::Text(_), SortType::Text)
+        )
+    }
+}
+
+/// A page.
+#[derive(Clone, Debug, Serialize)]
+pub struct Page<T> {
+    /// The elements.
+    pub data: Vec<T>,
+    /// Asks for the page after this one; `None` on the last.
+    pub next_cursor: Option<String>,
+}
+
+impl PageRequest {
+    /// # Errors
+    /// 400 for a limit that is not 1 to 100.
+    pub fn from_query(query: &Query) -> Result<Self, Error> {
+        let limit = match query.get("limit") {
+            Some(text) => Some(text.parse().map_err(|_| bad_limit(MAX_LIMIT))?),
+            None => None,
+        };
+        Self::new(limit, query.get("cursor").map(str::to_owned))
+    }
+
+    /// # Errors
+    /// 400 for a limit that is not 1 to 100.
+    pub fn new(limit: Option<i64>, cursor: Option<String>) -> Result<Self, Error> {
+        Self::within(limit, cursor, DEFAULT_LIMIT, MAX_LIMIT)
+    }
+
+    /// A page of what has other limits than most lists.
+    ///
+    /// # Errors
+    /// 400 for a limit that is not 1 to `most`.
+    pub fn within(
+        limit: Option<i64>,
+        cursor: Option<String>,
+        default: i64,
+        most: i64,
+    ) -> Result<Self, Error> {
+        let limit = limit.unwrap_or(default);
+        if (1..=most).contains(&limit) { Ok(Self { limit, cursor }) } else { Err(bad_limit(most)) }
+    }
+
+    /// How long the page may be.
+    pub fn limit(&self) -> i64 {
+        self.limit
+    }
+
+    /// A cursor to what comes after this position.
+    pub fn cursor_at(&self, position: &Position, scope: &str) -> String {
+        encode(position, scope)
+    }
+
+    /// How many elements to fetch: one more than a page has, to learn whether there is another page.
+    pub fn fetch(&self) -> i64 {
+        self.limit + 1
+    }
+
+    /// After which element the page begins. `scope` is all that a cursor is bound to: the list, the caller,
+    /// the filters and the sort.
+    ///
+    /// # Errors
+    /// 400 for a cursor that is not ours, or of another scope.
+    pub fn after(&self, scope: &str, of: SortType) -> Result<Option<Position>, Error> {
+        let Some(cursor) = &self.cursor else { return Ok(None) };
+        decode(cursor, scope).filter(|position| position.value.is(of)).map(Some).ok_or_else(|| {
+            invalid(
+                "`cursor` must be the next_cursor of a page of this list, for the same caller, filters and sort; \
+                 begin again without it.",
+            )
+        })
+    }
+
+    /// What was found, when up to [`Self::fetch`] elements were asked for, each of which has a position.
+    ///
+    /// # Errors
+    /// Those of `position`.
+    pub fn found<T>(
+        &self,
+        mut fetched: Vec<T>,
+        position: impl Fn(&T) -> Result<Position, Error>,
+    ) -> Result<PageRows<T>, Error> {
+        let length = usize::try_from(self.limit).unwrap_or(usize::MAX);
+        let more = fetched.len() > length;
+        fetched.truncate(length);
+        let next = fetched.last().filter(|_| more).map(position).transpose()?;
+        Ok(PageRows { data: fetched, next })
+    }
+
+    /// Makes the page of what was found.
+    pub fn page<T>(&self, found: PageRows<T>, scope: &str) -> Page<T> {
+        let next_cursor = found.next.map(|position| encode(&position, scope));
+        Page { data: found.data, next_cursor }
+    }
+}
+
+impl<T> Page<T> {
+    /// The same page with its elements in another form.
+    pub fn map<U>(self, form: impl FnMut(T) -> U) -> Page<U> {
+        Page { data: self.data.into_iter().map(form).collect(), next_cursor: self.next_cursor }
+    }
+}
+
+fn bad_limit(most: i64) -> Error {
+    invalid(format!("`limit` must be an integer of 1 to {most}."))
+}
+
+/// The first byte of a cursor: its form can change, and an old one is then refused.
+const VERSION: u8 = 2;
+
+const SEAL_LENGTH: usize = 8;
+
+/// The longest cursor that is looked at: room for a name of 200 characters, whatever they become in lower case.
+const LONGEST: usize = 4_096;
+
+/// Version, ID, type, value, and a seal over these and the scope.
+fn encode(position: &Position, scope: &str) -> String {
+    let mut bytes = vec![VERSION];
+    bytes.extend(position.id.into_bytes());
+    match &position.value {
+        SortValue::Time(at) => {
+            bytes.push(0);
+            bytes.extend(at.millis().to_be_bytes());
+        }
+        SortValue::Integer(number) => {
+            bytes.push(1);
+            bytes.extend(number.to_be_bytes());
+        }
+        SortValue::Text(text) => {
+            bytes.push(2);
+            bytes.extend(text.as_bytes());
+        }
+    }
+    let seal = seal(&bytes, scope);
+    bytes.extend(seal);
+    URL_SAFE_NO_PAD.encode(bytes)
+}
+
+fn decode(cursor: &str, scope: &str) -> Option<Position> {
+    if cursor.len() > LONGEST {
+        return None;
+    }
+    let bytes = URL_SAFE_NO_PAD.decode(cursor).ok()?;
+    let (position, sealed) = bytes.split_last_chunk::<SEAL_LENGTH>()?;
+    if *sealed != seal(position, scope) {
+        return None;
+    }
+    let (&version, rest) = position.split_first()?;
+    let (id, rest) = rest.split_first_chunk::<16>()?;
+    let (&tag, value) = rest.split_first()?;
+    if version != VERSION {
+        return None;
+    }
+    let integer = || value.try_into().ok().map(i64::from_be_bytes);
+    let value = match tag {
+        0 => SortValue::Time(Timestamp::from_millis(integer()?)),
+        1 => SortValue::Integer(integer()?),
+        2 => SortValue::Text(std::str::from_utf8(value).ok()?.to_owned()),
+        _ => return None,
+    };
+    Some(Position { value, id: Uuid::from_bytes(*id) })
+}
+
+fn seal(position: &[u8], scope: &str) -> [u8; SEAL_LENGTH] {
+    let mut hash = digest::Context::new(&digest::SHA256);
+    hash.update(position);
+    hash.update(scope.as_bytes());
+    let mut seal = [0; SEAL_LENGTH];
+    seal.copy_from_slice(&hash.finish().as_ref()[..SEAL_LENGTH]);
+    seal
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn value() -> impl Strategy<Value = SortValue> {
+        prop_oneof![
+            any::<i64>().prop_map(|millis| SortValue::Time(Timestamp::from_millis(millis))),
+            any::<i64>().prop_map(SortValue::Integer),
+            ".{0,200}".prop_map(SortValue::Text),
+        ]
+    }
+
+    fn at(millis: i64, bits: u128) -> Position {
+        Position { value: SortValue::Time(Timestamp::from_millis(millis)), id: Uuid::from_u128(bits) }
+    }
+
+    proptest! {
+        #[test]
+        fn a_cursor_leads_back_to_its_position(value in value(), bits: u128, scope in ".*") {
+            let position = Position { value, id: Uuid::from_u128(bits) };
+            prop_assert_eq!(decode(&encode(&position, &scope), &scope), Some(position));
+        }
+
+        #[test]
+        fn a_cursor_of_another_scope_is_refused(bits: u128, scope in ".*", other in ".*") {
+            prop_assume!(scope != other);
+            prop_assert_eq!(decode(&encode(&at(7, bits), &scope), &other), None);
+        }
+
+        #[test]
+        fn arbitrary_text_is_no_cursor(text in ".*") {
+            prop_assert_eq!(decode(&text, "orders"), None);
+        }
+
+        #[test]
+        fn arbitrary_bytes_under_a_forged_seal_never_panic(mut bytes: Vec<u8>) {
+            bytes.extend(seal(&bytes, "orders"));
+            let cursor = URL_SAFE_NO_PAD.encode(&bytes);
+            if let Some(position) = decode(&cursor, "orders") {
+                prop_assert_eq!(encode(&position, "orders"), cursor);
+            }
+        }
+
+        #[test]
+        fn a_changed_cursor_is_refused(bits: u128, place in 0..34_usize, flip in 1..=255u8) {
+            let mut bytes = URL_SAFE_NO_PAD.decode(encode(&at(7, bits), "orders")).unwrap();
+            prop_assert_eq!(bytes.len(), 34);
+            bytes[place] ^= flip;
+            prop_assert_eq!(decode(&URL_SAFE_NO_PAD.encode(bytes), "orders"), None);
+        }
+    }
+
+    #[test]
+    fn a_position_is_of_the_type_of_its_sort() {
+        let request = |cursor| PageRequest::new(None, Some(cursor)).unwrap();
+        let forged = encode(&Position { value: SortValue::Text("$gt".to_owned()), id: Uuid::nil() }, "s");
+        assert!(request(forged.clone()).after("s", SortType::Text).is_ok());
+        for of in [SortType::Time, SortType::Integer] {
+            assert!(request(forged.clone()).after("s", of).is_err());
+        }
+    }
+
+    #[test]
+    fn the_last_page_has_no_cursor() {
+        let request = PageRequest::new(Some(2), None).unwrap();
+        assert!(request.found(vec![1, 2], |_| Ok(at(0, 0))).unwrap().next.is_none());
+        let found = request.found(vec![1, 2, 3], |_| Ok(at(0, 0))).unwrap();
+        assert_eq!(found.data, [1, 2]);
+        assert!(request.page(found, "s").next_cursor.is_some());
+    }
+
+    #[test]
+    fn a_limit_is_one_to_a_hundred() {
+        for bad in [0, -1, 101, i64::MAX] {
+            assert!(PageRequest::new(Some(bad), None).is_err());
+        }
+        assert!(PageRequest::new(Some(100), None).is_ok());
+    }
+}

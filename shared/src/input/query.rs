@@ -1,0 +1,174 @@
+//! The query of a list: known parameters, each at most once and not empty.
+
+use axum::response::Response;
+use form_urlencoded::Serializer;
+use http::{HeaderValue, header};
+
+use crate::error::{Error, Kind};
+use crate::values::clock::Timestamp;
+
+/// The parameters that a client sent, all of them known.
+#[derive(Debug)]
+pub struct Query(Vec<(String, String)>);
+
+impl Query {
+    /// # Errors
+    /// 400 for a parameter that is unknown, repeated or empty.
+    pub fn parse(query: Option<&str>, known: &[&str]) -> Result<Self, Error> {
+        let mut parameters: Vec<(String, String)> = Vec::new();
+        for (name, value) in form_urlencoded::parse(query.unwrap_or_default().as_bytes()) {
+            if !known.contains(&name.as_ref()) {
+                return Err(invalid(format!(
+                    "`{name}` is not a parameter here; known: {}.",
+                    known.join(", ")
+                )));
+            }
+            if parameters.iter().any(|(seen, _)| *seen == name) {
+                return Err(invalid(format!("`{name}` must be given once.")));
+            }
+            if value.is_empty() {
+                return Err(invalid(format!("`{name}` must not be empty.")));
+            }
+            parameters.push((name.into_owned(), value.into_owned()));
+        }
+        Ok(Self(parameters))
+    }
+
+    /// What a parameter says, by a rule for it, if it is there.
+    ///
+    /// # Errors
+    /// 400 with what the rule says.
+    pub fn parse_with<T>(
+        &self,
+        name: &str,
+        rule: impl FnOnce(&str) -> Result<T, String>,
+    ) -> Result<Option<T>, Error> {
+        optional(name, self.get(name), rule)
+    }
+
+    /// Adds the `Link` to the next page (RFC 8288): the same parameters with another cursor, relative to `path`.
+    pub fn linked(&self, path: &str, next_cursor: Option<&str>, mut answer: Response) -> Response {
+        let Some(cursor) = next_cursor else { return answer };
+        let mut query = Serializer::new(String::new());
+        for (name, value) in self.0.iter().filter(|(name, _)| name != "cursor") {
+            query.append_pair(name, value);
+        }
+        query.append_pair("cursor", cursor);
+        let link = format!("<{path}?{}>; rel=\"next\"", query.finish());
+        if let Ok(link) = HeaderValue::from_str(&link) {
+            answer.headers_mut().insert(header::LINK, link);
+        }
+        answer
+    }
+
+    /// What a parameter says, if it is there.
+    pub fn get(&self, name: &str) -> Option<&str> {
+        self.0.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
+    }
+}
+
+/// What a rule makes of a parameter.
+///
+/// # Errors
+/// 400 with what the rule says.
+pub fn checked<T>(name: &str, checked: Result<T, String>) -> Result<T, Error> {
+    checked.map_err(|detail| invalid(format!("`{name}` {detail}.")))
+}
+
+/// What a rule makes of a parameter, if it is there.
+///
+/// # Errors
+/// 400 with what the rule says.
+pub fn optional<T, U>(
+    name: &str,
+    value: Option<T>,
+    rule: impl FnOnce(T) -> Result<U, String>,
+) -> Result<Option<U>, Error> {
+    value.map(|value| checked(name, rule(value))).transpose()
+}
+
+/// A rule: one of these names.
+///
+/// # Errors
+/// Which names there are.
+pub fn one_of<T: Copy>(known: &[(&str, T)], name: &str) -> Result<T, String> {
+    let found = known.iter().find(|(known, _)| *known == name);
+    found.map(|(_, it)| *it).ok_or_else(|| {
+        let names: Vec<&str> = known.iter().map(|(name, _)| *name).collect();
+        format!("must be one of {}", names.join(", "))
+    })
+}
+
+/// A rule: an integer within these bounds.
+///
+/// # Errors
+/// What it must be.
+pub fn integer(least: i64, most: i64) -> impl Fn(&str) -> Result<i64, String> {
+    move |text| {
+        let number = text.parse().ok().filter(|number| (least..=most).contains(number));
+        number.ok_or_else(|| format!("must be an integer of {least} to {most}"))
+    }
+}
+
+/// A rule: a time (RFC 3339), rounded up to the millisecond, which is what times are kept in: so what is at or after
+/// it, and what is before it, is the same as by the exact time.
+///
+/// # Errors
+/// What it must be.
+pub fn time(text: &str) -> Result<Timestamp, String> {
+    Timestamp::parse(text).ok_or_else(|| {
+        "must be a time of RFC 3339, such as 2026-11-22T19:22:33.007Z; a + in an offset is written %2B"
+            .to_owned()
+    })
+}
+
+/// A parameter that does not say what it may.
+pub fn invalid(detail: impl Into<String>) -> Error {
+    Error::new(Kind::InvalidQuery, detail)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn unknown_repeated_and_empty_parameters_are_refused() {
+        let parse = |query| Query::parse(Some(query), &["status", "limit"]);
+        assert_eq!(parse("status=a%20b&limit=5").unwrap().get("status"), Some("a b"));
+        for bad in ["stauts=a", "status=a&status=b", "status=", "status", "status[$ne]=a", "Status=a"] {
+            assert_eq!(parse(bad).unwrap_err().kind(), Kind::InvalidQuery, "{bad}");
+        }
+        assert!(Query::parse(None, &[]).unwrap().get("status").is_none());
+    }
+
+    #[test]
+    fn a_link_has_all_parameters_and_the_new_cursor() {
+        let query = Query::parse(Some("q=a%20%22%3E&cursor=old&limit=5"), &["q", "limit", "cursor"]).unwrap();
+        let linked = query.linked("/products", Some("new"), Response::default());
+        let link = linked.headers()[header::LINK].to_str().unwrap();
+        assert_eq!(link, "</products?q=a+%22%3E&limit=5&cursor=new>; rel=\"next\"");
+        assert!(!query.linked("/products", None, Response::default()).headers().contains_key(header::LINK));
+    }
+
+    #[test]
+    fn times_are_rounded_up_to_the_millisecond() {
+        let millis = |text| time(text).map(Timestamp::millis);
+        assert_eq!(millis("1970-01-01T00:00:00Z"), Ok(0));
+        assert_eq!(millis("1970-01-01T01:00:00.0050+01:00"), Ok(5));
+        assert_eq!(millis("1970-01-01T00:00:00.0050001Z"), Ok(6));
+        assert_eq!(millis("1969-12-31T23:59:59.9985Z"), Ok(-1));
+        for bad in
+            ["", "now", "2026-11-22", "2026-11-22T19:22:33", "2026-02-30T00:00:00Z", "1700000000", "\0"]
+        {
+            assert!(millis(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn integers_have_bounds_and_no_other_form() {
+        assert_eq!(integer(0, 9)("9"), Ok(9));
+        for bad in ["10", "-1", "1.0", "1e0", " 1", "", "9223372036854775808"] {
+            assert!(integer(0, 9)(bad).is_err(), "{bad}");
+        }
+    }
+}

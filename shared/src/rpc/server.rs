@@ -1,0 +1,249 @@
+//! Where a call arrives, in an envelope or over HTTP/2: keeps its deadline, and hands it to the tonic server.
+
+use std::convert::Infallible;
+use std::panic::AssertUnwindSafe;
+use std::time::Instant;
+
+use futures::FutureExt as _;
+use http::{HeaderMap, HeaderValue, Method, Request, Response, header};
+use http_body_util::{BodyExt as _, Full};
+use tonic::body::Body;
+use tonic::server::NamedService;
+use tonic::{Code, Status};
+use tower::util::BoxCloneSyncService;
+use tower::{Service, ServiceExt as _};
+use tracing::Instrument as _;
+
+use super::envelope::{self, Answer, AnswerEnvelope, Call, CallEnvelope};
+use super::metadata;
+use crate::auth::{Caller, Verifier};
+use crate::error::Error;
+#[cfg(feature = "socket")]
+use crate::http::routes::headers::authorization;
+use crate::runtime::context::Context;
+#[cfg(feature = "socket")]
+use crate::runtime::context::DEFAULT_TIMEOUT;
+use crate::runtime::telemetry::request_span;
+use crate::runtime::trace::Trace;
+use crate::values::clock::Clock;
+
+/// Server for the calls of other functions.
+#[derive(Clone)]
+pub struct RpcServer {
+    server: BoxCloneSyncService<Request<Body>, Response<Body>, Infallible>,
+    service: &'static str,
+    #[cfg_attr(not(feature = "socket"), expect(dead_code, reason = "envelopes have no access tokens"))]
+    verifier: Option<Verifier>,
+    clock: Clock,
+}
+
+/// Whom a call that comes over a socket is believed to be from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CallerTrust {
+    /// Whom its metadata names: only functions can send it.
+    Metadata,
+    /// The user of its access token, and nobody else: anybody can send it.
+    Tokens,
+}
+
+impl RpcServer {
+    /// Wraps `server`, which tonic has generated.
+    pub fn new<S>(server: S, clock: Clock) -> Self
+    where
+        S: Service<Request<Body>, Response = Response<Body>, Error = Infallible>
+            + NamedService
+            + Clone
+            + Send
+            + Sync
+            + 'static,
+        S::Future: Send + 'static,
+    {
+        Self { server: BoxCloneSyncService::new(server), service: S::NAME, verifier: None, clock }
+    }
+
+    /// The same rpc, which also takes access tokens where calls do not come in envelopes.
+    pub fn verified_by(self, verifier: Verifier) -> Self {
+        Self { verifier: Some(verifier), ..self }
+    }
+
+    /// The full name of the gRPC service.
+    pub fn service(&self) -> &'static str {
+        self.service
+    }
+
+    /// Answers one call as HTTP/2 has brought it. What cannot be done is a gRPC status.
+    #[cfg(feature = "socket")]
+    pub async fn answer_http2(&self, request: Request<Body>, trust: CallerTrust) -> Response<Body> {
+        let started = Instant::now();
+        let mut context = metadata::context(request.headers(), &self.clock);
+        // Nobody ends this process as Lambda does, so that our own longest time is the limit.
+        context.deadline = context.deadline.min(self.clock.now().after(DEFAULT_TIMEOUT));
+        let span = request_span(&context.request_id, &context.trace);
+        async {
+            let caller = self.caller_over_http2(request.headers(), trust, &context).await;
+            self.answer(request, context, caller, started).await
+        }
+        .instrument(span)
+        .await
+    }
+
+    /// Like that of a call in an envelope, but that an access token beats all that metadata says, which may not be
+    /// believed at all.
+    #[cfg(feature = "socket")]
+    async fn caller_over_http2(
+        &self,
+        headers: &HeaderMap,
+        trust: CallerTrust,
+        context: &Context,
+    ) -> Result<Caller, Status> {
+        let caller = metadata::caller(headers)?;
+        if trust == CallerTrust::Tokens && caller != Caller::Anonymous {
+            return Err(Status::unauthenticated(
+                "here nobody is believed by metadata: send `authorization: Bearer` and an access token",
+            ));
+        }
+        let Some(token) = authorization(headers) else { return Ok(caller) };
+        let Some(verifier) = &self.verifier else {
+            return Err(Status::unauthenticated("here no access tokens are taken"));
+        };
+        Ok(verifier.caller(Some(&token), context).await?)
+    }
+
+    /// Answers one envelope. There is always an answer: what cannot be done is a gRPC status.
+    pub async fn handle(&self, payload: &[u8]) -> Vec<u8> {
+        self.handle_within(payload, None).await
+    }
+
+    /// The same in a trace that is known already where the envelope came in.
+    pub async fn handle_within(&self, payload: &[u8], trace: Option<Trace>) -> Vec<u8> {
+        let started = Instant::now();
+        let request = match unpack(payload) {
+            Ok(request) => request,
+            Err(status) => {
+                tracing::warn!("a call cannot be read: {}", status.message());
+                return error_payload(&status);
+            }
+        };
+        let mut context = metadata::context(request.headers(), &self.clock);
+        if let Some(trace) = trace {
+            context.trace = trace;
+        }
+        let span = request_span(&context.request_id, &context.trace);
+        async {
+            let caller = metadata::caller(request.headers());
+            let response = self.answer(request, context, caller, started).await;
+            let packed = pack(response)
+                .await
+                .and_then(|answer| envelope::write(&AnswerEnvelope { grpc: answer }, "the answer"));
+            packed.unwrap_or_else(|status| {
+                tracing::error!("an answer cannot be sent: {}", status.message());
+                error_payload(&status)
+            })
+        }
+        .instrument(span)
+        .await
+    }
+
+    /// Runs a call, and gives the log its line.
+    async fn answer(
+        &self,
+        request: Request<Body>,
+        mut context: Context,
+        caller: Result<Caller, Status>,
+        started: Instant,
+    ) -> Response<Body> {
+        let path = request.uri().path().to_owned();
+        let answer = match caller {
+            Ok(caller) => {
+                context.caller = caller;
+                self.run(request, context.clone()).await
+            }
+            Err(status) => Err(status),
+        };
+        let response = answer.unwrap_or_else(|status| status.into_http());
+        log(&path, context.caller, started, &response);
+        response
+    }
+
+    async fn run(&self, mut request: Request<Body>, context: Context) -> Result<Response<Body>, Status> {
+        let left = context.deadline.since(self.clock.now());
+        if left.is_zero() {
+            return Err(Status::deadline_exceeded("the call arrived after its deadline; nothing was done"));
+        }
+        request.extensions_mut().insert(context);
+        let run = AssertUnwindSafe(self.server.clone().oneshot(request)).catch_unwind();
+        match tokio::time::timeout(left, run).await {
+            Err(_) => Err(Status::deadline_exceeded("the call was not done by its deadline")),
+            Ok(Err(_)) => Err(Status::internal("the function failed")),
+            Ok(Ok(Err(never))) => match never {},
+            Ok(Ok(Ok(response))) => Ok(response),
+        }
+    }
+}
+
+fn log(path: &str, caller: Caller, started: Instant, response: &Response<Body>) {
+    // tonic leaves the status here of an answer that is an error alone; others are successes.
+    let status = response.extensions().get::<Status>();
+    let code = status.map_or(Code::Ok, Status::code);
+    let millis = started.elapsed().as_millis();
+    match status {
+        Some(status) if matches!(code, Code::Internal | Code::Unknown | Code::Unavailable) => {
+            let (problem, causes) = (status.message(), causes(status));
+            tracing::error!(%caller, problem, causes, "{path} {code:?} {millis} ms");
+        }
+        Some(status) => {
+            tracing::info!(%caller, problem = status.message(), "{path} {code:?} {millis} ms");
+        }
+        None => tracing::info!(%caller, "{path} {code:?} {millis} ms"),
+    }
+}
+
+/// What only the log may say of an error.
+fn causes(status: &Status) -> String {
+    let error = std::error::Error::source(status).and_then(|source| source.downcast_ref::<Error>());
+    error.map(Error::causes).unwrap_or_default()
+}
+
+fn unpack(payload: &[u8]) -> Result<Request<Body>, Status> {
+    let envelope: CallEnvelope = serde_json::from_slice(payload).map_err(envelope::garbled)?;
+    let Call { path, headers, body } = envelope.grpc;
+    let headers = envelope::from_pairs(&headers)?;
+    let body = envelope::decode_body(&body)?;
+    let mut request = Request::builder()
+        .method(Method::POST)
+        .uri(path)
+        .body(Body::new(Full::new(body)))
+        .map_err(envelope::garbled)?;
+    *request.headers_mut() = headers;
+    Ok(request)
+}
+
+async fn pack(response: Response<Body>) -> Result<Answer, Status> {
+    let (head, body) = response.into_parts();
+    let body = body.collect().await?;
+    let trailers = body.trailers().map(envelope::to_pairs).unwrap_or_default();
+    Ok(Answer {
+        status: head.status.as_u16(),
+        headers: envelope::to_pairs(&head.headers),
+        body: envelope::encode_body(&body.to_bytes()),
+        trailers,
+    })
+}
+
+/// An answer that is an error alone: its status stands in the headers.
+fn refused(status: &Status) -> Answer {
+    let mut headers = HeaderMap::new();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
+    // It fails only for a message that no header can carry; the code is there then all the same.
+    let _ = status.add_header(&mut headers);
+    Answer { status: 200, headers: envelope::to_pairs(&headers), body: String::new(), trailers: Vec::new() }
+}
+
+/// The envelope that answers a call with this status alone.
+pub fn error_payload(status: &Status) -> Vec<u8> {
+    serde_json::to_vec(&AnswerEnvelope { grpc: refused(status) }).unwrap_or_default()
+}
+
+/// A tonic client or server that takes messages as large as an envelope can carry: then the envelope's
+/// limit is the only one, and its message says what it is.
+pub const MAX_MESSAGE: usize = envelope::MAX_PAYLOAD;

@@ -1,0 +1,15 @@
+//! The process around a function: its configuration, secrets, logs, and the host that hands it requests.
+
+#[cfg(feature = "lambda")]
+pub mod aws;
+pub mod config;
+pub mod context;
+pub(crate) mod crypto;
+#[cfg(feature = "lambda")]
+pub mod lambda;
+pub mod run;
+pub mod secrets;
+#[cfg(feature = "socket")]
+pub mod socket;
+pub mod telemetry;
+pub mod trace;

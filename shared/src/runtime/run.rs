@@ -1,0 +1,99 @@
+//! What the `main`s of all functions share: whether this is Lambda or an ordinary service, and what is said
+//! when it can be neither.
+
+use std::io::Write as _;
+use std::process::ExitCode;
+
+use axum::Router;
+
+use crate::error;
+use crate::rpc::server::RpcServer;
+use crate::runtime::config::{ConfigErrors, Variables};
+
+/// Whatever ends a function.
+pub type Error = Box<dyn std::error::Error + Send + Sync>;
+
+/// A function's two faces.
+#[derive(Clone)]
+pub struct ServiceApp {
+    /// REST.
+    pub router: Router,
+    /// Calls from other functions, if it takes any.
+    pub rpc: Option<RpcServer>,
+}
+
+/// Runs a function until it is ended: on Lambda if Lambda's runtime API is there, else as an ordinary
+/// service on `port` (`PORT` says another).
+///
+/// `read` reads the variables that are the function's own and checks all of them: what is wrong there, only
+/// a deployment can mend, and it ends the process. What `read` answers builds the function, and may be asked
+/// again when a dependency was away.
+pub fn function<R, B, F>(name: &str, port: u16, read: R) -> ExitCode
+where
+    R: FnOnce(Variables) -> Result<B, ConfigErrors>,
+    B: Fn() -> F + Send + Sync + 'static,
+    F: Future<Output = Result<ServiceApp, error::Error>> + Send + 'static,
+{
+    let variables = Variables::of_process();
+    let outcome = match std::env::var_os("AWS_LAMBDA_RUNTIME_API") {
+        Some(_) => on_lambda(name, variables, read),
+        None => on_a_socket(name, port, variables, read),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // Nobody is left to tell when standard error is closed.
+            let _ = writeln!(std::io::stderr(), "{name}: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+#[cfg(feature = "lambda")]
+fn on_lambda<R, B, F>(_: &str, variables: Variables, read: R) -> Result<(), Error>
+where
+    R: FnOnce(Variables) -> Result<B, ConfigErrors>,
+    B: Fn() -> F + Send + Sync + 'static,
+    F: Future<Output = Result<ServiceApp, error::Error>> + Send + 'static,
+{
+    crate::runtime::telemetry::init_json();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async { crate::runtime::lambda::run(read(variables)?).await })
+}
+
+#[cfg(not(feature = "lambda"))]
+fn on_lambda<R>(name: &str, _: Variables, _: R) -> Result<(), Error> {
+    Err(format!(
+        "AWS_LAMBDA_RUNTIME_API is set, and this binary is not made for Lambda: `cargo lambda build --release \
+         -p {name}` makes one that is"
+    )
+    .into())
+}
+
+#[cfg(feature = "socket")]
+fn on_a_socket<R, B, F>(name: &str, port: u16, mut variables: Variables, read: R) -> Result<(), Error>
+where
+    R: FnOnce(Variables) -> Result<B, ConfigErrors>,
+    B: Fn() -> F + Send + Sync + 'static,
+    F: Future<Output = Result<ServiceApp, error::Error>> + Send + 'static,
+{
+    crate::runtime::telemetry::init_text();
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let settings = crate::runtime::socket::Settings::read(&mut variables, port);
+        let build = read(variables)?;
+        // `read` has checked the variables, and would have failed.
+        let settings = settings.ok_or("PORT, LISTEN_ADDRESS or TRUST_CALLERS is not as it must be")?;
+        let function = build().await.map_err(|error| format!("{error} ({})", error.causes()))?;
+        crate::runtime::socket::run(name, function, settings).await
+    })
+}
+
+#[cfg(not(feature = "socket"))]
+fn on_a_socket<R>(name: &str, _: u16, _: Variables, _: R) -> Result<(), Error> {
+    Err(format!(
+        "this is not Lambda (AWS_LAMBDA_RUNTIME_API is not set), and this binary cannot listen by itself: \
+         `cargo run -p {name} --features socket` makes one that can"
+    )
+    .into())
+}

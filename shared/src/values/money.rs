@@ -1,0 +1,154 @@
+//! Money: whole minor units with a currency, and arithmetic that cannot overflow or mix currencies.
+
+use std::fmt;
+
+use iso_currency::Currency as IsoCurrency;
+use serde::{Deserialize, Serialize};
+
+use crate::input::validation::{Form, ValidationErrors};
+
+/// A currency of ISO 4217 that is in use.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Currency(IsoCurrency);
+
+impl Currency {
+    /// A rule for [`ValidationErrors`]: three capitals of the active list.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn parse(code: String) -> Result<Self, String> {
+        IsoCurrency::from_code(&code)
+            .filter(|currency| currency.is_superseded().is_none())
+            .map(Self)
+            .ok_or_else(|| "must be an active ISO 4217 code in capitals, such as EUR".to_owned())
+    }
+
+    /// All of them, by their codes.
+    #[cfg(feature = "openapi")]
+    pub fn all() -> impl Iterator<Item = Self> {
+        let letters = || b'A'..=b'Z';
+        let codes =
+            letters().flat_map(move |a| letters().flat_map(move |b| letters().map(move |c| [a, b, c])));
+        codes.filter_map(|code| Self::parse(code.into_iter().map(char::from).collect()).ok())
+    }
+
+    /// The three capitals.
+    pub fn code(self) -> &'static str {
+        self.0.code()
+    }
+}
+
+impl fmt::Debug for Currency {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.code())
+    }
+}
+
+/// An amount of 0 to 10^12 in the currency's minor unit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Money {
+    amount: i64,
+    currency: Currency,
+}
+
+/// The largest price, in minor units.
+pub const MAX_AMOUNT: i64 = 1_000_000_000_000;
+
+impl Money {
+    /// # Errors
+    /// What is wrong with the amount.
+    pub fn new(amount: i64, currency: Currency) -> Result<Self, String> {
+        if (0..=MAX_AMOUNT).contains(&amount) {
+            Ok(Self { amount, currency })
+        } else {
+            Err(format!(
+                "must be 0 to {MAX_AMOUNT} in the currency's minor unit (1299 is 12.99 USD), and is {amount}"
+            ))
+        }
+    }
+
+    /// Minor units.
+    pub fn amount(self) -> i64 {
+        self.amount
+    }
+
+    /// The currency.
+    pub fn currency(self) -> Currency {
+        self.currency
+    }
+}
+
+/// Money as a client sends it.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MoneyForm {
+    /// Minor units.
+    pub amount: Option<i64>,
+    /// ISO 4217.
+    pub currency: Option<String>,
+}
+
+impl Form for MoneyForm {
+    type Checked = Money;
+
+    fn check(self, errors: &mut ValidationErrors) -> Option<Money> {
+        let currency = errors.required("/currency", self.currency, Currency::parse);
+        // Any currency does to look at the amount, so that both errors are told at once.
+        let amount = errors.required("/amount", self.amount, |amount| {
+            Money::new(amount, Currency(IsoCurrency::EUR)).map(Money::amount)
+        });
+        Some(Money { amount: amount?, currency: currency? })
+    }
+}
+
+/// Money as an answer shows it.
+#[derive(Clone, Debug, Serialize)]
+pub struct MoneyJson {
+    amount: i64,
+    currency: &'static str,
+}
+
+impl MoneyJson {
+    /// `amount` in minor units; a total may be larger than a price.
+    pub fn new(amount: i64, currency: Currency) -> Self {
+        Self { amount, currency: currency.code() }
+    }
+}
+
+impl From<Money> for MoneyJson {
+    fn from(money: Money) -> Self {
+        Self::new(money.amount, money.currency)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_active_currencies_in_capitals_are_taken() {
+        assert_eq!(Currency::parse("EUR".to_owned()).unwrap().code(), "EUR");
+        for bad in ["eur", "DEM", "EU", "EURO", "", "XYZ", "€"] {
+            assert!(Currency::parse(bad.to_owned()).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn both_faults_of_an_amount_of_money_are_told_at_once() {
+        let mut errors = ValidationErrors::default();
+        let form = MoneyForm { amount: Some(-1), currency: Some("usd".to_owned()) };
+        assert!(errors.nested("/price", |errors| form.check(errors)).is_none());
+        let error = errors.check().unwrap_err();
+        let pointers: Vec<_> = error.errors().iter().map(|fault| fault.pointer.as_str()).collect();
+        assert_eq!(pointers, ["/price/currency", "/price/amount"]);
+    }
+
+    #[test]
+    fn amounts_end_at_ten_to_the_twelfth() {
+        let euro = Currency(IsoCurrency::EUR);
+        assert!(Money::new(MAX_AMOUNT, euro).is_ok());
+        assert!(Money::new(MAX_AMOUNT + 1, euro).is_err());
+        assert!(Money::new(0, euro).is_ok());
+        assert!(Money::new(-1, euro).is_err());
+    }
+}
