@@ -1,4 +1,4 @@
-//! `Idempotency-IdempotencyKey`: what a client sends so that a request which it repeats has one effect.
+//! `Idempotency-Key`: what a client sends so that a request which it repeats has one effect.
 //!
 //! What is kept of a request is its key and a fingerprint of what it asked for. Where, each function decides:
 //! on what was made, or in [`key_store`].
@@ -42,7 +42,7 @@ impl IdempotencyKey {
             _ => Err(Error::new(
                 Kind::MalformedRequest,
                 format!(
-                    "Idempotency-IdempotencyKey must have 1 to {MAX_KEY} visible ASCII characters, without spaces."
+                    "Idempotency-Key must have 1 to {MAX_KEY} visible ASCII characters, without spaces."
                 ),
             )),
         }
@@ -53,7 +53,7 @@ impl IdempotencyKey {
         if values.next().is_some() {
             return Err(Error::new(
                 Kind::MalformedRequest,
-                "Send one Idempotency-IdempotencyKey, not several.",
+                "Send one Idempotency-Key, not several.",
             ));
         }
         Ok(key)
@@ -170,7 +170,7 @@ impl RequestKey {
     pub fn reused() -> Error {
         Error::new(
             Kind::IdempotencyKeyReused,
-            "This Idempotency-IdempotencyKey was used for a request with another body. Use a new key for a new request.",
+            "This Idempotency-Key was used for a request with another body. Use a new key for a new request.",
         )
     }
 }
