@@ -1,8 +1,8 @@
-//! The one error of the house, and the only place that knows status codes.
+//! Application error; maps to RFC 9457 problem details and to gRPC status.
 //!
-//! It has two faces: problem+json (RFC 9457) for REST clients, and `tonic::Status` for calls between
-//! functions, which carries the whole problem along so that the caller can pass it on. The client sees the
-//! kind, a detail and a request ID; the cause stays in the log.
+//! REST clients get problem+json (RFC 9457). Calls between functions get a `tonic::Status` that carries the
+//! whole problem, so that the caller can pass it on. Clients see the kind, a detail and a request ID; the
+//! cause goes to the log only. Status codes are assigned here and nowhere else.
 
 use std::error::Error as StdError;
 use std::fmt;
@@ -18,13 +18,13 @@ mod kind;
 
 pub use kind::Kind;
 
-/// The media type of RFC 9457.
+/// Media type of problem details (RFC 9457).
 const PROBLEM_JSON: HeaderValue = HeaderValue::from_static("application/problem+json");
 
-/// Seconds after which a client may try again when nothing better is known.
+/// Default for `Retry-After`, in seconds.
 const DEFAULT_RETRY_AFTER: u32 = 1;
 
-/// An error that a client is told about.
+/// Error with a client-visible part and a cause for the log.
 #[derive(Debug)]
 pub struct Error {
     kind: Kind,
@@ -37,7 +37,7 @@ pub struct Error {
 }
 
 impl Error {
-    /// An error of this kind; `detail` says what is wrong, where, and what is allowed.
+    /// Creates an error of this kind; `detail` names the problem, its place and what is allowed.
     pub fn new(kind: Kind, detail: impl Into<String>) -> Self {
         let retry_after = (kind == Kind::Unavailable).then_some(DEFAULT_RETRY_AFTER);
         Self {
@@ -51,17 +51,18 @@ impl Error {
         }
     }
 
-    /// There is no such thing, or none that the caller may see: both sound the same.
+    /// Error for a missing resource, or one the caller may not see. Both read the same, so that existence
+    /// does not leak.
     pub fn not_found(what: &str) -> Self {
         Self::new(Kind::NotFound, format!("There is no such {what}, or none that you may see."))
     }
 
-    /// The caller may not do this.
+    /// Error for a caller without the permission.
     pub fn forbidden(detail: impl Into<String>) -> Self {
         Self::new(Kind::Forbidden, detail)
     }
 
-    /// The body's values are not allowed.
+    /// Error for a body with invalid values.
     pub fn validation(errors: Vec<FieldError>) -> Self {
         let detail = match errors.as_slice() {
             [only] if only.pointer.is_empty() => format!("The body {}.", only.detail),
@@ -71,19 +72,19 @@ impl Error {
         Self { errors, ..Self::new(Kind::Validation, detail) }
     }
 
-    /// Something that this answer depends on is away.
+    /// Error for a dependency that is unavailable.
     pub fn unavailable(cause: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
         Self::new(Kind::Unavailable, "A part of the system did not answer in time. Try again after as many seconds as Retry-After says.")
             .caused_by(cause)
     }
 
-    /// A bug of ours.
+    /// Error for a bug in this code.
     pub fn internal(cause: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
         Self::new(Kind::Internal, "This is a fault of ours; the request ID helps us to find it.")
             .caused_by(cause)
     }
 
-    /// Adds what only the log may say.
+    /// Adds a cause, for the log only.
     pub fn caused_by(mut self, cause: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
         self.cause = Some(cause.into());
         self
@@ -101,28 +102,28 @@ impl Error {
         self
     }
 
-    /// Tells after how many seconds another try makes sense: the `Retry-After` header (RFC 9110, section 10.2.3).
+    /// Sets the `Retry-After` header (RFC 9110, section 10.2.3), in seconds.
     pub fn retrying_after(mut self, seconds: u32) -> Self {
         self.retry_after = Some(seconds);
         self
     }
 
-    /// What went wrong.
+    /// Kind of the error.
     pub fn kind(&self) -> Kind {
         self.kind
     }
 
-    /// What a member of the problem says, if it is there.
+    /// Value of an extension member of the problem, if present.
     pub fn member(&self, name: &str) -> Option<&Value> {
         self.members.get(name)
     }
 
-    /// The errors of a [`Kind::Validation`].
+    /// Field errors of a [`Kind::Validation`].
     pub fn errors(&self) -> &[FieldError] {
         &self.errors
     }
 
-    /// The same error with its pointers changed, for a caller whose own request names things otherwise.
+    /// Returns the same error with mapped pointers, for a caller whose own request names fields differently.
     pub fn map_pointers(self, map: impl Fn(&str) -> String) -> Self {
         if self.errors.is_empty() {
             return self;
@@ -130,13 +131,13 @@ impl Error {
         let errors: Vec<FieldError> = self
             .errors
             .into_iter()
-            .map(|fault| FieldError { pointer: map(&fault.pointer), ..fault })
+            .map(|error| FieldError { pointer: map(&error.pointer), ..error })
             .collect();
         let detail = Self::validation(errors.clone()).detail;
         Self { errors, detail, ..self }
     }
 
-    /// The chain of causes, for the log alone.
+    /// Chain of causes, for the log only.
     pub fn causes(&self) -> String {
         let mut chain = Vec::new();
         let mut next: Option<&dyn StdError> = self.cause.as_deref().map(|cause| cause as &dyn StdError);
@@ -147,7 +148,7 @@ impl Error {
         chain.join(": ")
     }
 
-    /// The problem as a REST client reads it: `instance` is the path of the request.
+    /// Problem details as JSON. `instance` is the path of the request.
     pub fn to_json(&self, instance: &str, request_id: &str) -> Value {
         let mut body = Map::new();
         body.insert("type".into(), json!(self.kind.reference()));
@@ -160,7 +161,7 @@ impl Error {
             let errors: Vec<Value> = self
                 .errors
                 .iter()
-                .map(|fault| json!({"pointer": fault.pointer, "detail": fault.detail}))
+                .map(|error| json!({"pointer": error.pointer, "detail": error.detail}))
                 .collect();
             body.insert("errors".into(), Value::Array(errors));
         }
@@ -168,7 +169,7 @@ impl Error {
         Value::Object(body)
     }
 
-    /// The answer to a REST client: `instance` is the path of the request.
+    /// Response to a REST client. `instance` is the path of the request.
     pub fn to_problem(&self, instance: &str, request_id: &str) -> Response {
         let mut headers = HeaderMap::new();
         headers.insert(header::CONTENT_TYPE, PROBLEM_JSON);
@@ -197,7 +198,7 @@ impl StdError for Error {
     }
 }
 
-/// A handler's error, on its way out: `routes` writes the body, since only it knows path and request ID.
+/// Error of a handler, as a response extension: `routes` writes the body, since it knows path and request ID.
 #[derive(Clone)]
 pub(crate) struct ErrorExtension(pub(crate) std::sync::Arc<Error>);
 
@@ -235,7 +236,7 @@ mod tests {
     }
 
     #[test]
-    fn a_foreign_status_is_a_503_when_another_try_may_help_and_else_a_500() {
+    fn a_foreign_status_is_503_if_a_retry_may_help_else_500() {
         assert_eq!(Error::from(tonic::Status::deadline_exceeded("late")).kind(), Kind::Unavailable);
         assert_eq!(Error::from(tonic::Status::unavailable("away")).kind(), Kind::Unavailable);
         assert_eq!(Error::from(tonic::Status::unknown("?")).kind(), Kind::Internal);

@@ -1,4 +1,4 @@
-//! HTTP as every function speaks it: routes, conditional requests and idempotency keys.
+//! HTTP parts common to all functions: routes, conditional requests and idempotency keys.
 
 pub mod conditional;
 pub mod idempotency;

@@ -1,4 +1,4 @@
-//! The way from a request to values: JSON bodies, query parameters, pages, and the errors found in them.
+//! Parsing of requests into values: JSON bodies, query parameters, pages, and the errors found in them.
 
 pub mod json;
 pub mod page;

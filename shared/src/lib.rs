@@ -1,8 +1,9 @@
-//! Building blocks that two or more functions use. No business rule lives here.
+//! Building blocks shared by two or more functions. Business rules do not live here.
 //!
-//! From the bottom up; a folder uses those above it in this list, and [`error`] and [`runtime::context`] everywhere:
+//! From the bottom up: a folder uses those above it in this list, and [`error`] and [`runtime::context`]
+//! everywhere.
 //!
-//! - [`values`]: IDs, money, addresses, times and text that are valid once they exist
+//! - [`values`]: IDs, money, addresses, times and text, checked on construction
 //! - [`input`]: validation of bodies and queries, pages and cursors
 //! - [`error`]: the application error, as problem details (RFC 9457) and as gRPC status
 //! - [`auth`]: roles, access rules, access tokens and their verification

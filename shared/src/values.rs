@@ -1,4 +1,4 @@
-//! Values that are valid once they exist: constructors check, the rest of the code relies on it.
+//! Values that are checked on construction, so that all other code can rely on them.
 
 pub mod address;
 pub mod clock;

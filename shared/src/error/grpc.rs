@@ -1,4 +1,4 @@
-//! An error as a gRPC status and back: the whole problem travels in the status's metadata.
+//! Conversion between [`Error`] and gRPC status: the whole problem travels in the metadata.
 
 use prost::Message;
 use proto::common::v1 as wire;
@@ -8,13 +8,13 @@ use tonic::metadata::MetadataValue;
 use super::{Error, Kind};
 use crate::input::validation::FieldError;
 
-/// The metadata entry that carries a [`wire::Problem`] beside a gRPC status.
+/// Metadata entry that carries a [`wire::Problem`] beside a gRPC status.
 const PROBLEM_METADATA: &str = "oms-problem-bin";
 
 impl From<Error> for tonic::Status {
     fn from(error: Error) -> Self {
         let mut status = Self::from(&error);
-        // For the log of whoever answers with it; it does not travel.
+        // For the log of the RPC server; the source does not travel.
         status.set_source(std::sync::Arc::new(error));
         status
     }
@@ -28,9 +28,9 @@ impl From<&Error> for tonic::Status {
             errors: error
                 .errors
                 .iter()
-                .map(|fault| wire::FieldError {
-                    pointer: fault.pointer.clone(),
-                    detail: fault.detail.clone(),
+                .map(|field| wire::FieldError {
+                    pointer: field.pointer.clone(),
+                    detail: field.detail.clone(),
                 })
                 .collect(),
             members: if error.members.is_empty() {
@@ -65,7 +65,7 @@ impl From<tonic::Status> for Error {
     }
 }
 
-/// The problem that another function of ours sent beside its status.
+/// Returns the problem that another function sent beside its status.
 fn problem_of(status: &tonic::Status) -> Option<Error> {
     let bytes = status.metadata().get_bin(PROBLEM_METADATA)?.to_bytes().ok()?;
     let problem = wire::Problem::decode(bytes).ok()?;
@@ -80,12 +80,12 @@ fn problem_of(status: &tonic::Status) -> Option<Error> {
         errors: problem
             .errors
             .into_iter()
-            .map(|fault| FieldError { pointer: fault.pointer, detail: fault.detail })
+            .map(|field| FieldError { pointer: field.pointer, detail: field.detail })
             .collect(),
         members,
         retry_after: problem.retry_after,
         allow: None,
-        // The callee has logged its own cause; here it is enough to know that it was the callee's.
+        // The callee has logged its own cause; this cause names the callee as the origin.
         cause: matches!(kind, Kind::Internal | Kind::Unavailable)
             .then(|| format!("the called function answered {:?}", status.code()).into()),
     })

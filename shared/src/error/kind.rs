@@ -1,59 +1,60 @@
-//! What kinds of errors there are, and the status of each in HTTP and in gRPC.
+//! Kinds of errors, with the HTTP and gRPC status of each.
 
 use http::StatusCode;
 
-/// What went wrong, as far as a client can tell errors apart. What each means to clients is in the catalogue of the
-/// docs function (`functions/docs/src/problems.rs`), where a new one must be described before anything compiles.
+/// Kind of an error, as far as clients can tell errors apart. The docs function's catalogue
+/// (`functions/docs/src/problems.rs`) explains each kind to clients. The build fails until a new kind is
+/// described there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Kind {
-    /// The bytes are not what HTTP or JSON allow.
+    /// Bytes that HTTP or JSON do not allow.
     MalformedRequest,
-    /// A parameter in the query is unknown, repeated, empty or wrong.
+    /// Query parameter that is unknown, repeated, empty or invalid.
     InvalidQuery,
-    /// No token, or a bad one.
+    /// Missing or invalid access token.
     Unauthenticated,
-    /// The caller may not do this.
+    /// Caller without the permission.
     Forbidden,
-    /// There is no such thing, or none that the caller may see.
+    /// Resource that does not exist, or that the caller may not see.
     NotFound,
-    /// The path exists, with other methods.
+    /// Path that exists, with other methods.
     MethodNotAllowed,
-    /// Another user has this e-mail address.
+    /// E-mail address of another user.
     EmailTaken,
-    /// Another product has this SKU.
+    /// SKU of another product.
     SkuTaken,
-    /// More was asked for than is available.
+    /// Quantity above the available stock.
     InsufficientStock,
-    /// The stock would fall below what is held for orders.
+    /// Stock that would fall below the quantity held for orders.
     StockBelowReserved,
-    /// The product is held for as many orders as it can be.
+    /// Product with the maximum number of holds.
     TooManyHolds,
-    /// The order's status does not allow this change of status.
+    /// Change of status that the order's status does not allow.
     InvalidTransition,
-    /// The order's status does not allow this change.
+    /// Change that the order's status does not allow.
     OrderNotEditable,
-    /// Nobody would be left who can administer.
+    /// Change that would leave no active admin.
     LastAdmin,
-    /// What the client has seen is not the latest version any more.
+    /// Version that is not the latest any more.
     VersionMismatch,
-    /// The body is larger than allowed.
+    /// Body that is too large.
     PayloadTooLarge,
-    /// The body is not sent as JSON.
+    /// Body that is not sent as JSON.
     UnsupportedMediaType,
-    /// The body is JSON, and says something that is not allowed.
+    /// JSON body with invalid values.
     Validation,
-    /// Another request was sent under the same idempotency key.
+    /// Idempotency key of another request.
     IdempotencyKeyReused,
-    /// Too often, for now.
+    /// Too many requests for now.
     TooManyRequests,
-    /// Something that this answer depends on is away; worth another try.
+    /// Dependency that is unavailable; a retry may help.
     Unavailable,
-    /// A bug of ours.
+    /// Bug in this code.
     Internal,
 }
 
 impl Kind {
-    /// Every kind, in the order of their status.
+    /// All kinds, sorted by status.
     pub const ALL: [Self; 22] = [
         Self::MalformedRequest,
         Self::InvalidQuery,
@@ -79,27 +80,27 @@ impl Kind {
         Self::Unavailable,
     ];
 
-    /// The last segment of the problem's `type`: stable, for programs.
+    /// Last segment of the problem's `type`; stable, for programs.
     pub fn slug(self) -> &'static str {
         self.row().0
     }
 
-    /// The problem's `type`: the page that explains it, in the docs function's catalogue.
+    /// Problem `type`: path of the page that explains it in the docs function's catalogue.
     pub fn reference(self) -> String {
         format!("/problems/{}", self.slug())
     }
 
-    /// A short summary, the same for every problem of this kind.
+    /// Problem `title`, the same for every problem of this kind.
     pub fn title(self) -> &'static str {
         self.row().1
     }
 
-    /// The HTTP status.
+    /// HTTP status.
     pub fn status(self) -> StatusCode {
         self.row().2
     }
 
-    /// The gRPC status code.
+    /// gRPC status code.
     pub fn code(self) -> tonic::Code {
         self.row().3
     }

@@ -5,24 +5,24 @@ use serde::{Deserialize, Serialize};
 use crate::input::validation::{Form, ValidationErrors};
 use crate::values::text;
 
-/// A postal address whose parts have been checked.
+/// Postal address with checked fields.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Address {
-    /// Street and number, most often.
+    /// Usually street and number.
     pub line1: String,
-    /// Flat, floor, care of.
+    /// Flat, floor or "care of".
     pub line2: Option<String>,
     /// City, town or village.
     pub city: String,
     /// State, province or county.
     pub region: Option<String>,
-    /// Not every country has them.
+    /// Absent in countries without postal codes.
     pub postal_code: Option<String>,
-    /// ISO 3166-1 alpha-2, in capitals.
+    /// ISO 3166-1 alpha-2 code in capitals.
     pub country: String,
 }
 
-/// An address as a client sends it.
+/// Address as a client sends it, not yet checked.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[expect(missing_docs, reason = "the fields are those of Address")]
@@ -56,7 +56,7 @@ fn country(code: String) -> Result<String, String> {
     }
 }
 
-/// All countries, by their codes.
+/// Codes of all countries (ISO 3166-1 alpha-2).
 #[cfg(feature = "openapi")]
 pub(crate) fn countries() -> Vec<String> {
     let pairs = ('A'..='Z').flat_map(|a| ('A'..='Z').map(move |b| [a, b].iter().collect()));
@@ -68,7 +68,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn all_faults_of_an_address_are_told_at_once() {
+    fn all_errors_of_an_address_are_reported_at_once() {
         let mut errors = ValidationErrors::default();
         let form = AddressForm {
             line1: Some(" ".to_owned()),
@@ -78,7 +78,7 @@ mod tests {
         };
         assert!(form.check(&mut errors).is_none());
         let error = errors.check().unwrap_err();
-        let pointers: Vec<_> = error.errors().iter().map(|fault| fault.pointer.as_str()).collect();
+        let pointers: Vec<_> = error.errors().iter().map(|error| error.pointer.as_str()).collect();
         assert_eq!(pointers, ["/line1", "/city", "/region", "/country"]);
     }
 

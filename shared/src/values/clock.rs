@@ -1,4 +1,4 @@
-//! Points in time, and a clock that is handed in, so that tests need not wait.
+//! Points in time, and an injected clock, so that tests need not wait.
 
 use std::fmt;
 use std::sync::Arc;
@@ -10,48 +10,48 @@ use time::format_description::BorrowedFormatItem;
 use time::format_description::well_known::Rfc3339;
 use time::macros::format_description;
 
-/// A point in time: milliseconds since 1970, UTC.
+/// Point in time: milliseconds since 1970-01-01, UTC.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Timestamp(i64);
 
-/// RFC 3339 with milliseconds and `Z`.
+/// RFC 3339 format with milliseconds and `Z`.
 const RFC3339_MILLIS: &[BorrowedFormatItem<'_>] =
     format_description!("[year]-[month]-[day]T[hour]:[minute]:[second].[subsecond digits:3]Z");
 
 impl Timestamp {
-    /// Milliseconds since 1970, UTC.
+    /// Milliseconds since 1970-01-01, UTC.
     pub const fn from_millis(millis: i64) -> Self {
         Self(millis)
     }
 
-    /// A time as people write it (RFC 3339, any offset), rounded up to the millisecond.
+    /// Parses an RFC 3339 time with any offset, rounded up to the millisecond.
     pub fn parse(text: &str) -> Option<Self> {
         let time = OffsetDateTime::parse(text, &Rfc3339).ok()?;
         let millis = (time.unix_timestamp_nanos() + 999_999).div_euclid(1_000_000);
         i64::try_from(millis).ok().map(Self)
     }
 
-    /// Milliseconds since 1970, UTC.
+    /// Milliseconds since 1970-01-01, UTC.
     pub fn millis(self) -> i64 {
         self.0
     }
 
-    /// Whole seconds since 1970, UTC: what JWTs count in.
+    /// Whole seconds since 1970-01-01, UTC: the unit of JWT claims.
     pub fn seconds(self) -> i64 {
         self.0.div_euclid(1000)
     }
 
-    /// This long after.
+    /// Returns the time this long after; saturates at the limits of `i64`.
     pub fn after(self, duration: Duration) -> Self {
         Self(self.0.saturating_add(i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)))
     }
 
-    /// This long before.
+    /// Returns the time this long before; saturates at the limits of `i64`.
     pub fn before(self, duration: Duration) -> Self {
         Self(self.0.saturating_sub(i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)))
     }
 
-    /// How long it is from `earlier` until this; zero when it lies before.
+    /// Duration from `earlier` until this time; zero if `earlier` is later.
     pub fn since(self, earlier: Self) -> Duration {
         Duration::from_millis(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))
     }
@@ -62,7 +62,7 @@ impl fmt::Display for Timestamp {
         let text = OffsetDateTime::from_unix_timestamp_nanos(i128::from(self.0) * 1_000_000)
             .ok()
             .and_then(|time| time.format(RFC3339_MILLIS).ok());
-        // Only a year beyond 9999 has no such form.
+        // RFC 3339 has no form for years beyond 9999.
         f.write_str(text.as_deref().unwrap_or("9999-12-31T23:59:59.999Z"))
     }
 }
@@ -73,12 +73,12 @@ impl Serialize for Timestamp {
     }
 }
 
-/// Tells the time.
+/// Source of the current time; tests inject their own.
 #[derive(Clone)]
 pub struct Clock(Arc<dyn Fn() -> Timestamp + Send + Sync>);
 
 impl Clock {
-    /// The machine's clock.
+    /// Clock of the machine.
     pub fn system() -> Self {
         Self::from_fn(|| {
             let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
@@ -86,12 +86,12 @@ impl Clock {
         })
     }
 
-    /// A clock that says what `now` says.
+    /// Clock that returns the result of `now`.
     pub fn from_fn(now: impl Fn() -> Timestamp + Send + Sync + 'static) -> Self {
         Self(Arc::new(now))
     }
 
-    /// The time now.
+    /// Current time.
     pub fn now(&self) -> Timestamp {
         (self.0)()
     }

@@ -1,5 +1,5 @@
-//! Typed IDs: a prefix that names the kind and 128 bits in base32 (TypeID), so that an order's ID can never
-//! be taken for a product's.
+//! Typed IDs (TypeID): a prefix that names the kind, and 128 bits in base32. An order ID can never be
+//! mistaken for a product ID.
 
 use type_safe_id::{StaticType, TypeSafeId};
 
@@ -19,27 +19,27 @@ macro_rules! kind {
 }
 
 kind!(
-    /// Marks the IDs of orders.
+    /// Kind of order IDs.
     OrderKind, OrderId, "order"
 );
 kind!(
-    /// Marks the IDs of products.
+    /// Kind of product IDs.
     ProductKind, ProductId, "product"
 );
 kind!(
-    /// Marks the IDs of users.
+    /// Kind of user IDs.
     UserKind, UserId, "user"
 );
 
-/// A rule for [`crate::input::validation::ValidationErrors`]: an ID of the right kind.
+/// Rule for [`crate::input::validation::ValidationErrors`]: an ID of the right kind.
 ///
 /// # Errors
-/// What is wrong with it.
+/// Message that names the kind and shows an example.
 pub fn parse<T: StaticType>(text: String) -> Result<TypeSafeId<T>, String> {
     text.parse().map_err(|_| format!("must be an ID of the kind {}, such as {}", T::TYPE, example::<T>()))
 }
 
-/// What an ID of this kind looks like.
+/// Example of an ID of this kind, for messages and documentation.
 pub fn example<T: StaticType>() -> String {
     format!("{}_01h455vb4pex5vsknk084sn02q", T::TYPE)
 }
@@ -52,7 +52,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_written_is_read_again(bits: u128) {
+        fn a_written_id_is_read_again(bits: u128) {
             let id = OrderId::from_uuid(uuid::Uuid::from_u128(bits));
             prop_assert_eq!(id.to_string().parse::<OrderId>().unwrap(), id);
         }

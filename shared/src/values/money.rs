@@ -1,4 +1,4 @@
-//! Money: whole minor units with a currency, and arithmetic that cannot overflow or mix currencies.
+//! Money: whole minor units with a currency; arithmetic cannot overflow or mix currencies.
 
 use std::fmt;
 
@@ -7,15 +7,15 @@ use serde::{Deserialize, Serialize};
 
 use crate::input::validation::{Form, ValidationErrors};
 
-/// A currency of ISO 4217 that is in use.
+/// Active currency of ISO 4217.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Currency(IsoCurrency);
 
 impl Currency {
-    /// A rule for [`ValidationErrors`]: three capitals of the active list.
+    /// Rule for [`ValidationErrors`]: three capitals of the active list.
     ///
     /// # Errors
-    /// What is wrong with it.
+    /// Message that says what a valid code is.
     pub fn parse(code: String) -> Result<Self, String> {
         IsoCurrency::from_code(&code)
             .filter(|currency| currency.is_superseded().is_none())
@@ -23,7 +23,7 @@ impl Currency {
             .ok_or_else(|| "must be an active ISO 4217 code in capitals, such as EUR".to_owned())
     }
 
-    /// All of them, by their codes.
+    /// All active currencies, sorted by code.
     #[cfg(feature = "openapi")]
     pub fn all() -> impl Iterator<Item = Self> {
         let letters = || b'A'..=b'Z';
@@ -32,7 +32,7 @@ impl Currency {
         codes.filter_map(|code| Self::parse(code.into_iter().map(char::from).collect()).ok())
     }
 
-    /// The three capitals.
+    /// Code of three capitals.
     pub fn code(self) -> &'static str {
         self.0.code()
     }
@@ -44,19 +44,21 @@ impl fmt::Debug for Currency {
     }
 }
 
-/// An amount of 0 to 10^12 in the currency's minor unit.
+/// Amount of 0 to 10^12 in the minor unit of its currency.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Money {
     amount: i64,
     currency: Currency,
 }
 
-/// The largest price, in minor units.
+/// Largest price, in minor units.
 pub const MAX_AMOUNT: i64 = 1_000_000_000_000;
 
 impl Money {
+    /// Creates an amount of minor units, from 0 to [`MAX_AMOUNT`].
+    ///
     /// # Errors
-    /// What is wrong with the amount.
+    /// Message with the allowed range and the amount.
     pub fn new(amount: i64, currency: Currency) -> Result<Self, String> {
         if (0..=MAX_AMOUNT).contains(&amount) {
             Ok(Self { amount, currency })
@@ -67,24 +69,24 @@ impl Money {
         }
     }
 
-    /// Minor units.
+    /// Amount in minor units.
     pub fn amount(self) -> i64 {
         self.amount
     }
 
-    /// The currency.
+    /// Currency of the amount.
     pub fn currency(self) -> Currency {
         self.currency
     }
 }
 
-/// Money as a client sends it.
+/// Money as a client sends it, not yet checked.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct MoneyForm {
-    /// Minor units.
+    /// Amount in minor units.
     pub amount: Option<i64>,
-    /// ISO 4217.
+    /// ISO 4217 code.
     pub currency: Option<String>,
 }
 
@@ -93,7 +95,7 @@ impl Form for MoneyForm {
 
     fn check(self, errors: &mut ValidationErrors) -> Option<Money> {
         let currency = errors.required("/currency", self.currency, Currency::parse);
-        // Any currency does to look at the amount, so that both errors are told at once.
+        // The amount is checked with any currency, so that both errors are reported at once.
         let amount = errors.required("/amount", self.amount, |amount| {
             Money::new(amount, Currency(IsoCurrency::EUR)).map(Money::amount)
         });
@@ -101,7 +103,7 @@ impl Form for MoneyForm {
     }
 }
 
-/// Money as an answer shows it.
+/// Money in a response.
 #[derive(Clone, Debug, Serialize)]
 pub struct MoneyJson {
     amount: i64,
@@ -109,7 +111,7 @@ pub struct MoneyJson {
 }
 
 impl MoneyJson {
-    /// `amount` in minor units; a total may be larger than a price.
+    /// Creates it from `amount` in minor units. A total may exceed [`MAX_AMOUNT`].
     pub fn new(amount: i64, currency: Currency) -> Self {
         Self { amount, currency: currency.code() }
     }
@@ -134,12 +136,12 @@ mod tests {
     }
 
     #[test]
-    fn both_faults_of_an_amount_of_money_are_told_at_once() {
+    fn both_errors_of_an_amount_of_money_are_reported_at_once() {
         let mut errors = ValidationErrors::default();
         let form = MoneyForm { amount: Some(-1), currency: Some("usd".to_owned()) };
         assert!(errors.nested("/price", |errors| form.check(errors)).is_none());
         let error = errors.check().unwrap_err();
-        let pointers: Vec<_> = error.errors().iter().map(|fault| fault.pointer.as_str()).collect();
+        let pointers: Vec<_> = error.errors().iter().map(|error| error.pointer.as_str()).collect();
         assert_eq!(pointers, ["/price/currency", "/price/amount"]);
     }
 

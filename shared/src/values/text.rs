@@ -1,16 +1,17 @@
-//! Rules for text that people write: lengths in code points, nothing trimmed, nothing invisible.
+//! Rules for text written by people: lengths count code points, nothing is trimmed, invisible text is
+//! rejected.
 
 use std::collections::BTreeMap;
 
 use crate::input::validation::{Patch, ValidationErrors};
 
-/// A rule for one line of text, to be handed to [`ValidationErrors`]: `min` to `max` code points, not only white
-/// space, no control characters.
+/// Rule for one line of text, for [`ValidationErrors`]: `min` to `max` code points, not blank, no control
+/// characters.
 pub fn line(min: usize, max: usize) -> impl Fn(String) -> Result<String, String> {
     move |text| check(text, min, max, |_| false)
 }
 
-/// A rule for text of several lines, up to `max` code points: `\n` and `\t` are allowed too.
+/// Rule for text of several lines: 1 to `max` code points. `\n` and `\t` are allowed too.
 pub fn prose(max: usize) -> impl Fn(String) -> Result<String, String> {
     move |text| check(text, 1, max, |character| matches!(character, '\n' | '\t'))
 }
@@ -33,7 +34,8 @@ fn no_control(character: char) -> String {
     format!("must not contain the control character U+{:04X}", u32::from(character))
 }
 
-/// `attributes` and `metadata`: at most 50 entries, keys of 1 to 40 and values of up to 500 code points.
+/// Checks `attributes` or `metadata`: at most 50 entries, keys of 1 to 40 and values of up to 500 code
+/// points.
 pub fn string_map(
     errors: &mut ValidationErrors,
     pointer: &str,
@@ -62,7 +64,7 @@ pub fn string_map(
     entries
 }
 
-/// A change of `attributes` or `metadata`: replaced whole.
+/// Checks a change of `attributes` or `metadata`, which replaces the whole map.
 pub fn string_map_change(
     errors: &mut ValidationErrors,
     pointer: &str,
@@ -78,15 +80,15 @@ pub fn string_map_change(
     }
 }
 
-/// What a client sent, in a message to that client: in quotes as in JSON, and no longer than a glance.
+/// Quotes the client's own text for a message to that client: as a JSON string of at most 40 characters.
 pub fn quoted(text: &str) -> String {
-    const GLANCE: usize = 40;
-    let shown: String = text.chars().take(GLANCE).collect();
+    const MAX_SHOWN: usize = 40;
+    let shown: String = text.chars().take(MAX_SHOWN).collect();
     let more = if shown.len() < text.len() { "…" } else { "" };
     format!("{}{more}", serde_json::Value::from(shown))
 }
 
-/// A key as a segment of a JSON Pointer (RFC 6901, section 3).
+/// Escapes a key as a segment of a JSON Pointer (RFC 6901, section 3).
 pub fn escape_pointer(key: &str) -> String {
     key.replace('~', "~0").replace('/', "~1")
 }
@@ -116,7 +118,7 @@ mod tests {
         let entries = BTreeMap::from([("a/b~c".to_owned(), "x".repeat(501)), (String::new(), "x".into())]);
         string_map(&mut errors, "/metadata", entries);
         let error = errors.check().unwrap_err();
-        let pointers: Vec<_> = error.errors().iter().map(|fault| fault.pointer.as_str()).collect();
+        let pointers: Vec<_> = error.errors().iter().map(|error| error.pointer.as_str()).collect();
         assert_eq!(pointers, ["/metadata/", "/metadata/a~1b~0c"]);
     }
 }
