@@ -1,7 +1,7 @@
-//! Who is calling, and who may: roles, callers and the access of a route.
+//! Identity and permissions: roles, callers and the access rules of routes.
 //!
-//! Tokens tell who is calling: [`tokens`] signs them, [`verifier`] reads them, [`revocation`] lists users
-//! whose tokens were revoked. [`jwks_client`] fetches the public keys.
+//! [`tokens`] signs access tokens and [`verifier`] verifies them. [`revocation`] lists users whose tokens
+//! were revoked; [`jwks_client`] fetches the public keys.
 
 use serde::{Deserialize, Serialize};
 
@@ -17,15 +17,15 @@ pub use revocation::Revoked;
 pub use tokens::{ACCESS_TOKEN_LIFETIME, Epoch, PublicKey, Signer};
 pub use verifier::{KeySource, TrustedKeys, Verifier};
 
-/// What a user may do.
+/// Role of a user, which decides what the user may do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Role {
-    /// Orders for themselves.
+    /// Buys for themselves: works with their own orders only.
     Customer,
-    /// Runs the shop.
+    /// Manages products and all orders.
     Staff,
-    /// Runs the shop, and its people.
+    /// Manages products, all orders and users.
     Admin,
 }
 
@@ -33,7 +33,7 @@ impl Role {
     /// All roles.
     pub const ALL: [Self; 3] = [Self::Customer, Self::Staff, Self::Admin];
 
-    /// The name in JSON, tokens and the database.
+    /// Name in JSON, tokens and the database.
     pub fn name(self) -> &'static str {
         match self {
             Self::Customer => "customer",
@@ -42,10 +42,10 @@ impl Role {
         }
     }
 
-    /// A rule for [`crate::input::validation::ValidationErrors`].
+    /// Rule for [`crate::input::validation::ValidationErrors`]: the name of a role.
     ///
     /// # Errors
-    /// Which roles there are.
+    /// Message that lists the roles.
     pub fn parse(name: &str) -> Result<Self, String> {
         Self::ALL
             .into_iter()
@@ -54,24 +54,24 @@ impl Role {
     }
 }
 
-/// Who is calling.
+/// Identity behind a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Caller {
-    /// A caller without an access token.
+    /// Caller without an access token.
     Anonymous,
-    /// A user who has signed in.
+    /// Signed-in user.
     User {
-        /// Who it is.
+        /// ID of the user.
         id: UserId,
-        /// What they may do, as of when they signed in.
+        /// Role at the time of signing in.
         role: Role,
     },
-    /// Another function, for itself.
+    /// Another function, on its own behalf.
     System,
 }
 
 impl Caller {
-    /// Whether the caller runs the shop.
+    /// Returns true for staff, admins and other functions.
     pub fn is_staff(self) -> bool {
         match self {
             Self::User { role, .. } => matches!(role, Role::Staff | Role::Admin),
@@ -80,18 +80,20 @@ impl Caller {
         }
     }
 
-    /// Whether the caller runs the shop's people.
+    /// Returns true for admins and other functions.
     pub fn is_admin(self) -> bool {
         matches!(self, Self::System | Self::User { role: Role::Admin, .. })
     }
 
+    /// Requires the caller to be another function.
+    ///
     /// # Errors
-    /// 403 unless it is another function, for itself.
+    /// 403 for every other caller.
     pub fn require_system(self) -> Result<(), Error> {
         if self == Self::System { Ok(()) } else { Err(Error::forbidden("Only other functions may do this.")) }
     }
 
-    /// Which user it is, if any.
+    /// ID of the user; `None` for anonymous callers and functions.
     pub fn user_id(self) -> Option<UserId> {
         match self {
             Self::User { id, .. } => Some(id),
@@ -99,8 +101,10 @@ impl Caller {
         }
     }
 
+    /// Requires a signed-in user and returns the ID.
+    ///
     /// # Errors
-    /// 401 unless a user has signed in.
+    /// 401 for every other caller.
     pub fn signed_in(self) -> Result<UserId, Error> {
         self.user_id().ok_or_else(|| {
             Error::new(Kind::Unauthenticated, "Send `Authorization: Bearer` with an access token, which POST /auth gives for an e-mail address and a password.")
@@ -118,20 +122,22 @@ impl std::fmt::Display for Caller {
     }
 }
 
-/// Who may call a route.
+/// Access rule of a route: the callers that may use it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Access {
-    /// Everybody.
+    /// Every caller, with or without a token.
     Anyone,
-    /// Every user who has signed in.
+    /// Every signed-in user.
     SignedIn,
     /// Staff and admins.
     Staff,
-    /// Admins alone.
+    /// Admins only.
     Admin,
 }
 
 impl Access {
+    /// Checks that the caller has access.
+    ///
     /// # Errors
     /// 401 without a token, 403 for another role.
     pub fn check(self, caller: Caller) -> Result<(), Error> {

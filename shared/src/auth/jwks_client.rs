@@ -1,4 +1,4 @@
-//! Fetches from the users function the public keys that verify access tokens, and whose tokens are no longer good.
+//! Client of the users function: fetches the public keys that verify access tokens, and the revocation list.
 
 use futures::future::BoxFuture;
 use proto::users::v1::user_service_client::UserServiceClient;
@@ -11,11 +11,11 @@ use crate::rpc::{convert, metadata};
 use crate::runtime::context::Context;
 use crate::values::ids::UserId;
 
-/// The keys of the users function, at the other end of a channel.
+/// Key source that asks the users function over a channel.
 pub struct JwksClient(Channel);
 
 impl JwksClient {
-    /// `users` leads to the users function.
+    /// Creates a client; `users` is the channel to the users function.
     pub fn new(users: Channel) -> Self {
         Self(users)
     }

@@ -1,4 +1,4 @@
-//! Whose access tokens are no longer good, though a key verifies them.
+//! Revocation list: users whose access tokens are refused although a key verifies them.
 
 use std::collections::HashMap;
 
@@ -6,7 +6,7 @@ use super::tokens::{ACCESS_TOKEN_LIFETIME, Epoch};
 use crate::values::clock::Timestamp;
 use crate::values::ids::UserId;
 
-/// Whose sessions have ended, for as long as tokens of them may be about.
+/// Users whose sessions have ended, kept for as long as their access tokens could still be valid.
 #[derive(Clone, Debug, Default)]
 pub struct Revoked {
     users: HashMap<UserId, Epoch>,
@@ -14,30 +14,31 @@ pub struct Revoked {
 }
 
 impl Revoked {
-    /// Of these users only tokens of this epoch or a later one are good; of all users only those that were issued
-    /// after `everyone`: when more were revoked than can be told one by one, all must sign in again, or refresh.
+    /// Creates a list. For each of `users`, tokens of an epoch before the given one are refused. With
+    /// `everyone`, all tokens issued up to that time are refused. It is set if there are too many revocations
+    /// to list, and all users must then sign in again or refresh.
     pub fn new(users: impl IntoIterator<Item = (UserId, Epoch)>, everyone: Option<Timestamp>) -> Self {
         Self { users: users.into_iter().collect(), everyone }
     }
 
-    /// The users, and the first epoch of theirs that is good.
+    /// Users with their first valid epoch.
     pub fn users(&self) -> impl Iterator<Item = (UserId, Epoch)> {
         self.users.iter().map(|(user, epoch)| (*user, *epoch))
     }
 
-    /// Up to when tokens of all users were revoked, if they were.
+    /// Time up to which tokens of all users were revoked, if any.
     pub fn everyone(&self) -> Option<Timestamp> {
         self.everyone
     }
 
-    /// Whether a token of this user and epoch, issued in this second, is no longer good.
+    /// Returns true if a token of this user and epoch, issued in this second (since 1970), was revoked.
     pub(super) fn includes(&self, user: UserId, epoch: Epoch, issued_at: i64) -> bool {
         self.users.get(&user).is_some_and(|first_good| epoch < *first_good)
             || self.everyone.is_some_and(|everyone| issued_at <= everyone.seconds())
     }
 }
 
-/// How long a revocation is told: the life of a token, and what clocks may differ.
+/// Time for which a revocation is listed: the lifetime of a token, and 5 minutes for clock skew.
 pub const REVOCATION_TTL: std::time::Duration =
     std::time::Duration::from_secs(ACCESS_TOKEN_LIFETIME.as_secs() + 5 * 60);
 
@@ -46,7 +47,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_token_is_refused_by_its_epoch_and_everyones_by_its_time() {
+    fn tokens_are_revoked_by_epoch_or_by_time_of_issue() {
         let (ada, bob) = (UserId::new(), UserId::new());
         let revoked = Revoked::new([(ada, Epoch(2))], None);
         assert!(revoked.includes(ada, Epoch(1), 1_000));

@@ -1,7 +1,7 @@
-//! Access tokens as they are signed, and the keys to them.
+//! Signing of access tokens, and the keys for it.
 //!
-//! Tokens are JWTs (RFC 7519) signed with Ed25519 (RFC 8037) of type `at+jwt`. Only the users function can sign.
-//! There is one algorithm, so nothing here or in [`super::verifier`] chooses one.
+//! Tokens are JWTs (RFC 7519) of type `at+jwt`, signed with Ed25519 (RFC 8037). Only the users function can
+//! sign. There is one algorithm, so nothing here or in [`super::verifier`] chooses one.
 
 use std::time::Duration;
 
@@ -19,20 +19,20 @@ use crate::runtime::crypto;
 use crate::values::clock::Timestamp;
 use crate::values::ids::UserId;
 
-/// How long an access token is good.
+/// Lifetime of an access token: 15 minutes.
 pub const ACCESS_TOKEN_LIFETIME: Duration = Duration::from_secs(15 * 60);
 
 pub(super) const ALGORITHM: Algorithm = Algorithm::EdDSA;
-/// Its name in a token's header (RFC 8037, section 3.1).
+/// Name of the algorithm in a token's header (RFC 8037, section 3.1).
 pub(super) const ALGORITHM_NAME: &str = "EdDSA";
 pub(super) const TOKEN_TYPE: &str = "at+jwt";
 pub(super) const ISSUER: &str = "oms";
 pub(super) const AUDIENCE: &str = "oms-api";
 
-/// How many bytes of a public key's hash name it.
+/// Bytes of a public key's hash that form its `kid`.
 const KEY_ID: usize = 12;
 
-/// The claims of an access token.
+/// Claims of an access token.
 #[derive(Serialize)]
 struct Claims {
     iss: &'static str,
@@ -44,47 +44,47 @@ struct Claims {
     jti: String,
 }
 
-/// Which sessions of a user are meant: a number that rises whenever all that there are must end.
+/// Generation of a user's sessions: a number that rises when all existing sessions must end.
 ///
-/// A token carries the epoch that its user had when it was made, and dies with it. Times would not do: a token has
-/// whole seconds, and the clocks of two machines differ.
+/// A token carries the epoch its user had at issue, and is invalid once the epoch has risen. Times would not
+/// do: JWT times have whole seconds, and the clocks of two machines differ.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Epoch(pub i64);
 
 impl Epoch {
-    /// A name for one token that says its epoch: what is `jti` to everybody else.
+    /// Creates a `jti` that contains the epoch. Other readers see a unique ID.
     fn jti(self) -> String {
         format!("{}.{}", self.0, Uuid::now_v7().simple())
     }
 
-    /// The epoch in the name of a token.
+    /// Reads the epoch out of a `jti`.
     pub(super) fn of_jti(jti: &str) -> Option<Self> {
         let (epoch, unique) = jti.split_once('.')?;
-        let is_ours = epoch.bytes().all(|byte| byte.is_ascii_digit()) && unique.len() == 32;
-        epoch.parse().ok().filter(|_| is_ours).map(Self)
+        let is_well_formed = epoch.bytes().all(|byte| byte.is_ascii_digit()) && unique.len() == 32;
+        epoch.parse().ok().filter(|_| is_well_formed).map(Self)
     }
 }
 
-/// Signs access tokens. Only the users function has one.
+/// Signer of access tokens. Only the users function has one.
 pub struct Signer {
     key: EncodingKey,
     public: PublicKey,
 }
 
-/// An Ed25519 public key and the name under which tokens refer to it.
+/// Ed25519 public key with the `kid` by which tokens refer to it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PublicKey {
-    /// The `kid` in a token's header.
+    /// Value of `kid` in a token's header.
     pub kid: String,
-    /// 32 bytes (RFC 8032).
+    /// Key of 32 bytes (RFC 8032).
     pub bytes: Vec<u8>,
 }
 
 impl Signer {
-    /// The rule for the secret.
+    /// Rule for the signing secret: at least 32 bytes.
     ///
     /// # Errors
-    /// When it has less than 32 bytes.
+    /// Message with the number of bytes.
     pub fn check_secret(secret: &str) -> Result<(), String> {
         match secret.len() {
             32.. => Ok(()),
@@ -92,10 +92,10 @@ impl Signer {
         }
     }
 
-    /// Derives the key from the secret (HKDF-SHA-256, RFC 5869): the same secret, the same key.
+    /// Derives the key from the secret (HKDF-SHA-256, RFC 5869). The same secret gives the same key.
     ///
     /// # Errors
-    /// When the secret has less than 32 bytes.
+    /// Message if the secret has less than 32 bytes.
     pub fn from_secret(secret: &str) -> Result<Self, String> {
         crypto::install();
         Self::check_secret(secret).map_err(|problem| format!("JWT_SECRET {problem}"))?;
@@ -112,23 +112,23 @@ impl Signer {
         Ok(Self { key: EncodingKey::from_ed_der(&pkcs8(&seed)), public })
     }
 
-    /// What verifies the tokens of this signer.
+    /// Public key that verifies the tokens of this signer.
     pub fn public_key(&self) -> &PublicKey {
         &self.public
     }
 
-    /// An access token for a user whose sessions were never ended.
+    /// Signs an access token for a user in epoch 0, whose sessions were never ended.
     ///
     /// # Errors
-    /// Only when the key is damaged.
+    /// 500 if the key is damaged.
     pub fn access_token(&self, user: UserId, role: Role, now: Timestamp) -> Result<String, Error> {
         self.access_token_in(Epoch::default(), user, role, now)
     }
 
-    /// An access token for a user in this epoch.
+    /// Signs an access token for a user in this epoch.
     ///
     /// # Errors
-    /// Only when the key is damaged.
+    /// 500 if the key is damaged.
     pub fn access_token_in(
         &self,
         epoch: Epoch,
@@ -152,20 +152,20 @@ impl Signer {
     }
 }
 
-/// A seed in the form that `jsonwebtoken` hands to its provider: PKCS #8 (RFC 8410, section 7).
+/// Encodes a seed as PKCS #8 (RFC 8410, section 7), the form that `jsonwebtoken` passes to its provider.
 fn pkcs8(seed: &[u8; 32]) -> Vec<u8> {
     const PREFIX: [u8; 16] =
         [0x30, 0x2e, 0x02, 0x01, 0x00, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x04, 0x22, 0x04, 0x20];
     [PREFIX.as_slice(), seed].concat()
 }
 
-/// A name for a key that follows from the key alone.
+/// Derives the `kid` from the key alone.
 fn key_id(public: &[u8]) -> String {
     let hash = digest::digest(&digest::SHA256, public);
     URL_SAFE_NO_PAD.encode(&hash.as_ref()[..KEY_ID])
 }
 
-/// Whether this may be the name of a key of ours: nothing else is looked for.
+/// Returns true if `kid` has the form of our key IDs. Others are never looked up.
 pub(super) fn is_key_id(kid: &str) -> bool {
     URL_SAFE_NO_PAD.decode(kid).is_ok_and(|bytes| bytes.len() == KEY_ID)
 }
@@ -179,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn the_name_of_a_token_says_its_epoch() {
+    fn a_jti_contains_its_epoch() {
         for epoch in [0, 7, i64::MAX].map(Epoch) {
             assert_eq!(Epoch::of_jti(&epoch.jti()), Some(epoch));
         }
@@ -192,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_a_key_of_ours_could_be_called_is_looked_for() {
+    fn only_well_formed_key_ids_are_looked_up() {
         assert!(is_key_id(&signer("a").public_key().kid));
         for other in ["", "../../etc/passwd", "' OR 1=1 --", "AAAAAAAAAAAAAAAA=", "AAAAAAAAAAAAAAA", "key\0"]
         {

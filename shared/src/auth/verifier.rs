@@ -1,8 +1,8 @@
-//! Verifies access tokens with public keys alone, as RFC 8725 says, and refuses those whose sessions have ended.
+//! Verification of access tokens with public keys (RFC 8725) and with the revocation list.
 //!
-//! A token is refused unless everything about it is as our own are: what it may say is written down here, and all
-//! else is refused, so that no attack needs to be known by name. Nothing of it is read as claims before its signature
-//! holds. Functions fetch the public keys, and who was revoked lately, from the users function, and keep them.
+//! This is an allowlist: each allowed header and claim is written down, and every other token is refused. So
+//! no attack needs to be known by name. Claims are not parsed before the signature is verified. Functions
+//! fetch public keys and recent revocations from the users function, and cache them.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -28,41 +28,41 @@ use crate::runtime::crypto;
 use crate::values::clock::{Clock, Timestamp};
 use crate::values::ids::UserId;
 
-/// Ours have less than 500 bytes; nothing larger is looked at.
+/// Maximum length of a token in bytes. Our tokens have less than 500; longer ones are not parsed.
 const MAX_TOKEN: usize = 1024;
 
-/// By how many seconds the clock of whoever signs may be ahead of ours.
+/// Seconds by which the clock of the signer may be ahead.
 const SKEW: i64 = 30;
 
-/// How long no keys are fetched for a `kid` that is not known, after such a fetch was in vain.
+/// Time without further fetches for unknown `kid`s, after a fetch that did not bring the requested key.
 ///
-/// A fetch that brings the key does not count: the next rotation may follow at once, and must refuse nobody.
-/// What this bounds is a caller who makes up one `kid` after the other.
+/// A fetch that brings the key does not start this time: the next rotation may follow at once, and no valid
+/// token may be refused. The limit is for callers who make up one `kid` after the other.
 const REFETCH_AFTER: Duration = Duration::from_secs(30);
 
-/// How old what is known may be before it is fetched again, so that keys which no longer hold are forgotten, and who
-/// was revoked is known within a minute.
-const AGE: Duration = Duration::from_secs(45);
+/// Age at which the cached keys are refreshed. So retired keys are dropped, and revocations are known, within
+/// a minute.
+const REFRESH_AFTER: Duration = Duration::from_secs(45);
 
-/// How long that may take, and how long it is not tried again when it failed. What is known is used meanwhile.
+/// Timeout of a refresh, and the time until the next try after a failure. The cached keys are used meanwhile.
 const REFRESH_TIMEOUT: Duration = Duration::from_secs(2);
-const REFRESH_AGAIN: Duration = Duration::from_secs(5);
+const REFRESH_RETRY: Duration = Duration::from_secs(5);
 
-/// How old what is known may become while it cannot be fetched again. After that nobody knows who was revoked, and
-/// requests with a token are answered 503.
-const TRUSTED_FOR: Duration = Duration::from_secs(5 * 60);
+/// Maximum age of cached keys while refreshing fails. Beyond it, requests with a token are answered 503,
+/// since later revocations are unknown.
+const MAX_AGE: Duration = Duration::from_secs(5 * 60);
 
-/// What tells good tokens from bad ones at some moment.
+/// Public keys and revocations at some moment.
 #[derive(Clone, Debug, Default)]
 pub struct TrustedKeys {
-    /// The keys that verify tokens.
+    /// Keys that verify tokens.
     pub keys: Vec<PublicKey>,
-    /// Whose tokens are no longer good, though a key verifies them.
+    /// Users whose tokens are refused although a key verifies them.
     pub revoked: Revoked,
 }
 
 impl From<Vec<PublicKey>> for TrustedKeys {
-    /// Nobody is revoked.
+    /// Creates it without revocations.
     fn from(keys: Vec<PublicKey>) -> Self {
         Self { keys, revoked: Revoked::default() }
     }
@@ -74,55 +74,55 @@ impl TrustedKeys {
     }
 }
 
-/// Where public keys come from.
+/// Source of public keys and revocations.
 pub trait KeySource: Send + Sync {
-    /// What holds now, asked for on behalf of the request of `context`, within its deadline. `kid` is the key that was
-    /// met and not known, if that is why it is asked for.
+    /// Fetches the current keys and revocations on behalf of the request of `context`, within its deadline.
+    /// `kid` is the unknown key that caused the fetch, if any.
     fn keys(&self, kid: Option<&str>, context: &Context) -> BoxFuture<'_, Result<TrustedKeys, Error>>;
 
-    /// A number that rises when this process itself has changed what holds: who asks need not wait until what they
-    /// know is old.
+    /// Number that rises when this process itself changes the keys or revocations. Cached ones are then
+    /// refreshed before they are old.
     fn generation(&self) -> u64 {
         0
     }
 }
 
-/// Verifies access tokens with public keys alone.
+/// Verifier of access tokens, with a cache of public keys and revocations. Clones share the cache.
 #[derive(Clone)]
 pub struct Verifier {
     clock: Clock,
     source: Arc<dyn KeySource>,
-    known: Arc<Mutex<Option<Known>>>,
+    cache: Arc<Mutex<Option<CachedKeys>>>,
 }
 
-/// What was fetched.
-struct Known {
+/// Cached result of a fetch.
+struct CachedKeys {
     trusted: Arc<TrustedKeys>,
-    /// It held then, or later.
-    as_of: Timestamp,
+    /// Time just before the fetch: the keys are as of then or later.
+    fetched_at: Timestamp,
     generation: u64,
-    /// When it is to be fetched again.
-    stale: Timestamp,
-    /// When it was last fetched for a key that was not among them.
-    in_vain: Option<Timestamp>,
+    /// Time of the next refresh.
+    refresh_at: Timestamp,
+    /// Time of the last fetch that did not bring the requested key.
+    missed_at: Option<Timestamp>,
 }
 
 impl Verifier {
-    /// A verifier that has no key yet, and asks `source` at the first token.
+    /// Creates a verifier with an empty cache; it asks `source` at the first token.
     pub fn new(source: Arc<dyn KeySource>, clock: Clock) -> Self {
         crypto::install();
-        Self { clock, source, known: Arc::default() }
+        Self { clock, source, cache: Arc::default() }
     }
 
-    /// The clock that decides whether a token has expired.
+    /// Clock that decides whether a token has expired.
     pub fn clock(&self) -> &Clock {
         &self.clock
     }
 
-    /// Who is calling, from the `Authorization` header of the request of `context`.
+    /// Identifies the caller by the `Authorization` header of the request of `context`.
     ///
     /// # Errors
-    /// 401 for a header that is there and bad; 503 when the keys cannot be had.
+    /// 401 for an invalid header; 503 if the keys cannot be fetched.
     pub async fn caller(&self, authorization: Option<&[u8]>, context: &Context) -> Result<Caller, Error> {
         let Some(authorization) = authorization else { return Ok(Caller::Anonymous) };
         let token = Token::parse(bearer(authorization)?)?;
@@ -137,57 +137,62 @@ impl Verifier {
         Ok(Caller::User { id: claims.user, role: claims.role })
     }
 
-    /// What holds, with this key if there is such a key.
+    /// Returns the current keys, with this key if it exists.
     async fn keys(&self, kid: &str, context: &Context) -> Result<Arc<TrustedKeys>, Error> {
-        // Held while fetching: of many requests that meet a new key, one asks and the others wait.
-        let mut held = self.known.lock().await;
+        // The lock is held while fetching: of many requests with a new key, one fetches and the others wait.
+        let mut held = self.cache.lock().await;
         let now = self.clock.now();
-        if let Some(known) = held.as_mut()
-            && known.trusted.key(kid).is_some()
+        if let Some(cached) = held.as_mut()
+            && cached.trusted.key(kid).is_some()
         {
-            if now >= known.stale || known.generation != self.source.generation() {
-                self.refresh(known, now, context).await;
+            if now >= cached.refresh_at || cached.generation != self.source.generation() {
+                self.refresh(cached, now, context).await;
             }
-            if now.since(known.as_of) >= TRUSTED_FOR {
-                return Err(Error::unavailable("who was revoked could not be found out for too long"));
+            if now.since(cached.fetched_at) >= MAX_AGE {
+                return Err(Error::unavailable("the revocation list could not be fetched for 5 minutes"));
             }
-            // The key may be forgotten by now, which is then said.
-            return Ok(known.trusted.clone());
+            // The refresh may have dropped the key; the caller then refuses the token.
+            return Ok(cached.trusted.clone());
         }
-        if let Some(known) = held.as_ref()
-            && known.in_vain.is_some_and(|in_vain| now.since(in_vain) < REFETCH_AFTER)
+        if let Some(cached) = held.as_ref()
+            && cached.missed_at.is_some_and(|missed_at| now.since(missed_at) < REFETCH_AFTER)
         {
-            return Ok(known.trusted.clone());
+            return Ok(cached.trusted.clone());
         }
         let generation = self.source.generation();
         let trusted = Arc::new(self.source.keys(Some(kid), context).await?);
-        let in_vain = trusted.key(kid).is_none().then_some(now);
-        *held =
-            Some(Known { trusted: trusted.clone(), as_of: now, generation, stale: now.after(AGE), in_vain });
+        let missed_at = trusted.key(kid).is_none().then_some(now);
+        *held = Some(CachedKeys {
+            trusted: trusted.clone(),
+            fetched_at: now,
+            generation,
+            refresh_at: now.after(REFRESH_AFTER),
+            missed_at,
+        });
         Ok(trusted)
     }
 
-    /// Fetches again what is known. If that fails it stays as it is.
-    async fn refresh(&self, known: &mut Known, now: Timestamp, context: &Context) {
-        // As long as what is known is good, nobody waits for long.
-        let is_good = now.since(known.as_of) < TRUSTED_FOR;
+    /// Refreshes the cache. After a failure it stays as it is.
+    async fn refresh(&self, cached: &mut CachedKeys, now: Timestamp, context: &Context) {
+        // While the cached keys are valid, a request must not wait for long.
+        let is_good = now.since(cached.fetched_at) < MAX_AGE;
         let soon = if is_good { now.after(REFRESH_TIMEOUT) } else { context.deadline };
         let deadline = context.deadline.min(soon);
         let generation = self.source.generation();
         match self.source.keys(None, &Context { deadline, ..context.clone() }).await {
             Ok(trusted) => {
-                (known.trusted, known.as_of) = (Arc::new(trusted), now);
-                (known.generation, known.stale) = (generation, now.after(AGE));
+                (cached.trusted, cached.fetched_at) = (Arc::new(trusted), now);
+                (cached.generation, cached.refresh_at) = (generation, now.after(REFRESH_AFTER));
             }
             Err(error) => {
-                tracing::warn!(causes = error.causes(), "the signing keys are not refreshed");
-                (known.generation, known.stale) = (generation, now.after(REFRESH_AGAIN));
+                tracing::warn!(causes = error.causes(), "cannot refresh the signing keys");
+                (cached.generation, cached.refresh_at) = (generation, now.after(REFRESH_RETRY));
             }
         }
     }
 }
 
-/// The token in an `Authorization` header (RFC 6750).
+/// Reads the token from an `Authorization` header (RFC 6750).
 fn bearer(authorization: &[u8]) -> Result<&str, Error> {
     std::str::from_utf8(authorization)
         .ok()
@@ -197,10 +202,10 @@ fn bearer(authorization: &[u8]) -> Result<&str, Error> {
         .ok_or_else(|| bad_token("The Authorization header must be `Bearer` and an access token."))
 }
 
-/// A token whose header is as ours are. Nothing is known yet of the rest.
+/// Token with a checked header. Its claims and signature are not checked yet.
 struct Token<'a> {
     kid: String,
-    /// The whole of it.
+    /// Complete token as sent.
     sent: &'a str,
     claims: &'a str,
 }
@@ -214,7 +219,7 @@ impl<'a> Token<'a> {
         let (signed, _) = token.rsplit_once('.').ok_or_else(unreadable)?;
         let (header, claims) = signed.split_once('.').ok_or_else(unreadable)?;
         let header = object(header).ok_or_else(unreadable)?;
-        // No `crit`, `jku`, `jwk`, `x5u`, `x5c`, `b64` or `zip`: a header has these three and no more.
+        // Exactly three header members: no `crit`, `jku`, `jwk`, `x5u`, `x5c`, `b64` or `zip`.
         let text = |name: &str| header.get(name).and_then(Value::as_str);
         match (text("alg"), text("typ"), text("kid")) {
             (Some(ALGORITHM_NAME), Some(typ), Some(kid))
@@ -226,9 +231,10 @@ impl<'a> Token<'a> {
         }
     }
 
-    /// What the token says, if this key has signed it and it is good now.
+    /// Returns the claims if this key has signed the token and it is valid at `now`.
     fn claims(&self, key: &PublicKey, now: Timestamp) -> Result<Claims, Error> {
-        // The signature, and once more what the library knows to check. Times are left to the clock that is handed in.
+        // Verifies the signature, and also the claims that the library can check. Times are checked below, by
+        // the injected clock.
         let mut validation = Validation::new(ALGORITHM);
         validation.set_issuer(&[ISSUER]);
         validation.set_audience(&[AUDIENCE]);
@@ -251,23 +257,24 @@ impl<'a> Token<'a> {
     }
 }
 
-/// What a token says, its form and its consistency checked.
+/// Claims of a token, checked for form and consistency.
 struct Claims {
     user: UserId,
     role: Role,
     epoch: Epoch,
-    /// Seconds since 1970, as the others.
+    /// Time of issue (`iat`), in seconds since 1970 like the other times.
     issued_at: i64,
-    /// The later of `iat` and `nbf`.
+    /// Later of `iat` and `nbf`.
     not_before: i64,
     expires_at: i64,
 }
 
 impl Claims {
-    /// `None`: a claim is missing, of another type, or does not fit the others. What we do not know is left alone
-    /// (RFC 7519, section 4), so that a later version may say more.
+    /// Reads the claims. `None` if a claim is missing, has another type, or contradicts another one. Unknown
+    /// claims are ignored (RFC 7519, section 4), so that a later version may add some.
     fn read(claims: &Map<String, Value>) -> Option<Self> {
-        // Neither lists nor numbers in quotes, with a fraction or beyond 64 bits: serde_json tells them apart.
+        // This excludes lists, and numbers in quotes, with a fraction or beyond 64 bits: serde_json keeps
+        // them apart.
         let text = |name: &str| claims.get(name)?.as_str();
         let seconds = |name: &str| claims.get(name)?.as_i64();
         if text("iss")? != ISSUER || text("aud")? != AUDIENCE {
@@ -294,7 +301,7 @@ impl Claims {
     }
 }
 
-/// A part of a token: one JSON object without a key that stands twice, in base64url without padding.
+/// Decodes a part of a token: base64url without padding, of one JSON object without duplicate keys.
 fn object(part: &str) -> Option<Map<String, Value>> {
     let bytes = URL_SAFE_NO_PAD.decode(part).ok()?;
     match json::parse_value(&bytes).ok()? {

@@ -1,4 +1,4 @@
-//! Tokens that are good, and what is refused of all others.
+//! Tests of valid tokens, of refused ones, and of the key cache.
 
 use std::sync::atomic::Ordering::SeqCst;
 
@@ -15,7 +15,7 @@ impl KeySource for Fixed {
     }
 }
 
-/// Keys that change, a count of who asked, and a clock that is moved.
+/// Source whose keys change, with a count of fetches and a clock that tests move.
 #[derive(Default)]
 struct Changing {
     keys: std::sync::Mutex<Vec<PublicKey>>,
@@ -82,7 +82,7 @@ impl Changing {
 }
 
 #[tokio::test]
-async fn keys_that_follow_one_another_at_once_refuse_nobody() {
+async fn rotations_in_quick_succession_refuse_no_valid_token() {
     let source = Arc::new(Changing::default());
     let verifier = source.verifier();
     let mut former = signer("a");
@@ -96,7 +96,7 @@ async fn keys_that_follow_one_another_at_once_refuse_nobody() {
 }
 
 #[tokio::test]
-async fn made_up_keys_are_asked_for_once_in_thirty_seconds() {
+async fn unknown_keys_are_fetched_once_in_thirty_seconds() {
     let source = Arc::new(Changing::default());
     let verifier = source.verifier();
     source.holds(&[&signer("a")]);
@@ -104,14 +104,14 @@ async fn made_up_keys_are_asked_for_once_in_thirty_seconds() {
         assert!(!source.lets_in(&verifier, &signer(letter)).await);
     }
     assert_eq!(source.asked(), 1);
-    assert!(source.lets_in(&verifier, &signer("a")).await, "a known key is not held up");
+    assert!(source.lets_in(&verifier, &signer("a")).await, "a known key is not delayed");
     source.wait(30);
     assert!(!source.lets_in(&verifier, &signer("e")).await);
     assert_eq!(source.asked(), 2);
 }
 
 #[tokio::test]
-async fn a_key_that_no_longer_holds_is_forgotten_within_a_minute() {
+async fn a_removed_key_is_dropped_within_a_minute() {
     let source = Arc::new(Changing::default());
     let verifier = source.verifier();
     source.holds(&[&signer("a")]);
@@ -122,7 +122,7 @@ async fn a_key_that_no_longer_holds_is_forgotten_within_a_minute() {
 }
 
 #[tokio::test]
-async fn who_is_revoked_is_refused_when_what_is_known_is_45_seconds_old_and_may_sign_in_again_at_once() {
+async fn a_revoked_token_is_refused_after_45_seconds_and_a_new_one_works() {
     let source = Arc::new(Changing::default());
     let (verifier, signer, user) = (source.verifier(), signer("a"), UserId::new());
     source.holds(&[&signer]);
@@ -133,15 +133,15 @@ async fn who_is_revoked_is_refused_when_what_is_known_is_45_seconds_old_and_may_
     source.wait(44);
     assert!(source.takes(&verifier, &before).await);
     source.wait(1);
-    // Both were made in the same second.
+    // Both were issued in the same second.
     assert!(!source.takes(&verifier, &before).await);
     assert!(source.takes(&verifier, &after).await);
-    assert!(source.lets_in(&verifier, &signer).await, "somebody else");
+    assert!(source.lets_in(&verifier, &signer).await, "another user");
     assert_eq!(source.asked(), 2);
 }
 
 #[tokio::test]
-async fn what_this_process_has_changed_is_known_at_once() {
+async fn changes_by_this_process_are_seen_at_once() {
     let source = Arc::new(Changing::default());
     let (verifier, signer, user) = (source.verifier(), signer("a"), UserId::new());
     source.holds(&[&signer]);
@@ -155,7 +155,7 @@ async fn what_this_process_has_changed_is_known_at_once() {
 }
 
 #[tokio::test]
-async fn what_is_known_is_trusted_for_five_minutes_while_nobody_answers_and_then_it_is_503() {
+async fn cached_keys_are_used_for_five_minutes_of_outage_then_503() {
     let source = Arc::new(Changing::default());
     let (verifier, signer) = (source.verifier(), signer("a"));
     source.holds(&[&signer]);
@@ -166,7 +166,7 @@ async fn what_is_known_is_trusted_for_five_minutes_while_nobody_answers_and_then
         assert!(source.lets_in(&verifier, &signer).await);
     }
     assert_eq!(source.asked(), 5);
-    assert!(source.lets_in(&verifier, &signer).await, "and is not asked at every request");
+    assert!(source.lets_in(&verifier, &signer).await, "and does not fetch at every request");
     assert_eq!(source.asked(), 5);
     source.wait(60);
     for asked in [6, 6] {
@@ -195,14 +195,14 @@ async fn call(signed_by: &Signer, known: &Signer, later: Duration) -> Result<Cal
 }
 
 #[tokio::test]
-async fn a_token_tells_who_is_calling() {
+async fn a_token_identifies_its_user_and_role() {
     let ours = signer("a");
     let caller = call(&ours, &ours, Duration::ZERO).await.unwrap();
     assert!(caller.is_staff() && !caller.is_admin());
 }
 
 #[tokio::test]
-async fn a_token_dies_after_fifteen_minutes() {
+async fn a_token_expires_after_fifteen_minutes() {
     let ours = signer("a");
     assert!(call(&ours, &ours, Duration::from_secs(899)).await.is_ok());
     assert!(call(&ours, &ours, Duration::from_secs(900)).await.is_err());
