@@ -1,4 +1,4 @@
-//! The way to MongoDB: one client a process, writes that wait for the journal of a majority.
+//! MongoDB access: one client per process, and writes that wait for the journal of a majority.
 
 use std::cell::Cell;
 use std::collections::BTreeMap;
@@ -27,54 +27,58 @@ mod schema;
 
 pub use schema::{Collection, Index};
 
-/// The database when the URI names none.
+/// Database name if the URI has none.
 const DEFAULT_DATABASE: &str = "oms";
 
-/// The code of a duplicate key.
+/// Error code of a duplicate key.
 pub const DUPLICATE_KEY: i32 = 11000;
 
-/// Codes that say: not now, perhaps later. Shutdowns, elections, conflicts, time limits.
+/// Error codes of temporary conditions: shutdowns, elections, conflicts, time limits.
 const TRANSIENT_CODES: [i32; 14] = [6, 7, 50, 64, 89, 91, 112, 189, 251, 262, 9001, 10107, 11600, 11602];
 
-/// Codes that say: you may not do this, or are not who you say. The driver's own user has the rights that it
-/// needs, so this means that its password was changed, or that it was replaced by another user.
+/// Error codes of failed authentication or authorization. The user of the driver has all rights that it
+/// needs. So they mean that its password was changed, or that another user replaced it.
 const REFUSED_CODES: [i32; 2] = [13, 18];
 
-/// How long [`open`] waits for MongoDB: less than init has, so that the log says what was away.
+/// Timeout of [`open`]: shorter than Lambda's init phase, so that the log names the missing dependency.
 const OPEN_TIMEOUT: Duration = Duration::from_millis(2500);
 
-/// Where the schema step notes what it has made: `{_id: function, version}`.
+/// Collection in which the schema step records its versions: `{_id: function, version}`.
 const SCHEMA: &str = "schema";
 
-/// Connects with the secret that holds now, and makes sure that the schema is what this build needs: one query,
-/// which also opens the connection that the first request will use.
+/// Connects with the current secret, and checks that the schema is recent enough for this build. That is one
+/// query, which also opens the connection that the first request will use.
 ///
 /// # Errors
-/// 503 with a cause that says what to do.
+/// 503 with a cause that names the remedy.
 pub async fn open(uri: &dyn SecretSource, function: &str, version: i32) -> Result<Database, Error> {
     let uri = uri.current().await?;
     let opening = async {
         let database = connect(uri.expose(), function).await.map_err(|error| match error.kind.as_ref() {
-            // Its text may repeat a part of the URI.
+            // The driver's text may repeat a part of the URI.
             ErrorKind::InvalidArgument { .. } => {
-                Error::unavailable("MONGO_URI is not a connection string that the driver takes")
+                Error::unavailable("MONGO_URI is not a valid connection string")
             }
             _ => Error::unavailable(error),
         })?;
         check_schema(&database, function, version).await?;
         Ok(database)
     };
-    let late = |_| {
-        Err(Error::unavailable("MongoDB did not answer in time; see its hosts in MONGO_URI, and the network"))
+    let timed_out = |_| {
+        Err(Error::unavailable(
+            "MongoDB did not answer in time; check the hosts in MONGO_URI, and the network",
+        ))
     };
-    tokio::time::timeout(OPEN_TIMEOUT, opening).await.unwrap_or_else(late)
+    tokio::time::timeout(OPEN_TIMEOUT, opening).await.unwrap_or_else(timed_out)
 }
 
+/// Checks that the schema step of this version, or a later one, has run.
+///
 /// # Errors
-/// 503 when the schema step of this version has not run, or MongoDB is away.
+/// 503 if it has not run, or if MongoDB is unavailable.
 pub async fn check_schema(database: &Database, function: &str, version: i32) -> Result<(), Error> {
-    let noted = database.collection::<Document>(SCHEMA).find_one(doc! { "_id": function }).await?;
-    let found = noted.and_then(|noted| noted.get_i32("version").ok()).unwrap_or(0);
+    let recorded = database.collection::<Document>(SCHEMA).find_one(doc! { "_id": function }).await?;
+    let found = recorded.and_then(|recorded| recorded.get_i32("version").ok()).unwrap_or(0);
     if found >= version {
         return Ok(());
     }
@@ -85,19 +89,19 @@ pub async fn check_schema(database: &Database, function: &str, version: i32) -> 
     )))
 }
 
-/// Notes that the schema of a function has this version now; a higher one that is there stays. The last thing
-/// that the schema step does.
+/// Records the schema version of a function; a higher recorded version stays. This is the last action of the
+/// schema step.
 ///
 /// # Errors
-/// When MongoDB refuses, or is away.
+/// Error of the driver if MongoDB refuses or is unavailable.
 pub async fn note_schema(database: &Database, function: &str, version: i32) -> Result<(), MongoError> {
     let schema = database.collection::<Document>(SCHEMA);
-    let note =
+    let record =
         || schema.update_one(doc! { "_id": function }, doc! { "$max": { "version": version } }).upsert(true);
-    match note().await {
-        // Another schema step was faster with the first note.
-        Err(error) if is_duplicate_key(&error) => note().await.map(drop),
-        noted => noted.map(drop),
+    match record().await {
+        // A concurrent schema step has inserted the first record.
+        Err(error) if is_duplicate_key(&error) => record().await.map(drop),
+        recorded => recorded.map(drop),
     }
 }
 
@@ -105,43 +109,44 @@ tokio::task_local! {
     static REFUSED: Cell<bool>;
 }
 
-/// Runs `work`, and tells whether MongoDB has refused us in its course: then the credentials may be stale. What it
-/// refused was not done.
+/// Runs `work`, and reports whether MongoDB refused the credentials meanwhile. They may be outdated then. The
+/// refused operations were not performed.
 pub async fn track_auth_failures<T>(work: impl Future<Output = T>) -> (T, bool) {
-    let watched = async {
+    let tracked = async {
         let done = work.await;
         (done, REFUSED.with(Cell::get))
     };
-    REFUSED.scope(Cell::new(false), watched).await
+    REFUSED.scope(Cell::new(false), tracked).await
 }
 
-/// Whether MongoDB does not believe who we are, or may not have when a connection was to be opened.
+/// Returns true if MongoDB refused the credentials, or may have done so while a connection was opened.
 fn is_refusal(error: &MongoError) -> bool {
     match error.kind.as_ref() {
         ErrorKind::Authentication { .. } => true,
         ErrorKind::Command(error) => REFUSED_CODES.contains(&error.code),
-        // Who waits for a connection while another one is refused is told only that the pool was emptied. It is
-        // also emptied when a server goes away; nothing was sent then either, and to connect anew does no harm.
+        // An operation that waits for a connection while another one is refused only learns that the pool was
+        // cleared. The pool is also cleared when a server goes away. Nothing was sent then either, so
+        // connecting anew does no harm.
         ErrorKind::ConnectionPoolCleared { .. } => true,
         _ => false,
     }
 }
 
-/// Connects; nothing is sent before the first query.
+/// Creates a client; nothing is sent before the first query.
 ///
 /// # Errors
-/// When the URI cannot be read, or names a host that cannot be resolved.
+/// Error of the driver if the URI is invalid or names a host that cannot be resolved.
 pub async fn connect(uri: &str, app_name: &str) -> Result<Database, MongoError> {
     let mut options = ClientOptions::parse(uri).await?;
     options.app_name.get_or_insert_with(|| app_name.to_owned());
-    // The driver's own are 30 s and 10 s: longer than a client of ours waits.
+    // The driver's defaults are 30 s and 10 s: longer than a client of this API waits.
     options.server_selection_timeout.get_or_insert(Duration::from_secs(5));
     options.connect_timeout.get_or_insert(Duration::from_secs(3));
-    // What is idle for longer has died in a freeze, or is about to.
+    // Connections idle for longer are dead after a freeze of the environment, or soon will be.
     options.max_idle_time.get_or_insert(Duration::from_secs(60));
-    // 0 is no limit.
+    // 0 means no limit.
     options.max_pool_size = options.max_pool_size.map(|size| if size == 0 { 0 } else { size.max(MIN_POOL) });
-    // Acknowledged means: on the disks of a majority. Whatever the URI says, no less is acceptable.
+    // A write counts as acknowledged once it is on the disks of a majority. The URI cannot weaken this.
     options.write_concern =
         Some(WriteConcern::builder().w(mongodb::options::Acknowledgment::Majority).journal(true).build());
     options.read_concern = Some(ReadConcern::majority());
@@ -151,7 +156,7 @@ pub async fn connect(uri: &str, app_name: &str) -> Result<Database, MongoError> 
     Ok(Client::with_options(options)?.database(&database))
 }
 
-/// Whether the error says that a unique index has this key already.
+/// Returns true if a unique index already has this key.
 pub fn is_duplicate_key(error: &MongoError) -> bool {
     match error.kind.as_ref() {
         ErrorKind::Write(WriteFailure::WriteError(error)) => error.code == DUPLICATE_KEY,
@@ -163,7 +168,7 @@ pub fn is_duplicate_key(error: &MongoError) -> bool {
 impl From<MongoError> for Error {
     fn from(error: MongoError) -> Self {
         if is_refusal(&error) {
-            // Outside of a function that watches there is nobody to tell.
+            // Outside of `track_auth_failures` there is no flag to set.
             let _ = REFUSED.try_with(|refused| refused.set(true));
             return Self::unavailable(error);
         }
@@ -177,8 +182,8 @@ impl From<MongoError> for Error {
             _ => false,
         };
         if transient
-            // Where one is expected, the query has given it a meaning. What is left comes of two writes at once, such
-            // as upserts: the next try finds what the other has written.
+            // Queries that expect a duplicate key handle it themselves. The others come from concurrent
+            // writes, such as two upserts: a retry finds the document of the other one.
             || is_duplicate_key(&error)
             || error.contains_label(RETRYABLE_WRITE_ERROR)
             || error.contains_label(TRANSIENT_TRANSACTION_ERROR)
@@ -190,83 +195,88 @@ impl From<MongoError> for Error {
     }
 }
 
-/// An ID as it is stored: 16 bytes, subtype 4.
+/// Converts an ID to its stored form: 16 bytes, subtype 4.
 pub fn uuid<T: StaticType>(id: TypeSafeId<T>) -> bson::Uuid {
     bson::Uuid::from_bytes(id.uuid().into_bytes())
 }
 
-/// An ID as it was stored.
+/// Converts a stored ID back.
 pub fn id<T: StaticType>(stored: bson::Uuid) -> TypeSafeId<T> {
     TypeSafeId::from_uuid(uuid::Uuid::from_bytes(stored.bytes()))
 }
 
-/// A time as it is stored.
+/// Converts a time to its stored form.
 pub fn date(time: Timestamp) -> bson::DateTime {
     bson::DateTime::from_millis(time.millis())
 }
 
-/// A time as it was stored.
+/// Converts a stored time back.
 pub fn timestamp(stored: bson::DateTime) -> Timestamp {
     Timestamp::from_millis(stored.timestamp_millis())
 }
 
-/// An entry of a map as it is stored: a list of these and not an object, because keys are what people write,
-/// `$` and dots included.
+/// Entry of a stored map. Maps are stored as lists of entries and not as objects, since clients choose the
+/// keys, which may contain `$` and dots.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Entry {
     k: String,
     v: String,
 }
 
-/// A map as it is stored.
+/// Converts a map to its stored form.
 pub fn entries(map: &BTreeMap<String, String>) -> Vec<Entry> {
     map.iter().map(|(key, value)| Entry { k: key.clone(), v: value.clone() }).collect()
 }
 
-/// A map as it was stored.
+/// Converts a stored map back.
 pub fn map(stored: Vec<Entry>) -> BTreeMap<String, String> {
     stored.into_iter().map(|entry| (entry.k, entry.v)).collect()
 }
 
-/// Bytes as they are stored.
+/// Converts bytes to their stored form.
 pub fn binary(bytes: &[u8]) -> bson::Binary {
     bson::Binary { subtype: bson::spec::BinarySubtype::Generic, bytes: bytes.to_vec() }
 }
 
-/// How many lone writes run at once in a process: fewer than [`MIN_POOL`], which leaves connections to transactions.
+/// Maximum of concurrent [`bounded_write`]s in a process: fewer than [`MIN_POOL`], which leaves connections
+/// to transactions.
 const BOUNDED_WRITES: usize = 8;
 
-/// The smallest pool of connections: the driver's own.
+/// Smallest size of the connection pool: the driver's own default.
 const MIN_POOL: u32 = 10;
 
-/// Runs a write outside of transactions to documents, or to a unique index, that transactions of this process write
-/// too. Beside an open transaction the server lets such a write wait, with its connection. If these had all
-/// connections, the transaction could not end, and all would wait for each other.
+/// Runs a write outside of transactions, to documents or a unique index that transactions of this process
+/// write too.
+///
+/// Beside an open transaction the server lets such a write wait, and the write occupies its connection. If
+/// such writes had all connections, the transaction could not end: a deadlock.
 pub async fn bounded_write<W: IntoFuture>(write: W) -> W::Output {
     static RUNNING: Semaphore = Semaphore::const_new(BOUNDED_WRITES);
-    // Never closed, so there is always a permit in the end.
+    // The semaphore is never closed, so acquiring never fails.
     let _permit = RUNNING.acquire().await;
     write.await
 }
 
-/// How long a transaction is run again when others are in its way: less than a caller waits.
+/// Time limit for repeating a transaction after conflicts: shorter than a caller waits.
 const TRANSACTION_PATIENCE: Duration = Duration::from_secs(8);
 
-/// How a transaction's body ends when nothing went wrong.
+/// Outcome of a transaction's body without an error.
 #[derive(Debug)]
 pub enum TxOutcome<T> {
-    /// What it wrote becomes visible, all at once.
+    /// Commits: all its writes become visible at once.
     Commit(T),
-    /// What it wrote is forgotten.
+    /// Aborts: its writes are discarded.
     Abort(T),
 }
 
-/// Runs `body` in a transaction, again with growing pauses and jitter while others are in its way or its commit gets
-/// lost, for a bounded time. `body` may thus run more than once, and must do nothing but read and write in its session.
+/// Runs `body` in a transaction. Repeats it after conflicts, or if its commit gets lost, for a bounded time,
+/// with growing random pauses.
+///
+/// So `body` may run more than once, and must do nothing but read and write in its session.
 ///
 /// # Errors
-/// What `body` met, or the commit. After a lost answer to the commit it is not known whether it is done:
-/// what is written must be such that it can be found out.
+/// Error of `body` or of the commit. After a lost answer to the commit its outcome is unknown: the documents
+/// must be such that a later read can tell.
 pub async fn transaction<T, F>(database: &Database, mut body: F) -> Result<T, MongoError>
 where
     F: for<'s> FnMut(&'s mut ClientSession) -> BoxFuture<'s, Result<TxOutcome<T>, MongoError>>,
@@ -287,7 +297,7 @@ where
                 return Ok(result);
             }
             Err(error) => {
-                // The server may have ended it already; what went wrong first is what counts.
+                // The server may have aborted it already; the first error is the one that counts.
                 let _ = session.abort_transaction().await;
                 error
             }
@@ -299,24 +309,26 @@ where
     }
 }
 
-/// Commits, again while it is not known whether that is done, for the rest of the time. The driver tries twice. A commit
-/// that never arrives leaves the transaction open, and others wait for its documents until the server ends it, after
-/// a minute.
+/// Commits, and repeats that while the outcome is unknown, for the rest of the time.
+///
+/// The driver tries twice. If the commit never arrives, the transaction stays open, and others wait for its
+/// documents until the server aborts it, after a minute.
 async fn commit(session: &mut ClientSession, started: Instant) -> Result<(), MongoError> {
     let mut attempt: u32 = 0;
     loop {
         attempt += 1;
         let Err(error) = session.commit_transaction().await else { return Ok(()) };
-        let is_known = !error.contains_label(UNKNOWN_TRANSACTION_COMMIT_RESULT)
+        let is_final = !error.contains_label(UNKNOWN_TRANSACTION_COMMIT_RESULT)
             || error.contains_label(TRANSIENT_TRANSACTION_ERROR);
-        if is_known || started.elapsed() > TRANSACTION_PATIENCE {
+        if is_final || started.elapsed() > TRANSACTION_PATIENCE {
             return Err(error);
         }
         pause(attempt).await;
     }
 }
 
-/// Waits after so many attempts, at random and longer each time, so that those who met once do not meet again.
+/// Waits after so many attempts: at random, so that two writers in conflict do not meet again, and longer
+/// each time.
 async fn pause(attempts: u32) {
     let longest = Duration::from_millis(2 << attempts.min(7));
     tokio::time::sleep(longest.mul_f64(rand::random())).await;

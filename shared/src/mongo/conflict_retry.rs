@@ -1,4 +1,4 @@
-//! What to do when somebody else was faster with a conditional write: wait a little, look again.
+//! Retry loop with jittered backoff for optimistic-concurrency conflicts.
 
 use std::time::Duration;
 
@@ -6,55 +6,55 @@ use tokio::time::Instant;
 
 use crate::error::Error;
 
-/// How long a change is tried: less than its client waits. It is a time and not a number of tries, since on a busy
-/// machine each try takes longer, and so do the others who are in the way.
+/// Time limit of a change: shorter than its client waits. It is a time and not a number of tries: on a busy
+/// machine each try takes longer, and so do the concurrent writers.
 const PATIENCE: Duration = Duration::from_secs(15);
 
-/// The longest pause: it grows up to here, so that of many writers some come through soon, and those who wait do not
-/// keep the machine busy with looking.
+/// Longest pause. Pauses grow up to it, so that some of many writers succeed soon, and waiting ones do not
+/// load the machine with reads.
 const LONGEST_PAUSE: Duration = Duration::from_millis(500);
 
-/// How long somebody who is at work in several steps is let finish. Who takes longer may have crashed.
-const COURTESY: Duration = Duration::from_secs(2);
+/// Time for which a concurrent multi-step change may finish first. One that takes longer may have crashed.
+const YIELD_FOR: Duration = Duration::from_secs(2);
 
-/// The tries of one change.
+/// State of one change's retries.
 #[derive(Debug)]
 pub struct ConflictRetry {
     began: Instant,
-    lost: u32,
-    /// The version that somebody else is at work from, and since when that is known.
-    at_work: Option<(i64, Instant)>,
+    conflicts: u32,
+    /// Version from which another writer's multi-step change started, and the time since which that is known.
+    other_writer: Option<(i64, Instant)>,
 }
 
 impl Default for ConflictRetry {
     fn default() -> Self {
-        Self { began: Instant::now(), lost: 0, at_work: None }
+        Self { began: Instant::now(), conflicts: 0, other_writer: None }
     }
 }
 
 impl ConflictRetry {
-    /// Notes that somebody else was faster, and pauses before the next try: at random, so that those who met
-    /// once do not meet again.
+    /// Records a conflict, and pauses before the next try. The pause is random, so that two writers do not
+    /// meet again.
     ///
     /// # Errors
-    /// 503 after too long a time; `what` is for the log.
+    /// 503 after 15 seconds; `what` names the document for the log.
     pub async fn conflict(&mut self, what: impl std::fmt::Display) -> Result<(), Error> {
-        self.lost += 1;
+        self.conflicts += 1;
         if self.began.elapsed() > PATIENCE {
-            return Err(Error::unavailable(format!("{what} changed in between {} times", self.lost)));
+            return Err(Error::unavailable(format!("{what} changed in between {} times", self.conflicts)));
         }
-        let longest = Duration::from_millis(1 << self.lost.min(16)).min(LONGEST_PAUSE);
+        let longest = Duration::from_millis(1 << self.conflicts.min(16)).min(LONGEST_PAUSE);
         tokio::time::sleep(longest.mul_f64(rand::random())).await;
         Ok(())
     }
 
-    /// Whether to wait for somebody else who is at work in several steps from this version. Where each of many who
-    /// come at once would end the work of the one before, none would come to an end.
+    /// Returns true if the caller should wait for another writer's multi-step change from this version. If
+    /// each of many writers aborted the change of the one before, none would finish.
     pub fn should_yield(&mut self, version: i64) -> bool {
-        match self.at_work {
-            Some((known, since)) if known == version => since.elapsed() < COURTESY,
+        match self.other_writer {
+            Some((known, since)) if known == version => since.elapsed() < YIELD_FOR,
             _ => {
-                self.at_work = Some((version, Instant::now()));
+                self.other_writer = Some((version, Instant::now()));
                 true
             }
         }
@@ -74,11 +74,11 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn who_is_at_work_is_let_finish_unless_nothing_moves() {
+    async fn a_writer_at_work_may_finish_unless_it_stalls() {
         let mut retry = ConflictRetry::default();
         assert!(retry.should_yield(7));
-        tokio::time::advance(COURTESY).await;
+        tokio::time::advance(YIELD_FOR).await;
         assert!(!retry.should_yield(7));
-        assert!(retry.should_yield(9), "somebody else, or the next step");
+        assert!(retry.should_yield(9), "another writer, or the next step");
     }
 }

@@ -1,11 +1,11 @@
-//! The words in which a store says what its documents are like: `$jsonSchema`, which MongoDB checks at every write.
+//! Builders for `$jsonSchema`, the rules that MongoDB checks at every write.
 //!
-//! This is the second lock. What a document says is decided and checked in the domain; here is what no bug of ours, and
-//! nobody at a shell, may write past it. Fields that are not named may be there.
+//! This is a second line of defence. The domain decides and checks the content of documents. These rules stop
+//! bugs, and people at a database shell, from writing anything else. Unknown fields are allowed.
 
 use mongodb::bson::{Bson, Document, doc};
 
-/// A document of these fields: those that must be there, and those that may.
+/// Rule for a document with these required and optional fields.
 pub fn document(required: &[(&str, Document)], optional: &[(&str, Document)]) -> Document {
     let names: Vec<&str> = required.iter().map(|(name, _)| *name).collect();
     let all = required.iter().chain(optional);
@@ -18,67 +18,68 @@ pub fn document(required: &[(&str, Document)], optional: &[(&str, Document)]) ->
     rule
 }
 
-/// The same for the documents of a collection.
+/// Validator of a collection whose documents have these fields.
 pub fn documents(required: &[(&str, Document)], optional: &[(&str, Document)]) -> Document {
     doc! { "$jsonSchema": document(required, optional) }
 }
 
-/// Text of up to so many code points.
+/// Rule for text of up to `longest` code points.
 pub fn text(longest: i64) -> Document {
     doc! { "bsonType": "string", "maxLength": longest }
 }
 
-/// One of these texts.
+/// Rule for one of these texts.
 pub fn one_of<'a>(texts: impl IntoIterator<Item = &'a str>) -> Document {
     doc! { "enum": texts.into_iter().collect::<Vec<_>>() }
 }
 
-/// An integer from `least` up.
+/// Rule for an integer of at least `least`.
 pub fn whole(least: i64) -> Document {
     doc! { "bsonType": ["int", "long"], "minimum": least }
 }
 
-/// An integer of either sign.
+/// Rule for an integer of either sign.
 pub fn integer() -> Document {
     doc! { "bsonType": ["int", "long"] }
 }
 
-/// An ID, a fingerprint: bytes.
+/// Rule for bytes, such as an ID or a fingerprint.
 pub fn bytes() -> Document {
     doc! { "bsonType": "binData" }
 }
 
-/// A time.
+/// Rule for a time.
 pub fn date() -> Document {
     doc! { "bsonType": "date" }
 }
 
-/// True or false.
+/// Rule for a boolean.
 pub fn boolean() -> Document {
     doc! { "bsonType": "bool" }
 }
 
-/// The same, or null.
+/// Rule for the same or null.
 pub fn or_null(rule: Document) -> Document {
     doc! { "anyOf": [rule, { "bsonType": "null" }] }
 }
 
-/// A list of `least` to `most` elements.
+/// Rule for a list of `least` to `most` elements.
 pub fn list(least: i64, most: i64, of: Document) -> Document {
     doc! { "bsonType": "array", "minItems": least, "maxItems": most, "items": of }
 }
 
-/// A list of up to `most` elements, which are not looked at: one of thousands is written at every hold.
+/// Rule for a list of up to `most` elements, which are not checked: a list of thousands is written at every
+/// hold.
 pub fn long_list(most: i64) -> Document {
     doc! { "bsonType": "array", "maxItems": most }
 }
 
-/// `attributes` and `metadata` as they are stored.
+/// Rule for stored `attributes` and `metadata`.
 pub fn map() -> Document {
     list(0, 50, document(&[("k", text(40)), ("v", text(500))], &[]))
 }
 
-/// A postal address.
+/// Rule for a postal address.
 pub fn address() -> Document {
     let line = || or_null(text(200));
     document(

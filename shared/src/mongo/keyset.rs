@@ -1,11 +1,11 @@
-//! A page of a list, read along one index, without a sort of MongoDB's own and without a count.
+//! Keyset pagination: a page is read along one index, without a sort in memory and without a count.
 //!
-//! The index has fields whose values are known, then the field that the list is sorted by, then `_id`. Where one of
-//! the first may have several values, such as every status, each combination is a partition of the index, and MongoDB
-//! merges the partitions in the order of the sort: so one index serves lists with and without that filter. A page costs
-//! as many keys as it has elements and one or two for each partition, wherever in the list it begins.
+//! The index has fields with known values, then the sort field, then `_id`. If one of the first has several
+//! possible values, such as all statuses, each combination is a partition of the index. MongoDB merges the
+//! partitions in sort order. So one index serves lists with and without that filter. A page reads one key per
+//! element, and one or two more per partition, wherever in the list it begins.
 //!
-//! What the index does not know is looked up in the documents. Then a page looks at a bounded part of the index and
+//! Filters on other fields are checked in the documents. Such a page reads a bounded part of the index and
 //! ends there, full or not.
 
 use futures::TryStreamExt as _;
@@ -17,47 +17,47 @@ use crate::error::Error;
 use crate::input::page::{PageRequest, PageRows, Position, SortType, SortValue};
 use crate::mongo;
 
-/// How many elements a page looks at whose filters the index does not know. It looks twice, first for where to stop, and
-/// each time at a key or two more for each range of the index: at most 5,000 keys in all.
+/// Maximum number of elements scanned for a page with filters outside of the index. They are scanned twice,
+/// first to find the end, and each scan reads a key or two more per range: at most 5,000 keys in all.
 pub const MAX_SCANNED: u32 = 2_400;
 
-/// What a list is sorted by; ties by `_id` in the same direction.
+/// Sort order of a list; ties are sorted by `_id` in the same direction.
 #[derive(Clone, Copy, Debug)]
 pub struct SortKey {
-    /// The field, by its path.
+    /// Path of the sort field.
     pub field: &'static str,
-    /// What it has.
+    /// Type of its values.
     pub of: SortType,
-    /// Largest first.
+    /// Direction: true for largest first.
     pub descending: bool,
 }
 
-/// A list along an index.
+/// List of the documents along an index.
 #[derive(Clone, Debug)]
 pub struct IndexScan {
-    /// The name of the index.
+    /// Name of the index.
     pub index: &'static str,
-    /// The fields before the sort's, and the values that each may have.
+    /// Fields before the sort field, with the possible values of each.
     pub partitions: Vec<(&'static str, Vec<Bson>)>,
-    /// The sort.
+    /// Sort order.
     pub sort_key: SortKey,
-    /// Bounds of the sort's field, such as `{$gte: 5}`, or empty.
+    /// Bounds of the sort field, such as `{$gte: 5}`, or empty.
     pub range: Document,
-    /// What the index does not know, or empty.
+    /// Filter on fields outside of the index, or empty.
     pub filter: Document,
 }
 
 impl SortKey {
-    /// The sort, as MongoDB has it.
+    /// Sort specification for MongoDB.
     pub fn sort(&self) -> Document {
         let direction = if self.descending { -1 } else { 1 };
         doc! { self.field: direction, "_id": direction }
     }
 
-    /// Where a document stands in the list.
+    /// Position of a document in the list.
     ///
     /// # Errors
-    /// 500 for a document without what the list is sorted by.
+    /// 500 for a document without the sort field.
     pub fn position(&self, document: &Document) -> Result<Position, Error> {
         let mut path = self.field.split('.');
         let first = path.next().and_then(|field| document.get(field));
@@ -77,7 +77,8 @@ impl SortKey {
         }
     }
 
-    /// What lies after one position and not after another, as ranges of an index that has the sort's field and `_id`.
+    /// Filters for the part of the list after one position, up to and including another: ranges of an index
+    /// with the sort field and `_id`.
     pub fn between(&self, after: Option<&Position>, until: Option<&Position>) -> Vec<Document> {
         let (later, earlier) = if self.descending { ("$lt", "$gt") } else { ("$gt", "$lt") };
         let not_later = if self.descending { "$gte" } else { "$lte" };
@@ -107,10 +108,10 @@ impl SortKey {
 }
 
 impl IndexScan {
-    /// A page after this position; fields in `projection` are read, or left out.
+    /// Reads a page after this position, with this projection.
     ///
     /// # Errors
-    /// When MongoDB is away.
+    /// 503 if MongoDB is unavailable.
     pub async fn page(
         &self,
         collection: &Collection<Document>,
@@ -126,7 +127,8 @@ impl IndexScan {
             .limit(page.fetch())
             .hint(Hint::Name(self.index.to_owned()))
             .projection(projection)
-            // Of one moment: what changes its partition meanwhile, such as its status, is seen in one of them.
+            // A snapshot, so that a document which changes its partition meanwhile, such as its status, is
+            // seen once.
             .read_concern(ReadConcern::snapshot())
             .await?
             .try_collect()
@@ -138,7 +140,7 @@ impl IndexScan {
         Ok(found)
     }
 
-    /// Where a page stops to look. `None`: not before the end of the list.
+    /// Position at which the scan of a page ends. `None` if it reaches the end of the list.
     async fn end(
         &self,
         collection: &Collection<Document>,
@@ -158,7 +160,8 @@ impl IndexScan {
         last.map(|last| self.sort_key.position(&last)).transpose()
     }
 
-    /// All partitions between two positions. Each says all of it, since MongoDB plans each for itself.
+    /// Query for all partitions between two positions. Each branch repeats all conditions, since MongoDB
+    /// plans each branch separately.
     fn query(&self, after: Option<&Position>, until: Option<&Position>, filter: &Document) -> Document {
         let mut partitions = vec![Document::new()];
         for (field, values) in &self.partitions {
@@ -192,7 +195,7 @@ impl IndexScan {
     }
 }
 
-/// All of these conditions.
+/// Conjunction of these conditions.
 pub fn conjunction(mut conditions: Vec<Document>) -> Document {
     conditions.retain(|condition| !condition.is_empty());
     match conditions.len() {

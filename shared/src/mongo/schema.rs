@@ -1,4 +1,4 @@
-//! What the collections of a function must have, and the step that makes it.
+//! Schema of a function's collections, and the migration that creates it.
 
 use std::time::Duration;
 
@@ -6,76 +6,77 @@ use mongodb::Database;
 use mongodb::bson::{Bson, Document, doc};
 use mongodb::error::{Error as MongoError, ErrorKind};
 
-/// The code of an index that is not there.
+/// Error code of a missing index.
 const INDEX_NOT_FOUND: i32 = 27;
 
-/// The code of what has to wait for an index that is being built.
+/// Error code of a command that has to wait until an index is built.
 const BUILDING_INDEX: i32 = 12_587;
 
-/// How long the schema step waits before it looks again whether an index is built.
-const BETWEEN_LOOKS: Duration = Duration::from_millis(200);
+/// Interval between checks whether an index is built.
+const POLL_INTERVAL: Duration = Duration::from_millis(200);
 
-/// What a collection must have: made by the schema step, which may be run again at any time.
+/// Schema of a collection. The schema step creates it, and may be repeated at any time.
 pub struct Collection {
-    /// Its name.
+    /// Name.
     pub name: &'static str,
-    /// Indexes: name, keys, whether unique, and a filter for a partial one.
+    /// Indexes: name, keys, uniqueness, and a filter for partial ones.
     pub indexes: Vec<Index>,
-    /// Names of indexes that earlier versions have made and no query uses any more.
+    /// Names of indexes from earlier versions, which no query uses any more.
     pub obsolete: Vec<&'static str>,
-    /// What every document must be like.
+    /// Validator for every document.
     pub validator: Document,
 }
 
-/// An index.
+/// Index of a collection.
 pub struct Index {
-    /// Its name.
+    /// Name.
     pub name: &'static str,
-    /// Its keys.
+    /// Fields and their directions.
     pub keys: Document,
-    /// Whether it is unique.
+    /// Uniqueness of its keys.
     pub unique: bool,
-    /// Which documents it has, if not all.
+    /// Filter of a partial index.
     pub partial: Option<Document>,
-    /// How long after the time in its one key MongoDB takes a document away, if ever: not at once, but within
-    /// minutes, so that this is no clock.
+    /// Time to live: MongoDB deletes a document this long after the time in its only key, if set. It does so
+    /// within minutes, not at once, so this is no clock.
     pub sweep: Option<Duration>,
 }
 
 impl Index {
-    /// An index for queries.
+    /// Creates an index for queries.
     pub fn plain(name: &'static str, keys: Document) -> Self {
         Self { name, keys, unique: false, partial: None, sweep: None }
     }
 
-    /// An index that refuses a second document with the same keys.
+    /// Creates an index that refuses a second document with the same keys.
     pub fn unique(name: &'static str, keys: Document) -> Self {
         Self { name, keys, unique: true, partial: None, sweep: None }
     }
 
-    /// The same index, of fewer documents.
+    /// Restricts the index to the documents that match `filter`.
     pub fn only(self, filter: Document) -> Self {
         Self { partial: Some(filter), ..self }
     }
 
-    /// The same index, whose documents go so long after the time in its key.
+    /// Has MongoDB delete documents this long after the time in the index key.
     pub fn swept_after(self, age: Duration) -> Self {
         Self { sweep: Some(age), ..self }
     }
 }
 
 impl Collection {
-    /// Makes what is missing.
+    /// Creates the missing parts and drops obsolete indexes.
     ///
     /// # Errors
-    /// When MongoDB refuses, or is away.
+    /// Error of the driver if MongoDB refuses or is unavailable.
     pub async fn ensure(&self, db: &Database) -> Result<(), MongoError> {
         if let Err(error) = db.create_collection(self.name).await
             && !matches!(error.kind.as_ref(), ErrorKind::Command(error) if error.code == 48)
         {
             return Err(error);
         }
-        once_built(db, doc! { "collMod": self.name, "validator": self.validator.clone() }).await?;
+        retry_during_index_build(db, doc! { "collMod": self.name, "validator": self.validator.clone() })
+            .await?;
         let indexes: Vec<Bson> = self
             .indexes
             .iter()
@@ -94,7 +95,8 @@ impl Collection {
             db.run_command(doc! { "createIndexes": self.name, "indexes": indexes }).await?;
         }
         for index in &self.obsolete {
-            let dropped = once_built(db, doc! { "dropIndexes": self.name, "index": *index }).await;
+            let dropped =
+                retry_during_index_build(db, doc! { "dropIndexes": self.name, "index": *index }).await;
             if let Err(error) = dropped
                 && !matches!(error.kind.as_ref(), ErrorKind::Command(error) if error.code == INDEX_NOT_FOUND)
             {
@@ -105,15 +107,15 @@ impl Collection {
     }
 }
 
-/// Runs a command that MongoDB refuses while an index of the collection is built, as another schema step may be doing.
-/// However long that takes: to make an index waits for it, too.
-async fn once_built(db: &Database, command: Document) -> Result<(), MongoError> {
+/// Runs `command`, and retries it while another migration builds an index on the collection (error 12587).
+/// There is no time limit, as `createIndexes` waits for that index too.
+async fn retry_during_index_build(db: &Database, command: Document) -> Result<(), MongoError> {
     loop {
         match db.run_command(command.clone()).await {
             Err(error) if matches!(error.kind.as_ref(), ErrorKind::Command(error) if error.code == BUILDING_INDEX) =>
                 {}
             done => return done.map(drop),
         }
-        tokio::time::sleep(BETWEEN_LOOKS).await;
+        tokio::time::sleep(POLL_INTERVAL).await;
     }
 }
