@@ -1,7 +1,7 @@
-//! CORS (the Fetch standard): which pages of other origins may read answers. None, unless it is said.
+//! CORS (Fetch standard): origins whose pages may read responses. By default there are none.
 //!
-//! There are no credentials in the sense of the standard: a token is sent by a page that has it, and never by a
-//! browser on its own, so that `Access-Control-Allow-Credentials` is never said.
+//! Credentials in the sense of the standard are not used: pages send tokens themselves, browsers never do on
+//! their own. So `Access-Control-Allow-Credentials` is never sent.
 
 use std::sync::Arc;
 
@@ -12,43 +12,43 @@ use http::header::{
 };
 use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri};
 
-/// What a page may send beside what every page may.
+/// Request headers allowed in addition to the CORS-safelisted ones.
 const ALLOWED: HeaderValue = HeaderValue::from_static(
     "Authorization, Content-Type, Idempotency-Key, If-Match, If-None-Match, Traceparent, Tracestate, X-Request-Id",
 );
 
-/// What a page may read of an answer beside what every page may.
+/// Response headers exposed in addition to the CORS-safelisted ones.
 const EXPOSED: HeaderValue = HeaderValue::from_static(
     "Allow, ETag, Idempotency-Replayed, Link, Location, Retry-After, WWW-Authenticate, X-Request-Id",
 );
 
-/// How long a browser may keep the answer to a preflight: an hour, in seconds.
+/// Lifetime of a cached preflight response, in seconds: an hour.
 const MAX_AGE: HeaderValue = HeaderValue::from_static("3600");
 
-/// What decides on the answer to a preflight.
+/// Request headers on which the response to a preflight depends.
 const PREFLIGHT_VARY: &str = "Origin, Access-Control-Request-Method, Access-Control-Request-Headers";
 
-/// The origins whose pages may read answers.
+/// Origins whose pages may read responses.
 #[derive(Clone, Debug, Default)]
 pub struct Cors(Origins);
 
 #[derive(Clone, Debug, Default)]
 enum Origins {
-    /// None: what says nothing is closed.
+    /// No origin: closed unless configured.
     #[default]
     None,
-    /// All of them.
+    /// All origins.
     Any,
-    /// Exactly these.
+    /// Exactly these origins.
     These(Arc<[HeaderValue]>),
 }
 
 impl Cors {
-    /// The rule for `CORS_ALLOWED_ORIGINS`: origins as browsers write them, such as `https://shop.example.com` or
-    /// `http://localhost:5173`, with commas between; or `*` alone.
+    /// Rule for `CORS_ALLOWED_ORIGINS`: origins in the form browsers send, such as `https://shop.example.com`
+    /// or `http://localhost:5173`, separated by commas; or `*` alone.
     ///
     /// # Errors
-    /// What is no origin, and how one is written.
+    /// Message with the invalid origin and the expected form.
     pub fn parse(text: &str) -> Result<Self, String> {
         if text.trim() == "*" {
             return Ok(Self(Origins::Any));
@@ -58,13 +58,13 @@ impl Cors {
         Ok(Self(Origins::These(origins?)))
     }
 
-    /// The same routes, whose answers pages of these origins may read.
+    /// Adds CORS headers to the responses of these routes.
     pub fn around(self, router: Router) -> Router {
         router.layer(Extension(self))
     }
 
-    /// What is to be said to this request, of a page of another origin or of anybody else.
-    pub(super) fn of(&self, method: &Method, headers: &HeaderMap) -> Says {
+    /// Decides on the CORS headers for this request, of a page of another origin or of any other client.
+    pub(super) fn of(&self, method: &Method, headers: &HeaderMap) -> CorsHeaders {
         let origin = headers.get(ORIGIN);
         let allowed = match &self.0 {
             Origins::None => None,
@@ -72,11 +72,12 @@ impl Cors {
             Origins::These(these) => origin.filter(|origin| these.contains(origin)).cloned(),
         };
         let is_preflight = method == Method::OPTIONS && headers.contains_key(ACCESS_CONTROL_REQUEST_METHOD);
-        Says { allowed, varies: matches!(self.0, Origins::These(_)), is_preflight }
+        CorsHeaders { allowed, varies: matches!(self.0, Origins::These(_)), is_preflight }
     }
 }
 
-/// An origin as browsers write it (RFC 6454, section 6.2). Never `null`, which every sandboxed page has.
+/// Checks that an origin is in the form browsers send (RFC 6454, section 6.2). `null` is refused, as every
+/// sandboxed page has it.
 fn origin(text: &str) -> Result<HeaderValue, String> {
     let wrong = || {
         format!(
@@ -103,16 +104,16 @@ fn origin(text: &str) -> Result<HeaderValue, String> {
     if is_one { HeaderValue::from_str(text).map_err(|_| wrong()) } else { Err(wrong()) }
 }
 
-/// What is to be said to a request.
-pub(super) struct Says {
+/// CORS headers for a request.
+pub(super) struct CorsHeaders {
     allowed: Option<HeaderValue>,
     varies: bool,
     is_preflight: bool,
 }
 
-impl Says {
-    /// Says it on the answer of a path that has these methods. OPTIONS is none of them: to a preflight that 405 is
-    /// what a page may send there.
+impl CorsHeaders {
+    /// Sets the headers on the response of a path with these methods. OPTIONS is not among them, so a
+    /// preflight arrives here as a 405, and becomes a 204 with the allowed methods.
     pub(super) fn on(self, status: StatusCode, methods: Option<&str>, headers: &mut HeaderMap) -> StatusCode {
         let Some(allowed) = self.allowed else {
             if self.varies {
@@ -138,10 +139,10 @@ impl Says {
     }
 }
 
-/// Adds to what decides on the answer. In one value: API Gateway sends one of several.
+/// Adds to the `Vary` header. It stays one value, since API Gateway sends only one of several.
 fn vary(headers: &mut HeaderMap, by: &str) {
-    let said = headers.get_all(VARY).iter().filter_map(|value| value.to_str().ok());
-    let all = said.chain([by]).collect::<Vec<_>>().join(", ");
+    let present = headers.get_all(VARY).iter().filter_map(|value| value.to_str().ok());
+    let all = present.chain([by]).collect::<Vec<_>>().join(", ");
     if let Ok(all) = HeaderValue::from_str(&all) {
         headers.insert(VARY, all);
     }
@@ -152,7 +153,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn origins_are_taken_as_browsers_write_them_and_in_no_other_way() {
+    fn origins_are_accepted_only_in_the_form_browsers_send() {
         for good in [
             "https://shop.example.com",
             "http://localhost:5173",
@@ -199,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn only_the_very_same_origin_is_let_in() {
+    fn only_the_identical_origin_is_allowed() {
         let cors = Cors::parse("https://shop.example.com, http://localhost:5173").unwrap();
         assert_eq!(allowed(&cors, "http://localhost:5173").unwrap(), "http://localhost:5173");
         for other in [

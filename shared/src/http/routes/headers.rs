@@ -1,4 +1,4 @@
-//! What every answer says to browsers and caches, and how long what comes before a body may be.
+//! Security headers of every response, and the size limit of a request's head.
 
 use http::header::{
     AUTHORIZATION, CACHE_CONTROL, CONTENT_SECURITY_POLICY, HeaderName, REFERRER_POLICY,
@@ -8,15 +8,16 @@ use http::{HeaderMap, HeaderValue, Request};
 
 use crate::error::{Error, Kind};
 
-/// The longest head of a request, in bytes: query and headers. API Gateway takes no longer one either, so that what
-/// works locally works when it is deployed. A path that is too long is not here: it leads to nothing, which is told.
+/// Maximum size of a request's head in bytes: query and headers. API Gateway has the same limit, so that
+/// requests that work locally also work when deployed. The path is not counted: one that is too long matches
+/// no route, and is answered 404.
 pub const MAX_HEAD: usize = 10_240;
 
-/// What an answer says that says nothing else itself.
+/// Default security headers of a response.
 ///
-/// Nothing is kept by a cache, public reads of products neither: their stock must never be stale. A page, if a browser
-/// takes an answer for one, may load nothing and stand in no frame. Browsers ignore the word on HTTPS where they were
-/// not called by it, so that it may always be said.
+/// Caches store nothing, not even public reads of products: their stock must never be stale. If a browser
+/// takes a response for a page, it may load nothing and stand in no frame. Browsers ignore the HSTS header
+/// over plain HTTP, so it is always sent.
 const SECURITY: [(HeaderName, HeaderValue); 6] = [
     (X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
     (CACHE_CONTROL, HeaderValue::from_static("no-store")),
@@ -26,25 +27,27 @@ const SECURITY: [(HeaderName, HeaderValue); 6] = [
     (HeaderName::from_static("cross-origin-resource-policy"), HeaderValue::from_static("same-origin")),
 ];
 
-/// Says it on an answer, where the answer says nothing else.
+/// Sets the default headers, unless the response sets them itself.
 pub(crate) fn secure(headers: &mut HeaderMap) {
     for (name, value) in SECURITY {
         headers.entry(name).or_insert(value);
     }
 }
 
-/// What says who is calling. Several of these headers are one with commas, as API Gateway makes it, and so no token:
-/// none of them is chosen (RFC 9110, section 5.3).
+/// Returns the value of `Authorization`. Several headers are joined with commas, as API Gateway does, and so
+/// are no valid token: none of them is chosen (RFC 9110, section 5.3).
 pub(crate) fn authorization(headers: &HeaderMap) -> Option<Vec<u8>> {
     let values: Vec<&[u8]> = headers.get_all(AUTHORIZATION).iter().map(HeaderValue::as_bytes).collect();
     (!values.is_empty()).then(|| values.join(&b", "[..]))
 }
 
+/// Checks the size of the query and headers.
+///
 /// # Errors
-/// 400 for a head that is too long.
+/// 400 for more than [`MAX_HEAD`] bytes.
 pub(super) fn check_head<B>(request: &Request<B>) -> Result<(), Error> {
     let query = request.uri().query().map_or(0, str::len);
-    // A colon, a space and the end of the line too, as on the wire in HTTP/1.1.
+    // Plus colon, space and CRLF, as on the wire in HTTP/1.1.
     let headers = request.headers().iter().map(|(name, value)| name.as_str().len() + value.len() + 4);
     let head: usize = query + headers.sum::<usize>();
     if head <= MAX_HEAD {
@@ -72,7 +75,7 @@ mod tests {
     }
 
     #[test]
-    fn what_an_answer_says_itself_stays() {
+    fn headers_set_by_the_response_stay() {
         let mut headers = HeaderMap::new();
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("public, max-age=60"));
         secure(&mut headers);
