@@ -1,10 +1,10 @@
-//! gRPC between functions: tonic clients and servers over a JSON envelope, since Lambda's Invoke API takes
-//! JSON alone, or over HTTP/2 where functions are ordinary services.
+//! gRPC between functions: tonic clients and servers, over a JSON envelope on Lambda, whose Invoke API takes
+//! only JSON, or over HTTP/2 between ordinary services.
 //!
-//! [`channel`] is what a tonic client talks to, [`server`] where such a call arrives, [`envelope`] the
-//! form in between, [`convert`] the messages that all services share. `retry` repeats the calls that may be
-//! repeated. `lambda` carries envelopes to functions that are deployed, `http2` calls to those that listen on a
-//! socket; [`services`] chooses.
+//! [`channel`] is the transport of tonic clients, [`server`] receives the calls, and [`envelope`] is the
+//! format in between. [`convert`] converts the messages that all services share. `retry` repeats calls that
+//! may be repeated. `lambda` carries envelopes to deployed functions, and `http2` carries calls to functions
+//! that listen on a socket. [`services`] chooses between the two.
 
 pub mod channel;
 pub mod convert;

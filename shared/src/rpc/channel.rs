@@ -1,8 +1,8 @@
-//! What a tonic client talks to: a tower service that puts each call into an envelope and has it invoked, or
-//! sends it over HTTP/2.
+//! Transport of tonic clients: a tower service that wraps each call in an envelope and invokes a function
+//! with it, or sends the call over HTTP/2.
 //!
-//! It keeps the call's deadline, has it repeated where that may be (see `retry`), and turns all that can go wrong
-//! on the way into a gRPC status.
+//! It enforces the call's deadline, repeats calls that may be repeated (see `retry`), and turns every failure
+//! of the transport into a gRPC status.
 
 use std::sync::Arc;
 use std::task::{Context as TaskContext, Poll};
@@ -20,12 +20,13 @@ use super::server::RpcServer;
 use crate::runtime::trace::Trace;
 use crate::values::clock::Clock;
 
-/// How a payload reaches a function and its answer comes back.
+/// Delivery of a payload to a function and of its answer back.
 pub trait Invoke: Send + Sync {
-    /// Delivers the payload once.
+    /// Delivers the payload once, without retries.
     fn invoke(&self, payload: Vec<u8>) -> BoxFuture<'static, Result<Vec<u8>, Status>>;
 
-    /// The same for a request of this trace, which the way itself may make use of. The payload has it anyway.
+    /// Delivers the payload for a request of this trace, which the transport itself may use. The payload
+    /// contains the trace anyway.
     fn invoke_in(
         &self,
         payload: Vec<u8>,
@@ -35,12 +36,12 @@ pub trait Invoke: Send + Sync {
     }
 }
 
-/// A function in this process: for one machine, and for tests. The bytes are those that Lambda would carry.
+/// Function in this process, for local runs and tests. The bytes are those that Lambda would carry.
 impl Invoke for RpcServer {
     fn invoke(&self, payload: Vec<u8>) -> BoxFuture<'static, Result<Vec<u8>, Status>> {
         let rpc = self.clone();
         Box::pin(async move {
-            // A task of its own: like a Lambda it goes on when the caller no longer waits.
+            // A separate task: like on Lambda, the work goes on when the caller no longer waits.
             tokio::spawn(async move { rpc.handle(&payload).await })
                 .await
                 .map_err(|error| Status::internal(format!("the function ended: {error}")))
@@ -48,7 +49,7 @@ impl Invoke for RpcServer {
     }
 }
 
-/// The way to one function.
+/// Channel to one function. Clones share its retry budget.
 #[derive(Clone)]
 pub struct Channel {
     target: Target,
@@ -64,12 +65,12 @@ enum Target {
 }
 
 impl Channel {
-    /// A channel to `target`.
+    /// Creates a channel that sends envelopes to `target`.
     pub fn new(target: Arc<dyn Invoke>, clock: Clock) -> Self {
         Self { target: Target::Envelope(target), retries: Retries::default(), clock }
     }
 
-    /// A channel to a function that listens on a socket.
+    /// Creates a channel to a function that listens on a socket.
     #[cfg(feature = "socket")]
     pub fn over_http2(target: super::http2::Http2, clock: Clock) -> Self {
         Self { target: Target::Http2(Box::new(target)), retries: Retries::default(), clock }
@@ -79,8 +80,8 @@ impl Channel {
         let (mut head, body) = request.into_parts();
         let now = self.clock.now();
         let deadline = metadata::deadline(&head.headers, now);
-        // Absolute, so that a call which is on its way for too long is refused at the other end, and the same in
-        // every attempt.
+        // The deadline is absolute: a call delivered late is refused by the callee, and all attempts have the
+        // same one.
         head.headers.insert(metadata::DEADLINE, deadline.millis().into());
         let left = deadline.since(now);
         if left.is_zero() {

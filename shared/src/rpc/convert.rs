@@ -1,4 +1,4 @@
-//! Between the shared messages of the protocol and what they mean.
+//! Conversion between the protocol's shared messages and values.
 
 use proto::common::v1 as wire;
 use type_safe_id::{StaticType, TypeSafeId};
@@ -10,34 +10,34 @@ use crate::values::address::{Address, AddressForm};
 use crate::values::clock::Timestamp;
 use crate::values::money::{Currency, Money, MoneyForm};
 
-/// An amount in a message.
+/// Converts an amount of minor units to a message.
 pub fn money(amount: i64, currency: Currency) -> wire::Money {
     wire::Money { amount, currency: currency.code().to_owned() }
 }
 
-/// Money as a caller sent it, still to be checked.
+/// Converts money from a caller to a form, still to be checked.
 pub fn money_form(money: wire::Money) -> MoneyForm {
     MoneyForm { amount: Some(money.amount), currency: Some(money.currency) }
 }
 
-/// Money as another function of ours sent it.
+/// Converts money from another function.
 ///
 /// # Errors
-/// 500 when it is missing or not allowed: then the two do not speak the same protocol.
+/// 500 if it is missing or invalid: the two functions disagree on the protocol then.
 pub fn trusted_money(money: Option<wire::Money>) -> Result<Money, Error> {
     let mut errors = ValidationErrors::default();
     let money = money.map(money_form).unwrap_or_default().check(&mut errors);
     money.ok_or_else(|| Error::internal(errors.into_error()))
 }
 
-/// An address in a message.
+/// Converts an address to a message.
 pub fn address(address: &Address) -> wire::Address {
     let Address { line1, line2, city, region, postal_code, country } = address.clone();
     wire::Address { line1, line2, city, region, postal_code, country }
 }
 
-/// An address as a caller sent it, still to be checked. An empty string in a field that must be there is
-/// the same as none: proto3 cannot tell them apart.
+/// Converts an address from a caller to a form, still to be checked. An empty string in a required field
+/// counts as absent: proto3 cannot distinguish them.
 pub fn address_form(address: wire::Address) -> AddressForm {
     let wire::Address { line1, line2, city, region, postal_code, country } = address;
     let required = |text: String| (!text.is_empty()).then_some(text);
@@ -51,14 +51,14 @@ pub fn address_form(address: wire::Address) -> AddressForm {
     }
 }
 
-/// A time in a message of another function of ours.
+/// Converts a time from another function, rounded down to the millisecond.
 pub fn time(time: proto::Timestamp) -> Timestamp {
     Timestamp::from_millis(
         time.seconds.saturating_mul(1000).saturating_add(i64::from(time.nanos / 1_000_000)),
     )
 }
 
-/// A time in a message.
+/// Converts a time to a message.
 pub fn timestamp(time: Timestamp) -> proto::Timestamp {
     let millis = time.millis();
     proto::Timestamp {
@@ -67,12 +67,12 @@ pub fn timestamp(time: Timestamp) -> proto::Timestamp {
     }
 }
 
-/// A rule: a time that bounds a list, rounded up to the millisecond as in a query.
+/// Rule for a time that bounds a list; rounded up to the millisecond as in a query.
 ///
 /// # Errors
-/// What it must be.
+/// Message with the allowed range.
 pub fn bound(time: proto::Timestamp) -> Result<Timestamp, String> {
-    // Of the years 1 to 9999, as google.protobuf.Timestamp says.
+    // The range of google.protobuf.Timestamp: years 1 to 9999.
     let known = -62_135_596_800..=253_402_300_799;
     if known.contains(&time.seconds) && (0..1_000_000_000).contains(&time.nanos) {
         Ok(Timestamp::from_millis(time.seconds * 1000 + (i64::from(time.nanos) + 999_999) / 1_000_000))
@@ -81,10 +81,10 @@ pub fn bound(time: proto::Timestamp) -> Result<Timestamp, String> {
     }
 }
 
-/// A time as another function of ours sent it.
+/// Converts a required time from another function, rounded down to the millisecond.
 ///
 /// # Errors
-/// 500 when it is missing: then the two do not speak the same protocol.
+/// 500 if it is missing: the two functions disagree on the protocol then.
 pub fn trusted_time(time: Option<proto::Timestamp>) -> Result<Timestamp, Error> {
     let time = time.ok_or_else(|| Error::internal("a time is missing"))?;
     Ok(Timestamp::from_millis(
@@ -92,24 +92,24 @@ pub fn trusted_time(time: Option<proto::Timestamp>) -> Result<Timestamp, Error> 
     ))
 }
 
-/// An ID as another function of ours sent it.
+/// Parses an ID from another function.
 ///
 /// # Errors
-/// 500 when it is none: then the two do not speak the same protocol.
+/// 500 if it is invalid: the two functions disagree on the protocol then.
 pub fn trusted_id<T: StaticType>(id: &str) -> Result<TypeSafeId<T>, Error> {
     id.parse().map_err(|_| Error::internal(format!("no ID of the kind {}: {id:?}", T::TYPE)))
 }
 
-/// Which page a caller asks for.
+/// Converts a page request from a caller.
 ///
 /// # Errors
-/// As for a page in a query.
+/// The same as for a page in a query.
 pub fn page(page: Option<wire::PageRequest>) -> Result<PageRequest, Error> {
     let page = page.unwrap_or_default();
     PageRequest::new(page.limit, page.cursor)
 }
 
-/// Which fields a mask names.
+/// Returns the fields that a mask names.
 ///
 /// # Errors
 /// 422 for a field that cannot be changed.

@@ -1,4 +1,4 @@
-//! The JSON envelope of a gRPC call: path, headers and the framed message in base64; back come status,
+//! JSON envelope of a gRPC call: path, headers and the framed message in base64. The answer has status,
 //! headers, message and trailers.
 
 use base64::Engine as _;
@@ -9,50 +9,50 @@ use serde::{Deserialize, Serialize};
 use tonic::Status;
 use tonic::metadata::MetadataMap;
 
-/// The largest payload that Lambda's Invoke API takes, either way: 6 MB, envelope and base64 included.
+/// Maximum payload of Lambda's Invoke API in either direction: 6 MB, envelope and base64 included.
 pub const MAX_PAYLOAD: usize = 6 * 1024 * 1024;
 
-/// A call. The one key `grpc` tells it from any other event that a function can get: what API Gateway
-/// sends has keys of its own at the top, and what a client sends stands inside its `body`.
+/// Envelope of a call. Its only key `grpc` distinguishes it from all other events: API Gateway sends its own
+/// keys at the top, and puts the client's data inside `body`.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct CallEnvelope {
-    /// The call.
+    /// Call.
     pub grpc: Call,
 }
 
-/// An answer.
+/// Envelope of an answer.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct AnswerEnvelope {
-    /// The answer.
+    /// Answer.
     pub grpc: Answer,
 }
 
-/// What a gRPC client sends.
+/// Call of a gRPC client.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Call {
-    /// `/package.Service/Method`
+    /// Path of the method: `/package.Service/Method`.
     pub path: String,
     /// Metadata; names may repeat.
     pub headers: Vec<(String, String)>,
-    /// Framed messages, in base64.
+    /// Framed messages in base64.
     pub body: String,
 }
 
-/// What a gRPC server answers.
+/// Answer of a gRPC server.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Answer {
-    /// The HTTP status: 200 even when `grpc-status` says that the call failed.
+    /// HTTP status: 200 even if `grpc-status` reports a failure.
     pub status: u16,
-    /// Metadata; an answer that is an error alone has its `grpc-status` here.
+    /// Metadata; contains `grpc-status` if the answer has no message.
     pub headers: Vec<(String, String)>,
-    /// Framed messages, in base64.
+    /// Framed messages in base64.
     pub body: String,
-    /// `grpc-status` and the metadata that follows a message.
+    /// `grpc-status` and the metadata after a message.
     pub trailers: Vec<(String, String)>,
 }
 
-/// Headers as pairs. Those that are no ASCII are left out: gRPC allows none.
+/// Converts headers to pairs. Values that are not ASCII are dropped, as gRPC allows none.
 pub fn to_pairs(headers: &HeaderMap) -> Vec<(String, String)> {
     headers
         .iter()
@@ -60,26 +60,26 @@ pub fn to_pairs(headers: &HeaderMap) -> Vec<(String, String)> {
         .collect()
 }
 
-/// Pairs as headers.
+/// Converts pairs to headers.
 ///
 /// # Errors
-/// For a name or a value that no header can have.
+/// `INTERNAL` for an invalid name or value of a header.
 pub fn from_pairs(pairs: &[(String, String)]) -> Result<HeaderMap, Status> {
     let mut headers = HeaderMap::try_with_capacity(pairs.len()).map_err(garbled)?;
     for (name, value) in pairs {
         let name: HeaderName =
-            name.parse().map_err(|_| garbled(format_args!("{name:?} cannot be a header's name")))?;
+            name.parse().map_err(|_| garbled(format_args!("{name:?} is not a valid header name")))?;
         let value = HeaderValue::from_str(value)
-            .map_err(|_| garbled(format_args!("the header {name} has a value that none can have")))?;
+            .map_err(|_| garbled(format_args!("the header {name} has an invalid value")))?;
         headers.append(name, value);
     }
     readable(headers)
 }
 
-/// The headers or trailers of an answer, if tonic can read them.
+/// Checks that tonic can read the headers or trailers of an answer.
 ///
 /// # Errors
-/// For details of a status that are not base64.
+/// `INTERNAL` for status details that are not base64.
 pub fn readable(headers: HeaderMap) -> Result<HeaderMap, Status> {
     let headers = MetadataMap::from_headers(headers);
     // tonic panics at details that it cannot decode.
@@ -89,23 +89,23 @@ pub fn readable(headers: HeaderMap) -> Result<HeaderMap, Status> {
     Ok(headers.into_headers())
 }
 
-/// A body for the envelope.
+/// Encodes a body for an envelope.
 pub fn encode_body(body: &[u8]) -> String {
     BASE64.encode(body)
 }
 
-/// A body out of the envelope.
+/// Decodes a body from an envelope.
 ///
 /// # Errors
-/// For what is not base64.
+/// `INTERNAL` for invalid base64.
 pub fn decode_body(body: &str) -> Result<Bytes, Status> {
     BASE64.decode(body).map(Bytes::from).map_err(|error| garbled(format_args!("the body: {error}")))
 }
 
-/// Writes an envelope, if Lambda would take it.
+/// Serializes an envelope if it is within [`MAX_PAYLOAD`]. `what` names it in the error.
 ///
 /// # Errors
-/// `RESOURCE_EXHAUSTED` when it is too large.
+/// `RESOURCE_EXHAUSTED` if it is too large.
 pub fn write(envelope: &impl Serialize, what: &str) -> Result<Vec<u8>, Status> {
     let payload =
         serde_json::to_vec(envelope).map_err(|error| Status::internal(format!("{what}: {error}")))?;
@@ -118,7 +118,7 @@ pub fn write(envelope: &impl Serialize, what: &str) -> Result<Vec<u8>, Status> {
     Ok(payload)
 }
 
-/// An envelope that cannot be read.
+/// Status for an unreadable envelope.
 pub fn garbled(what: impl std::fmt::Display) -> Status {
     Status::internal(format!("the envelope is garbled: {what}"))
 }

@@ -1,4 +1,4 @@
-//! Calls to functions that listen on a socket: gRPC over HTTP/2 without TLS, one connection for many calls.
+//! Calls to functions that listen on a socket: gRPC over HTTP/2 without TLS, many calls on one connection.
 
 use std::time::Duration;
 
@@ -15,22 +15,24 @@ use tonic::Status;
 use super::envelope;
 use super::retry::Received;
 
-/// Less than any caller of ours waits, so that there is time left to say so, or to try again.
+/// Shorter than any caller waits, which leaves time to report the failure or to retry.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// A connection whose other end is gone without a word is found out after this and [`PING_TIMEOUT`].
+/// A connection whose peer vanished silently is detected after this and [`PING_TIMEOUT`].
 const PING_EVERY: Duration = Duration::from_secs(20);
 const PING_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// A function that listens at an address.
+/// Function that listens at an address.
 #[derive(Clone)]
 pub struct Http2 {
+    // hyper's pooled client instead of tonic's transport: one connection, found again after a restart, and
+    // every failure is `UNAVAILABLE` in one place.
     client: Client<HttpConnector, Full<Bytes>>,
     authority: Authority,
 }
 
 impl Http2 {
-    /// The function at this address. Nothing is sent before the first call.
+    /// Creates a client of the function at this address. Nothing is sent before the first call.
     pub fn new(authority: Authority) -> Self {
         let mut connector = HttpConnector::new();
         connector.set_nodelay(true);
@@ -46,7 +48,8 @@ impl Http2 {
         Self { client, authority }
     }
 
-    /// Sends a call and waits for the whole answer: that bounds its size, and what breaks off is told here.
+    /// Sends a call and reads the whole answer. So its size is bounded, and a broken transfer is reported
+    /// here.
     pub(super) async fn send(&self, head: Parts, body: Bytes) -> Result<Received, Status> {
         let mut request = Request::new(Full::new(body));
         let path = head.uri.path_and_query().cloned();
@@ -83,7 +86,7 @@ impl Http2 {
     }
 }
 
-/// That it is gRPC which answers; else the code is what gRPC's "HTTP to gRPC status code mapping" says.
+/// Checks that the peer speaks gRPC. Otherwise the code follows gRPC's "HTTP to gRPC status code mapping".
 fn check(status: StatusCode, headers: &HeaderMap) -> Result<(), Status> {
     let content_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
     if status == StatusCode::OK && content_type.is_some_and(|kind| kind.starts_with("application/grpc")) {
@@ -99,7 +102,7 @@ fn check(status: StatusCode, headers: &HeaderMap) -> Result<(), Status> {
     })
 }
 
-/// The error with its causes: hyper's own words are only the outermost.
+/// Formats the error with its causes, as hyper's own message is only the outermost.
 fn chain(error: &dyn std::error::Error) -> String {
     std::iter::successors(Some(error), |error| error.source())
         .map(ToString::to_string)

@@ -10,10 +10,10 @@ use tonic::Status;
 use super::channel::Invoke;
 use crate::runtime::trace::Trace;
 
-/// With it X-Ray takes the invocation for a part of the same trace.
+/// Header by which X-Ray adds the invocation to the same trace.
 const XRAY_HEADER: &str = "x-amzn-trace-id";
 
-/// A function that is called by its name or ARN.
+/// Function that is invoked by its name or ARN.
 #[derive(Clone)]
 pub struct LambdaFunction {
     client: Client,
@@ -21,7 +21,7 @@ pub struct LambdaFunction {
 }
 
 impl LambdaFunction {
-    /// The function of this name.
+    /// Creates a client of the function with this name or ARN.
     pub fn new(client: Client, name: String) -> Self {
         Self { client, name }
     }
@@ -40,7 +40,7 @@ impl Invoke for LambdaFunction {
         let xray = trace.and_then(Trace::xray_header).map(str::to_owned);
         let name = self.name.clone();
         let call = self.client.invoke().function_name(&name).payload(Blob::new(payload)).customize();
-        // The SDK does this by itself only where requests come one at a time and the environment has the header.
+        // The SDK does this itself only with one request at a time, and with the header in the environment.
         let call = call.mutate_request(move |request| {
             if let Some(xray) = &xray {
                 request.headers_mut().insert(XRAY_HEADER, xray.clone());
@@ -48,7 +48,7 @@ impl Invoke for LambdaFunction {
         });
         Box::pin(async move {
             let answer = call.send().await.map_err(|error| status(&name, error))?;
-            // Lambda answers 200 even when the function failed.
+            // Lambda answers 200 even if the function failed.
             if let Some(error) = answer.function_error {
                 return Err(Status::unavailable(format!("the function {name} failed: {error}")));
             }
@@ -62,7 +62,8 @@ fn status(name: &str, error: SdkError<InvokeError>) -> Status {
     match error {
         SdkError::TimeoutError(_) => Status::deadline_exceeded(what),
         SdkError::DispatchFailure(_) | SdkError::ResponseError(_) => Status::unavailable(what),
-        // By the HTTP status, since Lambda has a dozen names for what passes: throttled, out of capacity, not ready.
+        // The HTTP status decides, since Lambda has a dozen names for temporary errors: throttled, out of
+        // capacity, not ready.
         SdkError::ServiceError(error) => match error.raw().status().as_u16() {
             409 | 429 | 500.. => Status::unavailable(format!("{what} now: {}", error.err())),
             413 => Status::resource_exhausted(what),

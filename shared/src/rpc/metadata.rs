@@ -1,7 +1,7 @@
-//! What travels in a call's metadata: the caller's identity, the request ID, the trace, the deadline.
+//! Metadata of a call: the caller's identity, the request ID, the trace, the deadline.
 //!
-//! It is believed, because nothing from outside can be taken for a call: who may invoke a function is
-//! decided by IAM. On a socket it is believed only where `CallerTrust` says so.
+//! On Lambda it is trusted: IAM decides who may invoke a function, and outside input cannot become a call. On
+//! a socket it is trusted only where `CallerTrust` allows it.
 
 use std::time::Duration;
 
@@ -14,15 +14,15 @@ use crate::runtime::context::{Context, DEFAULT_TIMEOUT, request_id};
 use crate::runtime::trace::{self, Trace};
 use crate::values::clock::{Clock, Timestamp};
 
-/// A user's ID, or `system`; absent for anyone.
+/// User ID, or `system`; absent for anonymous callers.
 const CALLER: &str = "oms-caller";
-/// The role of a user.
+/// Role of the user.
 const ROLE: &str = "oms-caller-role";
-/// Milliseconds since 1970: an absolute deadline, so that a call which is delivered late is refused.
+/// Absolute deadline in milliseconds since 1970, so that a call delivered late is refused.
 pub(crate) const DEADLINE: &str = "oms-deadline";
 const REQUEST_ID: &str = "x-request-id";
 
-/// A request for another function on behalf of `context`'s caller.
+/// Creates a request to another function on behalf of `context`'s caller.
 pub fn request<T>(message: T, context: &Context) -> tonic::Request<T> {
     let mut request = tonic::Request::new(message);
     let metadata = request.metadata_mut();
@@ -40,19 +40,19 @@ pub fn request<T>(message: T, context: &Context) -> tonic::Request<T> {
         insert(metadata, trace::TRACESTATE, state);
     }
     insert(metadata, DEADLINE, &context.deadline.millis().to_string());
-    // For the way to another Lambda, which has an X-Ray header of its own.
+    // For the transport to another Lambda, which has its own X-Ray header.
     request.extensions_mut().insert(context.trace.clone());
     request
 }
 
 fn insert(metadata: &mut MetadataMap, name: &'static str, value: &str) {
-    // All values here are ASCII by their making.
+    // All values here are ASCII by construction.
     if let Ok(value) = MetadataValue::try_from(value) {
         metadata.insert(name, value);
     }
 }
 
-/// The deadline of a call, the earlier of ours and gRPC's own `grpc-timeout`.
+/// Deadline of a call: the earlier of `oms-deadline` and gRPC's own `grpc-timeout`.
 pub(crate) fn deadline(headers: &HeaderMap, now: Timestamp) -> Timestamp {
     let absolute =
         headers.get(DEADLINE).and_then(|value| value.to_str().ok()?.parse().ok()).map(Timestamp::from_millis);
@@ -63,7 +63,7 @@ pub(crate) fn deadline(headers: &HeaderMap, now: Timestamp) -> Timestamp {
     [absolute, relative].into_iter().flatten().min().unwrap_or_else(|| now.after(DEFAULT_TIMEOUT))
 }
 
-/// `grpc-timeout` as gRPC's protocol over HTTP/2 writes it: up to 8 digits and a unit.
+/// Parses `grpc-timeout` (gRPC over HTTP/2): up to 8 digits and a unit.
 fn timeout(value: &str) -> Option<Duration> {
     let (digits, unit) = value.split_at_checked(value.len().checked_sub(1)?)?;
     if digits.is_empty() || digits.len() > 8 || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
@@ -81,7 +81,7 @@ fn timeout(value: &str) -> Option<Duration> {
     }
 }
 
-/// The context of a call that has arrived, while it is not known yet who is calling.
+/// Context of an arrived call whose caller is not known yet.
 pub(crate) fn context(headers: &HeaderMap, clock: &Clock) -> Context {
     Context {
         caller: Caller::Anonymous,
@@ -91,10 +91,10 @@ pub(crate) fn context(headers: &HeaderMap, clock: &Clock) -> Context {
     }
 }
 
-/// Who is calling, as the metadata says it.
+/// Reads the caller from the metadata.
 ///
 /// # Errors
-/// `UNAUTHENTICATED` for an identity that is there and cannot be read.
+/// `UNAUTHENTICATED` for an unreadable identity.
 pub(crate) fn caller(headers: &HeaderMap) -> Result<Caller, Status> {
     let text = |name| headers.get(name).map(|value: &http::HeaderValue| value.to_str().unwrap_or("?"));
     let unreadable = || Status::unauthenticated("the caller's identity in the metadata cannot be read");
@@ -108,10 +108,10 @@ pub(crate) fn caller(headers: &HeaderMap) -> Result<Caller, Status> {
     })
 }
 
-/// The context that `server` put into a request.
+/// Returns the context that `server` put into a request.
 ///
 /// # Errors
-/// `INTERNAL` when the request came another way.
+/// `INTERNAL` if the request did not come through `server`.
 pub fn context_of<T>(request: &tonic::Request<T>) -> Result<Context, Status> {
     request
         .extensions()

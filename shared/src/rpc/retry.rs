@@ -1,9 +1,9 @@
-//! Repeats calls that may be repeated and were not answered, or answered `UNAVAILABLE`: a few times, after pauses
-//! of random length, within the call's deadline, and only while most calls to the function go well.
+//! Retries of calls that may be repeated, and were not answered or answered `UNAVAILABLE`. They are few,
+//! after random pauses, within the call's deadline, and only while most calls to the function succeed.
 //!
-//! Nothing else repeats a call. The AWS SDK's own retries are disabled, and hyper's pool takes another connection
-//! only for a request of which nothing was sent. A call between functions makes no call of its own, so that two
-//! layers of this cannot multiply either.
+//! No other layer repeats a call. The AWS SDK's own retries are disabled, and hyper's pool uses another
+//! connection only if nothing of the request was sent. A call between functions makes no further calls, so
+//! retries in two layers cannot multiply either.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -16,19 +16,19 @@ use tokio::time::Instant;
 use tonic::body::Body;
 use tonic::{Code, Status};
 
-/// How often a call is sent, at most.
+/// Maximum number of attempts per call.
 const ATTEMPTS: u32 = 3;
 
-/// The longest pause before the second attempt. It doubles from one attempt to the next.
+/// Longest pause before the second attempt. It doubles from one attempt to the next.
 const LONGEST_FIRST_PAUSE: Duration = Duration::from_millis(100);
 
-/// What must be left of the time after a pause: a warm function answers within it, mostly.
+/// Time that must be left after a pause: a warm function usually answers within it.
 const ENOUGH: Duration = Duration::from_millis(100);
 
-/// How long an attempt is waited for at least, if there is that much time: a cold start takes less.
+/// Shortest timeout of an attempt, if there is that much time: a cold start takes less.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// An answer that has arrived as a whole.
+/// Complete answer to an attempt.
 #[derive(Debug)]
 pub(super) struct Received {
     pub(super) status: StatusCode,
@@ -38,7 +38,7 @@ pub(super) struct Received {
 }
 
 impl Received {
-    /// What tonic reads.
+    /// Converts it to a response that tonic reads.
     pub(super) fn into_response(self) -> Response<Body> {
         let trailers = self.trailers;
         let body =
@@ -49,7 +49,7 @@ impl Received {
         response
     }
 
-    /// `UNAVAILABLE`, if that is the answer.
+    /// Returns the status if it is `UNAVAILABLE`.
     fn unavailable(&self) -> Option<Status> {
         let status =
             Status::from_header_map(&self.trailers).or_else(|| Status::from_header_map(&self.headers))?;
@@ -57,17 +57,17 @@ impl Received {
     }
 }
 
-/// Repeats the calls to one function. Clones share what they know of it.
+/// Retries of the calls to one function. Clones share the budget.
 #[derive(Clone, Default)]
 pub(super) struct Retries(Arc<Budget>);
 
 impl Retries {
-    /// Sends a call of the method at `path` with `attempt`, again if that may be and is of use, and answers within
-    /// `whole`.
+    /// Sends a call of the method at `path` with `attempt`, repeats it if that is allowed and useful, and
+    /// answers within `whole`.
     ///
-    /// An attempt that others may follow is waited for half of what is left, so that an answer which got lost, or a
-    /// function that was killed, does not cost the whole time. Such an attempt may still be at work when the next
-    /// one is sent: that is the same to a method that may be repeated.
+    /// An attempt that may be repeated is waited for half of the remaining time. So a lost answer or a killed
+    /// function does not cost the whole time. Such an attempt may still run when the next one is sent, which
+    /// is harmless for methods that may be repeated.
     pub(super) async fn call<A, F>(&self, path: &str, whole: Duration, attempt: A) -> Result<Received, Status>
     where
         A: Fn() -> F,
@@ -102,29 +102,29 @@ impl Retries {
             if !self.0.failed() || !more || left() < pause + ENOUGH {
                 return outcome;
             }
-            tracing::warn!("{path} is sent again in {} ms: {}", pause.as_millis(), failure.message());
+            tracing::warn!("retrying {path} in {} ms: {}", pause.as_millis(), failure.message());
             tokio::time::sleep(pause).await;
             attempts += 1;
         }
     }
 }
 
-/// There was no answer in time.
+/// Status for a missing answer.
 pub(super) fn missed(left: Duration) -> Status {
     Status::deadline_exceeded(format!("no answer within the {} ms that were left", left.as_millis()))
 }
 
-/// The pause after so many attempts. `random`, 0 to 1, chooses among all lengths up to the longest, so that callers
-/// who failed together do not come back together.
+/// Pause after so many attempts. `random`, from 0 to 1, chooses a length up to the longest, so that callers
+/// which failed together do not retry together.
 fn pause(attempts: u32, random: f64) -> Duration {
     (LONGEST_FIRST_PAUSE * 2_u32.pow(attempts - 1)).mul_f64(random)
 }
 
-/// Spares a function that is in trouble: where every call fails, repeating would triple its load.
+/// Retry budget, which protects a failing function: if every call fails, retries would triple its load.
 ///
-/// It is the retry throttling of gRPC (gRFC A6), with the figures of its example: 10 tokens, a failure costs one, a
-/// success earns a tenth, and nothing is repeated unless more than half of them are there. In the long run that is
-/// one repetition for ten successes. It counts in tenths.
+/// It is gRPC's retry throttling (gRFC A6) with the figures of its example. There are 10 tokens; a failure
+/// costs one, a success earns a tenth, and retries need more than half of them. In the long run that allows
+/// one retry per ten successes. The counter is in tenths.
 struct Budget(AtomicU32);
 
 const ALL_TOKENS: u32 = 100;
@@ -138,12 +138,12 @@ impl Default for Budget {
 }
 
 impl Budget {
-    /// Whether a call could be repeated after one more failure.
+    /// Returns true if a call could still be repeated after one more failure.
     fn has_another(&self) -> bool {
         self.0.load(Ordering::Relaxed) > ALL_TOKENS / 2 + FAILURE
     }
 
-    /// Notes a failure, and tells whether the call may be repeated.
+    /// Records a failure, and returns true if the call may be repeated.
     fn failed(&self) -> bool {
         let less = |tokens: u32| Some(tokens.saturating_sub(FAILURE));
         let before = self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less).unwrap_or(0);
@@ -152,7 +152,7 @@ impl Budget {
 
     fn succeeded(&self) {
         let more = |tokens: u32| Some((tokens + SUCCESS).min(ALL_TOKENS));
-        // It never fails: `more` always has an answer.
+        // This never fails, as `more` always returns a value.
         let _ = self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more);
     }
 }
@@ -162,14 +162,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_pause_is_anything_up_to_a_bound_that_doubles() {
+    fn pauses_are_random_up_to_a_bound_that_doubles() {
         let millis = |attempts, random| pause(attempts, random).as_millis();
         assert_eq!([millis(1, 0.0), millis(1, 0.5), millis(1, 1.0)], [0, 50, 100]);
         assert_eq!([millis(2, 0.0), millis(2, 0.5), millis(2, 1.0)], [0, 100, 200]);
     }
 
     #[test]
-    fn after_a_row_of_failures_it_takes_ten_successes_to_earn_one_repetition() {
+    fn ten_successes_earn_one_retry_after_many_failures() {
         let budget = Budget::default();
         let repeated = (0..100).filter(|_| budget.failed()).count();
         assert_eq!(repeated, 4);

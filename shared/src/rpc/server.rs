@@ -1,4 +1,5 @@
-//! Where a call arrives, in an envelope or over HTTP/2: keeps its deadline, and hands it to the tonic server.
+//! Server side of calls, in envelopes or over HTTP/2: enforces their deadline and passes them to the tonic
+//! server.
 
 use std::convert::Infallible;
 use std::panic::AssertUnwindSafe;
@@ -37,12 +38,12 @@ pub struct RpcServer {
     clock: Clock,
 }
 
-/// Whom a call that comes over a socket is believed to be from.
+/// Trust in the identity that a call over a socket claims.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CallerTrust {
-    /// Whom its metadata names: only functions can send it.
+    /// The metadata is trusted: only functions can send calls.
     Metadata,
-    /// The user of its access token, and nobody else: anybody can send it.
+    /// Only access tokens are trusted: anybody can send calls.
     Tokens,
 }
 
@@ -61,22 +62,22 @@ impl RpcServer {
         Self { server: BoxCloneSyncService::new(server), service: S::NAME, verifier: None, clock }
     }
 
-    /// The same rpc, which also takes access tokens where calls do not come in envelopes.
+    /// Accepts access tokens too, for calls that do not come in envelopes.
     pub fn verified_by(self, verifier: Verifier) -> Self {
         Self { verifier: Some(verifier), ..self }
     }
 
-    /// The full name of the gRPC service.
+    /// Full name of the gRPC service.
     pub fn service(&self) -> &'static str {
         self.service
     }
 
-    /// Answers one call as HTTP/2 has brought it. What cannot be done is a gRPC status.
+    /// Answers one call over HTTP/2. Every failure is a gRPC status.
     #[cfg(feature = "socket")]
     pub async fn answer_http2(&self, request: Request<Body>, trust: CallerTrust) -> Response<Body> {
         let started = Instant::now();
         let mut context = metadata::context(request.headers(), &self.clock);
-        // Nobody ends this process as Lambda does, so that our own longest time is the limit.
+        // Unlike on Lambda this process is not killed after a timeout, so the default timeout is the limit.
         context.deadline = context.deadline.min(self.clock.now().after(DEFAULT_TIMEOUT));
         let span = request_span(&context.request_id, &context.trace);
         async {
@@ -87,8 +88,8 @@ impl RpcServer {
         .await
     }
 
-    /// Like that of a call in an envelope, but that an access token beats all that metadata says, which may not be
-    /// believed at all.
+    /// Identifies the caller. Unlike in an envelope, an access token takes precedence over metadata, which
+    /// may not be trusted at all.
     #[cfg(feature = "socket")]
     async fn caller_over_http2(
         &self,
@@ -109,18 +110,18 @@ impl RpcServer {
         Ok(verifier.caller(Some(&token), context).await?)
     }
 
-    /// Answers one envelope. There is always an answer: what cannot be done is a gRPC status.
+    /// Answers one envelope. There is always an answer: every failure is a gRPC status.
     pub async fn handle(&self, payload: &[u8]) -> Vec<u8> {
         self.handle_within(payload, None).await
     }
 
-    /// The same in a trace that is known already where the envelope came in.
+    /// Answers one envelope, in the trace of the invocation if that is known.
     pub async fn handle_within(&self, payload: &[u8], trace: Option<Trace>) -> Vec<u8> {
         let started = Instant::now();
         let request = match unpack(payload) {
             Ok(request) => request,
             Err(status) => {
-                tracing::warn!("a call cannot be read: {}", status.message());
+                tracing::warn!("unreadable call: {}", status.message());
                 return error_payload(&status);
             }
         };
@@ -136,7 +137,7 @@ impl RpcServer {
                 .await
                 .and_then(|answer| envelope::write(&AnswerEnvelope { grpc: answer }, "the answer"));
             packed.unwrap_or_else(|status| {
-                tracing::error!("an answer cannot be sent: {}", status.message());
+                tracing::error!("cannot send an answer: {}", status.message());
                 error_payload(&status)
             })
         }
@@ -144,7 +145,7 @@ impl RpcServer {
         .await
     }
 
-    /// Runs a call, and gives the log its line.
+    /// Runs a call and writes its log line.
     async fn answer(
         &self,
         request: Request<Body>,
@@ -182,7 +183,7 @@ impl RpcServer {
 }
 
 fn log(path: &str, caller: Caller, started: Instant, response: &Response<Body>) {
-    // tonic leaves the status here of an answer that is an error alone; others are successes.
+    // tonic puts the status of an answer without a message here; all others are successes.
     let status = response.extensions().get::<Status>();
     let code = status.map_or(Code::Ok, Status::code);
     let millis = started.elapsed().as_millis();
@@ -198,7 +199,7 @@ fn log(path: &str, caller: Caller, started: Instant, response: &Response<Body>) 
     }
 }
 
-/// What only the log may say of an error.
+/// Causes of an error, for the log only.
 fn causes(status: &Status) -> String {
     let error = std::error::Error::source(status).and_then(|source| source.downcast_ref::<Error>());
     error.map(Error::causes).unwrap_or_default()
@@ -230,20 +231,20 @@ async fn pack(response: Response<Body>) -> Result<Answer, Status> {
     })
 }
 
-/// An answer that is an error alone: its status stands in the headers.
+/// Answer without a message: its status is in the headers.
 fn refused(status: &Status) -> Answer {
     let mut headers = HeaderMap::new();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
-    // It fails only for a message that no header can carry; the code is there then all the same.
+    // This fails only for a message that no header can carry; the code is set even then.
     let _ = status.add_header(&mut headers);
     Answer { status: 200, headers: envelope::to_pairs(&headers), body: String::new(), trailers: Vec::new() }
 }
 
-/// The envelope that answers a call with this status alone.
+/// Envelope of an answer with this status and no message.
 pub fn error_payload(status: &Status) -> Vec<u8> {
     serde_json::to_vec(&AnswerEnvelope { grpc: refused(status) }).unwrap_or_default()
 }
 
-/// A tonic client or server that takes messages as large as an envelope can carry: then the envelope's
-/// limit is the only one, and its message says what it is.
+/// Message limit of tonic clients and servers: as large as an envelope. So the envelope's limit is the only
+/// one, and its error names the sizes.
 pub const MAX_MESSAGE: usize = envelope::MAX_PAYLOAD;

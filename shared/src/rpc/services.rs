@@ -1,4 +1,5 @@
-//! The ways to AWS and to the other functions, as the variables `PRODUCT_SERVICE_URL` and `USER_SERVICE_URL` say them.
+//! Channels to the other functions and clients of AWS, configured by `PRODUCT_SERVICE_URL` and
+//! `USER_SERVICE_URL`.
 
 use http::uri::Authority;
 
@@ -8,20 +9,21 @@ use crate::runtime::aws::Aws;
 use crate::runtime::config::Variables;
 use crate::values::clock::Clock;
 
-/// Where a function is.
+/// Address of a function.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ServiceUrl {
-    /// `lambda:NAME`, a name or an ARN: called through Lambda's Invoke API.
+    /// Function on Lambda, by name or ARN: `lambda:NAME`. Called through Lambda's Invoke API.
     Lambda(String),
-    /// `http://HOST:PORT`, or `HOST:PORT`: gRPC over HTTP/2.
+    /// Function on a socket: `http://HOST:PORT` or `HOST:PORT`. Called by gRPC over HTTP/2.
     Http2(Authority),
 }
 
 impl ServiceUrl {
-    /// A rule for [`Variables`].
+    /// Rule for [`Variables`].
     ///
     /// # Errors
-    /// For what is no such URL, and for one that needs what this binary was built without.
+    /// Message for an invalid URL, or one that needs a feature this binary was built without. It does not
+    /// repeat the URL.
     pub fn parse(url: &str) -> Result<Self, String> {
         if let Some(name) = url.strip_prefix("lambda:") {
             if name.is_empty() {
@@ -46,11 +48,11 @@ impl ServiceUrl {
     }
 }
 
-/// The ways to the other functions. Those on Lambda share one client.
+/// Factory of channels. Those to Lambda share one client.
 pub struct Services {
     #[cfg_attr(
         not(any(feature = "lambda", feature = "socket")),
-        expect(dead_code, reason = "without either feature there is no way")
+        expect(dead_code, reason = "without either feature there are no channels")
     )]
     clock: Clock,
     #[cfg(feature = "lambda")]
@@ -58,7 +60,7 @@ pub struct Services {
 }
 
 impl Services {
-    /// No way yet.
+    /// Creates a factory without a client yet.
     pub fn new(clock: Clock) -> Self {
         Self {
             clock,
@@ -67,13 +69,15 @@ impl Services {
         }
     }
 
-    /// What clients of AWS services are made from, read once. `None`: a problem is noted in `variables`.
+    /// Returns the settings of AWS clients, read once. `None` if that failed; the problem is recorded in
+    /// `variables`.
     #[cfg(feature = "lambda")]
     pub fn aws(&mut self, variables: &mut Variables) -> Option<Aws> {
         self.aws.get_or_insert_with(|| Aws::read(variables)).clone()
     }
 
-    /// The way that the variable of this name says. `None`: a problem is noted in `variables`.
+    /// Creates the channel configured by the variable of this name. `None` if that failed; the problem is
+    /// recorded in `variables`.
     pub fn channel(&mut self, variables: &mut Variables, name: &str) -> Option<Channel> {
         match variables.required(name, ServiceUrl::parse)? {
             #[cfg(feature = "lambda")]
@@ -85,7 +89,7 @@ impl Services {
             ServiceUrl::Http2(authority) => {
                 Some(Channel::over_http2(super::http2::Http2::new(authority), self.clock.clone()))
             }
-            // `parse` refuses what this binary was built without.
+            // `parse` refuses URLs that need a missing feature.
             #[cfg(not(all(feature = "lambda", feature = "socket")))]
             _ => None,
         }
@@ -97,7 +101,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_no_service_url_is_refused_without_repeating_it() {
+    fn an_invalid_service_url_is_refused_without_repeating_it() {
         for bad in [
             "lambda:",
             "",
@@ -136,7 +140,7 @@ mod tests {
 
     #[cfg(not(feature = "socket"))]
     #[test]
-    fn http_without_the_feature_says_which_one_is_missing() {
+    fn http_without_the_feature_names_the_missing_one() {
         let mut variables = Variables::from_fn(|_| Some("http://127.0.0.1:50052".to_owned()));
         let services = &mut Services::new(Clock::system());
         assert!(services.channel(&mut variables, "PRODUCT_SERVICE_URL").is_none());
@@ -146,7 +150,7 @@ mod tests {
 
     #[cfg(not(feature = "lambda"))]
     #[test]
-    fn lambda_without_the_feature_says_which_one_is_missing() {
+    fn lambda_without_the_feature_names_the_missing_one() {
         let mut variables = Variables::from_fn(|_| Some("lambda:products".to_owned()));
         let services = &mut Services::new(Clock::system());
         assert!(services.channel(&mut variables, "PRODUCT_SERVICE_URL").is_none());
