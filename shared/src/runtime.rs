@@ -1,4 +1,4 @@
-//! The process around a function: its configuration, secrets, logs, and the host that hands it requests.
+//! Process around a function: configuration, secrets, logs, and the host that delivers requests.
 
 #[cfg(feature = "lambda")]
 pub mod aws;

@@ -1,7 +1,7 @@
-//! What every client of an AWS service here has in common: region, credentials, and one way to connect.
+//! Settings common to all clients of AWS services: region, credentials and HTTPS client.
 //!
-//! All of it comes from the variables that Lambda gives to every function; no `aws-config`, which would look
-//! in a dozen other places while the first request waits.
+//! They come from the environment variables that Lambda gives to every function. `aws-config` is not used: it
+//! would search a dozen other places while the first request waits.
 
 use std::time::Duration;
 
@@ -13,19 +13,19 @@ use aws_smithy_http_client::tls::{Provider, TlsContext, TrustStore};
 
 use crate::runtime::config::Variables;
 
-/// The roots of AWS's own certificates: Amazon Root CA 1 to 4, and the older Starfield Services Root CA - G2.
+/// Roots of AWS's own certificates: Amazon Root CA 1 to 4, and the older Starfield Services Root CA - G2.
 ///
-/// The system's store has a hundred more, and reading it takes longer than all the rest of a cold start. It
-/// follows that an endpoint override must be `http`, or have a certificate that one of these has signed.
+/// The system's store has a hundred more, and reading it takes longer than the rest of a cold start. So an
+/// endpoint override must be `http`, or have a certificate signed by one of these roots.
 const ROOTS: &[u8] = include_bytes!("../../trust/aws.pem");
 
-/// How long connecting to an AWS service may take.
+/// Timeout for connecting to an AWS service.
 const CONNECT_TIMEOUT: Duration = Duration::from_millis(1500);
 
-/// How long one try of reading a secret may take.
+/// Timeout of one attempt to read a secret.
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// What clients of AWS services are made from.
+/// Settings of AWS clients. Clones share the HTTPS client.
 #[derive(Clone)]
 pub struct Aws {
     region: Region,
@@ -36,7 +36,8 @@ pub struct Aws {
 }
 
 impl Aws {
-    /// From what Lambda tells every function by its environment. `None`: a problem is noted in `variables`.
+    /// Reads the settings from Lambda's environment variables. `None` if that failed; the problem is recorded
+    /// in `variables`.
     pub fn read(variables: &mut Variables) -> Option<Self> {
         let text = |value: &str| Ok(value.to_owned());
         let region = variables.required("AWS_REGION", text);
@@ -58,20 +59,20 @@ impl Aws {
         })
     }
 
-    /// A client for Lambda's API.
+    /// Creates a client for Lambda's API, without retries.
     pub fn lambda(&self) -> aws_sdk_lambda::Client {
         let mut config = aws_sdk_lambda::Config::builder()
             .behavior_version(BehaviorVersion::latest())
             .region(self.region.clone())
             .credentials_provider(self.credentials.clone())
-            // Retries in two layers multiply; a call that is repeated is repeated by its caller.
+            // Retries in two layers would multiply; `rpc::retry` repeats calls.
             .retry_config(RetryConfig::disabled())
             .http_client(self.http.clone());
         config.set_endpoint_url(self.lambda_endpoint.clone());
         aws_sdk_lambda::Client::from_conf(config.build())
     }
 
-    /// A client for Secrets Manager. It alone repeats what it does, which is reading.
+    /// Creates a client for Secrets Manager. Only this client retries, as it only reads.
     pub fn secrets(&self) -> aws_sdk_secretsmanager::Client {
         let timeouts = TimeoutConfig::builder()
             .connect_timeout(CONNECT_TIMEOUT)
@@ -96,7 +97,7 @@ fn https() -> Result<SharedHttpClient, String> {
     let context = TlsContext::builder()
         .with_trust_store(roots)
         .build()
-        .map_err(|error| format!("the trust store for AWS cannot be read: {error}"))?;
+        .map_err(|error| format!("cannot read the trust store for AWS: {error}"))?;
     Ok(aws_smithy_http_client::Builder::new()
         .tls_provider(Provider::Rustls(CryptoMode::Ring))
         .tls_context(context)

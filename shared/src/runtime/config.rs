@@ -1,32 +1,32 @@
-//! What a function is told by its environment variables: all that is missing or malformed is said at once.
+//! Environment variables of a function. All missing or malformed ones are reported at once.
 
 use std::fmt;
 
-/// Where values come from.
+/// Source of values.
 type Source = Box<dyn Fn(&str) -> Option<String>>;
 
-/// The environment variables of a function, while they are read.
+/// Reader of environment variables that collects the problems.
 pub struct Variables {
     source: Source,
     problems: Vec<String>,
 }
 
-/// Everything that is wrong with the environment. Values are never repeated: they may be secrets.
+/// All problems of the environment. Values are never repeated, as they may be secrets.
 #[derive(Debug, PartialEq, Eq)]
 pub struct ConfigErrors(Vec<String>);
 
 impl Variables {
-    /// Those of this process.
+    /// Reads the variables of this process.
     pub fn of_process() -> Self {
         Self::from_fn(|name| std::env::var(name).ok())
     }
 
-    /// Those that `source` knows.
+    /// Reads the variables from `source`.
     pub fn from_fn(source: impl Fn(&str) -> Option<String> + 'static) -> Self {
         Self { source: Box::new(source), problems: Vec::new() }
     }
 
-    /// A variable that must be there, as what `parse` makes of it. `None`: the problem is noted.
+    /// Reads a required variable with `parse`. `None` if that failed; the problem is recorded.
     pub fn required<T>(&mut self, name: &str, parse: impl FnOnce(&str) -> Result<T, String>) -> Option<T> {
         let value = (self.source)(name).filter(|value| !value.is_empty());
         if value.is_none() {
@@ -35,13 +35,14 @@ impl Variables {
         self.parsed(name, value, parse)
     }
 
-    /// A variable that may be absent or empty, as what `parse` makes of it.
+    /// Reads a variable that may be absent or empty, with `parse`.
     pub fn optional<T>(&mut self, name: &str, parse: impl FnOnce(&str) -> Result<T, String>) -> Option<T> {
         let value = (self.source)(name).filter(|value| !value.is_empty());
         self.parsed(name, value, parse)
     }
 
-    /// The same, with what an absent or empty variable means. `None`: the problem is noted.
+    /// Reads a variable with `parse`; absent or empty means `default`. `None` if that failed; the problem is
+    /// recorded.
     pub fn or<T>(
         &mut self,
         name: &str,
@@ -54,12 +55,12 @@ impl Variables {
         }
     }
 
-    /// Whether a variable is there, and not empty.
+    /// Returns true if a variable is set and not empty.
     pub fn is_set(&self, name: &str) -> bool {
         (self.source)(name).is_some_and(|value| !value.is_empty())
     }
 
-    /// Notes what else is wrong.
+    /// Records another problem.
     pub fn problem(&mut self, problem: String) {
         self.problems.push(problem);
     }
@@ -79,13 +80,15 @@ impl Variables {
         }
     }
 
+    /// Checks that there are no problems.
+    ///
     /// # Errors
-    /// All problems, if there are any.
+    /// All problems, if any.
     pub fn check(self) -> Result<(), ConfigErrors> {
         if self.problems.is_empty() { Ok(()) } else { Err(self.misconfigured()) }
     }
 
-    /// The error that names all problems.
+    /// Converts the recorded problems to an error.
     pub fn misconfigured(self) -> ConfigErrors {
         ConfigErrors(self.problems)
     }
@@ -93,16 +96,16 @@ impl Variables {
 
 impl fmt::Display for ConfigErrors {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "the environment is not as it must be: {}", self.0.join("; "))
+        write!(f, "invalid environment: {}", self.0.join("; "))
     }
 }
 
 impl std::error::Error for ConfigErrors {}
 
-/// A rule for [`Variables`]: a whole number of seconds above 0.
+/// Rule for [`Variables`]: a whole number of seconds above 0.
 ///
 /// # Errors
-/// When it is none.
+/// Message that says so.
 pub fn seconds(text: &str) -> Result<std::time::Duration, String> {
     match text.parse() {
         Ok(seconds) if seconds > 0 => Ok(std::time::Duration::from_secs(seconds)),
@@ -115,7 +118,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn all_problems_are_told_at_once_and_no_value_is() {
+    fn all_problems_are_reported_at_once_without_values() {
         let mut variables =
             Variables::from_fn(|name| (name == "ORDER_PAYMENT_WINDOW").then(|| "-5 secret".to_owned()));
         assert_eq!(variables.required("MONGO_URI", |uri| Ok(uri.to_owned())), None);

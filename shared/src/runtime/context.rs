@@ -1,4 +1,4 @@
-//! What every call carries along: who is calling, under which request ID, in which trace, until when.
+//! Context of a call: caller, request ID, trace and deadline.
 
 use std::convert::Infallible;
 use std::net::IpAddr;
@@ -13,39 +13,39 @@ use crate::auth::Caller;
 use crate::runtime::trace::Trace;
 use crate::values::clock::Timestamp;
 
-/// How long a request may take when nobody says otherwise: less than API Gateway's 30 s.
+/// Default timeout of a request: shorter than API Gateway's 30 s.
 pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(25);
 
-/// What a call carries along, from the edge to the last function.
+/// Context of a call, passed on from the edge to the last function.
 #[derive(Clone, Debug)]
 pub struct Context {
-    /// Who is calling.
+    /// Caller.
     pub caller: Caller,
-    /// The same in every log line and every call that this request causes.
+    /// Request ID, the same in every log line and every call that this request causes.
     pub request_id: String,
-    /// The same in every log line and every call too, and in those of whoever sent the request.
+    /// Trace, the same in every log line and call too, and in those of the client's own tracing.
     pub trace: Trace,
-    /// When the answer is no longer of use; nothing may be started after it.
+    /// Time after which the answer is useless. No work may start after it.
     pub deadline: Timestamp,
 }
 
 impl Context {
-    /// That of work which no request has caused: its ID and its trace are new.
+    /// Creates a context for work without a request: its ID and its trace are new.
     pub fn new(caller: Caller, deadline: Timestamp) -> Self {
         Self { caller, request_id: new_request_id(), trace: Trace::begin(), deadline }
     }
 }
 
-/// When the environment that answers a request ends it, if it says so: an extension of the request.
+/// Time at which the environment ends a request, if known: an extension of the request.
 #[derive(Clone, Copy, Debug)]
 pub struct Deadline(pub Timestamp);
 
-/// Whose connection a request came over, as whoever took it in says: API Gateway, or our own socket. Never what a header
-/// says, which anybody can write. An extension of the request.
+/// Address of the peer of a request's connection: an extension of the request. API Gateway or our own socket
+/// reports it. It is never read from a header, which any client can write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SourceAddress(pub IpAddr);
 
-/// The client's own request ID if it is fit for a log, else a new one.
+/// Returns the client's own request ID if it is safe to log, else a new one.
 pub fn request_id(headers: &HeaderMap) -> String {
     client_request_id(headers).map_or_else(new_request_id, str::to_owned)
 }
@@ -54,7 +54,7 @@ fn new_request_id() -> String {
     Uuid::now_v7().simple().to_string()
 }
 
-/// The client's own request ID if it is fit for a log.
+/// Returns the client's own request ID if it is safe to log.
 pub fn client_request_id(headers: &HeaderMap) -> Option<&str> {
     let fit = |id: &&str| {
         (1..=128).contains(&id.len())
@@ -64,7 +64,7 @@ pub fn client_request_id(headers: &HeaderMap) -> Option<&str> {
     headers.get("x-request-id")?.to_str().ok().filter(fit)
 }
 
-// `routes` puts it there before any handler runs. Without it nobody has been let in.
+// `routes` inserts the context before any handler runs. Without it the caller is anonymous.
 impl<S: Sync> FromRequestParts<S> for Context {
     type Rejection = Infallible;
 

@@ -1,4 +1,4 @@
-//! Lends ring's Ed25519 to `jsonwebtoken`, so that one crypto provider serves the whole tree.
+//! Adapter of ring's Ed25519 for `jsonwebtoken`, so that one crypto provider serves the whole build.
 
 use std::sync::Once;
 
@@ -8,7 +8,7 @@ use jsonwebtoken::signature::{self, Signer, Verifier};
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey};
 use ring::signature::{ED25519, Ed25519KeyPair, UnparsedPublicKey};
 
-/// Makes `jsonwebtoken` work in this process; may be called any number of times.
+/// Installs the provider in this process; may be called any number of times.
 pub(crate) fn install() {
     static ONCE: Once = Once::new();
     static PROVIDER: CryptoProvider = CryptoProvider {
@@ -17,7 +17,7 @@ pub(crate) fn install() {
         key_utils: KeyUtils::new_unimplemented(),
     };
     ONCE.call_once(|| {
-        // It fails when another provider is there already, which only this function installs.
+        // This fails if a provider is already installed, which only this function does.
         let _ = PROVIDER.install_default();
     });
 }

@@ -1,9 +1,10 @@
-//! A function on Lambda: one handler for both kinds of event, API Gateway's and calls from other functions.
+//! Host of a function on Lambda: one handler for both kinds of events, API Gateway's and calls from other
+//! functions.
 //!
-//! A [`Host`] builds the function in init, when there is time and a full CPU for it. If that fails it is no
-//! reason to end: every request tries again, and is answered 503 if that fails too. When MongoDB says that it
-//! does not know us any more, the function is built anew with the secrets that hold now, and the request is run
-//! again. Whatever it waits for, a request is answered before Lambda would end it.
+//! A [`Host`] builds the function in the init phase, where there is time and a full CPU. A failure does not
+//! end the process: every request tries again, and is answered 503 if that fails too. If MongoDB refuses the
+//! credentials, the function is rebuilt with the current secrets, and the request runs again. Every request
+//! is answered before Lambda would end it.
 
 use std::collections::HashMap;
 use std::convert::Infallible;
@@ -38,21 +39,22 @@ use crate::values::clock::{Clock, Timestamp};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
-/// How long before Lambda kills a function its work must have stopped, to answer still.
+/// Time between the end of the work and Lambda's own deadline, in which to answer.
 const MARGIN: Duration = Duration::from_millis(500);
 
-/// How long building the function may take, in init and in a request.
+/// Timeout for building the function, in the init phase and in a request.
 const BUILD_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// How long MongoDB is believed to be right when it refuses the credentials that were fetched last. Between a
-/// change of password and the change of the secret there are some seconds, in which nothing but to ask again
-/// will help.
+/// Time after a failed rebuild in which a further refusal causes no rebuild.
+///
+/// Between a change of the password and the change of the secret there are some seconds in which only
+/// fetching again helps.
 const RENEW_AFTER: Duration = Duration::from_secs(5);
 
-/// Answers events until Lambda ends the environment. `build` makes the function from what it depends on.
+/// Answers events until Lambda ends the environment. `build` creates the function from its dependencies.
 ///
 /// # Errors
-/// When Lambda's runtime API is away.
+/// Error of the runtime if Lambda's runtime API is unavailable.
 pub async fn run<B, F>(build: B) -> Result<(), Error>
 where
     B: Fn() -> F + Send + Sync + 'static,
@@ -69,18 +71,18 @@ where
 
 type Build = dyn Fn() -> BoxFuture<'static, Result<ServiceApp, error::Error>> + Send + Sync;
 
-/// Has a function built, and answers events with it.
+/// Host that builds a function and answers events with it.
 pub struct Host {
     build: Box<Build>,
     clock: Clock,
-    held: Mutex<Held>,
+    state: Mutex<State>,
 }
 
 #[derive(Default)]
-struct Held {
-    /// None until it could be built.
+struct State {
+    /// `None` until it is built.
     built: Option<Built>,
-    /// When the last try began that failed, and why.
+    /// Start and error of the last failed build.
     failed: Option<(Instant, Arc<error::Error>)>,
 }
 
@@ -91,76 +93,76 @@ struct Built {
 }
 
 impl Host {
-    /// A host of the function that `build` makes.
+    /// Creates a host of the function that `build` creates.
     pub fn new<B, F>(build: B, clock: Clock) -> Self
     where
         B: Fn() -> F + Send + Sync + 'static,
         F: Future<Output = Result<ServiceApp, error::Error>> + Send + 'static,
     {
-        Self { build: Box::new(move || Box::pin(build())), clock, held: Mutex::default() }
+        Self { build: Box::new(move || Box::pin(build())), clock, state: Mutex::default() }
     }
 
-    /// Builds the function before there is a request. If that fails, the log says so, and requests try again.
+    /// Builds the function before the first request. A failure is logged, and requests try again.
     pub async fn init(&self) {
-        // What went wrong is logged.
+        // The error is logged already.
         let _ = self.built().await;
     }
 
-    /// The function; built now if it is not there yet, by one request for all that wait.
+    /// Returns the function. If needed, one request builds it while the others wait.
     async fn built(&self) -> Result<Built, Arc<error::Error>> {
         let arrived = Instant::now();
-        let mut held = self.held.lock().await;
-        if let Some(built) = &held.built {
+        let mut state = self.state.lock().await;
+        if let Some(built) = &state.built {
             return Ok(built.clone());
         }
-        match &held.failed {
+        match &state.failed {
             Some((begun, error)) if *begun >= arrived => Err(error.clone()),
-            _ => self.rebuild(&mut held).await,
+            _ => self.rebuild(&mut state).await,
         }
     }
 
-    /// Another function in place of `refused`, which MongoDB has refused.
+    /// Rebuilds the function in place of `refused`, whose credentials MongoDB has refused.
     async fn renewed(&self, refused: &Built) -> Option<Built> {
-        let mut held = self.held.lock().await;
-        if let Some(built) = held.built.as_ref().filter(|built| built.at > refused.at) {
+        let mut state = self.state.lock().await;
+        if let Some(built) = state.built.as_ref().filter(|built| built.at > refused.at) {
             return Some(built.clone());
         }
-        if held.failed.as_ref().is_some_and(|(begun, _)| begun.elapsed() < RENEW_AFTER) {
+        if state.failed.as_ref().is_some_and(|(begun, _)| begun.elapsed() < RENEW_AFTER) {
             return None;
         }
-        tracing::warn!("MongoDB has refused us; the secrets are fetched again");
-        self.rebuild(&mut held).await.ok()
+        tracing::warn!("MongoDB refused the credentials; fetching the secrets again");
+        self.rebuild(&mut state).await.ok()
     }
 
-    async fn rebuild(&self, held: &mut Held) -> Result<Built, Arc<error::Error>> {
+    async fn rebuild(&self, state: &mut State) -> Result<Built, Arc<error::Error>> {
         let begun = Instant::now();
         let result = match tokio::time::timeout(BUILD_TIMEOUT, (self.build)()).await {
             Ok(result) => result,
             Err(_) => Err(error::Error::unavailable(format!(
-                "what the function depends on was not there within {} s",
+                "the dependencies of the function were unavailable for {} s",
                 BUILD_TIMEOUT.as_secs()
             ))),
         };
         match result {
             Ok(function) => {
                 let built = Built { function, at: Instant::now() };
-                *held = Held { built: Some(built.clone()), failed: None };
+                *state = State { built: Some(built.clone()), failed: None };
                 Ok(built)
             }
             Err(error) => {
                 let causes = error.causes();
                 tracing::error!(causes, "the function is not ready; the next request tries again");
                 let error = Arc::new(error);
-                held.failed = Some((begun, error.clone()));
+                state.failed = Some((begun, error.clone()));
                 Err(error)
             }
         }
     }
 
-    /// Answers an event.
+    /// Answers an event before its deadline.
     ///
     /// # Errors
-    /// For what is neither a request nor a call.
+    /// Error for an event that is neither a request nor a call.
     pub async fn answer(&self, event: LambdaEvent<Box<RawValue>>) -> Result<Box<RawValue>, Error> {
         let LambdaEvent { payload, context } = event;
         let event = Event::new(&payload, context);
@@ -171,7 +173,7 @@ impl Host {
         match tokio::time::timeout(left, self.work(&event)).await {
             Ok(answer) => answer,
             Err(_) => {
-                let late = "the work was stopped, since Lambda was about to end it";
+                let late = "stopped shortly before Lambda's deadline";
                 event.refuse(Arc::new(error::Error::unavailable(late))).instrument(event.span()).await
             }
         }
@@ -184,15 +186,15 @@ impl Host {
         };
         let (answer, refused) = mongo::track_auth_failures(event.hand_to(built.function.clone())).await;
         if refused && let Some(built) = self.renewed(&built).instrument(event.span()).await {
-            // The step that was refused has written nothing, and those before it are such that a client who is
-            // told 503 may repeat them: so may we.
+            // The refused step wrote nothing. The steps before it are safe to repeat, as a client may do
+            // after a 503; so the host may repeat them too.
             return event.hand_to(built.function).await;
         }
         answer
     }
 }
 
-/// An event, which may be handed to a function more than once.
+/// Event, which may be passed to a function more than once.
 struct Event<'a> {
     payload: &'a RawValue,
     context: Context,
@@ -208,7 +210,7 @@ impl<'a> Event<'a> {
         Self { payload, context, request_id, trace }
     }
 
-    /// For what is logged before the function itself is at work, which has such a span too.
+    /// Span for log lines from before the function runs, which creates its own span.
     fn span(&self) -> Span {
         request_span(&self.request_id, &self.trace)
     }
@@ -222,15 +224,15 @@ impl<'a> Event<'a> {
             return self.request(function.router).await;
         }
         let Some(rpc) = function.rpc else {
-            return Err("this function takes no calls from other functions".into());
+            return Err("this function accepts no calls from other functions".into());
         };
         raw(rpc.handle_within(self.payload.get().as_bytes(), Some(self.trace.clone())).await)
     }
 
-    /// Answers with an error that no function has made.
+    /// Answers with an error of the host itself.
     async fn refuse(&self, error: Arc<error::Error>) -> Result<Box<RawValue>, Error> {
         if self.is_call() {
-            tracing::error!(problem = %error, causes = error.causes(), "a call is not answered");
+            tracing::error!(problem = %error, causes = error.causes(), "call refused");
             return raw(server::error_payload(&tonic::Status::from(&*error)));
         }
         let problem = move |request: lambda_http::Request| {
@@ -258,7 +260,8 @@ impl<'a> Event<'a> {
         let (id, trace) = (HeaderValue::from_str(&self.request_id)?, self.trace.clone());
         let deadline = deadline(self.context.deadline);
         let prepare = move |mut request: lambda_http::Request| {
-            // The adapter has resolved `.` and `..` in it, after API Gateway has chosen the function by it.
+            // Restores the raw path: API Gateway has chosen the function by it, and the adapter has resolved
+            // `.` and `..` in it.
             if let Some(uri) = with_path(request.uri(), request.raw_http_path()) {
                 *request.uri_mut() = uri;
             }
@@ -274,18 +277,18 @@ impl<'a> Event<'a> {
         };
         let service = ServiceBuilder::new().map_request(prepare).service(service);
         let event = LambdaEvent { payload, context: self.context.clone() };
-        // The adapter itself cannot be kept while waiting, and panics at an event whose host, path and query are no URI
-        // together.
+        // The adapter cannot be held across an await point. It panics if host, path and query of an event
+        // form no URI.
         match catch_unwind(AssertUnwindSafe(|| Adapter::from(service).call(event))) {
             Ok(answering) => Ok(to_raw_value(&answering.await?)?),
             Err(_) => self.no_request().await,
         }
     }
 
-    /// The answer to what API Gateway delivers and is no request all the same: 400, in the form of its events.
+    /// Answers an event of API Gateway that is no valid request: 400, in the format of its events.
     async fn no_request(&self) -> Result<Box<RawValue>, Error> {
         let error = error::Error::new(Kind::MalformedRequest, "Host, path and query are no URI together.");
-        tracing::info!(problem = %error, "an event that is no request: 400");
+        tracing::info!(problem = %error, "invalid request event: 400");
         let mut response = error.to_problem("", &self.request_id);
         response.headers_mut().insert(REQUEST_ID, HeaderValue::from_str(&self.request_id)?);
         headers::secure(response.headers_mut());
@@ -302,7 +305,7 @@ impl<'a> Event<'a> {
     }
 }
 
-/// Who sent a request to API Gateway.
+/// Address of the client of API Gateway.
 fn source_address(request: &lambda_http::Request) -> Option<SourceAddress> {
     match request.request_context_ref()? {
         RequestContext::ApiGatewayV2(context) => {
@@ -316,15 +319,16 @@ fn raw(answer: Vec<u8>) -> Result<Box<RawValue>, Error> {
     Ok(RawValue::from_string(String::from_utf8(answer)?)?)
 }
 
-/// Only an envelope has this key at the top: API Gateway puts what a client sends below keys of its own.
+/// Probe for an envelope: only it has this key at the top, as API Gateway nests the client's data below its
+/// own keys.
 #[derive(Deserialize)]
 struct Peek {
     grpc: Option<IgnoredAny>,
 }
 
-/// What tells a request: a call has it in `grpc`, an event of API Gateway in the others.
+/// Headers of an event: in `grpc` for a call, in the other fields for an event of API Gateway.
 #[derive(Deserialize)]
-struct Named {
+struct RequestHeaders {
     grpc: Option<CallHeaders>,
     headers: Option<HashMap<String, String>>,
     #[serde(rename = "requestContext")]
@@ -342,10 +346,10 @@ struct Gateway {
     request_id: Option<String>,
 }
 
-/// The headers of an event that tell its request and its trace; API Gateway's ID of the request where the client has
-/// given none. None of an event that cannot be read: whoever answers it says so.
+/// Extracts request ID and trace headers from an event. API Gateway's request ID is used if the client sent
+/// none. Empty for an unreadable event, which is reported when it is answered.
 fn headers(payload: &RawValue) -> HeaderMap {
-    let Ok(Named { grpc, headers, gateway }) = serde_json::from_str(payload.get()) else {
+    let Ok(RequestHeaders { grpc, headers, gateway }) = serde_json::from_str(payload.get()) else {
         return HeaderMap::new();
     };
     let pairs = match grpc {
@@ -369,21 +373,21 @@ fn headers(payload: &RawValue) -> HeaderMap {
     headers
 }
 
-/// Until when an answer is of use. `cargo lambda watch` says a duration where Lambda says a time: such a
-/// small number is no time of ours, and no deadline is known.
+/// Deadline of an answer. `cargo lambda watch` sends a duration where Lambda sends a time. Such a small
+/// number is no valid time, and the deadline is unknown.
 fn deadline(millis: u64) -> Option<Deadline> {
     const YEAR_2001: i64 = 1_000_000_000_000;
     let millis = i64::try_from(millis).ok().filter(|millis| *millis > YEAR_2001)?;
     Some(Deadline(Timestamp::from_millis(millis).before(MARGIN)))
 }
 
-/// The same URI with another path. `None`: it would be none, as with a path that was decoded on its way.
+/// Replaces the path of a URI. `None` if the result is invalid, as with a path that was decoded on its way.
 fn with_path(uri: &Uri, path: &str) -> Option<Uri> {
     let target = match uri.query() {
         Some(query) => format!("{path}?{query}"),
         None => path.to_owned(),
     };
-    // A `?` or `#` in it is no part of a path.
+    // `?` and `#` cannot be part of a path.
     if !path.starts_with('/') || path.contains(['?', '#']) {
         return None;
     }

@@ -1,5 +1,5 @@
-//! What the `main`s of all functions share: whether this is Lambda or an ordinary service, and what is said
-//! when it can be neither.
+//! Entry point shared by all functions: on Lambda or as an ordinary service, with an error if neither is
+//! possible.
 
 use std::io::Write as _;
 use std::process::ExitCode;
@@ -10,24 +10,24 @@ use crate::error;
 use crate::rpc::server::RpcServer;
 use crate::runtime::config::{ConfigErrors, Variables};
 
-/// Whatever ends a function.
+/// Error that ends a function's process.
 pub type Error = Box<dyn std::error::Error + Send + Sync>;
 
-/// A function's two faces.
+/// Function as an application: its REST and its gRPC service.
 #[derive(Clone)]
 pub struct ServiceApp {
-    /// REST.
+    /// REST API.
     pub router: Router,
-    /// Calls from other functions, if it takes any.
+    /// Server for calls from other functions, if it accepts any.
     pub rpc: Option<RpcServer>,
 }
 
-/// Runs a function until it is ended: on Lambda if Lambda's runtime API is there, else as an ordinary
-/// service on `port` (`PORT` says another).
+/// Runs a function until it is stopped: on Lambda if Lambda's runtime API is there, else as an ordinary
+/// service on `port` (overridden by `PORT`).
 ///
-/// `read` reads the variables that are the function's own and checks all of them: what is wrong there, only
-/// a deployment can mend, and it ends the process. What `read` answers builds the function, and may be asked
-/// again when a dependency was away.
+/// `read` reads and checks the function's own variables. Only a new deployment can correct those, so an error
+/// ends the process. The result of `read` builds the function. It is called again if a dependency was
+/// unavailable.
 pub fn function<R, B, F>(name: &str, port: u16, read: R) -> ExitCode
 where
     R: FnOnce(Variables) -> Result<B, ConfigErrors>,
@@ -42,7 +42,7 @@ where
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            // Nobody is left to tell when standard error is closed.
+            // The error is ignored: standard error may be closed.
             let _ = writeln!(std::io::stderr(), "{name}: {error}");
             ExitCode::FAILURE
         }
@@ -64,8 +64,8 @@ where
 #[cfg(not(feature = "lambda"))]
 fn on_lambda<R>(name: &str, _: Variables, _: R) -> Result<(), Error> {
     Err(format!(
-        "AWS_LAMBDA_RUNTIME_API is set, and this binary is not made for Lambda: `cargo lambda build --release \
-         -p {name}` makes one that is"
+        "AWS_LAMBDA_RUNTIME_API is set, and this binary is not made for Lambda; build one with \
+         `cargo lambda build --release -p {name}`"
     )
     .into())
 }
@@ -83,7 +83,7 @@ where
         let settings = crate::runtime::socket::Settings::read(&mut variables, port);
         let build = read(variables)?;
         // `read` has checked the variables, and would have failed.
-        let settings = settings.ok_or("PORT, LISTEN_ADDRESS or TRUST_CALLERS is not as it must be")?;
+        let settings = settings.ok_or("invalid PORT, LISTEN_ADDRESS or TRUST_CALLERS")?;
         let function = build().await.map_err(|error| format!("{error} ({})", error.causes()))?;
         crate::runtime::socket::run(name, function, settings).await
     })
@@ -92,8 +92,8 @@ where
 #[cfg(not(feature = "socket"))]
 fn on_a_socket<R>(name: &str, _: u16, _: Variables, _: R) -> Result<(), Error> {
     Err(format!(
-        "this is not Lambda (AWS_LAMBDA_RUNTIME_API is not set), and this binary cannot listen by itself: \
-         `cargo run -p {name} --features socket` makes one that can"
+        "this is not Lambda (AWS_LAMBDA_RUNTIME_API is not set), and this binary has no server of its own; \
+         run one with `cargo run -p {name} --features socket`"
     )
     .into())
 }

@@ -1,7 +1,8 @@
-//! Secrets: from the environment on one's own machine, from Secrets Manager on Lambda.
+//! Secrets: from the environment on a development machine, from Secrets Manager on Lambda.
 //!
-//! `NAME` has the secret itself, `NAME_ARN` says where it is; if both are set, `NAME` is taken, so that a
-//! deployed template also runs under an emulator. A secret is never in a log, an error or a `Debug`.
+//! `NAME` has the secret itself, `NAME_ARN` its place in Secrets Manager. If both are set, `NAME` wins, so
+//! that a deployed template also runs under an emulator. A secret never appears in a log, an error or a
+//! `Debug`.
 
 use std::fmt;
 use std::sync::Arc;
@@ -12,20 +13,20 @@ use crate::error::Error;
 use crate::rpc::services::Services;
 use crate::runtime::config::Variables;
 
-/// A rule for a secret: what is wrong with it, without repeating it.
+/// Rule for a secret. Its message must not repeat the secret.
 pub type Rule = fn(&str) -> Result<(), String>;
 
-/// A secret's text.
+/// Text of a secret.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(String);
 
 impl Secret {
-    /// Wraps it, so that it is not printed by accident.
+    /// Wraps a text, so that it is not printed by accident.
     pub fn new(text: impl Into<String>) -> Self {
         Self(text.into())
     }
 
-    /// The text itself, for whoever uses it.
+    /// Returns the text itself.
     pub fn expose(&self) -> &str {
         &self.0
     }
@@ -37,16 +38,16 @@ impl fmt::Debug for Secret {
     }
 }
 
-/// Where a secret comes from, and comes from again after it was rotated.
+/// Source of a secret that can be rotated.
 pub trait SecretSource: Send + Sync {
-    /// The secret that holds now.
+    /// Fetches the current secret.
     fn current(&self) -> BoxFuture<'_, Result<Secret, Error>>;
 
-    /// The one before it, if there was one.
+    /// Fetches the previous secret, if there was one.
     fn previous(&self) -> BoxFuture<'_, Result<Option<Secret>, Error>>;
 }
 
-/// A secret that was given once and for all.
+/// Secret that never changes.
 impl SecretSource for Secret {
     fn current(&self) -> BoxFuture<'_, Result<Secret, Error>> {
         Box::pin(async { Ok(self.clone()) })
@@ -57,18 +58,18 @@ impl SecretSource for Secret {
     }
 }
 
-/// The rule for a secret of which nothing is known.
+/// Rule for a secret without a known format: it must not be blank.
 ///
 /// # Errors
-/// When it is blank.
+/// Message that says so.
 pub fn not_blank(text: &str) -> Result<(), String> {
     if text.trim().is_empty() { Err("must not be empty".to_owned()) } else { Ok(()) }
 }
 
-/// The rule for `MONGO_URI`.
+/// Rule for `MONGO_URI`: the scheme of MongoDB, and a host.
 ///
 /// # Errors
-/// When it is no URI that the driver takes.
+/// Message with the expected form.
 pub fn mongo_uri(text: &str) -> Result<(), String> {
     let hosts = text.strip_prefix("mongodb://").or_else(|| text.strip_prefix("mongodb+srv://"));
     if hosts.is_some_and(|hosts| !hosts.is_empty()) {
@@ -78,7 +79,8 @@ pub fn mongo_uri(text: &str) -> Result<(), String> {
     }
 }
 
-/// The secret `NAME`, or where `NAME_ARN` says that it is. `None`: a problem is noted in `variables`.
+/// Reads the secret `NAME`, or the one that `NAME_ARN` refers to. `None` if that failed; the problem is
+/// recorded in `variables`.
 pub fn read(
     variables: &mut Variables,
     services: &mut Services,
@@ -132,12 +134,12 @@ mod stored {
     use super::{Rule, Secret, SecretSource};
     use crate::error::Error;
 
-    /// A secret in Secrets Manager. Its whole text is the secret.
+    /// Secret in Secrets Manager. Its whole text is the secret.
     pub(super) struct Stored {
         pub(super) client: Client,
-        /// Its ARN or name.
+        /// ARN or name.
         pub(super) arn: String,
-        /// The variable that it stands for, for messages.
+        /// Name of the variable, for messages.
         pub(super) name: &'static str,
         pub(super) rule: Rule,
     }
@@ -155,11 +157,11 @@ mod stored {
                         return Ok(None);
                     }
                     let why = DisplayErrorContext(error);
-                    return Err(Error::unavailable(format!("{name}_ARN ({stage}) cannot be read: {why}")));
+                    return Err(Error::unavailable(format!("cannot read {name}_ARN ({stage}): {why}")));
                 }
             };
             let Some(text) = text else {
-                return Err(Error::unavailable(format!("{name}_ARN ({stage}) is binary, and must be text")));
+                return Err(Error::unavailable(format!("{name}_ARN ({stage}) is binary; it must be text")));
             };
             Ok(Some(Secret(text)))
         }
@@ -170,9 +172,9 @@ mod stored {
             Box::pin(async {
                 let name = self.name;
                 let secret = self.fetch("AWSCURRENT").await?.ok_or_else(|| {
-                    Error::unavailable(format!("{name}_ARN names a secret that is not there, or empty"))
+                    Error::unavailable(format!("{name}_ARN names a secret that is missing or empty"))
                 })?;
-                // Mended in Secrets Manager, without a deployment: so it is no reason to end.
+                // It can be corrected in Secrets Manager without a deployment, so this is no reason to exit.
                 (self.rule)(secret.expose())
                     .map_err(|problem| Error::unavailable(format!("the secret of {name}_ARN {problem}")))?;
                 Ok(secret)
@@ -196,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn only_a_uri_of_mongodb_that_names_a_host_is_taken() {
+    fn only_a_mongodb_uri_with_a_host_is_accepted() {
         assert!(mongo_uri("mongodb+srv://cluster.example.net/oms").is_ok());
         assert!(mongo_uri("mongodb://127.0.0.1:27017").is_ok());
         for bad in ["", " ", "mongodb://", "postgres://host", "127.0.0.1:27017"] {

@@ -1,14 +1,16 @@
-//! A function as an ordinary service: REST and gRPC on one port, with gRPC's health and reflection.
+//! Host of a function as an ordinary service: REST and gRPC on one port, with gRPC's health and reflection
+//! services.
 //!
-//! Who calls, is told in two ways. An access token (`authorization: Bearer`) is verified and believed
-//! wherever it comes from, over REST and over gRPC. The identity in a call's metadata (`oms-caller`), which
-//! is how functions tell each other on whose behalf they call, is signed by nobody. On Lambda, IAM decides
-//! who may send it; here the address does. On loopback it is believed: whoever can connect is on this
-//! machine. On any other address a call that has it is refused, unless `TRUST_CALLERS=1` says that only
-//! the other functions can reach the port.
+//! The caller is identified in two ways. An access token (`authorization: Bearer`) is verified, and trusted
+//! from any address, over REST and gRPC.
 //!
-//! gRPC is taken over HTTP/2 alone. A browser speaks no HTTP/2 without TLS, so that no page it shows can
-//! make a call on loopback, whatever name the page has given to 127.0.0.1.
+//! The identity in a call's metadata (`oms-caller`) is not signed. Functions use it to say on whose behalf
+//! they call. On Lambda, IAM decides who may send it; here the address does. On loopback it is trusted, since
+//! any client is on this machine. On other addresses a call with it is refused, unless `TRUST_CALLERS=1`
+//! declares that only the other functions can reach the port.
+//!
+//! gRPC is accepted over HTTP/2 only. Browsers do not use HTTP/2 without TLS. So a web page cannot make a
+//! gRPC call on loopback, whatever name it uses for 127.0.0.1.
 
 use std::convert::Infallible;
 use std::future::{Future, IntoFuture as _};
@@ -33,22 +35,23 @@ use crate::runtime::config::Variables;
 use crate::runtime::context::SourceAddress;
 use crate::runtime::run::{Error, ServiceApp};
 
-/// How long requests may take to end after the signal to stop: less than the 10 s after which container
-/// runtimes kill.
+/// Time for requests to finish after the signal to stop: less than the 10 s after which container runtimes
+/// kill.
 pub const DRAIN: Duration = Duration::from_secs(9);
 
-/// Where to listen, and whom to believe.
+/// Address and trust settings of the server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Settings {
-    /// Where to listen.
+    /// Address to listen on.
     pub address: SocketAddr,
-    /// Whether the identity in metadata is believed.
+    /// Trust in the identity in metadata.
     pub trust: CallerTrust,
 }
 
 impl Settings {
-    /// From `LISTEN_ADDRESS` (loopback if it is absent), `PORT` (else `port`; 0 takes a free one) and
-    /// `TRUST_CALLERS` (0 or 1; else 1 on loopback alone). `None`: a problem is noted in `variables`.
+    /// Reads `LISTEN_ADDRESS` (default: loopback), `PORT` (default: `port`; 0 takes a free one) and
+    /// `TRUST_CALLERS` (0 or 1; default: 1 on loopback only). `None` if that failed; the problem is recorded
+    /// in `variables`.
     pub fn read(variables: &mut Variables, port: u16) -> Option<Self> {
         let ip = variables.or("LISTEN_ADDRESS", IpAddr::V4(Ipv4Addr::LOCALHOST), |text| {
             let wrong = "must be an IP address, such as 127.0.0.1, or 0.0.0.0 for all that this machine has";
@@ -71,21 +74,24 @@ impl Settings {
 /// Serves until SIGTERM or Ctrl-C.
 ///
 /// # Errors
-/// When the port cannot be had.
+/// Error if the port cannot be bound.
 pub async fn run(name: &str, function: ServiceApp, settings: Settings) -> Result<(), Error> {
     let Settings { address, trust } = settings;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
-    let listener = TcpListener::bind(address).await.map_err(|error| {
-        format!("{address} cannot be listened to: {error}; PORT and LISTEN_ADDRESS say another")
-    })?;
-    let whom = match trust {
-        CallerTrust::Metadata => "whoever can connect is believed as another function is",
-        CallerTrust::Tokens => "gRPC calls need an access token; with TRUST_CALLERS=1 functions are believed",
+    let listener = TcpListener::bind(address)
+        .await
+        .map_err(|error| format!("{address} cannot be bound: {error}; set another PORT or LISTEN_ADDRESS"))?;
+    let trust_note = match trust {
+        CallerTrust::Metadata => "every client is trusted like another function",
+        CallerTrust::Tokens => {
+            "gRPC calls need an access token; TRUST_CALLERS=1 trusts the identity they claim"
+        }
     };
     let address = listener.local_addr()?;
-    // Whoever started us may wait for this line; nobody is left to tell when standard output is closed.
-    let _ = writeln!(std::io::stdout(), "{name} is listening on http://{address}, REST and gRPC; {whom}");
+    // The parent process may wait for this line. The error is ignored: standard output may be closed.
+    let _ =
+        writeln!(std::io::stdout(), "{name} is listening on http://{address}, REST and gRPC; {trust_note}");
     serve(listener, function, trust, async move {
         tokio::select! {
             _ = interrupt.recv() => {}
@@ -96,10 +102,10 @@ pub async fn run(name: &str, function: ServiceApp, settings: Settings) -> Result
     Ok(())
 }
 
-/// Serves until `stop` is over; what has begun then has [`DRAIN`] to end.
+/// Serves until `stop` completes. Running requests then have [`DRAIN`] to finish.
 ///
 /// # Errors
-/// When the listener fails.
+/// Error of the listener.
 pub async fn serve(
     listener: TcpListener,
     function: ServiceApp,
@@ -108,7 +114,7 @@ pub async fn serve(
 ) -> Result<(), Error> {
     let (router, health) = router(function, trust).await?;
     let (stopping, stopped) = tokio::sync::oneshot::channel::<()>();
-    // Small frames go at once.
+    // Sends small frames without delay.
     let listener = listener.tap_io(|connection| drop(connection.set_nodelay(true)));
     let service = router.into_make_service_with_connect_info::<SocketAddr>();
     let server = axum::serve(listener, service).with_graceful_shutdown(async move { drop(stopped.await) });
@@ -125,10 +131,10 @@ pub async fn serve(
     Ok(())
 }
 
-/// What answers on the port, and who tells how it is.
+/// Router of the port, and the reporter of its health status.
 ///
 /// # Errors
-/// When the compiled .proto files cannot be read.
+/// Error if the compiled .proto files cannot be read.
 pub async fn router(function: ServiceApp, trust: CallerTrust) -> Result<(Router, HealthReporter), Error> {
     let (reporter, health) = health_reporter();
     let mut grpc = Router::new().route_service("/grpc.health.v1.Health/{method}", health);
@@ -149,27 +155,27 @@ pub async fn router(function: ServiceApp, trust: CallerTrust) -> Result<(Router,
     } else {
         grpc = grpc.fallback(async || Status::unimplemented("there are no calls here").into_http::<String>());
     }
-    let faces = Faces { rest: function.router, grpc };
-    Ok((Router::new().fallback(dispatch).with_state(faces), reporter))
+    let services = Services { rest: function.router, grpc };
+    Ok((Router::new().fallback(dispatch).with_state(services), reporter))
 }
 
 #[derive(Clone)]
-struct Faces {
+struct Services {
     rest: Router,
     grpc: Router,
 }
 
-async fn dispatch(State(faces): State<Faces>, mut request: Request) -> Response {
+async fn dispatch(State(services): State<Services>, mut request: Request) -> Response {
     if let Some(ConnectInfo(peer)) = request.extensions().get::<ConnectInfo<SocketAddr>>().copied() {
         request.extensions_mut().insert(SourceAddress(peer.ip()));
     }
-    let router = if is_grpc(&request) { faces.grpc } else { faces.rest };
-    // A task of its own: as on Lambda the work goes on when the client no longer waits, and a client that
-    // hangs up cannot stop it between two writes.
+    let router = if is_grpc(&request) { services.grpc } else { services.rest };
+    // A separate task: as on Lambda the work goes on when the client no longer waits. A client that hangs up
+    // cannot stop it between two writes.
     match tokio::spawn(router.oneshot(request)).await {
         Ok(Ok(response)) => response,
         Ok(Err(never)) => match never {},
-        // Both faces answer panics themselves.
+        // Both services answer panics themselves.
         Err(_) => http::StatusCode::INTERNAL_SERVER_ERROR.into_response(),
     }
 }
@@ -199,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_but_this_machine_is_listened_to_or_believed_unless_it_is_said() {
+    fn only_this_machine_is_served_and_trusted_by_default() {
         let says = |set, address: &str, trust| {
             assert_eq!(settings(set), Ok(Settings { address: address.parse().unwrap(), trust }), "{set:?}");
         };
@@ -218,7 +224,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_with_the_settings_is_told_at_once() {
+    fn all_errors_in_the_settings_are_reported_at_once() {
         let text =
             settings(&[("PORT", "x"), ("LISTEN_ADDRESS", "here"), ("TRUST_CALLERS", "yes")]).unwrap_err();
         for name in ["PORT: must", "LISTEN_ADDRESS: must", "TRUST_CALLERS: must"] {
@@ -227,18 +233,18 @@ mod tests {
     }
 
     #[test]
-    fn grpc_is_taken_by_its_content_type_over_http2_alone() {
-        let taken = |kind: &str, version| {
+    fn grpc_is_recognised_by_content_type_over_http2_only() {
+        let accepted = |kind: &str, version| {
             is_grpc(
                 &Request::builder().header("content-type", kind).version(version).body("".into()).unwrap(),
             )
         };
         for kind in ["application/grpc", "application/grpc+proto", "application/grpc; a=b"] {
-            assert!(taken(kind, Version::HTTP_2), "{kind}");
-            assert!(!taken(kind, Version::HTTP_11), "{kind}");
+            assert!(accepted(kind, Version::HTTP_2), "{kind}");
+            assert!(!accepted(kind, Version::HTTP_11), "{kind}");
         }
         for kind in ["application/grpc-web", "application/json", ""] {
-            assert!(!taken(kind, Version::HTTP_2), "{kind}");
+            assert!(!accepted(kind, Version::HTTP_2), "{kind}");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Where log lines go, in which form, and what those of one request have in common.
+//! Logging: destination and format of log lines, and the fields shared by those of one request.
 
 use tracing::{Span, Subscriber};
 use tracing_subscriber::filter::LevelFilter;
@@ -8,22 +8,23 @@ use tracing_subscriber::util::SubscriberInitExt as _;
 
 use crate::runtime::trace::Trace;
 
-/// One readable line each, to standard error: for people at a terminal.
+/// Writes one readable line per event to standard error, for terminals.
 pub fn init_text() {
     let lines = tracing_subscriber::fmt::layer()
         .with_writer(std::io::stderr)
         .with_target(false)
         .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()));
-    // It fails when something listens already, which is then the one to use.
+    // This fails if a subscriber is already installed, which is then used.
     let _ = tracing_subscriber::registry().with(LevelFilter::INFO).with(lines).try_init();
 }
 
-/// One JSON object a line, to standard output: for CloudWatch.
+/// Writes one JSON object per line to standard output, for CloudWatch.
 pub fn init_json() {
     let _ = json_lines(std::io::stdout).try_init();
 }
 
-/// One JSON object a line. What the lines of a request have in common stands in its `span`.
+/// Creates a subscriber that writes one JSON object per line. Fields shared by the lines of a request are in
+/// its `span`.
 pub fn json_lines<W>(writer: W) -> impl Subscriber + Send + Sync
 where
     W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
@@ -37,8 +38,8 @@ where
     tracing_subscriber::registry().with(LevelFilter::INFO).with(lines)
 }
 
-/// What every log line has that is written for a request: the ID that its answer shows, that of its trace, and
-/// X-Ray's ID of the trace where there is one.
+/// Span of a request, whose fields are in all its log lines: the request ID that the response shows, the
+/// trace ID, and X-Ray's trace ID if there is one.
 pub fn request_span(request_id: &str, trace: &Trace) -> Span {
     tracing::info_span!("request", request_id, trace_id = %trace.id(), xray_trace_id = trace.xray_id())
 }

@@ -1,31 +1,31 @@
-//! The trace that a request belongs to: W3C Trace Context, and X-Ray's name for it.
+//! Trace of a request: W3C Trace Context, and X-Ray's ID of it.
 //!
-//! What a client sends in `traceparent` and `tracestate` is continued if it is as the standard says, else a new
-//! trace begins: malformed headers are no fault of a request. On Lambda every invocation has an X-Ray ID; a trace
-//! that begins there takes its ID from it, so that both tell the same request.
+//! Valid `traceparent` and `tracestate` headers of a client are continued. Otherwise a new trace begins:
+//! malformed headers are not an error of the request. On Lambda every invocation has an X-Ray ID. A trace
+//! that begins there takes over that ID, so that both systems show the same one.
 
 use std::fmt;
 
 use http::HeaderMap;
 
-/// The W3C header of the trace ID, the ID of the caller's span, and flags.
+/// W3C header with the trace ID, the ID of the caller's span, and flags.
 pub const TRACEPARENT: &str = "traceparent";
-/// What tracing systems add to it for themselves.
+/// W3C header with data of tracing systems.
 pub const TRACESTATE: &str = "tracestate";
 
-/// The flags that version 00 knows: sampled, and random trace ID. Others must not be passed on.
+/// Flags of version 00: sampled, and random trace ID. Others must not be passed on.
 const FLAGS: u8 = SAMPLED | RANDOM;
 const SAMPLED: u8 = 0x01;
 const RANDOM: u8 = 0x02;
 
-/// What must at least be passed on of `tracestate`; more is dropped.
+/// Limits of `tracestate`: the size that must be passed on at least. A larger one is dropped.
 const MAX_STATE: usize = 512;
 const MAX_STATE_MEMBERS: usize = 32;
 
-/// Longer than Lambda makes them, lineage and all.
+/// Maximum length of an X-Ray header: longer than Lambda's own, lineage included.
 const MAX_XRAY: usize = 512;
 
-/// A trace, and our span in it: that of one request to one function.
+/// Trace with this function's span, for one request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Trace {
     id: u128,
@@ -38,20 +38,20 @@ pub struct Trace {
 /// X-Ray's trace header.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct XRay {
-    /// As Lambda gave it: `Root=…;Parent=…;Sampled=…`.
+    /// Header as Lambda sent it: `Root=…;Parent=…;Sampled=…`.
     header: String,
-    /// The value of `Root`.
+    /// Value of `Root`.
     root: String,
 }
 
 impl Trace {
-    /// A new trace.
+    /// Begins a new trace.
     pub fn begin() -> Self {
         Self { id: rand::random(), span: rand::random(), flags: RANDOM, state: None, xray: None }
     }
 
-    /// The trace that `headers` name, else that of `xray`, the X-Ray header of this invocation, else a new one. The
-    /// span is a new one in any case.
+    /// Continues the trace of `headers`, else that of `xray`, the X-Ray header of this invocation, else
+    /// begins a new one. The span is always new.
     pub fn of(headers: &HeaderMap, xray: Option<&str>) -> Self {
         let xray = xray.and_then(XRay::parse);
         let begun = match &xray {
@@ -72,35 +72,35 @@ impl Trace {
         }
     }
 
-    /// The trace ID: 32 hexadecimal digits.
+    /// Trace ID: 32 hexadecimal digits.
     pub fn id(&self) -> impl fmt::Display + use<> {
         let id = self.id;
         fmt::from_fn(move |f| write!(f, "{id:032x}"))
     }
 
-    /// The `traceparent` of a call made here.
+    /// `traceparent` for outgoing calls.
     pub fn parent(&self) -> String {
         format!("00-{:032x}-{:016x}-{:02x}", self.id, self.span, self.flags)
     }
 
-    /// The `tracestate` of a call made here.
+    /// `tracestate` for outgoing calls.
     pub fn state(&self) -> Option<&str> {
         self.state.as_deref()
     }
 
-    /// X-Ray's ID of the trace, `1-` and two hexadecimal numbers, where there is one.
+    /// X-Ray's trace ID, `1-` and two hexadecimal numbers, if there is one.
     pub fn xray_id(&self) -> Option<&str> {
         self.xray.as_ref().map(|xray| xray.root.as_str())
     }
 
-    /// The X-Ray header of a call made here.
+    /// X-Ray header for outgoing calls.
     pub fn xray_header(&self) -> Option<&str> {
         self.xray.as_ref().map(|xray| xray.header.as_str())
     }
 }
 
-/// The trace ID and the flags of a `traceparent` that is valid. A version that is not known yet may add fields at
-/// the end, and is read as far as version 00 goes.
+/// Parses a `traceparent` into trace ID and flags. An unknown version may add fields at the end, and is read
+/// like version 00.
 fn parse_parent(text: &str) -> Option<(u128, u8)> {
     let (known, more) = text.split_at_checked(55)?;
     let mut fields = known.split('-');
@@ -113,13 +113,13 @@ fn parse_parent(text: &str) -> Option<(u128, u8)> {
     valid.then_some((id, flags & FLAGS))
 }
 
-/// So many lower-case hexadecimal digits.
+/// Parses exactly this many lower-case hexadecimal digits.
 fn hex(text: &str, digits: usize) -> Option<u128> {
     let lower = |byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
     (text.len() == digits && text.bytes().all(lower)).then(|| u128::from_str_radix(text, 16).ok())?
 }
 
-/// `tracestate`, of as many headers as there are, if it is valid and short.
+/// Joins all `tracestate` headers, if they are valid and short.
 fn state(headers: &HeaderMap) -> Option<String> {
     let mut members = Vec::new();
     for value in headers.get_all(TRACESTATE) {
@@ -144,7 +144,8 @@ fn is_state_member(member: &str) -> bool {
 }
 
 impl XRay {
-    /// The header, with its trace ID as W3C writes it (the two numbers of the root joined), and the W3C flags.
+    /// Parses a header. The trace ID is in W3C form (the two numbers of the root joined), and so are the
+    /// flags.
     fn parse(header: &str) -> Option<(Self, u128, u8)> {
         if header.len() > MAX_XRAY || !header.bytes().all(|byte| byte.is_ascii_graphic()) {
             return None;
@@ -182,17 +183,17 @@ mod tests {
     }
 
     #[test]
-    fn a_valid_parent_is_continued_with_a_span_of_our_own() {
+    fn a_valid_parent_is_continued_with_a_new_span() {
         let trace = Trace::of(&headers(&[(TRACEPARENT, PARENT)]), None);
         assert_eq!(trace.id().to_string(), ID);
         let parent = trace.parent();
         assert!(parent.starts_with(&format!("00-{ID}-")) && parent.ends_with("-01"), "{parent}");
         assert_ne!(parent, PARENT);
-        assert_eq!(id_of(&parent), ID, "what is sent is valid itself");
+        assert_eq!(id_of(&parent), ID, "the outgoing header is valid itself");
     }
 
     #[test]
-    fn of_the_flags_those_that_are_known_are_kept() {
+    fn only_known_flags_are_kept() {
         for (sent, kept) in
             [("00", "00"), ("01", "01"), ("02", "02"), ("03", "03"), ("ff", "03"), ("fc", "00")]
         {
@@ -203,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn a_parent_that_is_not_as_the_standard_says_is_ignored() {
+    fn an_invalid_parent_is_ignored() {
         let upper = PARENT.to_uppercase();
         for bad in [
             "",
@@ -232,7 +233,7 @@ mod tests {
     }
 
     #[test]
-    fn a_version_of_the_future_is_read_as_far_as_it_is_known_and_answered_as_version_00() {
+    fn a_future_version_is_read_and_continued_as_version_00() {
         for future in [PARENT.replacen("00-", "01-", 1), PARENT.replacen("00-", "cc-", 1) + "-what-ever"] {
             let trace = Trace::of(&headers(&[(TRACEPARENT, &future)]), None);
             assert_eq!(trace.id().to_string(), ID, "{future}");
@@ -242,7 +243,7 @@ mod tests {
     }
 
     #[test]
-    fn the_state_goes_with_a_valid_parent_alone_and_only_when_it_is_sane_and_small() {
+    fn only_a_valid_and_small_state_of_a_valid_parent_is_kept() {
         let state = |values: &[&str]| {
             let mut all = headers(&[(TRACEPARENT, PARENT)]);
             for value in values {
@@ -283,7 +284,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_x_ray_header_is_ignored() {
+    fn an_invalid_x_ray_header_is_ignored() {
         for bad in [
             "",
             "Root=",
