@@ -1,4 +1,4 @@
-//! Compiles the .proto files to Rust. protox parses them, so that no `protoc` needs to be installed.
+//! Compiles the .proto files to Rust. protox parses them, so `protoc` need not be installed.
 
 use prost_types::FileDescriptorSet;
 use prost_types::method_options::IdempotencyLevel;
@@ -20,15 +20,15 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         std::fs::write(out.join("oms.bin"), prost::Message::encode_to_vec(&files))?;
     }
     tonic_prost_build::configure()
-        // Only HTTP/2 on a socket needs tonic's own transport; between Lambdas there is none.
+        // tonic's own transport is not used: Lambda has no socket, and sockets use hyper (see `shared::rpc`).
         .build_transport(false)
-        // Equal messages have equal bytes: fingerprints of requests are made from them.
+        // Sorted maps give equal messages equal bytes: fingerprints of requests are made from them.
         .btree_map(".")
         .compile_fds(files)?;
     Ok(())
 }
 
-/// The paths of the methods whose `idempotency_level` says that a call may be repeated.
+/// Paths of the methods whose `idempotency_level` allows repeating a call.
 fn repeatable(files: &FileDescriptorSet) -> Vec<String> {
     let mut paths = Vec::new();
     for file in &files.file {

@@ -1,6 +1,6 @@
-//! The protocol between the functions: messages, clients and servers generated from `oms/**/*.proto`.
+//! Protocol between the functions: messages, clients and servers generated from `oms/**/*.proto`.
 //!
-//! The comments that explain a message stand in its .proto file.
+//! The messages are documented in their .proto files.
 
 /// Money, addresses, pages and problems.
 pub mod common {
@@ -38,18 +38,18 @@ pub mod users {
     }
 }
 
-/// The compiled .proto files, as gRPC's reflection tells them.
+/// Compiled .proto files, for gRPC reflection.
 #[cfg(feature = "descriptors")]
 pub const FILE_DESCRIPTOR_SET: &[u8] = tonic::include_file_descriptor_set!("oms");
 
-/// The paths of the methods that may be repeated: their `idempotency_level` says so.
+/// Paths of the methods that may be repeated, by their `idempotency_level`.
 const REPEATABLE: &[&str] = include!(concat!(env!("OUT_DIR"), "/repeatable.rs"));
 
-/// Whether a call of the method at this path, `/package.Service/Method`, may be repeated. Of a method that is not
-/// known it may not.
+/// Returns true if a call of the method at this path, `/package.Service/Method`, may be repeated. False for
+/// unknown methods.
 pub fn may_be_repeated(path: &str) -> bool {
     REPEATABLE.contains(&path)
 }
 
-/// The protobuf types of Google that the messages use.
+/// Google's protobuf types that the messages use.
 pub use prost_types::{FieldMask, Timestamp};
