@@ -1,4 +1,5 @@
-//! Calls that are repeated: which ones, after what, how often, and until when. Time is tokio's, and paused.
+//! Tests of retries: the repeated calls, the causes, the number of attempts, and the time limits. They use
+//! tokio's paused time.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
@@ -26,55 +27,55 @@ const NOW: Timestamp = Timestamp::from_millis(1_800_000_000_000);
 const HOLD_STOCK: &str = "/oms.products.v1.ProductService/HoldStock";
 const CREATE_ORDER: &str = "/oms.orders.v1.OrderService/CreateOrder";
 
-/// As long as a request may take.
+/// Timeout of a request.
 const LONG: Duration = Duration::from_secs(20);
 
-/// All pauses together, at their longest.
+/// Sum of all pauses at their longest.
 const PAUSES: Duration = Duration::from_millis(300);
 
-/// What becomes of an attempt: an answer, an error on the way, or nothing at all.
+/// Outcome of an attempt: an answer, an error of the transport, or no answer at all.
 #[derive(Clone, Debug)]
-enum Fate {
+enum Outcome {
     Answered(Code),
     AnsweredInTrailers(Code),
     Broken(Code),
     Silent,
 }
 
-use Fate::{Answered, AnsweredInTrailers, Broken, Silent};
+use Outcome::{Answered, AnsweredInTrailers, Broken, Silent};
 
-/// A function whose attempts end as a test says, the last one's way for all that follow; and what was sent to it.
-struct ServiceApp {
-    fates: Mutex<Vec<Fate>>,
+/// Function whose attempts end as a test says, the last outcome for all that follow. It records the payloads.
+struct FakeFunction {
+    outcomes: Mutex<Vec<Outcome>>,
     sent: Mutex<Vec<(Instant, Vec<u8>)>>,
 }
 
-impl ServiceApp {
-    fn of(fates: &[Fate]) -> Arc<Self> {
-        Arc::new(Self { fates: Mutex::new(fates.to_vec()), sent: Mutex::default() })
+impl FakeFunction {
+    fn of(outcomes: &[Outcome]) -> Arc<Self> {
+        Arc::new(Self { outcomes: Mutex::new(outcomes.to_vec()), sent: Mutex::default() })
     }
 
-    fn becomes(&self, fate: Fate) {
-        *self.fates.lock().unwrap() = vec![fate];
+    fn set_outcome(&self, outcome: Outcome) {
+        *self.outcomes.lock().unwrap() = vec![outcome];
     }
 
     fn sent(&self) -> usize {
         self.sent.lock().unwrap().len()
     }
 
-    /// How long after the first attempt each of them was sent.
+    /// Times of the attempts since the first one.
     fn times(&self) -> Vec<Duration> {
         let sent = self.sent.lock().unwrap();
         sent.iter().map(|(at, _)| *at - sent[0].0).collect()
     }
 }
 
-impl Invoke for ServiceApp {
+impl Invoke for FakeFunction {
     fn invoke(&self, payload: Vec<u8>) -> BoxFuture<'static, Result<Vec<u8>, Status>> {
         self.sent.lock().unwrap().push((Instant::now(), payload));
-        let mut fates = self.fates.lock().unwrap();
-        let fate = if fates.len() > 1 { fates.remove(0) } else { fates[0].clone() };
-        match fate {
+        let mut outcomes = self.outcomes.lock().unwrap();
+        let outcome = if outcomes.len() > 1 { outcomes.remove(0) } else { outcomes[0].clone() };
+        match outcome {
             Answered(code) => ready(Ok(answer(code, "headers"))).boxed(),
             AnsweredInTrailers(code) => ready(Ok(answer(code, "trailers"))).boxed(),
             Broken(code) => ready(Err(Status::new(code, "the connection broke off"))).boxed(),
@@ -89,11 +90,11 @@ fn answer(code: Code, part: &str) -> Vec<u8> {
     json!({ "grpc": answer }).to_string().into_bytes()
 }
 
-fn channel(function: &Arc<ServiceApp>) -> Channel {
+fn channel(function: &Arc<FakeFunction>) -> Channel {
     Channel::new(function.clone(), Clock::from_fn(|| NOW))
 }
 
-/// Calls the method at `path`, and tells how that went.
+/// Calls the method at `path` and returns the status code.
 async fn call(channel: &Channel, path: &str, within: Duration) -> Code {
     let deadline = NOW.after(within);
     let context = Context::new(Caller::System, deadline);
@@ -111,7 +112,7 @@ async fn call(channel: &Channel, path: &str, within: Duration) -> Code {
     }
 }
 
-/// Every method that the protocol has.
+/// Returns the paths of all methods of the protocol.
 fn all_methods() -> Vec<String> {
     let files = FileDescriptorSet::decode(proto::FILE_DESCRIPTOR_SET).unwrap();
     let mut paths = Vec::new();
@@ -125,12 +126,12 @@ fn all_methods() -> Vec<String> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn reads_declarations_of_stock_and_signing_out_are_repeated_and_nothing_else_ever_is() {
+async fn only_reads_stock_declarations_and_sign_out_are_repeated() {
     let mut repeated = BTreeSet::new();
     let methods = all_methods();
     for path in methods.iter().map(String::as_str).chain(["/", "/oms.users.v2.UserService/GetUser"]) {
-        for fate in [Broken(Code::Unavailable), Answered(Code::Unavailable)] {
-            let function = ServiceApp::of(&[fate]);
+        for outcome in [Broken(Code::Unavailable), Answered(Code::Unavailable)] {
+            let function = FakeFunction::of(&[outcome]);
             assert_eq!(call(&channel(&function), path, LONG).await, Code::Unavailable, "{path}");
             match function.sent() {
                 1 => assert!(!repeated.contains(path), "{path}"),
@@ -138,7 +139,7 @@ async fn reads_declarations_of_stock_and_signing_out_are_repeated_and_nothing_el
                 other => unreachable!("{path} was sent {other} times"),
             }
         }
-        let silent = ServiceApp::of(&[Silent]);
+        let silent = FakeFunction::of(&[Silent]);
         assert_eq!(call(&channel(&silent), path, LONG).await, Code::DeadlineExceeded, "{path}");
         assert_eq!(silent.sent() > 1, repeated.contains(path), "{path}");
     }
@@ -167,8 +168,8 @@ async fn reads_declarations_of_stock_and_signing_out_are_repeated_and_nothing_el
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_went_wrong_once_or_twice_goes_well_in_the_end_and_the_caller_sees_none_of_it() {
-    for fates in [
+async fn one_or_two_failures_are_hidden_from_the_caller() {
+    for outcomes in [
         vec![Broken(Code::Unavailable), Answered(Code::Ok)],
         vec![Answered(Code::Unavailable), Answered(Code::Ok)],
         vec![AnsweredInTrailers(Code::Unavailable), AnsweredInTrailers(Code::Ok)],
@@ -176,26 +177,26 @@ async fn what_went_wrong_once_or_twice_goes_well_in_the_end_and_the_caller_sees_
         vec![Silent, Broken(Code::Unavailable), Answered(Code::Ok)],
         vec![Silent, Silent, Answered(Code::Ok)],
     ] {
-        let function = ServiceApp::of(&fates);
-        assert_eq!(call(&channel(&function), HOLD_STOCK, LONG).await, Code::Ok, "{fates:?}");
-        assert_eq!(function.sent(), fates.len(), "{fates:?}");
+        let function = FakeFunction::of(&outcomes);
+        assert_eq!(call(&channel(&function), HOLD_STOCK, LONG).await, Code::Ok, "{outcomes:?}");
+        assert_eq!(function.sent(), outcomes.len(), "{outcomes:?}");
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn an_answer_other_than_unavailable_is_the_answer() {
     for code in (0..=16).map(Code::from_i32).filter(|code| *code != Code::Unavailable) {
-        for fate in [Answered(code), AnsweredInTrailers(code), Broken(code)] {
-            let function = ServiceApp::of(std::slice::from_ref(&fate));
+        for outcome in [Answered(code), AnsweredInTrailers(code), Broken(code)] {
+            let function = FakeFunction::of(std::slice::from_ref(&outcome));
             assert_eq!(call(&channel(&function), HOLD_STOCK, LONG).await, code);
-            assert_eq!(function.sent(), 1, "{fate:?}");
+            assert_eq!(function.sent(), 1, "{outcome:?}");
         }
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn every_attempt_is_the_same_call_with_the_same_deadline() {
-    let function = ServiceApp::of(&[Silent, Broken(Code::Unavailable), Answered(Code::Ok)]);
+    let function = FakeFunction::of(&[Silent, Broken(Code::Unavailable), Answered(Code::Ok)]);
     call(&channel(&function), HOLD_STOCK, LONG).await;
     let sent = function.sent.lock().unwrap();
     let payloads: BTreeSet<_> = sent.iter().map(|(_, payload)| payload).collect();
@@ -209,7 +210,7 @@ async fn every_attempt_is_the_same_call_with_the_same_deadline() {
 async fn pauses_are_short_and_of_random_length() {
     let mut pauses = BTreeSet::new();
     for _ in 0..50 {
-        let function = ServiceApp::of(&[Broken(Code::Unavailable)]);
+        let function = FakeFunction::of(&[Broken(Code::Unavailable)]);
         call(&channel(&function), HOLD_STOCK, LONG).await;
         let times = function.times();
         let (first, second) = (times[1], times[2] - times[1]);
@@ -223,9 +224,9 @@ async fn pauses_are_short_and_of_random_length() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_function_that_never_answers_costs_its_caller_the_deadline_and_no_more() {
+async fn a_silent_function_costs_the_deadline_and_no_more() {
     for within in [1, 90, 500, 1999, 2001, 5000, 10_000, 25_000].map(Duration::from_millis) {
-        let function = ServiceApp::of(&[Silent]);
+        let function = FakeFunction::of(&[Silent]);
         let began = Instant::now();
         assert_eq!(call(&channel(&function), HOLD_STOCK, within).await, Code::DeadlineExceeded);
         assert!(began.elapsed() <= within + Duration::from_millis(1), "{within:?}: {:?}", began.elapsed());
@@ -233,8 +234,8 @@ async fn a_function_that_never_answers_costs_its_caller_the_deadline_and_no_more
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_lost_answer_costs_half_of_the_time_and_leaves_the_other_half_for_another_one() {
-    let function = ServiceApp::of(&[Silent]);
+async fn a_lost_answer_costs_half_of_the_remaining_time() {
+    let function = FakeFunction::of(&[Silent]);
     call(&channel(&function), HOLD_STOCK, Duration::from_secs(10)).await;
     let times = function.times();
     assert_eq!(times.len(), 3);
@@ -245,19 +246,19 @@ async fn a_lost_answer_costs_half_of_the_time_and_leaves_the_other_half_for_anot
 
 #[tokio::test(start_paused = true)]
 async fn a_slow_function_has_a_second_before_it_is_asked_again() {
-    let function = ServiceApp::of(&[Silent]);
+    let function = FakeFunction::of(&[Silent]);
     call(&channel(&function), HOLD_STOCK, Duration::from_millis(1500)).await;
     assert!(function.times()[1] >= Duration::from_secs(1), "{:?}", function.times());
 
-    let hurried = ServiceApp::of(&[Silent]);
+    let hurried = FakeFunction::of(&[Silent]);
     call(&channel(&hurried), HOLD_STOCK, Duration::from_millis(999)).await;
     assert_eq!(hurried.sent(), 1);
 }
 
 #[tokio::test(start_paused = true)]
-async fn nothing_is_repeated_when_too_little_time_is_left_for_an_answer() {
+async fn nothing_is_repeated_without_time_left_for_an_answer() {
     for _ in 0..50 {
-        let function = ServiceApp::of(&[Broken(Code::Unavailable)]);
+        let function = FakeFunction::of(&[Broken(Code::Unavailable)]);
         let channel = channel(&function);
         assert_eq!(call(&channel, HOLD_STOCK, Duration::from_millis(99)).await, Code::Unavailable);
         assert_eq!(function.sent(), 1);
@@ -268,41 +269,41 @@ async fn nothing_is_repeated_when_too_little_time_is_left_for_an_answer() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_function_whose_database_is_away_is_not_asked_three_times_as_often() {
-    for fate in [Answered(Code::Unavailable), Broken(Code::Unavailable), Silent] {
-        let function = ServiceApp::of(std::slice::from_ref(&fate));
+async fn an_outage_does_not_triple_the_calls() {
+    for outcome in [Answered(Code::Unavailable), Broken(Code::Unavailable), Silent] {
+        let function = FakeFunction::of(std::slice::from_ref(&outcome));
         let channel = channel(&function);
         for _ in 0..100 {
-            // Clones share what they know, as those in one environment do.
+            // Clones share the budget, as those in one environment do.
             call(&channel.clone(), HOLD_STOCK, LONG).await;
         }
-        assert_eq!(function.sent(), 103, "{fate:?}");
+        assert_eq!(function.sent(), 103, "{outcome:?}");
 
-        // While nothing is repeated a slow answer is waited for, since there will be no other.
+        // Without retries a slow answer is waited for, since there will be no other.
         let began = Instant::now();
-        function.becomes(Silent);
+        function.set_outcome(Silent);
         call(&channel, HOLD_STOCK, LONG).await;
         assert!(began.elapsed() >= LONG);
 
-        function.becomes(Answered(Code::Ok));
+        function.set_outcome(Answered(Code::Ok));
         for _ in 0..100 {
             call(&channel, HOLD_STOCK, LONG).await;
         }
         let before = function.sent();
-        function.becomes(Broken(Code::Unavailable));
+        function.set_outcome(Broken(Code::Unavailable));
         call(&channel, HOLD_STOCK, LONG).await;
-        assert_eq!(function.sent() - before, 3, "it was back for a while, and so may be asked again");
+        assert_eq!(function.sent() - before, 3, "after a time of successes it is retried again");
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn many_refusals_are_no_trouble_of_the_function() {
-    let function = ServiceApp::of(&[Answered(Code::FailedPrecondition)]);
+    let function = FakeFunction::of(&[Answered(Code::FailedPrecondition)]);
     let channel = channel(&function);
     for _ in 0..100 {
         call(&channel, CREATE_ORDER, LONG).await;
     }
-    function.becomes(Broken(Code::Unavailable));
+    function.set_outcome(Broken(Code::Unavailable));
     call(&channel, HOLD_STOCK, LONG).await;
     assert_eq!(function.sent(), 103);
 }

@@ -1,5 +1,6 @@
-//! gRPC between functions, from a generated client to a generated server through the envelope that Lambda
-//! would carry: what must come through whole, what must be refused, and who says so.
+//! Tests of gRPC between functions: from a generated client to a generated server, through the envelope that
+//! Lambda would carry. They check that valid calls arrive unchanged, and that invalid ones are refused, by
+//! the right side.
 
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on has failed")]
 
@@ -40,19 +41,19 @@ use tracing::instrument::WithSubscriber as _;
 const NOW: Timestamp = Timestamp::from_millis(1_800_000_000_000);
 const CREATE_USER: &str = "/oms.users.v1.UserService/CreateUser";
 
-/// All that a header cannot carry as it is, and all that its percent-encoding could trip over.
+/// Text with all that a header cannot carry unencoded, and all that could break its percent-encoding.
 const TEXT: &str = "Öl für 漢字 🦀👩‍🚀: 100 %, %41 %\n\r\t\0\u{7f} \"{`<#?>`}\" + e\u{301}";
 
-/// A deadline that a hanging call is to meet; and one that no call meets unless it hangs.
+/// Deadline that a hanging call will meet; and one that only a bug can exceed.
 const SOON: Duration = Duration::from_millis(100);
 const FAR: Duration = Duration::from_secs(20);
 
-// What the tests talk to.
+// Fakes and helpers.
 
 type Work =
     dyn Fn(Request<CreateUserRequest>) -> BoxFuture<'static, Result<Response<User>, Status>> + Send + Sync;
 
-/// The users service with one method that does what a test says, and counts.
+/// Users service with one method that does what a test says, and counts its calls.
 struct Users {
     work: Box<Work>,
     calls: Arc<AtomicUsize>,
@@ -116,13 +117,13 @@ impl UserService for Users {
     }
 }
 
-/// A function whose `CreateUser` is `work`, and whose clock stands still at [`NOW`] unless it is moved.
-struct ServiceApp {
+/// Function whose `CreateUser` is `work`, and whose clock stands still at [`NOW`] unless a test sets another.
+struct FakeFunction {
     rpc: RpcServer,
     calls: Arc<AtomicUsize>,
 }
 
-impl ServiceApp {
+impl FakeFunction {
     fn new<W, A>(work: W) -> Self
     where
         W: Fn(Request<CreateUserRequest>) -> A + Send + Sync + 'static,
@@ -142,12 +143,12 @@ impl ServiceApp {
         Self { rpc: RpcServer::new(server, clock), calls }
     }
 
-    /// Answers with the name that it was given.
+    /// Creates a function that answers with the name it was given.
     fn echo() -> Self {
         Self::new(|request| ready(Ok(Response::new(named(request.into_inner().name())))))
     }
 
-    /// Always fails like this.
+    /// Creates a function that always fails with this status.
     fn failing(status: Status) -> Self {
         Self::new(move |_| ready(Err(status.clone())))
     }
@@ -160,7 +161,7 @@ impl ServiceApp {
         in_time(self.client().create_user(request)).await.map(Response::into_inner)
     }
 
-    /// What a client makes of the answer to this payload.
+    /// Returns the client's result for the answer to this payload.
     async fn answer(&self, payload: impl AsRef<[u8]>) -> Result<User, Status> {
         received(in_time(self.rpc.handle(payload.as_ref())).await).await
     }
@@ -170,10 +171,10 @@ impl ServiceApp {
     }
 }
 
-/// A way to a function that a test can tap, alter or cut.
-struct Way<W>(W);
+/// Transport that a test can observe, alter or cut.
+struct FakeTransport<W>(W);
 
-impl<W> Invoke for Way<W>
+impl<W> Invoke for FakeTransport<W>
 where
     W: Fn(Vec<u8>) -> BoxFuture<'static, Result<Vec<u8>, Status>> + Send + Sync,
 {
@@ -182,11 +183,11 @@ where
     }
 }
 
-fn way<W>(way: W) -> Arc<dyn Invoke>
+fn transport<W>(invoke: W) -> Arc<dyn Invoke>
 where
     W: Fn(Vec<u8>) -> BoxFuture<'static, Result<Vec<u8>, Status>> + Send + Sync + 'static,
 {
-    Arc::new(Way(way))
+    Arc::new(FakeTransport(invoke))
 }
 
 fn client(target: Arc<dyn Invoke>) -> UserServiceClient<Channel> {
@@ -217,42 +218,42 @@ fn named(name: &str) -> User {
     User { name: name.to_owned(), ..User::default() }
 }
 
-/// Fails a test that hangs, where it hangs.
+/// Fails a test that hangs, at the place where it hangs.
 async fn in_time<T>(future: impl Future<Output = T>) -> T {
     tokio::time::timeout(FAR, future).await.expect("an answer in time")
 }
 
-/// The envelope that a client puts a request into.
+/// Returns the envelope that a client sends for a request.
 async fn envelope_of(request: Request<CreateUserRequest>) -> Value {
     let (sender, mut sent) = mpsc::unbounded_channel();
-    let tap = way(move |payload| {
+    let tap = transport(move |payload| {
         sender.send(payload).unwrap();
-        ready(Err(Status::unavailable("it was written down"))).boxed()
+        ready(Err(Status::unavailable("recorded"))).boxed()
     });
     client(tap).create_user(request).await.unwrap_err();
     serde_json::from_slice(&sent.recv().await.unwrap()).unwrap()
 }
 
-/// An envelope that is good until a test changes it.
+/// Returns a valid envelope for tests to break.
 async fn good_envelope() -> Value {
     envelope_of(metadata::request(create("Öle"), &context(NOW.after(FAR)))).await
 }
 
-/// The same envelope with one more header.
+/// Adds a header to an envelope.
 fn with_header(envelope: &Value, name: &str, value: &str) -> Value {
     let mut envelope = envelope.clone();
     envelope["grpc"]["headers"].as_array_mut().unwrap().push(json!([name, value]));
     envelope
 }
 
-/// The same envelope without the deadline that it had.
+/// Removes the deadline from an envelope.
 fn without_deadline(envelope: &Value) -> Value {
     let mut envelope = envelope.clone();
     envelope["grpc"]["headers"].as_array_mut().unwrap().retain(|pair| pair[0] != "oms-deadline");
     envelope
 }
 
-/// The same call or answer with one part of it replaced, or left out.
+/// Replaces or removes one part of a call or an answer.
 fn with_part(envelope: &Value, part: &str, value: impl Into<Option<Value>>) -> Vec<u8> {
     let mut envelope = envelope.clone();
     let parts = envelope["grpc"].as_object_mut().unwrap();
@@ -263,7 +264,7 @@ fn with_part(envelope: &Value, part: &str, value: impl Into<Option<Value>>) -> V
     envelope.to_string().into_bytes()
 }
 
-/// JSON values one after the other.
+/// Parses a sequence of JSON values.
 fn json_values(text: &str) -> Vec<Value> {
     serde_json::Deserializer::from_str(text).into_iter().collect::<Result<_, _>>().unwrap()
 }
@@ -272,7 +273,7 @@ fn frame_of(envelope: &Value) -> Vec<u8> {
     BASE64.decode(envelope["grpc"]["body"].as_str().unwrap()).unwrap()
 }
 
-/// The ways in which a frame can be wrong, each with the code that says so.
+/// Returns broken variants of a frame, each with the expected code.
 fn broken_frames(frame: &[u8]) -> Vec<(String, Vec<u8>, Code)> {
     let length = u32::try_from(frame.len() - 5).unwrap();
     let mut broken: Vec<_> = (0..frame.len())
@@ -298,16 +299,16 @@ fn broken_frames(frame: &[u8]) -> Vec<(String, Vec<u8>, Code)> {
     broken
 }
 
-/// What a client makes of an answer that reached it.
+/// Returns the client's result for this answer.
 async fn received(answer: Vec<u8>) -> Result<User, Status> {
-    let target = way(move |_| ready(Ok(answer.clone())).boxed());
+    let target = transport(move |_| ready(Ok(answer.clone())).boxed());
     in_time(client(target).create_user(create(""))).await.map(Response::into_inner)
 }
 
-/// The answer of a function that echoes "Öle", as it travels.
+/// Returns the answer of a function that echoes "Öle", as it is sent.
 async fn good_answer() -> Value {
     let payload = good_envelope().await.to_string();
-    serde_json::from_slice(&ServiceApp::echo().rpc.handle(payload.as_bytes()).await).unwrap()
+    serde_json::from_slice(&FakeFunction::echo().rpc.handle(payload.as_bytes()).await).unwrap()
 }
 
 fn assert_garbled(result: Result<User, Status>, what: &str) {
@@ -316,11 +317,11 @@ fn assert_garbled(result: Result<User, Status>, what: &str) {
     assert!(status.message().starts_with("the envelope is garbled: "), "{what}: {status:?}");
 }
 
-// What must come through whole.
+// Round trips.
 
 #[tokio::test]
 async fn an_answer_comes_back_with_every_character_that_went_there() {
-    let user = ServiceApp::echo().call(create(TEXT)).await.unwrap();
+    let user = FakeFunction::echo().call(create(TEXT)).await.unwrap();
     assert_eq!(user.name, TEXT);
 }
 
@@ -328,7 +329,8 @@ async fn an_answer_comes_back_with_every_character_that_went_there() {
 async fn every_status_code_comes_back_with_its_message() {
     for code in (1..=16).map(Code::from_i32) {
         for message in ["", "plain", TEXT, &"漢".repeat(10_000)] {
-            let status = ServiceApp::failing(Status::new(code, message)).call(create("")).await.unwrap_err();
+            let status =
+                FakeFunction::failing(Status::new(code, message)).call(create("")).await.unwrap_err();
             assert_eq!((status.code(), status.message()), (code, message));
         }
     }
@@ -347,7 +349,7 @@ async fn metadata_and_details_of_a_status_come_back() {
     let details = every_byte.clone().into();
     let sent = Status::with_details_and_metadata(Code::DataLoss, TEXT, details, metadata);
 
-    let status = ServiceApp::failing(sent).call(create("")).await.unwrap_err();
+    let status = FakeFunction::failing(sent).call(create("")).await.unwrap_err();
     assert_eq!((status.code(), status.message()), (Code::DataLoss, TEXT));
     assert_eq!(status.details(), every_byte);
     let notes: Vec<_> = status.metadata().get_all("x-note").iter().collect();
@@ -360,7 +362,7 @@ async fn metadata_and_details_of_a_status_come_back() {
 
 #[tokio::test]
 async fn metadata_of_a_request_and_of_its_answer_come_through() {
-    let function = ServiceApp::new(|request| {
+    let function = FakeFunction::new(|request| {
         let mut response = Response::new(User::default());
         let metadata = response.metadata_mut();
         metadata.insert("x-seen", request.metadata().get("x-note").unwrap().clone());
@@ -376,7 +378,7 @@ async fn metadata_of_a_request_and_of_its_answer_come_through() {
     assert_eq!(response.metadata().get_bin("x-seen-bin").unwrap().to_bytes().unwrap(), &b"\0\xff"[..]);
 }
 
-/// All that a REST client would see of an error.
+/// Returns all that a REST client would see of an error.
 async fn problem(error: &Error) -> (u16, Vec<(String, String)>, Value) {
     let (head, body) = error.to_problem("/users", "Order-7").into_parts();
     let body = body.collect().await.unwrap().to_bytes();
@@ -392,7 +394,7 @@ async fn an_error_of_every_kind_is_the_same_error_at_the_other_end() {
                 .with(TEXT, json!({"deep": [1.5, true, ""]}))
                 .caused_by("what only the log may say")
         };
-        let status = ServiceApp::failing(error().into()).call(create("")).await.unwrap_err();
+        let status = FakeFunction::failing(error().into()).call(create("")).await.unwrap_err();
         assert_eq!((status.code(), status.message()), (kind.code(), TEXT));
 
         let received = Error::from(status);
@@ -404,13 +406,13 @@ async fn an_error_of_every_kind_is_the_same_error_at_the_other_end() {
 }
 
 #[tokio::test]
-async fn the_faults_of_an_error_come_back_in_order() {
+async fn the_field_errors_of_an_error_come_back_in_order() {
     let errors: Vec<_> = ["", "/name", "/addresses/0/Straße~1漢"]
         .map(|pointer| FieldError { pointer: pointer.to_owned(), detail: TEXT.to_owned() })
         .into();
     let error = || Error::validation(errors.clone()).with("hint", json!(TEXT));
 
-    let received = Error::from(ServiceApp::failing(error().into()).call(create("")).await.unwrap_err());
+    let received = Error::from(FakeFunction::failing(error().into()).call(create("")).await.unwrap_err());
     assert_eq!(received.kind(), Kind::Validation);
     assert_eq!(received.errors(), errors);
     assert_eq!(received.member("hint"), Some(&json!(TEXT)));
@@ -418,9 +420,9 @@ async fn the_faults_of_an_error_come_back_in_order() {
 }
 
 #[tokio::test]
-async fn the_callee_learns_who_is_calling_under_which_request_id_and_until_when() {
+async fn caller_request_id_trace_and_deadline_arrive() {
     let (sender, mut seen) = mpsc::unbounded_channel();
-    let function = ServiceApp::new(move |request| {
+    let function = FakeFunction::new(move |request| {
         sender.send(metadata::context_of(&request).unwrap()).unwrap();
         ready(Ok(Response::new(User::default())))
     });
@@ -439,9 +441,9 @@ async fn the_callee_learns_who_is_calling_under_which_request_id_and_until_when(
 }
 
 #[tokio::test]
-async fn a_call_that_says_nothing_of_itself_is_from_anyone_with_a_new_id_and_the_usual_deadline() {
+async fn a_call_without_metadata_gets_the_default_context() {
     let (sender, mut seen) = mpsc::unbounded_channel();
-    let function = ServiceApp::new(move |request| {
+    let function = FakeFunction::new(move |request| {
         sender.send(metadata::context_of(&request).unwrap()).unwrap();
         ready(Ok(Response::new(User::default())))
     });
@@ -463,7 +465,7 @@ async fn the_state_of_a_trace_goes_along() {
     headers.insert("tracestate", "congo=t61rcWkgMzE,rojo=1".parse().unwrap());
     let trace = Trace::of(&headers, None);
     let (sender, mut seen) = mpsc::unbounded_channel();
-    let function = ServiceApp::new(move |request| {
+    let function = FakeFunction::new(move |request| {
         sender.send(metadata::context_of(&request).unwrap().trace).unwrap();
         ready(Ok(Response::new(User::default())))
     });
@@ -474,7 +476,7 @@ async fn the_state_of_a_trace_goes_along() {
     assert!(seen.parent().ends_with("-01"), "sampled as before");
 }
 
-/// Log lines, in memory.
+/// Log lines in memory.
 #[derive(Clone, Default)]
 struct Log(Arc<Mutex<Vec<u8>>>);
 
@@ -490,7 +492,7 @@ impl std::io::Write for Log {
 
 #[tokio::test]
 async fn the_log_of_the_callee_has_the_cause_that_nobody_else_is_told() {
-    let function = ServiceApp::new(|_| ready(Err(Error::unavailable("10.0.0.7 is away").into())));
+    let function = FakeFunction::new(|_| ready(Err(Error::unavailable("10.0.0.7 is away").into())));
     let payload = good_envelope().await.to_string();
     let log = Log::default();
     let writer = log.clone();
@@ -503,16 +505,16 @@ async fn the_log_of_the_callee_has_the_cause_that_nobody_else_is_told() {
 }
 
 #[tokio::test]
-async fn a_request_that_did_not_come_through_the_entrance_has_no_context() {
+async fn a_request_not_from_the_rpc_server_has_no_context() {
     let status = metadata::context_of(&metadata::request((), &context(NOW))).unwrap_err();
     assert_eq!(status.code(), Code::Internal);
 }
 
-// Who may be who.
+// Identity.
 
 #[tokio::test]
-async fn an_identity_that_cannot_be_read_is_unauthenticated_and_the_call_not_run() {
-    let function = ServiceApp::echo();
+async fn an_unreadable_identity_is_unauthenticated_and_not_run() {
+    let function = FakeFunction::echo();
     let user = UserId::new().to_string();
     let order = OrderId::new().to_string();
     let anyone = Context { caller: Caller::Anonymous, ..context(NOW.after(FAR)) };
@@ -545,7 +547,7 @@ async fn an_identity_that_cannot_be_read_is_unauthenticated_and_the_call_not_run
 
 #[tokio::test]
 async fn a_role_without_a_user_gives_no_rights() {
-    let function = ServiceApp::new(|request| {
+    let function = FakeFunction::new(|request| {
         assert_eq!(metadata::context_of(&request).unwrap().caller, Caller::Anonymous);
         ready(Ok(Response::new(User::default())))
     });
@@ -557,28 +559,28 @@ async fn a_role_without_a_user_gives_no_rights() {
 // Deadlines.
 
 #[tokio::test]
-async fn a_callee_that_hangs_costs_its_caller_no_more_than_the_deadline() {
-    let function = ServiceApp::with_clock(Clock::system(), |_| pending());
+async fn a_hanging_callee_costs_no_more_than_the_deadline() {
+    let function = FakeFunction::with_clock(Clock::system(), |_| pending());
     let mut client = client_at(Clock::system(), Arc::new(function.rpc.clone()));
     let started = Instant::now();
     let context = context(Clock::system().now().after(SOON));
     let status = in_time(client.create_user(metadata::request(create(""), &context))).await.unwrap_err();
 
     assert_eq!(status.code(), Code::DeadlineExceeded, "{status:?}");
-    // Wide, for a machine that is busy; without the deadline it would be forever.
+    // The bound is wide for busy machines; without the deadline the call would never end.
     assert!(started.elapsed() < Duration::from_secs(5), "{:?}", started.elapsed());
 }
 
 #[tokio::test]
-async fn a_function_that_never_answers_costs_its_caller_no_more_than_the_deadline() {
-    let silent = way(|_| pending().boxed());
+async fn a_silent_function_costs_no_more_than_the_deadline() {
+    let silent = transport(|_| pending().boxed());
     let request = metadata::request(create(""), &context(NOW.after(SOON)));
     let status = in_time(client(silent).create_user(request)).await.unwrap_err();
     assert_eq!(status.code(), Code::DeadlineExceeded);
     assert_eq!(status.message(), "no answer within the 100 ms that were left");
 }
 
-/// Tells when it is dropped.
+/// Sends a message when it is dropped.
 struct Alarm(mpsc::UnboundedSender<()>);
 
 impl Drop for Alarm {
@@ -588,9 +590,9 @@ impl Drop for Alarm {
 }
 
 #[tokio::test]
-async fn a_call_that_is_not_done_by_its_deadline_is_ended_there_by_the_callee_itself() {
+async fn the_callee_ends_a_call_at_its_deadline() {
     let (sender, mut ended) = mpsc::unbounded_channel();
-    let function = ServiceApp::new(move |_| {
+    let function = FakeFunction::new(move |_| {
         let alarm = Alarm(sender.clone());
         async move {
             let _alarm = alarm;
@@ -607,7 +609,7 @@ async fn a_call_that_is_not_done_by_its_deadline_is_ended_there_by_the_callee_it
 
 #[tokio::test]
 async fn a_call_after_its_deadline_is_refused_and_not_run() {
-    let function = ServiceApp::echo();
+    let function = FakeFunction::echo();
     let envelope = without_deadline(&good_envelope().await);
     let deadline = |millis: i64| with_header(&envelope, "oms-deadline", &millis.to_string()).to_string();
     for late in [i64::MIN, -1, 0, NOW.millis() - 60_000, NOW.millis() - 1, NOW.millis()] {
@@ -624,20 +626,20 @@ async fn a_call_after_its_deadline_is_refused_and_not_run() {
 }
 
 #[tokio::test]
-async fn a_call_that_was_on_its_way_for_too_long_is_refused_and_not_run() {
+async fn a_call_delivered_after_its_deadline_is_not_run() {
     let an_hour_later = at(NOW.after(Duration::from_secs(3600)));
-    let function = ServiceApp::with_clock(an_hour_later, |_| ready(Ok(Response::new(User::default()))));
+    let function = FakeFunction::with_clock(an_hour_later, |_| ready(Ok(Response::new(User::default()))));
     let request = metadata::request(create(""), &context(NOW.after(FAR)));
     let status = function.call(request).await.unwrap_err();
     assert_eq!(status.code(), Code::DeadlineExceeded);
     assert_eq!(function.calls(), 0);
 }
 
-/// Which way a caller says how long it waits must make no difference to what is done too late.
+/// Checks that late calls are refused with every form of deadline: none, and gRPC's own timeout.
 #[tokio::test]
-async fn a_call_without_a_context_is_refused_all_the_same_when_it_was_on_its_way_for_too_long() {
+async fn a_late_call_without_a_context_is_refused_too() {
     let an_hour_later = at(NOW.after(Duration::from_secs(3600)));
-    let function = ServiceApp::with_clock(an_hour_later, |_| ready(Ok(Response::new(User::default()))));
+    let function = FakeFunction::with_clock(an_hour_later, |_| ready(Ok(Response::new(User::default()))));
     let mut timed = Request::new(create(""));
     timed.set_timeout(Duration::from_secs(7));
     for request in [timed, Request::new(create(""))] {
@@ -652,7 +654,7 @@ async fn a_caller_whose_time_is_up_does_not_even_send() {
     for deadline in [NOW, before(NOW, Duration::from_millis(1)), Timestamp::from_millis(i64::MIN)] {
         let reached = Arc::new(AtomicUsize::new(0));
         let counter = Arc::clone(&reached);
-        let target = way(move |_| {
+        let target = transport(move |_| {
             counter.fetch_add(1, Ordering::SeqCst);
             pending().boxed()
         });
@@ -665,7 +667,7 @@ async fn a_caller_whose_time_is_up_does_not_even_send() {
 
 #[tokio::test]
 async fn a_grpc_timeout_ends_the_wait_of_the_caller() {
-    let silent = way(|_| pending().boxed());
+    let silent = transport(|_| pending().boxed());
     let mut request = Request::new(create(""));
     request.set_timeout(SOON);
     let status = in_time(client(silent).create_user(request)).await.unwrap_err();
@@ -675,7 +677,7 @@ async fn a_grpc_timeout_ends_the_wait_of_the_caller() {
 
 #[tokio::test]
 async fn a_grpc_timeout_ends_the_work_of_the_callee() {
-    let function = ServiceApp::new(|_| pending());
+    let function = FakeFunction::new(|_| pending());
     let mut request = Request::new(create(""));
     request.set_timeout(SOON);
     let status = function.answer(envelope_of(request).await.to_string()).await.unwrap_err();
@@ -686,7 +688,7 @@ async fn a_grpc_timeout_ends_the_work_of_the_callee() {
 
 #[tokio::test]
 async fn a_grpc_timeout_of_nothing_is_refused_and_the_call_not_run() {
-    let function = ServiceApp::echo();
+    let function = FakeFunction::echo();
     let envelope = without_deadline(&good_envelope().await);
     for timeout in ["0n", "0m", "0H", "00000000S"] {
         let envelope = with_header(&envelope, "grpc-timeout", timeout);
@@ -700,7 +702,7 @@ async fn a_grpc_timeout_of_nothing_is_refused_and_the_call_not_run() {
 async fn of_two_deadlines_the_earlier_one_counts_at_both_ends() {
     let (short, long) = (Duration::from_secs(7), Duration::from_secs(15));
     let (sender, mut seen) = mpsc::unbounded_channel();
-    let function = ServiceApp::new(move |request| {
+    let function = FakeFunction::new(move |request| {
         sender.send(metadata::context_of(&request).unwrap().deadline).unwrap();
         ready(Ok(Response::new(User::default())))
     });
@@ -714,7 +716,8 @@ async fn of_two_deadlines_the_earlier_one_counts_at_both_ends() {
     for (absolute, relative) in [(SOON, long), (long, SOON)] {
         let mut request = metadata::request(create(""), &context(NOW.after(absolute)));
         request.set_timeout(relative);
-        let status = in_time(client(way(|_| pending().boxed())).create_user(request)).await.unwrap_err();
+        let status =
+            in_time(client(transport(|_| pending().boxed())).create_user(request)).await.unwrap_err();
         assert_eq!(status.message(), "no answer within the 100 ms that were left");
     }
 }
@@ -722,7 +725,7 @@ async fn of_two_deadlines_the_earlier_one_counts_at_both_ends() {
 #[tokio::test]
 async fn what_has_begun_goes_on_when_the_caller_gives_up() {
     let [begun, go, done] = [(); 3].map(|()| Arc::new(Notify::new()));
-    let function = ServiceApp::new({
+    let function = FakeFunction::new({
         let (begun, go, done) = (Arc::clone(&begun), Arc::clone(&go), Arc::clone(&done));
         move |_| {
             let (begun, go, done) = (Arc::clone(&begun), Arc::clone(&go), Arc::clone(&done));
@@ -750,13 +753,13 @@ async fn what_has_begun_goes_on_when_the_caller_gives_up() {
 #[tokio::test]
 async fn a_message_larger_than_tonics_own_limit_goes_there_and_back() {
     let name = "a".repeat(4_300_000);
-    let user = ServiceApp::echo().call(create(&name)).await.unwrap();
+    let user = FakeFunction::echo().call(create(&name)).await.unwrap();
     assert!(user.name == name, "{} bytes came back", user.name.len());
 }
 
 #[tokio::test]
-async fn without_our_limit_such_a_message_would_be_refused_at_both_ends() {
-    let function = ServiceApp::new(|_| ready(Ok(Response::new(named(&"a".repeat(4_300_000))))));
+async fn without_our_limit_both_ends_would_refuse_such_a_message() {
+    let function = FakeFunction::new(|_| ready(Ok(Response::new(named(&"a".repeat(4_300_000))))));
     let users = Users {
         work: Box::new(|_| ready(Ok(Response::new(User::default()))).boxed()),
         calls: Arc::default(),
@@ -774,7 +777,7 @@ async fn without_our_limit_such_a_message_would_be_refused_at_both_ends() {
     assert_eq!(status.code(), Code::OutOfRange);
 }
 
-/// That it says how large the envelope is and how large it may be.
+/// Checks that a status names the size of the envelope and the limit.
 fn assert_says_the_sizes(status: &Status, what: &str) {
     assert_eq!(status.code(), Code::ResourceExhausted, "{status:?}");
     let message = status.message();
@@ -785,7 +788,7 @@ fn assert_says_the_sizes(status: &Status, what: &str) {
 
 #[tokio::test]
 async fn a_request_that_is_too_large_says_so_and_is_not_sent() {
-    let function = ServiceApp::echo();
+    let function = FakeFunction::echo();
     let status = function.call(create(&"a".repeat(4_800_000))).await.unwrap_err();
     assert_says_the_sizes(&status, "the request has ");
     assert_eq!(function.calls(), 0);
@@ -793,7 +796,7 @@ async fn a_request_that_is_too_large_says_so_and_is_not_sent() {
 
 #[tokio::test]
 async fn an_answer_that_is_too_large_says_so() {
-    let function = ServiceApp::new(|_| ready(Ok(Response::new(named(&"a".repeat(4_800_000))))));
+    let function = FakeFunction::new(|_| ready(Ok(Response::new(named(&"a".repeat(4_800_000))))));
     let status = function.call(create("")).await.unwrap_err();
     assert_says_the_sizes(&status, "the answer has ");
     assert_eq!(function.calls(), 1);
@@ -802,7 +805,7 @@ async fn an_answer_that_is_too_large_says_so() {
 #[tokio::test]
 async fn a_status_that_is_too_large_says_so() {
     let status = Status::not_found("a".repeat(MAX_PAYLOAD));
-    let status = ServiceApp::failing(status).call(create("")).await.unwrap_err();
+    let status = FakeFunction::failing(status).call(create("")).await.unwrap_err();
     assert_says_the_sizes(&status, "the answer has ");
 }
 
@@ -817,11 +820,11 @@ fn an_envelope_may_be_just_as_large_as_lambda_takes() {
     assert_says_the_sizes(&envelope(MAX_PAYLOAD - empty + 1).unwrap_err(), "the request has ");
 }
 
-// What is no call.
+// Invalid calls.
 
 #[tokio::test]
 async fn a_method_that_there_is_not_is_unimplemented() {
-    let function = ServiceApp::echo();
+    let function = FakeFunction::echo();
     let envelope = good_envelope().await;
     for path in [
         "/oms.users.v1.UserService/DropTables",
@@ -842,7 +845,7 @@ async fn a_method_that_there_is_not_is_unimplemented() {
 
 #[tokio::test]
 async fn a_service_that_the_function_does_not_have_is_unimplemented() {
-    let channel = Channel::new(Arc::new(ServiceApp::echo().rpc), at(NOW));
+    let channel = Channel::new(Arc::new(FakeFunction::echo().rpc), at(NOW));
     let request = GetProductRequest::default();
     let status = in_time(ProductServiceClient::new(channel).get_product(request)).await.unwrap_err();
     assert_eq!(status.code(), Code::Unimplemented, "{status:?}");
@@ -850,7 +853,7 @@ async fn a_service_that_the_function_does_not_have_is_unimplemented() {
 
 #[tokio::test]
 async fn an_envelope_that_is_not_one_is_refused_and_nothing_run() {
-    let function = ServiceApp::echo();
+    let function = FakeFunction::echo();
     let good = good_envelope().await;
     let text = good.to_string();
     let twice = format!(r#"{{"grpc":{0},"grpc":{0}}}"#, good["grpc"]);
@@ -891,8 +894,8 @@ async fn an_envelope_that_is_not_one_is_refused_and_nothing_run() {
 }
 
 #[tokio::test]
-async fn a_call_with_a_part_missing_or_impossible_is_refused_and_not_run() {
-    let function = ServiceApp::echo();
+async fn a_call_with_a_missing_or_invalid_part_is_not_run() {
+    let function = FakeFunction::echo();
     let good = good_envelope().await;
     let long = json!("/".repeat(70_000)).to_string();
     let cases = [
@@ -916,8 +919,8 @@ async fn a_call_with_a_part_missing_or_impossible_is_refused_and_not_run() {
 }
 
 #[tokio::test]
-async fn a_request_frame_that_is_broken_is_refused_and_the_call_not_run() {
-    let function = ServiceApp::echo();
+async fn a_call_with_a_broken_frame_is_refused_and_not_run() {
+    let function = FakeFunction::echo();
     let good = good_envelope().await;
     for (what, frame, code) in broken_frames(&frame_of(&good)) {
         let status = function.answer(with_part(&good, "body", json!(BASE64.encode(frame)))).await;
@@ -929,7 +932,7 @@ async fn a_request_frame_that_is_broken_is_refused_and_the_call_not_run() {
 
 #[tokio::test]
 async fn more_headers_than_a_map_can_hold_are_refused_and_nothing_run() {
-    let function = ServiceApp::echo();
+    let function = FakeFunction::echo();
     let good = good_envelope().await;
     for headers in [30_000, 100_000] {
         let same: Vec<_> = (0..headers).map(|_| json!(["a", ""])).collect();
@@ -940,7 +943,7 @@ async fn more_headers_than_a_map_can_hold_are_refused_and_nothing_run() {
     assert_eq!(function.calls(), 0);
 }
 
-/// What API Gateway makes of a client's POST (HTTP API, payload format 2.0).
+/// Builds API Gateway's event for a client's POST (HTTP API, payload format 2.0).
 fn api_gateway_event(body: &str, base64: bool) -> Value {
     json!({
         "version": "2.0",
@@ -988,8 +991,8 @@ fn api_gateway_event(body: &str, base64: bool) -> Value {
 }
 
 #[tokio::test]
-async fn what_a_client_sends_through_api_gateway_is_never_taken_for_a_call() {
-    let function = ServiceApp::echo();
+async fn a_request_through_api_gateway_never_counts_as_a_call() {
+    let function = FakeFunction::echo();
     let envelope = good_envelope().await.to_string();
     let closing = format!(r#""}},"grpc":{envelope},"x":{{"y":""#);
     for body in [envelope.as_str(), &closing, "", "{}", r#"{"name":"Öle"}"#] {
@@ -1004,7 +1007,7 @@ async fn what_a_client_sends_through_api_gateway_is_never_taken_for_a_call() {
     assert_eq!(function.calls(), 0);
 }
 
-// Answers that cannot be read.
+// Unreadable answers.
 
 #[tokio::test]
 async fn the_answer_that_the_tests_garble_is_good() {
@@ -1037,7 +1040,7 @@ async fn an_answer_that_is_not_one_is_a_status_for_the_caller() {
 }
 
 #[tokio::test]
-async fn an_answer_with_a_part_missing_or_impossible_is_a_status_for_the_caller() {
+async fn an_answer_with_a_missing_or_invalid_part_is_a_status() {
     let good = good_answer().await;
     let pairs = r#" null {} [["a"]] [["a", 1]] [["", "a"]] [["a b", ""]] [["ö", ""]] [["a", "\u0000"]]
         [["a", "b\r\ngrpc-status: 0"]] "#;
@@ -1078,20 +1081,20 @@ async fn an_answer_that_does_not_say_how_the_call_went_is_no_success() {
 }
 
 #[tokio::test]
-async fn a_status_message_that_cannot_be_read_is_a_status_for_the_caller() {
+async fn an_unreadable_status_message_is_a_status_for_the_caller() {
     let good = good_answer().await;
     for message in ["%ff%fe", "%f0%9f"] {
         let trailers = json!([["grpc-status", "5"], ["grpc-message", message]]);
         received(with_part(&good, "trailers", trailers)).await.expect_err(message);
     }
-    // What only looks like an escape stands for itself.
+    // An invalid escape sequence stands for itself.
     let trailers = json!([["grpc-status", "5"], ["grpc-message", "100 % %4 %zz"]]);
     let status = received(with_part(&good, "trailers", trailers)).await.unwrap_err();
     assert_eq!((status.code(), status.message()), (Code::NotFound, "100 % %4 %zz"));
 }
 
 #[tokio::test]
-async fn status_details_that_cannot_be_read_are_a_status_for_the_caller() {
+async fn unreadable_status_details_are_a_status_for_the_caller() {
     let good = good_answer().await;
     let pairs = json!([["grpc-status", "5"], ["grpc-status-details-bin", "!"]]);
     for part in ["headers", "trailers"] {
@@ -1101,7 +1104,7 @@ async fn status_details_that_cannot_be_read_are_a_status_for_the_caller() {
 }
 
 #[tokio::test]
-async fn more_headers_than_a_map_can_hold_in_an_answer_are_a_status_for_the_caller() {
+async fn too_many_headers_in_an_answer_are_a_status() {
     let good = good_answer().await;
     let many: Vec<_> = (0..30_000).map(|number| json!([format!("a{number}"), ""])).collect();
     for part in ["headers", "trailers"] {
@@ -1110,10 +1113,10 @@ async fn more_headers_than_a_map_can_hold_in_an_answer_are_a_status_for_the_call
 }
 
 #[tokio::test]
-async fn a_function_that_cannot_be_reached_is_the_status_that_the_way_to_it_says() {
+async fn an_unreachable_function_is_the_status_of_its_transport() {
     let mut sent = Status::unavailable(TEXT);
     sent.metadata_mut().insert("x-note", "throttled".parse().unwrap());
-    let target = way(move |_| ready(Err(sent.clone())).boxed());
+    let target = transport(move |_| ready(Err(sent.clone())).boxed());
     let status = in_time(client(target).create_user(create(""))).await.unwrap_err();
     assert_eq!((status.code(), status.message()), (Code::Unavailable, TEXT));
     assert_eq!(status.metadata().get("x-note").unwrap(), "throttled");
@@ -1123,7 +1126,7 @@ async fn a_function_that_cannot_be_reached_is_the_status_that_the_way_to_it_says
 
 #[tokio::test]
 async fn a_panic_is_internal_and_the_next_call_is_answered() {
-    let function = ServiceApp::new(|request| {
+    let function = FakeFunction::new(|request| {
         let name = request.into_inner().name().to_owned();
         async move {
             tokio::task::yield_now().await;
@@ -1133,7 +1136,8 @@ async fn a_panic_is_internal_and_the_next_call_is_answered() {
     });
     let panicking = envelope_of(Request::new(create("panic"))).await.to_string();
     for _ in 0..3 {
-        // By the client, and by the entrance alone, since Lambda puts no task around it that ends panics.
+        // Through the client, and through the RPC server alone: Lambda runs no task around it that would
+        // catch panics.
         let statuses =
             [function.call(create("panic")).await, function.answer(&panicking).await].map(Result::unwrap_err);
         for status in statuses {
@@ -1143,7 +1147,7 @@ async fn a_panic_is_internal_and_the_next_call_is_answered() {
     }
 }
 
-/// One of these or anything.
+/// Generates one of these texts or any other.
 fn often(these: &'static [&'static str]) -> impl Strategy<Value = String> {
     prop_oneof![2 => prop::sample::select(these).prop_map(str::to_owned), 1 => any::<String>()]
 }
@@ -1171,7 +1175,7 @@ fn headers() -> impl Strategy<Value = Vec<(String, String)>> {
     prop::collection::vec((names, values), 0..6)
 }
 
-/// In base64, mostly: noise, or a frame around noise.
+/// Generates bodies, mostly in base64: noise, or a frame around noise.
 fn body() -> impl Strategy<Value = String> {
     prop_oneof![
         any::<String>(),
@@ -1221,10 +1225,10 @@ fn block_on<T>(future: impl Future<Output = T>) -> T {
     tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(future)
 }
 
-/// That there is an answer which says in one place, and readably, how the call went.
+/// Checks that there is a readable answer with exactly one status.
 fn answer_to(payload: &[u8]) {
     block_on(async {
-        let answer = in_time(ServiceApp::echo().rpc.handle(payload)).await;
+        let answer = in_time(FakeFunction::echo().rpc.handle(payload)).await;
         let envelope: AnswerEnvelope = serde_json::from_slice(&answer).expect("an answer");
         let answer_headers = envelope.grpc.headers.iter().chain(&envelope.grpc.trailers);
         let codes: Vec<u8> = answer_headers
@@ -1255,7 +1259,7 @@ proptest! {
     fn whatever_is_answered_the_caller_gets_a_result(
         answer in prop_oneof![noise(), any_answer().prop_map(|json| json.to_string().into_bytes())],
     ) {
-        // Which result, other tests say; here it must be there, and what it says must be readable.
+        // Other tests check the result; here it must exist, and its content must be readable.
         if let Err(status) = block_on(received(answer)) {
             let _ = Error::from(status);
         }
@@ -1264,9 +1268,9 @@ proptest! {
     #[test]
     fn any_text_comes_through_in_a_payload_and_in_a_status(text in any::<String>(), code in 1..=16) {
         block_on(async {
-            assert_eq!(ServiceApp::echo().call(create(&text)).await.unwrap().name, text);
+            assert_eq!(FakeFunction::echo().call(create(&text)).await.unwrap().name, text);
             let code = Code::from_i32(code);
-            let status = ServiceApp::failing(Status::new(code, &text)).call(create("")).await.unwrap_err();
+            let status = FakeFunction::failing(Status::new(code, &text)).call(create("")).await.unwrap_err();
             assert_eq!((status.code(), status.message()), (code, text.as_str()));
         });
     }
