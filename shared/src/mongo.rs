@@ -215,8 +215,8 @@ pub fn timestamp(stored: bson::DateTime) -> Timestamp {
     Timestamp::from_millis(stored.timestamp_millis())
 }
 
-/// Entry of a stored map. Maps are stored as lists of entries and not as objects, since clients choose the
-/// keys, which may contain `$` and dots.
+/// Entry of a stored map. Maps are stored as lists of entries and not as objects. Clients choose the keys,
+/// which may contain `$` and dots.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Entry {
     k: String,
@@ -275,7 +275,7 @@ pub enum TxOutcome<T> {
 /// So `body` may run more than once, and must do nothing but read and write in its session.
 ///
 /// # Errors
-/// Error of `body` or of the commit. After a lost answer to the commit its outcome is unknown: the documents
+/// Error of `body` or of the commit. After a lost answer to the commit its outcome is unknown. The documents
 /// must be such that a later read can tell.
 pub async fn transaction<T, F>(database: &Database, mut body: F) -> Result<T, MongoError>
 where
@@ -311,7 +311,7 @@ where
 
 /// Commits, and repeats that while the outcome is unknown, for the rest of the time.
 ///
-/// The driver tries twice. If the commit never arrives, the transaction stays open, and others wait for its
+/// The driver tries twice. If the commit never arrives, the transaction stays open. Others then wait for its
 /// documents until the server aborts it, after a minute.
 async fn commit(session: &mut ClientSession, started: Instant) -> Result<(), MongoError> {
     let mut attempt: u32 = 0;
@@ -327,8 +327,8 @@ async fn commit(session: &mut ClientSession, started: Instant) -> Result<(), Mon
     }
 }
 
-/// Waits after so many attempts: at random, so that two writers in conflict do not meet again, and longer
-/// each time.
+/// Waits after so many attempts, longer each time. The time is random, so that two writers in conflict do not
+/// meet again.
 async fn pause(attempts: u32) {
     let longest = Duration::from_millis(2 << attempts.min(7));
     tokio::time::sleep(longest.mul_f64(rand::random())).await;

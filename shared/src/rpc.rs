@@ -1,5 +1,5 @@
-//! gRPC between functions: tonic clients and servers, over a JSON envelope on Lambda, whose Invoke API takes
-//! only JSON, or over HTTP/2 between ordinary services.
+//! gRPC between functions, with tonic clients and servers. On Lambda, whose Invoke API takes only JSON, calls
+//! travel in a JSON envelope. Between ordinary services they travel over HTTP/2.
 //!
 //! [`channel`] is the transport of tonic clients, [`server`] receives the calls, and [`envelope`] is the
 //! format in between. [`convert`] converts the messages that all services share. `retry` repeats calls that

@@ -16,7 +16,7 @@ pub struct Revoked {
 impl Revoked {
     /// Creates a list. For each of `users`, tokens of an epoch before the given one are refused. With
     /// `everyone`, all tokens issued up to that time are refused. It is set if there are too many revocations
-    /// to list, and all users must then sign in again or refresh.
+    /// to list. All users must then sign in again or refresh.
     pub fn new(users: impl IntoIterator<Item = (UserId, Epoch)>, everyone: Option<Timestamp>) -> Self {
         Self { users: users.into_iter().collect(), everyone }
     }

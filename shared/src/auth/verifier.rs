@@ -36,8 +36,8 @@ const SKEW: i64 = 30;
 
 /// Time without further fetches for unknown `kid`s, after a fetch that did not bring the requested key.
 ///
-/// A fetch that brings the key does not start this time: the next rotation may follow at once, and no valid
-/// token may be refused. The limit is for callers who make up one `kid` after the other.
+/// This time does not start after a fetch that brings the key. The next rotation may follow at once, and no
+/// valid token may be refused. The limit is for callers who make up one `kid` after the other.
 const REFETCH_AFTER: Duration = Duration::from_secs(30);
 
 /// Age at which the cached keys are refreshed. So retired keys are dropped, and revocations are known, within

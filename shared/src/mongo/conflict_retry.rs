@@ -6,12 +6,12 @@ use tokio::time::Instant;
 
 use crate::error::Error;
 
-/// Time limit of a change: shorter than its client waits. It is a time and not a number of tries: on a busy
-/// machine each try takes longer, and so do the concurrent writers.
+/// Time limit of a change: shorter than its client waits. It is not a number of tries, as each try takes
+/// longer on a busy machine. So do the concurrent writers.
 const PATIENCE: Duration = Duration::from_secs(15);
 
-/// Longest pause. Pauses grow up to it, so that some of many writers succeed soon, and waiting ones do not
-/// load the machine with reads.
+/// Longest pause. Pauses grow up to it, so that some of many writers succeed soon. Waiting ones do not load
+/// the machine with reads.
 const LONGEST_PAUSE: Duration = Duration::from_millis(500);
 
 /// Time for which a concurrent multi-step change may finish first. One that takes longer may have crashed.

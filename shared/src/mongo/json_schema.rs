@@ -68,7 +68,7 @@ pub fn list(least: i64, most: i64, of: Document) -> Document {
     doc! { "bsonType": "array", "minItems": least, "maxItems": most, "items": of }
 }
 
-/// Rule for a list of up to `most` elements, which are not checked: a list of thousands is written at every
+/// Rule for a list of up to `most` elements. They are not checked, as a list of thousands is written at every
 /// hold.
 pub fn long_list(most: i64) -> Document {
     doc! { "bsonType": "array", "maxItems": most }

@@ -1,9 +1,9 @@
 //! Keyset pagination: a page is read along one index, without a sort in memory and without a count.
 //!
-//! The index has fields with known values, then the sort field, then `_id`. If one of the first has several
-//! possible values, such as all statuses, each combination is a partition of the index. MongoDB merges the
-//! partitions in sort order. So one index serves lists with and without that filter. A page reads one key per
-//! element, and one or two more per partition, wherever in the list it begins.
+//! The index has fields with known values, then the sort field, then `_id`. One of the first may have several
+//! possible values, such as all statuses. Each combination is then a partition of the index. MongoDB merges
+//! the partitions in sort order. So one index serves lists with and without that filter. A page reads one key
+//! per element, and one or two more per partition, wherever in the list it begins.
 //!
 //! Filters on other fields are checked in the documents. Such a page reads a bounded part of the index and
 //! ends there, full or not.
@@ -18,7 +18,7 @@ use crate::input::page::{PageRequest, PageRows, Position, SortType, SortValue};
 use crate::mongo;
 
 /// Maximum number of elements scanned for a page with filters outside of the index. They are scanned twice,
-/// first to find the end, and each scan reads a key or two more per range: at most 5,000 keys in all.
+/// first to find the end. Each scan reads a key or two more per range: at most 5,000 keys in all.
 pub const MAX_SCANNED: u32 = 2_400;
 
 /// Sort order of a list; ties are sorted by `_id` in the same direction.
@@ -77,8 +77,8 @@ impl SortKey {
         }
     }
 
-    /// Filters for the part of the list after one position, up to and including another: ranges of an index
-    /// with the sort field and `_id`.
+    /// Filters for the part of the list after one position, up to and including another. They are ranges of
+    /// an index with the sort field and `_id`.
     pub fn between(&self, after: Option<&Position>, until: Option<&Position>) -> Vec<Document> {
         let (later, earlier) = if self.descending { ("$lt", "$gt") } else { ("$gt", "$lt") };
         let not_later = if self.descending { "$gte" } else { "$lte" };

@@ -1,8 +1,8 @@
-//! Transport of tonic clients: a tower service that wraps each call in an envelope and invokes a function
-//! with it, or sends the call over HTTP/2.
+//! Transport of tonic clients: a tower service. It wraps each call in an envelope and invokes a function with
+//! it, or sends the call over HTTP/2.
 //!
-//! It enforces the call's deadline, repeats calls that may be repeated (see `retry`), and turns every failure
-//! of the transport into a gRPC status.
+//! It enforces the call's deadline, and repeats calls that may be repeated (see `retry`). Every failure of
+//! the transport becomes a gRPC status.
 
 use std::sync::Arc;
 use std::task::{Context as TaskContext, Poll};

@@ -18,7 +18,7 @@ use super::retry::Received;
 /// Shorter than any caller waits, which leaves time to report the failure or to retry.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// A connection whose peer vanished silently is detected after this and [`PING_TIMEOUT`].
+/// Interval of pings. A connection whose peer vanished silently is detected after this and [`PING_TIMEOUT`].
 const PING_EVERY: Duration = Duration::from_secs(20);
 const PING_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -92,7 +92,7 @@ fn check(status: StatusCode, headers: &HeaderMap) -> Result<(), Status> {
     if status == StatusCode::OK && content_type.is_some_and(|kind| kind.starts_with("application/grpc")) {
         return Ok(());
     }
-    let what = format!("what answers is no gRPC service: HTTP {status}");
+    let what = format!("the peer is not a gRPC service: HTTP {status}");
     Err(match status.as_u16() {
         401 => Status::unauthenticated(what),
         403 => Status::permission_denied(what),

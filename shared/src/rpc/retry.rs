@@ -1,7 +1,7 @@
 //! Retries of calls that may be repeated, and were not answered or answered `UNAVAILABLE`. They are few,
 //! after random pauses, within the call's deadline, and only while most calls to the function succeed.
 //!
-//! No other layer repeats a call. The AWS SDK's own retries are disabled, and hyper's pool uses another
+//! No other layer repeats a call. The AWS SDK's own retries are disabled. hyper's pool uses another
 //! connection only if nothing of the request was sent. A call between functions makes no further calls, so
 //! retries in two layers cannot multiply either.
 
@@ -62,12 +62,12 @@ impl Received {
 pub(super) struct Retries(Arc<Budget>);
 
 impl Retries {
-    /// Sends a call of the method at `path` with `attempt`, repeats it if that is allowed and useful, and
-    /// answers within `whole`.
+    /// Sends a call of the method at `path` with `attempt`, and answers within `whole`. Repeats it if that is
+    /// allowed and useful.
     ///
-    /// An attempt that may be repeated is waited for half of the remaining time. So a lost answer or a killed
-    /// function does not cost the whole time. Such an attempt may still run when the next one is sent, which
-    /// is harmless for methods that may be repeated.
+    /// The timeout of an attempt that may be repeated is half of the remaining time. So a lost answer or a
+    /// killed function does not cost the whole time. Such an attempt may still run when the next one is sent.
+    /// That is harmless for methods that may be repeated.
     pub(super) async fn call<A, F>(&self, path: &str, whole: Duration, attempt: A) -> Result<Received, Status>
     where
         A: Fn() -> F,
@@ -114,15 +114,15 @@ pub(super) fn missed(left: Duration) -> Status {
     Status::deadline_exceeded(format!("no answer within the {} ms that were left", left.as_millis()))
 }
 
-/// Pause after so many attempts. `random`, from 0 to 1, chooses a length up to the longest, so that callers
-/// which failed together do not retry together.
+/// Pause after so many attempts. `random`, from 0 to 1, chooses a length up to the longest. So callers that
+/// failed together do not retry together.
 fn pause(attempts: u32, random: f64) -> Duration {
     (LONGEST_FIRST_PAUSE * 2_u32.pow(attempts - 1)).mul_f64(random)
 }
 
 /// Retry budget, which protects a failing function: if every call fails, retries would triple its load.
 ///
-/// It is gRPC's retry throttling (gRFC A6) with the figures of its example. There are 10 tokens; a failure
+/// It is gRPC's retry throttling (gRFC A6) with the figures of its example. There are 10 tokens. A failure
 /// costs one, a success earns a tenth, and retries need more than half of them. In the long run that allows
 /// one retry per ten successes. The counter is in tenths.
 struct Budget(AtomicU32);

@@ -47,8 +47,8 @@ const BUILD_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// Time after a failed rebuild in which a further refusal causes no rebuild.
 ///
-/// Between a change of the password and the change of the secret there are some seconds in which only
-/// fetching again helps.
+/// Between a change of the password and the change of the secret some seconds pass. Only fetching again helps
+/// then.
 const RENEW_AFTER: Duration = Duration::from_secs(5);
 
 /// Answers events until Lambda ends the environment. `build` creates the function from its dependencies.
@@ -187,7 +187,7 @@ impl Host {
         let (answer, refused) = mongo::track_auth_failures(event.hand_to(built.function.clone())).await;
         if refused && let Some(built) = self.renewed(&built).instrument(event.span()).await {
             // The refused step wrote nothing. The steps before it are safe to repeat, as a client may do
-            // after a 503; so the host may repeat them too.
+            // after a 503. So the host may do so too.
             return event.hand_to(built.function).await;
         }
         answer
@@ -319,8 +319,8 @@ fn raw(answer: Vec<u8>) -> Result<Box<RawValue>, Error> {
     Ok(RawValue::from_string(String::from_utf8(answer)?)?)
 }
 
-/// Probe for an envelope: only it has this key at the top, as API Gateway nests the client's data below its
-/// own keys.
+/// Probe for an envelope. Only envelopes have this key at the top; API Gateway nests the client's data below
+/// its own keys.
 #[derive(Deserialize)]
 struct Peek {
     grpc: Option<IgnoredAny>,

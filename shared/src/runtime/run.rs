@@ -22,8 +22,8 @@ pub struct ServiceApp {
     pub rpc: Option<RpcServer>,
 }
 
-/// Runs a function until it is stopped: on Lambda if Lambda's runtime API is there, else as an ordinary
-/// service on `port` (overridden by `PORT`).
+/// Runs a function until it is stopped. It runs on Lambda if Lambda's runtime API is there, else as an
+/// ordinary service. `port` is the service's port unless `PORT` is set.
 ///
 /// `read` reads and checks the function's own variables. Only a new deployment can correct those, so an error
 /// ends the process. The result of `read` builds the function. It is called again if a dependency was

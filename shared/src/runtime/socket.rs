@@ -6,8 +6,8 @@
 //!
 //! The identity in a call's metadata (`oms-caller`) is not signed. Functions use it to say on whose behalf
 //! they call. On Lambda, IAM decides who may send it; here the address does. On loopback it is trusted, since
-//! any client is on this machine. On other addresses a call with it is refused, unless `TRUST_CALLERS=1`
-//! declares that only the other functions can reach the port.
+//! any client is on this machine. On other addresses a call with it is refused. `TRUST_CALLERS=1` declares
+//! that only the other functions can reach the port, and accepts it.
 //!
 //! gRPC is accepted over HTTP/2 only. Browsers do not use HTTP/2 without TLS. So a web page cannot make a
 //! gRPC call on loopback, whatever name it uses for 127.0.0.1.

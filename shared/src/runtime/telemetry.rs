@@ -38,7 +38,7 @@ where
     tracing_subscriber::registry().with(LevelFilter::INFO).with(lines)
 }
 
-/// Span of a request, whose fields are in all its log lines: the request ID that the response shows, the
+/// Span of a request, whose fields are in all its log lines. They are the request ID of the response, the
 /// trace ID, and X-Ray's trace ID if there is one.
 pub fn request_span(request_id: &str, trace: &Trace) -> Span {
     tracing::info_span!("request", request_id, trace_id = %trace.id(), xray_trace_id = trace.xray_id())

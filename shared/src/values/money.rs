@@ -15,7 +15,7 @@ impl Currency {
     /// Rule for [`ValidationErrors`]: three capitals of the active list.
     ///
     /// # Errors
-    /// Message that says what a valid code is.
+    /// Message with the form of a valid code.
     pub fn parse(code: String) -> Result<Self, String> {
         IsoCurrency::from_code(&code)
             .filter(|currency| currency.is_superseded().is_none())

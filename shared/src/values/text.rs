@@ -34,7 +34,7 @@ fn no_control(character: char) -> String {
     format!("must not contain the control character U+{:04X}", u32::from(character))
 }
 
-/// Checks `attributes` or `metadata`: at most 50 entries, keys of 1 to 40 and values of up to 500 code
+/// Checks `attributes` or `metadata`. Allowed are 50 entries, keys of 1 to 40 and values of up to 500 code
 /// points.
 pub fn string_map(
     errors: &mut ValidationErrors,

@@ -112,7 +112,7 @@ pub(super) struct CorsHeaders {
 }
 
 impl CorsHeaders {
-    /// Sets the headers on the response of a path with these methods. OPTIONS is not among them, so a
+    /// Sets the headers on the response of a path with these methods. OPTIONS is not among them. So a
     /// preflight arrives here as a 405, and becomes a 204 with the allowed methods.
     pub(super) fn on(self, status: StatusCode, methods: Option<&str>, headers: &mut HeaderMap) -> StatusCode {
         let Some(allowed) = self.allowed else {

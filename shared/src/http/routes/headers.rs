@@ -34,8 +34,8 @@ pub(crate) fn secure(headers: &mut HeaderMap) {
     }
 }
 
-/// Returns the value of `Authorization`. Several headers are joined with commas, as API Gateway does, and so
-/// are no valid token: none of them is chosen (RFC 9110, section 5.3).
+/// Returns the value of `Authorization`. Several headers are joined with commas, as API Gateway does. The
+/// result is no valid token, so none of them is chosen (RFC 9110, section 5.3).
 pub(crate) fn authorization(headers: &HeaderMap) -> Option<Vec<u8>> {
     let values: Vec<&[u8]> = headers.get_all(AUTHORIZATION).iter().map(HeaderValue::as_bytes).collect();
     (!values.is_empty()).then(|| values.join(&b", "[..]))
