@@ -20,7 +20,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use tests::shop::{JWT_SECRET, Shop};
+use tests::JWT_SECRET;
+use tests::in_process::InProcess;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 
@@ -44,7 +45,7 @@ async fn main() {
         println!("{name:10} {:10} {:10}", size(program) / 1024, deflated(program) / 1024);
     }
 
-    let shop = Shop::open_in_process().await;
+    let shop = InProcess::open().await;
     let uri = mongod::shared_for_tests().await.expect("a MongoDB");
     let uri = uri.replacen("/?", &format!("/{}?", shop.database.name()), 1);
     let mut ready = programs.each_ref().map(|_| Vec::new());

@@ -1,8 +1,8 @@
-//! The whole system on the small Lambda of the tests, for the end-to-end suite or any other command that takes its
+//! The whole system on the small Lambda of the tests, for the portable tests or any other command that takes its
 //! target from the environment:
 //!
 //! ```sh
-//! cargo run --example small_lambda -- cargo test --test e2e
+//! cargo run --example small_lambda -- cargo test --test api
 //! ```
 //! With `--freeze` before the command every function is frozen between two requests. Without a command it says its
 //! variables, and runs until its standard input ends.
@@ -13,16 +13,17 @@ use std::io::Read as _;
 use std::process::{Command, ExitCode};
 
 use tests::lambda::Options;
+use tests::on_lambda::OnLambda;
 use tests::person::PASSWORD;
-use tests::shop::Shop;
 
 #[tokio::main]
 async fn main() -> ExitCode {
     let mut arguments = std::env::args().skip(1).peekable();
     let freezes = arguments.next_if(|argument| argument == "--freeze").is_some();
-    let shop = Shop::on_lambda_with(Options { freezes }, |functions| functions).await;
+    let shop = OnLambda::open_with(Options { freezes }, |functions| functions).await;
     let variables = [
         ("OMS_TARGET", shop.base.clone()),
+        ("OMS_EMULATOR", "small-lambda".to_owned()),
         ("OMS_ADMIN_EMAIL", shop.admin().email),
         ("OMS_ADMIN_PASSWORD", PASSWORD.to_owned()),
     ];

@@ -60,7 +60,7 @@ async fn requests_are_counted_by_the_address_that_api_gateway_names() {
 }
 
 #[tokio::test]
-async fn without_another_word_it_is_sixty_a_minute_and_what_is_no_limit_is_told() {
+async fn the_rate_limit_is_sixty_a_minute_and_bad_values_are_named() {
     let read = |limit: &'static str| {
         let lambda_variables = move |name: &str| match name {
             "MONGO_URI" => Some("mongodb://127.0.0.1".to_owned()),

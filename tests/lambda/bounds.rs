@@ -7,9 +7,10 @@ use mongod::{Data, Mongod};
 use serde_json::{Value, json};
 use shared::auth::Signer;
 use shared::values::clock::Clock;
+use tests::JWT_SECRET;
 use tests::lambda::function::Settings;
 use tests::lambda::{Fault, Lambda, MAX_REQUEST, MAX_RESPONSE, Options, programs};
-use tests::shop::{JWT_SECRET, Shop};
+use tests::on_lambda::OnLambda;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 /// What the Invoke API answers.
@@ -69,7 +70,7 @@ pub(crate) async fn docs(differ: impl FnOnce(Settings) -> Settings) -> Lambda {
 }
 
 #[tokio::test]
-async fn a_payload_over_six_megabytes_is_refused_and_one_of_just_six_is_not() {
+async fn a_payload_over_six_megabytes_is_refused_and_of_six_taken() {
     let lambda = docs(|docs| docs).await;
     let event = get("/health");
     let padded = |length: usize| event.clone() + &" ".repeat(length - event.len());
@@ -105,7 +106,7 @@ async fn an_answer_over_six_megabytes_fails_and_the_process_goes_on() {
 
 #[tokio::test]
 async fn a_path_reaches_a_function_as_the_client_has_sent_it() {
-    let shop = Shop::on_lambda().await;
+    let shop = OnLambda::open().await;
     let host = shop.base.trim_start_matches("http://").to_owned();
     for path in
         ["/products/../products", "/products/./", "/products/%2e%2e/products", "/products/x/../../products"]
@@ -122,7 +123,7 @@ async fn a_path_reaches_a_function_as_the_client_has_sent_it() {
 }
 
 #[tokio::test]
-async fn a_request_that_is_too_large_for_lambda_or_api_gateway_is_a_413() {
+async fn a_request_too_large_for_lambda_or_api_gateway_is_a_413() {
     let lambda = docs(|docs| docs).await;
     for megabytes in [7, 11] {
         let body = "x".repeat(megabytes * 1024 * 1024);
@@ -136,7 +137,7 @@ async fn a_request_that_is_too_large_for_lambda_or_api_gateway_is_a_413() {
 }
 
 #[tokio::test]
-async fn what_is_no_function_and_what_fails_in_one_is_said_as_lambda_says_it() {
+async fn unknown_functions_and_failures_are_reported_as_by_lambda() {
     let lambda = docs(|docs| docs).await;
     let answer = invoke(&lambda, "nobody", get("/")).await;
     assert_eq!((answer.status.as_u16(), answer.error_type.as_str()), (404, "ResourceNotFoundException"));
@@ -162,7 +163,7 @@ async fn what_is_no_function_and_what_fails_in_one_is_said_as_lambda_says_it() {
 }
 
 #[tokio::test]
-async fn a_function_that_takes_too_long_is_ended_and_the_next_invocation_has_another_process() {
+async fn a_function_that_times_out_ends_and_the_next_process_is_new() {
     let lambda = docs(|docs| docs.timeout(Duration::from_millis(1500))).await;
     lambda.on_any("docs").once(Fault::Hang);
     let answer = invoke(&lambda, "docs", get("/health")).await;
@@ -179,7 +180,7 @@ async fn a_function_that_takes_too_long_is_ended_and_the_next_invocation_has_ano
 }
 
 #[tokio::test]
-async fn more_invocations_than_may_run_at_a_time_are_throttled_and_as_many_as_may_each_have_a_process() {
+async fn invocations_have_a_process_each_and_beyond_the_limit_a_429() {
     let lambda = docs(|docs| docs.concurrency(2).timeout(Duration::from_millis(1500))).await;
     let mut hung = lambda.on_any("docs").times(2, Fault::Hang);
     let url = format!("{}/health", lambda.url);
@@ -235,7 +236,7 @@ async fn a_process_ends_with_its_lambda_frozen_or_not() {
 }
 
 #[tokio::test]
-async fn a_function_without_its_database_answers_503_and_the_same_process_recovers_when_it_comes() {
+async fn without_its_database_a_process_answers_503_and_recovers() {
     let port = tests::port::free();
     let away = format!("mongodb://127.0.0.1:{port}/away?directConnection=true&serverSelectionTimeoutMS=200");
     let functions = tokio::task::spawn_blocking(move || Lambda::functions(&away, JWT_SECRET)).await.unwrap();
@@ -262,7 +263,7 @@ async fn a_function_without_its_database_answers_503_and_the_same_process_recove
 
 #[tokio::test]
 async fn an_event_has_what_the_client_sent() {
-    let shop = Shop::on_lambda().await;
+    let shop = OnLambda::open().await;
     // A token in a header, a body in base64 since no media type says that it is text, and a query.
     let signer = Signer::from_secret(JWT_SECRET).unwrap();
     let user = shop.admin().id.parse().unwrap();

@@ -232,7 +232,7 @@ fn event(path: &str, more: &[(&str, &str)], body: &Value) -> String {
 }
 
 #[tokio::test]
-async fn one_request_has_one_trace_and_one_id_in_the_logs_of_all_functions_that_it_reaches() {
+async fn a_request_has_one_trace_and_one_id_in_all_functions_logs() {
     let site = Site::open().await;
     let product = site.product().await;
     let headers = [("traceparent", PARENT), ("tracestate", "congo=t61rcWkgMzE"), ("x-request-id", "Order-7")];
@@ -251,7 +251,7 @@ async fn one_request_has_one_trace_and_one_id_in_the_logs_of_all_functions_that_
 }
 
 #[tokio::test]
-async fn without_a_trace_of_the_client_w3c_and_x_ray_mean_the_same_trace_by_the_same_digits() {
+async fn without_a_clients_trace_w3c_and_x_ray_have_the_same_digits() {
     let site = Site::open().await;
     let product = site.product().await;
     site.places_order(&product, &[], Some(XRAY)).await;
@@ -298,7 +298,7 @@ async fn failing(status: u16, headers: [(&'static str, &'static str); 2]) -> (Ch
 }
 
 #[tokio::test]
-async fn what_lambda_could_not_do_is_repeated_by_the_channel_alone_and_only_where_it_may_be() {
+async fn the_channel_alone_repeats_safe_calls_that_lambda_refused() {
     let error = |name| [("x-amzn-errortype", name), ("content-type", "application/json")];
     let failed = [("x-amz-function-error", "Unhandled"), ("content-type", "application/json")];
     for (status, headers, code, sendings) in [

@@ -20,7 +20,7 @@ async fn answered(lambda: &Lambda, path: &str, encoding: &str) -> Value {
 }
 
 #[tokio::test]
-async fn what_is_compressed_is_in_base64_in_the_answer_to_lambda_and_bytes_behind_api_gateway() {
+async fn compressed_answers_are_base64_for_lambda_and_bytes_outside() {
     let lambda = docs(|docs| docs).await;
     let page = reqwest::get(format!("{}/docs", lambda.url)).await.unwrap().text().await.unwrap();
     let assets: Vec<&str> = page.split('"').filter(|piece| piece.starts_with("/docs/assets/")).collect();

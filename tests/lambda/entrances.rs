@@ -4,11 +4,11 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use http::Method;
 use serde_json::json;
-use tests::shop::Shop;
+use tests::on_lambda::OnLambda;
 
 #[tokio::test]
 async fn an_envelope_that_an_http_client_sends_never_reaches_grpc() {
-    let shop = Shop::on_lambda().await;
+    let shop = OnLambda::open().await;
     let product = shop.product(3).await;
     // What would end all holds of an order if it were believed, and one that would list everybody.
     let metadata = json!([["content-type", "application/grpc"], ["oms-caller", "system"]]);
@@ -46,7 +46,7 @@ async fn an_envelope_that_an_http_client_sends_never_reaches_grpc() {
 
 #[tokio::test]
 async fn the_same_envelope_is_a_call_where_lambda_delivers_it() {
-    let shop = Shop::on_lambda().await;
+    let shop = OnLambda::open().await;
     let call = json!({ "grpc": {
         "path": "/oms.users.v1.UserService/ListUsers",
         "headers": [["content-type", "application/grpc"], ["oms-caller", "system"]],

@@ -3,7 +3,7 @@
 use mongod::{Data, Mongod};
 use serde_json::json;
 use tests::lambda::{Lambda, Options};
-use tests::shop::Shop;
+use tests::on_lambda::OnLambda;
 
 /// A server of the test's own, which it may restart.
 async fn mongod(data: &std::path::Path, port: Option<u16>) -> Mongod {
@@ -13,11 +13,11 @@ async fn mongod(data: &std::path::Path, port: Option<u16>) -> Mongod {
 }
 
 #[tokio::test]
-async fn the_first_requests_after_a_freeze_succeed_though_all_connections_have_died() {
+async fn the_first_requests_after_a_freeze_outlive_dead_connections() {
     let data = std::env::temp_dir().join(format!("oms-freezing-{}", uuid::Uuid::new_v4().simple()));
     let server = mongod(&data, None).await;
     let port = server.port();
-    let shop = Shop::on_lambda_at(server.uri(), Options::default(), |functions| functions).await;
+    let shop = OnLambda::open_at(server.uri(), Options::default(), |functions| functions).await;
     let (ada, grace) = (shop.customer().await, shop.customer().await);
     let (mug, hat) = (shop.product(9).await, shop.product(9).await);
     let lines: [(&str, i64); 2] = [(&mug, 1), (&hat, 1)];

@@ -3,7 +3,8 @@
 use http::Method;
 use serde_json::json;
 use tests::lambda::Options;
-use tests::shop::{OnLambda, Shop, new_email};
+use tests::on_lambda::OnLambda;
+use tests::shop::new_email;
 
 /// From signing up to the parcel at the door.
 async fn an_order_is_placed_paid_shipped_and_delivered(shop: OnLambda) -> OnLambda {
@@ -33,13 +34,13 @@ async fn an_order_is_placed_paid_shipped_and_delivered(shop: OnLambda) -> OnLamb
 }
 
 #[tokio::test]
-async fn an_order_walks_from_sign_up_to_the_door_through_real_processes() {
-    an_order_is_placed_paid_shipped_and_delivered(Shop::on_lambda().await).await;
+async fn an_order_goes_its_whole_way_through_real_processes() {
+    an_order_is_placed_paid_shipped_and_delivered(OnLambda::open().await).await;
 }
 
 #[tokio::test]
-async fn an_order_walks_the_same_way_when_everything_is_frozen_between_requests() {
-    let shop = Shop::on_lambda_with(Options { freezes: true }, |functions| functions).await;
+async fn an_order_goes_its_whole_way_frozen_between_requests() {
+    let shop = OnLambda::open_with(Options { freezes: true }, |functions| functions).await;
     let shop = an_order_is_placed_paid_shipped_and_delivered(shop).await;
     for function in ["orders", "products", "users", "docs"] {
         assert!(shop.lambda.environments(function)[0].is_frozen(), "{function}");

@@ -6,8 +6,9 @@ use http::Method;
 use serde_json::json;
 use tests::answer::Answer;
 use tests::lambda::Fault;
+use tests::on_lambda::OnLambda;
 use tests::person::Person;
-use tests::shop::{OnLambda, Shop, order_of};
+use tests::shop::order_of;
 
 /// Sooner than the functions' own limits: what is gone is not waited for.
 const IN_TIME: Duration = Duration::from_secs(10);
@@ -32,8 +33,8 @@ async fn nothing_is_sold_twice(shop: &OnLambda, person: &Person, product: &str, 
 }
 
 #[tokio::test]
-async fn killing_products_in_the_middle_of_an_order_is_503_in_time_and_the_next_order_is_placed() {
-    let shop = Shop::on_lambda().await;
+async fn killing_products_amid_an_order_is_a_503_and_the_next_works() {
+    let shop = OnLambda::open().await;
     let ada = shop.customer().await;
     // Before its work nothing is held; after it the piece is, once, however often the call was made.
     for (fault, held) in [(Fault::KillBefore, 0), (Fault::KillAfter, 1)] {
@@ -53,8 +54,8 @@ async fn killing_products_in_the_middle_of_an_order_is_503_in_time_and_the_next_
 }
 
 #[tokio::test]
-async fn killing_orders_while_it_waits_for_stock_is_api_gateways_500_and_the_next_order_is_placed() {
-    let shop = Shop::on_lambda().await;
+async fn killing_orders_amid_an_order_is_a_500_and_the_next_works() {
+    let shop = OnLambda::open().await;
     let (ada, product) = (shop.customer().await, shop.product(2).await);
     let calls = shop.lambda.on_call("products", "HoldStock").hold();
     let crash = async {
@@ -74,8 +75,8 @@ async fn killing_orders_while_it_waits_for_stock_is_api_gateways_500_and_the_nex
 }
 
 #[tokio::test]
-async fn a_hold_that_arrives_when_its_order_has_died_holds_its_stock_once() {
-    let shop = Shop::on_lambda().await;
+async fn a_hold_that_arrives_after_its_order_died_counts_once() {
+    let shop = OnLambda::open().await;
     let (ada, product) = (shop.customer().await, shop.product(2).await);
     let mut late = shop.lambda.on_call("products", "HoldStock").once(Fault::Late);
     let crash = async {
@@ -92,7 +93,7 @@ async fn a_hold_that_arrives_when_its_order_has_died_holds_its_stock_once() {
 
 #[tokio::test]
 async fn whenever_orders_or_products_is_killed_nothing_is_sold_twice() {
-    let shop = Shop::on_lambda().await;
+    let shop = OnLambda::open().await;
     for millis in [0, 1, 2, 4, 8, 16] {
         let (ada, product) = (shop.customer().await, shop.product(3).await);
         let fault = Fault::KillAt(Duration::from_millis(millis));
@@ -111,8 +112,8 @@ async fn whenever_orders_or_products_is_killed_nothing_is_sold_twice() {
 }
 
 #[tokio::test]
-async fn an_orders_function_that_is_killed_before_or_after_its_work_has_placed_no_order_or_one() {
-    let shop = Shop::on_lambda().await;
+async fn orders_killed_before_or_after_its_work_placed_none_or_one() {
+    let shop = OnLambda::open().await;
     for (fault, placed) in [(Fault::KillBefore, 0), (Fault::KillAfter, 1)] {
         let (ada, product) = (shop.customer().await, shop.product(2).await);
         let mut killed = shop.lambda.on_request("orders", Method::POST, "/orders").once(fault);
@@ -125,8 +126,8 @@ async fn an_orders_function_that_is_killed_before_or_after_its_work_has_placed_n
 }
 
 #[tokio::test]
-async fn an_order_whose_answer_is_lost_is_there_and_its_stock_is_held_once() {
-    let shop = Shop::on_lambda().await;
+async fn an_order_with_a_lost_answer_exists_and_is_held_once() {
+    let shop = OnLambda::open().await;
     let (ada, product) = (shop.customer().await, shop.product(2).await);
     shop.lambda.on_request("orders", Method::POST, "/orders").once(Fault::DropAnswer);
     orders(&ada, &product).await.unwrap_err();
@@ -139,8 +140,8 @@ async fn an_order_whose_answer_is_lost_is_there_and_its_stock_is_held_once() {
 }
 
 #[tokio::test]
-async fn a_lost_answer_to_a_hold_never_places_an_order_without_its_stock() {
-    let shop = Shop::on_lambda().await;
+async fn a_lost_answer_to_a_hold_places_no_order_without_stock() {
+    let shop = OnLambda::open().await;
     let (ada, product) = (shop.customer().await, shop.product(2).await);
     let lost = shop.lambda.on_call("products", "HoldStock").always(Fault::DropAnswer);
     orders(&ada, &product).await.unwrap().problem(503, "unavailable");
@@ -151,8 +152,8 @@ async fn a_lost_answer_to_a_hold_never_places_an_order_without_its_stock() {
 }
 
 #[tokio::test]
-async fn a_call_that_arrives_three_times_holds_ships_and_restocks_once() {
-    let shop = Shop::on_lambda().await;
+async fn a_call_that_arrives_thrice_holds_ships_and_restocks_once() {
+    let shop = OnLambda::open().await;
     let (ada, product) = (shop.customer().await, shop.product(9).await);
     let rules = ["HoldStock", "ShipStock", "RestockReturned"]
         .map(|method| shop.lambda.on_call("products", method).once(Fault::Repeat(3)));
@@ -172,7 +173,7 @@ async fn a_call_that_arrives_three_times_holds_ships_and_restocks_once() {
 
 #[tokio::test]
 async fn holds_that_overtake_each_other_are_each_for_their_own_order() {
-    let shop = Shop::on_lambda().await;
+    let shop = OnLambda::open().await;
     let product = shop.product(1).await;
     let (ada, grace) = (shop.customer().await, shop.customer().await);
     let calls = shop.lambda.on_call("products", "HoldStock").hold();
@@ -191,8 +192,8 @@ async fn holds_that_overtake_each_other_are_each_for_their_own_order() {
 }
 
 #[tokio::test]
-async fn a_function_that_takes_too_many_calls_at_a_time_is_503_to_be_tried_again() {
-    let shop = Shop::on_lambda().await;
+async fn a_function_with_too_many_calls_is_a_503_to_repeat() {
+    let shop = OnLambda::open().await;
     let (ada, product) = (shop.customer().await, shop.product(1).await);
     let throttled = shop.lambda.on_call("products", "HoldStock").always(Fault::Throttle);
     let answer = orders(&ada, &product).await.unwrap().problem(503, "unavailable");
@@ -202,8 +203,8 @@ async fn a_function_that_takes_too_many_calls_at_a_time_is_503_to_be_tried_again
 }
 
 #[tokio::test]
-async fn a_release_that_is_lost_does_not_stop_a_cancellation_and_is_made_up_for() {
-    let shop = Shop::on_lambda().await;
+async fn a_lost_release_stops_no_cancellation_and_is_made_up_for() {
+    let shop = OnLambda::open().await;
     let (ada, product) = (shop.customer().await, shop.product(1).await);
     let order = orders(&ada, &product).await.unwrap().expect(201).id();
     let away = shop.lambda.on_call("products", "HoldStock").always(Fault::KillBefore);

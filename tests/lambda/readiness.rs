@@ -61,7 +61,7 @@ async fn host_of_products(uri: &str) -> Host {
 }
 
 #[tokio::test]
-async fn a_function_whose_database_is_away_at_init_answers_503_until_it_is_back() {
+async fn without_its_database_at_init_a_function_answers_503() {
     let port = tests::port::free();
     let uri = format!("mongodb://127.0.0.1:{port}/away?serverSelectionTimeoutMS=200&directConnection=true");
     let host = host_of_products(&uri).await;
@@ -108,7 +108,7 @@ async fn a_schema_of_a_higher_version_will_do() {
 }
 
 #[tokio::test]
-async fn init_gives_up_in_three_seconds_and_a_request_that_has_less_time_is_answered_sooner() {
+async fn init_gives_up_in_three_seconds_or_at_the_requests_deadline() {
     let never = || pending::<Result<ServiceApp, shared::error::Error>>();
     let host = Host::new(never, Clock::system());
     let begun = std::time::Instant::now();
@@ -122,7 +122,7 @@ async fn init_gives_up_in_three_seconds_and_a_request_that_has_less_time_is_answ
 }
 
 #[tokio::test]
-async fn work_that_outlasts_lambda_is_stopped_and_answered_503_in_time() {
+async fn work_that_outlasts_lambda_is_stopped_with_a_503_in_time() {
     let router = Router::new().route("/slow", get(pending::<()>));
     let function = ServiceApp { router, rpc: None };
     let host = Host::new(move || std::future::ready(Ok(function.clone())), Clock::system());
@@ -133,7 +133,7 @@ async fn work_that_outlasts_lambda_is_stopped_and_answered_503_in_time() {
 }
 
 #[test]
-fn everything_wrong_with_the_environment_is_said_at_once_and_no_value_is() {
+fn every_fault_of_the_environment_is_named_without_its_value() {
     let none = orders::environment::Environment::read(Variables::from_fn(|_| None), Clock::system());
     let text = none.err().unwrap().to_string();
     for name in ["MONGO_URI or MONGO_URI_ARN", "PRODUCT_SERVICE_URL", "USER_SERVICE_URL"] {

@@ -4,9 +4,10 @@
 use std::time::{Duration, Instant};
 
 use serde_json::json;
+use tests::JWT_SECRET;
 use tests::lambda::{Lambda, Options};
-use tests::leaks::tell_secrets;
-use tests::shop::{JWT_SECRET, OnLambda, Shop};
+use tests::on_lambda::OnLambda;
+use tests::secrets::tell_secrets;
 
 /// The lines that a log has once this one is among them: they come through a pipe.
 async fn lines_with(shop: &OnLambda, last: &str) -> Vec<String> {
@@ -22,7 +23,7 @@ async fn lines_with(shop: &OnLambda, last: &str) -> Vec<String> {
 
 #[tokio::test]
 async fn the_programs_log_requests_and_none_of_their_secrets() {
-    let shop = Shop::on_lambda().await;
+    let shop = OnLambda::open().await;
     let secrets = tell_secrets(&shop).await;
     let request =
         shop.anyone().request(http::Method::GET, "/products").header("x-request-id", "the-last-one");

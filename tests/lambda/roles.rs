@@ -14,9 +14,11 @@ use serde_json::json;
 use shared::auth::Signer;
 use shared::mongo;
 use shared::values::clock::Clock;
+use tests::JWT_SECRET;
 use tests::lambda::{Lambda, Options};
+use tests::on_lambda::OnLambda;
 use tests::person::PASSWORD;
-use tests::shop::{JWT_SECRET, OnLambda, Shop, order_of};
+use tests::shop::order_of;
 use tokio::process::{Child, Command};
 use users::tokens::KeyRing;
 use uuid::Uuid;
@@ -158,7 +160,7 @@ async fn shop_under_roles(server: &Guarded, roles: &[Role]) -> OnLambda {
         if function.name == "docs" { function } else { function.variable("MONGO_URI", &uri) }
     });
     let lambda = Lambda::start(functions.collect(), Options::default()).await.unwrap();
-    Shop::on(lambda, owner).await
+    OnLambda::on(lambda, owner).await
 }
 
 #[tokio::test]

@@ -118,7 +118,7 @@ fn secret(generation: usize) -> String {
 
 #[tokio::test]
 #[ignore = "needs moto, which takes a minute to install: .ci/run"]
-async fn a_signing_secret_that_is_rotated_while_requests_run_fails_none_of_them() {
+async fn rotating_a_signing_secret_fails_no_request() {
     let shop = Deployment::start().await;
     let token = shop.signs_in().await;
     let price = json!({ "amount": 100, "currency": "EUR" });
@@ -194,7 +194,7 @@ async fn a_token_outlives_one_rotation_and_not_two() {
 
 #[tokio::test]
 #[ignore = "needs moto, which takes a minute to install: .ci/run"]
-async fn a_secret_that_becomes_too_short_stops_no_environment_that_has_a_good_one() {
+async fn a_secret_that_becomes_too_short_stops_no_environment() {
     let shop = Deployment::start().await;
     shop.cloud.rotates(&shop.jwt_secret, "short").await;
     shop.ahead.fetch_add(61, Ordering::SeqCst);
@@ -212,7 +212,7 @@ async fn a_secret_that_becomes_too_short_stops_no_environment_that_has_a_good_on
 
 #[tokio::test]
 #[ignore = "needs moto, which takes a minute to install: .ci/run"]
-async fn a_database_user_that_is_replaced_while_requests_run_fails_none_of_them() {
+async fn replacing_a_database_user_fails_no_request() {
     let shop = Deployment::start().await;
     let admin = shop.database.client().database("admin");
     let name = |generation: usize| format!("{}_{generation}", shop.database.name());

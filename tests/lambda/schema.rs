@@ -21,7 +21,7 @@ async fn new_database() -> String {
 
 #[tokio::test]
 #[ignore = "needs moto, which takes a minute to install: .ci/run"]
-async fn the_first_admin_signs_in_with_the_password_that_secrets_manager_has() {
+async fn the_first_admin_signs_in_with_secrets_managers_password() {
     let (cloud, lambda, uri) = (SecretsManager::start().await, Lambda::start().await, new_database().await);
     let (stored_uri, stored_password) = (cloud.keeps(&uri).await, cloud.keeps(PASSWORD).await);
     let variables = || {

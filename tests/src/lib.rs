@@ -1,27 +1,47 @@
-//! What the end-to-end tests need: a shop of their own, and people who use it over HTTP.
+//! The harness of the end-to-end tests: a shop of their own, and people who use it over HTTP.
 //!
-//! - [`shop`]: the whole system on a database of its own
-//! - [`target`]: which system that is, this process or one elsewhere
-//! - [`differences`]: where an emulator is not like API Gateway
-//! - [`leaks`]: secrets in every place of a request, to look for in logs
+//! Test binaries are of two kinds. `api` runs against any target: it sees the package `portable`, which has of this
+//! one only the modules of the first list. `system`, `lambda`, `stress` and `faults` look inside, and see all of it.
+//! So the compiler knows which tests a target can run: a test of `api` cannot name [`in_process`] or a database.
+//!
+//! - [`shop`]: the whole system, as its users see it
+//! - [`target`]: the system that [`Shop::open`](shop::Shop::open) finds, in this process or elsewhere
+//! - [`emulator_quirks`]: where an emulator is not like API Gateway
 //! - [`person`]: somebody who sends requests
-//! - [`port`]: where a server can start later
 //! - [`answer`]: what came back, and what a test can ask of it
+//! - [`support`]: requests and checks that several tests share, by resource
 //! - [`declared`]: the routes and fields that the functions' sources have
-//! - [`tap`]: tells what the functions in this process ask of MongoDB, and loses answers
-//! - [`lambda`]: a small Lambda that runs the functions' own programs, and what may go wrong there
-//! - [`wire`]: a line between a function and MongoDB that stops at any command
+//!
+//! For tests that look inside:
+//!
+//! - [`in_process`]: a shop in this process, with its database, clock and limits
+//! - [`on_lambda`]: a shop on a small Lambda
+//! - [`lambda`]: a small Lambda that runs the functions' own programs, and the faults that it can have
+//! - [`mongo_tap`]: counts the commands that the functions in this process send to MongoDB, and loses answers
+//! - [`proxy`]: a line between a function and MongoDB that stops at any command
+//! - [`secrets`]: secrets in every place of a request, to look for in logs
+//! - [`port`]: a port where a server can start later
+//!
+//! The feature `in-process` needs `shared/socket`, which must not reach the deployed binaries when the workspace is
+//! built. Therefore the feature is off in a plain build, and the dev-dependencies turn it on.
 
 #![expect(clippy::panic, reason = "this crate is for tests alone: a panic is how one fails")]
 
 pub mod answer;
 pub mod declared;
-pub mod differences;
+pub mod emulator_quirks;
+#[cfg(feature = "in-process")]
+pub mod in_process;
 pub mod lambda;
-pub mod leaks;
+pub mod mongo_tap;
+pub mod on_lambda;
 pub mod person;
 pub mod port;
+pub mod proxy;
+pub mod secrets;
 pub mod shop;
-pub mod tap;
+pub mod support;
 pub mod target;
-pub mod wire;
+
+/// Signs the tokens of all tests.
+pub const JWT_SECRET: &str = "a secret of the tests, 32 bytes or more";

@@ -1,29 +1,12 @@
-//! The shop that a test is about: the target's, or one of its own in this process, on a fresh database and
-//! behind a real socket. Or one of its own whose functions run as the programs that are deployed, on a small Lambda.
+//! The shop that a test is about, as its users see it. Without a target it is one in this process, on a fresh database
+//! and behind a real socket.
 
-use std::ops::Deref;
-use std::time::Duration;
-
-use local::backend::{self, Backend, BackendConfig};
-use mongodb::Database;
 use serde_json::{Value, json};
-use shared::auth::{Role, Signer};
-use shared::rpc::server::CallerTrust;
-use shared::runtime::run::ServiceApp;
-use shared::runtime::socket;
-use shared::values::clock::Clock;
-use shared::values::ids::UserId;
-use tokio::net::TcpListener;
-use users::tokens::KeyRing;
 use uuid::Uuid;
 
 use crate::answer::Answer;
-use crate::lambda::{Lambda, Options, Settings};
 use crate::person::{PASSWORD, Person, address};
-use crate::target::{Target, tally, target};
-
-/// Signs the tokens of all tests.
-pub const JWT_SECRET: &str = "a secret of the tests, 32 bytes or more";
+use crate::target::{Target, target};
 
 /// The whole system, as its users see it.
 pub struct Shop {
@@ -33,64 +16,13 @@ pub struct Shop {
     admin: Person,
 }
 
-/// A shop in this process, on a database of its own, that one can look into.
-pub struct InProcess {
-    shop: Shop,
-    /// The functions.
-    pub backend: Backend,
-    /// What they keep.
-    pub database: Database,
-}
-
-impl Deref for InProcess {
-    type Target = Shop;
-
-    fn deref(&self) -> &Shop {
-        &self.shop
-    }
-}
-
-impl InProcess {
-    /// Users known by their tokens alone, each another one: a sign-up costs more than an order.
-    pub fn people(&self, role: Role, count: usize) -> Vec<Person> {
-        let signer = Signer::from_secret(JWT_SECRET).unwrap_or_else(|error| panic!("{error:?}"));
-        let now = Clock::system().now();
-        let person = |_| {
-            let token = signer.access_token(UserId::new(), role, now);
-            self.anyone().with_token(token.unwrap_or_else(|error| panic!("{error:?}")))
-        };
-        (0..count).map(person).collect()
-    }
-}
-
-/// A shop on a small Lambda and a database of its own.
-pub struct OnLambda {
-    shop: Shop,
-    /// Where its functions run.
-    pub lambda: Lambda,
-    /// What they keep.
-    pub database: Database,
-}
-
-impl Deref for OnLambda {
-    type Target = Shop;
-
-    fn deref(&self) -> &Shop {
-        &self.shop
-    }
-}
-
 impl Shop {
     /// Opens a shop that has an admin: on the target, whose products, users and orders are not those of the
     /// test alone, else in process.
     pub async fn open() -> Self {
         match target() {
-            None => {
-                tally("anywhere");
-                Self::open_in_process().await.shop
-            }
+            None => Self::in_this_process().await,
             Some(target) => {
-                tally("target");
                 let Target { base, admin_email, admin_password } = target;
                 let mut shop = Self::with_admin(base.clone(), admin_email, admin_password).await;
                 // The test's own: whatever it does to its admin, the others go on.
@@ -100,111 +32,17 @@ impl Shop {
         }
     }
 
-    /// Opens a shop in this process, whatever the target is: without products or customers.
-    pub async fn open_in_process() -> InProcess {
-        Self::open_with_clock(Clock::system()).await
+    #[cfg(feature = "in-process")]
+    async fn in_this_process() -> Self {
+        crate::in_process::InProcess::open().await.shop
     }
 
-    /// The same, with another clock.
-    pub async fn open_with_clock(clock: Clock) -> InProcess {
-        let uri = mongod::shared_for_tests().await.unwrap_or_else(|error| panic!("{error:?}"));
-        Self::open_at(uri, clock).await
+    #[cfg(not(feature = "in-process"))]
+    async fn in_this_process() -> Self {
+        panic!("OMS_TARGET is required: this build cannot open a shop in process")
     }
 
-    /// The same, with a limit of so many requests a minute from one address to where one signs in or up, which the admin
-    /// of the shop has used one of. It listens as an ordinary service does.
-    pub async fn open_limited(clock: Clock, rate_limit_per_address: u32) -> InProcess {
-        let uri = mongod::shared_for_tests().await.unwrap_or_else(|error| panic!("{error:?}"));
-        Self::open_house(uri, clock, rate_limit_per_address).await
-    }
-
-    /// The same, on another MongoDB server: a connection string without a database.
-    pub async fn open_at(uri: &str, clock: Clock) -> InProcess {
-        Self::open_house(uri, clock, 0).await
-    }
-
-    async fn open_house(uri: &str, clock: Clock, rate_limit_per_address: u32) -> InProcess {
-        tally("in-process");
-        let client = shared::mongo::connect(uri, "tests").await.unwrap_or_else(|error| panic!("{error:?}"));
-        let database = client.client().database(&format!("test_{}", Uuid::new_v4().simple()));
-        backend::ensure_schema(&database).await.unwrap_or_else(|error| panic!("{error:?}"));
-        let signer = Signer::from_secret(JWT_SECRET).unwrap_or_else(|error| panic!("{error:?}"));
-        let payment_window = Duration::from_secs(86_400);
-        let backend = Backend::build(BackendConfig {
-            database: database.clone(),
-            signer,
-            payment_window,
-            rate_limit_per_address,
-            clock,
-        });
-
-        let listener =
-            TcpListener::bind("127.0.0.1:0").await.unwrap_or_else(|error| panic!("no port: {error}"));
-        let address = listener.local_addr().unwrap_or_else(|error| panic!("no address: {error}"));
-        // Ends with the runtime of the test.
-        let function = ServiceApp { router: backend.router(), rpc: None };
-        tokio::spawn(socket::serve(listener, function, CallerTrust::Tokens, std::future::pending()));
-
-        let email = "admin@example.com";
-        let made = backend.users.service.ensure_admin(email, PASSWORD).await;
-        made.unwrap_or_else(|error| panic!("{error:?}"));
-        let shop = Self::with_admin(format!("http://{address}"), email, PASSWORD).await;
-        InProcess { shop, backend, database }
-    }
-
-    /// Opens a shop whose functions are processes, on a small Lambda: without products or customers.
-    pub async fn on_lambda() -> OnLambda {
-        Self::on_lambda_with(Options::default(), |functions| functions).await
-    }
-
-    /// The same, with a Lambda or functions that differ from those of the template.
-    pub async fn on_lambda_with(
-        options: Options,
-        differ: impl FnOnce(Vec<Settings>) -> Vec<Settings>,
-    ) -> OnLambda {
-        let uri = mongod::shared_for_tests().await.unwrap_or_else(|error| panic!("{error:?}"));
-        Self::on_lambda_at(uri, options, differ).await
-    }
-
-    /// The same, on another MongoDB server: a connection string without a database.
-    pub async fn on_lambda_at(
-        uri: &str,
-        options: Options,
-        differ: impl FnOnce(Vec<Settings>) -> Vec<Settings>,
-    ) -> OnLambda {
-        tally("lambda");
-        let name = format!("test_{}", Uuid::new_v4().simple());
-        let uri = uri.replacen("/?", &format!("/{name}?"), 1);
-        let database =
-            shared::mongo::connect(&uri, "tests").await.unwrap_or_else(|error| panic!("{error:?}"));
-        backend::ensure_schema(&database).await.unwrap_or_else(|error| panic!("{error:?}"));
-        let email = "admin@example.com";
-        let signer = Signer::from_secret(JWT_SECRET).unwrap_or_else(|error| panic!("{error:?}"));
-        let (clock, keys) = (Clock::system(), KeyRing::fixed(signer, Clock::system()));
-        let users = users::app(users::Dependencies {
-            database: database.clone(),
-            keys,
-            rate_limit_per_address: 0,
-            clock,
-        });
-        let made = users.service.ensure_admin(email, PASSWORD).await;
-        made.unwrap_or_else(|error| panic!("{error:?}"));
-
-        // Cargo may have to link the programs: the runtime of the test must go on.
-        let functions = tokio::task::spawn_blocking(move || Lambda::functions(&uri, JWT_SECRET)).await;
-        let functions = functions.unwrap_or_else(|error| panic!("{error}"));
-        let lambda = Lambda::start(differ(functions), options).await;
-        let lambda = lambda.unwrap_or_else(|error| panic!("no port: {error}"));
-        Self::on(lambda, database).await
-    }
-
-    /// The shop on a Lambda that runs already, whose schema step has made the tests' admin.
-    pub async fn on(lambda: Lambda, database: Database) -> OnLambda {
-        let shop = Self::with_admin(lambda.url.clone(), "admin@example.com", PASSWORD).await;
-        OnLambda { shop, lambda, database }
-    }
-
-    async fn with_admin(base: String, email: &str, password: &str) -> Self {
+    pub(crate) async fn with_admin(base: String, email: &str, password: &str) -> Self {
         let http = reqwest::Client::new();
         let mut admin = Person::anyone(http.clone(), &base).signs_in(email, password).await;
         admin.id = admin.own_id();

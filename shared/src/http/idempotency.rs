@@ -41,9 +41,7 @@ impl IdempotencyKey {
             }
             _ => Err(Error::new(
                 Kind::MalformedRequest,
-                format!(
-                    "Idempotency-Key must have 1 to {MAX_KEY} visible ASCII characters, without spaces."
-                ),
+                format!("Idempotency-Key must have 1 to {MAX_KEY} visible ASCII characters, without spaces."),
             )),
         }
     }
@@ -51,10 +49,7 @@ impl IdempotencyKey {
     fn from_values<'a>(mut values: impl Iterator<Item = &'a [u8]>) -> Result<Option<Self>, Error> {
         let key = values.next().map(Self::parse).transpose()?;
         if values.next().is_some() {
-            return Err(Error::new(
-                Kind::MalformedRequest,
-                "Send one Idempotency-Key, not several.",
-            ));
+            return Err(Error::new(Kind::MalformedRequest, "Send one Idempotency-Key, not several."));
         }
         Ok(key)
     }

@@ -1,0 +1,358 @@
+//! A shop on a small Lambda for a campaign: its lines to MongoDB can be stopped and cut, its data be put back and
+//! made older, and it tells in what state it is.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use futures::TryStreamExt as _;
+use futures::future::{BoxFuture, join_all};
+use http::Method;
+use mongodb::bson::{self, Document, doc};
+use proto::orders::v1::order_service_client::OrderServiceClient;
+use proto::orders::v1::{ReconcileRequest, ReconcileResponse};
+use serde_json::{Value, json};
+use shared::auth::Caller;
+use shared::mongo;
+use shared::rpc::channel::{Channel, Invoke};
+use shared::rpc::metadata;
+use shared::runtime::context::Context;
+use shared::values::clock::Clock;
+use shared::values::ids::{OrderId, ProductId};
+use tests::answer::Answer;
+use tests::lambda::{Options, Settings};
+use tests::on_lambda::OnLambda;
+use tests::person::{Person, address, to};
+use tests::proxy::Proxy;
+use tonic::Status;
+
+/// How many pieces of each product there are.
+pub(crate) const ON_HAND: i64 = 10;
+
+/// After how long MongoDB ends a transaction that nobody goes on with: 60 s where nobody says otherwise, which is
+/// longer than a campaign can wait after every crash.
+const TRANSACTION_SECONDS: i32 = 1;
+
+/// How long Reconcile may be called until nothing is left to heal.
+const HEALING: Duration = Duration::from_secs(30);
+
+/// Longer than what anything waits for that is not finished, and shorter than what is remembered.
+pub(crate) const OLD: Duration = Duration::from_secs(600);
+
+/// What may differ from case to case.
+const COLLECTIONS: [&str; 5] =
+    ["orders", "products", "stock_movements", "reconcile_progress", "reconcile_set_aside"];
+
+/// A shop on a small Lambda, with three products.
+pub(crate) struct Fixture {
+    pub(crate) shop: OnLambda,
+    /// The lines to MongoDB, by function.
+    pub(crate) proxies: [(&'static str, Proxy); 3],
+    pub(crate) ada: Person,
+    pub(crate) staff: Person,
+    products: [String; 3],
+}
+
+/// What somebody does in the shop. Each may be asked for again until it is answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Step {
+    /// Under this key: one line, which is held by one conditional write.
+    PlaceOneLine(&'static str),
+    /// Under this key: two lines, which are held in a transaction.
+    Place(&'static str),
+    /// More of one product, another one in place of the second.
+    ChangeItems,
+    Cancel,
+    Pay,
+    Ship,
+    Deliver,
+    /// With restock.
+    Return,
+}
+
+/// What the shop has, as far as it must be the same however often something was asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct State {
+    /// On hand and reserved of each product.
+    pub(crate) stock: [(i64, i64); 3],
+    /// Status, items by product, history, and what is unfinished of each order; no voids.
+    pub(crate) orders: Vec<String>,
+    /// The ledger's deltas of each product.
+    pub(crate) moved: [Vec<i64>; 3],
+}
+
+/// The data of a moment, to be put back.
+pub(crate) struct Snapshot(Vec<(&'static str, Vec<Document>)>);
+
+impl Fixture {
+    pub(crate) async fn open() -> Self {
+        let uri = mongod::shared_for_tests().await.unwrap();
+        let at = uri.trim_start_matches("mongodb://").split('/').next().unwrap().to_owned();
+        let mut proxies = Vec::new();
+        for function in ["orders", "products", "users"] {
+            proxies.push((function, Proxy::to(at.parse().unwrap()).await.unwrap()));
+        }
+        let proxies: [(&str, Proxy); 3] = proxies.try_into().unwrap();
+        // The set knows itself by another address than that of the line.
+        let along_wires = |mut settings: Settings| {
+            if let Some((_, proxy)) = proxies.iter().find(|(function, _)| *function == settings.name) {
+                for (_, value) in settings.variables.iter_mut().filter(|(name, _)| name == "MONGO_URI") {
+                    *value =
+                        format!("{}&directConnection=true", value.replace(&at, &proxy.address.to_string()));
+                }
+            }
+            settings
+        };
+        let functions = |functions: Vec<Settings>| functions.into_iter().map(along_wires).collect();
+        let shop = OnLambda::open_at(uri, Options::default(), functions).await;
+        let limit = doc! { "setParameter": 1, "transactionLifetimeLimitSeconds": TRANSACTION_SECONDS };
+        shop.database.client().database("admin").run_command(limit).await.unwrap();
+        let (ada, staff) = (shop.customer().await, shop.staff().await);
+        let products =
+            [shop.product(ON_HAND).await, shop.product(ON_HAND).await, shop.product(ON_HAND).await];
+        Self { shop, proxies, ada, staff, products }
+    }
+
+    pub(crate) fn proxy(&self, function: &str) -> &Proxy {
+        &self.proxies.iter().find(|(name, _)| *name == function).unwrap().1
+    }
+
+    /// Kills every process of a function, whatever it does.
+    pub(crate) async fn kill(&self, function: &str) {
+        for environment in self.shop.lambda.environments(function) {
+            environment.kill().await;
+        }
+    }
+
+    /// Has a case begin as if it were the first: new processes of the functions that it is about, which have
+    /// connections and know the keys of tokens.
+    pub(crate) async fn begin(&self, snapshot: &Snapshot) {
+        self.kill("orders").await;
+        self.kill("products").await;
+        self.put_back(snapshot).await;
+        self.warm().await;
+        for (_, proxy) in &self.proxies {
+            proxy.begin();
+        }
+        self.shop.lambda.record_calls();
+    }
+
+    /// Has every function that it is about a process, with connections, which knows the keys of tokens.
+    pub(crate) async fn warm(&self) {
+        let orders = self.staff.get("/orders?limit=1");
+        let products = self.staff.get("/products?limit=1");
+        let (orders, products) = futures::join!(orders, products);
+        orders.expect(200);
+        products.expect(200);
+    }
+
+    fn items(&self, lines: &[(usize, i64)]) -> Value {
+        let line = |(product, quantity): &(usize, i64)| json!({ "product_id": self.products[*product], "quantity": quantity });
+        lines.iter().map(line).collect()
+    }
+
+    /// Does a step; `order` is the one that it is about, once there is one.
+    pub(crate) async fn does(&self, step: Step, order: &str) -> Result<Answer, String> {
+        let lines = match step {
+            Step::PlaceOneLine(_) => self.items(&[(0, 2)]),
+            Step::Place(_) => self.items(&[(0, 2), (1, 1)]),
+            _ => self.items(&[(0, 3), (2, 1)]),
+        };
+        if let Step::PlaceOneLine(key) | Step::Place(key) = step {
+            let body = json!({ "items": lines, "shipping_address": address() });
+            let request = self.ada.request(Method::POST, "/orders").header("idempotency-key", key);
+            return self.ada.outcome(request.json(&body)).await;
+        }
+        let body = match step {
+            Step::Pay => to("paid"),
+            Step::Ship => to("shipped"),
+            Step::Deliver => to("delivered"),
+            Step::Cancel => to("cancelled"),
+            Step::Return => json!({ "status": "returned", "restock": true }),
+            _ => json!({ "items": lines }),
+        };
+        let request = self.staff.request(Method::PUT, &format!("/orders/{order}"));
+        self.staff.outcome(request.json(&body)).await
+    }
+
+    /// Has Reconcile run once, as the schedule does.
+    pub(crate) async fn reconciles(&self) -> Result<ReconcileResponse, Status> {
+        let url = format!("{}/2015-03-31/functions/orders/invocations", self.shop.lambda.endpoint);
+        let clock = Clock::system();
+        let schedule = Schedule { http: reqwest::Client::new(), url };
+        let mut orders = OrderServiceClient::new(Channel::new(Arc::new(schedule), clock.clone()));
+        let context = Context::new(Caller::System, clock.now().after(Duration::from_secs(20)));
+        Ok(orders.reconcile(metadata::request(ReconcileRequest {}, &context)).await?.into_inner())
+    }
+
+    /// Lets time go by until all that is unfinished is old, and has Reconcile run until it says that nothing is
+    /// left. How long that took from its first call on; an error: what was left after half a minute.
+    pub(crate) async fn heals(&self) -> Result<Duration, String> {
+        self.ages(OLD).await;
+        let begun = Instant::now();
+        loop {
+            let healed = self.reconciles().await;
+            match &healed {
+                Ok(healed) if healed.finished && healed.set_aside == 0 => return Ok(begun.elapsed()),
+                _ if begun.elapsed() > HEALING => return Err(format!("Reconcile does not heal: {healed:?}")),
+                _ => {}
+            }
+        }
+    }
+
+    /// Moves all that the functions judge the age of things by back in time.
+    pub(crate) async fn ages(&self, by: Duration) {
+        let millis = i64::try_from(by.as_millis()).unwrap();
+        let earlier = |time: &str| doc! { "$subtract": [format!("${time}"), millis] };
+        let holds = doc! { "$map": { "input": "$holds", "as": "hold", "in": {
+            "$mergeObjects": ["$$hold", { "t": earlier("$hold.t") }],
+        } } };
+        let earlier = [
+            ("products", "holds", holds),
+            ("orders", "updated_at", earlier("updated_at")),
+            ("orders", "task_ended_at", earlier("task_ended_at")),
+            ("reconcile_progress", "at", earlier("at")),
+        ];
+        join_all(earlier.map(async |(collection, field, value)| {
+            let there = doc! { field: { "$exists": true } };
+            let all = self.shop.database.collection::<Document>(collection);
+            all.update_many(there, vec![doc! { "$set": { field: value } }]).await.unwrap();
+        }))
+        .await;
+    }
+
+    /// Changes what is on disk of an order, past the function.
+    pub(crate) async fn sets(&self, order: &str, fields: Document) {
+        let id = mongo::uuid(order.parse::<OrderId>().unwrap());
+        let orders = self.shop.database.collection::<Document>("orders");
+        let set = orders.update_one(doc! { "_id": id }, doc! { "$set": fields }).await.unwrap();
+        assert_eq!(set.matched_count, 1);
+    }
+
+    /// What CheckConsistency reports over all pages when all is old enough to be judged, and where the products'
+    /// counts are not what the orders say.
+    pub(crate) async fn violations(&self) -> Vec<String> {
+        self.ages(OLD).await;
+        let mut found = Vec::new();
+        let mut path = "/orders/consistency?limit=1000".to_owned();
+        loop {
+            let page = self.shop.admin().get(&path).await.expect(200);
+            found.extend(page["violations"].as_array().unwrap().iter().map(Value::to_string));
+            let Some(cursor) = page["next_cursor"].as_str() else { break };
+            path = format!("/orders/consistency?limit=1000&cursor={cursor}");
+        }
+        let orders = self.all("orders").await;
+        let stock = self.state().await.stock;
+        for (place, product) in self.products.iter().enumerate() {
+            let ordered = |statuses: &[&str]| -> i64 {
+                let of_status = orders.iter().filter(|it| statuses.contains(&it.get_str("status").unwrap()));
+                of_status.map(|order| quantity_of(order, product)).sum()
+            };
+            let shall = (ON_HAND - ordered(&["shipped", "delivered"]), ordered(&["placed", "paid"]));
+            if stock[place] != shall {
+                found.push(format!("product {place}: {:?}, and by its orders {shall:?}", stock[place]));
+            }
+        }
+        found
+    }
+
+    /// The state.
+    pub(crate) async fn state(&self) -> State {
+        let products = self.all("products").await;
+        let movements = self.all("stock_movements").await;
+        let stock = self.products.each_ref().map(|id| {
+            let found = products.iter().find(|it| it.get("_id") == Some(&stored(id))).unwrap();
+            (found.get_i64("on_hand").unwrap(), found.get_i64("reserved").unwrap())
+        });
+        let moved = self.products.each_ref().map(|id| {
+            let of_product = movements.iter().filter(|it| it.get("product") == Some(&stored(id)));
+            let mut entries: Vec<(i64, i64)> =
+                of_product.map(|it| (it.get_i64("number").unwrap(), it.get_i64("delta").unwrap())).collect();
+            entries.sort_unstable();
+            entries.into_iter().map(|(_, delta)| delta).collect()
+        });
+        let described = |order: &Document| {
+            let items = self.products.each_ref().map(|product| quantity_of(order, product));
+            let history = order.get_array("history").unwrap().iter();
+            let history: Vec<_> =
+                history.map(|it| it.as_document().unwrap().get_str("to").unwrap()).collect();
+            let tasks = order.get_array("tasks").unwrap().len();
+            let changing = order.get_bool("changing").unwrap_or(false);
+            let status = order.get_str("status").unwrap();
+            format!("{status} {items:?} {history:?}, {tasks} tasks, changing: {changing}")
+        };
+        let orders = self.all("orders").await;
+        let mut orders: Vec<String> = orders.iter().filter(|it| !is_void(it)).map(described).collect();
+        orders.sort_unstable();
+        State { stock, orders, moved }
+    }
+
+    /// The orders, by ID.
+    pub(crate) async fn orders(&self) -> Vec<String> {
+        let orders = self.all("orders").await;
+        let id = |order: &Document| {
+            let Some(bson::Bson::Binary(id)) = order.get("_id") else { panic!("{order}") };
+            let id: OrderId = mongo::id(id.to_uuid().unwrap());
+            id.to_string()
+        };
+        orders.iter().filter(|it| !is_void(it)).map(id).collect()
+    }
+
+    async fn all(&self, collection: &str) -> Vec<Document> {
+        let all = self.shop.database.collection::<Document>(collection);
+        all.find(doc! {}).sort(doc! { "_id": 1 }).await.unwrap().try_collect().await.unwrap()
+    }
+
+    pub(crate) async fn snapshot(&self) -> Snapshot {
+        let mut snapshot = Vec::new();
+        for collection in COLLECTIONS {
+            snapshot.push((collection, self.all(collection).await));
+        }
+        Snapshot(snapshot)
+    }
+
+    async fn put_back(&self, Snapshot(snapshot): &Snapshot) {
+        join_all(snapshot.iter().map(async |(collection, documents)| {
+            let all = self.shop.database.collection::<Document>(collection);
+            all.delete_many(doc! {}).await.unwrap();
+            if !documents.is_empty() {
+                all.insert_many(documents).await.unwrap();
+            }
+        }))
+        .await;
+    }
+}
+
+/// The schedule that calls Reconcile.
+struct Schedule {
+    http: reqwest::Client,
+    url: String,
+}
+
+impl Invoke for Schedule {
+    fn invoke(&self, payload: Vec<u8>) -> BoxFuture<'static, Result<Vec<u8>, Status>> {
+        let request = self.http.post(&self.url).body(payload);
+        Box::pin(async move {
+            let lost = |error: reqwest::Error| Status::unavailable(error.to_string());
+            let answer = request.send().await.map_err(lost)?;
+            if !answer.status().is_success() || answer.headers().contains_key("x-amz-function-error") {
+                return Err(Status::unavailable("the function has failed"));
+            }
+            Ok(answer.bytes().await.map_err(lost)?.to_vec())
+        })
+    }
+}
+
+fn stored(product: &str) -> bson::Bson {
+    mongo::uuid(product.parse::<ProductId>().unwrap()).into()
+}
+
+fn is_void(order: &Document) -> bool {
+    order.get_str("status").is_ok_and(|status| status == "void")
+}
+
+fn quantity_of(order: &Document, product: &str) -> i64 {
+    let Ok(items) = order.get_array("items") else { return 0 };
+    let items = items.iter().map(|item| item.as_document().unwrap());
+    let of_product = items.filter(|item| item.get("product_id") == Some(&stored(product)));
+    of_product.map(|item| item.get_i64("quantity").unwrap()).sum()
+}

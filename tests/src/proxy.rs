@@ -1,0 +1,260 @@
+//! A line between a function and MongoDB that knows where a command begins and ends: it tells which commands were
+//! sent, stops at one of them, and can be cut.
+//!
+//! Of MongoDB's wire protocol it knows as much as that takes: a message begins with its length, its own number and
+//! that of the message which it answers, and a command's first field is its name.
+//! <https://www.mongodb.com/docs/manual/reference/mongodb-wire-protocol/>
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use mongodb::bson::{RawBsonRef, RawDocument};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{oneshot, watch};
+use tokio::task::{AbortHandle, JoinSet};
+
+/// Length, number, number of what is answered, and kind, four bytes each.
+const HEADER: usize = 16;
+
+/// The longest message that MongoDB takes, in bytes.
+const LONGEST: usize = 48_000_000;
+
+/// The kind of message that commands are sent in, `OP_MSG`.
+const COMMANDS: i32 = 2013;
+
+/// What a driver sends by itself, whenever it likes: no boundary of anything that a function does.
+const OF_THE_DRIVER: [&str; 6] = ["hello", "isMaster", "ismaster", "ping", "endSessions", "killCursors"];
+
+/// On which side of a command the line stops.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Moment {
+    /// The command has not reached MongoDB, and never will.
+    Before,
+    /// MongoDB has done it, and the answer is lost.
+    After,
+}
+
+/// How connections end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cut {
+    /// In order (FIN), as by a server that stops.
+    Closed,
+    /// With a reset (RST), as by whoever has forgotten the connection.
+    Reset,
+}
+
+/// The line. Dropped, it is cut, and takes no more connections.
+#[derive(Debug)]
+pub struct Proxy {
+    /// Where the function connects to: `127.0.0.1:PORT`.
+    pub address: SocketAddr,
+    line: Arc<Line>,
+    accepting: AbortHandle,
+}
+
+#[derive(Debug)]
+struct Line {
+    state: Mutex<State>,
+    cut: watch::Sender<Option<Cut>>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    commands: Vec<String>,
+    trap: Option<Trap>,
+}
+
+#[derive(Debug)]
+struct Trap {
+    number: usize,
+    moment: Moment,
+    sprung: oneshot::Sender<String>,
+}
+
+impl Drop for Proxy {
+    fn drop(&mut self) {
+        self.accepting.abort();
+    }
+}
+
+impl Proxy {
+    /// A line to the server at this address.
+    ///
+    /// # Errors
+    /// There is no free port.
+    pub async fn to(server: SocketAddr) -> io::Result<Self> {
+        let listener = TcpListener::bind("127.0.0.1:0").await?;
+        let address = listener.local_addr()?;
+        let line = Arc::new(Line { state: Mutex::default(), cut: watch::Sender::new(None) });
+        let shared = line.clone();
+        let accepting = tokio::spawn(async move {
+            let mut connections = JoinSet::new();
+            // An error is of one connection alone, which its client sees.
+            while let Ok((client, _)) = listener.accept().await {
+                let line = shared.clone();
+                connections.spawn(async move {
+                    // It ends with an error where either side has gone, as it does without one.
+                    let _ = line.connect(client, server).await;
+                });
+                while connections.try_join_next().is_some() {}
+            }
+        });
+        Ok(Self { address, line, accepting: accepting.abort_handle() })
+    }
+
+    /// Forgets which commands were sent, and any trap that has not sprung.
+    pub fn begin(&self) {
+        *self.line.lock() = State::default();
+    }
+
+    /// The commands that were sent since [`begin`](Self::begin), in their order: such as `update orders`.
+    pub fn commands(&self) -> Vec<String> {
+        self.line.lock().commands.clone()
+    }
+
+    /// Stops at a command, the first one since [`begin`](Self::begin) being 1: its connection is silent from then on,
+    /// while others go on. What comes back is told which command it was; dropped, it stops nothing any more.
+    pub fn stop_at(&self, number: usize, moment: Moment) -> oneshot::Receiver<String> {
+        let (sprung, told) = oneshot::channel();
+        self.line.lock().trap = Some(Trap { number, moment, sprung });
+        told
+    }
+
+    /// Ends all connections, also those of a process that does not run just now. New ones may be made.
+    pub fn cut(&self, how: Cut) {
+        self.line.cut.send_replace(Some(how));
+    }
+}
+
+impl Line {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn connect(&self, client: TcpStream, server: SocketAddr) -> io::Result<()> {
+        let mut cut = self.cut.subscribe();
+        let server = TcpStream::connect(server).await?;
+        // Commands are small, and must not wait for each other's acknowledgements.
+        client.set_nodelay(true)?;
+        server.set_nodelay(true)?;
+        let (mut from_client, mut to_client) = client.into_split();
+        let (mut from_server, mut to_server) = server.into_split();
+        // The one command of this connection whose answer is to be lost.
+        let awaited = Mutex::new(None);
+        let ended = tokio::select! {
+            ended = self.requests(&mut from_client, &mut to_server, &awaited) => ended.map(|()| None),
+            ended = self.answers(&mut from_server, &mut to_client, &awaited) => ended.map(|()| None),
+            Ok(()) = cut.changed() => Ok(*cut.borrow()),
+        };
+        if let Ok(Some(Cut::Reset)) = ended
+            && let Ok(client) = from_client.reunite(to_client)
+        {
+            client.set_zero_linger()?;
+        }
+        ended.map(|_| ())
+    }
+
+    async fn requests(
+        &self,
+        client: &mut OwnedReadHalf,
+        server: &mut OwnedWriteHalf,
+        awaited: &Mutex<Option<(i32, oneshot::Sender<String>, String)>>,
+    ) -> io::Result<()> {
+        loop {
+            let message = read(client).await?;
+            let trap = match command(&message).filter(|name| !is_of_the_driver(name)) {
+                None => None,
+                Some(name) => self.passes(&name).map(|trap| (trap, name)),
+            };
+            match trap {
+                None => {}
+                Some((Trap { moment: Moment::Before, sprung, .. }, name)) => {
+                    // Nobody may wait for it any more.
+                    let _ = sprung.send(name);
+                    // MongoDB must see the connection end when the process ends, as it would without this line.
+                    while client.read(&mut [0; 1024]).await? > 0 {}
+                    return Ok(());
+                }
+                Some((Trap { sprung, .. }, name)) => {
+                    let number = number_at(&message, 4);
+                    *awaited.lock().unwrap_or_else(PoisonError::into_inner) = Some((number, sprung, name));
+                }
+            }
+            server.write_all(&message).await?;
+        }
+    }
+
+    async fn answers(
+        &self,
+        server: &mut OwnedReadHalf,
+        client: &mut OwnedWriteHalf,
+        awaited: &Mutex<Option<(i32, oneshot::Sender<String>, String)>>,
+    ) -> io::Result<()> {
+        loop {
+            let message = read(server).await?;
+            let answers = number_at(&message, 8);
+            let lost = awaited
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .take_if(|(number, ..)| *number == answers);
+            if let Some((_, sprung, name)) = lost {
+                // Nobody may wait for it any more.
+                let _ = sprung.send(name);
+                // The connection ends with its process.
+                return std::future::pending().await;
+            }
+            client.write_all(&message).await?;
+        }
+    }
+
+    /// Notes a command, and gives the trap that it has gone into.
+    fn passes(&self, name: &str) -> Option<Trap> {
+        let mut state = self.lock();
+        state.commands.push(name.to_owned());
+        let number = state.commands.len();
+        state.trap.take_if(|trap| trap.number == number && !trap.sprung.is_closed())
+    }
+}
+
+/// A whole message, with its header.
+async fn read(from: &mut OwnedReadHalf) -> io::Result<Vec<u8>> {
+    let mut message = vec![0; HEADER];
+    from.read_exact(&mut message).await?;
+    let length = usize::try_from(number_at(&message, 0)).unwrap_or(0);
+    if !(HEADER..=LONGEST).contains(&length) {
+        return Err(io::Error::other(format!("a message of {length} bytes")));
+    }
+    message.resize(length, 0);
+    from.read_exact(&mut message[HEADER..]).await?;
+    Ok(message)
+}
+
+fn number_at(message: &[u8], place: usize) -> i32 {
+    let bytes = message.get(place..place + 4).and_then(|bytes| bytes.try_into().ok());
+    bytes.map(i32::from_le_bytes).unwrap_or_default()
+}
+
+/// What a message asks MongoDB to do, if it is a command: `insert orders`, or `commitTransaction`.
+fn command(message: &[u8]) -> Option<String> {
+    if number_at(message, 12) != COMMANDS {
+        return None;
+    }
+    // After the flags come sections. The driver sends the command first, and then lists of documents.
+    let (kind, section) = message.get(HEADER + 4..)?.split_first()?;
+    if *kind != 0 {
+        return None;
+    }
+    let length = usize::try_from(number_at(section, 0)).ok()?;
+    let (name, value) = RawDocument::from_bytes(section.get(..length)?).ok()?.iter().next()?.ok()?;
+    match value {
+        RawBsonRef::String(collection) => Some(format!("{name} {collection}")),
+        _ => Some(name.to_string()),
+    }
+}
+
+fn is_of_the_driver(command: &str) -> bool {
+    command.split(' ').next().is_some_and(|name| OF_THE_DRIVER.contains(&name))
+}

@@ -1,0 +1,104 @@
+//! What follows a fault: time goes by, Reconcile heals, and the consistency check looks at everything.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use mongodb::Database;
+use mongodb::bson::{Document, doc};
+use proto::orders::v1 as wire;
+use proto::orders::v1::order_service_client::OrderServiceClient;
+use shared::auth::Caller;
+use shared::rpc::channel::Channel;
+use shared::rpc::metadata;
+use shared::runtime::context::Context;
+use shared::values::clock::Clock;
+use tests::in_process::InProcess;
+use tonic::Status;
+
+/// So much goes by at a time: more than anything that Reconcile and the check wait for, but the hour of what is
+/// remembered.
+const A_WHILE: Duration = Duration::from_secs(600);
+
+/// How often Reconcile is called until it has nothing left to do.
+const ROUNDS: usize = 20;
+
+/// How long a call may take.
+const PATIENCE: Duration = Duration::from_secs(25);
+
+/// Lets time go by for what is on disk: every time that recovery goes by becomes an earlier one, the watermark's too.
+pub(crate) async fn a_while_goes_by(database: &Database) {
+    let millis = i64::try_from(A_WHILE.as_millis()).unwrap();
+    let earlier = |time: &str| doc! { "$subtract": [time, millis] };
+    let holds = doc! { "$map": { "input": "$holds", "as": "hold", "in": {
+        "$mergeObjects": ["$$hold", { "t": earlier("$$hold.t") }],
+    } } };
+    let moves = async |collection: &str, filter: Document, set: Document| {
+        let documents = database.collection::<Document>(collection);
+        documents.update_many(filter, vec![doc! { "$set": set }]).await.unwrap();
+    };
+    moves("products", doc! {}, doc! { "holds": holds }).await;
+    moves("orders", doc! {}, doc! { "updated_at": earlier("$updated_at") }).await;
+    let ended = doc! { "task_ended_at": { "$exists": true } };
+    moves("orders", ended, doc! { "task_ended_at": earlier("$task_ended_at") }).await;
+    moves("reconcile_progress", doc! {}, doc! { "at": earlier("$at") }).await;
+}
+
+/// Calls Reconcile once, as the schedule does.
+///
+/// # Errors
+/// What it answers when it was stopped.
+pub(crate) async fn reconciles(shop: &InProcess) -> Result<wire::ReconcileResponse, Status> {
+    let (mut orders, context) = to_orders(shop);
+    let request = metadata::request(wire::ReconcileRequest {}, &context);
+    Ok(orders.reconcile(request).await?.into_inner())
+}
+
+/// Lets time go by and calls Reconcile until it has come to its end with nothing set aside, so often that what it
+/// leaves to itself is done too. How long the calls took in all; an error if there is no end.
+pub(crate) async fn heals(shop: &InProcess, database: &Database) -> Result<Duration, String> {
+    let mut took = Duration::ZERO;
+    let mut last = String::new();
+    for _ in 0..ROUNDS {
+        a_while_goes_by(database).await;
+        let begun = Instant::now();
+        let healed = reconciles(shop).await;
+        took += begun.elapsed();
+        match healed {
+            Ok(healed) => {
+                let busy = healed.tasks_done + healed.changes_ended + healed.holds_ended + healed.set_aside;
+                if healed.finished && busy == 0 {
+                    return Ok(took);
+                }
+                last = format!("{healed:?}");
+            }
+            Err(status) => last = status.to_string(),
+        }
+    }
+    Err(format!("Reconcile comes to no end: {last}"))
+}
+
+/// What the consistency check reports over all pages, once everything is old enough to be looked at.
+pub(crate) async fn violations(shop: &InProcess, database: &Database) -> Vec<String> {
+    a_while_goes_by(database).await;
+    let mut found = Vec::new();
+    let mut cursor = None;
+    loop {
+        let (mut orders, context) = to_orders(shop);
+        let request = wire::CheckConsistencyRequest { limit: Some(500), cursor };
+        let page = match orders.check_consistency(metadata::request(request, &context)).await {
+            Ok(page) => page.into_inner(),
+            Err(status) => return vec![format!("the check has failed: {status}")],
+        };
+        found.extend(page.violations.iter().map(|violation| format!("{violation:?}")));
+        cursor = page.next_cursor;
+        if cursor.is_none() {
+            return found;
+        }
+    }
+}
+
+fn to_orders(shop: &InProcess) -> (OrderServiceClient<Channel>, Context) {
+    let channel = Channel::new(Arc::new(shop.backend.orders.rpc.clone()), Clock::system());
+    let deadline = Clock::system().now().after(PATIENCE);
+    (OrderServiceClient::new(channel), Context::new(Caller::System, deadline))
+}

@@ -1,0 +1,200 @@
+//! Sessions over time and in the database: lifetimes, revocation within a minute, and stored hashes.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::Ordering;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use http::Method;
+use mongodb::bson::{Document, doc};
+use serde_json::{Value, json};
+use shared::auth::Signer;
+use tests::JWT_SECRET;
+use tests::in_process::InProcess;
+use tests::person::{PASSWORD, Person};
+use tests::support::sign_in::{OTHER_PASSWORD, changes, everywhere, refreshes, signs_in};
+use tests::support::users::path;
+
+use crate::support::clock::hand_moved_clock;
+
+#[tokio::test]
+async fn a_refresh_token_lives_for_thirty_days_by_the_clock() {
+    const DAY: i64 = 24 * 60 * 60 * 1000;
+    let (clock, now) = hand_moved_clock();
+    let shop = InProcess::open_with_clock(clock).await;
+    let ada = shop.customer().await;
+    let token = signs_in(&shop, &ada.email).await.text("refresh_token");
+    now.fetch_add(30 * DAY - 1, Ordering::SeqCst);
+    let token = refreshes(&shop, &token).await.expect(200).text("refresh_token");
+    now.fetch_add(30 * DAY, Ordering::SeqCst);
+    refreshes(&shop, &token).await.problem(401, "unauthenticated");
+}
+
+#[tokio::test]
+async fn no_token_is_on_disk_and_a_user_has_twenty_sessions_at_most() {
+    let (clock, now) = hand_moved_clock();
+    let shop = InProcess::open_with_clock(clock).await;
+    let ada = shop.customer().await;
+    let mut tokens = Vec::new();
+    for _ in 0..21 {
+        now.fetch_add(1, Ordering::SeqCst);
+        tokens.push(signs_in(&shop, &ada.email).await.text("refresh_token"));
+    }
+    let sessions = shop.database.collection::<Document>("user_sessions");
+    let id = shared::mongo::uuid(ada.id.parse::<shared::values::ids::UserId>().unwrap());
+    assert_eq!(sessions.count_documents(doc! { "user": id }).await.unwrap(), 20);
+    let all: Vec<Document> =
+        futures::TryStreamExt::try_collect(sessions.find(doc! {}).await.unwrap()).await.unwrap();
+    for token in &tokens {
+        let secret = URL_SAFE_NO_PAD.decode(token.strip_prefix("oms_rt_").unwrap()).unwrap();
+        assert!(all.iter().all(|session| {
+            let kept = session.get_binary_generic("token").unwrap();
+            !secret.windows(kept.len()).any(|window| window == kept.as_slice())
+        }));
+    }
+    // The first two were made by signing in as a customer and here; they are the oldest.
+    refreshes(&shop, &tokens[0]).await.problem(401, "unauthenticated");
+    for token in [&tokens[1], &tokens[20]] {
+        refreshes(&shop, token).await.expect(200);
+    }
+}
+
+#[tokio::test]
+async fn a_new_password_role_or_status_ends_sessions_within_a_minute() {
+    let (clock, now) = hand_moved_clock();
+    let shop = InProcess::open_with_clock(clock).await;
+    let mut people: Vec<(Person, Option<Value>)> = Vec::new();
+    for change in changes() {
+        people.push((shop.customer().await, Some(change)));
+    }
+    people.push((shop.customer().await, None));
+    for (person, change) in people {
+        let own = path(&person);
+        // Some time has passed.
+        let admin = shop.anyone().signs_in(&shop.admin().email, PASSWORD).await;
+        let (one, other) = (signs_in(&shop, &person.email).await, signs_in(&shop, &person.email).await);
+        let token = one.text("access_token");
+        assert_eq!(everywhere(&shop, &token, &own).await, [200; 3]);
+        match &change {
+            Some(change) => drop(admin.put(&own, change.clone()).await.expect(200)),
+            None => drop(admin.delete(&own).await.expect(204)),
+        }
+        for session in [&one, &other] {
+            let answer = refreshes(&shop, &session.text("refresh_token")).await;
+            answer.problem(401, "unauthenticated");
+        }
+        // The users function knows what it has done itself.
+        assert_eq!(everywhere(&shop, &token, &own).await[0], 401);
+        now.fetch_add(45_000, Ordering::SeqCst);
+        assert_eq!(everywhere(&shop, &token, &own).await, [401; 3], "{change:?}");
+        // Nobody else feels it.
+        assert_eq!(everywhere(&shop, &admin.token.unwrap(), "/users").await, [200; 3]);
+        now.fetch_add(14 * 60_000, Ordering::SeqCst);
+        assert_eq!(everywhere(&shop, &token, &own).await, [401; 3]);
+    }
+}
+
+#[tokio::test]
+async fn tokens_from_before_a_change_are_refused_and_later_ones_good() {
+    let (clock, now) = hand_moved_clock();
+    let shop = InProcess::open_with_clock(clock).await;
+    let ada = shop.customer().await;
+    let own = path(&ada);
+    // All within one second, and even at one moment.
+    let before = signs_in(&shop, &ada.email).await.text("access_token");
+    ada.put(&own, json!({ "password": OTHER_PASSWORD, "current_password": PASSWORD })).await.expect(200);
+    let after = shop.anyone().signs_in(&ada.email, OTHER_PASSWORD).await.token.unwrap();
+    for wait in [0, 45_000, 600_000] {
+        now.fetch_add(wait, Ordering::SeqCst);
+        assert_eq!(everywhere(&shop, &after, &own).await, [200; 3]);
+        assert_eq!(everywhere(&shop, &before, &own).await[0], 401);
+        // Whoever changed the password is signed out as well.
+        assert_eq!(everywhere(&shop, &ada.token.clone().unwrap(), &own).await[0], 401);
+    }
+    assert_eq!(everywhere(&shop, &before, &own).await, [401; 3]);
+}
+
+#[tokio::test]
+async fn a_refreshed_access_token_carries_the_current_role() {
+    let shop = InProcess::open().await;
+    let ada = shop.customer().await;
+    let session = signs_in(&shop, &ada.email).await;
+    // As if the role had been changed without an end of the sessions.
+    let email = doc! { "email": &ada.email };
+    let staff = doc! { "$set": { "role": "staff" } };
+    shop.database.collection::<Document>("users").update_one(email, staff).await.unwrap();
+    let session = refreshes(&shop, &session.text("refresh_token")).await.expect(200);
+    shop.anyone().with_token(session.text("access_token")).get("/users").await.expect(200);
+}
+
+#[tokio::test]
+async fn anybody_can_verify_a_token_by_the_published_keys() {
+    let shop = InProcess::open().await;
+    let request = shop.anyone().request(Method::GET, "/.well-known/jwks.json");
+    let answer = shop.anyone().answer(request).await.expect(200);
+    assert_eq!(answer.header("content-type"), Some("application/jwk-set+json"));
+    assert_eq!(answer.header("cache-control"), Some("public, max-age=60"));
+    let signer = Signer::from_secret(JWT_SECRET).unwrap();
+    let key = signer.public_key();
+    let expected = json!({ "keys": [{
+        "kty": "OKP", "crv": "Ed25519", "use": "sig", "alg": "EdDSA", "kid": key.kid,
+        "x": URL_SAFE_NO_PAD.encode(&key.bytes),
+    }] });
+    assert_eq!(answer.body, expected);
+    shop.anyone().post("/.well-known/jwks.json", json!({})).await.problem(405, "method-not-allowed");
+}
+
+#[tokio::test]
+async fn a_deleted_user_leaves_no_sessions_counts_or_keys() {
+    let shop = InProcess::open().await;
+    let email = "ada.lovelace@example.com";
+    let user = json!({ "email": email, "password": PASSWORD, "name": "Ada Lovelace" });
+    let made = shop.anyone().send_keyed(Method::POST, "/users", "the-key", &user).await.expect(201);
+    signs_in(&shop, email).await;
+    let wrong = json!({ "email": email, "password": "something else altogether" });
+    shop.anyone().post("/auth", wrong).await.problem(401, "unauthenticated");
+    let count = async || {
+        let mut counts = BTreeMap::new();
+        for name in ["user_sessions", "user_attempts"] {
+            let found = shop.database.collection::<Document>(name).count_documents(doc! {}).await;
+            counts.insert(name, found.unwrap());
+        }
+        counts
+    };
+    // One session is the admin's.
+    assert_eq!(count().await, BTreeMap::from([("user_sessions", 2), ("user_attempts", 1)]));
+    shop.admin().delete(&format!("/users/{}", made.id())).await.expect(204);
+    assert_eq!(count().await, BTreeMap::from([("user_sessions", 1), ("user_attempts", 0)]));
+
+    let keys = shop.database.collection::<Document>("user_keys");
+    let left = keys.find_one(doc! {}).await.unwrap().unwrap();
+    assert!(left.get_binary_generic("fingerprint").unwrap().is_empty());
+    // The same request does not make her once more.
+    let again = shop.anyone().send_keyed(Method::POST, "/users", "the-key", &user).await;
+    again.problem(404, "not-found");
+    shop.anyone().post("/users", user).await.expect(201);
+}
+
+#[tokio::test]
+async fn a_weaker_password_hash_is_renewed_at_the_next_sign_in() {
+    // 8 MiB and one pass, of the password that everybody has.
+    const WEAK: &str =
+        "$argon2id$v=19$m=8192,t=1,p=1$sKc2LOeO/Tw4tCegL9bF0w$FSPjSg2wTIP+ZfuHi2Bf9F9VgGX2nmBxCmX860rlGZM";
+    let shop = InProcess::open().await;
+    let ada = shop.customer().await;
+    let users = shop.database.collection::<Document>("users");
+    let email = doc! { "email": &ada.email };
+    let hash = async || {
+        let user = users.find_one(email.clone()).await.unwrap().unwrap();
+        (user.get_str("password_hash").unwrap().to_owned(), user.get_i64("version").unwrap())
+    };
+    users.update_one(email.clone(), doc! { "$set": { "password_hash": WEAK } }).await.unwrap();
+    let wrong = json!({ "email": ada.email, "password": "something else altogether" });
+    shop.anyone().post("/auth", wrong).await.problem(401, "unauthenticated");
+    assert_eq!(hash().await, (WEAK.to_owned(), 1));
+    signs_in(&shop, &ada.email).await;
+    let (anew, version) = hash().await;
+    assert!(anew.starts_with("$argon2id$v=19$m=19456,t=2,p=1$") && version == 1, "{anew}");
+    signs_in(&shop, &ada.email).await;
+    assert_eq!(hash().await.0, anew);
+}

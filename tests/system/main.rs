@@ -1,0 +1,91 @@
+//! Tests that look into a shop in this process: its database, its clock, its limits, and the calls between functions.
+//!
+//! Tests that expect whole lists, the last admin, or fixed e-mail addresses and SKUs are here too: they need a shop
+//! that no other test uses.
+
+mod auth {
+    mod limits;
+    mod sessions;
+    mod sign_in;
+}
+
+mod conditional {
+    mod requests;
+}
+
+mod conventions {
+    mod browsers;
+    mod checks;
+    mod limits;
+    mod messages;
+    pub(crate) mod problems;
+}
+
+mod grpc {
+    mod catalog;
+    mod holds;
+    mod lists;
+    mod orders;
+    mod stock;
+    mod versions;
+}
+
+mod idempotency {
+    mod orders;
+    mod products;
+    mod users;
+}
+
+mod lists {
+    mod filters;
+    mod pages;
+    mod schema;
+    mod search;
+    mod times;
+    mod walks;
+}
+
+mod orders {
+    mod consistency;
+    mod faults;
+    mod placing;
+    mod race;
+    mod reconcile;
+    mod round_trips;
+}
+
+mod products {
+    mod catalog;
+    mod input;
+    mod ledger;
+}
+
+mod security {
+    mod fuzz;
+    mod operators;
+    mod redaction;
+    mod token_attacks;
+}
+
+mod socket {
+    mod binaries;
+    pub(crate) mod client;
+    pub(crate) mod services;
+}
+
+mod support {
+    pub(crate) mod branch;
+    pub(crate) mod clock;
+    pub(crate) mod grpc;
+    pub(crate) mod lists;
+}
+
+mod users {
+    mod accounts;
+    mod changes;
+    mod input;
+    mod last_admin;
+}
+
+mod openapi;
+mod schema;

@@ -1,0 +1,448 @@
+//! The OpenAPI document tells the truth: its examples are what this file sends and receives, and parameters, fields and
+//! limits are where it says. `UPDATE_EXAMPLES=1` writes the examples anew.
+
+#![expect(clippy::unwrap_used, reason = "what fails in a test fails the test")]
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use http::Method;
+use local::openapi::{Examples, Exchange};
+use serde_json::{Value, json};
+use shared::error::Kind;
+use tests::answer::Answer;
+use tests::in_process::InProcess;
+use tests::person::{PASSWORD, Person, address};
+
+use crate::conventions::problems::produced;
+
+fn document() -> Value {
+    serde_json::from_str(&local::openapi::text().unwrap()).unwrap()
+}
+
+/// Every operation with its method and path.
+fn operations(document: &Value) -> Vec<(Method, String, Value)> {
+    let mut operations = Vec::new();
+    for (path, item) in document["paths"].as_object().unwrap() {
+        for (method, operation) in item.as_object().unwrap() {
+            let method = method.to_uppercase().parse().unwrap();
+            operations.push((method, path.clone(), operation.clone()));
+        }
+    }
+    operations
+}
+
+/// What is where a reference leads, or the value itself.
+fn resolved<'a>(document: &'a Value, value: &'a Value) -> &'a Value {
+    match value["$ref"].as_str() {
+        Some(reference) => resolved(document, document.pointer(reference.trim_start_matches('#')).unwrap()),
+        None => value,
+    }
+}
+
+/// What differs from run to run, and what stands for it: always the same.
+#[derive(Default)]
+struct StandIns(BTreeMap<String, String>);
+
+impl StandIns {
+    fn apply(&mut self, value: &Value) -> Value {
+        match value {
+            Value::String(text) => Value::String(self.text(text)),
+            Value::Array(elements) => elements.iter().map(|element| self.apply(element)).collect(),
+            Value::Object(members) => {
+                members.iter().map(|(name, member)| (name.clone(), self.member(name, member))).collect()
+            }
+            other => other.clone(),
+        }
+    }
+
+    fn member(&mut self, name: &str, member: &Value) -> Value {
+        match (name, member) {
+            ("access_token", Value::String(_)) => {
+                "eyJhbGciOiJFZERTQSJ9.eyJzdWIiOiJ1c2VyIn0.c2lnbmF0dXJl".into()
+            }
+            ("x", Value::String(_)) => "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo".into(),
+            ("kid", Value::String(_)) => "2bd806c97f0e00af".into(),
+            ("refresh_token", Value::String(_)) => "cmVmcmVzaCB0b2tlbg".into(),
+            ("next_cursor", Value::String(_)) => "Y3Vyc29y".into(),
+            ("number", Value::String(number)) if number.len() == 9 && number.as_bytes()[4] == b'-' => {
+                "4F7K-92QX".into()
+            }
+            _ => self.apply(member),
+        }
+    }
+
+    /// IDs, times, and what tests make up of 32 hexadecimal digits.
+    fn text(&mut self, text: &str) -> String {
+        let is_time = text.len() == 24 && text.ends_with('Z') && text.as_bytes()[10] == b'T';
+        if is_time {
+            return "2026-11-25T09:00:00.000Z".to_owned();
+        }
+        if let Some((before, _)) = text.split_once("Try again in ") {
+            return format!("{before}Try again in 897 s.");
+        }
+        let is_part = |character: char| character.is_ascii_alphanumeric() || character == '_';
+        let mut words = String::new();
+        for piece in text.split_inclusive(|character| !is_part(character)) {
+            let word = piece.trim_end_matches(|character| !is_part(character));
+            words.push_str(&self.word(word));
+            words.push_str(&piece[word.len()..]);
+        }
+        words
+    }
+
+    fn word(&mut self, word: &str) -> String {
+        if word.len() == 32 && word.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+            return "0190163d8694739b8c3e0d3f1a2b4c5d".to_owned();
+        }
+        match word.split_once('_') {
+            Some((kind @ ("order" | "product" | "user"), id)) if id.len() == 26 => {
+                let place = self.0.keys().filter(|known| known.starts_with(kind)).count() + 1;
+                let stand_in = || format!("{kind}_01h455vb4pex5vsknk084sn{place:03}");
+                self.0.entry(word.to_owned()).or_insert_with(stand_in).clone()
+            }
+            _ => word.to_owned(),
+        }
+    }
+}
+
+/// Sends, receives and writes down.
+struct Recorder {
+    document: Value,
+    examples: Examples,
+    names: StandIns,
+}
+
+impl Recorder {
+    /// An example, called `name` by programs: a request that goes well.
+    async fn sends(&mut self, who: &Person, id: &str, path: &str, name: &str, body: Option<Value>) -> Answer {
+        let all = operations(&self.document);
+        let (method, _, operation) = all.iter().find(|(_, _, it)| it["operationId"] == id).unwrap();
+        let answer = who.send(method.clone(), path, body.clone()).await;
+        assert!(answer.status.is_success(), "{id}: {answer:?}");
+        let response = &operation["responses"][answer.status.as_str()];
+        for header in response["headers"].as_object().unwrap().keys() {
+            let may_be_absent = ["Idempotency-Replayed", "Link"].contains(&header.as_str());
+            assert!(may_be_absent || answer.header(header).is_some(), "{id} has no {header}");
+        }
+        let exchange = Exchange {
+            name: name.to_owned(),
+            summary: name.replace('-', " "),
+            request: body.map(|body| self.names.apply(&body)),
+            status: answer.status.as_u16(),
+            answer: Some(&answer.body).filter(|body| !body.is_null()).map(|body| self.names.apply(body)),
+        };
+        self.examples.exchanges.entry(id.to_owned()).or_default().push(exchange);
+        answer
+    }
+}
+
+/// A day in the shop. IDs have their stand-ins in the order in which they come up.
+async fn a_day(shop: &InProcess, recorder: &mut Recorder) {
+    let (anyone, admin) = (shop.anyone(), shop.admin());
+    for (id, path, name) in [
+        ("index", "/", "paths"),
+        ("health", "/health", "alive"),
+        ("getProblem", "/problems/version-mismatch", "version-mismatch"),
+    ] {
+        recorder.sends(&anyone, id, path, name, None).await;
+    }
+
+    let email = "ada@example.com";
+    let ada = json!({
+        "email": email, "password": PASSWORD, "name": "Ada Lovelace", "phone": "+49 228 555 0100", "address": address(),
+    });
+    let ada = recorder.sends(&anyone, "createUser", "/users", "sign-up", Some(ada)).await.id();
+    let staff = json!({
+        "email": "grace@example.com", "password": PASSWORD, "name": "Grace Hopper", "role": "staff",
+    });
+    recorder.sends(&admin, "createUser", "/users", "a-member-of-the-staff", Some(staff)).await;
+    let credentials = json!({ "email": email, "password": PASSWORD });
+    let session = recorder.sends(&anyone, "signIn", "/auth", "sign-in", Some(credentials)).await;
+    let customer = anyone.with_token(session.text("access_token"));
+    let spent = json!({ "refresh_token": session["refresh_token"] });
+    let next = recorder.sends(&anyone, "refresh", "/auth/refresh", "a-new-pair", Some(spent)).await;
+    let customer = customer.with_token(next.text("access_token"));
+    let ended = json!({ "refresh_token": next["refresh_token"] });
+    recorder.sends(&anyone, "signOut", "/auth/logout", "the-end", Some(ended)).await;
+    recorder.sends(&anyone, "publicKeys", "/.well-known/jwks.json", "keys", None).await;
+    let path = format!("/users/{ada}");
+    recorder.sends(&customer, "getUser", &path, "oneself", None).await;
+    recorder.sends(&customer, "updateUser", &path, "without-a-phone", Some(json!({ "phone": null }))).await;
+    let promoted = json!({ "role": "staff", "status": "active" });
+    recorder.sends(&admin, "updateUser", &path, "promoted-by-an-admin", Some(promoted)).await;
+    admin.put(&path, json!({ "role": "customer" })).await.expect(200);
+    recorder.sends(&admin, "listUsers", "/users?role=customer&limit=1", "customers", None).await;
+
+    let mug = products(&admin, recorder).await;
+    orders(&admin, &anyone, &mug, recorder).await;
+    recorder.sends(&admin, "deleteUser", &path, "gone", None).await;
+}
+
+async fn products(admin: &Person, recorder: &mut Recorder) -> String {
+    let mug = json!({
+        "sku": "MUG-BLUE", "name": "Blue mug", "description": "Holds 0.3 l.\nDishwasher-safe.",
+        "price": { "amount": 1299, "currency": "EUR" }, "stock": 40, "attributes": { "colour": "blue" },
+    });
+    let mug = recorder.sends(admin, "createProduct", "/products", "a-mug", Some(mug)).await.id();
+    let path = format!("/products/{mug}");
+    recorder.sends(admin, "getProduct", &path, "a-mug", None).await;
+    let price = json!({ "price": { "amount": 1199, "currency": "EUR" } });
+    recorder.sends(admin, "updateProduct", &path, "another-price", Some(price)).await;
+    let stock = format!("{path}/stock");
+    let counted = json!({ "on_hand": 38, "reason": "stocktaking" });
+    recorder.sends(admin, "updateStock", &stock, "counted", Some(counted)).await;
+    let broken = json!({ "delta": -3, "reason": "broken" });
+    recorder.sends(admin, "updateStock", &stock, "broken", Some(broken)).await;
+    recorder.sends(admin, "listStockMovements", &format!("{stock}/movements"), "ledger", None).await;
+    recorder.sends(admin, "listProducts", "/products?status=active", "active-ones", None).await;
+    mug
+}
+
+async fn orders(admin: &Person, anyone: &Person, mug: &str, recorder: &mut Recorder) {
+    let customer = anyone.signs_in("ada@example.com", PASSWORD).await;
+    let order = json!({
+        "items": [{ "product_id": mug, "quantity": 2 }], "shipping_address": address(),
+        "note": "Please ring twice.", "metadata": { "cart": "c-1815" },
+    });
+    let order = recorder.sends(&customer, "placeOrder", "/orders", "two-mugs", Some(order)).await.id();
+    let path = format!("/orders/{order}");
+    recorder.sends(&customer, "getOrder", &path, "placed", None).await;
+    let three = json!({ "items": [{ "product_id": mug, "quantity": 3 }] });
+    recorder.sends(&customer, "updateOrder", &path, "three-mugs-instead", Some(three)).await;
+    let paid = json!({ "status": "paid", "payment": { "reference": "pi_3PxY", "method": "card" } });
+    recorder.sends(admin, "updateOrder", &path, "paid", Some(paid)).await;
+    let shipped = json!({ "status": "shipped", "tracking": { "carrier": "DHL", "number": "00340434" } });
+    recorder.sends(admin, "updateOrder", &path, "shipped", Some(shipped)).await;
+    recorder.sends(admin, "updateOrder", &path, "delivered", Some(json!({ "status": "delivered" }))).await;
+    let returned = json!({ "status": "returned", "restock": true, "reason": "chipped" });
+    recorder.sends(admin, "updateOrder", &path, "returned", Some(returned)).await;
+    let refunded = json!({ "status": "refunded", "payment": { "refund_reference": "re_3PxY" } });
+    recorder.sends(admin, "updateOrder", &path, "refunded", Some(refunded)).await;
+    recorder.sends(&customer, "listOrders", "/orders?limit=1", "own-orders", None).await;
+    recorder.sends(admin, "checkConsistency", "/orders/consistency", "all-is-well", None).await;
+}
+
+#[tokio::test]
+async fn every_example_of_the_document_is_what_is_sent_and_received() {
+    let shop = InProcess::open().await;
+    let mut recorder =
+        Recorder { document: document(), examples: Examples::default(), names: StandIns::default() };
+    a_day(&shop, &mut recorder).await;
+    let elsewhere = InProcess::open().await;
+    for kind in Kind::ALL {
+        let problem = produced(&elsewhere, kind).await.problem(kind.status().as_u16(), kind.slug());
+        let problem = StandIns::default().apply(&problem.body);
+        recorder.examples.problems.insert(kind.slug().to_owned(), problem);
+    }
+    let (path, _) = local::openapi::files();
+    let received = serde_json::to_value(&recorder.examples).unwrap();
+    if std::env::var_os("UPDATE_EXAMPLES").is_some() {
+        std::fs::write(&path, format!("{received:#}\n")).unwrap();
+        return;
+    }
+    let committed: Value = serde_json::from_str(&std::fs::read_to_string(&path).unwrap()).unwrap();
+    for (part, examples) in received.as_object().unwrap() {
+        for (name, example) in examples.as_object().unwrap() {
+            assert_eq!(
+                &committed[part][name], example,
+                "{name}: if it is meant, run this test with UPDATE_EXAMPLES=1"
+            );
+        }
+        assert_eq!(committed[part].as_object().unwrap().len(), examples.as_object().unwrap().len(), "{part}");
+    }
+}
+
+/// A path with IDs of things that there are not.
+fn nowhere(path: &str) -> String {
+    let kind = path.split('/').nth(1).unwrap_or_default().trim_end_matches('s');
+    path.replace("{id}", &format!("{kind}_01h455vb4pex5vsknk084sn02q")).replace("{type}", "validation")
+}
+
+/// The names after the last `before`, separated by commas.
+fn listed(detail: &str, before: &str) -> BTreeSet<String> {
+    let (_, names) = detail.rsplit_once(before).unwrap_or(("", detail));
+    names.trim_end_matches('.').replace(" or ", ", ").split(", ").map(str::to_owned).collect()
+}
+
+#[tokio::test]
+async fn a_list_takes_the_parameters_that_the_document_names() {
+    let shop = InProcess::open().await;
+    let document = document();
+    let mug = shop.product(1).await;
+    let mut lists = 0;
+    for (method, path, operation) in operations(&document) {
+        let parameters = operation["parameters"].as_array().unwrap().iter();
+        let parameters =
+            parameters.map(|parameter| resolved(&document, parameter)).filter(|it| it["in"] == "query");
+        let named: BTreeSet<_> = parameters.map(|it| it["name"].as_str().unwrap().to_owned()).collect();
+        if named.is_empty() {
+            continue;
+        }
+        let path = path.replace("{id}", &mug);
+        let refused = shop.admin().send(method, &format!("{path}?nothing=1"), None).await;
+        let refused = refused.problem(400, "invalid-query");
+        assert_eq!(listed(&refused.text("detail"), "known: "), named, "{path}");
+        lists += 1;
+    }
+    assert!(lists >= 5);
+}
+
+/// A place in a body, and a body with a value there.
+struct Probe<'a> {
+    shop: &'a InProcess,
+    document: &'a Value,
+    method: Method,
+    path: String,
+}
+
+impl Probe<'_> {
+    /// The body with this value at the place: `items/0/quantity` is in the first of the items.
+    fn body(&self, place: &[&str], value: Value) -> Value {
+        let body = place.iter().rev().fold(value, |inner, name| match *name {
+            "0" => json!([inner]),
+            name => json!({ name: inner }),
+        });
+        match body {
+            // Alone it is a fault, whatever it says.
+            Value::Object(mut fields) if place == ["reason"] && self.path.starts_with("/orders") => {
+                fields.insert("status".to_owned(), "cancelled".into());
+                Value::Object(fields)
+            }
+            body => body,
+        }
+    }
+
+    /// The faults there, if the body with this value has any.
+    async fn faults(&self, place: &[&str], value: Value) -> Vec<String> {
+        let answer =
+            self.shop.admin().send(self.method.clone(), &self.path, Some(self.body(place, value))).await;
+        let pointer: String = place.iter().map(|name| format!("/{name}")).collect();
+        let errors = answer.body["errors"].as_array().cloned().unwrap_or_default();
+        let there = errors.iter().filter(|it| it["pointer"].as_str().unwrap().starts_with(&pointer));
+        there.map(|it| it["detail"].as_str().unwrap().to_owned()).collect()
+    }
+
+    async fn takes(&self, place: &[&str], value: Value, taken: bool) {
+        let faults = self.faults(place, value.clone()).await;
+        let value: String = value.to_string().chars().take(60).collect();
+        assert_eq!(
+            faults.is_empty(),
+            taken,
+            "{} {}: {place:?} = {value}: {faults:?}",
+            self.method,
+            self.path
+        );
+    }
+
+    /// Looks at all that the schema says of this place.
+    async fn look(&self, place: &[&str], schema: &Value) {
+        let whole = resolved(self.document, schema);
+        let choices = whole["anyOf"].as_array().or(whole["oneOf"].as_array());
+        let choices = choices.map_or(vec![whole], |choices| choices.iter().collect());
+        let is_null = |it: &&Value| {
+            it["type"] == "null" || it["type"].as_array().is_some_and(|it| it.contains(&"null".into()))
+        };
+        // A count's are told together: exactly one of the two.
+        if !place.is_empty() && self.method == Method::PUT && !self.path.ends_with("/stock") {
+            let nullable = choices.iter().any(is_null);
+            self.takes(place, Value::Null, nullable).await;
+        }
+        let schemas: Vec<&Value> = choices.into_iter().map(|it| resolved(self.document, it)).collect();
+        if schemas.iter().any(|schema| schema["additionalProperties"] == false) {
+            self.look_at_object(place, &schemas).await;
+        }
+        if let [schema] = schemas.as_slice() {
+            self.look_at_value(place, schema).await;
+        }
+    }
+
+    /// The object has the fields that are named, and no others.
+    async fn look_at_object(&self, place: &[&str], schemas: &[&Value]) {
+        let mut fields: BTreeMap<&String, &Value> = BTreeMap::new();
+        for schema in schemas {
+            for (name, field) in schema["properties"].as_object().into_iter().flatten() {
+                if field["type"] != "null" {
+                    fields.insert(name, field);
+                }
+            }
+        }
+        let unknown: Vec<&str> = place.iter().copied().chain(["nothing"]).collect();
+        let faults = self.faults(&unknown, json!(1)).await;
+        let named: BTreeSet<String> = fields.keys().map(|name| (*name).clone()).collect();
+        let allowed = faults.first().map(|detail| listed(detail, "allowed: "));
+        assert_eq!(allowed, Some(named), "{} {}: {place:?}", self.method, self.path);
+        for (name, field) in fields {
+            let below: Vec<&str> = place.iter().copied().chain([name.as_str()]).collect();
+            Box::pin(self.look(&below, field)).await;
+        }
+    }
+
+    async fn look_at_value(&self, place: &[&str], schema: &Value) {
+        let number = |member: &str| schema[member].as_i64();
+        let letters = |count: i64| json!("a".repeat(usize::try_from(count).unwrap()));
+        let is_line = schema["pattern"].as_str().is_some_and(|pattern| pattern.contains(r"\u3000"));
+        let is_password = schema["format"] == "password";
+        if let Some(most) = number("maximum") {
+            self.takes(place, json!(most), true).await;
+            self.takes(place, json!(most + 1), false).await;
+        }
+        if let Some(least) = number("minimum") {
+            self.takes(place, json!(least), true).await;
+            self.takes(place, json!(least - 1), false).await;
+        }
+        if let Some(most) = number("maxLength") {
+            self.takes(place, letters(most + 1), false).await;
+            if is_line && !is_password {
+                self.takes(place, letters(most), true).await;
+            }
+        }
+        if let Some(least) = number("minLength") {
+            self.takes(place, letters(least - 1), false).await;
+        }
+        if is_line {
+            self.takes(place, json!(" ".repeat(20)), false).await;
+            self.takes(place, json!("twenty characters \u{7f}."), false).await;
+        }
+        if let Some(words) = schema["enum"].as_array() {
+            for word in [words.first(), words.iter().rfind(|word| word.is_string())].into_iter().flatten() {
+                self.takes(place, word.clone(), true).await;
+            }
+            self.takes(place, json!("nothing"), false).await;
+        }
+        if let Some(most) = number("maxProperties") {
+            let entries = |count: i64| (0..count).map(|place| (format!("k{place}"), "".into())).collect();
+            self.takes(place, Value::Object(entries(most)), true).await;
+            self.takes(place, Value::Object(entries(most + 1)), false).await;
+            let (key, value) =
+                (&schema["propertyNames"]["maxLength"], &schema["additionalProperties"]["maxLength"]);
+            let (key, value) = (key.as_u64().unwrap() as usize, value.as_u64().unwrap() as usize);
+            self.takes(place, json!({ "k".repeat(key): "v".repeat(value) }), true).await;
+            self.takes(place, json!({ "k".repeat(key + 1): "" }), false).await;
+            self.takes(place, json!({ "k": "v".repeat(value + 1) }), false).await;
+        }
+        if schema["items"].is_object() {
+            self.takes(place, json!([]), number("minItems").is_none()).await;
+            let many = usize::try_from(number("maxItems").unwrap() + 1).unwrap();
+            self.takes(place, vec![json!({}); many].into(), false).await;
+            let first: Vec<&str> = place.iter().copied().chain(["0"]).collect();
+            Box::pin(self.look(&first, &schema["items"])).await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_body_takes_the_fields_and_the_values_that_the_document_names() {
+    let shop = InProcess::open().await;
+    let document = document();
+    let mut bodies = 0;
+    for (method, path, operation) in operations(&document) {
+        let schema = &operation["requestBody"]["content"]["application/json"]["schema"];
+        if schema.is_null() {
+            continue;
+        }
+        let probe = Probe { shop: &shop, document: &document, method, path: nowhere(&path) };
+        probe.look(&[], schema).await;
+        bodies += 1;
+    }
+    assert!(bodies >= 7);
+}

@@ -1,0 +1,196 @@
+//! Consistency check: it finds every damage done to the data by hand, and none without damage.
+
+#![expect(clippy::unwrap_used, reason = "what fails in a test fails the test")]
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+
+use mongodb::bson::{Document, doc};
+use shared::mongo;
+use shared::values::clock::{Clock, Timestamp};
+use shared::values::ids::{OrderId, ProductId};
+use tests::in_process::InProcess;
+
+/// A shop with orders in every status, all of them older than any request runs.
+struct ImportedOrder {
+    shop: InProcess,
+    mug: String,
+    /// Placed, for three mugs.
+    placed: String,
+    /// Cancelled.
+    cancelled: String,
+}
+
+impl ImportedOrder {
+    async fn open() -> Self {
+        let now = Arc::new(AtomicI64::new(Clock::system().now().millis()));
+        let clock = now.clone();
+        let clock = Clock::from_fn(move || Timestamp::from_millis(clock.load(Ordering::SeqCst)));
+        let shop = InProcess::open_with_clock(clock).await;
+        let mug = shop.product(100).await;
+        let ada = shop.customer().await;
+        let placed = ada.orders(&[(&mug, 3)]).await.expect(201).id();
+        let cancelled = shop.order_in("cancelled").await.1;
+        for status in ["paid", "shipped", "delivered", "returned", "refunded"] {
+            shop.order_in(status).await;
+        }
+        now.fetch_add(600_000, Ordering::SeqCst);
+        Self { shop, mug, placed, cancelled }
+    }
+
+    /// The kinds of what is wrong, over all pages of so many documents.
+    async fn check(&self, limit: i64) -> BTreeSet<String> {
+        let mut kinds = BTreeSet::new();
+        let mut counts = (0, 0);
+        let mut path = format!("/orders/consistency?limit={limit}");
+        loop {
+            let page = self.shop.admin().get(&path).await.expect(200);
+            counts.0 += page["checked"]["orders"].as_i64().unwrap();
+            counts.1 += page["checked"]["products"].as_i64().unwrap();
+            for violation in page["violations"].as_array().unwrap() {
+                assert!(violation["detail"].as_str().is_some_and(|detail| !detail.is_empty()));
+                kinds.insert(violation["kind"].as_str().unwrap().to_owned());
+            }
+            let Some(cursor) = page["next_cursor"].as_str() else { break };
+            path = format!("/orders/consistency?limit={limit}&cursor={cursor}");
+        }
+        let there = async |collection: &str| {
+            let all = self.shop.database.collection::<Document>(collection);
+            i64::try_from(all.count_documents(doc! {}).await.unwrap()).unwrap()
+        };
+        assert_eq!(counts, (there("orders").await, there("products").await));
+        kinds
+    }
+
+    /// Damages a document, past everything that guards it.
+    async fn damage(&self, collection: &str, id: mongodb::bson::Uuid, update: Document) {
+        let command = doc! {
+            "update": collection,
+            "updates": [{ "q": { "_id": id }, "u": update }],
+            "bypassDocumentValidation": true,
+        };
+        let done = self.shop.database.run_command(command).await.unwrap();
+        assert_eq!(done.get_i32("nModified").unwrap(), 1, "{done}");
+    }
+
+    async fn damage_mug(&self, update: Document) {
+        self.damage("products", mongo::uuid(self.mug.parse::<ProductId>().unwrap()), update).await;
+    }
+
+    async fn damage_order(&self, order: &str, update: Document) {
+        self.damage("orders", mongo::uuid(order.parse::<OrderId>().unwrap()), update).await;
+    }
+
+    async fn finds(&self, kinds: &[&str]) {
+        for limit in [1, 3, 1000] {
+            let found = self.check(limit).await;
+            assert_eq!(found.iter().map(String::as_str).collect::<Vec<_>>(), kinds, "limit {limit}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_shop_in_order_has_nothing_to_report() {
+    ImportedOrder::open().await.finds(&[]).await;
+}
+
+#[tokio::test]
+async fn pieces_that_were_added_by_hand_are_found() {
+    let shop = ImportedOrder::open().await;
+    shop.damage_mug(doc! { "$inc": { "on_hand": 1_i64 } }).await;
+    shop.finds(&["ledger-is-not-the-sum"]).await;
+}
+
+#[tokio::test]
+async fn a_movement_that_was_deleted_is_found() {
+    let shop = ImportedOrder::open().await;
+    let movements = shop.shop.database.collection::<Document>("stock_movements");
+    assert_eq!(movements.delete_one(doc! {}).await.unwrap().deleted_count, 1);
+    shop.finds(&["ledger-is-not-the-sum"]).await;
+}
+
+#[tokio::test]
+async fn a_reserved_count_that_was_changed_by_hand_is_found() {
+    let shop = ImportedOrder::open().await;
+    shop.damage_mug(doc! { "$inc": { "reserved": 1_i64 } }).await;
+    shop.finds(&["reserved-is-not-the-sum"]).await;
+}
+
+#[tokio::test]
+async fn stock_below_nothing_is_found() {
+    let shop = ImportedOrder::open().await;
+    shop.damage_mug(doc! { "$set": { "on_hand": -1_i64 } }).await;
+    shop.finds(&["ledger-is-not-the-sum", "stock-out-of-bounds"]).await;
+}
+
+#[tokio::test]
+async fn a_hold_that_was_deleted_is_found() {
+    let shop = ImportedOrder::open().await;
+    shop.damage_mug(doc! { "$set": { "holds": [], "reserved": 0_i64 } }).await;
+    shop.finds(&["order-without-hold"]).await;
+}
+
+#[tokio::test]
+async fn a_hold_that_was_changed_is_found() {
+    let shop = ImportedOrder::open().await;
+    shop.damage_mug(doc! { "$inc": { "holds.0.q": 1_i64, "reserved": 1_i64 } }).await;
+    shop.finds(&["hold-differs"]).await;
+}
+
+#[tokio::test]
+async fn a_hold_of_nobody_is_found() {
+    let shop = ImportedOrder::open().await;
+    let hold = doc! {
+        "o": mongo::uuid(OrderId::new()), "q": 2_i64, "r": 1_i64, "t": mongodb::bson::DateTime::from_millis(0),
+    };
+    shop.damage_mug(doc! { "$push": { "holds": hold }, "$inc": { "reserved": 2_i64 } }).await;
+    shop.finds(&["hold-without-order"]).await;
+}
+
+#[tokio::test]
+async fn an_order_that_was_deleted_is_found() {
+    let shop = ImportedOrder::open().await;
+    let id = mongo::uuid(shop.placed.parse::<OrderId>().unwrap());
+    shop.shop.database.collection::<Document>("orders").delete_one(doc! { "_id": id }).await.unwrap();
+    shop.finds(&["hold-without-order"]).await;
+}
+
+#[tokio::test]
+async fn an_order_that_was_ended_by_hand_is_found() {
+    let shop = ImportedOrder::open().await;
+    shop.damage_order(&shop.placed, doc! { "$set": { "status": "cancelled" } }).await;
+    shop.finds(&["hold-of-ended-order"]).await;
+}
+
+#[tokio::test]
+async fn an_order_that_was_revived_by_hand_is_found() {
+    let shop = ImportedOrder::open().await;
+    shop.damage_order(&shop.cancelled, doc! { "$set": { "status": "placed" } }).await;
+    shop.finds(&["order-without-hold"]).await;
+}
+
+#[tokio::test]
+async fn a_quantity_that_was_changed_by_hand_is_found() {
+    let shop = ImportedOrder::open().await;
+    shop.damage_order(&shop.placed, doc! { "$set": { "items.0.quantity": 4_i64 } }).await;
+    shop.finds(&["hold-differs"]).await;
+}
+
+#[tokio::test]
+async fn an_order_that_cannot_be_read_is_found() {
+    let shop = ImportedOrder::open().await;
+    // With a hold and without.
+    for order in [&shop.cancelled, &shop.placed] {
+        shop.damage_order(order, doc! { "$set": { "status": "lost" } }).await;
+        shop.finds(&["unreadable-order"]).await;
+    }
+}
+
+#[tokio::test]
+async fn a_task_that_nobody_does_is_found() {
+    let shop = ImportedOrder::open().await;
+    let task = doc! { "revision": 2_i64, "kind": "release" };
+    shop.damage_order(&shop.cancelled, doc! { "$push": { "tasks": task } }).await;
+    shop.finds(&["task-overdue"]).await;
+}

@@ -1,0 +1,96 @@
+//! Cost of placing an order: commands to MongoDB, waits for the journal, and calls.
+
+#![expect(clippy::unwrap_used, reason = "what fails in a test fails the test")]
+
+use futures::future::join_all;
+use http::Method;
+use serde_json::{Value, json};
+use shared::values::clock::Clock;
+use tests::in_process::InProcess;
+use tests::mongo_tap::{Command, Tap};
+use tests::person::{Person, address};
+
+use crate::support::branch::{Branch, Line};
+
+/// A shop at the end of a tapped line, which has placed orders before: signing keys are known, connections are open.
+struct Warm {
+    shop: InProcess,
+    tap: Tap,
+    branch: Branch,
+    customer: Person,
+}
+
+impl Warm {
+    async fn open() -> Self {
+        let server = mongod::shared_for_tests().await.unwrap();
+        let port = server.split([':', '/']).find_map(|part| part.parse().ok()).unwrap();
+        let tap = Tap::to(port).await;
+        let shop = InProcess::open_at(&tap.uri("round-trips"), Clock::system()).await;
+        let (branch, customer) = (Branch::of(&shop).await, shop.customer().await);
+        let warm = Self { shop, tap, branch, customer };
+        for key in [None, Some("warm")] {
+            warm.places(2, key).await;
+        }
+        warm
+    }
+
+    /// Places an order of so many lines. What it took: the commands, and the calls.
+    async fn places(&self, lines: usize, key: Option<&str>) -> (Vec<Command>, Vec<String>) {
+        let products = join_all((0..lines).map(|_| self.shop.product(10))).await;
+        let items: Vec<Value> =
+            products.iter().map(|product| json!({ "product_id": product, "quantity": 1 })).collect();
+        let mut request = self.branch.request(&self.customer, Method::POST, "/orders");
+        if let Some(key) = key {
+            request = request.header("idempotency-key", key);
+        }
+        self.branch.line(Line::Works);
+        self.tap.heard();
+        let answer = request.json(&json!({ "items": items, "shipping_address": address() })).send().await;
+        assert_eq!(answer.unwrap().status(), 201);
+        (self.tap.heard(), self.branch.arrived())
+    }
+
+    async fn takes(&self, lines: usize, key: Option<&str>, commands: &[&str]) {
+        let (heard, called) = self.places(lines, key).await;
+        let names: Vec<&str> = heard.iter().map(|command| command.name.as_str()).collect();
+        assert_eq!(names, commands);
+        assert_eq!(heard.iter().filter(|command| command.waits_for_journal).count(), 2, "{heard:?}");
+        assert_eq!(called, ["HoldStock"]);
+    }
+}
+
+#[tokio::test]
+async fn an_order_of_one_item_is_two_commands_two_waits_and_one_call() {
+    Warm::open().await.takes(1, None, &["findAndModify", "insert"]).await;
+}
+
+#[tokio::test]
+async fn with_a_key_it_asks_once_more_and_waits_no_longer() {
+    Warm::open().await.takes(1, Some("k"), &["find", "findAndModify", "insert"]).await;
+}
+
+#[tokio::test]
+async fn an_order_of_twenty_items_is_four_commands_or_five_with_a_key() {
+    let warm = Warm::open().await;
+    let held = ["find", "update", "commitTransaction", "insert"];
+    warm.takes(20, None, &held).await;
+    warm.takes(20, Some("k"), &[&["find"], &held[..]].concat()).await;
+}
+
+#[tokio::test]
+async fn what_comes_again_asks_once_and_neither_waits_nor_calls() {
+    let warm = Warm::open().await;
+    let mug = warm.shop.product(10).await;
+    let body = json!({ "items": [{ "product_id": mug, "quantity": 1 }], "shipping_address": address() });
+    let send = async || {
+        let request = warm.branch.request(&warm.customer, Method::POST, "/orders");
+        let answer = request.header("idempotency-key", "k").json(&body).send().await.unwrap();
+        assert_eq!(answer.status(), 201);
+    };
+    send().await;
+    warm.branch.line(Line::Works);
+    warm.tap.heard();
+    send().await;
+    let look = Command { name: "find".to_owned(), waits_for_journal: false };
+    assert_eq!((warm.tap.heard(), warm.branch.arrived()), (vec![look], Vec::new()));
+}

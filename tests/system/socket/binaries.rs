@@ -1,0 +1,145 @@
+//! Binaries as ordinary services, built as the README says.
+
+#![expect(clippy::unwrap_used, clippy::panic, reason = "what fails in a test fails the test")]
+
+use std::io::{BufRead as _, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::OnceLock;
+
+use serde_json::json;
+use tests::JWT_SECRET;
+use tests::in_process::InProcess;
+use tests::shop::order_of;
+
+/// All variables that a function reads.
+const VARIABLES: [&str; 11] = [
+    "AWS_LAMBDA_RUNTIME_API",
+    "JWT_SECRET",
+    "JWT_SECRET_ARN",
+    "LISTEN_ADDRESS",
+    "MONGO_URI",
+    "MONGO_URI_ARN",
+    "ORDER_PAYMENT_WINDOW",
+    "PORT",
+    "PRODUCT_SERVICE_URL",
+    "TRUST_CALLERS",
+    "USER_SERVICE_URL",
+];
+
+/// The folder of the binaries, built without what only Lambda needs.
+fn binaries() -> &'static Path {
+    static FOLDER: OnceLock<PathBuf> = OnceLock::new();
+    FOLDER.get_or_init(|| {
+        let target = Path::new(env!("CARGO_TARGET_TMPDIR")).join("services");
+        let built = Command::new(env!("CARGO"))
+            .args(["build", "--quiet", "--no-default-features"])
+            .args(["--features", "orders/socket,products/socket,users/socket"])
+            .args(["--package", "orders", "--package", "products", "--package", "users"])
+            .arg("--target-dir")
+            .arg(&target)
+            .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
+            .status();
+        assert!(built.unwrap().success());
+        target.join("debug")
+    })
+}
+
+fn binary(name: &str, variables: &[(&str, &str)]) -> Command {
+    let mut command = Command::new(binaries().join(name));
+    for name in VARIABLES {
+        command.env_remove(name);
+    }
+    command.envs(variables.iter().copied()).stdin(Stdio::null());
+    command
+}
+
+/// A binary that has said where it listens.
+struct Service {
+    child: Child,
+    said: String,
+    address: String,
+}
+
+impl Service {
+    fn start(name: &str, variables: &[(&str, &str)]) -> Self {
+        let mut child = binary(name, variables).env("PORT", "0").stdout(Stdio::piped()).spawn().unwrap();
+        let mut said = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut said).unwrap();
+        let start = format!("{name} is listening on http://");
+        let address = said.strip_prefix(&start).and_then(|said| said.split(',').next()).map(str::to_owned);
+        let address = address.unwrap_or_else(|| panic!("{name} is not ready: {said:?}"));
+        Self { child, said, address }
+    }
+
+    fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// Whether it ends well when it is asked to.
+    fn ends(mut self) -> bool {
+        let asked = Command::new("kill").arg(self.child.id().to_string()).status().unwrap();
+        asked.success() && self.child.wait().unwrap().success()
+    }
+}
+
+impl Drop for Service {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// What a binary says that will not start.
+fn refusal(name: &str, variables: &[(&str, &str)]) -> String {
+    let Output { status, stderr, .. } = binary(name, variables).output().unwrap();
+    assert_eq!(status.code(), Some(1));
+    String::from_utf8(stderr).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "builds the functions once more, which takes minutes: .ci/run runs it"]
+async fn the_three_binaries_run_as_ordinary_services() {
+    let shop = InProcess::open().await;
+    let uri = mongod::shared_for_tests().await.unwrap().replace("/?", &format!("/{}?", shop.database.name()));
+    let uri = ("MONGO_URI", uri.as_str());
+    let users = Service::start("users", &[uri, ("JWT_SECRET", JWT_SECRET), ("RATE_LIMIT_PER_ADDRESS", "0")]);
+    let users_url = users.url();
+    let products = Service::start("products", &[uri, ("USER_SERVICE_URL", &users_url)]);
+    // A bare host and port, as in the system before.
+    let urls = [("PRODUCT_SERVICE_URL", products.address.as_str()), ("USER_SERVICE_URL", &users_url)];
+    let orders = Service::start("orders", &[&[uri][..], &urls].concat());
+    for service in [&orders, &products, &users] {
+        assert!(service.address.starts_with("127.0.0.1:"), "{}", service.said);
+    }
+    crate::socket::client::calls_every_method(&shop, &orders.address, &products.address, &users.address)
+        .await;
+
+    let admin = shop.admin();
+    let mug = json!({ "sku": "MUG", "name": "Mug", "price": { "amount": 5, "currency": "EUR" }, "stock": 3 });
+    let mug = admin.at(&products.url()).post("/products", mug).await.expect(201).id();
+    admin.at(&orders.url()).post("/orders", order_of(&mug, 2)).await.expect(201);
+    assert_eq!(shop.stock(&mug).await, (3, 2, 1));
+
+    // Told to listen to others it says whom it believes.
+    let public = [uri, ("JWT_SECRET", JWT_SECRET), ("LISTEN_ADDRESS", "0.0.0.0")];
+    let public = Service::start("users", &public);
+    assert!(public.address.starts_with("0.0.0.0:"), "{}", public.said);
+    assert!(public.said.contains("need an access token"), "{}", public.said);
+    for service in [orders, products, users, public] {
+        assert!(service.ends());
+    }
+
+    // What is wrong is told at once, and what this binary was built without.
+    let text = refusal("orders", &[("PRODUCT_SERVICE_URL", "lambda:products"), ("PORT", "x")]);
+    for problem in [
+        "PORT: must be 0 to 65535",
+        "MONGO_URI or MONGO_URI_ARN is required",
+        "PRODUCT_SERVICE_URL: lambda: needs a binary that was built with the feature `lambda`",
+        "USER_SERVICE_URL is required",
+    ] {
+        assert!(text.contains(problem), "{text}");
+    }
+    let text = refusal("orders", &[("AWS_LAMBDA_RUNTIME_API", "127.0.0.1:1")]);
+    assert!(text.contains("not made for Lambda"), "{text}");
+}

@@ -1,0 +1,185 @@
+//! Calls to the functions, and their messages as the JSON that REST answers.
+
+#![expect(clippy::unwrap_used, reason = "what fails in a test fails the test")]
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use proto::common::v1 as common;
+use proto::orders::v1 as orders;
+use proto::orders::v1::order_service_client::OrderServiceClient;
+use proto::products::v1 as products;
+use proto::products::v1::product_service_client::ProductServiceClient;
+use proto::users::v1 as users;
+use proto::users::v1::user_service_client::UserServiceClient;
+use serde_json::{Value, json};
+use shared::auth::{Caller, Role};
+use shared::error::{Error, Kind};
+use shared::rpc::channel::{Channel, Invoke};
+use shared::rpc::metadata;
+use shared::runtime::context::Context;
+use shared::values::clock::Clock;
+use tests::in_process::InProcess;
+use tests::person::Person;
+use tonic::{Code, Request, Response, Status};
+
+pub(crate) fn channel(rpc: impl Invoke + 'static) -> Channel {
+    Channel::new(Arc::new(rpc), Clock::system())
+}
+
+pub(crate) fn to_orders(shop: &InProcess) -> OrderServiceClient<Channel> {
+    OrderServiceClient::new(channel(shop.backend.orders.rpc.clone()))
+}
+
+pub(crate) fn to_products(shop: &InProcess) -> ProductServiceClient<Channel> {
+    ProductServiceClient::new(channel(shop.backend.products.rpc.clone()))
+}
+
+/// A message on behalf of a caller.
+pub(crate) fn by<T>(caller: Caller, message: T) -> Request<T> {
+    let deadline = Clock::system().now().after(Duration::from_secs(20));
+    metadata::request(message, &Context::new(caller, deadline))
+}
+
+pub(crate) fn caller(person: &Person, role: Role) -> Caller {
+    Caller::User { id: person.id.parse().unwrap(), role }
+}
+
+/// The error of a call: its code, its kind, and the places that it names.
+#[track_caller]
+pub(crate) fn refused<T: std::fmt::Debug>(answer: Result<Response<T>, Status>) -> (Code, Kind, Vec<String>) {
+    let status = answer.unwrap_err();
+    let code = status.code();
+    let error = Error::from(status);
+    assert_eq!(error.kind().code(), code);
+    (code, error.kind(), error.errors().iter().map(|fault| fault.pointer.clone()).collect())
+}
+
+pub(crate) fn invalid(pointers: &[&str]) -> (Code, Kind, Vec<String>) {
+    (Code::InvalidArgument, Kind::Validation, pointers.iter().map(|pointer| (*pointer).to_owned()).collect())
+}
+
+pub(crate) fn plain(code: Code, kind: Kind) -> (Code, Kind, Vec<String>) {
+    (code, kind, Vec::new())
+}
+
+pub(crate) fn unauthenticated() -> (Code, Kind, Vec<String>) {
+    plain(Code::Unauthenticated, Kind::Unauthenticated)
+}
+
+pub(crate) fn forbidden() -> (Code, Kind, Vec<String>) {
+    plain(Code::PermissionDenied, Kind::Forbidden)
+}
+
+pub(crate) fn not_found() -> (Code, Kind, Vec<String>) {
+    plain(Code::NotFound, Kind::NotFound)
+}
+
+pub(crate) fn mask(paths: &[&str]) -> Option<proto::FieldMask> {
+    Some(proto::FieldMask { paths: paths.iter().map(|path| (*path).to_owned()).collect() })
+}
+
+pub(crate) fn wire_address() -> common::Address {
+    common::Address {
+        line1: "1 Way".to_owned(),
+        city: "Bonn".to_owned(),
+        postal_code: Some("53111".to_owned()),
+        country: "DE".to_owned(),
+        ..common::Address::default()
+    }
+}
+
+pub(crate) fn money(money: Option<common::Money>) -> Value {
+    let money = money.unwrap();
+    json!({ "amount": money.amount, "currency": money.currency })
+}
+
+/// Times in a message have the milliseconds that JSON shows.
+pub(crate) fn time(time: Option<proto::Timestamp>) -> Value {
+    let Some(time) = time else { return Value::Null };
+    let millis = time.seconds * 1000 + i64::from(time.nanos) / 1_000_000;
+    json!(shared::values::clock::Timestamp::from_millis(millis))
+}
+
+pub(crate) fn address_json(address: Option<common::Address>) -> Value {
+    let Some(common::Address { line1, line2, city, region, postal_code, country }) = address else {
+        return Value::Null;
+    };
+    json!({
+        "line1": line1, "line2": line2, "city": city, "region": region,
+        "postal_code": postal_code, "country": country,
+    })
+}
+
+/// A message in the words of REST: the two must say the same.
+pub(crate) fn order_json(order: orders::Order) -> Value {
+    let item = |item: orders::OrderItem| {
+        json!({
+            "product_id": item.product_id, "sku": item.sku, "name": item.name, "quantity": item.quantity,
+            "unit_price": money(item.unit_price), "total": money(item.total),
+        })
+    };
+    let change = |change: orders::StatusChange| {
+        json!({
+            "at": time(change.at), "from": change.from, "to": change.to, "by": change.by, "reason": change.reason,
+        })
+    };
+    let payment = order.payment.unwrap_or_default();
+    let tracking = order.tracking.unwrap_or_default();
+    json!({
+        "id": order.id, "number": order.number, "user_id": order.user_id, "status": order.status,
+        "items": order.items.into_iter().map(item).collect::<Vec<_>>(),
+        "total": money(order.total),
+        "shipping_address": address_json(order.shipping_address),
+        "note": order.note, "metadata": order.metadata,
+        "payment": {
+            "reference": payment.reference, "method": payment.method, "refund_reference": payment.refund_reference,
+        },
+        "tracking": { "carrier": tracking.carrier, "number": tracking.number },
+        "history": order.history.into_iter().map(change).collect::<Vec<_>>(),
+        "expires_at": time(order.expires_at), "version": order.version,
+        "created_at": time(order.created_at), "updated_at": time(order.updated_at),
+    })
+}
+
+pub(crate) fn new_order(product: &str, quantity: i64) -> orders::CreateOrderRequest {
+    let item = orders::NewOrderItem { product_id: Some(product.to_owned()), quantity: Some(quantity) };
+    orders::CreateOrderRequest {
+        items: vec![item],
+        shipping_address: Some(wire_address()),
+        ..orders::CreateOrderRequest::default()
+    }
+}
+
+pub(crate) fn to_users(shop: &InProcess) -> UserServiceClient<Channel> {
+    UserServiceClient::new(channel(shop.backend.users.rpc.clone()))
+}
+
+pub(crate) fn product_json(product: products::Product) -> Value {
+    let stock = product.stock.unwrap();
+    json!({
+        "id": product.id, "sku": product.sku, "name": product.name, "description": product.description,
+        "price": money(product.price), "attributes": product.attributes, "status": product.status,
+        "stock": { "on_hand": stock.on_hand, "reserved": stock.reserved, "available": stock.available },
+        "version": product.version,
+        "created_at": time(product.created_at), "updated_at": time(product.updated_at),
+    })
+}
+
+pub(crate) fn user_json(user: users::User) -> Value {
+    json!({
+        "id": user.id, "email": user.email, "name": user.name, "phone": user.phone,
+        "address": address_json(user.address), "role": user.role, "status": user.status, "version": user.version,
+        "created_at": time(user.created_at), "updated_at": time(user.updated_at),
+    })
+}
+
+/// A request with a key in its metadata.
+pub(crate) fn with_key<T>(mut request: Request<T>, key: &str) -> Request<T> {
+    request.metadata_mut().insert("idempotency-key", key.parse().unwrap());
+    request
+}
+
+pub(crate) fn was_replayed<T>(response: &Response<T>) -> bool {
+    response.metadata().get("idempotency-replayed").is_some_and(|said| said == "true")
+}
