@@ -14,7 +14,7 @@ use serde::Serialize;
 use serde::de::value::{MapDeserializer, SeqDeserializer};
 use serde::de::{
     DeserializeOwned, DeserializeSeed, Deserializer, Error as _, IntoDeserializer, MapAccess, SeqAccess,
-    Unexpected, Visitor,
+    Visitor,
 };
 use serde::forward_to_deserialize_any;
 use serde_json::{Map, Number, Value};
@@ -125,38 +125,40 @@ pub(crate) fn parse_value(bytes: &[u8]) -> Result<Value, Error> {
         .and_then(|value| deserializer.end().map(|()| value))
         .map_err(|error| {
             let (line, column) = (error.line(), error.column());
-            let what = what_is_malformed(&error);
+            let what = describe(&error);
             malformed(format!("The body cannot be read as JSON at line {line}, column {column}: {what}."))
         })
 }
 
-/// The parser's word about what is no JSON, in the words of our users; the place stands beside it.
-fn what_is_malformed(error: &serde_json::Error) -> String {
+/// Messages of `serde_json`, which has no codes for its syntax errors, and what clients read instead.
+const SYNTAX_ERRORS: [(&str, &str); 13] = [
+    ("expected value", "a value is expected here"),
+    ("expected ident", "of bare words only true, false and null are values"),
+    ("expected `:`", "a colon is expected after the key"),
+    ("key must be a string", "a key must be a string in double quotes"),
+    ("trailing comma", "a comma must not stand before the closing bracket"),
+    ("trailing characters", "something stands behind the end of the object"),
+    ("invalid escape", "a backslash in a string escapes nothing that JSON knows"),
+    ("invalid number", "a number is malformed"),
+    ("number out of range", "a number is out of range"),
+    ("invalid unicode code point", "a string is not UTF-8"),
+    ("lone leading surrogate in hex escape", r"\u in a string is half of a surrogate pair"),
+    ("unexpected end of hex escape", r"\u in a string is half of a surrogate pair"),
+    (
+        r"control character (\u0000-\u001F) found while parsing a string",
+        r"a control character in a string must be escaped, as in \n",
+    ),
+];
+
+/// Description of a syntax error, without its line and column.
+fn describe(error: &serde_json::Error) -> String {
     if error.is_eof() {
         return "it ends too early".to_owned();
     }
     let message = error.to_string();
-    let what = message.rsplit_once(" at line ").map_or(message.as_str(), |(what, _)| what);
-    let ours = match what {
-        "expected value" => "a value is expected here",
-        "expected ident" => "of bare words only true, false and null are values",
-        "expected `:`" => "a colon is expected after the key",
-        "key must be a string" => "a key must be a string in double quotes",
-        "trailing comma" => "a comma must not stand before the closing bracket",
-        "trailing characters" => "something stands behind the end of the object",
-        "invalid escape" => "a backslash in a string escapes nothing that JSON knows",
-        "invalid number" => "a number is malformed",
-        "number out of range" => "a number is out of range",
-        "invalid unicode code point" => "a string is not UTF-8",
-        "lone leading surrogate in hex escape" | "unexpected end of hex escape" => {
-            r"\u in a string is half of a surrogate pair"
-        }
-        what if what.starts_with("control character") => {
-            r"a control character in a string must be escaped, as in \n"
-        }
-        what => what,
-    };
-    ours.to_owned()
+    let message = message.rsplit_once(" at line ").map_or(message.as_str(), |(message, _)| message);
+    let known = SYNTAX_ERRORS.iter().find(|(known, _)| *known == message);
+    known.map_or(message, |(_, description)| description).to_owned()
 }
 
 /// Reads the form in a body.
@@ -168,10 +170,14 @@ pub(crate) fn parse_form<T: DeserializeOwned>(value: &Value) -> Result<T, Error>
         let detail = format!("must be a JSON object, and is {}", name_of(value));
         return Err(Error::validation(vec![FieldError { pointer: String::new(), detail }]));
     }
-    serde_path_to_error::deserialize(Strictly(value))
-        .map_err(|error| Error::validation(vec![field_error_of(&error, value)]))
+    serde_path_to_error::deserialize(FormDeserializer(value)).map_err(|error| {
+        let pointer = pointer_to(error.path());
+        let FormError(detail) = error.into_inner();
+        Error::validation(vec![FieldError { pointer, detail }])
+    })
 }
 
+/// Type of a value in plain words, with the value itself where it is short.
 fn name_of(value: &Value) -> String {
     match value {
         Value::Null => "null".to_owned(),
@@ -183,61 +189,94 @@ fn name_of(value: &Value) -> String {
     }
 }
 
-/// Serde's word about the first value of a wrong type, in the words of our users.
-fn field_error_of(error: &serde_path_to_error::Error<serde_json::Error>, body: &Value) -> FieldError {
-    let mut pointer = String::new();
-    for segment in error.path() {
-        use serde_path_to_error::Segment;
-        match segment {
-            Segment::Seq { index } => pointer.push_str(&format!("/{index}")),
-            Segment::Map { key } => pointer.push_str(&format!("/{}", escape_pointer(key))),
-            Segment::Enum { .. } | Segment::Unknown => {}
-        }
-    }
-    let message = error.inner().to_string();
-    let detail = if let Some(rest) = message.strip_prefix("unknown field ") {
-        match rest.split_once(", expected ") {
-            Some((_, expected)) => {
-                let fields = expected.trim_start_matches("one of ").replace('`', "");
-                format!("is not a field of this request, or one that you cannot set; allowed: {fields}")
-            }
-            None => "is not a field of this request".to_owned(),
-        }
-    } else {
-        let found = body.pointer(&pointer).map_or_else(|| "something else".to_owned(), name_of);
-        let expected = message.rsplit_once("expected ").map_or("", |(_, expected)| expected);
-        let expected = match expected {
-            "i64" | "u64" => "an integer (12, not 12.0 or \"12\")",
-            "a sequence" => "an array",
-            "a boolean" => "true or false",
-            "a string" => "a string",
-            _ => "an object",
-        };
-        format!("must be {expected}, and is {found}")
-    };
-    FieldError { pointer, detail }
+/// JSON Pointer (RFC 6901) to a place in a form.
+fn pointer_to(path: &serde_path_to_error::Path) -> String {
+    use serde_path_to_error::Segment;
+    let segments = path.iter().map(|segment| match segment {
+        Segment::Seq { index } => format!("/{index}"),
+        Segment::Map { key } => format!("/{}", escape_pointer(key)),
+        Segment::Enum { .. } | Segment::Unknown => String::new(),
+    });
+    segments.collect()
 }
 
-/// Reads a [`Value`] as forms are meant: serde's own structs would also take an array of their values in the
-/// order of the fields, and `"price": [500, "EUR"]` is not our contract.
+/// Detail of the first value that does not fit a form.
+#[derive(Debug)]
+struct FormError(String);
+
+impl fmt::Display for FormError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for FormError {}
+
+impl serde::de::Error for FormError {
+    fn custom<T: fmt::Display>(detail: T) -> Self {
+        Self(detail.to_string())
+    }
+
+    fn unknown_field(_: &str, known: &'static [&'static str]) -> Self {
+        let known = known.join(", ");
+        Self(format!("is not a field of this request, or one that you cannot set; allowed: {known}"))
+    }
+}
+
+/// Deserializer that takes exactly the JSON type that a form has at each place.
+///
+/// Serde's own would also take an array for a struct, its values in the order of the fields. And it names a wrong
+/// type in words for programmers.
 #[derive(Clone, Copy)]
-struct Strictly<'de>(&'de Value);
+struct FormDeserializer<'de>(&'de Value);
 
-impl<'de> Deserializer<'de> for Strictly<'de> {
-    type Error = serde_json::Error;
+impl<'de> FormDeserializer<'de> {
+    fn visit_if<V: Visitor<'de>>(
+        self,
+        is_expected: fn(&Value) -> bool,
+        expected: &str,
+        visitor: V,
+    ) -> Result<V::Value, FormError> {
+        if is_expected(self.0) {
+            return self.deserialize_any(visitor);
+        }
+        Err(FormError(format!("must be {expected}, and is {}", name_of(self.0))))
+    }
+}
 
-    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Self::Error> {
+impl<'de> Deserializer<'de> for FormDeserializer<'de> {
+    type Error = FormError;
+
+    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, FormError> {
         match self.0 {
-            Value::Array(elements) => visitor.visit_seq(SeqDeserializer::new(elements.iter().map(Strictly))),
+            Value::Array(elements) => {
+                visitor.visit_seq(SeqDeserializer::new(elements.iter().map(FormDeserializer)))
+            }
             Value::Object(entries) => visitor.visit_map(MapDeserializer::new(
-                entries.iter().map(|(key, value)| (key.as_str(), Strictly(value))),
+                entries.iter().map(|(key, value)| (key.as_str(), FormDeserializer(value))),
             )),
-            other => other.deserialize_any(visitor),
+            scalar => scalar.deserialize_any(visitor).map_err(FormError::custom),
         }
     }
 
-    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Self::Error> {
-        if self.0.is_null() { visitor.visit_none() } else { visitor.visit_some(self) }
+    fn deserialize_bool<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, FormError> {
+        self.visit_if(Value::is_boolean, "true or false", visitor)
+    }
+
+    fn deserialize_i64<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, FormError> {
+        self.visit_if(Value::is_i64, "an integer (12, not 12.0 or \"12\")", visitor)
+    }
+
+    fn deserialize_string<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, FormError> {
+        self.visit_if(Value::is_string, "a string", visitor)
+    }
+
+    fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, FormError> {
+        self.visit_if(Value::is_array, "an array", visitor)
+    }
+
+    fn deserialize_map<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, FormError> {
+        self.visit_if(Value::is_object, "an object", visitor)
     }
 
     fn deserialize_struct<V: Visitor<'de>>(
@@ -245,20 +284,21 @@ impl<'de> Deserializer<'de> for Strictly<'de> {
         _: &'static str,
         _: &'static [&'static str],
         visitor: V,
-    ) -> Result<V::Value, Self::Error> {
-        if self.0.is_array() {
-            return Err(Self::Error::invalid_type(Unexpected::Seq, &visitor));
-        }
-        self.deserialize_any(visitor)
+    ) -> Result<V::Value, FormError> {
+        self.deserialize_map(visitor)
+    }
+
+    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, FormError> {
+        if self.0.is_null() { visitor.visit_none() } else { visitor.visit_some(self) }
     }
 
     forward_to_deserialize_any! {
-        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf unit unit_struct
-        newtype_struct seq tuple tuple_struct map enum identifier ignored_any
+        i8 i16 i32 i128 u8 u16 u32 u64 u128 f32 f64 char str bytes byte_buf unit unit_struct
+        newtype_struct tuple tuple_struct enum identifier ignored_any
     }
 }
 
-impl<'de> IntoDeserializer<'de, serde_json::Error> for Strictly<'de> {
+impl<'de> IntoDeserializer<'de, FormError> for FormDeserializer<'de> {
     type Deserializer = Self;
 
     fn into_deserializer(self) -> Self {

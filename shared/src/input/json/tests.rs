@@ -56,6 +56,33 @@ fn what_is_not_json_is_a_400_that_names_the_place() {
     assert_eq!(parse::<Body>(b"{\"a\": \"\xff\"}").unwrap_err().kind(), Kind::MalformedRequest);
 }
 
+/// Pins the messages that clients read in other words: a release of `serde_json` that changes one fails here.
+#[test]
+fn each_syntax_error_of_the_parser_is_described() {
+    let bodies: [&[u8]; SYNTAX_ERRORS.len()] = [
+        b"{\"a\": NaN}",
+        b"{\"a\": nul}",
+        b"{\"a\" 1}",
+        b"{a: 1}",
+        b"[1,]",
+        b"{} {}",
+        b"[\"\\x\"]",
+        b"[01]",
+        b"[1e999]",
+        b"[\"\xff\"]",
+        b"[\"\\udc00\"]",
+        b"[\"\\ud800\"]",
+        b"[\"\n\"]",
+    ];
+    for (body, (message, description)) in bodies.into_iter().zip(SYNTAX_ERRORS) {
+        let error = serde_json::from_slice::<Value>(body).unwrap_err();
+        let (line, column) = (error.line(), error.column());
+        assert_eq!(error.to_string(), format!("{message} at line {line} column {column}"));
+        let error = parse_value(body).unwrap_err().to_string();
+        assert!(error.ends_with(&format!(": {description}.")), "{error}");
+    }
+}
+
 #[test]
 fn thirty_two_levels_are_read_and_no_more() {
     let nested = |levels: usize| format!("{}{}", "[".repeat(levels), "]".repeat(levels));
