@@ -1,5 +1,8 @@
-//! Versions of what is changed, as HTTP says them: `ETag`, `If-Match` and `If-None-Match` (RFC 9110, sections 8.8.3
-//! and 13.1). The only place that knows what a tag looks like.
+//! Conditional requests: `ETag`, `If-Match` and `If-None-Match` (RFC 9110, sections 8.8.3 and 13.1).
+//!
+//! Lists of tags are read here and not by the `headers` crate, for three reasons. It does not hand out the tags, which
+//! a write needs for its filter. It drops a whole list for one byte outside ASCII. In a debug build a space in a tag
+//! makes it panic.
 
 use std::convert::Infallible;
 
@@ -12,33 +15,31 @@ use serde_json::json;
 
 use crate::error::{Error, Kind};
 
-/// Which version a change is meant for, as an extractor: `If-Match`.
+/// Versions that a change may apply to, as an extractor: `If-Match`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum IfMatch {
-    /// Whichever it is: nothing was said, or `*`, which matches all that exists.
+    /// Every version: the header is absent, or `*`.
     #[default]
     Any,
-    /// One of these. None of them, if no tag was one that can match.
+    /// One of these. The list is empty when no tag of the header can match.
     OneOf(Vec<i64>),
 }
 
 impl IfMatch {
-    /// As a call says it.
+    /// Condition of a gRPC call with this `expected_version`.
     pub fn of_call(version: Option<i64>) -> Self {
         version.map_or(Self::Any, |version| Self::OneOf(vec![version]))
     }
 
-    /// As a client says it. Tags are compared strongly: a weak one matches nothing.
+    /// Condition of an HTTP request. Comparison is strong: a weak tag matches nothing.
     fn of_headers(headers: &HeaderMap) -> Self {
-        match Tags::of(headers, &header::IF_MATCH) {
-            None | Some(Tags::Every) => Self::Any,
-            Some(Tags::These(tags)) => {
-                Self::OneOf(tags.into_iter().filter(|tag| !tag.weak).map(|tag| tag.version).collect())
-            }
+        match TagList::of_headers(headers, &header::IF_MATCH) {
+            Some(list) if !list.is_star() => Self::OneOf(list.tags().filter_map(version_of).collect()),
+            _ => Self::Any,
         }
     }
 
-    /// The versions that will do, if not all will.
+    /// Versions that match, unless all do.
     pub fn versions(&self) -> Option<&[i64]> {
         match self {
             Self::Any => None,
@@ -46,8 +47,10 @@ impl IfMatch {
         }
     }
 
+    /// Checks the condition against the current version.
+    ///
     /// # Errors
-    /// 412 when this is another version.
+    /// 412 when it does not match.
     pub fn check(&self, current: i64) -> Result<(), Error> {
         match self.versions() {
             Some(versions) if !versions.contains(&current) => Err(Self::mismatch(current)),
@@ -55,13 +58,14 @@ impl IfMatch {
         }
     }
 
-    /// 412: something else is there than what the caller has seen.
+    /// Error 412 for a condition that this version does not match.
     pub fn mismatch(current: i64) -> Error {
         Error::new(
             Kind::VersionMismatch,
             format!(
                 "The version is {current} now, and If-Match asks for another one. Read what is there, and send the \
-                 change again with `If-Match: \"{current}\"` if it still makes sense."
+                 change again with `If-Match: {}` if it still makes sense.",
+                tag_of(current)
             ),
         )
         .with("current_version", json!(current))
@@ -76,23 +80,26 @@ impl<S: Sync> FromRequestParts<S> for IfMatch {
     }
 }
 
-/// Which versions a client has already, as an extractor: `If-None-Match`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct IfNoneMatch(Option<Tags>);
+/// Tags that a client has in its cache, as an extractor: `If-None-Match`.
+#[derive(Clone, Debug)]
+pub struct IfNoneMatch(Option<TagList>);
 
 impl IfNoneMatch {
-    fn of_headers(headers: &HeaderMap) -> Self {
-        Self(Tags::of(headers, &header::IF_NONE_MATCH))
+    /// Condition of an HTTP request.
+    pub fn of_headers(headers: &HeaderMap) -> Self {
+        Self(TagList::of_headers(headers, &header::IF_NONE_MATCH))
     }
 
-    /// The answer that shows what is at this version: 304 when the client has it already. Tags are compared weakly.
-    pub fn answer(&self, version: i64, answer: impl FnOnce() -> Response) -> Response {
-        let known = match &self.0 {
-            None => false,
-            Some(Tags::Every) => true,
-            Some(Tags::These(tags)) => tags.iter().any(|tag| tag.version == version),
-        };
-        with_etag(version, if known { StatusCode::NOT_MODIFIED.into_response() } else { answer() })
+    /// Whether the header names this strong tag. Comparison is weak: `W/` makes no difference.
+    pub fn names(&self, tag: &str) -> bool {
+        let is_tag = |listed: &[u8]| listed.strip_prefix(b"W/").unwrap_or(listed) == tag.as_bytes();
+        self.0.as_ref().is_some_and(|list| list.is_star() || list.tags().any(is_tag))
+    }
+
+    /// Response with the `ETag` of this version: 304 if the client has it, otherwise `response`.
+    pub fn answer(&self, version: i64, response: impl FnOnce() -> Response) -> Response {
+        let is_known = self.names(&tag_of(version));
+        with_etag(version, if is_known { StatusCode::NOT_MODIFIED.into_response() } else { response() })
     }
 }
 
@@ -104,63 +111,49 @@ impl<S: Sync> FromRequestParts<S> for IfNoneMatch {
     }
 }
 
-/// An answer that shows what is at this version: with a strong `ETag`.
+/// Adds the strong `ETag` of the version that the response shows.
 pub fn with_etag(version: i64, mut response: Response) -> Response {
-    if let Ok(tag) = HeaderValue::from_str(&format!("\"{version}\"")) {
+    if let Ok(tag) = HeaderValue::from_str(&tag_of(version)) {
         response.headers_mut().insert(header::ETAG, tag);
     }
     response
 }
 
-/// What a client lists of tags.
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Tags {
-    /// `*`
-    Every,
-    /// Those of them that a version of ours may have.
-    These(Vec<Tag>),
+/// Tag of a version.
+fn tag_of(version: i64) -> String {
+    format!("\"{version}\"")
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Tag {
-    weak: bool,
-    version: i64,
+/// Version that has this tag. Tags are compared as text: `"01"` and `"+1"` are not `"1"`.
+fn version_of(tag: &[u8]) -> Option<i64> {
+    let tag = std::str::from_utf8(tag).ok()?;
+    tag.trim_matches('"').parse().ok().filter(|version| tag_of(*version) == tag)
 }
 
-impl Tags {
-    /// The tags of all lines of a header; `None` when there is none.
-    fn of(headers: &HeaderMap, name: &HeaderName) -> Option<Self> {
+/// Value of a header that lists tags, its lines joined (RFC 9110, section 5.3).
+#[derive(Clone, Debug)]
+struct TagList(Vec<u8>);
+
+impl TagList {
+    fn of_headers(headers: &HeaderMap, name: &HeaderName) -> Option<Self> {
         let lines: Vec<&[u8]> = headers.get_all(name).iter().map(HeaderValue::as_bytes).collect();
-        // Several lines are one list (RFC 9110, section 5.3).
-        (!lines.is_empty()).then(|| Self::parse(&lines.join(&b',')))
+        (!lines.is_empty()).then(|| Self(lines.join(&b',')))
     }
 
-    fn parse(list: &[u8]) -> Self {
-        if list.trim_ascii() == b"*" {
-            return Self::Every;
-        }
+    fn is_star(&self) -> bool {
+        self.0.trim_ascii() == b"*"
+    }
+
+    /// Elements of the list, well-formed or not.
+    fn tags(&self) -> impl Iterator<Item = &[u8]> {
         // A comma within quotes is a part of its tag. A quote that is never closed takes the rest of the list with
         // it: no change is applied on a guess.
         let mut quoted = false;
-        let elements = list.split(|&byte| {
+        let elements = self.0.split(move |&byte| {
             quoted ^= byte == b'"';
             byte == b',' && !quoted
         });
-        Self::These(elements.filter_map(Tag::parse).collect())
-    }
-}
-
-impl Tag {
-    /// `None`: no version of ours has this tag, or it is none.
-    fn parse(element: &[u8]) -> Option<Self> {
-        let element = element.trim_ascii();
-        let opaque = element.strip_prefix(b"W/");
-        let weak = opaque.is_some();
-        let text = opaque.unwrap_or(element).strip_prefix(b"\"")?.strip_suffix(b"\"")?;
-        let text = std::str::from_utf8(text).ok()?;
-        let version = text.parse().ok()?;
-        // Tags are compared as text: "01" and "+1" are not "1".
-        (format!("{version}") == text).then_some(Self { weak, version })
+        elements.map(<[u8]>::trim_ascii)
     }
 }
 
@@ -202,6 +195,7 @@ mod tests {
             &[b"\"1\"", b"\"7\""],
             &[b"", b" ,", b"\"7\""],
             &[b"\"a,b\", \"7\""],
+            &[b"\"a b\", \"7\""],
             &[b"\"\xe9\", \"7\""],
             &[b"seven, \"7\""],
             &[b"*, \"7\""],
