@@ -1,6 +1,5 @@
 //! `cargo local check`: compares all products with all orders, and lists what is wrong.
 
-use std::io::Write as _;
 use std::path::PathBuf;
 
 use proto::orders::v1::Violation;
@@ -12,6 +11,7 @@ use crate::env::running;
 use crate::error::CommandError;
 use crate::run::{connect, say};
 use crate::settings::{self, Settings};
+use crate::terminal::print_ignoring_epipe;
 
 /// Checks the database of `MONGO_URI`, else that of a `cargo local` that is running.
 ///
@@ -37,7 +37,7 @@ pub async fn run(data: Option<PathBuf>) -> Result<(), CommandError> {
         products += checked.products;
         violations += page.violations.len();
         for violation in &page.violations {
-            tell(&line(violation));
+            print_ignoring_epipe(line(violation));
         }
         cursor = page.next_cursor;
         if cursor.is_none() {
@@ -52,7 +52,7 @@ pub async fn run(data: Option<PathBuf>) -> Result<(), CommandError> {
         return Err(CommandError::new(format!("{counts}: {violations}"))
             .advice("Each line above is a fault of ours or a change by hand; nothing was mended."));
     }
-    tell(&format!("{counts}: nothing is wrong"));
+    print_ignoring_epipe(format_args!("{counts}: nothing is wrong"));
     Ok(())
 }
 
@@ -60,9 +60,4 @@ fn line(violation: &Violation) -> String {
     let Violation { kind, order_id, product_id, detail } = violation;
     let ids = [product_id, order_id].into_iter().flatten().cloned().collect::<Vec<_>>().join(" ");
     format!("{kind}  {ids}  {detail}")
-}
-
-fn tell(line: &str) {
-    // Nobody is left to tell when standard output is closed.
-    let _ = writeln!(std::io::stdout(), "{line}");
 }

@@ -13,6 +13,7 @@ use crate::docker;
 use crate::error::CommandError;
 use crate::run::{Note, checkout, data_folder};
 use crate::settings::Settings;
+use crate::terminal::print_ignoring_epipe;
 
 /// Where `cargo lambda watch` listens when nobody says otherwise.
 pub const LAMBDA_PORT: u16 = 9000;
@@ -146,11 +147,9 @@ pub(crate) async fn running(data: Option<PathBuf>) -> Result<(Settings, String),
 }
 
 fn print(variables: Vec<(&'static str, String)>) {
-    let lines: String =
-        variables.into_iter().map(|(name, value)| format!("export {name}={}\n", quoted(&value))).collect();
-    let mut out = std::io::stdout().lock();
-    // Nobody is left to tell when standard output is closed.
-    let _ = out.write_all(lines.as_bytes()).and_then(|()| out.flush());
+    for (name, value) in variables {
+        print_ignoring_epipe(format_args!("export {name}={}", quoted(&value)));
+    }
 }
 
 /// Whether somebody listens at the first host of a connection string: a run that was killed leaves its note.

@@ -3,7 +3,6 @@
 //!
 //! Envelopes are made by the code that makes them on Lambda, so that a sample cannot be out of date.
 
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -29,6 +28,7 @@ use crate::demo;
 use crate::error::CommandError;
 use crate::run::{checkout, data_folder};
 use crate::settings::Settings;
+use crate::terminal::print_ignoring_epipe;
 
 /// Whom the samples say to be. A call and a token are believed as they are; no such user has to be there.
 const SOMEBODY: &str = "user_01h455vb4pex5vsknk084sn02q";
@@ -105,17 +105,14 @@ pub fn run(data: Option<PathBuf>, to: Option<PathBuf>) -> Result<(), CommandErro
     let to = to.unwrap_or_else(|| folder.join("events"));
     let samples = signed(&settings.jwt_secret)?;
     write(&to, &samples)?;
-    let mut out = std::io::stdout().lock();
     for Sample { file, .. } in samples {
         let function = file.split('-').next().unwrap_or_default();
         let path = to.join(file);
         let path = path.strip_prefix(checkout()).unwrap_or(&path);
-        // Nobody is left to tell when standard output is closed.
-        let _ = writeln!(
-            out,
+        print_ignoring_epipe(format_args!(
             "cargo lambda invoke {function} --invoke-address 127.0.0.1 --data-file '{}'",
             path.display()
-        );
+        ));
     }
     Ok(())
 }

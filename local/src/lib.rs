@@ -18,6 +18,7 @@
 //! - [`events`]: samples for `cargo lambda invoke`
 //! - `openapi`: `cargo openapi`, the one document of the whole API
 //! - [`error`]: failures of a command, with advice
+//! - [`terminal`]: lines of output, also into a pipe that is closed
 
 pub mod backend;
 pub mod cargo;
@@ -38,3 +39,4 @@ mod schedule;
 pub mod schema;
 pub mod seed;
 pub mod settings;
+pub mod terminal;

@@ -1,12 +1,12 @@
 //! `cargo local`: the whole order system on this machine.
 
-use std::io::Write as _;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 use local::run::{self, Options};
+use local::terminal::eprint_ignoring_epipe;
 use local::{check, env, events, lambda, sam, schema, seed};
 
 /// Runs the whole order system on this machine: MongoDB, all functions behind one HTTP port, demo data.
@@ -192,8 +192,7 @@ async fn main() -> ExitCode {
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            // Nobody is left to tell when standard error is closed.
-            let _ = writeln!(std::io::stderr(), "cargo local: {failure}");
+            eprint_ignoring_epipe(format_args!("cargo local: {failure}"));
             ExitCode::FAILURE
         }
     }

@@ -1,7 +1,6 @@
 //! `cargo openapi`: the one OpenAPI document of the whole API, from what each function says of itself.
 
 use std::collections::BTreeMap;
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use http::{Method, StatusCode};
@@ -31,6 +30,7 @@ use utoipa::openapi::{
 
 use crate::error::CommandError;
 use crate::run::checkout;
+use crate::terminal::print_ignoring_epipe;
 
 /// What there is to know before the first request.
 const INTRODUCTION: &str = include_str!("../openapi/introduction.md");
@@ -90,8 +90,7 @@ pub fn run(to: Option<PathBuf>) -> Result<(), CommandError> {
     let text = text()?;
     std::fs::write(&to, text)
         .map_err(|error| CommandError::new(format!("{} cannot be written: {error}", to.display())))?;
-    // Nobody is left to tell when standard output is closed.
-    let _ = writeln!(std::io::stdout().lock(), "{}", shown(&to));
+    print_ignoring_epipe(shown(&to));
     Ok(())
 }
 

@@ -1,7 +1,6 @@
 //! `cargo local` from start to stop: database, schema, functions, demo data, and everything down in order.
 
 use std::future::Future;
-use std::io::Write as _;
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -23,6 +22,7 @@ use crate::docker;
 use crate::error::CommandError;
 use crate::schedule;
 use crate::settings::{self, Settings};
+use crate::terminal::{eprint_ignoring_epipe, print_ignoring_epipe};
 
 /// How long requests may take to end after Ctrl-C.
 const DRAIN: Duration = Duration::from_secs(5);
@@ -379,17 +379,14 @@ curl -s '{base}/products?limit=2'
 TOKEN=$(curl -s {base}/auth -H 'content-type: application/json' -d '{sign_in}' | python3 -c 'import json, sys; print(json.load(sys.stdin)["access_token"])')
 curl -s '{base}/orders?limit=1' -H "authorization: Bearer $TOKEN"
 
-Ctrl-C stops everything.
-"#
+Ctrl-C stops everything."#
     ));
-    let mut out = std::io::stdout().lock();
-    // Nobody is left to tell when standard output is closed.
-    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+    print_ignoring_epipe(text);
 }
 
 /// Progress, for whoever waits.
 pub(crate) fn say(line: &str) {
-    let _ = writeln!(std::io::stderr(), "{line}");
+    eprint_ignoring_epipe(line);
 }
 
 #[cfg(test)]

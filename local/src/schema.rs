@@ -1,7 +1,5 @@
 //! `cargo local schema`: what a database must have before functions are deployed to it.
 
-use std::io::Write as _;
-
 use mongodb::Database;
 use shared::auth::Signer;
 use shared::mongo;
@@ -14,6 +12,7 @@ use users::tokens::KeyRing;
 use crate::backend;
 use crate::error::CommandError;
 use crate::settings::Settings;
+use crate::terminal::print_ignoring_epipe;
 
 /// Does it by the variables of this process, and says so.
 ///
@@ -28,8 +27,7 @@ pub async fn run() -> Result<(), CommandError> {
         ));
     }
     let database = prepare(variables).await?;
-    let mut out = std::io::stdout().lock();
-    let _ = writeln!(out, "the database {} has what it must have", database.name());
+    print_ignoring_epipe(format_args!("the database {} has what it must have", database.name()));
     Ok(())
 }
 

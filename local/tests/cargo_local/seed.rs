@@ -98,3 +98,14 @@ fn a_database_that_is_elsewhere_is_loaded_only_when_that_is_said() {
     let says = refused(load.env("MONGO_URI", "mongodb://db.example.net/oms"));
     assert!(says.contains("not on this machine") && says.contains("--remote"), "{says}");
 }
+
+#[test]
+fn load_is_an_alias_of_seed() {
+    let help = |command| {
+        let Output { status, stdout, .. } = program(&[command, "--help"]).output().unwrap();
+        assert!(status.success());
+        String::from_utf8(stdout).unwrap()
+    };
+    assert!(help("seed").contains("Usage: cargo local seed"), "{}", help("seed"));
+    assert_eq!(help("load"), help("seed"));
+}
