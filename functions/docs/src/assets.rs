@@ -8,6 +8,7 @@ use axum::response::{IntoResponse as _, Response};
 use flate2::read::GzDecoder;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use shared::error::Error;
+use shared::http::conditional::IfNoneMatch;
 
 use crate::negotiation;
 
@@ -59,7 +60,7 @@ impl File {
         // One tag for each form (RFC 9110, section 8.8.3.3).
         let tag = format!("\"{}{}\"", self.hash, if gzip { "-gzip" } else { "" });
         let vary = header::ACCEPT_ENCODING;
-        if negotiation::has_already(request, &tag) {
+        if IfNoneMatch::of_headers(request).names(&tag) {
             return not_modified(&tag, keep, vary);
         }
         let body = match self.bytes(gzip) {
@@ -89,7 +90,7 @@ pub(crate) fn made(request: &HeaderMap, content_type: &'static str, body: String
     let mut hasher = DefaultHasher::new();
     hasher.write(body.as_bytes());
     let tag = format!("\"{:016x}\"", hasher.finish());
-    if negotiation::has_already(request, &tag) {
+    if IfNoneMatch::of_headers(request).names(&tag) {
         return not_modified(&tag, Keep::Ask, header::ACCEPT);
     }
     let mut response = Response::new(Body::from(body));

@@ -1,4 +1,4 @@
-//! What a client takes: media types, encodings, and what it has already (RFC 9110, sections 12 and 13).
+//! Content negotiation: media types and encodings (RFC 9110, section 12).
 
 use http::{HeaderMap, HeaderName, header};
 
@@ -22,12 +22,6 @@ pub(crate) fn takes_gzip(request: &HeaderMap) -> bool {
         all.find(|(name, _)| name.eq_ignore_ascii_case(wanted)).map(|(_, weight)| weight)
     };
     weight("gzip").or_else(|| weight("*")).is_some_and(|weight| weight > 0.0)
-}
-
-/// Whether a client has what this tag is of. Weak tags match too (RFC 9110, section 13.1.2).
-pub(crate) fn has_already(request: &HeaderMap, tag: &str) -> bool {
-    elements(request, header::IF_NONE_MATCH)
-        .any(|known| known == "*" || known.strip_prefix("W/").unwrap_or(known) == tag)
 }
 
 /// The elements of a header that is a list.
@@ -93,20 +87,5 @@ mod tests {
             assert_eq!(takes_gzip(&with(header::ACCEPT_ENCODING, accept)), expected, "{accept}");
         }
         assert!(!takes_gzip(&HeaderMap::new()));
-    }
-
-    #[test]
-    fn a_client_has_what_one_of_its_tags_says() {
-        for (tags, expected) in [
-            ("\"a\"", true),
-            ("W/\"a\"", true),
-            ("\"b\", \"a\"", true),
-            ("*", true),
-            ("\"b\"", false),
-            ("a", false),
-            ("", false),
-        ] {
-            assert_eq!(has_already(&with(header::IF_NONE_MATCH, tags), "\"a\""), expected, "{tags}");
-        }
     }
 }
