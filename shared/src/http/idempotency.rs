@@ -1,7 +1,7 @@
-//! `Idempotency-Key`: what a client sends so that a request which it repeats has one effect.
+//! Idempotency keys: a client sends `Idempotency-Key`, so that a repeated request takes effect once.
 //!
-//! What is kept of a request is its key and a fingerprint of what it asked for. Where, each function decides:
-//! on what was made, or in [`key_store`].
+//! A function stores the key of a request and a fingerprint of its input. They are kept on the resource that the
+//! request created, or in [`key_store`].
 
 use axum::extract::{FromRequest, Request};
 use axum::response::Response;
@@ -19,17 +19,19 @@ pub mod key_store;
 
 const HEADER: &str = "idempotency-key";
 
-/// Says, on an answer, that the request had been answered before.
+/// Header of a response to a repeated request.
 const REPLAYED: &str = "idempotency-replayed";
 
-/// The longest key.
+/// Longest key in characters.
 const MAX_KEY: usize = 255;
 
-/// What a client calls one request of its own: 1 to 255 visible ASCII characters.
+/// Name that a client gives to one request: 1 to 255 visible ASCII characters.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct IdempotencyKey(String);
 
 impl IdempotencyKey {
+    /// Parses the value of the header.
+    ///
     /// # Errors
     /// 400 for any other bytes.
     pub fn parse(bytes: &[u8]) -> Result<Self, Error> {
@@ -54,19 +56,20 @@ impl IdempotencyKey {
         Ok(key)
     }
 
-    /// The characters.
+    /// Text of the key.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 }
 
-/// What a request asked for, so that another one under the same key can be told: a SHA-256.
+/// SHA-256 of the input of a request, which detects another request with the same key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RequestFingerprint([u8; 32]);
 
 impl RequestFingerprint {
-    /// Of a body, compared as JSON values: the order of keys and white space do not matter. The fields
-    /// `without` are left out at the top level.
+    /// Fingerprint of a JSON value: the order of keys and white space do not matter.
+    ///
+    /// The fields `without` are left out at the top level.
     pub fn of_json(body: &Value, without: &[&str]) -> Self {
         let mut hash = digest::Context::new(&SHA256);
         match body {
@@ -79,7 +82,7 @@ impl RequestFingerprint {
         Self::finish(hash)
     }
 
-    /// Of a call's message. It never equals that of a body.
+    /// Fingerprint of a protobuf message. It never equals that of a body.
     pub fn of_message(message: &impl Message) -> Self {
         let mut hash = digest::Context::new(&SHA256);
         hash.update(b"protobuf ");
@@ -87,12 +90,12 @@ impl RequestFingerprint {
         Self::finish(hash)
     }
 
-    /// As it was stored.
+    /// Reads a stored fingerprint.
     pub fn from_bytes(bytes: [u8; 32]) -> Self {
         Self(bytes)
     }
 
-    /// As it is stored.
+    /// Bytes to store.
     pub fn as_bytes(&self) -> &[u8; 32] {
         &self.0
     }
@@ -104,7 +107,7 @@ impl RequestFingerprint {
     }
 }
 
-/// Adds a value in a form that no other value has. Depth was bounded when the body was read.
+/// Adds a value in an unambiguous form. The depth is limited when the body is read.
 fn absorb(hash: &mut digest::Context, value: &Value) {
     match value {
         Value::Array(elements) => {
@@ -134,17 +137,17 @@ fn absorb_object<'a>(hash: &mut digest::Context, fields: impl Iterator<Item = (&
     hash.update(b"}");
 }
 
-/// The key of a request, and what the request asked for.
+/// Key of a request, with the fingerprint of its input.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RequestKey {
-    /// What the client calls the request.
+    /// Key that the client sent.
     pub key: IdempotencyKey,
-    /// What it asked for.
+    /// Fingerprint of the input.
     pub fingerprint: RequestFingerprint,
 }
 
 impl RequestKey {
-    /// Of a call whose message, without what is secret, is `message`.
+    /// Key of a call. `message` is its message without secrets.
     ///
     /// # Errors
     /// 400 for a key that is not allowed.
@@ -156,12 +159,12 @@ impl RequestKey {
         Ok(key.map(|key| Self { key, fingerprint: RequestFingerprint::of_message(message) }))
     }
 
-    /// The same, with where the request was sent: method and path, or the path of a call's method.
+    /// Key within its place: method and path of the request, or the path of the gRPC method.
     pub fn sent_to(self, place: impl Into<String>) -> ScopedKey {
         ScopedKey { request_key: self, place: place.into() }
     }
 
-    /// The answer to a request whose key was used for another one.
+    /// Error 422 for a key that was used for another request.
     pub fn reused() -> Error {
         Error::new(
             Kind::IdempotencyKeyReused,
@@ -170,7 +173,7 @@ impl RequestKey {
     }
 }
 
-/// A request with a key, and where it was sent.
+/// Key of a request, and the place that it was sent to.
 #[derive(Clone, Debug)]
 pub struct ScopedKey {
     request_key: RequestKey,
@@ -178,10 +181,10 @@ pub struct ScopedKey {
 }
 
 impl ScopedKey {
-    /// What the key means when this caller uses it: keys of different callers never meet.
+    /// Key as this caller uses it. Keys of different callers never collide.
     pub fn by(&self, caller: &str) -> KeyRecord {
         let mut hash = digest::Context::new(&SHA256);
-        // None of them has a line break, so no two requests look the same.
+        // No part has a line break, so different parts never give the same bytes.
         for part in [caller, &self.place, self.request_key.key.as_str()] {
             hash.update(part.as_bytes());
             hash.update(b"\n");
@@ -191,21 +194,21 @@ impl ScopedKey {
     }
 }
 
-/// What a caller claims by a key: one effect of one request.
+/// Entry that is stored for a key: its ID and the fingerprint of the request.
 #[derive(Clone, Copy, Debug)]
 pub struct KeyRecord {
-    /// A SHA-256 of caller, place and key.
+    /// SHA-256 of caller, place and key.
     id: [u8; 32],
     fingerprint: RequestFingerprint,
 }
 
-/// A body that may be sent with a key.
+/// Body that may be sent with a key.
 pub trait Fingerprinted {
-    /// Fields that a fingerprint leaves out, since nothing that is made from them may be kept.
+    /// Fields that a fingerprint leaves out, since nothing derived from them may be stored.
     const SECRET: &'static [&'static str] = &[];
 }
 
-/// The JSON body of a request that may have a key, as an extractor.
+/// JSON body of a request that may have a key, as an extractor.
 #[derive(Debug)]
 pub struct IdempotentJson<T>(pub T, pub Option<RequestKey>);
 
@@ -290,7 +293,7 @@ mod tests {
     }
 
     #[test]
-    fn another_caller_place_or_key_is_another_claim() {
+    fn another_caller_place_or_key_is_another_record() {
         let key_record = |caller: &str, place: &str, key: &str| {
             let fingerprint = RequestFingerprint::of_json(&json!({}), &[]);
             let request_key = RequestKey { key: IdempotencyKey::parse(key.as_bytes()).unwrap(), fingerprint };

@@ -1,5 +1,6 @@
-//! Reads a JSON body strictly: once, with limits on depth and on the number of keys and elements, without duplicate
-//! keys, naming the place of the first value that has the wrong type.
+//! Strict JSON bodies: limits on depth and on the number of keys and elements, no duplicate keys.
+//!
+//! An error names the place of the first value that does not fit.
 
 use std::cell::Cell;
 use std::fmt;
@@ -23,17 +24,18 @@ use crate::error::{Error, Kind};
 use crate::input::validation::FieldError;
 use crate::values::text::{escape_pointer, quoted};
 
-/// The largest body: 256 KiB.
+/// Largest body in bytes: 256 KiB.
 pub const MAX_BODY: usize = 256 * 1024;
 
-/// The deepest nesting of arrays and objects.
+/// Deepest nesting of arrays and objects.
 const MAX_DEPTH: usize = 32;
 
-/// The most keys of objects and elements of arrays in a body, all of them together. An order of 100 lines with all
-/// that it may have has 460; what has more is refused before it is built.
+/// Most keys and elements of all objects and arrays in a body together.
+///
+/// A full order of 100 items has 460. A larger body is refused before it is built.
 const MAX_PARTS: usize = 2_000;
 
-/// The JSON body of a request, as an extractor.
+/// JSON body of a request, as an extractor.
 #[derive(Debug)]
 pub struct Json<T>(pub T);
 
@@ -46,7 +48,7 @@ impl<S: Sync, T: DeserializeOwned> FromRequest<S> for Json<T> {
     }
 }
 
-/// An answer with a JSON body.
+/// Response with a JSON body.
 pub fn answer(status: StatusCode, body: &impl Serialize) -> Response {
     match serde_json::to_vec(body) {
         Ok(bytes) => (status, [(header::CONTENT_TYPE, "application/json")], bytes).into_response(),
@@ -54,7 +56,7 @@ pub fn answer(status: StatusCode, body: &impl Serialize) -> Response {
     }
 }
 
-/// The answer to a POST that has made something, which from now on is at `location`.
+/// Response 201 to a POST, with the `Location` of the new resource.
 pub fn created(location: &str, body: &impl Serialize) -> Response {
     let mut response = answer(StatusCode::CREATED, body);
     if let Ok(location) = HeaderValue::from_str(location) {
@@ -71,10 +73,10 @@ fn is_json(content_type: &[u8]) -> bool {
         .is_some_and(|media_type| media_type.trim_ascii().eq_ignore_ascii_case(b"application/json"))
 }
 
-/// The bytes of a body that says it is JSON.
+/// Bytes of a body with the content type of JSON.
 ///
 /// # Errors
-/// 413 for one that is too large, 415 for one that does not say so.
+/// 413 for a body that is too large, 415 for another content type.
 pub(crate) async fn read(headers: &HeaderMap, body: Body) -> Result<Bytes, Error> {
     let is_json = headers.get(header::CONTENT_TYPE).is_some_and(|value| is_json(value.as_bytes()));
     let bytes = match Limited::new(body, MAX_BODY).collect().await {
@@ -101,18 +103,18 @@ pub(crate) async fn read(headers: &HeaderMap, body: Body) -> Result<Bytes, Error
     ))
 }
 
-/// Reads a body.
+/// Reads a body into a form.
 ///
 /// # Errors
-/// 400 for what is not JSON, 422 for JSON of another form, with a pointer to the place.
+/// 400 for text that is not JSON; 422 for JSON that does not fit, with a pointer to the place.
 pub fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Error> {
     parse_form(&parse_value(bytes)?)
 }
 
-/// Reads a body as far as it is JSON.
+/// Parses a body as JSON of any form.
 ///
 /// # Errors
-/// 400 for what is not JSON.
+/// 400 for text that is not JSON.
 pub(crate) fn parse_value(bytes: &[u8]) -> Result<Value, Error> {
     let malformed = |detail: String| Error::new(Kind::MalformedRequest, detail);
     if bytes.trim_ascii().is_empty() {
@@ -161,10 +163,10 @@ fn describe(error: &serde_json::Error) -> String {
     known.map_or(message, |(_, description)| description).to_owned()
 }
 
-/// Reads the form in a body.
+/// Reads a JSON value into a form.
 ///
 /// # Errors
-/// 422 for another form, with a pointer to the place.
+/// 422 for a value that does not fit, with a pointer to the place.
 pub(crate) fn parse_form<T: DeserializeOwned>(value: &Value) -> Result<T, Error> {
     if !value.is_object() {
         let detail = format!("must be a JSON object, and is {}", name_of(value));
@@ -306,16 +308,19 @@ impl<'de> IntoDeserializer<'de, FormError> for FormDeserializer<'de> {
     }
 }
 
-/// Builds a [`Value`], and refuses what `serde_json` alone would take: a key that stands twice in one
-/// object (which of the two was meant?), nesting without end, and more parts than any form of ours has.
+/// Builder of a [`Value`] with limits that `serde_json` does not have.
+///
+/// A duplicate key is refused, since it is not clear which of the two was meant. So are deep nesting and more keys and
+/// elements than any form has.
 #[derive(Clone, Copy)]
 struct Strict<'a> {
     depth: usize,
-    /// Keys and elements so far, in the whole body.
+    /// Keys and elements of the whole body so far.
     parts: &'a Cell<usize>,
 }
 
 impl Strict<'_> {
+    /// Goes one level down.
     fn deeper<E: serde::de::Error>(self) -> Result<Self, E> {
         if self.depth < MAX_DEPTH {
             Ok(Self { depth: self.depth + 1, ..self })

@@ -1,9 +1,8 @@
-//! Pages of a list: keyset cursors that are opaque and belong to one caller, filter and sort.
+//! Pages of a list, with opaque keyset cursors that belong to one caller, filter and sort.
 //!
-//! A cursor is sealed by a hash without a key, against mistakes and mixing: whoever takes the trouble can compute the
-//! hash, too. That gives them nothing. A cursor says only where in a list to go on; what the list has is decided by
-//! the filters of the request and by who is asking, never by the cursor, and its value is of the type that the sort
-//! has. So a forged position is a place in a list that its forger may walk to anyway.
+//! A hash without a key seals each cursor against mistakes and mixing. Anybody can compute that hash, and gains nothing
+//! by it. A cursor is only a position; the filters and the caller of the request decide on the content of the list.
+//! Its value must have the type of the sort. So a forged cursor leads to a place that its author may read anyway.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -15,31 +14,31 @@ use crate::error::Error;
 use crate::input::query::{Query, invalid};
 use crate::values::clock::Timestamp;
 
-/// The longest page.
+/// Most elements of a page.
 pub const MAX_LIMIT: i64 = 100;
 
-/// How long a page is when the client does not say.
+/// Elements of a page when the client sends no limit.
 pub const DEFAULT_LIMIT: i64 = 20;
 
-/// Which page a client asks for.
+/// Limit and cursor of a request.
 #[derive(Clone, Debug)]
 pub struct PageRequest {
     limit: i64,
     cursor: Option<String>,
 }
 
-/// A value that a list is sorted by.
+/// Value that a list is sorted by.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SortValue {
-    /// A point in time.
+    /// Point in time.
     Time(Timestamp),
-    /// An amount, or a number of the ledger.
+    /// Amount, or number of an entry in the ledger.
     Integer(i64),
     /// Text, in the order of its bytes.
     Text(String),
 }
 
-/// What type the values have that a list is sorted by.
+/// Type of the values that a list is sorted by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[expect(missing_docs, reason = "as in SortValue")]
 pub enum SortType {
@@ -48,11 +47,10 @@ pub enum SortType {
     Text,
 }
 
-/// The sort of a list, ties by ID in the same direction. Without another wish the largest of what lists are sorted by
-/// is first, which is the newest.
+/// Sort of a list, ties by ID in the same direction. The default is descending: newest first.
 #[derive(Clone, Copy, Debug)]
 pub struct Sort<By> {
-    /// By what.
+    /// Property that is sorted by.
     pub by: By,
     /// Largest first.
     pub descending: bool,
@@ -76,26 +74,28 @@ impl<By: Default> Default for Sort<By> {
     }
 }
 
-/// Where a page ends: the sort's value and the ID of its last element.
+/// Position of an element in a list, by its sort value and ID.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Position {
-    /// What the list is sorted by.
+    /// Value of the sort.
     pub value: SortValue,
-    /// Breaks ties.
+    /// ID, which breaks ties.
     pub id: Uuid,
 }
 
-/// What a store has found for a page.
+/// Elements that a store returns for a page.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PageRows<T> {
-    /// The elements, not more than the page has.
+    /// Elements, at most as many as the limit.
     pub data: Vec<T>,
-    /// Where the next page begins: after the last element, or where the search stopped without filling the page.
+    /// Position that the next page begins after, if there is a next page.
+    ///
+    /// It is the last element, or the place where a search stopped without filling the page.
     pub next: Option<Position>,
 }
 
 impl<T> PageRows<T> {
-    /// Nothing, and nothing after it.
+    /// Empty page, with no page after it.
     pub fn nothing() -> Self {
         Self { data: Vec::new(), next: None }
     }
@@ -112,16 +112,18 @@ impl SortValue {
     }
 }
 
-/// A page.
+/// Page as clients see it.
 #[derive(Clone, Debug, Serialize)]
 pub struct Page<T> {
-    /// The elements.
+    /// Elements.
     pub data: Vec<T>,
-    /// Asks for the page after this one; `None` on the last.
+    /// Cursor to the next page; `None` on the last.
     pub next_cursor: Option<String>,
 }
 
 impl PageRequest {
+    /// Reads `limit` and `cursor`.
+    ///
     /// # Errors
     /// 400 for a limit that is not 1 to 100.
     pub fn from_query(query: &Query) -> Result<Self, Error> {
@@ -132,13 +134,15 @@ impl PageRequest {
         Self::new(limit, query.get("cursor").map(str::to_owned))
     }
 
+    /// Request of a list with the usual limits.
+    ///
     /// # Errors
     /// 400 for a limit that is not 1 to 100.
     pub fn new(limit: Option<i64>, cursor: Option<String>) -> Result<Self, Error> {
         Self::within(limit, cursor, DEFAULT_LIMIT, MAX_LIMIT)
     }
 
-    /// A page of what has other limits than most lists.
+    /// Request of a list with limits of its own.
     ///
     /// # Errors
     /// 400 for a limit that is not 1 to `most`.
@@ -152,26 +156,27 @@ impl PageRequest {
         if (1..=most).contains(&limit) { Ok(Self { limit, cursor }) } else { Err(bad_limit(most)) }
     }
 
-    /// How long the page may be.
+    /// Most elements of this page.
     pub fn limit(&self) -> i64 {
         self.limit
     }
 
-    /// A cursor to what comes after this position.
+    /// Cursor to the elements after this position.
     pub fn cursor_at(&self, position: &Position, scope: &str) -> String {
         encode(position, scope)
     }
 
-    /// How many elements to fetch: one more than a page has, to learn whether there is another page.
+    /// Number of elements to fetch: one more than the page has, which shows whether another page follows.
     pub fn fetch(&self) -> i64 {
         self.limit + 1
     }
 
-    /// After which element the page begins. `scope` is all that a cursor is bound to: the list, the caller,
-    /// the filters and the sort.
+    /// Position that the page begins after.
+    ///
+    /// `scope` is everything that a cursor is bound to: list, caller, filters and sort.
     ///
     /// # Errors
-    /// 400 for a cursor that is not ours, or of another scope.
+    /// 400 for a cursor that is malformed or of another scope.
     pub fn after(&self, scope: &str, of: SortType) -> Result<Option<Position>, Error> {
         let Some(cursor) = &self.cursor else { return Ok(None) };
         decode(cursor, scope).filter(|position| position.value.is(of)).map(Some).ok_or_else(|| {
@@ -182,7 +187,7 @@ impl PageRequest {
         })
     }
 
-    /// What was found, when up to [`Self::fetch`] elements were asked for, each of which has a position.
+    /// Cuts up to [`Self::fetch`] elements down to the page; `position` is that of an element.
     ///
     /// # Errors
     /// Those of `position`.
@@ -198,7 +203,7 @@ impl PageRequest {
         Ok(PageRows { data: fetched, next })
     }
 
-    /// Makes the page of what was found.
+    /// Page of these elements, with its cursor.
     pub fn page<T>(&self, found: PageRows<T>, scope: &str) -> Page<T> {
         let next_cursor = found.next.map(|position| encode(&position, scope));
         Page { data: found.data, next_cursor }
@@ -206,7 +211,7 @@ impl PageRequest {
 }
 
 impl<T> Page<T> {
-    /// The same page with its elements in another form.
+    /// Same page with its elements in another form.
     pub fn map<U>(self, form: impl FnMut(T) -> U) -> Page<U> {
         Page { data: self.data.into_iter().map(form).collect(), next_cursor: self.next_cursor }
     }
@@ -216,15 +221,15 @@ fn bad_limit(most: i64) -> Error {
     invalid(format!("`limit` must be an integer of 1 to {most}."))
 }
 
-/// The first byte of a cursor: its form can change, and an old one is then refused.
+/// First byte of a cursor. Its format can change, and cursors of the old format are then refused.
 const VERSION: u8 = 2;
 
 const SEAL_LENGTH: usize = 8;
 
-/// The longest cursor that is looked at: room for a name of 200 characters, whatever they become in lower case.
+/// Longest cursor that is decoded. A name of 200 characters fits in lower case, too.
 const LONGEST: usize = 4_096;
 
-/// Version, ID, type, value, and a seal over these and the scope.
+/// Encodes version, ID, type and value, and a seal over these and the scope.
 fn encode(position: &Position, scope: &str) -> String {
     let mut bytes = vec![VERSION];
     bytes.extend(position.id.into_bytes());

@@ -1,4 +1,4 @@
-//! The query of a list: known parameters, each at most once and not empty.
+//! Query parameters of lists: known names, each at most once and not empty.
 
 use axum::response::Response;
 use form_urlencoded::Serializer;
@@ -7,11 +7,13 @@ use http::{HeaderValue, header};
 use crate::error::{Error, Kind};
 use crate::values::clock::Timestamp;
 
-/// The parameters that a client sent, all of them known.
+/// Parameters of a request, all of them known.
 #[derive(Debug)]
 pub struct Query(Vec<(String, String)>);
 
 impl Query {
+    /// Parses a query string.
+    ///
     /// # Errors
     /// 400 for a parameter that is unknown, repeated or empty.
     pub fn parse(query: Option<&str>, known: &[&str]) -> Result<Self, Error> {
@@ -34,10 +36,10 @@ impl Query {
         Ok(Self(parameters))
     }
 
-    /// What a parameter says, by a rule for it, if it is there.
+    /// Value of a parameter, parsed by a rule; `None` if it is absent.
     ///
     /// # Errors
-    /// 400 with what the rule says.
+    /// 400 with the message of the rule.
     pub fn parse_with<T>(
         &self,
         name: &str,
@@ -46,7 +48,7 @@ impl Query {
         optional(name, self.get(name), rule)
     }
 
-    /// Adds the `Link` to the next page (RFC 8288): the same parameters with another cursor, relative to `path`.
+    /// Adds the `Link` to the next page (RFC 8288): `path` and the same parameters with another cursor.
     pub fn linked(&self, path: &str, next_cursor: Option<&str>, mut answer: Response) -> Response {
         let Some(cursor) = next_cursor else { return answer };
         let mut query = Serializer::new(String::new());
@@ -61,24 +63,24 @@ impl Query {
         answer
     }
 
-    /// What a parameter says, if it is there.
+    /// Value of a parameter; `None` if it is absent.
     pub fn get(&self, name: &str) -> Option<&str> {
         self.0.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
     }
 }
 
-/// What a rule makes of a parameter.
+/// Turns the result of a rule into that of a request.
 ///
 /// # Errors
-/// 400 with what the rule says.
+/// 400 with the message of the rule.
 pub fn checked<T>(name: &str, checked: Result<T, String>) -> Result<T, Error> {
     checked.map_err(|detail| invalid(format!("`{name}` {detail}.")))
 }
 
-/// What a rule makes of a parameter, if it is there.
+/// Applies a rule to a parameter that may be absent.
 ///
 /// # Errors
-/// 400 with what the rule says.
+/// 400 with the message of the rule.
 pub fn optional<T, U>(
     name: &str,
     value: Option<T>,
@@ -87,10 +89,10 @@ pub fn optional<T, U>(
     value.map(|value| checked(name, rule(value))).transpose()
 }
 
-/// A rule: one of these names.
+/// Rule: one of these names.
 ///
 /// # Errors
-/// Which names there are.
+/// A message that lists the names.
 pub fn one_of<T: Copy>(known: &[(&str, T)], name: &str) -> Result<T, String> {
     let found = known.iter().find(|(known, _)| *known == name);
     found.map(|(_, it)| *it).ok_or_else(|| {
@@ -99,10 +101,10 @@ pub fn one_of<T: Copy>(known: &[(&str, T)], name: &str) -> Result<T, String> {
     })
 }
 
-/// A rule: an integer within these bounds.
+/// Rule: an integer within these bounds.
 ///
 /// # Errors
-/// What it must be.
+/// A message with the bounds.
 pub fn integer(least: i64, most: i64) -> impl Fn(&str) -> Result<i64, String> {
     move |text| {
         let number = text.parse().ok().filter(|number| (least..=most).contains(number));
@@ -110,11 +112,12 @@ pub fn integer(least: i64, most: i64) -> impl Fn(&str) -> Result<i64, String> {
     }
 }
 
-/// A rule: a time (RFC 3339), rounded up to the millisecond, which is what times are kept in: so what is at or after
-/// it, and what is before it, is the same as by the exact time.
+/// Rule: a time (RFC 3339), rounded up to the millisecond.
+///
+/// Stored times have whole milliseconds. Rounded up, a bound separates them exactly as the sent time does.
 ///
 /// # Errors
-/// What it must be.
+/// A message with an example.
 pub fn time(text: &str) -> Result<Timestamp, String> {
     Timestamp::parse(text).ok_or_else(|| {
         "must be a time of RFC 3339, such as 2026-11-22T19:22:33.007Z; a + in an offset is written %2B"
@@ -122,7 +125,7 @@ pub fn time(text: &str) -> Result<Timestamp, String> {
     })
 }
 
-/// A parameter that does not say what it may.
+/// Error 400 for a bad parameter.
 pub fn invalid(detail: impl Into<String>) -> Error {
     Error::new(Kind::InvalidQuery, detail)
 }

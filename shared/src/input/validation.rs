@@ -1,37 +1,37 @@
-//! Collects every fault of a request, so that a client sees them all in one answer.
+//! Validation that collects all errors of a request, so that one response has them all.
 
 use serde::{Deserialize, Deserializer};
 
 use crate::error::Error;
 
-/// One value that is not allowed.
+/// Error of one value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FieldError {
-    /// Where it stands in the body: a JSON Pointer (RFC 6901), `""` for the body itself.
+    /// JSON Pointer (RFC 6901) to the value in the body; `""` is the body itself.
     pub pointer: String,
-    /// What is wrong and what is allowed; reads on from the pointer, as in "must be 1 to 10000".
+    /// Problem and allowed values, as a predicate of the pointer: "must be 1 to 10000".
     pub detail: String,
 }
 
-/// A field of a partial update: absent stays as it is, null clears.
+/// Field of a partial update: absent keeps it, null clears it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Patch<T> {
-    /// The field stays as it is.
+    /// Field stays as it is.
     #[default]
     Absent,
-    /// The field is cleared.
+    /// Field is cleared.
     Null,
-    /// The field is replaced.
+    /// Field is replaced.
     Value(T),
 }
 
 impl<T> Patch<T> {
-    /// Whether the field is named at all.
+    /// Reports if the request names the field.
     pub fn is_present(&self) -> bool {
         !matches!(self, Self::Absent)
     }
 
-    /// The field after this change.
+    /// Field after this change.
     pub fn apply(self, current: Option<T>) -> Option<T> {
         match self {
             Self::Absent => current,
@@ -40,7 +40,7 @@ impl<T> Patch<T> {
         }
     }
 
-    /// A protobuf field: set is a value, not set but named in the mask is null.
+    /// Reads a protobuf field: set is a value, unset but named in the mask is null.
     pub fn from_masked(value: Option<T>, named: bool) -> Self {
         match value {
             Some(value) => Self::Value(value),
@@ -60,16 +60,16 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Patch<T> {
     }
 }
 
-/// A part of a body that has several values: what a client sends, and what it is once all are allowed.
+/// Input with several values, which becomes a domain value once all are valid.
 pub trait Form {
-    /// What it is then.
+    /// Domain value.
     type Checked;
 
-    /// Notes every fault below the current place; `None` when there was one.
+    /// Adds every error below the current pointer; `None` when there was one.
     fn check(self, errors: &mut ValidationErrors) -> Option<Self::Checked>;
 }
 
-/// The errors found so far.
+/// Errors found so far.
 #[derive(Clone, Debug, Default)]
 pub struct ValidationErrors {
     prefix: String,
@@ -77,12 +77,12 @@ pub struct ValidationErrors {
 }
 
 impl ValidationErrors {
-    /// Notes a fault at `pointer`, which is below the part that is being looked at.
+    /// Adds an error at `pointer`, relative to the part in progress.
     pub fn add(&mut self, pointer: &str, detail: impl Into<String>) {
         self.found.push(FieldError { pointer: format!("{}{pointer}", self.prefix), detail: detail.into() });
     }
 
-    /// Looks at a part: errors that `look` adds stand below `pointer`.
+    /// Validates a part: errors that `look` adds get `pointer` as a prefix.
     pub fn nested<T>(&mut self, pointer: &str, look: impl FnOnce(&mut Self) -> T) -> T {
         let outer = self.prefix.len();
         self.prefix.push_str(pointer);
@@ -91,7 +91,7 @@ impl ValidationErrors {
         result
     }
 
-    /// A value that must be there.
+    /// Parses a required value.
     pub fn required<T, U>(
         &mut self,
         pointer: &str,
@@ -104,7 +104,7 @@ impl ValidationErrors {
         self.optional(pointer, value, parse)
     }
 
-    /// A value that may be absent. `None` too when it is there and not allowed: then the fault is noted.
+    /// Parses a value that may be absent. An invalid one is `None` too, with an error added.
     pub fn optional<T, U>(
         &mut self,
         pointer: &str,
@@ -120,7 +120,7 @@ impl ValidationErrors {
         }
     }
 
-    /// A change of a field that always has a value.
+    /// Parses the change of a field that cannot be cleared.
     pub fn change<T, U>(
         &mut self,
         pointer: &str,
@@ -137,7 +137,7 @@ impl ValidationErrors {
         }
     }
 
-    /// A change of a field that may be empty.
+    /// Parses the change of a field that may be cleared.
     pub fn nullable<T, U>(
         &mut self,
         pointer: &str,
@@ -147,20 +147,20 @@ impl ValidationErrors {
         match value {
             Patch::Absent => Patch::Absent,
             Patch::Null => Patch::Null,
-            // A fault is noted, so what is answered here is not used.
+            // After an error the result is not used.
             Patch::Value(value) => {
                 self.optional(pointer, Some(value), parse).map_or(Patch::Absent, Patch::Value)
             }
         }
     }
 
-    /// A part that may be absent.
+    /// Checks a part that may be absent.
     pub fn part<F: Form>(&mut self, pointer: &str, form: Option<F>) -> Option<F::Checked> {
         let form = form?;
         self.nested(pointer, |errors| form.check(errors))
     }
 
-    /// A part that must be there.
+    /// Checks a required part.
     pub fn required_part<F: Form>(&mut self, pointer: &str, form: Option<F>) -> Option<F::Checked> {
         if form.is_none() {
             self.add(pointer, "is required");
@@ -168,7 +168,7 @@ impl ValidationErrors {
         self.part(pointer, form)
     }
 
-    /// A change of a part that is always there: it is replaced whole.
+    /// Checks the change of a part that cannot be cleared. It is replaced whole.
     pub fn change_part<F: Form>(&mut self, pointer: &str, form: Patch<F>) -> Option<F::Checked> {
         match form {
             Patch::Absent => None,
@@ -180,7 +180,7 @@ impl ValidationErrors {
         }
     }
 
-    /// A change of a part that may be empty: it is replaced whole.
+    /// Checks the change of a part that may be cleared. It is replaced whole.
     pub fn nullable_part<F: Form>(&mut self, pointer: &str, form: Patch<F>) -> Patch<F::Checked> {
         match form {
             Patch::Absent => Patch::Absent,
@@ -189,27 +189,29 @@ impl ValidationErrors {
         }
     }
 
-    /// Notes what others have found, but for places at which a fault is noted already.
+    /// Adds the errors of `others`, except at pointers that have one already.
     pub fn merge(&mut self, others: &Self) {
-        for fault in &others.found {
-            if !self.found.iter().any(|known| known.pointer == fault.pointer) {
-                self.found.push(fault.clone());
+        for error in &others.found {
+            if !self.found.iter().any(|known| known.pointer == error.pointer) {
+                self.found.push(error.clone());
             }
         }
     }
 
-    /// Whether nothing is wrong so far.
+    /// Reports if there is no error so far.
     pub fn is_empty(&self) -> bool {
         self.found.is_empty()
     }
 
-    /// The error that names them all.
+    /// Error 422 with all of them.
     pub fn into_error(self) -> Error {
         Error::validation(self.found)
     }
 
+    /// Ends the validation.
+    ///
     /// # Errors
-    /// A 422 that names them all, if there are any.
+    /// 422 with all errors, if there are any.
     pub fn check(self) -> Result<(), Error> {
         if self.is_empty() { Ok(()) } else { Err(self.into_error()) }
     }
@@ -226,7 +228,7 @@ mod tests {
     }
 
     #[test]
-    fn absent_null_and_a_value_are_told_apart() {
+    fn absent_null_and_a_value_differ() {
         let note = |json| serde_json::from_str::<Body>(json).unwrap().note;
         assert_eq!(note("{}"), Patch::Absent);
         assert_eq!(note(r#"{"note": null}"#), Patch::Null);
@@ -234,12 +236,12 @@ mod tests {
     }
 
     #[test]
-    fn faults_of_a_part_stand_below_its_pointer() {
+    fn errors_of_a_part_stand_below_its_pointer() {
         let mut errors = ValidationErrors::default();
         errors.nested("/items/0", |errors| errors.add("/quantity", "must be 1 to 10000"));
         errors.required("/name", None::<String>, Ok);
         let error = errors.check().unwrap_err();
-        let pointers: Vec<_> = error.errors().iter().map(|fault| fault.pointer.as_str()).collect();
+        let pointers: Vec<_> = error.errors().iter().map(|error| error.pointer.as_str()).collect();
         assert_eq!(pointers, ["/items/0/quantity", "/name"]);
     }
 }

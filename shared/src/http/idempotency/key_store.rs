@@ -1,5 +1,6 @@
-//! Where a function keeps the keys of requests that it has answered: each in the transaction that does what the
-//! request asks for, so that no crash can separate the two.
+//! Collection of idempotency keys.
+//!
+//! A key is written in the transaction that does the work of its request, so that no crash can separate the two.
 
 use std::time::Duration;
 
@@ -16,35 +17,35 @@ use crate::mongo::json_schema;
 use crate::mongo::{self, Index};
 use crate::values::clock::Timestamp;
 
-/// How long a key is remembered.
+/// Time that a key is remembered.
 pub const LIFETIME: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// How long a look waits for a majority.
+/// Longest wait for a majority.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// What is kept of a request.
+/// Document of a request.
 #[derive(Debug, Serialize, Deserialize)]
 struct Record {
     _id: Binary,
     fingerprint: Binary,
-    /// The ID of what it made or changed.
+    /// ID of the resource that it created or changed.
     made: bson::Uuid,
     at: bson::DateTime,
 }
 
-/// The keys of a function.
+/// Keys of a function.
 #[derive(Clone)]
 pub struct KeyStore {
     records: mongodb::Collection<Record>,
 }
 
 impl KeyStore {
-    /// The keys in this collection.
+    /// Keys in this collection.
     pub fn new(database: &Database, collection: &str) -> Self {
         Self { records: database.collection(collection) }
     }
 
-    /// What the schema step makes for them. The index only sweeps: what is too old is told by the clock.
+    /// Schema of the collection. Its index only cleans up; the clock decides if a key is too old.
     pub fn collection(name: &'static str) -> mongo::Collection {
         let sweep = Index::plain("sweep", doc! { "at": 1 }).swept_after(2 * LIFETIME);
         let record = json_schema::documents(
@@ -59,7 +60,7 @@ impl KeyStore {
         mongo::Collection { name, indexes: vec![sweep], obsolete: Vec::new(), validator: record }
     }
 
-    /// What the request has made already.
+    /// Resource that the request created before.
     ///
     /// # Errors
     /// 422 when the key was used for another request.
@@ -72,8 +73,9 @@ impl KeyStore {
         made(found, key_record, now)
     }
 
-    /// The same, after something was in the way of the request that may be a twin's doing. What refuses a write
-    /// need not be on a majority yet, where other looks look: this one waits until it is.
+    /// Same as [`Self::find`], for use after a conflict that a concurrent duplicate may have caused.
+    ///
+    /// The conflicting write may not be on a majority yet. This read waits until it is.
     ///
     /// # Errors
     /// As [`Self::find`].
@@ -87,11 +89,13 @@ impl KeyStore {
         made(found, key_record, now)
     }
 
-    /// Keeps the key of a request beside what it makes. `false`: a twin was faster, or another request has the
-    /// key; the transaction has ended then, and [`Self::find_again`] tells which.
+    /// Writes the key of a request in its transaction.
+    ///
+    /// `false` if the key is taken, by a concurrent duplicate or by another request. The transaction has ended then,
+    /// and [`Self::find_again`] distinguishes the two.
     ///
     /// # Errors
-    /// What the transaction met.
+    /// Errors of the transaction.
     pub async fn keep<T: StaticType>(
         &self,
         session: &mut ClientSession,
@@ -105,7 +109,7 @@ impl KeyStore {
             made: mongo::uuid(made),
             at: mongo::date(now),
         };
-        // One that is too old gives way. One that is not does not match, and the insert meets its ID.
+        // An expired key is replaced. Any other does not match, and the insert conflicts with its ID.
         let outlived =
             doc! { "_id": binary(key_record.id), "at": { "$lte": mongo::date(now.before(LIFETIME)) } };
         match self.records.replace_one(outlived, record).upsert(true).session(session).await {
@@ -115,11 +119,12 @@ impl KeyStore {
         }
     }
 
-    /// Forgets what requests have asked for that have made this, which is gone: it was about a person. That there were
-    /// such requests is still known, so that none of them makes it once more.
+    /// Erases the fingerprints of requests that created a resource which is deleted, since they describe a person.
+    ///
+    /// The keys stay, so that no repeated request creates the resource again.
     ///
     /// # Errors
-    /// What the transaction met.
+    /// Errors of the transaction.
     pub async fn blank<T: StaticType>(
         &self,
         session: &mut ClientSession,

@@ -23,9 +23,9 @@ fn refused(body: &str) -> Error {
     parse::<Body>(body.as_bytes()).unwrap_err()
 }
 
-fn fault(body: &str) -> (String, String) {
-    let fault = refused(body).errors()[0].clone();
-    (fault.pointer, fault.detail)
+fn field_error(body: &str) -> (String, String) {
+    let error = refused(body).errors()[0].clone();
+    (error.pointer, error.detail)
 }
 
 #[test]
@@ -126,7 +126,7 @@ fn a_message_repeats_only_the_begin_of_a_long_key() {
 
 #[test]
 fn another_form_is_a_422_with_a_pointer() {
-    assert_eq!(fault("[]"), (String::new(), "must be a JSON object, and is an array".to_owned()));
+    assert_eq!(field_error("[]"), (String::new(), "must be a JSON object, and is an array".to_owned()));
     let integer = "must be an integer (12, not 12.0 or \"12\"), and is";
     for (sent, is) in [
         ("12.0", "the number 12.0"),
@@ -138,14 +138,14 @@ fn another_form_is_a_422_with_a_pointer() {
         ("9223372036854775808", "the number 9223372036854775808"),
     ] {
         let body = format!("{{\"items\": [{{\"quantity\": {sent}}}]}}");
-        assert_eq!(fault(&body), ("/items/0/quantity".to_owned(), format!("{integer} {is}")));
+        assert_eq!(field_error(&body), ("/items/0/quantity".to_owned(), format!("{integer} {is}")));
     }
-    assert_eq!(fault("{\"items\": {}}").1, "must be an array, and is an object");
+    assert_eq!(field_error("{\"items\": {}}").1, "must be an array, and is an object");
     assert_eq!(
-        fault("{\"items\": [7]}"),
+        field_error("{\"items\": [7]}"),
         ("/items/0".into(), "must be an object, and is the number 7".into())
     );
-    let (pointer, detail) = fault("{\"itmes\": []}");
+    let (pointer, detail) = field_error("{\"itmes\": []}");
     assert_eq!(pointer, "/itmes");
     assert!(detail.ends_with("allowed: items"), "{detail}");
 }
