@@ -8,7 +8,7 @@
 //! at once.
 //!
 //! A hold bears the time at which its transaction began, and is seen only once that has committed, up to
-//! [`COMMIT`] later.
+//! `COMMIT` later.
 
 use crate::explorer::Model;
 
