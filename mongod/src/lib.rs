@@ -10,7 +10,7 @@
 //! - `replica_set.rs`: initiates, or mends after a change of port, and waits for the primary; a set of several
 //!   servers is made by who starts them
 //! - `log.rs`: what `mongod` said before it ended
-//! - `shared.rs`: one server for all tests of a process
+//! - `shared.rs`: one server for all tests of a process, or of a run of nextest
 //! - `folder.rs`: temporary folders with a name of their own
 //! - `error.rs`: everything that can go wrong, and what to do then
 
@@ -31,4 +31,4 @@ pub use error::Error;
 pub use find::{Search, find_or_fetch};
 pub use replica_set::NAME as SET_NAME;
 pub use server::{Data, Membership, Mongod, Options};
-pub use shared::shared_for_tests;
+pub use shared::{TEST_URI_VARIABLE, shared_for_tests, start_for_tests};
