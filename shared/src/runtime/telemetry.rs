@@ -1,31 +1,46 @@
-//! Logging: destination and format of log lines, and the fields shared by those of one request.
+//! Log lines: destination, format, level, and the fields that all lines of a request share.
+
+use std::env;
 
 use tracing::{Span, Subscriber};
-use tracing_subscriber::filter::LevelFilter;
+use tracing_subscriber::filter::{LevelFilter, ParseError, Targets};
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
 use crate::runtime::trace::Trace;
 
+/// Chooses what is logged: `debug`, or by module `info,orders=debug,mongodb=off`.
+pub const LEVELS_VARIABLE: &str = "RUST_LOG";
+
 /// Writes one readable line per event to standard error, for terminals.
 pub fn init_text() {
+    let (levels, invalid) = levels_of_environment();
     let lines = tracing_subscriber::fmt::layer()
         .with_writer(std::io::stderr)
         .with_target(false)
         .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()));
-    // This fails if a subscriber is already installed, which is then used.
-    let _ = tracing_subscriber::registry().with(LevelFilter::INFO).with(lines).try_init();
+    // Fails if a subscriber is installed already, which then stays.
+    let _ = tracing_subscriber::registry().with(levels).with(lines).try_init();
+    warn_of(invalid);
 }
 
 /// Writes one JSON object per line to standard output, for CloudWatch.
 pub fn init_json() {
-    let _ = json_lines(std::io::stdout).try_init();
+    let (levels, invalid) = levels_of_environment();
+    let _ = json(levels, std::io::stdout).try_init();
+    warn_of(invalid);
 }
 
-/// Creates a subscriber that writes one JSON object per line. Fields shared by the lines of a request are in
-/// its `span`.
+/// One JSON object a line, from level info on. Fields that the lines of a request share are in its `span`.
 pub fn json_lines<W>(writer: W) -> impl Subscriber + Send + Sync
+where
+    W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
+{
+    json(default_levels(), writer)
+}
+
+fn json<W>(levels: Targets, writer: W) -> impl Subscriber + Send + Sync
 where
     W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
 {
@@ -35,11 +50,115 @@ where
         .with_target(false)
         .with_span_list(false)
         .with_writer(writer);
-    tracing_subscriber::registry().with(LevelFilter::INFO).with(lines)
+    tracing_subscriber::registry().with(levels).with(lines)
 }
 
-/// Span of a request, whose fields are in all its log lines. They are the request ID of the response, the
-/// trace ID, and X-Ray's trace ID if there is one.
+fn default_levels() -> Targets {
+    Targets::new().with_default(LevelFilter::INFO)
+}
+
+fn levels_of_environment() -> (Targets, Option<ParseError>) {
+    levels(env::var(LEVELS_VARIABLE).ok().as_deref())
+}
+
+/// The levels that a value of `RUST_LOG` asks for. An absent, empty or invalid one means info; the error of an invalid
+/// one comes with it, since a service must not stay down for its log level.
+///
+/// `EnvFilter` can filter by span and field, too, and brings an engine for regular expressions into each function.
+fn levels(variable: Option<&str>) -> (Targets, Option<ParseError>) {
+    match variable.map(str::trim) {
+        None | Some("") => (default_levels(), None),
+        Some(value) => match value.parse() {
+            Ok(levels) => (levels, None),
+            Err(error) => (default_levels(), Some(error)),
+        },
+    }
+}
+
+fn warn_of(invalid: Option<ParseError>) {
+    if let Some(error) = invalid {
+        tracing::warn!(%error, "{LEVELS_VARIABLE} is invalid: logging from level info on");
+    }
+}
+
+/// The span whose fields all log lines of a request have: the request ID that its answer shows, the trace ID, and
+/// X-Ray's ID of the trace where there is one.
 pub fn request_span(request_id: &str, trace: &Trace) -> Span {
-    tracing::info_span!("request", request_id, trace_id = %trace.id(), xray_trace_id = trace.xray_id())
+    // At the level of errors: a span below the chosen level would be left out of the lines above it.
+    tracing::error_span!("request", request_id, trace_id = %trace.id(), xray_trace_id = trace.xray_id())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+    use std::sync::{Arc, Mutex};
+
+    use tracing::Level;
+
+    use super::*;
+
+    /// Collects log lines.
+    #[derive(Clone, Default)]
+    struct Lines(Arc<Mutex<Vec<u8>>>);
+
+    impl io::Write for Lines {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().write(bytes)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    fn logged(variable: Option<&str>, log: impl FnOnce()) -> String {
+        let lines = Lines::default();
+        let writer = lines.clone();
+        let (levels, invalid) = levels(variable);
+        tracing::subscriber::with_default(json(levels, move || writer.clone()), || {
+            warn_of(invalid);
+            log();
+        });
+        let bytes = lines.0.lock().unwrap().clone();
+        String::from_utf8(bytes).unwrap()
+    }
+
+    #[test]
+    fn without_rust_log_the_level_is_info() {
+        for variable in [None, Some(""), Some(" ")] {
+            let (levels, invalid) = levels(variable);
+            assert!(invalid.is_none());
+            assert!(levels.would_enable("orders", &Level::INFO));
+            assert!(!levels.would_enable("orders", &Level::DEBUG));
+        }
+    }
+
+    #[test]
+    fn rust_log_sets_levels_in_general_and_by_module() {
+        let (levels, invalid) = levels(Some("warn,orders::service=trace,mongodb=off"));
+        assert!(invalid.is_none());
+        assert!(levels.would_enable("orders::service::place", &Level::TRACE));
+        assert!(!levels.would_enable("orders", &Level::INFO));
+        assert!(!levels.would_enable("mongodb", &Level::ERROR));
+    }
+
+    #[test]
+    fn an_invalid_rust_log_means_info_and_one_warning() {
+        let lines = logged(Some("orders=loud"), || {
+            tracing::info!("shown");
+            tracing::debug!("hidden");
+        });
+        assert_eq!(lines.matches("WARN").count(), 1, "{lines}");
+        assert!(lines.contains("RUST_LOG is invalid"), "{lines}");
+        assert!(lines.contains("shown") && !lines.contains("hidden"), "{lines}");
+    }
+
+    #[test]
+    fn a_warning_has_its_request_id_though_info_is_off() {
+        let trace = Trace::begin();
+        let lines = logged(Some("warn"), || {
+            request_span("the ID", &trace).in_scope(|| tracing::warn!("look"));
+        });
+        assert!(lines.contains("the ID"), "{lines}");
+    }
 }
