@@ -10,14 +10,19 @@ use rand::rngs::StdRng;
 /// How often a long run goes through everything.
 const LONG: u64 = 5;
 
-/// The seed when nobody asks for another one: a run in CI makes the choices of the one before it.
+/// The seed when nobody asks for another one. CI asks for that of its commit.
 const SEED: u64 = 1;
+
+/// A short run goes through every third case, beginning with another one for another seed.
+const SHARE: u64 = 3;
 
 /// What a campaign has done and found so far.
 pub(crate) struct Report {
     name: &'static str,
     test: &'static str,
     only: Option<String>,
+    /// How many cases there were so far, run or not.
+    seen: u64,
     cases: usize,
     faults: usize,
     longest_to_heal: Option<Duration>,
@@ -28,12 +33,17 @@ impl Report {
     /// Of a campaign, and the test that it is.
     pub(crate) fn of(name: &'static str, test: &'static str) -> Self {
         let only = std::env::var("OMS_CASE").ok().filter(|case| !case.is_empty());
-        Self { name, test, only, cases: 0, faults: 0, longest_to_heal: None, violations: Vec::new() }
+        Self { name, test, only, seen: 0, cases: 0, faults: 0, longest_to_heal: None, violations: Vec::new() }
     }
 
-    /// Whether a case is to be run; if so it is counted.
+    /// Whether a case is to be run: the one that was asked for, each one in a long run, else a part of them. If so it is
+    /// counted.
     pub(crate) fn runs(&mut self, case: &str) -> bool {
-        let runs = self.only.as_ref().is_none_or(|only| only == case);
+        let runs = match &self.only {
+            Some(only) => only == case,
+            None => is_long() || (self.seen + seeds().start).is_multiple_of(SHARE),
+        };
+        self.seen += 1;
         self.cases += usize::from(runs);
         runs
     }
@@ -89,14 +99,14 @@ impl Report {
     }
 }
 
-/// The seeds to go through: one, or several in a long run.
+/// The seeds to go through: one, or several in a long run of all cases.
 pub(crate) fn seeds() -> std::ops::Range<u64> {
-    let seed = std::env::var("OMS_SEED").ok().filter(|seed| !seed.is_empty());
-    let seed = seed.map(|seed| seed.parse().unwrap_or_else(|error| panic!("OMS_SEED: {error}")));
-    match seed {
-        Some(seed) => seed..seed + 1,
-        None if is_long() => SEED..SEED + LONG,
-        None => SEED..SEED + 1,
+    let variable = |name| std::env::var(name).ok().filter(|value: &String| !value.is_empty());
+    let seed = variable("OMS_SEED");
+    let seed = seed.map_or(SEED, |seed| seed.parse().unwrap_or_else(|error| panic!("OMS_SEED: {error}")));
+    match is_long() && variable("OMS_CASE").is_none() {
+        true => seed..seed + LONG,
+        false => seed..seed + 1,
     }
 }
 

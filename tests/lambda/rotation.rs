@@ -151,8 +151,10 @@ async fn rotating_a_signing_secret_fails_no_request() {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     };
+    // Two make a token outlive its key; the rest repeats them under load.
+    let generations = if std::env::var("OMS_LONG").is_ok_and(|long| long == "1") { 20 } else { 3 };
     let rotations = async {
-        for generation in 1..=20 {
+        for generation in 1..=generations {
             shop.cloud.rotates(&shop.jwt_secret, &secret(generation)).await;
             // One environment knows it now; the other one only hears of it by the tokens that it signs.
             let newest = shop.starts_users().await;

@@ -88,7 +88,8 @@ async fn a_page_of_any_list_costs_what_is_on_it_or_a_bounded_number_of_keys_wher
         let amounts = if is_long() {
             Amounts { products: 100_000, orders: 1_000_000, users: 20_000 }
         } else {
-            Amounts { products: 20_000, orders: 100_000, users: 5_000 }
+            // So many that some words are in more products than a search reads, and a list has a thousand pages.
+            Amounts { products: 12_000, orders: 30_000, users: 2_000 }
         };
         backend::ensure_schema(&database).await.unwrap();
         let say = |line: &str| tell(&format!("{line}\n"));
