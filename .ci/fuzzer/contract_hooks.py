@@ -1,4 +1,4 @@
-"""What schemathesis calls in `.ci/contract`: signs in, fills valid cases, and counts what came of them."""
+"""What schemathesis calls in `.ci/fuzz-contract`: signs in, fills valid cases, and counts what came of them."""
 
 import atexit
 import collections

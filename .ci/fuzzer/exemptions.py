@@ -1,7 +1,7 @@
 """What is no fault though schemathesis reports it: valid by its schema, and refused for what a schema cannot say.
 
 Each exemption is of one check, of the operations that have the rule, and of the very answer; and the request must have what
-the rule is about. `.ci/contract` prints how often each was used.
+the rule is about. `.ci/fuzz-contract` prints how often each was used.
 """
 
 import json

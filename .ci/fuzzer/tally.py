@@ -1,4 +1,4 @@
-"""Tells what came of the campaigns of `.ci/contract`: `tally.py RESULTS LEAST`, where LEAST cases at least must have run.
+"""Tells what came of the campaigns of `.ci/fuzz-contract`: `tally.py RESULTS LEAST`, where LEAST cases at least must have run.
 
 It fails with what a campaign has found, when one was not finished, and when too few of its valid cases succeeded: a fuzzer
 that is refused at the door finds nothing.
