@@ -21,7 +21,8 @@ case ${1:-} in
     architecture=$(uname -m | sed s/aarch64/arm64/)
     sam build --parameter-overrides "Architecture=$architecture"
     # Writes local/env.json, which has secrets, and sets HOST_FOR_CONTAINERS and BASE_IMAGE.
-    eval "$(cargo local env --sam)"
+    variables=$(cargo local env --sam)
+    eval "$variables"
     options=(--env-vars local/env.json --parameter-overrides "Architecture=$architecture" --docker-network oms
       --invoke-image "$BASE_IMAGE" --skip-pull-image --warm-containers EAGER)
     sam local start-lambda --host "$HOST_FOR_CONTAINERS" "${options[@]}" &
