@@ -1,13 +1,13 @@
 //! The orders function: from placing to delivery, return and refund.
 //!
-//! - [`http`], [`grpc`]: its two faces, which convert and call
+//! - [`http`], [`grpc`]: the two transports, which convert and call
 //! - [`service`]: use cases, one method each; authorization and the sequence of I/O live there
-//! - [`forms`], [`listing`]: what callers send and ask for, until it is checked
-//! - [`order`], [`order_id`], [`number`], [`status`]: the aggregate, what we and people call it, and its state
-//!   machine; no I/O
-//! - [`store`]: MongoDB; the only file that knows BSON
-//! - [`environment`]: what the function is told by its environment, and how it is built from that
-//! - [`products`], [`users`]: the other functions, as this one sees them
+//! - [`forms`], [`listing`]: inputs from callers and their validation
+//! - [`order`], [`order_id`], [`number`], [`status`]: the aggregate, its identifiers and its state machine;
+//!   no I/O
+//! - [`store`]: MongoDB; the only module that knows BSON
+//! - [`environment`]: environment variables, and the function built from them
+//! - [`products`], [`users`]: clients of the other functions
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -37,33 +37,33 @@ pub mod status;
 pub mod store;
 pub mod users;
 
-/// How long an order may stay unpaid when nobody says otherwise: a day.
+/// Default time in which an order must be paid: a day.
 pub const DEFAULT_PAYMENT_WINDOW: Duration = Duration::from_secs(86_400);
 
-/// What the function depends on.
+/// Dependencies of the function.
 pub struct Dependencies {
-    /// Where the orders are.
+    /// Database with the orders.
     pub database: Database,
     /// The products function.
     pub products: Channel,
     /// The users function.
     pub users: Channel,
-    /// How long an order may stay unpaid.
+    /// Time in which an order must be paid.
     pub payment_window: Duration,
-    /// Tells the time.
+    /// Source of the current time.
     pub clock: Clock,
 }
 
-/// The function, ready to answer at both of its entrances.
+/// The function, ready to serve REST and gRPC.
 #[derive(Clone)]
 pub struct App {
-    /// REST.
+    /// REST routes.
     pub router: Router,
-    /// Calls from other functions.
+    /// gRPC calls from other functions.
     pub rpc: RpcServer,
 }
 
-/// Builds the function from what it depends on.
+/// Builds the function from its dependencies.
 pub fn app(dependencies: Dependencies) -> App {
     let Dependencies { database, products, users, payment_window, clock } = dependencies;
     let verifier = Verifier::new(Arc::new(JwksClient::new(users.clone())), clock.clone());

@@ -1,4 +1,4 @@
-//! What may be asked of the list of orders, over REST or gRPC, and the checks of it.
+//! Filters and sort of the list of orders, parsed from REST or gRPC.
 
 use proto::orders::v1 as wire;
 use shared::error::Error;
@@ -11,36 +11,36 @@ use shared::values::ids::{self, ProductId, UserId};
 use crate::number::Number;
 use crate::status::Status;
 
-/// The parameters of `GET /orders`.
+/// Query parameters of `GET /orders`.
 pub const PARAMETERS: [&str; 9] =
     ["status", "user_id", "product_id", "number", "created_from", "created_to", "sort", "limit", "cursor"];
 
-/// Which orders, and in which order.
+/// Filters and sort of a list of orders.
 #[derive(Clone, Debug, Default)]
 pub struct Listing {
-    /// Of this status.
+    /// Orders in this status.
     pub status: Option<Status>,
-    /// Of this user.
+    /// Orders of this user.
     pub user_id: Option<UserId>,
-    /// With this product among the items.
+    /// Orders with this product among the items.
     pub product_id: Option<ProductId>,
-    /// With this number: one, if any.
+    /// The order with this number, if any.
     pub number: Option<Number>,
-    /// Placed at this time or later.
+    /// Orders placed at this time or later.
     pub created_from: Option<Timestamp>,
-    /// Placed before this time.
+    /// Orders placed before this time.
     pub created_to: Option<Timestamp>,
-    /// In this order.
+    /// Sort field and direction.
     pub sort: Sort<SortBy>,
 }
 
-/// What orders are sorted by.
+/// Sort fields of orders.
 #[derive(Clone, Copy, Debug, Default)]
 pub enum SortBy {
-    /// When they were placed.
+    /// Time of placing.
     #[default]
     CreatedAt,
-    /// The amount alone, whatever its currency.
+    /// Amount alone, regardless of its currency.
     Total,
 }
 
@@ -52,7 +52,7 @@ pub(crate) const SORTS: [(&str, Sort<SortBy>); 4] = [
 ];
 
 impl SortBy {
-    /// What type its values have.
+    /// Type of the field's values.
     pub fn of(self) -> SortType {
         match self {
             Self::CreatedAt => SortType::Time,
@@ -62,8 +62,10 @@ impl SortBy {
 }
 
 impl Listing {
+    /// Parses the query string of `GET /orders`.
+    ///
     /// # Errors
-    /// 400 for a parameter that does not say what it may.
+    /// 400 for an invalid parameter.
     pub fn from_query(query: &Query) -> Result<Self, Error> {
         Ok(Self {
             status: query.parse_with("status", Status::parse)?,
@@ -76,8 +78,10 @@ impl Listing {
         })
     }
 
+    /// Parses a gRPC request.
+    ///
     /// # Errors
-    /// 400 for a field that does not say what it may.
+    /// 400 for an invalid field.
     pub fn from_message(message: wire::ListOrdersRequest) -> Result<Self, Error> {
         Ok(Self {
             status: query::optional("status", message.status, |text| Status::parse(&text))?,
@@ -104,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn newest_first_unless_the_client_says_otherwise() {
+    fn the_default_is_newest_first() {
         let sorted = |query| {
             let sort = listing(query).unwrap().sort;
             (matches!(sort.by, SortBy::CreatedAt), sort.descending)
@@ -115,8 +119,8 @@ mod tests {
     }
 
     #[test]
-    fn what_a_parameter_may_say_is_told() {
-        for (bad, told) in [
+    fn an_invalid_parameter_is_explained() {
+        for (bad, expected) in [
             ("sort=price", "`sort` must be one of -created_at, created_at, total, -total."),
             ("status=void", "`status` must be one of placed, "),
             ("number=4F7K", "`number` must be an order number, such as 4F7K-92QX"),
@@ -124,12 +128,12 @@ mod tests {
             ("product_id=user_01h455vb4pex5vsknk084sn02q", "`product_id` must be an ID of the kind product"),
         ] {
             let error = listing(bad).unwrap_err().to_string();
-            assert!(error.contains(told), "{bad}: {error}");
+            assert!(error.contains(expected), "{bad}: {error}");
         }
     }
 
     #[test]
-    fn both_faces_refuse_the_same() {
+    fn rest_and_grpc_refuse_the_same() {
         let bad = wire::ListOrdersRequest { sort: Some("price".to_owned()), ..Default::default() };
         let (over_grpc, over_rest) =
             (Listing::from_message(bad).unwrap_err(), listing("sort=price").unwrap_err());

@@ -1,24 +1,24 @@
-//! What people call an order.
+//! Order numbers, by which people refer to orders.
 
 use std::fmt;
 
-/// What people call an order: 8 of Crockford's base32, as `4F7K-92QX`. Random, so that nobody learns from
-/// it how many orders there are.
+/// Order number: 8 characters of Crockford's base32, as `4F7K-92QX`. It is random, so that it does not reveal
+/// how many orders there are.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Number([u8; 8]);
 
 const CROCKFORD: &[u8; 32] = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ";
 
 impl Number {
-    /// The number of these 40 bits.
+    /// Converts the lowest 40 bits to an order number.
     pub fn from_bits(bits: u64) -> Self {
-        Self(std::array::from_fn(|place| CROCKFORD[(bits >> (5 * (7 - place)) & 31) as usize]))
+        Self(std::array::from_fn(|index| CROCKFORD[(bits >> (5 * (7 - index)) & 31) as usize]))
     }
 
-    /// As it is written, with the dash.
+    /// Parses the written form: upper case, with the dash.
     ///
     /// # Errors
-    /// When it is not written like that.
+    /// A message that says which form is expected.
     pub fn parse(text: &str) -> Result<Self, String> {
         let digits: Vec<u8> = match text.split_once('-') {
             Some((first, last)) if first.len() == 4 && last.len() == 4 => [first, last].concat().into_bytes(),
@@ -32,19 +32,19 @@ impl Number {
 }
 
 impl Number {
-    /// As people write it: in any case, with or without the dash, and with Crockford's leniency for letters that look
-    /// like digits.
+    /// Parses user input: in any case, with or without the dash. Applies Crockford's leniency for letters
+    /// that look like digits.
     ///
     /// # Errors
-    /// When it is not written like that.
+    /// A message that says which form is expected.
     pub fn parse_loosely(text: &str) -> Result<Self, String> {
-        let shape = "must be an order number, such as 4F7K-92QX, in any case, with or without the dash";
+        let expected = "must be an order number, such as 4F7K-92QX, in any case, with or without the dash";
         if !text.is_ascii() {
-            return Err(shape.to_owned());
+            return Err(expected.to_owned());
         }
         let upper = text.to_ascii_uppercase().replace(['I', 'L'], "1").replace('O', "0");
         let dashed = if upper.len() == 8 { format!("{}-{}", &upper[..4], &upper[4..]) } else { upper };
-        Self::parse(&dashed).map_err(|_| shape.to_owned())
+        Self::parse(&dashed).map_err(|_| expected.to_owned())
     }
 }
 
@@ -54,8 +54,8 @@ fn is_crockford(digits: &[u8; 8]) -> bool {
 
 impl fmt::Display for Number {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (place, digit) in self.0.iter().enumerate() {
-            if place == 4 {
+        for (index, digit) in self.0.iter().enumerate() {
+            if index == 4 {
                 f.write_str("-")?;
             }
             write!(f, "{}", char::from(*digit))?;
@@ -84,7 +84,7 @@ mod tests {
         }
 
         #[test]
-        fn people_write_numbers_in_any_case_with_or_without_the_dash(bits in 0..1_u64 << 40) {
+        fn numbers_are_read_in_any_case_with_or_without_the_dash(bits in 0..1_u64 << 40) {
             let number = Number::from_bits(bits);
             let text = number.to_string();
             for written in [text.to_lowercase(), text.replace('-', ""), text.replace('-', "").to_lowercase()] {

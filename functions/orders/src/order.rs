@@ -1,10 +1,10 @@
-//! An order: the aggregate, and the decisions that change it. No I/O, no clock.
+//! The order aggregate, and the decisions that change it. No I/O, no clock.
 //!
-//! - `decision`: who may change what, and what follows from it
+//! - `decision`: permissions, transitions, and their consequences for the stock
 //! - `items`: a change of items, which takes several steps
 //!
-//! A decision is one write: it gives the order its next version, appends to its history, and names the task
-//! that follows from it for the stock. The task's revision is that version.
+//! A decision is one write. It gives the order its next version, appends to its history, and names the task
+//! that follows for the stock. The task's revision is that version.
 
 use std::collections::BTreeMap;
 
@@ -26,120 +26,120 @@ mod items;
 pub use decision::{Decision, OrderChange, Transition};
 pub use items::Held;
 
-/// The largest total, in minor units.
+/// Maximum total of an order, in minor units.
 pub const MAX_TOTAL: i64 = 1_000_000_000_000_000;
 
-/// An order.
+/// Order: a customer's items at the prices of purchase, with status, payment and history.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Order {
-    /// Which one it is.
+    /// Order ID.
     pub id: OrderId,
-    /// Which one it is, for people.
+    /// Order number, for people.
     pub number: Number,
-    /// Whose it is.
+    /// The customer to whom the order belongs.
     pub user_id: UserId,
-    /// Where it stands.
+    /// Status of the order.
     pub status: Status,
-    /// What was ordered, at the prices of then.
+    /// Ordered items, at the prices at the time of ordering.
     pub items: Vec<Item>,
-    /// Of all its amounts.
+    /// Currency of all amounts of the order.
     pub currency: Currency,
-    /// Where it goes.
+    /// Shipping address.
     pub shipping_address: Address,
-    /// What the customer or the shop wants to say.
+    /// Note by the customer or the shop.
     pub note: Option<String>,
-    /// What the shop's programs want to keep with it.
+    /// Key-value pairs for the shop's own programs.
     pub metadata: BTreeMap<String, String>,
-    /// How it was paid, and paid back.
+    /// Payment and refund details.
     pub payment: Payment,
-    /// Where the parcel is.
+    /// Shipment tracking; none before shipping.
     pub tracking: Option<Tracking>,
     /// All changes of status, oldest first.
     pub history: Vec<StatusChange>,
-    /// What is left to be done for its stock, oldest first.
+    /// Pending stock tasks, oldest first.
     pub tasks: Vec<Task>,
-    /// Whether new items are being held, which are not the order's yet. Any decision ends that.
+    /// True while new items are being held that are not the order's yet. Any decision ends that.
     pub changing: bool,
-    /// The request that placed it, if that had a key.
+    /// Caller, key and fingerprint of the request that placed it, if that had an idempotency key.
     pub placed_under: Option<IdempotencyRef>,
-    /// Until when it must be paid, while it is placed.
+    /// Payment deadline, while the order is placed.
     pub expires_at: Option<Timestamp>,
-    /// Rises by one with every decision.
+    /// Version: rises by one with every decision.
     pub version: i64,
-    /// When it was placed.
+    /// Time of placing.
     pub created_at: Timestamp,
-    /// When it was last decided about.
+    /// Time of the last decision.
     pub updated_at: Timestamp,
 }
 
-/// The key under which an order was placed: whose, and for which request.
+/// Idempotency key under which an order was placed, with its caller and request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct IdempotencyRef {
-    /// Keys of different callers never meet.
+    /// Caller who sent the key. Keys of different callers never meet.
     pub caller: UserId,
-    /// The key, and what the request asked for.
+    /// Key and fingerprint of the request.
     pub request_key: RequestKey,
 }
 
-/// A item: a product as it was when it came into the order.
+/// Item of an order: a product as it was when it was added, and its quantity.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Item {
-    /// Which product.
+    /// Product ID.
     pub product_id: ProductId,
-    /// Its SKU of then.
+    /// SKU at the time of ordering.
     pub sku: String,
-    /// Its name of then.
+    /// Name at the time of ordering.
     pub name: String,
-    /// Its price of then.
+    /// Unit price at the time of ordering.
     pub unit_price: Money,
-    /// How many pieces.
+    /// Quantity in units.
     pub quantity: i64,
 }
 
 impl Item {
-    /// Minor units: at most 10^12 for a piece times 10^4 pieces, far from overflow.
+    /// Item total in minor units: at most 10^12 for a unit times 10^4 units, far from overflow.
     pub fn total(&self) -> i64 {
         self.unit_price.amount() * self.quantity
     }
 }
 
-/// How an order was paid, and paid back.
+/// Payment and refund of an order.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Payment {
-    /// What the payment is called where it was made.
+    /// Payment reference at the payment provider.
     pub reference: Option<String>,
-    /// How it was made.
+    /// Payment method.
     pub method: Option<String>,
-    /// What the refund is called where it was made.
+    /// Refund reference at the payment provider.
     pub refund_reference: Option<String>,
 }
 
-/// Where a parcel is.
+/// Shipment tracking.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Tracking {
-    /// Who carries it.
+    /// Carrier of the parcel.
     pub carrier: String,
-    /// What they call it.
+    /// Tracking number at the carrier.
     pub number: String,
 }
 
-/// A change of status.
+/// Change of status, an entry of the history.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StatusChange {
-    /// When.
+    /// Time of the change.
     pub at: Timestamp,
-    /// From which; the first has none.
+    /// Status before; none for the first entry.
     pub from: Option<Status>,
-    /// To which.
+    /// Status after.
     pub to: Status,
-    /// By which user; by ourselves if none.
+    /// User who made the change; none for the system.
     pub by: Option<UserId>,
-    /// Why.
+    /// Reason for the change.
     pub reason: Option<String>,
 }
 
 impl StatusChange {
-    /// Who it was, as far as this caller may know: customers see `staff` for everybody else.
+    /// Actor as shown to this caller: customers see `staff` for everybody else.
     pub fn actor_label_for(&self, caller: Caller) -> String {
         match self.by {
             None => "system".to_owned(),
@@ -149,73 +149,73 @@ impl StatusChange {
     }
 }
 
-/// What follows from a decision for the stock. It may be done twice: the revision tells.
+/// Stock task that follows from a decision. Running it twice is safe, since products checks the revision.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Task {
-    /// The version that the decision made.
+    /// Order version that the decision made.
     pub revision: i64,
-    /// What is to be done.
+    /// Action on the stock.
     pub kind: TaskKind,
 }
 
-/// What is to be done for an order's stock.
+/// Action on an order's stock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TaskKind {
-    /// Hold its items, and nothing else.
+    /// Hold the order's items, and nothing else.
     Hold,
-    /// End its hold.
+    /// Release the order's hold.
     Release,
-    /// Take its items off the hand.
+    /// Deduct the items from `on_hand`.
     Ship,
-    /// Put its items back on the hand.
+    /// Add the items back to `on_hand`.
     Restock,
 }
 
-/// An order that is about to be placed.
+/// Request to place an order.
 #[derive(Clone, Debug)]
 pub struct NewOrder {
-    /// What is ordered: distinct products.
+    /// Items to order: distinct products.
     pub items: Vec<NewItem>,
-    /// Where it goes.
+    /// Shipping address.
     pub shipping_address: Address,
-    /// What the customer wants to say.
+    /// Note by the customer.
     pub note: Option<String>,
-    /// Whose it is; the caller's if none.
+    /// The customer; the caller if none.
     pub user_id: Option<UserId>,
-    /// What the shop's programs want to keep with it.
+    /// Key-value pairs for the shop's own programs.
     pub metadata: BTreeMap<String, String>,
 }
 
-/// A quantity of a product.
+/// Product and quantity to order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NewItem {
-    /// Which product.
+    /// Product ID.
     pub product_id: ProductId,
-    /// How many pieces.
+    /// Quantity in units.
     pub quantity: i64,
 }
 
-/// What an order is placed with, beside what was asked for.
+/// Identity, actor and times of an order to be placed.
 #[derive(Clone, Debug)]
 pub struct PlacementContext {
-    /// Which order it will be.
+    /// Order ID.
     pub id: OrderId,
-    /// What people will call it.
+    /// Order number.
     pub number: Number,
-    /// Whose it will be.
+    /// The customer to whom the order will belong.
     pub user_id: UserId,
-    /// Who places it.
+    /// User who places the order.
     pub by: UserId,
-    /// The key of the request.
+    /// Idempotency key of the request.
     pub under: Option<IdempotencyRef>,
-    /// When.
+    /// Time of placing.
     pub at: Timestamp,
-    /// Until when it must be paid.
+    /// Payment deadline.
     pub expires_at: Timestamp,
 }
 
 impl Order {
-    /// The order at its first version.
+    /// Builds an order at its first version.
     ///
     /// # Errors
     /// 422 when the total is too large.
@@ -265,12 +265,12 @@ impl Order {
         Err(errors.into_error())
     }
 
-    /// Minor units: at most 100 items of 10^16, far from overflow.
+    /// Total in minor units: at most 100 items of 10^16, far from overflow.
     pub fn total(&self) -> i64 {
         self.items.iter().map(Item::total).sum()
     }
 
-    /// Whether it was ever paid.
+    /// True if the order was ever paid.
     pub fn was_paid(&self) -> bool {
         self.payment.reference.is_some()
     }

@@ -1,21 +1,21 @@
-//! The IDs under which an order may be placed: the same request under a key walks into the same ones.
+//! IDs for orders placed under an idempotency key: repeats of a request derive the same ones.
 
 use ring::digest::{self, SHA256};
 use shared::values::ids::OrderId;
 
 use crate::order::IdempotencyRef;
 
-/// The ID of an attempt at a request with a key: UUIDv8 of a SHA-256, so that whoever runs the request, and
-/// however often, arrives at the same hold and the same insert. Each attempt has its own; a new one begins when
-/// the one before it can no longer become an order.
-pub fn of_attempt(under: &IdempotencyRef, attempt: usize) -> OrderId {
+/// Derives the ID of an attempt at a request with a key: UUIDv8 of a SHA-256. Every repeat and every
+/// concurrent run arrives at the same hold and the same insert. Each attempt has its own ID. A new attempt
+/// begins when the one before can no longer become an order.
+pub fn of_attempt(idempotency: &IdempotencyRef, attempt: usize) -> OrderId {
     let mut hash = digest::Context::new(&SHA256);
     hash.update(b"order ");
-    hash.update(under.caller.uuid().as_bytes());
-    hash.update(under.request_key.fingerprint.as_bytes());
+    hash.update(idempotency.caller.uuid().as_bytes());
+    hash.update(idempotency.request_key.fingerprint.as_bytes());
     hash.update(&u64::try_from(attempt).unwrap_or(u64::MAX).to_be_bytes());
     // Last, since its length varies.
-    hash.update(under.request_key.key.as_str().as_bytes());
+    hash.update(idempotency.request_key.key.as_str().as_bytes());
     let mut bytes = [0; 16];
     bytes.copy_from_slice(&hash.finish().as_ref()[..16]);
     OrderId::from_uuid(uuid::Builder::from_custom_bytes(bytes).into_uuid())
@@ -42,10 +42,10 @@ mod tests {
                         key: IdempotencyKey::parse(key.as_bytes()).unwrap(),
                         fingerprint: RequestFingerprint::of_json(&body, &[]),
                     };
-                    let under = IdempotencyRef { caller, request_key };
+                    let idempotency = IdempotencyRef { caller, request_key };
                     for attempt in 0..3 {
-                        let id = of_attempt(&under, attempt);
-                        assert_eq!(id, of_attempt(&under.clone(), attempt));
+                        let id = of_attempt(&idempotency, attempt);
+                        assert_eq!(id, of_attempt(&idempotency.clone(), attempt));
                         assert_eq!(id.uuid().get_version_num(), 8);
                         ids.insert(id);
                     }

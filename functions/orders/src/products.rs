@@ -1,4 +1,4 @@
-//! The products function, as orders sees it: declares what is held for an order, and tells what is.
+//! Client of the products function: holds, ships and restocks the stock of orders, and reads holds.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -18,20 +18,20 @@ use tonic::Code;
 
 use crate::order::{Held, Item, NewItem, Task, TaskKind};
 
-/// How long a call may take, at most: less than the request that it is made for, and than products is given. The first
-/// attempt has half of it, which is longer than products has patience with a transaction that others are in the way of:
-/// a second attempt beside the first would only add to the rush.
+/// Maximum time of a call: less than that of the calling request, and than the timeout of products. The first
+/// attempt has half of it. That is longer than products keeps retrying a contended transaction: a concurrent
+/// second attempt would only add contention.
 const TIMEOUT: Duration = Duration::from_secs(18);
 
-/// How many holds a step of the walk has, at most.
-const HOLDS_PER_STEP: i64 = 500;
+/// Maximum number of holds in a page.
+const HOLDS_PER_PAGE: i64 = 500;
 
-/// Why stock was not held.
+/// Reason why stock was not held.
 #[derive(Debug)]
 pub enum HoldError {
-    /// A later revision of the order's stock has been applied already: this one is not wanted any more.
+    /// A later revision of the order's stock has been applied already; this one is obsolete.
     Superseded,
-    /// Everything else.
+    /// Any other error.
     Failed(Error),
 }
 
@@ -44,44 +44,44 @@ impl From<tonic::Status> for HoldError {
     }
 }
 
-/// A place in the walk over holds: in the order of time and order.
+/// Cursor over holds, sorted by (`at`, `order`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct HoldCursor {
-    /// When the order's stock was declared last, by the database's clock.
+    /// Time of the order's last declaration, by the database's clock.
     pub at: Timestamp,
-    /// Whose. None, as a place to begin: before all orders of this time.
+    /// Order ID. None in a start position: before all orders of this time.
     pub order: Option<OrderId>,
 }
 
-/// A step of the walk over holds.
+/// Page of holds.
 #[derive(Debug)]
 pub struct HoldPage {
-    /// The holds, in the order of the walk.
+    /// Positions of the holds, in cursor order.
     pub holds: Vec<HoldCursor>,
-    /// Whether nothing came after them when they were read.
+    /// True if there were no further holds at the time of reading.
     pub last: bool,
-    /// The database's clock when they were read.
+    /// Database time of the read.
     pub now: Timestamp,
 }
 
 impl HoldPage {
-    /// Whose holds they are, each order once.
+    /// Orders of the holds, each once.
     pub fn orders(&self) -> Vec<OrderId> {
-        let orders: BTreeSet<OrderId> = self.holds.iter().filter_map(|place| place.order).collect();
+        let orders: BTreeSet<OrderId> = self.holds.iter().filter_map(|cursor| cursor.order).collect();
         orders.into_iter().collect()
     }
 }
 
-/// What a product keeps of an order.
+/// Hold of a product for an order.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Hold {
-    /// Whose.
+    /// Order ID.
     pub order: OrderId,
-    /// Of which product.
+    /// Product ID.
     pub product: ProductId,
-    /// How many pieces; 0 once it has ended.
+    /// Quantity in units; 0 once the hold has ended.
     pub quantity: i64,
-    /// When it was declared, by the database's clock.
+    /// Time of the declaration, by the database's clock.
     pub at: Timestamp,
 }
 
@@ -96,18 +96,18 @@ impl Hold {
     }
 }
 
-/// A product with what its stock can be checked by, all as of one moment.
+/// Product with its counts, ledger sum and holds, all as of one moment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AuditedProduct {
-    /// Which product.
+    /// Product ID.
     pub id: ProductId,
-    /// Pieces in the house.
+    /// Units physically in the warehouse.
     pub on_hand: i64,
-    /// Pieces held.
+    /// Units held for orders.
     pub reserved: i64,
-    /// The sum of the ledger.
+    /// Sum of the ledger's deltas.
     pub ledger: i64,
-    /// Its live holds.
+    /// Live holds.
     pub holds: Vec<Hold>,
 }
 
@@ -124,7 +124,7 @@ impl AuditedProduct {
     }
 }
 
-/// A way to the products function.
+/// Client of the products function.
 #[derive(Clone)]
 pub struct Products {
     client: ProductServiceClient<Channel>,
@@ -132,16 +132,16 @@ pub struct Products {
 }
 
 impl Products {
-    /// The products function at the other end of `channel`.
+    /// Creates a client that calls products over `channel`.
     pub fn new(channel: Channel, clock: Clock) -> Self {
         Self { client: ProductServiceClient::new(channel).max_decoding_message_size(MAX_MESSAGE), clock }
     }
 
-    /// Declares that as of this revision these items are held for the order, all or none, and answers what
-    /// their products are.
+    /// Declares the items held for the order as of this revision, all or none. Returns their products.
     ///
     /// # Errors
-    /// 422 for what cannot be ordered, 409 for what is short; 503 when it is not known whether it is held.
+    /// 422 for items that cannot be ordered, 409 for a shortage. 503 when it is unknown whether they are
+    /// held.
     pub async fn hold(
         &self,
         context: &Context,
@@ -167,10 +167,10 @@ impl Products {
             .collect()
     }
 
-    /// Does what follows from a decision for the stock of an order with these items. May be done twice, and late.
+    /// Runs a stock task for an order with these items. Running it twice or late is safe.
     ///
     /// # Errors
-    /// When it is not known whether it is done.
+    /// Fails when it is unknown whether the task is done.
     pub async fn run(
         &self,
         context: &Context,
@@ -207,11 +207,11 @@ impl Products {
         }
     }
 
-    /// A step of the walk over holds, live or ended ones, that are at least so old.
+    /// Reads a page of live or ended holds that have at least this age.
     ///
     /// # Errors
-    /// When products is away.
-    pub async fn walk_holds(
+    /// Fails when products is unavailable.
+    pub async fn list_holds(
         &self,
         context: &Context,
         ended: bool,
@@ -221,33 +221,33 @@ impl Products {
         let request = wire::ListHoldsRequest {
             ended,
             min_age: seconds(min_age),
-            after: after.map(|place| wire::HoldPosition {
-                at: Some(convert::timestamp(place.at)),
-                order_id: place.order.map(|order| order.to_string()),
+            after: after.map(|cursor| wire::HoldPosition {
+                at: Some(convert::timestamp(cursor.at)),
+                order_id: cursor.order.map(|order| order.to_string()),
             }),
-            limit: HOLDS_PER_STEP,
+            limit: HOLDS_PER_PAGE,
         };
         let answer = self.client.clone().list_holds(self.request(request, context)).await?.into_inner();
-        let holds: Result<Vec<_>, Error> = answer.holds.into_iter().map(place_of).collect();
+        let holds: Result<Vec<_>, Error> = answer.holds.into_iter().map(hold_cursor).collect();
         let holds = holds?;
-        let last = usize::try_from(HOLDS_PER_STEP).is_ok_and(|step| holds.len() < step);
+        let last = usize::try_from(HOLDS_PER_PAGE).is_ok_and(|limit| holds.len() < limit);
         Ok(HoldPage { holds, last, now: convert::trusted_time(answer.now)? })
     }
 
-    /// What products keep of these orders, ended holds included.
+    /// Holds of these orders, ended ones included.
     ///
     /// # Errors
-    /// When products is away.
+    /// Fails when products is unavailable.
     pub async fn holds_of(&self, context: &Context, orders: &[OrderId]) -> Result<Vec<Hold>, Error> {
         let request = wire::GetHoldsRequest { order_ids: orders.iter().map(OrderId::to_string).collect() };
         let answer = self.client.clone().get_holds(self.request(request, context)).await?.into_inner();
         answer.holds.into_iter().map(Hold::from_message).collect()
     }
 
-    /// Has ended holds of these orders forgotten, those that are at least so old, and answers how many.
+    /// Deletes ended holds of these orders that have at least this age. Returns their number.
     ///
     /// # Errors
-    /// When products is away.
+    /// Fails when products is unavailable.
     pub async fn prune_holds(
         &self,
         context: &Context,
@@ -259,10 +259,11 @@ impl Products {
         Ok(self.client.clone().prune_holds(self.request(request, context)).await?.into_inner().pruned)
     }
 
-    /// Up to `limit` products after this one with what their stock can be checked by, and whether there are more.
+    /// Reads up to `limit` products after this one for the consistency check. The flag is true if there are
+    /// more.
     ///
     /// # Errors
-    /// When products is away.
+    /// Fails when products is unavailable.
     pub async fn audit(
         &self,
         context: &Context,
@@ -300,7 +301,7 @@ fn held_product(item: &NewItem, product: wire::HeldProduct) -> Result<Held, Erro
     Ok(Held { item, active: product.status == "active" })
 }
 
-fn place_of(position: wire::HoldPosition) -> Result<HoldCursor, Error> {
+fn hold_cursor(position: wire::HoldPosition) -> Result<HoldCursor, Error> {
     let order = position.order_id.as_deref().map(convert::trusted_id).transpose()?;
     Ok(HoldCursor { at: convert::trusted_time(position.at)?, order })
 }

@@ -35,7 +35,7 @@ pub struct OrderService {
 }
 
 impl OrderService {
-    /// An order.
+    /// Reads an order.
     ///
     /// # Errors
     /// 404 for an order that the caller may not see.
@@ -50,7 +50,7 @@ impl OrderService {
             .ok_or_else(|| Error::not_found("order"))
     }
 
-    /// A page of orders: all for staff, their own for customers.
+    /// Lists orders: all of them for staff, their own for customers.
     ///
     /// # Errors
     /// 400 for a bad cursor.
@@ -66,7 +66,7 @@ impl OrderService {
             caller if caller.is_staff() => None,
             caller => Some(caller.signed_in()?),
         };
-        // What the caller may not see is as if it were not there.
+        // Orders that the caller may not see are treated as absent.
         if own.is_some() && listing.user_id.is_some_and(|user| own != Some(user)) {
             return Ok(page.page(PageRows::nothing(), &scope));
         }

@@ -1,46 +1,47 @@
-//! The state machine of orders: which status follows which, and who may say so. The only place that knows.
+//! State machine of orders: allowed transitions, and the actors that may make them. Declared here and nowhere
+//! else.
 
-/// Where an order stands.
+/// Status of an order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Status {
     /// Stock is held; payment is awaited.
     Placed,
-    /// Ready to be shipped.
+    /// Paid; ready to be shipped.
     Paid,
-    /// On its way; the stock has left the house.
+    /// On its way; the stock has left the warehouse.
     Shipped,
-    /// With the customer.
+    /// Received by the customer.
     Delivered,
-    /// Ended before it was shipped; the stock is free.
+    /// Ended before shipping; its stock is free.
     Cancelled,
-    /// Back from the customer.
+    /// Sent back by the customer.
     Returned,
-    /// The money went back.
+    /// Money paid back.
     Refunded,
 }
 
-/// Who wants a change of status.
+/// Role of the caller who asks for a transition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Actor {
-    /// The customer whose order it is.
+    /// The customer to whom the order belongs.
     Owner,
-    /// Somebody who runs the shop.
+    /// Staff of the shop.
     Staff,
-    /// Ourselves.
+    /// The system itself.
     System,
 }
 
-/// Why a change of status is refused.
+/// Reason why a transition is refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Refused {
-    /// The table has it, for staff.
+    /// Allowed for staff only.
     StaffOnly,
-    /// The table does not have it; these it has for this actor.
+    /// Not allowed; the statuses that are allowed for this actor.
     Impossible(Vec<Status>),
 }
 
 impl Status {
-    /// All statuses, in the order in which most orders walk through them.
+    /// All statuses, in the usual order of an order's life.
     pub const ALL: [Self; 7] = [
         Self::Placed,
         Self::Paid,
@@ -64,10 +65,10 @@ impl Status {
         }
     }
 
-    /// A rule for [`shared::input::validation::ValidationErrors`].
+    /// Validation rule for [`shared::input::validation::ValidationErrors`].
     ///
     /// # Errors
-    /// Which statuses there are.
+    /// A message that lists the statuses.
     pub fn parse(name: &str) -> Result<Self, String> {
         Self::ALL.into_iter().find(|status| status.name() == name).ok_or_else(|| {
             let names = Self::ALL.map(Self::name).join(", ");
@@ -75,20 +76,20 @@ impl Status {
         })
     }
 
-    /// What may follow, for this actor.
+    /// Statuses that this actor may set next.
     pub fn next(self, was_paid: bool, actor: Actor) -> Vec<Self> {
-        Self::ALL.into_iter().filter(|&to| who_may(self, to, was_paid).contains(&actor)).collect()
+        Self::ALL.into_iter().filter(|&to| allowed_actors(self, to, was_paid).contains(&actor)).collect()
     }
 
-    /// Whether this actor may change the status to `to`. `was_paid`: whether the order was ever paid.
+    /// Checks that this actor may change the status to `to`. `was_paid`: true if the order was ever paid.
     ///
     /// # Errors
-    /// Why not.
+    /// The reason why it is refused.
     pub fn check(self, to: Self, was_paid: bool, actor: Actor) -> Result<(), Refused> {
-        let may = who_may(self, to, was_paid);
-        if may.contains(&actor) {
+        let allowed = allowed_actors(self, to, was_paid);
+        if allowed.contains(&actor) {
             Ok(())
-        } else if may.contains(&Actor::Staff) {
+        } else if allowed.contains(&Actor::Staff) {
             Err(Refused::StaffOnly)
         } else {
             Err(Refused::Impossible(self.next(was_paid, actor)))
@@ -96,8 +97,8 @@ impl Status {
     }
 }
 
-/// The table of API.md.
-fn who_may(from: Status, to: Status, was_paid: bool) -> &'static [Actor] {
+/// Table of transitions in docs/api.md.
+fn allowed_actors(from: Status, to: Status, was_paid: bool) -> &'static [Actor] {
     use Status::{Cancelled, Delivered, Paid, Placed, Refunded, Returned, Shipped};
     match (from, to) {
         (Placed, Cancelled) => &[Actor::Owner, Actor::Staff, Actor::System],
@@ -115,7 +116,7 @@ fn who_may(from: Status, to: Status, was_paid: bool) -> &'static [Actor] {
 mod tests {
     use super::*;
 
-    /// The table of API.md once more, as its users read it: from, to, was paid, who.
+    /// Table of docs/api.md once more, as its readers see it: from, to, was paid, actors.
     const TABLE: &[(&str, &str, Option<bool>, &[Actor])] = &[
         ("placed", "paid", None, &[Actor::Staff]),
         ("placed", "cancelled", None, &[Actor::Owner, Actor::Staff, Actor::System]),
@@ -128,7 +129,7 @@ mod tests {
     ];
 
     #[test]
-    fn every_pair_of_statuses_is_allowed_to_just_those_whom_the_table_names() {
+    fn each_transition_is_allowed_to_the_actors_of_the_table() {
         let mut cells = 0;
         for from in Status::ALL {
             for to in Status::ALL {
@@ -137,7 +138,7 @@ mod tests {
                         let row = TABLE.iter().find(|(f, t, paid, _)| {
                             *f == from.name() && *t == to.name() && paid.is_none_or(|paid| paid == was_paid)
                         });
-                        let expected = row.is_some_and(|(.., who)| who.contains(&actor));
+                        let expected = row.is_some_and(|(.., actors)| actors.contains(&actor));
                         assert_eq!(
                             from.check(to, was_paid, actor).is_ok(),
                             expected,
@@ -153,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn what_only_staff_may_do_is_told_apart_from_what_nobody_can() {
+    fn staff_only_transitions_differ_from_impossible_ones() {
         let refused = Status::Placed.check(Status::Paid, false, Actor::Owner);
         assert_eq!(refused, Err(Refused::StaffOnly));
         let refused = Status::Placed.check(Status::Shipped, false, Actor::Owner);

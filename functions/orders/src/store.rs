@@ -1,4 +1,4 @@
-//! Orders in MongoDB. With `store/`, the only place of this function that knows BSON.
+//! Orders in MongoDB. With `store/`, the only module of this function that knows BSON.
 
 use std::time::Duration;
 
@@ -19,39 +19,38 @@ use crate::status::Status;
 mod bulk;
 mod documents;
 mod list;
-
 mod progress;
 
 pub use bulk::ImportedOrder;
 use documents::{OrderDocument, StatusChangeDocument, TaskDocument, VOID, VoidDocument};
 pub use documents::{Stored, Void};
-pub use progress::Walk;
+pub use progress::ReconcileScan;
 
-/// The version of what `ensure_schema` makes: raised with every change of it that this build cannot do without.
+/// Version of the schema. Raise it with every change of `ensure_schema` that this build requires.
 pub const SCHEMA_VERSION: i32 = 3;
 
 const ORDERS: &str = "orders";
 
-/// The unique index of numbers.
+/// Unique index on numbers.
 const NUMBER_INDEX: &str = "number_of_orders";
 
-/// How long a look waits for a majority.
-const PATIENCE: Duration = Duration::from_secs(2);
+/// Maximum wait for a majority read.
+const MAJORITY_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// How an insert ended.
+/// Result of an insert.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Inserted {
-    /// The order is there.
+    /// The order was inserted.
     Done,
-    /// This is there under its ID.
+    /// The ID is taken by this document.
     Exists(Stored),
-    /// This order is there under its key, with another ID.
+    /// The idempotency key is taken by this order, which has another ID.
     KeyTaken(Box<Order>),
-    /// Another order has the number.
+    /// The number is taken by another order.
     NumberTaken,
 }
 
-/// What is left to be done for orders, by Reconcile.
+/// Kind of unfinished work for Reconcile.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unfinished {
     /// Tasks of orders and of voids.
@@ -60,7 +59,7 @@ pub enum Unfinished {
     Changes,
 }
 
-/// Where the orders are.
+/// Store of orders.
 #[derive(Clone)]
 pub struct OrderStore {
     database: Database,
@@ -70,7 +69,7 @@ pub struct OrderStore {
 }
 
 impl OrderStore {
-    /// The orders of this database.
+    /// Creates a store over this database.
     pub fn new(database: &Database) -> Self {
         Self {
             database: database.clone(),
@@ -79,18 +78,18 @@ impl OrderStore {
         }
     }
 
-    /// Makes collections and indexes; may be run again at any time.
+    /// Creates collections and indexes. It may run again at any time.
     ///
     /// # Errors
-    /// When MongoDB refuses or is away.
+    /// Fails when MongoDB refuses or is unavailable.
     pub async fn ensure_schema(&self) -> Result<(), Error> {
         let mut indexes = list::indexes();
         indexes.extend([
-            // Voids have none.
+            // Voids have no number.
             Index::unique(NUMBER_INDEX, doc! { "number": 1 }).only(doc! { "number": { "$exists": true } }),
             Index::unique("placed_under", doc! { "placed_under.caller": 1, "placed_under.key": 1 })
                 .only(doc! { "placed_under.key": { "$exists": true } }),
-            // What Reconcile looks for: small indexes, since there is little of it at a time.
+            // For Reconcile. They are small, since few documents match at a time.
             Index::plain("with_tasks", doc! { "updated_at": 1, "_id": 1 }).only(with_tasks()),
             Index::plain("changing", doc! { "updated_at": 1, "_id": 1 }).only(doc! { "changing": true }),
             Index::plain("unpaid", doc! { "expires_at": 1 }).only(doc! { "status": "placed" }),
@@ -103,14 +102,14 @@ impl OrderStore {
             validator: documents::valid(),
         };
         orders.ensure(&self.database).await?;
-        self.ensure_progress().await?;
+        self.ensure_reconcile_collections().await?;
         Ok(mongo::note_schema(&self.database, "orders", SCHEMA_VERSION).await?)
     }
 
-    /// Adds an order.
+    /// Inserts an order.
     ///
     /// # Errors
-    /// When it is not known whether it is there.
+    /// Fails when it is unknown whether the order was inserted.
     pub async fn insert(&self, order: &Order) -> Result<Inserted, Error> {
         let Err(error) = self.orders.insert_one(OrderDocument::of(order)).await else {
             return Ok(Inserted::Done);
@@ -118,30 +117,30 @@ impl OrderStore {
         if !mongo::is_duplicate_key(&error) {
             return Err(error.into());
         }
-        // A duplicate key says only "look": the driver may have sent the insert twice.
-        if let Some(stored) = self.look_again(among(&[order.id])).await? {
+        // A duplicate key only means "look": the driver may have sent the insert twice.
+        if let Some(stored) = self.find_on_majority(with_ids(&[order.id])).await? {
             return Ok(match stored {
                 Stored::Order(there) if there.number == order.number => Inserted::Done,
                 stored => Inserted::Exists(stored),
             });
         }
-        if let Some(under) = &order.placed_under
-            && let Some(Stored::Order(there)) = self.look_again(placed_under(under)).await?
+        if let Some(idempotency) = &order.placed_under
+            && let Some(Stored::Order(there)) = self.find_on_majority(placed_under(idempotency)).await?
         {
             return Ok(Inserted::KeyTaken(there));
         }
         let number = doc! { "number": order.number.to_string() };
         match self.all.find_one(number).projection(doc! { "_id": 1 }).await? {
             Some(_) => Ok(Inserted::NumberTaken),
-            None => Err(Error::unavailable("a duplicate key without a document that has it")),
+            None => Err(Error::unavailable("a duplicate key, but no document that has it")),
         }
     }
 
-    /// Marks that nothing will ever be placed under this ID, unless something is there already, which is then
-    /// the answer. A hold of this ID is to be ended.
+    /// Inserts a void, so that no order can be placed under this ID any more. Returns the void, or the
+    /// document that has the ID already. The caller must end the hold of a void.
     ///
     /// # Errors
-    /// When it is not known whether it is marked.
+    /// Fails when it is unknown whether the void was inserted.
     pub async fn insert_void(&self, id: OrderId, now: Timestamp) -> Result<Stored, Error> {
         let void = bson::serialize_to_document(&VoidDocument::of(id, mongo::date(now)));
         let void = void.map_err(Error::internal)?;
@@ -149,14 +148,14 @@ impl OrderStore {
         if !mongo::is_duplicate_key(&error) {
             return Err(error.into());
         }
-        let stored = self.look_again(among(&[id])).await?;
-        stored.ok_or_else(|| Error::unavailable("a duplicate key without a document that has it"))
+        let stored = self.find_on_majority(with_ids(&[id])).await?;
+        stored.ok_or_else(|| Error::unavailable("a duplicate key, but no document that has it"))
     }
 
-    /// The order with this ID.
+    /// Finds an order by ID.
     ///
     /// # Errors
-    /// When MongoDB is away.
+    /// Fails when MongoDB is unavailable.
     pub async fn find(&self, id: OrderId) -> Result<Option<Order>, Error> {
         Ok(match self.find_stored(id).await? {
             Some(Stored::Order(order)) => Some(*order),
@@ -164,44 +163,49 @@ impl OrderStore {
         })
     }
 
-    /// What has refused a write, which need not be on a majority yet, where other looks look: this one waits until
-    /// it is.
-    async fn look_again(&self, filter: Document) -> Result<Option<Stored>, Error> {
-        let look = self.all.find_one(filter).read_concern(ReadConcern::linearizable()).max_time(PATIENCE);
-        look.await?.map(Stored::try_from).transpose()
+    /// Reads the document that caused a duplicate key. It may not be on a majority yet, where normal reads
+    /// look: this read waits until it is.
+    async fn find_on_majority(&self, filter: Document) -> Result<Option<Stored>, Error> {
+        let found =
+            self.all.find_one(filter).read_concern(ReadConcern::linearizable()).max_time(MAJORITY_TIMEOUT);
+        found.await?.map(Stored::try_from).transpose()
     }
 
     async fn find_stored(&self, id: OrderId) -> Result<Option<Stored>, Error> {
         self.all.find_one(doc! { "_id": mongo::uuid(id) }).await?.map(Stored::try_from).transpose()
     }
 
-    /// Those of these IDs that are orders.
+    /// Filters these IDs to those of existing orders.
     ///
     /// # Errors
-    /// When MongoDB is away.
+    /// Fails when MongoDB is unavailable.
     pub async fn existing(&self, ids: &[OrderId]) -> Result<Vec<OrderId>, Error> {
-        let mut filter = among(ids);
+        let mut filter = with_ids(ids);
         filter.insert("status", doc! { "$ne": VOID });
         let found: Vec<Document> =
             self.all.find(filter).projection(doc! { "_id": 1 }).await?.try_collect().await?;
         found.iter().map(id_of).collect()
     }
 
-    /// What is there under these IDs, as far as it can be read.
+    /// Reads the documents with these IDs. An unreadable one gives an error in its place.
     ///
     /// # Errors
-    /// When MongoDB is away.
+    /// Fails when MongoDB is unavailable.
     pub async fn find_many(&self, ids: &[OrderId]) -> Result<Vec<(OrderId, Result<Stored, Error>)>, Error> {
-        let documents: Vec<Document> = self.all.find(among(ids)).await?.try_collect().await?;
+        let documents: Vec<Document> = self.all.find(with_ids(ids)).await?.try_collect().await?;
         documents.into_iter().map(|document| Ok((id_of(&document)?, Stored::try_from(document)))).collect()
     }
 
-    /// The order that was placed under a key, and what is there under these IDs.
+    /// Finds the order that was placed under a key, and the documents with these IDs.
     ///
     /// # Errors
-    /// When MongoDB is away.
-    pub async fn find_placed(&self, under: &IdempotencyRef, ids: &[OrderId]) -> Result<Vec<Stored>, Error> {
-        self.find_all(doc! { "$or": [placed_under(under), among(ids)] }).await
+    /// Fails when MongoDB is unavailable.
+    pub async fn find_placed(
+        &self,
+        idempotency: &IdempotencyRef,
+        ids: &[OrderId],
+    ) -> Result<Vec<Stored>, Error> {
+        self.find_all(doc! { "$or": [placed_under(idempotency), with_ids(ids)] }).await
     }
 
     async fn find_all(&self, filter: Document) -> Result<Vec<Stored>, Error> {
@@ -209,18 +213,18 @@ impl OrderStore {
         documents.into_iter().map(Stored::try_from).collect()
     }
 
-    /// Up to `limit` of what is left to be done and was decided before `before`, oldest first, after this place.
+    /// Finds up to `limit` pieces of unfinished work from before `before`, oldest first, after this cursor.
     ///
     /// # Errors
-    /// When MongoDB is away.
+    /// Fails when MongoDB is unavailable.
     pub async fn find_unfinished(
         &self,
-        what: Unfinished,
+        kind: Unfinished,
         before: Timestamp,
         after: Option<HoldCursor>,
         limit: i64,
     ) -> Result<Vec<(HoldCursor, Result<Stored, Error>)>, Error> {
-        let mut filter = match what {
+        let mut filter = match kind {
             Unfinished::Tasks => with_tasks(),
             Unfinished::Changes => doc! { "changing": true },
         };
@@ -234,13 +238,16 @@ impl OrderStore {
         let order = doc! { "updated_at": 1, "_id": 1 };
         let documents: Vec<Document> =
             self.all.find(filter).sort(order).limit(limit).await?.try_collect().await?;
-        documents.into_iter().map(|document| Ok((place(&document)?, Stored::try_from(document)))).collect()
+        documents
+            .into_iter()
+            .map(|document| Ok((cursor_of(&document)?, Stored::try_from(document))))
+            .collect()
     }
 
-    /// Up to `limit` orders that should have been paid by now, as far as they can be read.
+    /// Finds up to `limit` orders past their payment deadline. An unreadable one gives an error in its place.
     ///
     /// # Errors
-    /// When MongoDB is away.
+    /// Fails when MongoDB is unavailable.
     pub async fn find_unpaid(&self, now: Timestamp, limit: i64) -> Result<Vec<Result<Order, Error>>, Error> {
         let filter = doc! { "status": Status::Placed.name(), "expires_at": { "$lte": mongo::date(now) } };
         let unpaid = self.all.find(filter).sort(doc! { "expires_at": 1 }).limit(limit);
@@ -248,23 +255,23 @@ impl OrderStore {
         Ok(documents.into_iter().map(read_order).collect())
     }
 
-    /// Those of these orders that have tasks, or have had one taken off since `since`.
+    /// Filters these IDs to orders that have tasks, or have finished one after `since`.
     ///
     /// # Errors
-    /// When MongoDB is away.
+    /// Fails when MongoDB is unavailable.
     pub async fn busy_since(&self, since: Timestamp, ids: &[OrderId]) -> Result<Vec<OrderId>, Error> {
         let lately = doc! { "task_ended_at": { "$gt": mongo::date(since) } };
-        let mut filter = among(ids);
+        let mut filter = with_ids(ids);
         filter.insert("$or", vec![with_tasks(), lately]);
         let found: Vec<Document> =
             self.all.find(filter).projection(doc! { "_id": 1 }).await?.try_collect().await?;
         found.iter().map(id_of).collect()
     }
 
-    /// Forgets voids without tasks that were made before `before`, and answers how many.
+    /// Deletes voids without tasks that were inserted before `before`. Returns their number.
     ///
     /// # Errors
-    /// When MongoDB is away.
+    /// Fails when MongoDB is unavailable.
     pub async fn prune_voids(&self, before: Timestamp) -> Result<u64, Error> {
         let old = doc! { "$lt": mongo::date(before) };
         let filter = doc! {
@@ -273,11 +280,12 @@ impl OrderStore {
         Ok(self.all.delete_many(filter).await?.deleted_count)
     }
 
-    /// Up to `limit` orders after this one in the order of their IDs, as far as they can be read.
+    /// Reads up to `limit` orders after this one, sorted by ID. An unreadable one gives an error in its
+    /// place.
     ///
     /// # Errors
-    /// When MongoDB is away.
-    pub async fn walk(
+    /// Fails when MongoDB is unavailable.
+    pub async fn list_by_id(
         &self,
         after: OrderId,
         limit: i64,
@@ -288,16 +296,16 @@ impl OrderStore {
         documents.into_iter().map(|document| Ok((id_of(&document)?, read_order(document)))).collect()
     }
 
-    /// Writes a decision, in one conditional write. `false`: somebody else was faster.
+    /// Writes a decision, in one conditional write. `false`: a concurrent write was faster.
     ///
     /// # Errors
-    /// When it is not known whether it is written.
+    /// Fails when it is unknown whether the decision was written.
     pub async fn write(&self, decision: &Decision) -> Result<bool, Error> {
         let after = OrderDocument::of(&decision.order);
         let id = after._id;
         let version = decision.order.version;
         let mut set = bson::serialize_to_document(&after).map_err(Error::internal)?;
-        // History and tasks are appended to: a task may be taken off at the same time.
+        // History and tasks are appended to: a task may be removed at the same time.
         for untouched in ["_id", "number", "user_id", "placed_under", "created_at", "history", "tasks"] {
             set.remove(untouched);
         }
@@ -316,10 +324,10 @@ impl OrderStore {
         Ok(result.matched_count == 1)
     }
 
-    /// Takes off a task that is done, and notes when: a second call of it may still be on its way.
+    /// Removes a finished task, and records the time: a second call of it may still be on its way.
     ///
     /// # Errors
-    /// When it is not known whether it is off; then it will be done again, which does no harm.
+    /// Fails when it is unknown whether the task was removed. It will run again then, which is safe.
     pub async fn finish(&self, id: OrderId, task: Task, now: Timestamp) -> Result<(), Error> {
         let done = doc! {
             "$pull": { "tasks": { "revision": task.revision } },
@@ -338,13 +346,14 @@ fn with_tasks() -> Document {
     doc! { "tasks.0": { "$exists": true } }
 }
 
-fn among(ids: &[OrderId]) -> Document {
+fn with_ids(ids: &[OrderId]) -> Document {
     let ids: Vec<bson::Uuid> = ids.iter().map(|id| mongo::uuid(*id)).collect();
     doc! { "_id": { "$in": ids } }
 }
 
-fn placed_under(under: &IdempotencyRef) -> Document {
-    doc! { "placed_under.caller": mongo::uuid(under.caller), "placed_under.key": under.request_key.key.as_str() }
+fn placed_under(idempotency: &IdempotencyRef) -> Document {
+    let key = idempotency.request_key.key.as_str();
+    doc! { "placed_under.caller": mongo::uuid(idempotency.caller), "placed_under.key": key }
 }
 
 fn read_order(document: Document) -> Result<Order, Error> {
@@ -359,7 +368,7 @@ fn id_of(document: &Document) -> Result<OrderId, Error> {
     }
 }
 
-fn place(document: &Document) -> Result<HoldCursor, Error> {
+fn cursor_of(document: &Document) -> Result<HoldCursor, Error> {
     let at = document.get_datetime("updated_at").map_err(Error::internal)?;
     Ok(HoldCursor { at: mongo::timestamp(*at), order: Some(id_of(document)?) })
 }

@@ -1,4 +1,4 @@
-//! The users function, as orders sees it: tells whether somebody can be given an order.
+//! Client of the users function: checks that a customer is active.
 
 use std::time::Duration;
 
@@ -12,10 +12,10 @@ use shared::runtime::context::Context;
 use shared::values::clock::Clock;
 use shared::values::ids::UserId;
 
-/// How long a call may take, at most.
+/// Maximum time of a call.
 const TIMEOUT: Duration = Duration::from_secs(5);
 
-/// A way to the users function.
+/// Client of the users function.
 #[derive(Clone)]
 pub struct Users {
     client: UserServiceClient<Channel>,
@@ -23,15 +23,15 @@ pub struct Users {
 }
 
 impl Users {
-    /// The users function at the other end of `channel`.
+    /// Creates a client that calls users over `channel`.
     pub fn new(channel: Channel, clock: Clock) -> Self {
         Self { client: UserServiceClient::new(channel), clock }
     }
 
-    /// Whether there is such a user, and one who is active.
+    /// True if the user exists and is active.
     ///
     /// # Errors
-    /// 503 when it cannot be found out.
+    /// 503 when users is unavailable.
     pub async fn is_active(&self, context: &Context, user: UserId) -> Result<bool, Error> {
         let deadline = context.deadline.min(self.clock.now().after(TIMEOUT));
         let context = Context { caller: Caller::System, deadline, ..context.clone() };

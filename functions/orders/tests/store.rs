@@ -1,4 +1,4 @@
-//! The store of orders on the real MongoDB: what its conditional writes promise.
+//! Store of orders on a real MongoDB: the guarantees of its conditional writes.
 
 #![expect(clippy::unwrap_used, reason = "these are tests: what fails there fails the test")]
 
@@ -24,7 +24,7 @@ use shared::values::money::{Currency, Money};
 
 const NOW: Timestamp = Timestamp::from_millis(1_800_000_000_123);
 
-/// A store on a database of its own.
+/// Creates a store on a database of its own.
 async fn store() -> (Database, OrderStore) {
     let uri = mongod::shared_for_tests().await.unwrap();
     let client = shared::mongo::connect(uri, "tests").await.unwrap();
@@ -60,7 +60,7 @@ fn order_at(number: u64, user: UserId, now: Timestamp) -> Order {
         shipping_address: address("1 Way"),
         note: Some("Ring".to_owned()),
         user_id: None,
-        // What MongoDB would take for operators and paths, if these were keys of a document.
+        // MongoDB would take these for operators and paths, if they were keys of a document.
         metadata: BTreeMap::from(
             ["$ne", "a.b", "$set", "_id", ""].map(|key| (key.to_owned(), "$x".to_owned())),
         ),
@@ -82,7 +82,7 @@ fn order(number: u64) -> Order {
     order_at(number, UserId::new(), NOW)
 }
 
-/// What staff decide about an order.
+/// Decides as staff about an order.
 fn decide(order: &Order, transition: Option<Transition>, note: Option<&str>) -> Decision {
     let change = OrderChange {
         status: transition.as_ref().map(Transition::to),
@@ -106,8 +106,8 @@ fn ship() -> Option<Transition> {
     Some(Transition::Ship(Tracking { carrier: "DHL".to_owned(), number: "1".to_owned() }))
 }
 
-/// The order, written from decision to decision.
-async fn walk(store: &OrderStore, mut order: Order, transitions: Vec<Option<Transition>>) -> Order {
+/// Applies and writes the transitions, one after the other.
+async fn apply_all(store: &OrderStore, mut order: Order, transitions: Vec<Option<Transition>>) -> Order {
     for transition in transitions {
         let decision = decide(&order, transition, None);
         assert!(store.write(&decision).await.unwrap());
@@ -128,7 +128,7 @@ async fn the_schema_step_may_be_run_again() {
     let order = order(7);
     store.insert(&order).await.unwrap();
     store.ensure_schema().await.unwrap();
-    // By two at once, too.
+    // Also twice at once.
     let (one, other) = tokio::join!(store.ensure_schema(), store.ensure_schema());
     one.and(other).unwrap();
     assert_eq!(indexes().await, first);
@@ -136,15 +136,15 @@ async fn the_schema_step_may_be_run_again() {
 }
 
 #[tokio::test]
-async fn what_is_inserted_is_found_as_it_was() {
+async fn an_inserted_order_is_found_unchanged() {
     let (_, store) = store().await;
     let order = order(7);
     assert_eq!(store.find(order.id).await.unwrap(), None);
     assert_eq!(store.insert(&order).await.unwrap(), Inserted::Done);
     assert_eq!(store.find(order.id).await.unwrap(), Some(order.clone()));
 
-    let after = walk(&store, order, vec![pay(), ship(), Some(Transition::Deliver)]).await;
-    let after = walk(
+    let after = apply_all(&store, order, vec![pay(), ship(), Some(Transition::Deliver)]).await;
+    let after = apply_all(
         &store,
         after,
         vec![
@@ -166,8 +166,8 @@ async fn an_order_is_inserted_once_however_often_it_is_sent() {
     assert_eq!(store.insert(&order).await.unwrap(), Inserted::Done);
     let orders = database.collection::<Document>("orders");
     assert_eq!(orders.count_documents(doc! {}).await.unwrap(), 1);
-    // Sent again late, it takes nothing back.
-    let paid = walk(&store, order.clone(), vec![pay()]).await;
+    // A late repeat undoes nothing.
+    let paid = apply_all(&store, order.clone(), vec![pay()]).await;
     assert_eq!(store.insert(&order).await.unwrap(), Inserted::Done);
     assert_eq!(store.find(order.id).await.unwrap(), Some(paid));
 }
@@ -192,35 +192,35 @@ async fn a_decision_about_an_older_version_is_not_written() {
         (decide(&order, pay(), None), decide(&order, Some(Transition::Cancel), Some("late")));
     assert!(store.write(&pays).await.unwrap());
     assert!(!store.write(&cancels).await.unwrap());
-    assert!(!store.write(&pays).await.unwrap(), "nor the same one twice");
+    assert!(!store.write(&pays).await.unwrap(), "the same decision twice");
     assert_eq!(store.find(order.id).await.unwrap(), Some(pays.order.clone()));
-    // Of several about the same version one is written.
+    // Of two decisions about the same version one is written.
     let ships = decide(&pays.order, ship(), None);
     let cancels = decide(&pays.order, Some(Transition::Cancel), None);
     let (one, other) = tokio::join!(store.write(&ships), store.write(&cancels));
     assert!(one.unwrap() ^ other.unwrap());
     let found = store.find(order.id).await.unwrap().unwrap();
     assert_eq!((found.version, found.history.len(), found.tasks.len()), (3, 3, 1));
-    // Of an order that is not there, nothing is written.
+    // A decision about an order that does not exist is not written.
     assert!(!store.write(&decide(&self::order(8), pay(), None)).await.unwrap());
 }
 
 #[tokio::test]
-async fn a_task_that_is_taken_off_while_somebody_decides_stays_off() {
+async fn a_task_removed_during_another_decision_stays_removed() {
     let (_, store) = store().await;
     let order = order(7);
     store.insert(&order).await.unwrap();
-    let shipped = walk(&store, order, vec![pay(), ship()]).await;
+    let shipped = apply_all(&store, order, vec![pay(), ship()]).await;
     let task = Task { revision: 3, kind: TaskKind::Ship };
     assert_eq!(shipped.tasks, [task]);
-    // Decided while the task was there, written when it is off.
+    // Decided while the task was there, written after its removal.
     let delivered = decide(&shipped, Some(Transition::Deliver), None);
     store.finish(shipped.id, task, NOW).await.unwrap();
     assert!(store.write(&delivered).await.unwrap());
     let found = store.find(shipped.id).await.unwrap().unwrap();
     assert_eq!((found.tasks.len(), found.history.len(), found.version), (0, 4, 4));
 
-    // And the other way round: what is taken off is the one task, not those that came since.
+    // And the other way round: only that task is removed, not later ones.
     let returned = decide(&found, Some(Transition::Return { restock: true }), None);
     assert!(store.write(&returned).await.unwrap());
     store.finish(shipped.id, task, NOW).await.unwrap();
@@ -230,26 +230,26 @@ async fn a_task_that_is_taken_off_while_somebody_decides_stays_off() {
 }
 
 #[tokio::test]
-async fn a_task_is_taken_off_once_and_raises_no_version() {
+async fn a_task_is_removed_once_and_raises_no_version() {
     let (_, store) = store().await;
     let order = order(7);
     store.insert(&order).await.unwrap();
-    let cancelled = walk(&store, order, vec![Some(Transition::Cancel)]).await;
+    let cancelled = apply_all(&store, order, vec![Some(Transition::Cancel)]).await;
     let task = Task { revision: 2, kind: TaskKind::Release };
     for _ in 0..3 {
         store.finish(cancelled.id, task, NOW).await.unwrap();
         let found = store.find(cancelled.id).await.unwrap().unwrap();
         assert_eq!(found, Order { tasks: Vec::new(), ..cancelled.clone() });
     }
-    // Nor does it matter that there is no such order.
+    // An order that does not exist is no error.
     store.finish(OrderId::new(), task, NOW).await.unwrap();
-    // A change after it still finds its version.
+    // A later change still finds its version.
     let found = store.find(cancelled.id).await.unwrap().unwrap();
     assert!(store.write(&decide(&found, None, Some("done"))).await.unwrap());
 }
 
 #[tokio::test]
-async fn a_change_that_is_none_of_status_appends_nothing() {
+async fn a_change_without_status_appends_nothing() {
     let (_, store) = store().await;
     let order = order(7);
     store.insert(&order).await.unwrap();
@@ -267,7 +267,7 @@ async fn orders_are_listed_newest_first_with_ties_by_id() {
     let mut orders = Vec::new();
     for number in 0..6 {
         let user = if number % 2 == 0 { ada } else { bob };
-        // Three at a time were placed in the same millisecond.
+        // Three orders each share a millisecond.
         let at = Timestamp::from_millis(NOW.millis() + i64::try_from(number / 3).unwrap());
         let order = order_at(number, user, at);
         store.insert(&order).await.unwrap();
@@ -296,20 +296,20 @@ async fn orders_are_listed_newest_first_with_ties_by_id() {
 }
 
 #[tokio::test]
-async fn a_duplicate_key_where_none_is_expected_may_be_tried_again() {
+async fn an_unexpected_duplicate_key_may_be_tried_again() {
     let (database, _) = store().await;
-    // By its name the server tells whose writes are to fail.
+    // The fail point selects the client by its app name.
     let client = shared::mongo::connect(mongod::shared_for_tests().await.unwrap(), "twin").await.unwrap();
     let store = OrderStore::new(&client.client().database(database.name()));
     let admin = database.client().database("admin");
-    // As of two upserts that run at once, one may be told.
+    // The error that one of two concurrent upserts may get.
     let key = doc! { "keyPattern": { "_id": 1 }, "keyValue": { "_id": 1 } };
     let data = doc! {
         "failCommands": ["update"], "errorCode": 11000, "errorExtraInfo": key, "appName": "twin",
     };
     let fails = doc! { "configureFailPoint": "failCommand", "mode": { "times": 1 }, "data": data };
     admin.run_command(fails).await.unwrap();
-    let error = store.set_aside(OrderId::new(), NOW).await.unwrap_err();
+    let error = store.defer(OrderId::new(), NOW).await.unwrap_err();
     assert_eq!(error.kind(), Kind::Unavailable, "{}", error.causes());
-    store.set_aside(OrderId::new(), NOW).await.unwrap();
+    store.defer(OrderId::new(), NOW).await.unwrap();
 }

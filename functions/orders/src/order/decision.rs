@@ -1,4 +1,4 @@
-//! What is decided about an order: who may change what, and what follows from it.
+//! Decisions about an order: permissions, transitions, and their consequences for the stock.
 
 use std::collections::BTreeMap;
 
@@ -12,17 +12,17 @@ use shared::values::clock::Timestamp;
 use super::{NewItem, Order, StatusChange, Task, TaskKind, Tracking};
 use crate::status::{Actor, Refused, Status};
 
-/// Why an unpaid order was cancelled.
+/// Reason in the history for the cancellation of an unpaid order.
 const PAYMENT_TIMEOUT: &str = "payment-timeout";
 
-/// A change of status with what it brings along.
+/// Transition to another status, with its details.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Transition {
     /// To paid.
     Pay {
-        /// What the payment is called where it was made.
+        /// Payment reference at the payment provider.
         reference: String,
-        /// How it was made.
+        /// Payment method.
         method: Option<String>,
     },
     /// To cancelled.
@@ -33,29 +33,29 @@ pub enum Transition {
     Deliver,
     /// To returned.
     Return {
-        /// Whether the pieces can be sold again.
+        /// True if the units can be sold again.
         restock: bool,
     },
     /// To refunded.
     Refund {
-        /// What the refund is called where it was made.
+        /// Refund reference at the payment provider.
         reference: String,
     },
 }
 
-/// What somebody wants to change of an order.
+/// Requested change of an order.
 #[derive(Clone, Debug)]
 pub struct OrderChange {
-    /// The status that is asked for.
+    /// Requested status.
     pub status: Option<Status>,
-    /// How to get there, unless what that needs is missing or does not belong to it. That is a fault only
-    /// when the order does not have the status already.
+    /// Transition to the requested status, or the errors in its details. The errors count only if the order
+    /// does not have the status already.
     pub transition: Result<Option<Transition>, ValidationErrors>,
-    /// Why.
+    /// Reason for the change of status.
     pub reason: Option<String>,
-    /// A new address.
+    /// New shipping address.
     pub shipping_address: Option<Address>,
-    /// A new note, or none.
+    /// New note, or none.
     pub note: Patch<String>,
     /// New metadata.
     pub metadata: Option<BTreeMap<String, String>>,
@@ -63,19 +63,19 @@ pub struct OrderChange {
     pub items: Option<Vec<NewItem>>,
 }
 
-/// A change of an order, ready to be written.
+/// Change of an order, ready to be written.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Decision {
-    /// The order after it. Its history and tasks contain what is new.
+    /// Order after the change, new history and tasks included.
     pub order: Order,
-    /// What is new in the history.
+    /// New entry of the history.
     pub status_change: Option<StatusChange>,
-    /// What is new to be done.
+    /// New stock task.
     pub task: Option<Task>,
 }
 
 impl Order {
-    /// What this caller is to the order.
+    /// Role of the caller towards the order.
     pub fn actor(caller: Caller) -> Actor {
         match caller {
             Caller::System => Actor::System,
@@ -87,15 +87,15 @@ impl Order {
     /// Decides about a change. `None`: there is nothing to change.
     ///
     /// # Errors
-    /// 422 for what a transition needs and is missing, 403 for what only staff may do, 409 for what the
-    /// status does not allow.
+    /// 422 for missing details of a transition, 403 for a change that only staff may make. 409 for a change
+    /// that the status does not allow.
     pub fn decide(
         self,
         change: OrderChange,
         caller: Caller,
         now: Timestamp,
     ) -> Result<Option<Decision>, Error> {
-        // The status it has already: nothing changes, and what came with it is ignored.
+        // The order has the status already: nothing changes, and the other fields are ignored.
         if change.status == Some(self.status) {
             return Ok(None);
         }
@@ -118,7 +118,8 @@ impl Order {
         Ok(Some(after.into_decision(status_change, task, now)))
     }
 
-    /// Cancels an order that nobody has paid in time. `None`: it is not one, or not yet.
+    /// Cancels an order that was not paid in time. `None`: it is not placed, or its payment deadline has not
+    /// passed.
     pub fn expire(self, now: Timestamp) -> Option<Decision> {
         if self.status != Status::Placed || self.expires_at.is_none_or(|expires_at| now < expires_at) {
             return None;
@@ -135,13 +136,13 @@ impl Order {
         Some(after.into_decision(Some(change), task, now))
     }
 
-    /// Whether this caller may ask for this change. Whether the order takes it is another question, which
-    /// [`Order::decide`] answers: whoever has not seen this version must first be told so.
+    /// Checks that this caller may ask for this change. [`Order::decide`] checks that the order's status
+    /// allows it. They are apart, since a version conflict must be reported between the two.
     ///
     /// # Errors
-    /// 422 for what a transition needs and is missing, 403 for what only staff may do.
+    /// 422 for missing details of a transition, 403 for a change that only staff may make.
     pub fn check_permitted(&self, change: &OrderChange, caller: Caller) -> Result<(), Error> {
-        // The status it has already: what came with it is ignored.
+        // The order has the status already: the other fields are ignored.
         if change.status == Some(self.status) {
             return Ok(());
         }
@@ -161,7 +162,7 @@ impl Order {
         }
     }
 
-    /// Whether this caller may change this, as the order stands.
+    /// Checks that this caller may make this change in the order's current state.
     pub(super) fn check_allowed(&self, change: &OrderChange, caller: Caller) -> Result<(), Error> {
         self.check_permitted(change, caller)?;
         let actor = Self::actor(caller);
@@ -174,7 +175,7 @@ impl Order {
     fn check_transition(&self, to: Status, actor: Actor) -> Result<(), Error> {
         let from = self.status;
         match from.check(to, self.was_paid(), actor) {
-            // Who may is asked before.
+            // `check_permitted` has refused these already.
             Ok(()) | Err(Refused::StaffOnly) => Ok(()),
             Err(Refused::Impossible(allowed)) => {
                 let allowed: Vec<_> = allowed.into_iter().map(Status::name).collect();
@@ -212,7 +213,7 @@ impl Order {
         may(change.note.is_present(), "note", note_may)
     }
 
-    /// What may be changed beside items and status.
+    /// Applies changes of address, note and metadata.
     pub(super) fn edit(
         &mut self,
         address: Option<Address>,
@@ -228,7 +229,7 @@ impl Order {
         }
     }
 
-    /// Takes the order to the next status, which has been checked, and says what follows for the stock.
+    /// Moves the order to the next status, which has been checked. Returns the stock task that follows.
     fn apply(&mut self, transition: Transition) -> Option<TaskKind> {
         self.status = transition.to();
         self.expires_at = None;
@@ -252,8 +253,8 @@ impl Order {
         }
     }
 
-    /// What every decision does: the next version, an entry in the history, a task. It ends a change of items
-    /// that was going on; what that may have held beyond the order's items is let go.
+    /// Completes every decision: next version, history entry, stock task. It ends a running change of items;
+    /// a hold task then releases any stock beyond the order's items.
     pub(super) fn into_decision(
         mut self,
         status_change: Option<StatusChange>,
@@ -272,7 +273,7 @@ impl Order {
 }
 
 impl Transition {
-    /// The status that it leads to.
+    /// Target status.
     pub fn to(&self) -> Status {
         match self {
             Self::Pay { .. } => Status::Paid,

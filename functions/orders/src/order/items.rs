@@ -1,5 +1,5 @@
-//! A change of items, in steps: an intent under a version of its own, the hold of what is new, and the decision
-//! that makes it the order's, or its end without that.
+//! Change of items, in steps. An intent is written under a version of its own, and the new items are held.
+//! Then a decision adopts or abandons them.
 
 use shared::auth::Caller;
 use shared::error::Error;
@@ -8,18 +8,18 @@ use shared::values::clock::Timestamp;
 
 use super::{Decision, Item, NewItem, Order, OrderChange};
 
-/// A product of which stock is held, as it is.
+/// Held product, as it is in the catalogue.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Held {
-    /// The wanted that it would be.
+    /// Item that it would become.
     pub item: Item,
-    /// Whether it can be ordered.
+    /// True if it can be ordered.
     pub active: bool,
 }
 
 impl Order {
-    /// The first step of a change of items: says that new items are about to be held, under the version that
-    /// it makes. `None`: the items are what the order has already.
+    /// Begins a change of items: records the intent to hold new items, under the version that it makes.
+    /// `None`: the order has these items already.
     ///
     /// # Errors
     /// As [`Order::decide`].
@@ -43,8 +43,8 @@ impl Order {
         Ok(Some(Decision { order: intent, status_change: None, task: None }))
     }
 
-    /// What is held while items change: of each product the larger of what the order has and what it is to
-    /// have, so that it never lets go of what it still has. The new wanted come first, in their order.
+    /// Items to hold during the change: of each product the larger of the old and the new quantity. So the
+    /// hold never loses stock of the current order. New items come first, in their order.
     pub fn max_per_product(&self, new: &[NewItem]) -> Vec<NewItem> {
         let has = |product| self.items.iter().find(|item| item.product_id == product);
         let named = |item: &&Item| !new.iter().any(|wanted| wanted.product_id == item.product_id);
@@ -58,12 +58,12 @@ impl Order {
             .collect()
     }
 
-    /// The last step of a change of items, for the order at its intent: what is `held` becomes the order's.
-    /// Products that it had keep name, SKU and price.
+    /// Completes a change of items, for the order at its intent: adopts the `held` items. Products that it
+    /// had keep name, SKU and price.
     ///
     /// # Errors
-    /// 422 for a product that is not active or has another currency, and for a total that is too large: then
-    /// the change is to be [abandoned](Order::abandon).
+    /// 422 for a product that is not active or has another currency, and for a total that is too large. In
+    /// these cases [abandon](Order::abandon) the change.
     pub fn complete_item_change(
         self,
         change: OrderChange,
@@ -72,13 +72,13 @@ impl Order {
     ) -> Result<Decision, Error> {
         let mut errors = ValidationErrors::default();
         let mut items = Vec::new();
-        for (place, wanted) in change.items.iter().flatten().enumerate() {
+        for (index, wanted) in change.items.iter().flatten().enumerate() {
             let had = self.items.iter().find(|item| item.product_id == wanted.product_id);
             let held = held.iter().find(|held| held.item.product_id == wanted.product_id);
             let item = match (had, held) {
                 (Some(item), _) => item.clone(),
                 (None, Some(held)) => {
-                    let pointer = format!("/items/{place}/product_id");
+                    let pointer = format!("/items/{index}/product_id");
                     let currency = held.item.unit_price.currency();
                     if !held.active {
                         errors.add(
@@ -94,7 +94,7 @@ impl Order {
                     }
                     held.item.clone()
                 }
-                (None, None) => return Err(Error::internal("a wanted was not held")),
+                (None, None) => return Err(Error::internal("an item was not held")),
             };
             items.push(Item { quantity: wanted.quantity, ..item });
         }
@@ -106,7 +106,7 @@ impl Order {
         Ok(after.into_decision(None, None, now))
     }
 
-    /// Ends a change of items without new ones.
+    /// Abandons a change of items: the order keeps its items.
     pub fn abandon(self, now: Timestamp) -> Decision {
         self.into_decision(None, None, now)
     }

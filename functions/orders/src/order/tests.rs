@@ -1,4 +1,4 @@
-//! Orders, and what is decided about them.
+//! Decisions about orders.
 
 use serde_json::json;
 use shared::auth::Role;
@@ -93,7 +93,7 @@ fn each_decision_makes_one_version_and_names_its_task() {
 }
 
 #[test]
-fn the_status_it_has_already_changes_nothing_and_ignores_what_came_with_it() {
+fn the_current_status_is_no_change_and_ignores_other_fields() {
     let order = place(vec![item(500, 2)]).unwrap();
     let paid = order.decide(to(pay()), by(Role::Staff), NOW).unwrap().unwrap().order;
     let mut errors = ValidationErrors::default();
@@ -153,7 +153,7 @@ fn held(item: &Item) -> Held {
 }
 
 #[test]
-fn a_change_of_items_is_an_intent_and_then_a_decision_that_declares_them() {
+fn a_change_of_items_is_an_intent_and_then_a_decision() {
     let (mug, pot, cup) = (item(500, 2), item(700, 5), item(100, 1));
     let order = place(vec![mug.clone(), pot.clone()]).unwrap();
     let items = vec![wanted(&cup, 3), wanted(&pot, 4), wanted(&mug, 9)];
@@ -162,7 +162,7 @@ fn a_change_of_items_is_an_intent_and_then_a_decision_that_declares_them() {
     assert_eq!((intent.order.version, intent.task, intent.order.total()), (2, None, 4500));
     let larger = intent.order.max_per_product(&items);
     assert_eq!(larger, [wanted(&cup, 3), wanted(&pot, 5), wanted(&mug, 9)]);
-    // What the mug costs by now does not matter: the order has it already.
+    // The current price of the mug does not matter: the order has it already.
     let dearer = item(900, 0);
     let dearer = held(&Item { product_id: mug.product_id, ..dearer });
     let finished = intent.order.complete_item_change(change, &[held(&cup), held(&pot), dearer], NOW).unwrap();
@@ -212,12 +212,12 @@ fn another_decision_ends_a_change_and_declares_what_it_leaves() {
     assert_eq!(intent(&change).abandon(NOW).task, hold);
     let cancelled = intent(&change).decide(to(Transition::Cancel), by(Role::Staff), NOW).unwrap().unwrap();
     assert_eq!(cancelled.task, Some(Task { revision: 3, kind: TaskKind::Release }));
-    // What changes nothing ends nothing either.
+    // A change without effect does not end it.
     assert_eq!(intent(&change).decide(no_change(), by(Role::Staff), NOW).unwrap(), None);
 }
 
 #[test]
-fn new_items_must_be_active_in_the_orders_currency_and_not_too_dear() {
+fn new_items_must_be_active_in_currency_and_within_the_total() {
     let mug = item(500, 2);
     let finish = |new: Item, active: bool, quantity: i64| {
         let order = place(vec![mug.clone()]).unwrap();

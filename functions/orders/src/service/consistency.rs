@@ -1,6 +1,6 @@
-//! The consistency check: compares all products with all orders, a page at a time, without stopping anyone.
+//! Consistency check: compares all products with all orders, page by page, while requests run.
 //!
-//! What a request that is running explains is not reported: whatever was declared or decided within the last two
+//! Differences that a running request explains are not reported: declarations and decisions of the last two
 //! minutes. The comparison itself is pure.
 
 use std::collections::HashMap;
@@ -19,76 +19,76 @@ use crate::products::{AuditedProduct, Hold};
 use crate::status::Status;
 use crate::store::Stored;
 
-/// The largest page: documents that are read.
+/// Maximum page size, in documents read.
 pub const MAX_LIMIT: i64 = 5_000;
 
-/// The page when nobody says otherwise.
+/// Default page size.
 pub const DEFAULT_LIMIT: i64 = 1_000;
 
-/// What is younger may still be on its way: longer than any request runs.
+/// Age below which a difference may be a request in progress: longer than any request runs.
 const GRACE: Duration = Duration::from_secs(120);
 
-/// After how long Reconcile must have done a task, and ended a hold without an order: it comes every minute.
-const HEALED_WITHIN: Duration = Duration::from_secs(300);
+/// Time within which Reconcile must run a task and end a hold without an order. It runs every minute.
+const RECONCILED_WITHIN: Duration = Duration::from_secs(300);
 
-/// How many orders are looked up at once.
+/// Number of orders looked up at once.
 const CHUNK: usize = 1_000;
 
-/// Cursors lead first through all products, then through all orders.
+/// A cursor leads first through all products, then through all orders.
 const PRODUCTS: SortValue = SortValue::Integer(0);
 const ORDERS: SortValue = SortValue::Integer(1);
 
-/// What was compared, and what is wrong with it.
+/// Page of the consistency check.
 #[derive(Clone, Debug, Default)]
 pub struct ConsistencyPage {
-    /// How many orders were read as such.
+    /// Number of orders read by the page of orders.
     pub orders: i64,
-    /// How many products were.
+    /// Number of products read.
     pub products: i64,
-    /// What must never be.
+    /// Violations found.
     pub violations: Vec<Violation>,
-    /// Asks for the page after this one; none on the last.
+    /// Cursor of the next page; none on the last.
     pub next_cursor: Option<String>,
 }
 
-/// Something that must never be.
+/// Violation of an invariant.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Violation {
-    /// What kind of thing.
+    /// Violated invariant.
     pub kind: ViolationKind,
-    /// Which order it is about.
+    /// Order concerned.
     pub order: Option<OrderId>,
-    /// Which product it is about.
+    /// Product concerned.
     pub product: Option<ProductId>,
-    /// The numbers.
+    /// The numbers that differ.
     pub detail: String,
 }
 
-/// What can be wrong.
+/// Invariants that the check covers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ViolationKind {
-    /// Fewer pieces than none, or more held than there are.
+    /// `on_hand` or `reserved` is negative, or more is reserved than is on hand.
     StockOutOfBounds,
     /// `reserved` is not the sum of the product's live holds.
     ReservedIsNotTheSum,
     /// `on_hand` is not the sum of the ledger.
     LedgerIsNotTheSum,
-    /// A hold of what is no order.
+    /// Hold of an order that does not exist.
     HoldWithoutOrder,
-    /// A hold of an order that is neither placed nor paid.
+    /// Hold of an order that is neither placed nor paid.
     HoldOfEndedOrder,
-    /// A hold of another quantity than the order has.
+    /// Hold of another quantity than the order has.
     HoldDiffers,
-    /// A item of a placed or paid order that is not held.
+    /// Item of a placed or paid order that is not held.
     OrderWithoutHold,
-    /// A decision whose task was not done, although Reconcile had the time.
+    /// Decision whose task was not run, although Reconcile had the time.
     TaskOverdue,
-    /// An order on disk that cannot be read.
+    /// Order on disk that cannot be read.
     UnreadableOrder,
 }
 
 impl ViolationKind {
-    /// All of them.
+    /// All kinds of violation.
     pub const ALL: [Self; 9] = [
         Self::StockOutOfBounds,
         Self::ReservedIsNotTheSum,
@@ -121,7 +121,8 @@ impl OrderService {
     /// Checks a page: first of products, then of orders.
     ///
     /// # Errors
-    /// 403 but for admins and functions, 400 for a bad cursor, 503 when MongoDB or products is away.
+    /// 403 unless the caller is an admin or a function. 400 for a bad cursor, 503 when MongoDB or products is
+    /// unavailable.
     pub async fn check_consistency(
         &self,
         context: &Context,
@@ -157,7 +158,7 @@ impl OrderService {
             products.iter().flat_map(|product| &product.holds).map(|hold| hold.order).collect();
         holding.sort_unstable();
         holding.dedup();
-        // Read after the holds: what has changed in between is younger than the grace.
+        // Read after the holds: changes in between are younger than the grace period.
         let mut orders = HashMap::new();
         for chunk in holding.chunks(CHUNK) {
             for (id, stored) in self.store.find_many(chunk).await? {
@@ -190,7 +191,7 @@ impl OrderService {
         page: &PageRequest,
         scope: &str,
     ) -> Result<ConsistencyPage, Error> {
-        let read = self.store.walk(after, page.limit()).await?;
+        let read = self.store.list_by_id(after, page.limit()).await?;
         let full = count(read.len()) == page.limit();
         let last = read.last().map(|(id, _)| *id).filter(|_| full);
         let mut checked = ConsistencyPage { orders: count(read.len()), ..ConsistencyPage::default() };
@@ -212,7 +213,7 @@ impl OrderService {
         for order in &orders {
             let held = holds.get(&order.id).map(Vec::as_slice).unwrap_or_default();
             let found = check_order(order, held, now);
-            // The holds were read after the order: it may have been decided about in between.
+            // The holds were read after the order: a decision may have come in between.
             if !found.is_empty()
                 && self.store.find(order.id).await?.is_some_and(|it| it.version == order.version)
             {
@@ -225,7 +226,7 @@ impl OrderService {
     }
 }
 
-/// What is wrong with a product and its live holds. An order that cannot be read is none here.
+/// Checks a product with its live holds. Unreadable orders are skipped here.
 fn check_product(
     product: &AuditedProduct,
     orders: &HashMap<OrderId, Option<Order>>,
@@ -275,7 +276,7 @@ fn check_product(
     found
 }
 
-/// What is wrong with an order and what is held for it.
+/// Checks an order against its holds.
 fn check_order(order: &Order, holds: &[Hold], now: Timestamp) -> Vec<Violation> {
     if !order.tasks.is_empty() || order.changing {
         if !overdue(order.updated_at, now) {
@@ -314,7 +315,7 @@ fn unreadable(id: OrderId, error: &Error) -> Violation {
         kind: ViolationKind::UnreadableOrder,
         order: Some(id),
         product: None,
-        // What the store says of a damaged document has no personal data: it names fields.
+        // The store's message about a damaged document has no personal data: it names fields.
         detail: error.causes(),
     }
 }
@@ -324,7 +325,7 @@ fn settled(at: Timestamp, now: Timestamp) -> bool {
 }
 
 fn overdue(at: Timestamp, now: Timestamp) -> bool {
-    now.since(at) > HEALED_WITHIN
+    now.since(at) > RECONCILED_WITHIN
 }
 
 fn count(length: usize) -> i64 {
@@ -332,7 +333,7 @@ fn count(length: usize) -> i64 {
 }
 
 impl Order {
-    /// Whether its items are held, as its status says.
+    /// True if the status requires its items to be held.
     pub fn holds_stock(&self) -> bool {
         matches!(self.status, Status::Placed | Status::Paid)
     }

@@ -1,8 +1,10 @@
-//! Placing an order: the saga, step by step, with what undoes or repeats each step.
+//! Placing an order: the saga, step by step, and the undo or repeat of each step.
 //!
-//! A look, and two writes: the hold and the order. A request with a key has IDs that follow from it, so a retry,
-//! or a twin that runs beside it, walks into the same hold and the same insert. What never becomes an order is
-//! made void before its hold is ended: then no insert can arrive any more, and the hold's end is a task.
+//! One read and two writes: the hold and the order. IDs follow from the key of a request, if it has one. So a
+//! retry or a concurrent duplicate runs into the same hold and the same insert.
+//!
+//! An attempt that fails is made void before its hold is ended. After that no insert can arrive any more, and
+//! ending the hold is a task.
 
 use shared::error::Error;
 use shared::http::idempotency::{Idempotent, RequestKey};
@@ -17,18 +19,18 @@ use crate::order_id;
 use crate::products::HoldError;
 use crate::store::{Inserted, Stored, Void};
 
-/// How many numbers are drawn: of 2^40, two are the same once in a long while.
+/// Maximum number of order numbers drawn. Of 2^40 numbers, two rarely collide.
 const NUMBERS: u32 = 8;
 
-/// How many attempts of one request are kept apart. One ends when its request failed after the hold, or when it
-/// was made void since nobody went on with it; voids are forgotten after a while.
+/// Maximum number of attempts of one request. An attempt ends if its request failed after the hold, or if
+/// Reconcile made it void. Voids are deleted after a while.
 const ATTEMPTS: usize = 64;
 
-/// What a look has found.
-enum Look {
-    /// The request has been answered before, or its key used for another one.
+/// Result of reading the earlier attempts.
+enum Attempts {
+    /// Order of an earlier request with this key, identical or not.
     Answered(Box<Order>),
-    /// The first attempt that may still become an order.
+    /// Index of the first attempt that may still become an order.
     Open(usize),
 }
 
@@ -36,8 +38,9 @@ impl OrderService {
     /// Places an order for the caller, or by staff for somebody else.
     ///
     /// # Errors
-    /// 403 for somebody else's order, 422 for what cannot be ordered and for a key of another request, 409 for
-    /// what is short, 503 when a part did not answer: then the order may be there, or a hold that ends by itself.
+    /// 403 for somebody else's order, 422 for items that cannot be ordered and for a key of another request.
+    /// 409 for a shortage. 503 when a service did not answer: the order may exist, or a hold that ends by
+    /// itself.
     pub async fn place(
         &self,
         context: &Context,
@@ -51,22 +54,24 @@ impl OrderService {
                 "Only staff may place an order for somebody else; leave out `user_id` to place your own.",
             ));
         }
-        let under = request_key.map(|request_key| IdempotencyRef { caller, request_key });
+        let idempotency = request_key.map(|request_key| IdempotencyRef { caller, request_key });
         let mut attempt = 0;
         let mut user_is_known = user == caller;
         while attempt < ATTEMPTS {
-            if let Some(under) = &under {
-                match self.look(context, under, attempt).await? {
-                    Look::Answered(order) => return replay(*order, under),
-                    Look::Open(open) => attempt = open,
+            if let Some(idempotency) = &idempotency {
+                match self.find_attempts(context, idempotency, attempt).await? {
+                    Attempts::Answered(order) => return replay(*order, idempotency),
+                    Attempts::Open(open) => attempt = open,
                 }
             }
             if !user_is_known {
                 self.require_active(context, user).await?;
                 user_is_known = true;
             }
-            let id = under.as_ref().map_or_else(OrderId::new, |under| order_id::of_attempt(under, attempt));
-            if let Some(made) = self.attempt(context, id, under.as_ref(), user, caller, &new).await? {
+            let id = idempotency
+                .as_ref()
+                .map_or_else(OrderId::new, |idempotency| order_id::of_attempt(idempotency, attempt));
+            if let Some(made) = self.attempt(context, id, idempotency.as_ref(), user, caller, &new).await? {
                 return Ok(made);
             }
             attempt += 1;
@@ -74,15 +79,19 @@ impl OrderService {
         Err(no_attempt_left())
     }
 
-    /// The look first: what the request has led to when it ran before. From `first` on; what is void before the
-    /// attempt that is open holds nothing any more.
-    async fn look(&self, context: &Context, under: &IdempotencyRef, first: usize) -> Result<Look, Error> {
+    /// Looks up the result of earlier attempts, from `first` on. Ends the holds of void attempts.
+    async fn find_attempts(
+        &self,
+        context: &Context,
+        idempotency: &IdempotencyRef,
+        first: usize,
+    ) -> Result<Attempts, Error> {
         let ids: Vec<OrderId> =
-            (first..ATTEMPTS).map(|attempt| order_id::of_attempt(under, attempt)).collect();
+            (first..ATTEMPTS).map(|attempt| order_id::of_attempt(idempotency, attempt)).collect();
         let mut voids = Vec::new();
-        for stored in self.store.find_placed(under, &ids).await? {
+        for stored in self.store.find_placed(idempotency, &ids).await? {
             match stored {
-                Stored::Order(order) => return Ok(Look::Answered(order)),
+                Stored::Order(order) => return Ok(Attempts::Answered(order)),
                 Stored::Void(void) => voids.push(void),
             }
         }
@@ -93,15 +102,15 @@ impl OrderService {
         if open == ids.len() {
             return Err(no_attempt_left());
         }
-        Ok(Look::Open(first + open))
+        Ok(Attempts::Open(first + open))
     }
 
-    /// One attempt at placing. `None`: it can no longer become an order, and holds nothing any more.
+    /// Runs one attempt at placing. `None`: it can no longer become an order, and holds nothing.
     async fn attempt(
         &self,
         context: &Context,
         id: OrderId,
-        under: Option<&IdempotencyRef>,
+        idempotency: Option<&IdempotencyRef>,
         user: UserId,
         caller: UserId,
         new: &NewOrder,
@@ -109,7 +118,7 @@ impl OrderService {
         // Step 1: hold the stock, all items or none. After a crash Reconcile finds the hold, and ends it.
         let held = match self.products.hold(context, id, 1, &new.items).await {
             Ok(held) => held,
-            // Ended already, or a twin's order by now: the next look tells.
+            // Ended already, or a concurrent duplicate has placed the order: the next lookup finds out.
             Err(HoldError::Superseded) => return Ok(None),
             Err(HoldError::Failed(error)) => return Err(error),
         };
@@ -117,23 +126,23 @@ impl OrderService {
         // Step 2: insert the order. From here on it exists, and its hold with it.
         let at = self.clock.now();
         if at >= context.deadline {
-            // Whoever was frozen for so long must not come back with an order.
-            return Err(Error::unavailable("the request's time is over"));
+            // A process that was frozen past its deadline must not place the order late.
+            return Err(Error::unavailable("the request's deadline has passed"));
         }
         let placing = PlacementContext {
             id,
             number: random_number(),
             user_id: user,
             by: caller,
-            under: under.cloned(),
+            under: idempotency.cloned(),
             at,
             expires_at: at.after(self.payment_window),
         };
         let items = held.into_iter().map(|Held { item, .. }| item).collect();
         match Order::place(placing, new.clone(), items) {
             Ok(order) => self.insert(context, order).await,
-            // Only now are the prices known. A twin may have met others, and placed the order.
-            Err(error) => match self.give_up(context, id).await? {
+            // Prices are known only now. A concurrent duplicate may have met others, and placed the order.
+            Err(error) => match self.void_attempt(context, id).await? {
                 Some(order) => Ok(Some(Idempotent::Replayed(order))),
                 None => Err(error),
             },
@@ -145,7 +154,7 @@ impl OrderService {
             match self.store.insert(&order).await? {
                 Inserted::Done => return Ok(Some(Idempotent::Created(order))),
                 Inserted::NumberTaken => order.number = random_number(),
-                // A twin's: it, and not what is in memory here, is the answer.
+                // A concurrent duplicate placed it: return that order, not the one in memory.
                 Inserted::Exists(Stored::Order(there)) => return Ok(Some(Idempotent::Replayed(*there))),
                 Inserted::Exists(Stored::Void(void)) => {
                     self.end_hold(context, void).await?;
@@ -153,10 +162,10 @@ impl OrderService {
                 }
                 // Another request was faster under the same key, or another attempt of this one.
                 Inserted::KeyTaken(there) => {
-                    self.give_up(context, order.id).await?;
+                    self.void_attempt(context, order.id).await?;
                     return match &order.placed_under {
-                        Some(under) => replay(*there, under).map(Some),
-                        None => Err(Error::internal("an order without a key has met one")),
+                        Some(idempotency) => replay(*there, idempotency).map(Some),
+                        None => Err(Error::internal("an order without a key met a taken key")),
                     };
                 }
             }
@@ -164,25 +173,25 @@ impl OrderService {
         Err(Error::unavailable("no free order number was found"))
     }
 
-    /// Makes an ID void, and ends its hold. If an order is there, that is the answer, and nothing is ended.
-    async fn give_up(&self, context: &Context, id: OrderId) -> Result<Option<Order>, Error> {
+    /// Makes an ID void and ends its hold. If an order exists, returns it and ends nothing.
+    async fn void_attempt(&self, context: &Context, id: OrderId) -> Result<Option<Order>, Error> {
         match self.store.insert_void(id, self.clock.now()).await? {
             Stored::Order(order) => Ok(Some(*order)),
             Stored::Void(void) => {
-                // The void stands; what fails here stays its task.
+                // The void stands; a failure here leaves the release as its task.
                 if let Err(error) = self.end_hold(context, void).await {
                     let causes = error.causes();
-                    tracing::warn!(causes, "{id} keeps its hold for now: {error}");
+                    tracing::warn!(causes, "the hold of {id} is not released yet: {error}");
                 }
                 Ok(None)
             }
         }
     }
 
-    /// Ends the hold of an ID that is void.
+    /// Ends the hold of a void ID.
     ///
     /// # Errors
-    /// When it is not known whether it has ended.
+    /// Fails when it is unknown whether the hold has ended.
     pub(crate) async fn end_hold(&self, context: &Context, void: Void) -> Result<(), Error> {
         for task in void.tasks {
             self.products.run(context, void.id, &[], task).await?;
@@ -201,12 +210,12 @@ impl OrderService {
     }
 }
 
-/// The answer to a request whose key has led to this order.
-fn replay(order: Order, under: &IdempotencyRef) -> Result<Idempotent<Order>, Error> {
+/// Replays the order that an earlier request with this key placed.
+fn replay(order: Order, idempotency: &IdempotencyRef) -> Result<Idempotent<Order>, Error> {
     let same = order
         .placed_under
         .as_ref()
-        .is_some_and(|there| there.request_key.fingerprint == under.request_key.fingerprint);
+        .is_some_and(|there| there.request_key.fingerprint == idempotency.request_key.fingerprint);
     if same { Ok(Idempotent::Replayed(order)) } else { Err(RequestKey::reused()) }
 }
 

@@ -1,7 +1,8 @@
-//! Reconcile: does what crashes, lost answers and closed shops have left. A schedule calls it every minute.
+//! Reconcile: completes work that crashes, lost answers and unpaid orders leave behind. A schedule calls it
+//! every minute.
 //!
-//! Everything here may run beside itself and beside any request: each step is a conditional write, or a call
-//! that may be repeated. It stops before its deadline, and goes on at the next call.
+//! All of it may run beside itself and beside any request: each step is a conditional write, or an idempotent
+//! call. It stops before its deadline, and the next call continues.
 
 use std::time::Duration;
 
@@ -12,68 +13,68 @@ use shared::values::ids::OrderId;
 
 use super::OrderService;
 use crate::products::HoldCursor;
-use crate::store::{Stored, Unfinished, Walk};
+use crate::store::{ReconcileScan, Stored, Unfinished};
 
-/// How old a hold is before somebody asks whether it has an order: longer than any request runs.
+/// Minimum age of a hold before its order is looked up: longer than any request runs.
 pub const HOLD_AGE: Duration = Duration::from_secs(120);
 
-/// How old a decision is before its tasks are done for it, and a change of items before it is abandoned: longer
+/// Minimum age of a decision before Reconcile runs its tasks, or abandons its change of items. It is longer
 /// than the request that should do it.
 const DECISION_AGE: Duration = Duration::from_secs(30);
 
-/// How long what has ended is remembered, so that nothing which arrives late can revive it. No call arrives that
-/// late: each carries a deadline of half a minute at most.
+/// Time for which voids and ended holds are kept, so that no late call can revive them. Calls carry a
+/// deadline of half a minute at most, so none arrives that late.
 const MEMORY: Duration = Duration::from_secs(3600);
 
-/// How far before the watermark the walk over holds begins. A hold has the time at which its write began, and is
-/// seen when that is committed: MongoDB ends transactions after a minute.
+/// Overlap of a scan over holds with the time before its watermark. A hold has the time at which its write
+/// began, and is visible only once that commits. MongoDB aborts transactions after a minute.
 const OVERLAP: Duration = Duration::from_secs(120);
 
-/// How much is left for the answer when it stops.
+/// Time reserved for the answer.
 const MARGIN: Duration = Duration::from_secs(3);
 
-/// How many orders a step takes.
+/// Page size, in orders.
 const STEP: i64 = 100;
 
-/// How much was report.
+/// Counts of one run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ReconcileReport {
-    /// Orders and voids whose tasks were done.
+    /// Orders and voids whose tasks were run.
     pub tasks_done: i64,
-    /// Changes of items that were ended, since nobody finished them.
+    /// Changes of items that were abandoned.
     pub changes_ended: i64,
     /// Holds without an order that were ended.
     pub holds_ended: i64,
     /// Unpaid orders that were cancelled.
     pub orders_expired: i64,
-    /// Ended holds that were forgotten.
+    /// Ended holds that were deleted.
     pub tombstones_pruned: i64,
-    /// Voids that were forgotten.
+    /// Voids that were deleted.
     pub voids_pruned: i64,
-    /// What could not be settled, and is tried again.
+    /// Failures; each is tried again.
     pub set_aside: i64,
-    /// Whether it came to its end in time.
+    /// True if the run came to its end in time.
     pub finished: bool,
 }
 
 impl OrderService {
-    /// Heals what it finds, until its deadline.
+    /// Runs all jobs, until its deadline.
     ///
     /// # Errors
-    /// 403 but for functions and the schedule; 503 when MongoDB or products is away: then what was report is
-    /// report, and the next call goes on.
+    /// 403 unless the caller is a function or the schedule. 503 when MongoDB or products is unavailable:
+    /// completed work stays, and the next call continues.
     pub async fn reconcile(&self, context: &Context) -> Result<ReconcileReport, Error> {
         context.caller.require_system()?;
         let until = context.deadline.before(MARGIN);
         let mut report = ReconcileReport::default();
-        let outcome = self.heal(context, until, &mut report).await;
+        let outcome = self.run_jobs(context, until, &mut report).await;
         match &outcome {
             Ok(finished) => report.finished = *finished,
             Err(error) => {
                 tracing::error!(causes = error.causes(), "reconcile was stopped: {error}");
             }
         }
-        // A healthy shop need not say so every minute.
+        // An idle run is not worth a log line every minute.
         if report == (ReconcileReport { finished: true, ..ReconcileReport::default() }) {
             return outcome.map(|_| report);
         }
@@ -91,8 +92,8 @@ impl OrderService {
         outcome.map(|_| report)
     }
 
-    /// All there is to heal; the dearest to the shop first. Answers whether it came to the end in time.
-    async fn heal(
+    /// Runs all jobs; the most valuable to the shop first. Returns true if it came to the end in time.
+    async fn run_jobs(
         &self,
         context: &Context,
         until: Timestamp,
@@ -110,8 +111,8 @@ impl OrderService {
         self.clock.now() < until
     }
 
-    /// Does tasks whose request did not. One that fails is in nobody's way: the walk goes on behind it, and
-    /// begins anew when it has come to the end.
+    /// Runs tasks that their request did not finish. A failing task blocks no other: the scan continues after
+    /// it. At its end the scan starts over.
     async fn do_tasks(
         &self,
         context: &Context,
@@ -119,7 +120,7 @@ impl OrderService {
         report: &mut ReconcileReport,
     ) -> Result<bool, Error> {
         let before = self.clock.now().before(DECISION_AGE);
-        let begun = self.store.progress(Walk::Tasks).await?;
+        let begun = self.store.cursor(ReconcileScan::Tasks).await?;
         let mut after = begun;
         loop {
             let found = self.store.find_unfinished(Unfinished::Tasks, before, after, STEP).await?;
@@ -135,10 +136,10 @@ impl OrderService {
                 }
             }
             after = Some(last);
-            self.store.save_progress(Walk::Tasks, last).await?;
+            self.store.save_cursor(ReconcileScan::Tasks, last).await?;
         }
         if after.is_some() {
-            self.store.forget_progress(Walk::Tasks).await?;
+            self.store.delete_cursor(ReconcileScan::Tasks).await?;
         }
         Ok(true)
     }
@@ -156,7 +157,8 @@ impl OrderService {
         }
     }
 
-    /// Ends changes of items that nobody finishes. The order keeps what it has; its task lets go of the rest.
+    /// Abandons changes of items that were left unfinished. The order keeps its items; its task releases the
+    /// rest.
     async fn abandon_changes(
         &self,
         context: &Context,
@@ -188,7 +190,7 @@ impl OrderService {
         }
     }
 
-    /// Cancels orders that nobody has paid in time.
+    /// Cancels orders that were not paid in time.
     async fn expire(
         &self,
         context: &Context,
@@ -210,7 +212,7 @@ impl OrderService {
                         continue;
                     }
                 };
-                // Who pays or cancels at the same time was faster, if the write is refused.
+                // A refused write means that a concurrent payment or cancellation was faster.
                 if let Some(expired) = order.expire(self.clock.now())
                     && self.store.write(&expired).await?
                 {
@@ -225,9 +227,9 @@ impl OrderService {
         }
     }
 
-    /// Tries again what was set aside, those first that were not tried for longest.
+    /// Tries deferred holds again, the least recently tried first.
     async fn settle_deferred(&self, context: &Context, report: &mut ReconcileReport) -> Result<bool, Error> {
-        let orders = self.store.find_set_aside(STEP).await?;
+        let orders = self.store.find_deferred(STEP).await?;
         if !orders.is_empty() {
             let settled = self.settle(context, &orders, report).await?;
             self.store.clear_deferred(&settled).await?;
@@ -235,40 +237,40 @@ impl OrderService {
         Ok(true)
     }
 
-    /// Looks at every hold once it is old enough, and ends those without an order. The watermark is saved last,
-    /// as of when the holds were read.
+    /// Checks every hold once it is old enough, and ends those without an order. The watermark is saved last,
+    /// as of the time when the holds were read.
     async fn settle_holds(
         &self,
         context: &Context,
         until: Timestamp,
         report: &mut ReconcileReport,
     ) -> Result<bool, Error> {
-        let watermark = self.store.progress(Walk::Holds).await?;
-        let mut after = watermark.map(|place| HoldCursor { at: place.at.before(OVERLAP), order: None });
+        let watermark = self.store.cursor(ReconcileScan::Holds).await?;
+        let mut after = watermark.map(|cursor| HoldCursor { at: cursor.at.before(OVERLAP), order: None });
         loop {
             if !self.in_time(until) {
                 return Ok(false);
             }
-            let walked = self.products.walk_holds(context, false, HOLD_AGE, after).await?;
-            let orders = walked.orders();
+            let page = self.products.list_holds(context, false, HOLD_AGE, after).await?;
+            let orders = page.orders();
             self.settle(context, &orders, report).await?;
-            // At the end of the walk everything that is old enough has been seen.
-            let end = HoldCursor { at: walked.now.before(HOLD_AGE), order: None };
-            let place = if walked.last { Some(end) } else { walked.holds.last().copied() };
-            if let Some(place) = place
-                && watermark.is_none_or(|watermark| watermark < place)
+            // At the end of the scan every hold that is old enough has been checked.
+            let end = HoldCursor { at: page.now.before(HOLD_AGE), order: None };
+            let cursor = if page.last { Some(end) } else { page.holds.last().copied() };
+            if let Some(cursor) = cursor
+                && watermark.is_none_or(|watermark| watermark < cursor)
             {
-                self.store.save_progress(Walk::Holds, place).await?;
+                self.store.save_cursor(ReconcileScan::Holds, cursor).await?;
             }
-            if walked.last {
+            if page.last {
                 return Ok(true);
             }
-            after = walked.holds.last().copied();
+            after = page.holds.last().copied();
         }
     }
 
-    /// Ends the holds of those that are no orders: makes each ID void, so that a late insert is refused, and has
-    /// the void's task done. What fails is set aside. Answers what is settled.
+    /// Ends the holds of IDs without an order. Makes each ID void, so that a late insert is refused, and runs
+    /// the void's task. Failures are deferred. Returns the settled IDs.
     async fn settle(
         &self,
         context: &Context,
@@ -287,7 +289,7 @@ impl OrderService {
                 }
                 Err(error) => {
                     note_deferred(&format!("the hold of {id}"), &error, report);
-                    self.store.set_aside(id, self.clock.now()).await?;
+                    self.store.defer(id, self.clock.now()).await?;
                 }
             }
         }
@@ -296,43 +298,44 @@ impl OrderService {
 
     async fn end_hold_without_order(&self, context: &Context, id: OrderId) -> Result<bool, Error> {
         match self.store.insert_void(id, self.clock.now()).await? {
-            // It was inserted in the last moment, and keeps its hold.
+            // It was inserted at the last moment, and keeps its hold.
             Stored::Order(_) => Ok(false),
             Stored::Void(void) => self.end_hold(context, void).await.map(|()| true),
         }
     }
 
-    /// Forgets ended holds that are old enough, of orders without a task, and voids.
+    /// Deletes voids, and ended holds of orders without a task, once they are old enough.
     async fn prune(
         &self,
         context: &Context,
         until: Timestamp,
         report: &mut ReconcileReport,
     ) -> Result<bool, Error> {
-        let mut after = self.store.progress(Walk::Tombstones).await?;
+        let mut after = self.store.cursor(ReconcileScan::Tombstones).await?;
         loop {
             if !self.in_time(until) {
                 return Ok(false);
             }
-            let walked = self.products.walk_holds(context, true, MEMORY, after).await?;
-            let mut orders = walked.orders();
-            // A task must meet the mark that it has left, or it would be done twice: while it is there, and for as
-            // long after as a second call of it may be on its way. The mark itself may be older than both.
+            let page = self.products.list_holds(context, true, MEMORY, after).await?;
+            let mut orders = page.orders();
+            // A repeated task must meet the tombstone that it left, or it would run twice. So the tombstone
+            // stays while the task is there. It stays as long after that as a second call may be on its way.
+            // The tombstone itself may be older than both.
             let since = self.clock.now().before(MEMORY);
             let busy = self.store.busy_since(since, &orders).await?;
             orders.retain(|order| !busy.contains(order));
             if !orders.is_empty() {
                 report.tombstones_pruned += self.products.prune_holds(context, &orders, MEMORY).await?;
             }
-            match walked.holds.last() {
-                Some(last) if !walked.last => {
+            match page.holds.last() {
+                Some(last) if !page.last => {
                     after = Some(*last);
-                    self.store.save_progress(Walk::Tombstones, *last).await?;
+                    self.store.save_cursor(ReconcileScan::Tombstones, *last).await?;
                 }
                 _ => break,
             }
         }
-        self.store.forget_progress(Walk::Tombstones).await?;
+        self.store.delete_cursor(ReconcileScan::Tombstones).await?;
         let pruned = self.store.prune_voids(self.clock.now().before(MEMORY)).await?;
         report.voids_pruned += i64::try_from(pruned).unwrap_or(i64::MAX);
         Ok(true)

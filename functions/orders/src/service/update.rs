@@ -11,12 +11,12 @@ use crate::order::{Decision, Order, OrderChange};
 use crate::products::HoldError;
 
 impl OrderService {
-    /// Changes an order: one decision, one write, and then what follows from it for the stock. New items are
-    /// held before that.
+    /// Changes an order: one decision, one write, then its stock tasks. New items are held before that.
     ///
     /// # Errors
-    /// 404 for an order that the caller may not see; what [`Order::check_permitted`] refuses; 412 for another version
-    /// than `If-Match` names; what [`Order::decide`] and [`Order::finish`] refuse; 409 for what is short.
+    /// 404 for an order that the caller may not see. 403 and 422 as [`Order::check_permitted`]. 412 for a
+    /// version that `If-Match` does not name. 409 and 422 as [`Order::decide`] and
+    /// [`Order::complete_item_change`]. 409 for a shortage.
     pub async fn update(
         &self,
         context: &Context,
@@ -24,7 +24,8 @@ impl OrderService {
         if_match: &IfMatch,
         change: OrderChange,
     ) -> Result<Order, Error> {
-        // What a transition lacks is told even when there is no such order: the body comes first.
+        // The body is checked first: missing details of a transition are reported also if the order does not
+        // exist.
         let mut order = match self.get(context, id).await {
             Ok(order) => order,
             Err(not_found) => {
@@ -35,7 +36,7 @@ impl OrderService {
         let mut retry = ConflictRetry::default();
         loop {
             order.check_permitted(&change, context.caller)?;
-            // Each decision is written on the version that was read, and so on one that has been looked at here.
+            // Each decision is written on the version that was read, and so on one that was checked here.
             if_match.check(order.version)?;
             let changing = order.changing;
             let changed = match order.clone().begin_item_change(&change, context.caller, self.clock.now())? {
@@ -51,7 +52,7 @@ impl OrderService {
         }
     }
 
-    /// A change in one decision. `None`: somebody else was faster.
+    /// Applies a change in one decision. `None`: a concurrent write was faster.
     async fn decide(
         &self,
         context: &Context,
@@ -59,7 +60,7 @@ impl OrderService {
         change: &OrderChange,
     ) -> Result<Option<Order>, Error> {
         let Some(decision) = order.clone().decide(change.clone(), context.caller, self.clock.now())? else {
-            // What an earlier decision has left undone is done also by whoever only asks for it again.
+            // A repeated request also runs the tasks that an earlier decision left.
             return Ok(Some(self.run_tasks(context, order).await));
         };
         if !self.store.write(&decision).await? {
@@ -68,7 +69,7 @@ impl OrderService {
         Ok(Some(self.run_tasks(context, decision.order).await))
     }
 
-    /// A change of items, step by step. `None`: somebody else has decided in between.
+    /// Changes items, step by step. `None`: a concurrent decision came in between.
     async fn change_items(
         &self,
         context: &Context,
@@ -89,7 +90,7 @@ impl OrderService {
             Err(HoldError::Failed(error)) => return self.abandon(context, order, error).await,
         };
 
-        // Step 3: the decision, if the intent still stands. Its task lets go of what is held too much.
+        // Step 3: the decision, if the intent still stands. Its task releases the surplus.
         match order.clone().complete_item_change(change.clone(), &held, self.clock.now()) {
             Ok(decision) if self.store.write(&decision).await? => {
                 Ok(Some(self.run_tasks(context, decision.order).await))
@@ -99,8 +100,8 @@ impl OrderService {
         }
     }
 
-    /// Ends a change of items that was refused, or of which it is not known whether it is held: the order stays
-    /// as it was. The refusal is the answer, unless somebody else has ended the change already.
+    /// Abandons a change of items after an error or an unknown result of the hold: the order keeps its items.
+    /// Always returns the given error.
     async fn abandon(&self, context: &Context, order: Order, refusal: Error) -> Result<Option<Order>, Error> {
         let abandoned = order.abandon(self.clock.now());
         match self.store.write(&abandoned).await {
@@ -110,14 +111,18 @@ impl OrderService {
             Ok(false) => {}
             Err(error) => {
                 let causes = error.causes();
-                tracing::warn!(causes, "a change of {} is left: {error}", abandoned.order.id);
+                tracing::warn!(
+                    causes,
+                    "the change of items of {} is not ended yet: {error}",
+                    abandoned.order.id
+                );
             }
         }
         Err(refusal)
     }
 
-    /// Does what is left to be done for the order's stock, in the order of the decisions. The decision
-    /// stands, whatever becomes of this: what fails stays a task, and is done later.
+    /// Runs the pending stock tasks of an order, oldest first. The decision stands in any case: a task that
+    /// fails is kept, and runs later.
     pub(crate) async fn run_tasks(&self, context: &Context, mut order: Order) -> Order {
         for task in order.tasks.clone() {
             let done = async {
@@ -126,7 +131,7 @@ impl OrderService {
             };
             if let Err(error) = done.await {
                 let causes = error.causes();
-                tracing::warn!(causes, "{} keeps the task {task:?}: {error}", order.id);
+                tracing::warn!(causes, "{} still has the task {task:?}: {error}", order.id);
                 return order;
             }
             order.tasks.retain(|left| *left != task);

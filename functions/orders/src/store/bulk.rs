@@ -1,4 +1,4 @@
-//! Many orders at once, each as it is on disk after a while: for whoever fills a database.
+//! Bulk import of orders in their final state, to fill a database.
 
 use mongodb::bson;
 use mongodb::error::{ErrorKind, IndexedWriteError};
@@ -12,30 +12,30 @@ use super::{NUMBER_INDEX, OrderStore};
 use crate::number::Number;
 use crate::order::Order;
 
-/// An order whose tasks are done.
+/// Imported order, with all tasks done.
 #[derive(Clone, Debug)]
 pub struct ImportedOrder {
     order: Order,
-    /// When the last one was taken off, if there ever was one.
+    /// Time when its last task was finished, if it had any.
     task_ended_at: Option<Timestamp>,
 }
 
 impl ImportedOrder {
-    /// This order, whose decisions have named tasks that were done at once.
+    /// Wraps an order whose tasks count as done at once.
     pub fn new(mut order: Order) -> Self {
         let task_ended_at = (!order.tasks.is_empty()).then_some(order.updated_at);
         order.tasks.clear();
         Self { order, task_ended_at }
     }
 
-    /// The same order under another number.
+    /// Replaces the order number.
     pub fn renumbered(mut self, number: Number) -> Self {
         self.order.number = number;
         self
     }
 }
 
-/// Such an order on disk.
+/// Imported order on disk.
 #[derive(Serialize)]
 struct ImportedOrderDocument {
     #[serde(flatten)]
@@ -52,11 +52,11 @@ impl From<&ImportedOrder> for ImportedOrderDocument {
 }
 
 impl OrderStore {
-    /// Adds orders, in any order, without their holds and without asking whether they are there already. Answers the
-    /// places of those that were left out since another order has their number.
+    /// Inserts orders, in any order, without their holds and without a check for existing ones. Returns the
+    /// indexes of orders that were skipped, since another order has their number.
     ///
     /// # Errors
-    /// When it is not known which of them are there.
+    /// Fails when it is unknown which of them were inserted.
     pub async fn insert_many(&self, orders: &[ImportedOrder]) -> Result<Vec<usize>, Error> {
         let documents = orders.iter().map(ImportedOrderDocument::from);
         let inserted = self.orders.clone_with_type().insert_many(documents).ordered(false).await;

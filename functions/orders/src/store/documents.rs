@@ -1,4 +1,4 @@
-//! What orders look like on disk, and what is left of those that were never placed.
+//! Orders and voids on disk.
 
 use mongodb::bson::{self, Document, doc};
 use serde::{Deserialize, Serialize};
@@ -14,10 +14,10 @@ use crate::number::Number;
 use crate::order::{IdempotencyRef, Item, Order, Payment, StatusChange, Task, TaskKind, Tracking};
 use crate::status::Status;
 
-/// The status of what is no order and will never be one: an ID that nothing can be placed under any more.
+/// Status of a void: an ID under which no order can be placed any more.
 pub(super) const VOID: &str = "void";
 
-/// The version of a void: as that of an order's first decision, which it excludes.
+/// Version of a void: that of an order's first decision, which it excludes.
 const VOID_VERSION: i64 = 2;
 
 /// What MongoDB takes: an order, or a void.
@@ -102,7 +102,7 @@ fn optional_in_an_order() -> [(&'static str, Document); 5] {
     ]
 }
 
-/// An order on disk.
+/// Order on disk.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct OrderDocument {
     pub(super) _id: bson::Uuid,
@@ -111,7 +111,7 @@ pub(super) struct OrderDocument {
     status: String,
     items: Vec<ItemDocument>,
     currency: String,
-    /// Minor units; follows from the items, and is here to be sorted by.
+    /// Minor units; derived from the items, stored for sorting.
     total: i64,
     shipping_address: Address,
     note: Option<String>,
@@ -135,7 +135,7 @@ pub(super) struct OrderDocument {
 struct PlacedUnderDocument {
     caller: bson::Uuid,
     key: String,
-    /// A SHA-256.
+    /// SHA-256 of the request.
     fingerprint: bson::Binary,
 }
 
@@ -213,11 +213,11 @@ impl TryFrom<StatusChangeDocument> for StatusChange {
 }
 
 impl From<&IdempotencyRef> for PlacedUnderDocument {
-    fn from(under: &IdempotencyRef) -> Self {
+    fn from(idempotency: &IdempotencyRef) -> Self {
         Self {
-            caller: mongo::uuid(under.caller),
-            key: under.request_key.key.as_str().to_owned(),
-            fingerprint: mongo::binary(under.request_key.fingerprint.as_bytes()),
+            caller: mongo::uuid(idempotency.caller),
+            key: idempotency.request_key.key.as_str().to_owned(),
+            fingerprint: mongo::binary(idempotency.request_key.fingerprint.as_bytes()),
         }
     }
 }
@@ -350,7 +350,7 @@ impl TryFrom<OrderDocument> for Order {
     }
 }
 
-/// An ID that nothing was placed under, and nothing will be.
+/// Void on disk.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct VoidDocument {
     _id: bson::Uuid,
@@ -361,7 +361,7 @@ pub(super) struct VoidDocument {
 }
 
 impl VoidDocument {
-    /// A void whose hold is to be ended.
+    /// Builds a void with the task to end its hold.
     pub(super) fn of(id: OrderId, now: bson::DateTime) -> Self {
         Self {
             _id: mongo::uuid(id),
@@ -373,21 +373,21 @@ impl VoidDocument {
     }
 }
 
-/// What is there under an ID.
+/// Document stored under an order ID.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Stored {
-    /// An order.
+    /// Order.
     Order(Box<Order>),
-    /// The mark that there will never be one.
+    /// Void: there will never be an order with this ID.
     Void(Void),
 }
 
-/// The mark that nothing was placed under an ID and nothing will be.
+/// Mark that no order was placed under an ID, and none will be.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Void {
-    /// Which ID.
+    /// The voided ID.
     pub id: OrderId,
-    /// The end of its hold, until that is done.
+    /// Release of its hold, until that is done.
     pub tasks: Vec<Task>,
 }
 

@@ -1,4 +1,4 @@
-//! Lists of orders: which index serves which filters and sort.
+//! Lists of orders: the index for each combination of filters and sort.
 
 use mongodb::bson::{self, Bson, Document, doc};
 use shared::error::Error;
@@ -13,9 +13,9 @@ use crate::listing::{Listing, SortBy};
 use crate::order::Order;
 use crate::status::Status;
 
-/// What lists need: for everybody's orders, a user's and those of a product one index for each sort. Status comes
-/// before the sort in all of them, and a list of all statuses merges seven partitions. Voids have a status of their
-/// own, which no list names.
+/// Indexes for lists: for all orders, for a user's and for a product's, one for each sort. Status comes
+/// before the sort in all of them, and a list of all statuses merges seven partitions. Voids have a status of
+/// their own, which no list names.
 pub(super) fn indexes() -> Vec<Index> {
     let newest = |mut keys: Document| {
         keys.extend(doc! { "status": 1, "created_at": -1, "_id": -1 });
@@ -36,10 +36,10 @@ pub(super) fn indexes() -> Vec<Index> {
 }
 
 impl OrderStore {
-    /// A page of a list: of one user's orders, or of everybody's.
+    /// Reads a page of a list: of one user's orders, or of all.
     ///
     /// # Errors
-    /// When MongoDB is away.
+    /// Fails when MongoDB is unavailable.
     pub async fn list(
         &self,
         listing: &Listing,
@@ -59,7 +59,7 @@ impl OrderStore {
         Ok(PageRows { data, next: found.next })
     }
 
-    /// The order with a number, if the other filters let it through: one key, whatever they are.
+    /// Finds the order with a number, if the other filters match. It reads one key, whatever they are.
     async fn numbered(
         &self,
         number: &str,
@@ -91,7 +91,7 @@ impl OrderStore {
     }
 }
 
-/// The list along its index.
+/// Builds the index scan of a list.
 fn index_scan(listing: &Listing, of: Option<UserId>) -> IndexScan {
     let statuses: Vec<Bson> = match listing.status {
         Some(status) => vec![status.name().into()],

@@ -1,4 +1,4 @@
-//! How far Reconcile has come, and what it has set aside: a walk goes on where the one before it ended.
+//! Progress of Reconcile: saved cursors, from which the next run continues, and deferred holds.
 
 use futures::TryStreamExt as _;
 use mongodb::bson::{self, Document, doc};
@@ -9,24 +9,24 @@ use shared::mongo::{self, Index};
 use shared::values::clock::Timestamp;
 use shared::values::ids::OrderId;
 
-use super::{OrderStore, among, id_of};
+use super::{OrderStore, id_of, with_ids};
 use crate::products::HoldCursor;
 
-const PROGRESS: &str = "reconcile_progress";
-const SET_ASIDE: &str = "reconcile_set_aside";
+const CURSORS: &str = "reconcile_progress";
+const DEFERRED: &str = "reconcile_set_aside";
 
-/// A walk of Reconcile.
+/// Scan of Reconcile that saves its cursor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Walk {
-    /// Over live holds: up to here every hold has been looked at.
+pub enum ReconcileScan {
+    /// Live holds: every hold up to the cursor has been checked.
     Holds,
-    /// Over ended holds; begins anew when it has come to the end.
+    /// Ended holds; starts over when it has come to the end.
     Tombstones,
-    /// Over orders with tasks; begins anew when it has come to the end.
+    /// Orders with tasks; starts over when it has come to the end.
     Tasks,
 }
 
-impl Walk {
+impl ReconcileScan {
     fn name(self) -> &'static str {
         match self {
             Self::Holds => "holds",
@@ -37,16 +37,16 @@ impl Walk {
 }
 
 #[derive(Debug, Serialize, Deserialize)]
-struct ProgressDocument {
+struct CursorDocument {
     _id: String,
     at: bson::DateTime,
     order: Option<bson::Uuid>,
 }
 
 impl OrderStore {
-    pub(super) async fn ensure_progress(&self) -> Result<(), Error> {
-        let progress = mongo::Collection {
-            name: PROGRESS,
+    pub(super) async fn ensure_reconcile_collections(&self) -> Result<(), Error> {
+        let cursors = mongo::Collection {
+            name: CURSORS,
             indexes: Vec::new(),
             obsolete: Vec::new(),
             validator: json_schema::documents(
@@ -54,9 +54,9 @@ impl OrderStore {
                 &[("order", json_schema::or_null(json_schema::bytes()))],
             ),
         };
-        progress.ensure(&self.database).await?;
-        let set_aside = mongo::Collection {
-            name: SET_ASIDE,
+        cursors.ensure(&self.database).await?;
+        let deferred = mongo::Collection {
+            name: DEFERRED,
             indexes: vec![Index::plain("tried", doc! { "tried": 1 })],
             obsolete: Vec::new(),
             validator: json_schema::documents(
@@ -64,72 +64,72 @@ impl OrderStore {
                 &[],
             ),
         };
-        Ok(set_aside.ensure(&self.database).await?)
+        Ok(deferred.ensure(&self.database).await?)
     }
 
-    /// Where a walk has come to. `None`: nowhere yet.
+    /// Reads the saved cursor of a scan. `None`: it has not begun.
     ///
     /// # Errors
-    /// When MongoDB is away.
-    pub async fn progress(&self, walk: Walk) -> Result<Option<HoldCursor>, Error> {
-        let progress = self.database.collection::<ProgressDocument>(PROGRESS);
-        let found = progress.find_one(doc! { "_id": walk.name() }).await?;
+    /// Fails when MongoDB is unavailable.
+    pub async fn cursor(&self, scan: ReconcileScan) -> Result<Option<HoldCursor>, Error> {
+        let cursors = self.database.collection::<CursorDocument>(CURSORS);
+        let found = cursors.find_one(doc! { "_id": scan.name() }).await?;
         Ok(found.map(|it| HoldCursor { at: mongo::timestamp(it.at), order: it.order.map(mongo::id) }))
     }
 
-    /// Notes where a walk has come to. Of two that run at once the later word counts: what lies behind it
-    /// either of them has seen.
+    /// Saves the cursor of a scan. Of two concurrent runs the last write wins: either has seen everything
+    /// before its cursor.
     ///
     /// # Errors
-    /// When MongoDB is away.
-    pub async fn save_progress(&self, walk: Walk, place: HoldCursor) -> Result<(), Error> {
-        let progress = self.database.collection::<ProgressDocument>(PROGRESS);
-        let document = ProgressDocument {
-            _id: walk.name().to_owned(),
-            at: mongo::date(place.at),
-            order: place.order.map(mongo::uuid),
+    /// Fails when MongoDB is unavailable.
+    pub async fn save_cursor(&self, scan: ReconcileScan, cursor: HoldCursor) -> Result<(), Error> {
+        let cursors = self.database.collection::<CursorDocument>(CURSORS);
+        let document = CursorDocument {
+            _id: scan.name().to_owned(),
+            at: mongo::date(cursor.at),
+            order: cursor.order.map(mongo::uuid),
         };
-        progress.replace_one(doc! { "_id": walk.name() }, document).upsert(true).await?;
+        cursors.replace_one(doc! { "_id": scan.name() }, document).upsert(true).await?;
         Ok(())
     }
 
-    /// Has a walk begin anew.
+    /// Deletes the cursor of a scan, so that it starts over.
     ///
     /// # Errors
-    /// When MongoDB is away.
-    pub async fn forget_progress(&self, walk: Walk) -> Result<(), Error> {
-        self.database.collection::<Document>(PROGRESS).delete_one(doc! { "_id": walk.name() }).await?;
+    /// Fails when MongoDB is unavailable.
+    pub async fn delete_cursor(&self, scan: ReconcileScan) -> Result<(), Error> {
+        self.database.collection::<Document>(CURSORS).delete_one(doc! { "_id": scan.name() }).await?;
         Ok(())
     }
 
-    /// Sets holds aside that could not be settled, to be tried again.
+    /// Defers a hold that could not be settled, to be tried again.
     ///
     /// # Errors
-    /// When MongoDB is away.
-    pub async fn set_aside(&self, order: OrderId, now: Timestamp) -> Result<(), Error> {
-        let set_aside = self.database.collection::<Document>(SET_ASIDE);
+    /// Fails when MongoDB is unavailable.
+    pub async fn defer(&self, order: OrderId, now: Timestamp) -> Result<(), Error> {
+        let deferred = self.database.collection::<Document>(DEFERRED);
         let tried = doc! { "$set": { "tried": mongo::date(now) } };
-        set_aside.update_one(doc! { "_id": mongo::uuid(order) }, tried).upsert(true).await?;
+        deferred.update_one(doc! { "_id": mongo::uuid(order) }, tried).upsert(true).await?;
         Ok(())
     }
 
-    /// Up to `limit` orders whose holds were set aside, those first that were not tried for longest.
+    /// Finds up to `limit` orders with deferred holds, the least recently tried first.
     ///
     /// # Errors
-    /// When MongoDB is away.
-    pub async fn find_set_aside(&self, limit: i64) -> Result<Vec<OrderId>, Error> {
-        let set_aside = self.database.collection::<Document>(SET_ASIDE);
+    /// Fails when MongoDB is unavailable.
+    pub async fn find_deferred(&self, limit: i64) -> Result<Vec<OrderId>, Error> {
+        let deferred = self.database.collection::<Document>(DEFERRED);
         let found: Vec<Document> =
-            set_aside.find(doc! {}).sort(doc! { "tried": 1 }).limit(limit).await?.try_collect().await?;
+            deferred.find(doc! {}).sort(doc! { "tried": 1 }).limit(limit).await?.try_collect().await?;
         found.iter().map(id_of).collect()
     }
 
-    /// Forgets what was set aside and has been settled.
+    /// Deletes deferred holds that have been settled.
     ///
     /// # Errors
-    /// When MongoDB is away.
+    /// Fails when MongoDB is unavailable.
     pub async fn clear_deferred(&self, orders: &[OrderId]) -> Result<(), Error> {
-        self.database.collection::<Document>(SET_ASIDE).delete_many(among(orders)).await?;
+        self.database.collection::<Document>(DEFERRED).delete_many(with_ids(orders)).await?;
         Ok(())
     }
 }
