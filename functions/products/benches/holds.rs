@@ -1,8 +1,8 @@
-//! What a hold costs beside others of its product: `cargo bench -p products --bench holds`.
+//! Cost of a hold beside others of its product: `cargo bench -p products --bench holds`.
 //!
-//! All entries of a product are in one document, so that a first hold is one conditional write; each write then costs
-//! more the more there are. The bounds in `stock.rs` are chosen by this. The sizes are measured in turn, on the same
-//! server, and the ratios of the same run count: milliseconds are of this machine.
+//! All entries of a product are in one document, so that a first hold is one conditional write. Each write
+//! then costs more the more there are. The bounds in `stock.rs` follow from this measurement. The sizes are
+//! measured in turn, on the same server. Compare the ratios of one run; milliseconds depend on the machine.
 
 #![expect(clippy::panic, clippy::print_stdout, clippy::unwrap_used, reason = "a program for people")]
 
@@ -19,7 +19,7 @@ use shared::values::money::{Currency, Money};
 
 const ROUNDS: usize = 60;
 
-/// How many entries there are beside, live ones first.
+/// Numbers of entries beside the measured one: live, ended.
 const BESIDE: [(i64, i64); 5] =
     [(0, 0), (1_000, 0), (MAX_LIVE_HOLDS - 100, 0), (4_900, 5_100), (0, MAX_ENTRIES - 100)];
 

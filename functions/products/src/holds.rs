@@ -1,5 +1,5 @@
-//! What other functions ask about holds, and what they are told: a walk over all of them, those of some orders,
-//! and all that stock can be checked by.
+//! Queries about holds by other functions: pages of all holds, holds of some orders, and data for the stock
+//! audit.
 
 use std::time::Duration;
 
@@ -8,52 +8,52 @@ use shared::values::ids::{OrderId, ProductId};
 
 use crate::stock::Stock;
 
-/// A page of the walk over what products keep of orders.
+/// Query for a page of all holds.
 #[derive(Clone, Copy, Debug)]
 pub struct HoldWalk {
-    /// Holds that have ended, instead of live ones.
+    /// Selects ended holds instead of live ones.
     pub ended: bool,
-    /// Only those that are at least so old by the database's clock.
+    /// Minimum age, by the database's clock.
     pub min_age: Duration,
-    /// Only those after this place; without an order, after all of earlier times.
+    /// Cursor: only holds after this position. Without an order: all holds from this time on.
     pub after: Option<(Timestamp, Option<OrderId>)>,
-    /// How many, at most.
+    /// Maximum number of results.
     pub limit: usize,
 }
 
-/// A place in the walk: an order, and when its stock was declared last.
+/// Position of an order among the holds: the time of its last declaration, and its ID.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct HoldPosition {
-    /// By the database's clock.
+    /// Time of the declaration, by the database's clock.
     pub at: Timestamp,
-    /// Which order.
+    /// Order ID.
     pub order: OrderId,
 }
 
-/// What a product keeps of an order.
+/// Hold of a product for an order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Hold {
-    /// Which order.
+    /// Order ID.
     pub order: OrderId,
-    /// Which product.
+    /// Product ID.
     pub product: ProductId,
-    /// How many pieces are held; 0 once it has ended.
+    /// Quantity in units; 0 once the hold has ended.
     pub quantity: i64,
-    /// As of which revision of the order.
+    /// Revision of the order that declared it.
     pub revision: i64,
-    /// When it was declared, by the database's clock.
+    /// Time of the declaration, by the database's clock.
     pub at: Timestamp,
 }
 
-/// A product with all that its stock can be checked by, as of one moment.
+/// Product with its counts, ledger sum and holds, as of one moment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AuditedProduct {
-    /// Which product.
+    /// Product ID.
     pub product: ProductId,
-    /// The counts.
+    /// Stock counts.
     pub stock: Stock,
-    /// The sum of the ledger's deltas.
+    /// Sum of the ledger's deltas.
     pub ledger: i64,
-    /// Live ones.
+    /// Live holds.
     pub holds: Vec<Hold>,
 }

@@ -1,64 +1,64 @@
-//! The ledger of a product: every change of its on-hand count, in their order. No I/O, no clock.
+//! Ledger of a product: every change of its on-hand count, in sequence. No I/O, no clock.
 
 use shared::values::clock::Timestamp;
 use shared::values::ids::OrderId;
 
 use crate::stock::Stock;
 
-/// The reason of the first count, which a product is made with.
+/// Reason of the first count of a new product.
 pub const INITIAL: &str = "initial";
 
-/// The reason when an order leaves the house.
+/// Reason for units that leave the warehouse with an order.
 pub const SHIPPED: &str = "shipped";
 
-/// The reason when an order is put back on the state.
+/// Reason for units of an order that come back into stock.
 pub const RETURNED: &str = "returned";
 
-/// An entry of the ledger.
+/// Entry of the ledger.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StockMovement {
-    /// 1, 2, 3 … for each product: their order, also where times are equal.
+    /// Sequence number 1, 2, 3 … for each product. It orders the entries, also where times are equal.
     pub number: i64,
-    /// When it was; never before the entry below it.
+    /// Time of the change; never before that of the previous entry.
     pub at: Timestamp,
-    /// By how many pieces the on-hand count changed.
+    /// Change of the on-hand count, in units.
     pub delta: i64,
-    /// The counts after it.
+    /// Stock counts after the change.
     pub stock: Stock,
-    /// Why, and who did it.
+    /// Reason and actor of the change.
     pub cause: Cause,
 }
 
-/// Why an on-hand count changed.
+/// Cause of a change of the on-hand count.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Cause {
-    /// What people said, or a word of ours.
+    /// Reason given by staff, or one of the constants above.
     pub reason: Option<String>,
     /// The order that was shipped or returned.
     pub order: Option<OrderId>,
-    /// A user's ID, or `system`.
+    /// User ID, or `system`.
     pub by: String,
 }
 
-/// How far the ledger of a product goes.
+/// End of a product's ledger.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct LedgerEnd {
-    /// The number of the newest entry; 0 when there is none.
+    /// Number of the newest entry; 0 when there is none.
     pub number: i64,
-    /// Its time.
+    /// Time of the newest entry.
     pub at: Option<Timestamp>,
 }
 
 impl From<&StockMovement> for LedgerEnd {
-    /// Where the ledger ends with this entry.
+    /// Makes this entry the end of the ledger.
     fn from(newest: &StockMovement) -> Self {
         Self { number: newest.number, at: Some(newest.at) }
     }
 }
 
 impl LedgerEnd {
-    /// The next entry, after which `stock` is there. Clocks differ between machines, the order does not: the time
-    /// is `now`, or that of the entry before when `now` is earlier.
+    /// Builds the next entry, after which the counts are `stock`. Clocks differ between machines, the
+    /// sequence does not. So the time is `now`, or that of the previous entry when `now` is earlier.
     pub fn next(self, delta: i64, stock: Stock, cause: Cause, now: Timestamp) -> StockMovement {
         let at = self.at.map_or(now, |before| before.max(now));
         StockMovement { number: self.number + 1, at, delta, stock, cause }

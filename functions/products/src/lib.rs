@@ -1,11 +1,11 @@
-//! The products function: what can be ordered, and how much of it there is.
+//! The products function: the catalogue, and the stock of each product.
 //!
-//! - [`http`], [`grpc`]: its two faces, which convert and call
-//! - [`service`]: one method per use case, the only place that orders I/O
-//! - [`forms`], [`listing`]: what callers send and ask for, until it is checked
+//! - [`http`], [`grpc`]: the two transports, which convert and call
+//! - [`service`]: use cases, one method each; authorization and the sequence of I/O live there
+//! - [`forms`], [`listing`]: inputs from callers and their validation
 //! - [`product`], [`stock`], [`ledger`], [`holds`], [`words`]: the domain, without I/O
 //! - [`store`]: MongoDB; the only module that knows BSON
-//! - [`environment`]: what the function is told by its environment, and how it is built from that
+//! - [`environment`]: environment variables, and the function built from them
 
 use std::sync::Arc;
 
@@ -33,26 +33,26 @@ pub mod stock;
 pub mod store;
 pub mod words;
 
-/// What the function depends on.
+/// Dependencies of the function.
 pub struct Dependencies {
-    /// Where the products are.
+    /// Database with the products.
     pub database: Database,
     /// The users function, for the keys that verify access tokens.
     pub users: Channel,
-    /// Tells the time.
+    /// Source of the current time.
     pub clock: Clock,
 }
 
-/// The function, ready to answer at both of its entrances.
+/// The function, ready to serve REST and gRPC.
 #[derive(Clone)]
 pub struct App {
-    /// REST.
+    /// REST routes.
     pub router: Router,
-    /// Calls from other functions.
+    /// gRPC calls from other functions.
     pub rpc: RpcServer,
 }
 
-/// Builds the function from what it depends on.
+/// Builds the function from its dependencies.
 pub fn app(dependencies: Dependencies) -> App {
     let Dependencies { database, users, clock } = dependencies;
     let verifier = Verifier::new(Arc::new(JwksClient::new(users)), clock.clone());

@@ -1,4 +1,4 @@
-//! What may be asked of the list of products, over REST or gRPC, and the checks of it.
+//! Filters and sort of the list of products, parsed from REST or gRPC.
 
 use std::collections::BTreeSet;
 
@@ -11,44 +11,44 @@ use shared::values::money::{Currency, MAX_AMOUNT};
 use crate::product::{Sku, Status};
 use crate::words::words;
 
-/// The parameters of `GET /products`.
+/// Query parameters of `GET /products`.
 pub const PARAMETERS: [&str; 10] =
     ["q", "sku", "status", "currency", "min_price", "max_price", "in_stock", "sort", "limit", "cursor"];
 
-/// The longest search, in characters.
+/// Maximum length of a search, in characters.
 pub(crate) const MAX_SEARCH: usize = 100;
 
-/// Which products, and in which order.
+/// Filters and sort of a list of products.
 #[derive(Clone, Debug, Default)]
 pub struct Listing {
-    /// With all of these words in name, description or SKU. None of them: what was asked for has no word, and no
-    /// product has it.
+    /// Products with all of these words in name, description or SKU. An empty set comes from a search without
+    /// any word, which no product matches.
     pub words: Option<BTreeSet<String>>,
-    /// With this SKU: one, if any.
+    /// The product with this SKU, if any.
     pub sku: Option<Sku>,
-    /// Of this status.
+    /// Products in this status.
     pub status: Option<Status>,
-    /// Priced in this currency.
+    /// Products priced in this currency.
     pub currency: Option<Currency>,
-    /// At this price or more, in minor units.
+    /// Minimum price, in minor units.
     pub min_price: Option<i64>,
-    /// At this price or less, in minor units.
+    /// Maximum price, in minor units.
     pub max_price: Option<i64>,
-    /// Whether any are available.
+    /// True: only available products; false: only unavailable ones.
     pub in_stock: Option<bool>,
-    /// In this order.
+    /// Sort field and direction.
     pub sort: Sort<SortBy>,
 }
 
-/// What products are sorted by.
+/// Sort fields of products.
 #[derive(Clone, Copy, Debug, Default)]
 pub enum SortBy {
-    /// When they were made.
+    /// Time of creation.
     #[default]
     CreatedAt,
-    /// The name in lower case, by its code points.
+    /// Name in lower case, by its code points.
     Name,
-    /// The amount alone, whatever its currency.
+    /// Amount alone, regardless of its currency.
     Price,
 }
 
@@ -62,7 +62,7 @@ pub(crate) const SORTS: [(&str, Sort<SortBy>); 6] = [
 ];
 
 impl SortBy {
-    /// What type its values have.
+    /// Type of the field's values.
     pub fn of(self) -> SortType {
         match self {
             Self::CreatedAt => SortType::Time,
@@ -73,8 +73,10 @@ impl SortBy {
 }
 
 impl Listing {
+    /// Parses the query string of `GET /products`.
+    ///
     /// # Errors
-    /// 400 for a parameter that does not say what it may.
+    /// 400 for an invalid parameter.
     pub fn from_query(query: &Query) -> Result<Self, Error> {
         let listing = Self {
             words: query.parse_with("q", searched)?,
@@ -90,8 +92,10 @@ impl Listing {
         listing.checked()
     }
 
+    /// Parses a gRPC request.
+    ///
     /// # Errors
-    /// 400 for a field that does not say what it may.
+    /// 400 for an invalid field.
     pub fn from_message(message: wire::ListProductsRequest) -> Result<Self, Error> {
         let listing = Self {
             words: query::optional("q", message.q, |text| searched(&text))?,
@@ -143,8 +147,8 @@ mod tests {
     }
 
     #[test]
-    fn what_a_parameter_may_say_is_told() {
-        for (bad, told) in [
+    fn an_invalid_parameter_is_explained() {
+        for (bad, expected) in [
             ("sort=total", "`sort` must be one of -created_at, created_at, name, -name, price, -price."),
             ("in_stock=yes", "`in_stock` must be one of true, false."),
             ("currency=eur", "`currency` must be an active ISO 4217 code"),
@@ -153,14 +157,14 @@ mod tests {
             ("sku=a%20b", "`sku` must have 1 to 64 characters"),
         ] {
             let error = listing(bad).unwrap_err().to_string();
-            assert!(error.contains(told), "{bad}: {error}");
+            assert!(error.contains(expected), "{bad}: {error}");
         }
         assert!(listing(&format!("q={}", "é".repeat(100))).is_ok());
         assert!(listing(&format!("q={}", "é".repeat(101))).is_err());
     }
 
     #[test]
-    fn both_faces_refuse_the_same() {
+    fn rest_and_grpc_refuse_the_same() {
         let bad = wire::ListProductsRequest { min_price: Some(5), ..Default::default() };
         let (over_grpc, over_rest) =
             (Listing::from_message(bad).unwrap_err(), listing("min_price=5").unwrap_err());

@@ -1,4 +1,4 @@
-//! A product: what is always true of one, and what a change makes of one. No I/O, no clock.
+//! Products: their invariants and changes. No I/O, no clock.
 
 use std::collections::BTreeMap;
 
@@ -9,41 +9,41 @@ use shared::values::money::Money;
 
 use crate::stock::Stock;
 
-/// Something that can be ordered.
+/// Product of the catalogue.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Product {
-    /// Which one it is.
+    /// Product ID.
     pub id: ProductId,
-    /// What the shop calls it; unique among products.
+    /// Stock keeping unit of the shop; unique among products.
     pub sku: Sku,
-    /// What people call it.
+    /// Name shown to customers.
     pub name: String,
-    /// What there is to say about it.
+    /// Description shown to customers.
     pub description: Option<String>,
-    /// For one piece.
+    /// Price of one unit.
     pub price: Money,
-    /// Colour, size and the like.
+    /// Attributes such as colour and size.
     pub attributes: BTreeMap<String, String>,
-    /// Whether it can be ordered.
+    /// Status: only active products can be ordered.
     pub status: Status,
-    /// How much of it there is.
+    /// Stock counts.
     pub stock: Stock,
-    /// Rises by one when people change the product or its stock; not with holds and shipping.
+    /// Version: rises by one when people change the product or its stock; not with holds and shipping.
     pub version: i64,
-    /// When it was made.
+    /// Time of creation.
     pub created_at: Timestamp,
-    /// When people last changed it or its stock.
+    /// Time of the last change by people, of the product or its stock.
     pub updated_at: Timestamp,
 }
 
-/// Whether a product can be ordered.
+/// Status of a product.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Status {
-    /// Not yet: only staff see it.
+    /// Not yet for sale: only staff see it.
     Draft,
-    /// Everybody sees it and can order it.
+    /// Visible to everybody, and can be ordered.
     Active,
-    /// No longer: only staff see it.
+    /// No longer for sale: only staff see it.
     Archived,
 }
 
@@ -60,10 +60,10 @@ impl Status {
         }
     }
 
-    /// A rule for [`shared::input::validation::ValidationErrors`].
+    /// Validation rule for [`shared::input::validation::ValidationErrors`].
     ///
     /// # Errors
-    /// Which statuses there are.
+    /// A message that lists the statuses.
     pub fn parse(name: &str) -> Result<Self, String> {
         Self::ALL
             .into_iter()
@@ -77,10 +77,10 @@ impl Status {
 pub struct Sku(String);
 
 impl Sku {
-    /// A rule for [`shared::input::validation::ValidationErrors`].
+    /// Validation rule for [`shared::input::validation::ValidationErrors`].
     ///
     /// # Errors
-    /// What is wrong with it.
+    /// A message that says which characters are allowed.
     pub fn parse(text: String) -> Result<Self, String> {
         let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
         if (1..=64).contains(&text.len()) && text.bytes().all(allowed) {
@@ -90,13 +90,13 @@ impl Sku {
         }
     }
 
-    /// The characters.
+    /// The SKU as text.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 }
 
-/// A product that is about to be made.
+/// Product to be created.
 #[derive(Debug)]
 #[expect(missing_docs, reason = "the fields are those of Product")]
 pub struct NewProduct {
@@ -106,12 +106,12 @@ pub struct NewProduct {
     pub price: Money,
     pub attributes: BTreeMap<String, String>,
     pub status: Status,
-    /// The first on-hand count.
+    /// Initial on-hand count.
     pub on_hand: i64,
 }
 
 impl NewProduct {
-    /// The product at the first version.
+    /// Builds the product at its first version.
     pub fn into_product(self, id: ProductId, now: Timestamp) -> Product {
         Product {
             id,
@@ -129,7 +129,7 @@ impl NewProduct {
     }
 }
 
-/// A change of a product.
+/// Requested change of a product.
 #[derive(Clone, Debug, Default)]
 #[expect(missing_docs, reason = "the fields are those of Product")]
 pub struct ProductChange {
@@ -142,7 +142,7 @@ pub struct ProductChange {
 }
 
 impl Product {
-    /// The product after a change at the next version, or `None` when nothing is different.
+    /// Applies a change, at the next version. `None` when nothing is different.
     pub fn changed(&self, change: ProductChange, now: Timestamp) -> Option<Self> {
         let product = Self {
             sku: change.sku.unwrap_or_else(|| self.sku.clone()),

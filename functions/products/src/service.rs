@@ -1,4 +1,4 @@
-//! The use cases around products: one method each, the only place that orders I/O and decides who may.
+//! Use cases of products, one method each. Authorization and the sequence of I/O live here and nowhere else.
 
 use std::time::Duration;
 
@@ -22,18 +22,18 @@ use crate::product::{NewProduct, Product, ProductChange, Status};
 use crate::stock::{Declaration, ItemError, MAX_ON_HAND, Rejection, Shortage, Stock, StockCount};
 use crate::store::{self, Inserted, ProductStore, StockWrite, StockWritten};
 
-/// The use cases around products.
+/// Use cases of products.
 pub struct ProductService {
     store: ProductStore,
     clock: Clock,
 }
 
-/// Why a declaration was not applied.
+/// Reason why a declaration was not applied.
 #[derive(Debug)]
 pub enum DeclareError {
-    /// A later one has been applied already: this one arrived too late to matter.
+    /// A later declaration has been applied already; this one arrived too late to matter.
     Superseded,
-    /// Everything else.
+    /// Any other error.
     Failed(Error),
 }
 
@@ -44,15 +44,15 @@ impl From<Error> for DeclareError {
 }
 
 impl ProductService {
-    /// The use cases over this store.
+    /// Creates the use cases over this store.
     pub fn new(store: ProductStore, clock: Clock) -> Self {
         Self { store, clock }
     }
 
-    /// Adds a product, once for all requests under one key.
+    /// Creates a product, once for all requests under one key.
     ///
     /// # Errors
-    /// 403 but for staff, 422 for a key of another request, 409 for a SKU that is taken.
+    /// 403 unless the caller is staff, 422 for a key of another request, 409 for a taken SKU.
     pub async fn create(
         &self,
         context: &Context,
@@ -62,19 +62,19 @@ impl ProductService {
         Access::Staff.check(context.caller)?;
         let by = context.caller.to_string();
         let key_record = request.map(|request| request.by(&by));
-        if let Some(made) = self.made_before(key_record.as_ref()).await? {
+        if let Some(made) = self.find_replay(key_record.as_ref()).await? {
             return Ok(made);
         }
         let product = new.into_product(ProductId::new(), self.clock.now());
         match self.store.insert(&product, &by, key_record.as_ref()).await? {
             Inserted::Done => Ok(Idempotent::Created(product)),
-            Inserted::SkuTaken => self.made_by_a_twin_or(key_record.as_ref(), store::sku_taken()).await,
-            Inserted::KeyTaken => self.made_by_a_twin_or(key_record.as_ref(), key_taken()).await,
+            Inserted::SkuTaken => self.replay_or(key_record.as_ref(), store::sku_taken()).await,
+            Inserted::KeyTaken => self.replay_or(key_record.as_ref(), key_taken()).await,
         }
     }
 
-    /// What a request under this key made when it came first.
-    async fn made_before(
+    /// Finds the product that an earlier request under this key created or changed.
+    async fn find_replay(
         &self,
         key_record: Option<&KeyRecord>,
     ) -> Result<Option<Idempotent<Product>>, Error> {
@@ -85,9 +85,9 @@ impl ProductService {
         }
     }
 
-    /// What refuses a request may be its own twin, which was faster: then its product is the answer, and else the
-    /// rejection.
-    async fn made_by_a_twin_or(
+    /// The conflict may come from a concurrent duplicate of this request: if so returns its product,
+    /// otherwise the rejection.
+    async fn replay_or(
         &self,
         key_record: Option<&KeyRecord>,
         rejection: Error,
@@ -103,7 +103,7 @@ impl ProductService {
         self.store.find(id).await?.ok_or_else(|| Error::not_found("product"))
     }
 
-    /// A product.
+    /// Reads a product.
     ///
     /// # Errors
     /// 404 for a product that the caller may not see.
@@ -115,7 +115,7 @@ impl ProductService {
             .ok_or_else(|| Error::not_found("product"))
     }
 
-    /// A page of products: all for staff, active ones for everybody else.
+    /// Lists products: all for staff, active ones for everybody else.
     ///
     /// # Errors
     /// 400 for a bad cursor.
@@ -130,7 +130,7 @@ impl ProductService {
         let mut statuses =
             if context.caller.is_staff() { Status::ALL.to_vec() } else { vec![Status::Active] };
         statuses.retain(|status| listing.status.is_none_or(|asked| asked == *status));
-        // What the caller may not see is as if it were not there.
+        // Products that the caller may not see are treated as absent.
         if statuses.is_empty() {
             return Ok(page.page(PageRows::nothing(), &scope));
         }
@@ -138,10 +138,11 @@ impl ProductService {
         Ok(page.page(found, &scope))
     }
 
-    /// Changes all of a product but its stock.
+    /// Changes a product, except its stock.
     ///
     /// # Errors
-    /// 403 but for staff, 404, 412 for another version than `If-Match` names, 409 for a SKU that is taken.
+    /// 403 unless the caller is staff, 404, 412 for a version that `If-Match` does not name, 409 for a taken
+    /// SKU.
     pub async fn update(
         &self,
         context: &Context,
@@ -165,8 +166,8 @@ impl ProductService {
     /// Sets or moves the on-hand count, once for all requests under one key.
     ///
     /// # Errors
-    /// 403 but for staff, 404, 422 for a key of another request, 412 for another version than `If-Match` names, 409
-    /// when fewer would be on hand than are reserved.
+    /// 403 unless the caller is staff, 404, 422 for a key of another request. 412 for a version that
+    /// `If-Match` does not name, 409 when fewer would be on hand than are reserved.
     pub async fn update_stock(
         &self,
         context: &Context,
@@ -178,26 +179,26 @@ impl ProductService {
         Access::Staff.check(context.caller)?;
         let by = context.caller.to_string();
         let key_record = request.map(|request| request.by(&by));
-        if let Some(made) = self.made_before(key_record.as_ref()).await? {
+        if let Some(made) = self.find_replay(key_record.as_ref()).await? {
             return Ok(made);
         }
         let write = StockWrite { product: id, if_match, count, by, now: self.clock.now(), key_record };
         let rejection = match self.store.change_stock(&write).await? {
             StockWritten::Done(product) => return Ok(Idempotent::Created(product)),
             StockWritten::NotFound => return Err(Error::not_found("product")),
-            // The one who was faster may be a twin of this request.
+            // The conflicting write may be a concurrent duplicate of this request.
             StockWritten::Outdated(current) => IfMatch::mismatch(current),
             StockWritten::BelowReserved(stock) => below_reserved(stock),
             StockWritten::TooMany => too_many(),
             StockWritten::KeyTaken => key_taken(),
         };
-        self.made_by_a_twin_or(key_record.as_ref(), rejection).await
+        self.replay_or(key_record.as_ref(), rejection).await
     }
 
-    /// A page of a product's ledger, newest first.
+    /// Lists a product's ledger, newest first.
     ///
     /// # Errors
-    /// 403 but for staff, 400 for a bad cursor, 404.
+    /// 403 unless the caller is staff, 400 for a bad cursor, 404.
     pub async fn list_stock_movements(
         &self,
         context: &Context,
@@ -212,18 +213,19 @@ impl ProductService {
         });
         self.existing(id).await?;
         let movements = self.store.movements(id, below, page.fetch()).await?;
-        // The number alone is the order.
+        // The number alone determines the position.
         let position = |movement: &StockMovement| {
             Ok(Position { value: SortValue::Integer(movement.number), id: Uuid::nil() })
         };
         Ok(page.page(page.found(movements, position)?, &scope))
     }
 
-    /// Applies what another function declares about an order's stock, all of it or nothing, and answers the
+    /// Applies a declaration of another function about an order's stock, all of it or nothing. Returns the
     /// products of its items, in the items' order.
     ///
     /// # Errors
-    /// 403 but for functions; superseded; 422 for items that cannot be ordered; 409 with every shortage.
+    /// 403 unless the caller is a function; superseded; 422 for items that cannot be ordered; 409 with every
+    /// shortage.
     pub async fn declare(
         &self,
         context: &Context,
@@ -246,10 +248,10 @@ impl ProductService {
         })
     }
 
-    /// A page of the walk over what products keep of orders, and the database's clock from before it was read.
+    /// Reads a page of holds, and the database time from before the read.
     ///
     /// # Errors
-    /// 403 but for functions.
+    /// 403 unless the caller is a function.
     pub async fn list_holds(
         &self,
         context: &Context,
@@ -259,19 +261,19 @@ impl ProductService {
         self.store.list_holds(&walk).await
     }
 
-    /// What products keep of these orders.
+    /// Holds of these orders, live or ended.
     ///
     /// # Errors
-    /// 403 but for functions.
+    /// 403 unless the caller is a function.
     pub async fn holds_of(&self, context: &Context, orders: &[OrderId]) -> Result<Vec<Hold>, Error> {
         context.caller.require_system()?;
         self.store.find_holds(orders).await
     }
 
-    /// Forgets entries of these orders that have ended and are at least so old. How many it were.
+    /// Deletes ended holds of these orders that have at least this age. Returns their number.
     ///
     /// # Errors
-    /// 403 but for functions.
+    /// 403 unless the caller is a function.
     pub async fn prune_holds(
         &self,
         context: &Context,
@@ -282,10 +284,10 @@ impl ProductService {
         self.store.prune_holds(orders, min_age).await
     }
 
-    /// A page of products with all that their stock can be checked by, and whether there are more.
+    /// Reads a page of products for the consistency check. The flag is true if there are more.
     ///
     /// # Errors
-    /// 403 but for functions.
+    /// 403 unless the caller is a function.
     pub async fn audit_stock(
         &self,
         context: &Context,
@@ -297,9 +299,10 @@ impl ProductService {
     }
 }
 
-/// Nothing but a twin can have the key, and it has just been looked for: it grew too old in this very moment.
+/// Only a duplicate of the request can have the key, and the lookup did not find it: the key has just
+/// expired.
 fn key_taken() -> Error {
-    Error::unavailable("an idempotency key is taken, and nobody has it")
+    Error::unavailable("an idempotency key is taken, but its record is gone")
 }
 
 fn below_reserved(stock: Stock) -> Error {
@@ -335,8 +338,8 @@ fn too_many_holds(products: &[ProductId]) -> Error {
 
 fn unorderable(items: Vec<(usize, ItemError)>) -> Error {
     let mut errors = ValidationErrors::default();
-    for (place, why) in items {
-        let detail = match why {
+    for (index, reason) in items {
+        let detail = match reason {
             ItemError::NotActive => {
                 "is not the ID of a product that can be ordered: it is unknown, or not active".to_owned()
             }
@@ -346,7 +349,7 @@ fn unorderable(items: Vec<(usize, ItemError)>) -> Error {
                 )
             }
         };
-        errors.add(&format!("/items/{place}/product_id"), detail);
+        errors.add(&format!("/items/{index}/product_id"), detail);
     }
     errors.into_error()
 }

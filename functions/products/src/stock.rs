@@ -1,51 +1,51 @@
-//! Stock and what may be done with it: pure decisions about on-hand counts and the holds of orders.
+//! Stock rules: pure decisions about on-hand counts and the holds of orders.
 //!
 //! An order's hold is *declared*: as of a revision, exactly these items. Each product keeps one entry per
-//! order with the revision that wrote it. A declaration applies only above the stored revision; the same
-//! one again is a replay, a lower one is refused. An entry of quantity 0 is a tombstone: it refuses what
-//! arrives late. See DESIGN's table of crashes in ARCHITECTURE.md.
+//! order with the revision that wrote it. A declaration applies only above the stored revision; the same one
+//! again is a replay, a lower one is refused. An entry of quantity 0 is a tombstone: it refuses late calls.
+//! See the table of crashes in docs/protocol/stock.md.
 
 use shared::values::ids::{OrderId, ProductId};
 use shared::values::money::Currency;
 
-/// The largest on-hand count.
+/// Maximum on-hand count.
 pub const MAX_ON_HAND: i64 = 1_000_000_000;
 
-/// How many orders a product is held for, at most. Each hold is written with all others of the product, so
-/// that a hold beside 5,000 costs several times one beside none: see benches/holds.rs.
+/// Maximum number of orders for which a product is held. Each hold is written with all others of the product.
+/// So a hold beside 5,000 costs several times one beside none: see benches/holds.rs.
 pub const MAX_LIVE_HOLDS: i64 = 5_000;
 
-/// How many entries a product keeps, at most, those that have ended included. With 75 bytes each they are far from
-/// the 16 MB where a document ends, so that there is room for what is never refused.
+/// Maximum number of entries of a product, ended ones included. With 75 bytes each they are far from
+/// MongoDB's document limit of 16 MB. So there is room for writes that are never refused.
 pub const MAX_ENTRIES: i64 = 20_000;
 
-/// How much there is of a product.
+/// Stock counts of a product.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Stock {
-    /// Pieces in the house.
+    /// Units physically in the warehouse.
     pub on_hand: i64,
-    /// Pieces held for orders; never more than `on_hand`.
+    /// Units held for orders; never more than `on_hand`.
     pub reserved: i64,
 }
 
 impl Stock {
-    /// Pieces that can still be ordered.
+    /// Units that can still be ordered.
     pub fn available(self) -> i64 {
         (self.on_hand - self.reserved).max(0)
     }
 }
 
-/// A change of the on-hand count by people.
+/// Change of the on-hand count by people.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StockChange {
-    /// So many were counted.
+    /// Sets the count.
     Set(i64),
-    /// So many more, or fewer.
+    /// Moves the count by this delta.
     Move(i64),
 }
 
 impl StockChange {
-    /// By how many pieces it changes this on-hand count.
+    /// Delta for this on-hand count, in units.
     pub fn delta(self, on_hand: i64) -> i64 {
         match self {
             Self::Set(count) => count - on_hand,
@@ -54,73 +54,73 @@ impl StockChange {
     }
 }
 
-/// A change of the on-hand count, and why.
+/// Change of the on-hand count, with its reason.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StockCount {
-    /// What changes.
+    /// The change.
     pub change: StockChange,
-    /// What people say about it.
+    /// Reason given by staff.
     pub reason: Option<String>,
 }
 
-/// What a declaration does with its items.
+/// Effect of a declaration on its items.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DeclarationKind {
-    /// They are held; what was held before and is not named is free.
+    /// Holds the items; releases any earlier hold of products that are not named.
     Hold,
-    /// They leave the house; nothing is held any more.
+    /// Ships the items: they leave the warehouse, and the hold ends.
     Ship,
-    /// They come back into the house; nothing is held.
+    /// Restocks the items: they come back into the warehouse, and nothing is held.
     Restock,
 }
 
-/// A quantity of one product.
+/// Quantity of one product.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Item {
-    /// Which product.
+    /// Product ID.
     pub product: ProductId,
-    /// How many pieces.
+    /// Quantity in units.
     pub quantity: i64,
 }
 
-/// What is declared about the stock of an order.
+/// Declaration about the stock of an order.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Declaration {
-    /// Whose stock.
+    /// Order ID.
     pub order: OrderId,
-    /// As of which revision of the order.
+    /// Revision of the order.
     pub revision: i64,
-    /// What is done with the items.
+    /// Effect on the items.
     pub kind: DeclarationKind,
-    /// Distinct products.
+    /// Items of distinct products.
     pub items: Vec<Item>,
 }
 
-/// What a product keeps of an order.
+/// Entry of an order in a product.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Entry {
-    /// How many pieces are held; 0 is a tombstone.
+    /// Units held; 0 is a tombstone.
     pub quantity: i64,
-    /// As of which revision.
+    /// Revision that wrote the entry.
     pub revision: i64,
 }
 
-/// What has to be known of a product to decide.
+/// State of a product, as far as a decision needs it.
 #[derive(Clone, Debug)]
 pub struct ProductState {
-    /// Which product.
+    /// Product ID.
     pub product: ProductId,
-    /// How much there is of it.
+    /// Stock counts.
     pub stock: Stock,
-    /// Whether it can be ordered.
+    /// True if the product can be ordered.
     pub active: bool,
-    /// What its price is in.
+    /// Currency of its price.
     pub currency: Currency,
-    /// What it keeps of the order.
+    /// Its entry of the order.
     pub entry: Option<Entry>,
-    /// How many orders it is held for.
+    /// Number of live holds.
     pub live: i64,
-    /// How many entries it keeps, of all orders.
+    /// Number of entries, of all orders.
     pub entries: i64,
 }
 
@@ -129,78 +129,78 @@ impl ProductState {
         self.entry.map_or(0, |entry| entry.quantity)
     }
 
-    /// Whether it can be held for one more order, the one in question.
+    /// True if it can be held for this order too.
     fn has_room(&self) -> bool {
         self.live < MAX_LIVE_HOLDS && (self.entry.is_some() || self.entries < MAX_ENTRIES)
     }
 }
 
-/// What to write to one product.
+/// Write to one product.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct StockUpdate {
-    /// Which product.
+    /// Product ID.
     pub product: ProductId,
-    /// By how much the on-hand count changes.
+    /// Delta of the on-hand count.
     pub on_hand: i64,
-    /// By how much the reserved count changes.
+    /// Delta of the reserved count.
     pub reserved: i64,
-    /// By how much the number of live holds changes.
+    /// Delta of the number of live holds.
     pub live: i64,
-    /// The order's new entry.
+    /// New entry of the order.
     pub entry: Entry,
 }
 
-/// Why a declaration is not applied. Items are named by their place.
+/// Reason why a declaration is rejected. Items are named by their index.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Rejection {
     /// A later declaration has been applied already.
     Superseded,
-    /// Items that cannot be ordered, each with why.
+    /// Items that cannot be ordered, each with its reason.
     ItemError(Vec<(usize, ItemError)>),
-    /// Items of which there is not enough: all of them.
+    /// All items of which there is not enough.
     Short(Vec<Shortage>),
-    /// Products that are held for as many orders as they can be: all of them.
+    /// All products that have reached the maximum number of holds.
     TooManyHolds(Vec<ProductId>),
-    /// It would take more from the house than is there: the order was never held like this.
+    /// More would leave the warehouse than is there: the order was never held like this.
     Impossible(ProductId),
 }
 
-/// Why a product cannot be ordered.
+/// Reason why a product cannot be ordered.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ItemError {
     /// There is no such product, or it is not active.
     NotActive,
-    /// An order has one currency, the first item's.
+    /// The item has another currency than the order's first item.
     OtherCurrency {
-        /// This item's.
+        /// Currency of this item.
         this: Currency,
-        /// The first item's.
+        /// Currency of the first item.
         first: Currency,
     },
 }
 
-/// A item of which there is not enough.
+/// Item of which there is not enough.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Shortage {
-    /// Which product.
+    /// Product ID.
     pub product: ProductId,
-    /// How many pieces were asked for.
+    /// Units requested.
     pub requested: i64,
-    /// How many this order could have.
+    /// Units that this order could have.
     pub available: i64,
 }
 
-/// Decides about a declaration. `states` are all products that keep an entry of the order and all that
-/// the declaration names, as far as there are such.
+/// Decides about a declaration. `states` are the products that keep an entry of the order, and those that the
+/// declaration names, if they exist.
 ///
 /// # Errors
-/// Why it is refused; then nothing is written at all.
+/// The reason for rejection; then nothing may be written.
 pub fn decide(declaration: &Declaration, states: &[ProductState]) -> Result<Vec<StockUpdate>, Rejection> {
     let revisions = || states.iter().filter_map(|state| Some(state.entry?.revision));
     if revisions().any(|revision| revision > declaration.revision) {
         return Err(Rejection::Superseded);
     }
-    // All entries of a declaration are written at once, so one is enough to know a replay.
+    // All entries of a declaration are written at once, so one is enough to detect a replay.
     if revisions().any(|revision| revision == declaration.revision) {
         return Ok(Vec::new());
     }
@@ -263,28 +263,28 @@ pub fn decide(declaration: &Declaration, states: &[ProductState]) -> Result<Vec<
     Ok(writes)
 }
 
-/// How many live holds an entry of this quantity is.
+/// Number of live holds in an entry of this quantity: 0 or 1.
 fn live(quantity: i64) -> i64 {
     i64::from(quantity > 0)
 }
 
-/// What an order does not hold yet must be active, and all items of a first hold have one currency. What it
-/// holds already stays, whatever became of the product.
+/// Checks that newly held products are active, and that all items of a first hold have one currency. Products
+/// that are held already stay, whatever their status.
 fn check_orderable(declaration: &Declaration, states: &[ProductState]) -> Result<(), Rejection> {
     let state_of = |product| states.iter().find(|state| state.product == product);
     let first_hold = states.iter().all(|state| state.held() == 0);
     let first_currency =
         declaration.items.iter().find_map(|item| state_of(item.product)).map(|state| state.currency);
     let mut unorderable = Vec::new();
-    for (place, item) in declaration.items.iter().enumerate() {
+    for (index, item) in declaration.items.iter().enumerate() {
         match (state_of(item.product), first_currency) {
             (Some(state), _) if state.held() > 0 => {}
             (Some(state), Some(first)) if state.active => {
                 if first_hold && state.currency != first {
-                    unorderable.push((place, ItemError::OtherCurrency { this: state.currency, first }));
+                    unorderable.push((index, ItemError::OtherCurrency { this: state.currency, first }));
                 }
             }
-            _ => unorderable.push((place, ItemError::NotActive)),
+            _ => unorderable.push((index, ItemError::NotActive)),
         }
     }
     if unorderable.is_empty() { Ok(()) } else { Err(Rejection::ItemError(unorderable)) }

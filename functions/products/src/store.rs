@@ -1,11 +1,11 @@
-//! Products in MongoDB. With the files below it the only place of this function that knows BSON.
+//! Products in MongoDB. With the modules below it, the only place of this function that knows BSON.
 //!
-//! - `declarations`: what is declared about an order's stock
-//! - `ledger`: what people change of the stock, and the ledger of all changes
-//! - `holds`: what other functions ask about holds
-//! - `list`: lists, and what products keep to be listed by
-//! - `upgrade`: what the schema step gives to products of earlier versions
-//! - `bulk`: many products at once, with a past
+//! - `declarations`: declarations about an order's stock
+//! - `ledger`: changes of the on-hand count by people, and the ledger of all changes
+//! - `holds`: queries of other functions about holds
+//! - `list`: lists, and the fields stored for them
+//! - `upgrade`: migration of products from earlier schema versions
+//! - `bulk`: import of products with their history
 
 use mongodb::bson::{self, Document, doc};
 use mongodb::options::ReturnDocument;
@@ -35,7 +35,7 @@ pub use bulk::ImportedProduct;
 use ledger::MovementDocument;
 pub use ledger::{StockWrite, StockWritten};
 
-/// The version of what `ensure_schema` makes: raised with every change of it that this build cannot do without.
+/// Version of the schema. Raise it with every change of `ensure_schema` that this build requires.
 pub const SCHEMA_VERSION: i32 = 3;
 
 const PRODUCTS: &str = "products";
@@ -44,9 +44,9 @@ const MOVEMENTS: &str = "stock_movements";
 
 const KEYS: &str = "product_keys";
 
-/// A product on disk, without its holds, which are read one order's at a time, and without what is counted beside
-/// them: `live`, the number of live holds, `movements` and `moved_at`, the end of the ledger, and `in_stock`, `name_key`
-/// and `words`, which lists are read by.
+/// Product on disk, without the fields that are read and written apart. These are `holds`, read for one order
+/// at a time; `live`, the number of live holds; `movements` and `moved_at`, the end of the ledger.
+/// `in_stock`, `name_key` and `words` serve lists.
 #[derive(Debug, Serialize, Deserialize)]
 struct ProductDocument {
     _id: bson::Uuid,
@@ -69,20 +69,20 @@ struct PriceDocument {
     currency: String,
 }
 
-/// What a product keeps of an order. There may be thousands in one product: hence the one-letter keys.
+/// Hold on disk. There may be thousands in one product: hence the one-letter keys.
 #[derive(Debug, Serialize, Deserialize)]
 struct HoldDocument {
-    /// The order.
+    /// Order ID.
     o: bson::Uuid,
-    /// The quantity.
+    /// Quantity.
     q: i64,
-    /// The revision.
+    /// Revision.
     r: i64,
-    /// When it was declared, by the database's clock.
+    /// Time of the declaration, by the database's clock.
     t: bson::DateTime,
 }
 
-/// A product with the end of its ledger.
+/// Product with the end of its ledger.
 #[derive(Debug, Deserialize)]
 struct CountedDocument {
     #[serde(flatten)]
@@ -175,18 +175,18 @@ fn valid_product() -> Document {
     rule
 }
 
-/// How the insert of a product ended.
+/// Result of an insert.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Inserted {
-    /// It is there.
+    /// The product was inserted.
     Done,
-    /// Another product has the SKU.
+    /// The SKU is taken by another product.
     SkuTaken,
     /// The idempotency key was used before.
     KeyTaken,
 }
 
-/// Where the products are.
+/// Store of products.
 #[derive(Clone)]
 pub struct ProductStore {
     database: Database,
@@ -196,7 +196,7 @@ pub struct ProductStore {
 }
 
 impl ProductStore {
-    /// The products of this database.
+    /// Creates a store over this database.
     pub fn new(database: &Database) -> Self {
         Self {
             database: database.clone(),
@@ -206,15 +206,16 @@ impl ProductStore {
         }
     }
 
-    /// The idempotency keys of requests that were answered.
+    /// Idempotency keys of answered requests.
     pub fn keys(&self) -> &KeyStore {
         &self.keys
     }
 
-    /// Makes collections and indexes, and what products of earlier versions lack; may be run again at any time.
+    /// Creates collections and indexes, and migrates products of earlier versions. It may run again at any
+    /// time.
     ///
     /// # Errors
-    /// When MongoDB refuses or is away.
+    /// Fails when MongoDB refuses or is unavailable.
     pub async fn ensure_schema(&self) -> Result<(), Error> {
         let movements = mongo::Collection {
             name: MOVEMENTS,
@@ -236,17 +237,17 @@ impl ProductStore {
             name: PRODUCTS,
             indexes,
             obsolete: vec!["newest", "status_newest"],
-            // The second lock on stock: no bug of ours can sell what is not there.
+            // Second safeguard of the stock: even a bug cannot sell units that are not there.
             validator: valid_product(),
         };
         products.ensure(&self.database).await?;
         Ok(mongo::note_schema(&self.database, "products", SCHEMA_VERSION).await?)
     }
 
-    /// Adds a product, the first entry of its ledger and the key of the request, all or none.
+    /// Inserts a product, the first entry of its ledger and the key of the request, all or none.
     ///
     /// # Errors
-    /// When MongoDB is away.
+    /// Fails when MongoDB is unavailable.
     pub async fn insert(
         &self,
         product: &Product,
@@ -292,7 +293,7 @@ impl ProductStore {
         Ok(inserted.await?)
     }
 
-    /// The last write of a transaction: the key of the request, if it has one.
+    /// Ends a transaction with its last write: the key of the request, if it has one.
     async fn keep_key<T>(
         &self,
         session: &mut ClientSession,
@@ -309,20 +310,20 @@ impl ProductStore {
         Ok(if kept { TxOutcome::Commit(done) } else { TxOutcome::Abort(taken) })
     }
 
-    /// The product with this ID.
+    /// Finds a product by ID.
     ///
     /// # Errors
-    /// When MongoDB is away.
+    /// Fails when MongoDB is unavailable.
     pub async fn find(&self, id: ProductId) -> Result<Option<Product>, Error> {
         let found =
             self.products.find_one(doc! { "_id": mongo::uuid(id) }).projection(without_holds()).await?;
         found.map(Product::try_from).transpose()
     }
 
-    /// Writes all but the stock of a product that is at the version before. `None`: somebody else was faster.
+    /// Replaces a product at the version before, except its stock. `None`: a concurrent write was faster.
     ///
     /// # Errors
-    /// 409 when another product has the SKU.
+    /// 409 for a taken SKU.
     pub async fn replace(&self, product: &Product) -> Result<Option<Product>, Error> {
         let mut fields =
             bson::serialize_to_document(&ProductDocument::of(product)).map_err(Error::internal)?;
@@ -342,7 +343,7 @@ impl ProductStore {
     }
 }
 
-/// A product as it is inserted, with all that it keeps beside.
+/// Builds the document to insert, with all its separate fields.
 fn document(product: &Product, holds: &[HoldDocument], end: LedgerEnd) -> Result<Document, Error> {
     let live = holds.iter().filter(|hold| hold.q > 0).count();
     let mut document = bson::serialize_to_document(&ProductDocument::of(product)).map_err(Error::internal)?;
@@ -363,7 +364,7 @@ fn listed(product: &Product) -> Document {
     list::listed_by(&product.name, product.description.as_deref(), product.sku.as_str())
 }
 
-/// 409: another product has the SKU.
+/// Conflict error (409) for a taken SKU.
 pub fn sku_taken() -> Error {
     Error::new(Kind::SkuTaken, "Another product has this `sku`; each product needs one of its own.")
 }

@@ -1,18 +1,18 @@
-//! The words by which products are found: the same for case and accents.
+//! Words by which products are found, folded for case and accents.
 
 use std::collections::BTreeSet;
 
 use unicode_normalization::UnicodeNormalization as _;
 use unicode_normalization::char::is_combining_mark;
 
-/// The words of a text, each once, in order. A word is a run of letters and digits; compatibility forms are decomposed
-/// (NFKD, Unicode annex 15), marks are left out, and the rest is in lower case.
+/// Words of a text, each once, sorted. A word is a run of letters and digits. Compatibility forms are
+/// decomposed (NFKD, Unicode annex 15), marks are removed, and the rest is in lower case.
 pub fn words(text: &str) -> BTreeSet<String> {
     let folded: String = text
         .nfkd()
         .flat_map(char::to_lowercase)
         .filter(|&character| !is_combining_mark(character))
-        // The one letter of which the lower case depends on where in the word it stands.
+        // The only letter whose lower case depends on its position in the word.
         .map(|character| if character == 'ς' { 'σ' } else { character })
         .collect();
     folded

@@ -1,4 +1,4 @@
-//! What is decided about stock, declaration by declaration.
+//! Decisions about stock, declaration by declaration.
 
 use proptest::prelude::*;
 
@@ -68,7 +68,7 @@ fn an_empty_hold_frees_all_and_leaves_tombstones() {
 }
 
 #[test]
-fn a_item_that_does_not_grow_is_never_refused() {
+fn an_item_that_does_not_grow_is_never_refused() {
     let mut mug = state(3, 3, Some(Entry { quantity: 3, revision: 1 }));
     mug.active = false;
     assert!(decide(&hold(2, &[(&mug, 2)]), std::slice::from_ref(&mug)).is_ok());
@@ -77,7 +77,7 @@ fn a_item_that_does_not_grow_is_never_refused() {
 }
 
 #[test]
-fn what_cannot_be_ordered_is_told_before_what_is_short() {
+fn unorderable_items_are_reported_before_shortages() {
     let mut draft = state(0, 0, None);
     draft.active = false;
     let mut yen = state(0, 0, None);
@@ -92,7 +92,7 @@ fn what_cannot_be_ordered_is_told_before_what_is_short() {
 }
 
 #[test]
-fn shipping_takes_off_the_hand_and_ends_the_hold() {
+fn shipping_deducts_from_on_hand_and_ends_the_hold() {
     let mug = state(10, 5, Some(Entry { quantity: 3, revision: 1 }));
     let writes =
         decide(&declare(DeclarationKind::Ship, 3, &[(&mug, 3)]), std::slice::from_ref(&mug)).unwrap();
@@ -110,12 +110,12 @@ fn a_restock_leaves_its_mark_where_no_entry_is_left() {
 }
 
 #[test]
-fn a_full_product_takes_no_further_hold_and_refuses_nothing_else() {
+fn a_full_product_refuses_new_holds_alone() {
     let full = |entry| ProductState { live: MAX_LIVE_HOLDS, entries: MAX_LIVE_HOLDS, ..state(10, 5, entry) };
     let new = full(None);
     let rejection = Err(Rejection::TooManyHolds(vec![new.product]));
     assert_eq!(decide(&hold(1, &[(&new, 1)]), std::slice::from_ref(&new)), rejection);
-    // One that has ended is new again; one that is live may grow, shrink, end, and be shipped.
+    // An ended hold counts as new; a live one may grow, shrink, end, and be shipped.
     let ended = full(Some(Entry { quantity: 0, revision: 1 }));
     assert!(decide(&hold(2, &[(&ended, 1)]), std::slice::from_ref(&ended)).is_err());
     let live = full(Some(Entry { quantity: 2, revision: 1 }));
@@ -138,14 +138,14 @@ fn entries_that_have_ended_count_too() {
     let new = ProductState { entries: MAX_ENTRIES, ..state(10, 5, None) };
     let rejection = Err(Rejection::TooManyHolds(vec![new.product]));
     assert_eq!(decide(&hold(1, &[(&new, 1)]), std::slice::from_ref(&new)), rejection);
-    // Its own entry is there already, and becomes no second one.
+    // The order has an entry already, and gets no second one.
     let known =
         ProductState { entries: MAX_ENTRIES, ..state(10, 5, Some(Entry { quantity: 0, revision: 1 })) };
     assert!(decide(&hold(2, &[(&known, 1)]), std::slice::from_ref(&known)).is_ok());
 }
 
 #[test]
-fn every_full_product_is_named_and_what_is_short_is_told_first() {
+fn every_full_product_is_named_after_shortages() {
     let full = || ProductState { live: MAX_LIVE_HOLDS, ..state(10, 5, None) };
     let states = [full(), state(10, 5, None), full()];
     let items: Vec<_> = states.iter().map(|state| (state, 1)).collect();
@@ -160,7 +160,7 @@ fn movement() -> impl Strategy<Value = DeclarationKind> {
 }
 
 proptest! {
-    /// Whatever is declared, in whatever order, stock stays possible, and `reserved` is what entries hold.
+    /// Any sequence of declarations keeps the counts in bounds, and `reserved` the sum of the entries.
     #[test]
     fn no_declaration_can_break_the_invariants(
         on_hand in prop::collection::vec(0..20_i64, 1..4),

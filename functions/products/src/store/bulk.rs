@@ -1,4 +1,4 @@
-//! Many products at once, each with a past: for whoever fills a database.
+//! Bulk import of products with their history, to fill a database.
 
 use mongodb::bson::Document;
 use shared::error::Error;
@@ -10,14 +10,14 @@ use crate::holds::Hold;
 use crate::ledger::{LedgerEnd, StockMovement};
 use crate::product::Product;
 
-/// A product with what has become of its stock.
+/// Imported product, with its holds and its ledger.
 #[derive(Clone, Debug)]
 pub struct ImportedProduct {
-    /// The product, with the counts of now.
+    /// Product with its current counts.
     pub product: Product,
-    /// The holds that it keeps, of as many pieces as are reserved.
+    /// Holds of the product, which add up to `reserved`.
     pub holds: Vec<Hold>,
-    /// Its whole ledger, oldest first, which adds up to what is on hand.
+    /// Whole ledger, oldest first, which adds up to `on_hand`.
     pub ledger: Vec<StockMovement>,
 }
 
@@ -39,11 +39,11 @@ impl ImportedProduct {
 }
 
 impl ProductStore {
-    /// Adds products, in any order, without asking whether they are there already. The orders of their holds must be
-    /// there before, else Reconcile ends those holds.
+    /// Inserts products, in any order, without a check for existing ones. The orders of their holds must
+    /// exist before, or else Reconcile ends those holds.
     ///
     /// # Errors
-    /// When it is not known which of them are there.
+    /// Fails when it is unknown which of them were inserted.
     pub async fn insert_many(&self, products: &[ImportedProduct]) -> Result<(), Error> {
         let documents: Vec<Document> =
             products.iter().map(ImportedProduct::document).collect::<Result<_, _>>()?;
@@ -51,7 +51,7 @@ impl ProductStore {
             .iter()
             .flat_map(|it| it.ledger.iter().map(|entry| MovementDocument::of(it.product.id, entry.clone())))
             .collect();
-        // First, since entries of what is no product yet are in nobody's way.
+        // Movements come first: without their product they do no harm.
         if !ledgers.is_empty() {
             self.movements.insert_many(ledgers).ordered(false).await?;
         }

@@ -1,4 +1,4 @@
-//! What is declared about an order's stock, applied whole or not at all.
+//! Declarations about an order's stock, applied whole or not at all.
 
 use futures::TryStreamExt as _;
 use mongodb::ClientSession;
@@ -20,7 +20,7 @@ use crate::stock::{
     Stock, StockUpdate,
 };
 
-/// A product with what it keeps of one order.
+/// Product with its entry of one order.
 #[derive(Debug, Deserialize)]
 struct ProductStateDocument {
     #[serde(flatten)]
@@ -32,11 +32,11 @@ struct ProductStateDocument {
 }
 
 impl ProductStore {
-    /// Applies a declaration about an order's stock, all of it or nothing, and answers the products of its
-    /// items, in the items' order. Their stock may be that of before or after.
+    /// Applies a declaration about an order's stock, all of it or nothing. Returns the products of its items,
+    /// in the items' order. Their stock may be that of before or after.
     ///
     /// # Errors
-    /// When MongoDB is away.
+    /// Fails when MongoDB is unavailable.
     pub async fn declare(
         &self,
         declaration: &Declaration,
@@ -55,15 +55,15 @@ impl ProductStore {
         outcome.await?
     }
 
-    /// The commonest case, a first hold of one item, in one conditional write. `None` when it is not that
-    /// simple: the product is not active, has too little or too many holds, or knows the order already.
+    /// Applies the commonest case, a first hold of one item, in one conditional write. `None` when it is not
+    /// that simple. The product may be inactive, short or full of holds, or have an entry of the order.
     async fn hold_first_item(&self, order: OrderId, item: Item) -> Result<Option<Product>, Error> {
         let filter = doc! {
             "_id": mongo::uuid(item.product),
             "status": Status::Active.name(),
             "holds.o": { "$ne": mongo::uuid(order) },
             "live": { "$lt": MAX_LIVE_HOLDS },
-            // The place of the last entry that there is room for is free.
+            // The last possible slot for an entry is free.
             format!("holds.{}", MAX_ENTRIES - 1): { "$exists": false },
             "$expr": { "$gte": [{ "$subtract": ["$on_hand", "$reserved"] }, item.quantity] },
         };
@@ -97,8 +97,8 @@ impl ProductStore {
         };
         let writes = match stock::decide(declaration, &states) {
             Ok(writes) => writes,
-            // What its caller takes for done must not be undone by an election, and only a commit waits for what
-            // it has read to be on a majority.
+            // The caller takes this as done, so an election must not undo it. Only a commit waits until the
+            // data that it has read is on a majority.
             Err(Rejection::Superseded) => return Ok(TxOutcome::Commit(Ok(Err(Rejection::Superseded)))),
             Err(rejection) => return Ok(TxOutcome::Abort(Ok(Err(rejection)))),
         };
@@ -120,7 +120,7 @@ impl ProductStore {
         Ok(TxOutcome::Commit(answer))
     }
 
-    /// The products that a declaration names, and all that keep an entry of its order.
+    /// Finds the products that a declaration names, and those that keep an entry of its order.
     async fn find_concerned(
         &self,
         session: &mut ClientSession,
@@ -160,7 +160,7 @@ impl ProductStore {
         cursor.stream(session).try_collect().await
     }
 
-    /// All writes of a declaration in one command, and what they add to ledgers in another.
+    /// Writes all updates of a declaration in one command, and their ledger entries in another.
     async fn write(
         &self,
         session: &mut ClientSession,
@@ -198,7 +198,7 @@ impl ProductStore {
             .run_command(doc! { "update": PRODUCTS, "updates": updates, "ordered": true })
             .session(&mut *session)
             .await?;
-        // The driver does not look into the answers of commands that it does not know.
+        // The driver does not check the results of commands that it does not know.
         let matched = answer.get_i32("n").unwrap_or(-1);
         if answer.contains_key("writeErrors") || usize::try_from(matched) != Ok(expected) {
             return Err(mongodb::error::Error::custom(format!("{expected} stock writes: {answer}")));
@@ -212,7 +212,7 @@ impl ProductStore {
     }
 }
 
-/// What a write adds to the ledger: nothing unless pieces leave the house or come back.
+/// Builds the ledger entry of a write: none unless units leave the warehouse or come back.
 fn movement(
     declaration: &Declaration,
     state: &ProductState,
@@ -232,7 +232,7 @@ fn movement(
         on_hand: state.stock.on_hand + write.on_hand,
         reserved: state.stock.reserved + write.reserved,
     };
-    // Another function declares for an order; who moved the order stands in the order's own history.
+    // Another function declares for an order; the order's own history has the actor.
     let by = "system".to_owned();
     let cause = Cause { reason: Some(reason.to_owned()), order: Some(declaration.order), by };
     Some(ledger.next(write.on_hand, stock, cause, now))
@@ -254,7 +254,7 @@ fn state_of(document: ProductStateDocument) -> Result<(Product, ProductState), E
     Ok((product, state))
 }
 
-/// An order's entry, as an expression: its time is the database's, since clocks differ between machines.
+/// Entry of an order, as an expression. Its time is the database's, since clocks differ between machines.
 fn hold(order: OrderId, entry: Entry) -> Document {
     doc! { "o": mongo::uuid(order), "q": entry.quantity, "r": entry.revision, "t": "$$NOW" }
 }

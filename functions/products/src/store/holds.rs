@@ -1,5 +1,5 @@
-//! What other functions ask about holds: a walk over all of them, those of some orders, the end of tombstones,
-//! and all that stock can be checked by.
+//! Queries of other functions about holds: pages of all holds, holds of some orders, pruning of tombstones,
+//! and data for the stock audit.
 
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
@@ -19,10 +19,10 @@ use super::{HoldDocument, MOVEMENTS, ProductStore};
 use crate::holds::{AuditedProduct, Hold, HoldPosition, HoldWalk};
 use crate::stock::Stock;
 
-/// The time that a page of the walk looks at first. It grows while too few holds are found.
+/// First time window of a page. It grows while too few holds are found.
 const FIRST_WINDOW: Duration = Duration::from_secs(60);
 
-/// Where a page of an audit ends early: after so many live holds, or so many entries of ledgers to add up.
+/// Limits at which a page of an audit ends early: number of live holds, and of ledger entries to add up.
 const MAX_AUDITED_HOLDS: i64 = 20_000;
 const MAX_AUDITED_MOVEMENTS: i64 = 200_000;
 
@@ -39,7 +39,7 @@ struct PositionDocument {
     o: bson::Uuid,
 }
 
-/// What an audit reads of a product itself.
+/// Fields of a product that an audit reads.
 #[derive(Debug, Deserialize)]
 struct CountsDocument {
     _id: bson::Uuid,
@@ -69,18 +69,18 @@ impl From<EntryDocument> for Hold {
 }
 
 impl ProductStore {
-    /// A page of the walk, in the order of time and order, and the database's clock from before it was read: what
-    /// is declared later has a later time.
+    /// Reads a page of holds, sorted by (`at`, `order`), and the database time from before the read. Later
+    /// declarations have a later time.
     ///
-    /// An index knows which products have an entry of some time, and not the entries themselves. So a page looks at
-    /// one window of time after the other, and reads the products that have an entry in it: few, also when one of
-    /// them has thousands.
+    /// The index finds products with an entry of some time, not the entries themselves. So a page looks at
+    /// one time window after the other, and reads the products that have an entry in it. These are few, even
+    /// if one of them has thousands of entries.
     ///
     /// # Errors
-    /// When MongoDB is away.
+    /// Fails when MongoDB is unavailable.
     pub async fn list_holds(&self, walk: &HoldWalk) -> Result<(Vec<HoldPosition>, Timestamp), Error> {
         let now = self.database_clock().await?;
-        // All times here are from the begin of a millisecond up to the end, which does not belong to it.
+        // Intervals here include their first millisecond and exclude their end.
         let end = now.before(walk.min_age).after(Duration::from_millis(1));
         let mut from = walk.after.map_or(Timestamp::from_millis(0), |(at, _)| at);
         let mut window = FIRST_WINDOW;
@@ -132,19 +132,19 @@ impl ProductStore {
         Ok(cursor.map_ok(position).try_collect().await?)
     }
 
-    /// What products keep of these orders, live or ended.
+    /// Holds of these orders, live or ended.
     ///
     /// # Errors
-    /// When MongoDB is away.
+    /// Fails when MongoDB is unavailable.
     pub async fn find_holds(&self, orders: &[OrderId]) -> Result<Vec<Hold>, Error> {
         self.entries(doc! { "holds.o": one_of(orders) }, None).await
     }
 
-    /// Takes off the entries of these orders that have ended and are at least so old. The write itself looks, so
-    /// that what is declared anew in between stays. Answers how many were there and are not any more.
+    /// Deletes ended entries of these orders that have at least this age. The write itself checks them, so
+    /// that concurrent new declarations stay. Returns the number of entries that were there and are gone.
     ///
     /// # Errors
-    /// When MongoDB is away. Some may be off then; the rest goes when it is done again.
+    /// Fails when MongoDB is unavailable. Some entries may be gone then; the next call deletes the rest.
     pub async fn prune_holds(&self, orders: &[OrderId], min_age: Duration) -> Result<usize, Error> {
         let newest = mongo::date(self.database_clock().await?.before(min_age));
         let ended = || doc! { "o": one_of(orders), "q": 0_i64, "t": { "$lte": newest } };
@@ -165,7 +165,7 @@ impl ProductStore {
         Ok(found.iter().filter(|hold| !left.contains(&(hold.product, hold.order))).count())
     }
 
-    /// The entries that match, of the products that have such entries.
+    /// Finds the entries that match, of the products that have such entries.
     async fn entries(&self, entry: Document, having: Option<Document>) -> Result<Vec<Hold>, Error> {
         let products = having.map_or_else(|| entry.clone(), |having| doc! { "holds": having });
         let pipeline = vec![
@@ -178,17 +178,17 @@ impl ProductStore {
         Ok(cursor.map_ok(Hold::from).try_collect().await?)
     }
 
-    /// A page of products in the order of their IDs, all as of one moment, and whether there are more.
+    /// Reads a page of products by ID, all as of one moment. The flag is true if there are more.
     ///
     /// # Errors
-    /// When MongoDB is away.
+    /// Fails when MongoDB is unavailable.
     pub async fn audit(
         &self,
         after: Option<ProductId>,
         limit: i64,
     ) -> Result<(Vec<AuditedProduct>, bool), Error> {
-        // All reads of such a session are of one snapshot, which a majority has: if they say so themselves, since
-        // the client's own read concern goes before the session's.
+        // All reads of the session see one majority snapshot. Each read must ask for it, since the client's
+        // own read concern overrides the session's.
         let snapshot = ReadConcern::snapshot;
         let mut session = self.database.client().start_session().snapshot(true).await?;
         let filter = after.map_or_else(Document::new, |after| doc! { "_id": { "$gt": mongo::uuid(after) } });
@@ -245,14 +245,14 @@ impl ProductStore {
         Ok((audited.collect(), more))
     }
 
-    /// The time by the clock that the times of holds are from.
+    /// Reads the database's clock, from which the times of holds come.
     async fn database_clock(&self) -> Result<Timestamp, Error> {
         let hello = self.database.run_command(doc! { "hello": 1 }).await?;
         Ok(mongo::timestamp(*hello.get_datetime("localTime").map_err(Error::internal)?))
     }
 }
 
-/// How many of these products a page has: at least one, however much it keeps.
+/// Number of these products that a page takes: at least one, however much it keeps.
 fn audited(counts: &[CountsDocument], limit: usize) -> usize {
     let (mut holds, mut movements) = (0, 0);
     let fits = |counts: &&CountsDocument| {

@@ -1,4 +1,4 @@
-//! The ledger of stock: what people change of the on-hand count, and all entries, whoever made them.
+//! Ledger of stock: changes of the on-hand count by people, and all entries by any actor.
 
 use futures::TryStreamExt as _;
 use mongodb::ClientSession;
@@ -19,7 +19,7 @@ use crate::ledger::{Cause, StockMovement};
 use crate::product::Product;
 use crate::stock::{MAX_ON_HAND, Stock, StockChange, StockCount};
 
-/// An entry of the ledger on disk. `product` and `number` are unique.
+/// Ledger entry on disk. (`product`, `number`) is unique.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct MovementDocument {
     product: bson::Uuid,
@@ -83,46 +83,46 @@ impl From<MovementDocument> for StockMovement {
     }
 }
 
-/// How a change of the on-hand count ended.
+/// Result of a change of the on-hand count.
 #[derive(Debug)]
 pub enum StockWritten {
-    /// The product after it; the same as before when nothing was to change.
+    /// The product after the change; the same as before when there was nothing to change.
     Done(Product),
     /// There is no such product.
     NotFound,
-    /// It has this version, which `If-Match` does not name.
+    /// The product has this version, which `If-Match` does not name.
     Outdated(i64),
     /// Fewer would be on hand than are reserved.
     BelowReserved(Stock),
-    /// More would be on hand than can be counted.
+    /// The count would exceed its maximum.
     TooMany,
     /// The idempotency key was used before.
     KeyTaken,
 }
 
-/// Who changes the stock of which product, when, and under which key.
+/// Change of the on-hand count, with its actor, time and key.
 #[derive(Clone, Debug)]
 pub struct StockWrite {
-    /// Which product.
+    /// Product ID.
     pub product: ProductId,
-    /// Which version of it; holds and shipping make none.
+    /// Condition on the version; holds and shipping do not raise it.
     pub if_match: IfMatch,
-    /// What changes, and why.
+    /// The change and its reason.
     pub count: StockCount,
-    /// A user's ID, or `system`.
+    /// User ID, or `system`.
     pub by: String,
-    /// The time.
+    /// Time of the change.
     pub now: Timestamp,
-    /// The key of the request, if it has one.
+    /// Idempotency key of the request, if it has one.
     pub key_record: Option<KeyRecord>,
 }
 
 impl ProductStore {
-    /// Changes the on-hand count, if it can be, with its entry in the ledger and the key of the request. A key is
-    /// kept also when nothing changes: the request has been answered, and must not change anything later.
+    /// Changes the on-hand count, if possible, with its ledger entry and the key of the request. The key is
+    /// kept even when nothing changes: the request was answered, and must not change anything later.
     ///
     /// # Errors
-    /// When MongoDB is away.
+    /// Fails when MongoDB is unavailable.
     pub async fn change_stock(&self, write: &StockWrite) -> Result<StockWritten, Error> {
         let written = mongo::transaction(&self.database, |session| {
             let (store, write) = (self.clone(), write.clone());
@@ -139,8 +139,8 @@ impl ProductStore {
         let StockWrite { product: id, if_match, count: StockCount { change, reason }, by, now, key_record } =
             write;
         let (filter, update) = conditional(id, &if_match, change, now);
-        // First of all, so that nobody can change the product between a read of ours and this write: on a product
-        // that is held all the time we would else run again and again.
+        // The write comes first, so that the product cannot change between a read and this write. On a
+        // product with constant holds the transaction would otherwise restart again and again.
         let before = self
             .products
             .clone_with_type::<CountedDocument>()
@@ -150,7 +150,7 @@ impl ProductStore {
             .session(&mut *session)
             .await?;
         let Some(before) = before else {
-            return self.why_not(session, id, &if_match, change).await.map(TxOutcome::Abort);
+            return self.find_reason(session, id, &if_match, change).await.map(TxOutcome::Abort);
         };
         let ledger = before.ledger_end();
         let mut product = match Product::try_from(before.product) {
@@ -170,8 +170,8 @@ impl ProductStore {
         self.keep_key(session, key_record.as_ref(), id, now, done, taken).await
     }
 
-    /// Why the on-hand count cannot change like this, as of the moment when it could not.
-    async fn why_not(
+    /// Finds out why the on-hand count cannot change like this, as of the moment of the failed write.
+    async fn find_reason(
         &self,
         session: &mut ClientSession,
         id: ProductId,
@@ -195,10 +195,10 @@ impl ProductStore {
         }))
     }
 
-    /// Up to `limit` entries of a product's ledger, newest first: those below a number, or all.
+    /// Reads up to `limit` entries of a product's ledger, newest first, below a number or from the end.
     ///
     /// # Errors
-    /// When MongoDB is away.
+    /// Fails when MongoDB is unavailable.
     pub async fn movements(
         &self,
         product: ProductId,
@@ -214,7 +214,7 @@ impl ProductStore {
     }
 }
 
-/// The update of a product that changes its on-hand count, and the condition on which it can.
+/// Builds the update of the on-hand count, and the filter with its conditions.
 fn conditional(
     id: ProductId,
     if_match: &IfMatch,

@@ -1,4 +1,4 @@
-//! Lists of products: which index serves which filters and sort, and what products keep for it.
+//! Lists of products: the index for each combination of filters and sort, and the fields stored for them.
 
 use futures::TryStreamExt as _;
 use mongodb::Collection;
@@ -14,13 +14,15 @@ use crate::listing::{Listing, SortBy};
 use crate::product::{Product, Status};
 use crate::words::words;
 
-/// With so many products that have a word, the list is walked in its order; with fewer they are all read, and sorted.
-const FEW: u32 = 5_000;
+/// Number of products with a word above which the list is scanned in its order. Fewer are all read and
+/// sorted.
+const RARE: u32 = 5_000;
 
-/// How many words of a search are asked for how many products have them.
+/// Number of words of a search whose frequency is checked.
 const PROBES: usize = 3;
 
-/// What a product keeps to be listed by, beside `in_stock`.
+/// Fields of a product for lists, beside `in_stock`. `name_key` is a stored key and not a collation. Every
+/// query and the index would have to name a collation, and it would decide about IDs too.
 pub(super) fn listed_by(name: &str, description: Option<&str>, sku: &str) -> Document {
     let mut all = words(name);
     all.extend(words(description.unwrap_or_default()));
@@ -29,14 +31,14 @@ pub(super) fn listed_by(name: &str, description: Option<&str>, sku: &str) -> Doc
     doc! { "name_key": name.to_lowercase(), "words": words }
 }
 
-/// Whether any are available, as an expression of what a write makes of the counts. It is stored by the same write.
+/// Availability, as an expression over the new counts. The same write stores it.
 pub(super) fn in_stock(on_hand: impl Into<Bson>, reserved: impl Into<Bson>) -> Document {
     doc! { "$gt": [on_hand.into(), reserved.into()] }
 }
 
-/// What lists need: one index for each sort, for all products and for those of a currency, which also serves a range of
-/// prices. Whether any are available and the status come before the sort in all of them, and a list without such a
-/// filter merges up to six partitions.
+/// Indexes for lists: one for each sort, for all products and for those of a currency, which also serves a
+/// range of prices. Availability and status come before the sort in all of them. A list without such a filter
+/// merges up to six partitions.
 pub(super) fn indexes() -> Vec<Index> {
     let all = |field: &str| doc! { "in_stock": 1, "status": 1, field: 1, "_id": 1 };
     let priced = |field: &str| doc! { "price.currency": 1, "in_stock": 1, "status": 1, field: 1, "_id": 1 };
@@ -52,10 +54,10 @@ pub(super) fn indexes() -> Vec<Index> {
 }
 
 impl ProductStore {
-    /// A page of a list, of these statuses.
+    /// Reads a page of a list, of products in these statuses.
     ///
     /// # Errors
-    /// When MongoDB is away.
+    /// Fails when MongoDB is unavailable.
     pub async fn list(
         &self,
         listing: &Listing,
@@ -65,8 +67,8 @@ impl ProductStore {
     ) -> Result<PageRows<Product>, Error> {
         let scan = index_scan(listing, statuses);
         let found = if let Some(sku) = &listing.sku {
-            // One, if any, and so no page after it.
-            let filter = doc! { "$and": [{ "sku": sku.as_str() }, everything(listing, &scan)] };
+            // At most one product, and so no page after it.
+            let filter = doc! { "$and": [{ "sku": sku.as_str() }, all_filters(listing, &scan)] };
             match after {
                 Some(_) => PageRows::nothing(),
                 None => {
@@ -88,9 +90,9 @@ impl ProductStore {
         Ok(PageRows { data, next: found.next })
     }
 
-    /// Products that have all words. Where one of the words is of few products these are read, and the first of them
-    /// sorted out. Else the list is walked in its order: then a product in twenty has the word, or more, or there are
-    /// so many products that a page has to end somewhere.
+    /// Searches for products that have all words. If one of the words is rare, reads all its products, and
+    /// sorts them. Otherwise scans the list in its order. Then one product in twenty or more has the word, or
+    /// the products are so many that a page must end.
     async fn search(
         &self,
         listing: &Listing,
@@ -105,21 +107,21 @@ impl ProductStore {
         // Long words are rarer than short ones.
         words.sort_by_key(|word| std::cmp::Reverse(word.len()));
         for word in words.iter().take(PROBES) {
-            if self.is_of_few(word).await? {
+            if self.is_rare(word).await? {
                 let after = scan.sort_key.between(after, None);
                 let after = if after.len() == 1 {
                     Document::new()
                 } else {
                     doc! { "$or": after }
                 };
-                let filter = conjunction(vec![doc! { "words": *word }, everything(listing, &scan), after]);
+                let filter = conjunction(vec![doc! { "words": *word }, all_filters(listing, &scan), after]);
                 let found: Vec<Document> = self
                     .documents()
                     .find(filter)
                     .sort(scan.sort_key.sort())
                     .limit(page.fetch())
-                    // More than there are: of a batch of the usual 101 that a sort has filled MongoDB does not know
-                    // that it is the last, and has to be asked once more.
+                    // Larger than the page. When a sort fills a batch of the default 101, MongoDB does not
+                    // know that it is the last. Another round trip would be needed.
                     .batch_size(u32::try_from(page.fetch() + 1).unwrap_or(u32::MAX))
                     .hint(Hint::Name("words".to_owned()))
                     .projection(without_holds())
@@ -134,12 +136,12 @@ impl ProductStore {
         scan.page(&self.documents(), page, after, without_holds()).await
     }
 
-    async fn is_of_few(&self, word: &str) -> Result<bool, Error> {
+    async fn is_rare(&self, word: &str) -> Result<bool, Error> {
         let documents = self.documents();
         let one_more = documents
             .find_one(doc! { "words": word })
             .sort(doc! { "_id": 1 })
-            .skip(u64::from(FEW))
+            .skip(u64::from(RARE))
             .projection(doc! { "_id": 1 })
             .hint(Hint::Name("words".to_owned()));
         Ok(one_more.await?.is_none())
@@ -186,8 +188,8 @@ fn index_scan(listing: &Listing, statuses: &[Status]) -> IndexScan {
     IndexScan { index, partitions, sort_key, range, filter }
 }
 
-/// All that a listing asks for, without an order.
-fn everything(listing: &Listing, scan: &IndexScan) -> Document {
+/// Combines all filters of a listing, without a sort.
+fn all_filters(listing: &Listing, scan: &IndexScan) -> Document {
     let mut all = vec![with_words(listing), scan.filter.clone()];
     all.extend(scan.partitions.iter().map(|(field, values)| doc! { *field: { "$in": values.clone() } }));
     if !scan.range.is_empty() {

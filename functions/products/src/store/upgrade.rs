@@ -1,7 +1,7 @@
-//! What the schema step gives to products that an earlier version has made.
+//! Migration of products from earlier schema versions.
 //!
-//! Each pass walks over all products in the order of their IDs, some at a time, so that each is read once. Any number of
-//! schema steps may run at once, and one that was stopped may be run again.
+//! Each pass scans all products by ID, in batches, so that each is read once. Any number of schema steps may
+//! run at once, and a stopped one may be run again.
 
 use futures::TryStreamExt as _;
 use mongodb::ClientSession;
@@ -16,11 +16,11 @@ use super::{CountedDocument, PRODUCTS, ProductStore, without_holds};
 use crate::ledger::{Cause, INITIAL, LedgerEnd};
 use crate::stock::Stock;
 
-/// How many products are read at once.
+/// Number of products in a batch.
 const BATCH: i64 = 500;
 
 impl ProductStore {
-    /// Begins the ledger of products from before version 2 of the schema, with what is on hand.
+    /// Begins the ledger of products from before schema version 2, with their on-hand count.
     pub(super) async fn begin_ledgers(&self) -> Result<(), Error> {
         let mut after = None;
         loop {
@@ -60,7 +60,7 @@ impl ProductStore {
             .return_document(ReturnDocument::After)
             .session(&mut *session)
             .await?;
-        // None: another schema step was faster.
+        // None: a concurrent schema step was faster.
         if let Some(CountedDocument { product, moved_at: Some(at), .. }) = begun {
             let stock = Stock { on_hand: product.on_hand, reserved: product.reserved };
             let cause = Cause { reason: Some(INITIAL.to_owned()), order: None, by: "system".to_owned() };
@@ -71,7 +71,7 @@ impl ProductStore {
         Ok(())
     }
 
-    /// Gives products from before version 3 of the schema what they are listed by.
+    /// Fills the fields for lists in products from before schema version 3.
     pub(super) async fn begin_lists(&self) -> Result<(), Error> {
         let mut after = None;
         loop {
@@ -87,7 +87,7 @@ impl ProductStore {
         }
     }
 
-    /// The next products after an ID that do not have a field.
+    /// Reads the next batch of products after an ID that lack a field.
     async fn without(
         &self,
         field: &str,
@@ -109,12 +109,12 @@ impl ProductStore {
     }
 }
 
-/// The update of a product that no list has yet.
+/// Builds the update that fills the fields for lists.
 fn begin_to_list(product: &Document) -> Document {
     let text = |field| product.get_str(field).unwrap_or_default();
     let listed = listed_by(text("name"), Some(text("description")), text("sku"));
     let mut set = doc! { "in_stock": in_stock("$on_hand", "$reserved") };
-    // What people write may look like an expression.
+    // Literal, since user text may look like an expression.
     set.extend(listed.into_iter().map(|(field, value)| (field, doc! { "$literal": value }.into())));
     let filter = doc! { "_id": product.get("_id"), "words": { "$exists": false } };
     doc! { "q": filter, "u": [{ "$set": set }] }

@@ -1,4 +1,4 @@
-//! What other functions ask about holds.
+//! Queries of other functions about holds.
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -11,17 +11,17 @@ use shared::mongo;
 use shared::values::clock::Timestamp;
 use shared::values::ids::{OrderId, ProductId};
 
-use crate::Shelves;
+use crate::Fixture;
 
 fn walk(limit: usize) -> HoldWalk {
     HoldWalk { ended: false, min_age: Duration::ZERO, after: None, limit }
 }
 
-/// The walk to its end, in pages of this length.
-async fn walked(shelves: &Shelves, first: HoldWalk) -> Vec<HoldPosition> {
+/// Reads all holds, in pages of this length.
+async fn walked(fixture: &Fixture, first: HoldWalk) -> Vec<HoldPosition> {
     let (mut all, mut walk) = (Vec::<HoldPosition>::new(), first);
     loop {
-        let (page, now) = shelves.store.list_holds(&walk).await.unwrap();
+        let (page, now) = fixture.store.list_holds(&walk).await.unwrap();
         assert!(page.len() <= walk.limit);
         assert!(page.iter().all(|position| position.at <= now));
         all.extend(&page);
@@ -30,27 +30,27 @@ async fn walked(shelves: &Shelves, first: HoldWalk) -> Vec<HoldPosition> {
     }
 }
 
-/// Puts an entry into a product, as if it had been declared then.
-async fn put(shelves: &Shelves, product: ProductId, order: OrderId, quantity: i64, at: Timestamp) {
+/// Puts an entry into a product, as if it had been declared at that time.
+async fn put(fixture: &Fixture, product: ProductId, order: OrderId, quantity: i64, at: Timestamp) {
     let entry = doc! { "o": mongo::uuid(order), "q": quantity, "r": 1_i64, "t": mongo::date(at) };
     let live = i64::from(quantity > 0);
     let update = doc! { "$push": { "holds": entry }, "$inc": { "reserved": quantity, "live": live } };
-    let products = shelves.database.collection::<Document>("products");
+    let products = fixture.database.collection::<Document>("products");
     assert_eq!(
         products.update_one(doc! { "_id": mongo::uuid(product) }, update).await.unwrap().modified_count,
         1
     );
 }
 
-async fn database_clock(shelves: &Shelves) -> Timestamp {
-    shelves.store.list_holds(&walk(1)).await.unwrap().1
+async fn database_clock(fixture: &Fixture) -> Timestamp {
+    fixture.store.list_holds(&walk(1)).await.unwrap().1
 }
 
 #[tokio::test]
-async fn the_walk_visits_each_order_once_for_each_time_in_the_order_of_both() {
-    let shelves = Shelves::new().await;
-    let products = shelves.products([9_000, 9_000, 9_000]).await;
-    let now = database_clock(&shelves).await;
+async fn pages_list_each_order_once_per_time_sorted_by_both() {
+    let fixture = Fixture::new().await;
+    let products = fixture.products([9_000, 9_000, 9_000]).await;
+    let now = database_clock(&fixture).await;
     let mut expected = HashSet::new();
     // Years, hours and milliseconds apart; three orders a time; some on several products.
     for place in 0..60_u64 {
@@ -59,45 +59,45 @@ async fn the_walk_visits_each_order_once_for_each_time_in_the_order_of_both() {
         let at = now.before(Duration::from_millis(age));
         let order = OrderId::new();
         for product in &products[..1 + usize::try_from(place % 3).unwrap()] {
-            put(&shelves, *product, order, 1, at).await;
+            put(&fixture, *product, order, 1, at).await;
         }
-        put(&shelves, products[0], OrderId::new(), 0, at).await;
+        put(&fixture, products[0], OrderId::new(), 0, at).await;
         expected.insert((at.millis(), order));
     }
     let mut orders = Vec::new();
     for limit in [1, 2, 7, 59, 60, 61, 1_000] {
-        let all = walked(&shelves, walk(limit)).await;
+        let all = walked(&fixture, walk(limit)).await;
         let keys: Vec<_> = all.iter().map(|it| (it.at.millis(), it.order.uuid())).collect();
         assert!(keys.is_sorted_by(|one, next| one < next), "limit {limit}");
         let visited: HashSet<_> = all.iter().map(|it| (it.at.millis(), it.order)).collect();
         assert_eq!(visited, expected, "limit {limit}");
         orders = all;
     }
-    // From any place on, with the order and without.
+    // From any cursor on, with the order and without.
     for (place, position) in orders.iter().enumerate() {
         let after = HoldWalk { after: Some((position.at, Some(position.order))), ..walk(7) };
-        assert_eq!(walked(&shelves, after).await, orders[place + 1..]);
+        assert_eq!(walked(&fixture, after).await, orders[place + 1..]);
         let from = HoldWalk { after: Some((position.at, None)), ..walk(7) };
         let first = orders.iter().position(|it| it.at == position.at).unwrap();
-        assert_eq!(walked(&shelves, from).await, orders[first..]);
+        assert_eq!(walked(&fixture, from).await, orders[first..]);
     }
-    let ended = walked(&shelves, HoldWalk { ended: true, ..walk(13) }).await;
+    let ended = walked(&fixture, HoldWalk { ended: true, ..walk(13) }).await;
     assert_eq!(ended.len(), 60);
     assert!(ended.iter().all(|it| !orders.contains(it)));
-    shelves.assert_sound().await;
+    fixture.assert_sound().await;
 }
 
 #[tokio::test]
-async fn only_what_is_old_enough_by_the_databases_clock_is_visited() {
-    let shelves = Shelves::new().await;
-    let mug = shelves.product(100).await;
-    let now = database_clock(&shelves).await;
+async fn only_holds_of_the_minimum_age_are_listed() {
+    let fixture = Fixture::new().await;
+    let mug = fixture.product(100).await;
+    let now = database_clock(&fixture).await;
     let (old, new) = (OrderId::new(), OrderId::new());
-    put(&shelves, mug, old, 1, now.before(Duration::from_secs(120))).await;
-    shelves.hold(new, 1, &[(mug, 1)]).await.unwrap();
+    put(&fixture, mug, old, 1, now.before(Duration::from_secs(120))).await;
+    fixture.hold(new, 1, &[(mug, 1)]).await.unwrap();
     let visited = async |seconds| {
         let walk = HoldWalk { min_age: Duration::from_secs(seconds), ..walk(10) };
-        walked(&shelves, walk).await.iter().map(|it| it.order).collect::<Vec<_>>()
+        walked(&fixture, walk).await.iter().map(|it| it.order).collect::<Vec<_>>()
     };
     assert_eq!(visited(0).await, [old, new]);
     assert_eq!(visited(60).await, [old]);
@@ -106,168 +106,168 @@ async fn only_what_is_old_enough_by_the_databases_clock_is_visited() {
 }
 
 #[tokio::test]
-async fn what_is_declared_after_a_page_has_a_time_that_is_not_before_its_now() {
-    let shelves = Shelves::new().await;
-    let mug = shelves.product(100).await;
+async fn later_declarations_have_times_not_before_the_pages_now() {
+    let fixture = Fixture::new().await;
+    let mug = fixture.product(100).await;
     for _ in 0..20 {
-        let (_, now) = shelves.store.list_holds(&walk(100)).await.unwrap();
+        let (_, now) = fixture.store.list_holds(&walk(100)).await.unwrap();
         let order = OrderId::new();
-        shelves.hold(order, 1, &[(mug, 1)]).await.unwrap();
-        assert!(shelves.store.find_holds(&[order]).await.unwrap()[0].at >= now);
+        fixture.hold(order, 1, &[(mug, 1)]).await.unwrap();
+        assert!(fixture.store.find_holds(&[order]).await.unwrap()[0].at >= now);
     }
 }
 
 #[tokio::test]
-async fn what_products_keep_of_orders_is_told_live_or_ended() {
-    let shelves = Shelves::new().await;
-    let [cup, mug] = shelves.products([50, 50]).await;
+async fn holds_of_orders_are_found_live_or_ended() {
+    let fixture = Fixture::new().await;
+    let [cup, mug] = fixture.products([50, 50]).await;
     let (both, ended, other) = (OrderId::new(), OrderId::new(), OrderId::new());
-    shelves.hold(both, 3, &[(cup, 2), (mug, 1)]).await.unwrap();
-    shelves.hold(ended, 1, &[(cup, 4)]).await.unwrap();
-    shelves.hold(ended, 2, &[]).await.unwrap();
-    shelves.hold(other, 1, &[(mug, 7)]).await.unwrap();
-    let mut found = shelves.store.find_holds(&[both, ended, OrderId::new()]).await.unwrap();
+    fixture.hold(both, 3, &[(cup, 2), (mug, 1)]).await.unwrap();
+    fixture.hold(ended, 1, &[(cup, 4)]).await.unwrap();
+    fixture.hold(ended, 2, &[]).await.unwrap();
+    fixture.hold(other, 1, &[(mug, 7)]).await.unwrap();
+    let mut found = fixture.store.find_holds(&[both, ended, OrderId::new()]).await.unwrap();
     found.sort_by_key(|hold| hold.quantity);
-    let told: Vec<_> =
+    let kept: Vec<_> =
         found.iter().map(|hold| (hold.order, hold.product, hold.quantity, hold.revision)).collect();
-    assert_eq!(told, [(ended, cup, 0, 2), (both, mug, 1, 3), (both, cup, 2, 3)]);
+    assert_eq!(kept, [(ended, cup, 0, 2), (both, mug, 1, 3), (both, cup, 2, 3)]);
     assert_eq!(found[1].at, found[2].at, "a declaration has one time");
-    assert!(shelves.store.find_holds(&[]).await.unwrap().is_empty());
-    let again = shelves.store.find_holds(&[both]).await.unwrap();
-    shelves.hold(both, 4, &[(cup, 2)]).await.unwrap();
-    let later = shelves.store.find_holds(&[both]).await.unwrap();
+    assert!(fixture.store.find_holds(&[]).await.unwrap().is_empty());
+    let again = fixture.store.find_holds(&[both]).await.unwrap();
+    fixture.hold(both, 4, &[(cup, 2)]).await.unwrap();
+    let later = fixture.store.find_holds(&[both]).await.unwrap();
     assert!(later.iter().all(|hold| hold.revision == 4 && hold.at >= again[0].at));
 }
 
 #[tokio::test]
-async fn pruning_takes_off_what_has_ended_long_ago_of_these_orders_alone() {
-    let shelves = Shelves::new().await;
-    let [cup, mug] = shelves.products([50, 50]).await;
-    let now = database_clock(&shelves).await;
+async fn pruning_deletes_old_ended_holds_of_these_orders_alone() {
+    let fixture = Fixture::new().await;
+    let [cup, mug] = fixture.products([50, 50]).await;
+    let now = database_clock(&fixture).await;
     let [old, young, live, other] = [OrderId::new(), OrderId::new(), OrderId::new(), OrderId::new()];
     let ago = |seconds| now.before(Duration::from_secs(seconds));
     for product in [cup, mug] {
-        put(&shelves, product, old, 0, ago(4_000)).await;
-        put(&shelves, product, other, 0, ago(4_000)).await;
+        put(&fixture, product, old, 0, ago(4_000)).await;
+        put(&fixture, product, other, 0, ago(4_000)).await;
     }
-    put(&shelves, cup, young, 0, ago(3_000)).await;
-    put(&shelves, cup, live, 3, ago(4_000)).await;
+    put(&fixture, cup, young, 0, ago(3_000)).await;
+    put(&fixture, cup, live, 3, ago(4_000)).await;
     let orders = [old, young, live, OrderId::new()];
     let prune =
-        async |orders: &[OrderId]| shelves.store.prune_holds(orders, Duration::from_secs(3_600)).await;
+        async |orders: &[OrderId]| fixture.store.prune_holds(orders, Duration::from_secs(3_600)).await;
     assert_eq!(prune(&[]).await.unwrap(), 0);
     assert_eq!(prune(&orders).await.unwrap(), 2);
     assert_eq!(prune(&orders).await.unwrap(), 0);
-    let mut left = shelves.store.find_holds(&[old, young, live, other]).await.unwrap();
+    let mut left = fixture.store.find_holds(&[old, young, live, other]).await.unwrap();
     left.sort_by_key(|hold| (hold.order.uuid(), hold.product.uuid()));
     let mut left: Vec<_> = left.iter().map(|hold| hold.order).collect();
     left.dedup();
     let mut expected = [young, live, other];
     expected.sort_by_key(|order| order.uuid());
     assert_eq!(left, expected);
-    assert_eq!((shelves.stock(cup).await, shelves.stock(mug).await), ((50, 3), (50, 0)));
+    assert_eq!((fixture.stock(cup).await, fixture.stock(mug).await), ((50, 3), (50, 0)));
 }
 
 #[tokio::test]
-async fn pruning_beside_new_declarations_takes_off_nothing_that_is_live() {
-    let shelves = Shelves::new().await;
-    let mug = shelves.product(1_000).await;
+async fn pruning_beside_new_declarations_keeps_live_holds() {
+    let fixture = Fixture::new().await;
+    let mug = fixture.product(1_000).await;
     let orders: Vec<OrderId> = (0..20).map(|_| OrderId::new()).collect();
     for order in &orders {
-        shelves.hold(*order, 1, &[(mug, 1)]).await.unwrap();
-        shelves.hold(*order, 2, &[]).await.unwrap();
+        fixture.hold(*order, 1, &[(mug, 1)]).await.unwrap();
+        fixture.hold(*order, 2, &[]).await.unwrap();
     }
     let declared = join_all(orders.iter().map(async |order| {
-        shelves.hold(*order, 3, &[(mug, 2)]).await.unwrap();
+        fixture.hold(*order, 3, &[(mug, 2)]).await.unwrap();
     }));
-    let pruned = join_all((0..5).map(|_| shelves.store.prune_holds(&orders, Duration::ZERO)));
+    let pruned = join_all((0..5).map(|_| fixture.store.prune_holds(&orders, Duration::ZERO)));
     futures::future::join(declared, pruned).await;
-    // Whichever came first, the hold of revision 3 stands.
-    let left = shelves.store.find_holds(&orders).await.unwrap();
+    // In either sequence the hold of revision 3 stands.
+    let left = fixture.store.find_holds(&orders).await.unwrap();
     assert_eq!(left.len(), 20);
     assert!(left.iter().all(|hold| (hold.quantity, hold.revision) == (2, 3)));
-    assert_eq!(shelves.stock(mug).await, (1_000, 40));
+    assert_eq!(fixture.stock(mug).await, (1_000, 40));
 }
 
 #[tokio::test]
-async fn an_audit_shows_every_product_once_with_its_ledger_and_its_live_holds() {
-    let shelves = Shelves::new().await;
-    let mut all = shelves.products([5, 0, 9, 7]).await;
+async fn an_audit_has_each_product_once_with_ledger_and_holds() {
+    let fixture = Fixture::new().await;
+    let mut all = fixture.products([5, 0, 9, 7]).await;
     all.sort_by_key(|product| product.uuid());
     let [order, ended] = [OrderId::new(), OrderId::new()];
-    shelves.count(all[1], StockChange::Set(6)).await;
-    shelves.hold(order, 1, &[(all[1], 2)]).await.unwrap();
-    shelves.hold(ended, 1, &[(all[1], 1)]).await.unwrap();
-    shelves.declare(ended, 2, DeclarationKind::Ship, &[(all[1], 1)]).await.unwrap();
+    fixture.count(all[1], StockChange::Set(6)).await;
+    fixture.hold(order, 1, &[(all[1], 2)]).await.unwrap();
+    fixture.hold(ended, 1, &[(all[1], 1)]).await.unwrap();
+    fixture.declare(ended, 2, DeclarationKind::Ship, &[(all[1], 1)]).await.unwrap();
     for limit in [1, 2, 3, 4, 5_000] {
         let (mut seen, mut more) = (Vec::new(), true);
         while more {
             let after = seen.last().map(|it: &products::holds::AuditedProduct| it.product);
-            let (page, next) = shelves.store.audit(after, limit).await.unwrap();
+            let (page, next) = fixture.store.audit(after, limit).await.unwrap();
             assert!((1..=limit).contains(&i64::try_from(page.len()).unwrap()));
             seen.extend(page);
             more = next;
         }
         assert_eq!(seen.iter().map(|it| it.product).collect::<Vec<_>>(), all, "{limit}");
         assert_eq!(seen[1].stock, Stock { on_hand: 5, reserved: 2 });
-        assert_eq!(seen[1].holds, shelves.store.find_holds(&[order]).await.unwrap());
+        assert_eq!(seen[1].holds, fixture.store.find_holds(&[order]).await.unwrap());
         assert!(seen.iter().all(|it| it.ledger == it.stock.on_hand));
         assert!(seen.iter().enumerate().all(|(place, it)| place == 1 || it.holds.is_empty()));
     }
-    assert_eq!(shelves.store.audit(Some(all[3]), 10).await.unwrap(), (Vec::new(), false));
+    assert_eq!(fixture.store.audit(Some(all[3]), 10).await.unwrap(), (Vec::new(), false));
 }
 
 #[tokio::test]
 async fn an_audit_shows_what_is_wrong_as_it_is() {
-    let shelves = Shelves::new().await;
-    let mug = shelves.product(5).await;
-    let products = shelves.database.collection::<Document>("products");
+    let fixture = Fixture::new().await;
+    let mug = fixture.product(5).await;
+    let products = fixture.database.collection::<Document>("products");
     let wrong = doc! { "$set": { "on_hand": 8_i64, "reserved": 1_i64 } };
     products.update_one(doc! { "_id": mongo::uuid(mug) }, wrong).await.unwrap();
-    let (page, _) = shelves.store.audit(None, 10).await.unwrap();
+    let (page, _) = fixture.store.audit(None, 10).await.unwrap();
     assert_eq!((page[0].stock, page[0].ledger), (Stock { on_hand: 8, reserved: 1 }, 5));
     assert!(page[0].holds.is_empty());
 }
 
 #[tokio::test]
 async fn a_page_of_an_audit_ends_early_when_its_holds_are_many() {
-    let shelves = Shelves::new().await;
-    let made = join_all((0..6).map(|_| shelves.product(10_000))).await;
+    let fixture = Fixture::new().await;
+    let made = join_all((0..6).map(|_| fixture.product(10_000))).await;
     let entry =
         |_| doc! { "o": mongo::uuid(OrderId::new()), "q": 1_i64, "r": 1_i64, "t": mongo::date(crate::NOW) };
     for product in made {
         let holds: Vec<Document> = (0..5_000).map(entry).collect();
         let filled = doc! { "$set": { "holds": holds, "live": 5_000_i64, "reserved": 5_000_i64 } };
-        let products = shelves.database.collection::<Document>("products");
+        let products = fixture.database.collection::<Document>("products");
         products.update_one(doc! { "_id": mongo::uuid(product) }, filled).await.unwrap();
     }
-    let (first, more) = shelves.store.audit(None, 5_000).await.unwrap();
+    let (first, more) = fixture.store.audit(None, 5_000).await.unwrap();
     assert_eq!((first.len(), more), (4, true));
-    let (second, more) = shelves.store.audit(Some(first[3].product), 5_000).await.unwrap();
+    let (second, more) = fixture.store.audit(Some(first[3].product), 5_000).await.unwrap();
     assert_eq!((second.len(), more), (2, false));
     assert!(first.iter().chain(&second).all(|it| it.holds.len() == 5_000));
 }
 
 #[tokio::test]
-async fn an_audit_beside_many_changes_sees_each_product_as_of_one_moment() {
-    let shelves = Shelves::new().await;
-    let [mug, pot] = shelves.products([500, 500]).await;
+async fn an_audit_beside_changes_reads_one_snapshot() {
+    let fixture = Fixture::new().await;
+    let [mug, pot] = fixture.products([500, 500]).await;
     let changes = join_all((0..4).map(|_| async {
         for _ in 0..15 {
             let (order, items) = (OrderId::new(), [(mug, 1), (pot, 2)]);
-            shelves.hold(order, 1, &items).await.unwrap();
-            shelves.declare(order, 2, DeclarationKind::Ship, &items).await.unwrap();
-            shelves.count(mug, StockChange::Move(1)).await;
+            fixture.hold(order, 1, &items).await.unwrap();
+            fixture.declare(order, 2, DeclarationKind::Ship, &items).await.unwrap();
+            fixture.count(mug, StockChange::Move(1)).await;
         }
     }));
     let audits = async {
         for _ in 0..40 {
-            for audited in shelves.store.audit(None, 10).await.unwrap().0 {
+            for audited in fixture.store.audit(None, 10).await.unwrap().0 {
                 let held: i64 = audited.holds.iter().map(|hold| hold.quantity).sum();
                 assert_eq!((audited.ledger, held), (audited.stock.on_hand, audited.stock.reserved));
             }
         }
     };
     futures::future::join(changes, audits).await;
-    assert_eq!(shelves.stock(pot).await, (380, 0));
+    assert_eq!(fixture.stock(pot).await, (380, 0));
 }

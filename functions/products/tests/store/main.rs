@@ -1,5 +1,5 @@
-//! The store on a real MongoDB: what is declared about an order's stock is applied whole or not at all, once,
-//! and in the order of its revisions, however many calls run at once; and every piece is in the ledger.
+//! Store of products on a real MongoDB. Declarations are applied whole or not at all, once, and in the sequence
+//! of their revisions, for any number of concurrent calls. Every unit is in the ledger.
 
 #![expect(clippy::panic, clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
@@ -25,13 +25,13 @@ use shared::values::money::{Currency, Money};
 
 pub(crate) const NOW: Timestamp = Timestamp::from_millis(1_800_000_000_000);
 
-/// A database of its own, and the store on it.
-pub(crate) struct Shelves {
+/// Store on a database of its own.
+pub(crate) struct Fixture {
     pub(crate) database: Database,
     pub(crate) store: ProductStore,
 }
 
-impl Shelves {
+impl Fixture {
     pub(crate) async fn new() -> Self {
         let uri = mongod::shared_for_tests().await.unwrap_or_else(|error| panic!("{error:?}"));
         let default = mongo::connect(uri, "tests").await.unwrap();
@@ -51,7 +51,7 @@ impl Shelves {
         product.id
     }
 
-    /// Somebody sets or moves the count.
+    /// Sets or moves the count.
     pub(crate) async fn count(&self, product: ProductId, change: StockChange) -> StockWritten {
         let count = StockCount { change, reason: None };
         let by = "somebody".to_owned();
@@ -68,7 +68,7 @@ impl Shelves {
             .unwrap()
     }
 
-    /// The whole ledger, newest first.
+    /// Reads the whole ledger, newest first.
     pub(crate) async fn movements(&self, product: ProductId) -> Vec<StockMovement> {
         self.store.movements(product, None, 10_000).await.unwrap()
     }
@@ -113,15 +113,15 @@ impl Shelves {
         all.try_collect().await.unwrap()
     }
 
-    /// On hand and reserved. What must be true at every moment is looked at on the way.
+    /// Reads `on_hand` and `reserved`, and checks the invariants.
     pub(crate) async fn stock(&self, product: ProductId) -> (i64, i64) {
         self.assert_sound().await;
         let stock = self.find(product).await.stock;
         (stock.on_hand, stock.reserved)
     }
 
-    /// `reserved` is the sum of the entries, never more than `on_hand`; an order has one entry at most; live ones
-    /// are counted; and the ledger leads to what is on hand, entry by entry.
+    /// Checks the invariants. `reserved` is the sum of the entries, and at most `on_hand`. An order has at most
+    /// one entry, and live ones are counted. The ledger adds up to `on_hand`, entry by entry.
     pub(crate) async fn assert_sound(&self) {
         for document in self.documents().await {
             let count = |field: &str| document.get_i64(field).unwrap();
@@ -158,7 +158,7 @@ impl Shelves {
     }
 }
 
-/// An active product that is not stored yet.
+/// Builds an active product without storing it.
 pub(crate) fn new_product(currency: &str, on_hand: i64) -> Product {
     let id = ProductId::new();
     let new = NewProduct {

@@ -1,4 +1,4 @@
-//! Many calls at once.
+//! Concurrent calls.
 
 use futures::future::join_all;
 use mongodb::bson::doc;
@@ -7,56 +7,56 @@ use products::store::{ProductStore, StockWritten};
 use shared::mongo;
 use shared::values::ids::OrderId;
 
-use crate::{NOW, Shelves, ids};
+use crate::{Fixture, NOW, ids};
 
 #[tokio::test]
 async fn twins_of_one_declaration_hold_once() {
-    let shelves = Shelves::new().await;
-    let [cup, mug] = shelves.products([20, 20]).await;
+    let fixture = Fixture::new().await;
+    let [cup, mug] = fixture.products([20, 20]).await;
     for (items, expected) in
         [(&[(cup, 3)][..], (3, 0)), (&[(cup, 3), (mug, 4)][..], (6, 4)), (&[(mug, 4), (cup, 3)][..], (9, 8))]
     {
         let order = OrderId::new();
-        for outcome in join_all((0..20).map(|_| shelves.hold(order, 1, items))).await {
+        for outcome in join_all((0..20).map(|_| fixture.hold(order, 1, items))).await {
             assert_eq!(ids(&outcome.unwrap()).len(), items.len());
         }
-        assert_eq!((shelves.stock(cup).await.1, shelves.stock(mug).await.1), expected);
+        assert_eq!((fixture.stock(cup).await.1, fixture.stock(mug).await.1), expected);
     }
 }
 
 #[tokio::test]
-async fn a_release_beside_many_twins_of_the_hold_is_the_last_word() {
-    let shelves = Shelves::new().await;
-    let [cup, mug] = shelves.products([20, 20]).await;
+async fn a_release_beside_duplicates_of_the_hold_wins() {
+    let fixture = Fixture::new().await;
+    let [cup, mug] = fixture.products([20, 20]).await;
     let order = OrderId::new();
     let items = [(cup, 3), (mug, 4)];
-    shelves.hold(order, 1, &items).await.unwrap();
+    fixture.hold(order, 1, &items).await.unwrap();
     let calls = (0..20).map(|call| {
-        let (shelves, items) = (&shelves, &items);
+        let (fixture, items) = (&fixture, &items);
         async move {
             if call == 10 {
-                shelves.hold(order, 2, &[]).await.unwrap();
-            } else if let Err(rejection) = shelves.hold(order, 1, items).await {
+                fixture.hold(order, 2, &[]).await.unwrap();
+            } else if let Err(rejection) = fixture.hold(order, 1, items).await {
                 assert_eq!(rejection, Rejection::Superseded);
             }
         }
     });
     join_all(calls).await;
-    assert_eq!((shelves.stock(cup).await, shelves.stock(mug).await), ((20, 0), (20, 0)));
+    assert_eq!((fixture.stock(cup).await, fixture.stock(mug).await), ((20, 0), (20, 0)));
 }
 
 #[tokio::test]
-async fn many_orders_of_several_items_in_opposite_order_never_oversell() {
-    let shelves = Shelves::new().await;
-    let [cup, mug, pot] = shelves.products([10, 7, 30]).await;
+async fn orders_of_items_in_opposite_sequence_never_oversell() {
+    let fixture = Fixture::new().await;
+    let [cup, mug, pot] = fixture.products([10, 7, 30]).await;
     let orders = (0..50).map(|place| {
-        let shelves = &shelves;
+        let fixture = &fixture;
         async move {
             let mut items = [(cup, 1), (mug, 1), (pot, 2)];
             if place % 2 == 1 {
                 items.reverse();
             }
-            shelves.hold(OrderId::new(), 1, &items).await
+            fixture.hold(OrderId::new(), 1, &items).await
         }
     });
     let outcomes = join_all(orders).await;
@@ -65,37 +65,37 @@ async fn many_orders_of_several_items_in_opposite_order_never_oversell() {
     for rejection in outcomes.into_iter().filter_map(Result::err) {
         assert!(matches!(rejection, Rejection::Short(_)), "{rejection:?}");
     }
-    assert_eq!(shelves.stock(cup).await, (10, 7));
-    assert_eq!(shelves.stock(mug).await, (7, 7));
-    assert_eq!(shelves.stock(pot).await, (30, 14));
+    assert_eq!(fixture.stock(cup).await, (10, 7));
+    assert_eq!(fixture.stock(mug).await, (7, 7));
+    assert_eq!(fixture.stock(pot).await, (30, 14));
 }
 
 #[tokio::test]
 async fn many_orders_of_one_item_never_oversell() {
-    let shelves = Shelves::new().await;
-    let mug = shelves.product(10).await;
+    let fixture = Fixture::new().await;
+    let mug = fixture.product(10).await;
     let items = [(mug, 1)];
-    let orders = (0..50).map(|_| shelves.hold(OrderId::new(), 1, &items));
+    let orders = (0..50).map(|_| fixture.hold(OrderId::new(), 1, &items));
     let held = join_all(orders).await.iter().filter(|outcome| outcome.is_ok()).count();
     assert_eq!(held, 10);
-    assert_eq!(shelves.stock(mug).await, (10, 10));
+    assert_eq!(fixture.stock(mug).await, (10, 10));
 }
 
 #[tokio::test]
-async fn a_change_of_the_count_beside_holds_never_ends_below_what_is_reserved() {
-    let shelves = Shelves::new().await;
-    let [cup, mug] = shelves.products([20, 20]).await;
+async fn a_count_beside_holds_never_ends_below_reserved() {
+    let fixture = Fixture::new().await;
+    let [cup, mug] = fixture.products([20, 20]).await;
     let holds = join_all((0..20).map(|place| {
-        let shelves = &shelves;
+        let fixture = &fixture;
         async move {
             let items = [(cup, 1), (mug, 1)];
             // Both ways of holding.
-            shelves.hold(OrderId::new(), 1, &items[..1 + place % 2]).await.is_ok()
+            fixture.hold(OrderId::new(), 1, &items[..1 + place % 2]).await.is_ok()
         }
     }));
     let counts = join_all((0..20).map(|place| {
         let change = if place % 2 == 0 { StockChange::Set(5) } else { StockChange::Move(-3) };
-        shelves.count(cup, change)
+        fixture.count(cup, change)
     }));
     let (holds, counts) = futures::future::join(holds, counts).await;
     let held = i64::try_from(holds.iter().filter(|held| **held).count()).unwrap();
@@ -106,27 +106,27 @@ async fn a_change_of_the_count_beside_holds_never_ends_below_what_is_reserved() 
             other => panic!("{other:?}"),
         }
     }
-    let (on_hand, reserved) = shelves.stock(cup).await;
+    let (on_hand, reserved) = fixture.stock(cup).await;
     assert_eq!(reserved, held);
     assert!(reserved <= on_hand, "{reserved} of {on_hand}");
 }
 
 #[tokio::test]
-async fn a_commit_that_is_lost_again_and_again_is_sent_until_it_arrives_and_holds_nobody_up() {
-    let shelves = Shelves::new().await;
-    let [mug, pot] = shelves.products([5, 5]).await;
-    // By its name the server tells whose commits are to be lost: the driver sends each of them twice.
+async fn a_lost_commit_is_repeated_and_blocks_no_other_call() {
+    let fixture = Fixture::new().await;
+    let [mug, pot] = fixture.products([5, 5]).await;
+    // The fail point selects the client by its app name. The driver sends each lost commit twice.
     let uri = mongod::shared_for_tests().await.unwrap_or_else(|error| panic!("{error:?}"));
     let client = mongo::connect(uri, "cut-off").await.unwrap();
-    let cut_off = ProductStore::new(&client.client().database(shelves.database.name()));
+    let cut_off = ProductStore::new(&client.client().database(fixture.database.name()));
     let data = doc! { "failCommands": ["commitTransaction"], "closeConnection": true, "appName": "cut-off" };
     let fails = doc! { "configureFailPoint": "failCommand", "mode": { "times": 4 }, "data": data };
-    shelves.database.client().database("admin").run_command(fails).await.unwrap();
+    fixture.database.client().database("admin").run_command(fails).await.unwrap();
 
     let items = [mug, pot].map(|product| Item { product, quantity: 2 }).to_vec();
     let hold = Declaration { order: OrderId::new(), revision: 1, kind: DeclarationKind::Hold, items };
     assert_eq!(cut_off.declare(&hold, NOW).await.unwrap().unwrap().len(), 2);
-    // A transaction that nobody ends has its products until the server does, after a minute.
-    shelves.hold(OrderId::new(), 1, &[(mug, 3), (pot, 3)]).await.unwrap();
-    assert_eq!((shelves.stock(mug).await, shelves.stock(pot).await), ((5, 5), (5, 5)));
+    // An abandoned transaction blocks its products until the server aborts it, after a minute.
+    fixture.hold(OrderId::new(), 1, &[(mug, 3), (pot, 3)]).await.unwrap();
+    assert_eq!((fixture.stock(mug).await, fixture.stock(pot).await), ((5, 5), (5, 5)));
 }
