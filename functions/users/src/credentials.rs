@@ -1,4 +1,4 @@
-//! Passwords: what one must be like, and how it is kept (Argon2id, RFC 9106).
+//! Passwords: rules, hashing and verification (Argon2id, RFC 9106).
 
 use std::fmt;
 use std::sync::OnceLock;
@@ -11,26 +11,26 @@ use shared::values::text;
 use tokio::sync::{Semaphore, SemaphorePermit};
 use unicode_normalization::UnicodeNormalization as _;
 
-/// Passwords that many people have, in lower case.
+/// Common passwords, in lower case.
 const COMMON: &str = include_str!("common_passwords.txt");
 
-/// The longest password, in code points.
-const LONGEST: usize = 128;
+/// Maximum length of a password, in code points.
+const MAX_LENGTH: usize = 128;
 
-/// A password in clear, normalised (NFKC) so that it is the same from every keyboard. Never printed.
+/// Password in clear, normalised (NFKC) so that it is the same from every keyboard. Never printed.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Password(String);
 
 impl Password {
-    /// A rule for a new password: 12 to 128 code points, as for all text not white space alone, and not one that many
-    /// people have, in any case.
+    /// Validation rule for a new password. 12 to 128 code points, not
+    /// blank, and not a common password in any case.
     ///
     /// # Errors
-    /// What is wrong with it.
+    /// A message that says what is wrong with it.
     pub fn parse(text: String) -> Result<Self, String> {
-        let password = text::line(12, LONGEST)(text.nfkc().collect())?;
+        let password = text::line(12, MAX_LENGTH)(text.nfkc().collect())?;
         let folded = password.to_lowercase();
-        // So few that a look through all of them costs nothing beside the hash.
+        // So few that a scan of all of them costs nothing beside the hash.
         if COMMON.lines().any(|common| common == folded && !common.starts_with("# ")) {
             return Err(
                 "is a password that many people have, and so among the first that are guessed; take \
@@ -41,10 +41,10 @@ impl Password {
         Ok(Self(password))
     }
 
-    /// A password that somebody entered, to be compared: whatever they typed. Of what is too long to be a password
-    /// no more is kept than shows that.
+    /// Accepts a password entered for comparison, without validation. Text beyond the maximum length is cut
+    /// one code point after it, enough to fail.
     pub fn entered(text: &str) -> Self {
-        Self(text.nfkc().take(LONGEST + 1).collect())
+        Self(text.nfkc().take(MAX_LENGTH + 1).collect())
     }
 }
 
@@ -54,17 +54,17 @@ impl fmt::Debug for Password {
     }
 }
 
-/// What is kept of a password: a PHC string.
+/// Password hash: a PHC string.
 #[derive(Clone, PartialEq, Eq)]
 pub struct PasswordHash(String);
 
 impl PasswordHash {
-    /// As it was stored.
+    /// Wraps a stored hash.
     pub fn stored(phc: String) -> Self {
         Self(phc)
     }
 
-    /// As it is stored.
+    /// The PHC string to store.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -77,56 +77,56 @@ impl fmt::Debug for PasswordHash {
 }
 
 impl PasswordHash {
-    /// Whether it was made with other parameters than those that hold now, and should be made anew.
+    /// True if it was made with other parameters than the current ones, and should be made anew.
     pub fn is_outdated(&self) -> bool {
         let now = Params::default();
         let parameters = |params: &Params| (params.m_cost(), params.t_cost(), params.p_cost());
         let made_with = phc::PasswordHash::new(&self.0).ok().and_then(|hash| {
-            let is_ours = hash.algorithm == Algorithm::default().ident();
-            Params::try_from(&hash).ok().filter(|_| is_ours)
+            let is_argon2id = hash.algorithm == Algorithm::default().ident();
+            Params::try_from(&hash).ok().filter(|_| is_argon2id)
         });
         made_with.is_none_or(|made_with| parameters(&made_with) != parameters(&now))
     }
 }
 
-/// What a password is compared with that belongs to nobody. No password has this hash: it was not made of one.
-const NOBODY: &str = "$argon2id$v=19$m=19456,t=2,p=1$bm9ib2R5IGhhcyB0aGlz$\
+/// Hash to compare with when there is no such user. No password has it: it was not made of one.
+const NO_USER: &str = "$argon2id$v=19$m=19456,t=2,p=1$bm9ib2R5IGhhcyB0aGlz$\
                       AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
 
-/// How long a password waits for its turn to be hashed, when many come at once.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// Maximum wait for a permit to hash.
+const PERMIT_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// A turn to hash a password, which takes a core and 19 MiB. There are as many as there are cores, so that whoever sends
-/// many passwords gets neither all memory nor all threads of this process.
+/// Permit to hash a password, which takes a core and 19 MiB. There are as many as cores. So a caller who
+/// sends many passwords exhausts neither the memory nor the threads of this process.
 #[derive(Debug)]
 pub struct HashPermit(
     #[expect(dead_code, reason = "it is given back when it is dropped")] SemaphorePermit<'static>,
 );
 
 impl HashPermit {
-    /// The next one that is free.
+    /// Waits for the next free permit.
     ///
     /// # Errors
     /// 503 when too many passwords come at once.
     pub async fn next() -> Result<Self, Error> {
-        static TURNS: OnceLock<Semaphore> = OnceLock::new();
-        let turns = TURNS.get_or_init(|| {
+        static PERMITS: OnceLock<Semaphore> = OnceLock::new();
+        let permits = PERMITS.get_or_init(|| {
             Semaphore::new(std::thread::available_parallelism().map_or(1, std::num::NonZeroUsize::get))
         });
         let late = |_| Error::unavailable("too many passwords are to be hashed at once");
-        let turn = tokio::time::timeout(PATIENCE, turns.acquire()).await.map_err(late)?;
-        Ok(Self(turn.map_err(Error::internal)?))
+        let permit = tokio::time::timeout(PERMIT_TIMEOUT, permits.acquire()).await.map_err(late)?;
+        Ok(Self(permit.map_err(Error::internal)?))
     }
 
-    /// Does the work on a thread where it holds up nobody.
-    async fn take<T, F>(self, work: F) -> Result<T, Error>
+    /// Runs the work on a thread where it does not block other requests.
+    async fn run<T, F>(self, work: F) -> Result<T, Error>
     where
         T: Send + 'static,
         F: FnOnce() -> Result<T, Error> + Send + 'static,
     {
         let working = tokio::task::spawn_blocking(move || {
-            // Kept until the work is done, also when nobody waits for it any more.
-            let _turn = self;
+            // Kept until the work is done, even if its caller has gone.
+            let _permit = self;
             work()
         });
         working.await.map_err(Error::internal)?
@@ -136,7 +136,7 @@ impl HashPermit {
 /// Hashes a password with a new salt: 19 MiB, 2 passes, about 20 ms of a full core.
 ///
 /// # Errors
-/// 503 when too many come at once. Else only when the machine gives no random numbers or no memory.
+/// 503 when too many come at once. Otherwise only when the machine has no random numbers or no memory.
 pub async fn hash(password: Password) -> Result<PasswordHash, Error> {
     let work = move || {
         let hash = Argon2::default()
@@ -144,23 +144,27 @@ pub async fn hash(password: Password) -> Result<PasswordHash, Error> {
             .map_err(|error| Error::internal(format!("Argon2: {error}")))?;
         Ok(PasswordHash(hash.to_string()))
     };
-    HashPermit::next().await?.take(work).await
+    HashPermit::next().await?.run(work).await
 }
 
-/// Whether the password is the one that was hashed. Without a hash it is wrong, after the same work: how
-/// long it takes does not tell whether there is such a user.
+/// Verifies a password against its hash. Without a hash it is wrong, after the same work: the time does not
+/// reveal whether the user exists.
 ///
 /// # Errors
-/// When a stored hash is damaged.
-pub async fn verify(turn: HashPermit, password: Password, hash: Option<PasswordHash>) -> Result<bool, Error> {
+/// Fails when a stored hash is damaged.
+pub async fn verify(
+    permit: HashPermit,
+    password: Password,
+    hash: Option<PasswordHash>,
+) -> Result<bool, Error> {
     let work = move || {
-        let phc = hash.as_ref().map_or(NOBODY, PasswordHash::as_str);
+        let phc = hash.as_ref().map_or(NO_USER, PasswordHash::as_str);
         let parsed = phc::PasswordHash::new(phc)
             .map_err(|error| Error::internal(format!("a stored password hash: {error}")))?;
         let matches = Argon2::default().verify_password(password.0.as_bytes(), &parsed).is_ok();
         Ok(matches && hash.is_some())
     };
-    turn.take(work).await
+    permit.run(work).await
 }
 
 #[cfg(test)]
@@ -182,14 +186,14 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_same_password_typed_on_another_keyboard_matches() {
+    async fn the_same_password_from_another_keyboard_matches() {
         let composed = Password::parse("caf\u{e9} caf\u{e9} caf\u{e9}".to_owned()).unwrap();
         let decomposed = Password::entered("cafe\u{301} cafe\u{301} cafe\u{301}");
         assert!(verify(decomposed, Some(hash(composed).await.unwrap())).await.unwrap());
     }
 
     #[test]
-    fn lengths_are_twelve_to_a_hundred_and_twenty_eight_code_points() {
+    fn a_password_has_12_to_128_code_points() {
         assert!(Password::parse("☕".repeat(12)).is_ok());
         assert!(Password::parse("☕".repeat(11)).is_err());
         assert!(Password::parse("a".repeat(128)).is_ok());
@@ -197,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn a_password_that_many_people_have_is_refused_in_any_case() {
+    fn a_common_password_is_refused_in_any_case() {
         for common in ["password1234", "PassWord1234", "123456789012", "ｐassword1234", "qwertyuiop123"] {
             let problem = Password::parse(common.to_owned()).unwrap_err();
             assert!(problem.starts_with("is a password that many people have"), "{common}: {problem}");
@@ -213,17 +217,17 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_too_long_matches_nothing() {
-        let longest = "a".repeat(LONGEST);
+    async fn an_overlong_password_matches_nothing() {
+        let longest = "a".repeat(MAX_LENGTH);
         let kept = hash(Password::parse(longest.clone()).unwrap()).await.unwrap();
         assert!(verify(Password::entered(&longest), Some(kept.clone())).await.unwrap());
-        for more in ["a".repeat(LONGEST + 1), "a".repeat(10_000)] {
+        for more in ["a".repeat(MAX_LENGTH + 1), "a".repeat(10_000)] {
             assert!(!verify(Password::entered(&more), Some(kept.clone())).await.unwrap());
         }
     }
 
     #[tokio::test]
-    async fn a_hash_that_was_made_with_less_work_still_matches_and_is_outdated() {
+    async fn a_hash_made_with_less_work_matches_and_is_outdated() {
         let params = Params::new(8 * 1024, 1, 1, None).unwrap();
         let weak = Argon2::new(Algorithm::Argon2id, argon2::Version::V0x13, params);
         let weak = weak.hash_password(b"correct horse battery").unwrap().to_string();
@@ -236,12 +240,12 @@ mod tests {
     }
 
     #[test]
-    fn nobodys_hash_takes_the_work_that_a_users_does() {
-        assert!(!PasswordHash::stored(NOBODY.to_owned()).is_outdated());
+    fn the_hash_without_a_user_takes_the_same_work() {
+        assert!(!PasswordHash::stored(NO_USER.to_owned()).is_outdated());
     }
 
     #[tokio::test]
-    async fn as_many_are_hashed_at_once_as_there_are_cores() {
+    async fn at_most_one_hash_runs_per_core() {
         use std::sync::atomic::{AtomicUsize, Ordering};
         static RUNNING: AtomicUsize = AtomicUsize::new(0);
         let cores = std::thread::available_parallelism().unwrap().get();
@@ -252,7 +256,7 @@ mod tests {
                 RUNNING.fetch_sub(1, Ordering::SeqCst);
                 Ok(running)
             };
-            HashPermit::next().await?.take(work).await
+            HashPermit::next().await?.run(work).await
         });
         for running in futures::future::join_all(works).await {
             assert!(running.unwrap() <= cores);

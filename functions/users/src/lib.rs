@@ -1,13 +1,13 @@
-//! The users function: who there is, how they sign in, and the tokens and keys that tell it to the others.
+//! The users function: accounts, sign-in, and the tokens and keys by which other functions know the caller.
 //!
-//! - [`http`], [`grpc`]: its two faces, which convert and call
-//! - [`service`], [`sign_in`]: one method per use case, the only places that order I/O
+//! - [`http`], [`grpc`]: the two transports, which convert and call
+//! - [`service`]: use cases, one method each; authorization and the sequence of I/O live there
 //! - [`rate_limit`]: limits of sign-in attempts and of requests per address
-//! - [`forms`], [`listing`]: what callers send and ask for, until it is checked
+//! - [`forms`], [`listing`]: inputs from callers and their validation
 //! - [`user`], [`credentials`], [`refresh_token`]: the domain, without I/O
-//! - [`tokens`]: the signing keys and who may know their public halves
-//! - [`store`]: MongoDB; with what is below it the only file that knows BSON
-//! - [`environment`]: what the function is told by its environment, and how it is built from that
+//! - [`tokens`]: signing keys and their rotation
+//! - [`store`]: MongoDB; with the modules below it the only place that knows BSON
+//! - [`environment`]: environment variables, and the function built from them
 
 use std::sync::Arc;
 
@@ -33,30 +33,30 @@ pub mod store;
 pub mod tokens;
 pub mod user;
 
-/// What the function depends on.
+/// Dependencies of the function.
 pub struct Dependencies {
-    /// Where the users are.
+    /// Database with the users.
     pub database: Database,
-    /// Sign access tokens.
+    /// Keys that sign access tokens.
     pub keys: tokens::KeyRing,
-    /// How many requests a minute may come from one address to where one signs in or up; 0 is no limit.
+    /// Maximum number of requests a minute from one address to sign-in and sign-up; 0 is no limit.
     pub rate_limit_per_address: u32,
-    /// Tells the time.
+    /// Source of the current time.
     pub clock: Clock,
 }
 
-/// The function, ready to answer at both of its entrances.
+/// The function, ready to serve REST and gRPC.
 #[derive(Clone)]
 pub struct App {
-    /// REST.
+    /// REST routes.
     pub router: Router,
-    /// Calls from other functions.
+    /// gRPC calls from other functions.
     pub rpc: RpcServer,
-    /// The use cases, for whoever sets the system up.
+    /// Use cases, for the setup of the system.
     pub service: Arc<service::UserService>,
 }
 
-/// Builds the function from what it depends on.
+/// Builds the function from its dependencies.
 pub fn app(dependencies: Dependencies) -> App {
     let Dependencies { database, keys, rate_limit_per_address, clock } = dependencies;
     let store = store::UserStore::new(&database);

@@ -1,4 +1,4 @@
-//! What may be asked of the list of users, over REST or gRPC, and the checks of it.
+//! Filters of the list of users, parsed from REST or gRPC.
 
 use proto::users::v1 as wire;
 use shared::auth::Role;
@@ -7,23 +7,25 @@ use shared::input::query::{self, Query};
 
 use crate::user::{Email, Status};
 
-/// The parameters of `GET /users`.
+/// Query parameters of `GET /users`.
 pub const PARAMETERS: [&str; 5] = ["role", "status", "email", "limit", "cursor"];
 
-/// Which users, newest first.
+/// Filters of a list of users, newest first.
 #[derive(Clone, Debug, Default)]
 pub struct Listing {
-    /// With this role.
+    /// Users with this role.
     pub role: Option<Role>,
-    /// Of this status.
+    /// Users in this status.
     pub status: Option<Status>,
-    /// With this e-mail address, in any case: one, if any.
+    /// The user with this e-mail address, in any case, if any.
     pub email: Option<Email>,
 }
 
 impl Listing {
+    /// Parses the query string of `GET /users`.
+    ///
     /// # Errors
-    /// 400 for a parameter that does not say what it may.
+    /// 400 for an invalid parameter.
     pub fn from_query(query: &Query) -> Result<Self, Error> {
         Ok(Self {
             role: query.parse_with("role", Role::parse)?,
@@ -32,8 +34,10 @@ impl Listing {
         })
     }
 
+    /// Parses a gRPC request.
+    ///
     /// # Errors
-    /// 400 for a field that does not say what it may.
+    /// 400 for an invalid field.
     pub fn from_message(message: wire::ListUsersRequest) -> Result<Self, Error> {
         Ok(Self {
             role: query::optional("role", message.role, |text| Role::parse(&text))?,
@@ -48,15 +52,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_a_parameter_may_say_is_told() {
-        for (bad, told) in [
+    fn an_invalid_parameter_is_explained() {
+        for (bad, expected) in [
             ("role=root", "`role` must be one of customer, staff, admin."),
             ("status=deleted", "`status` must be one of active, disabled."),
             ("email=ada", "`email` must be an e-mail address"),
         ] {
             let query = Query::parse(Some(bad), &PARAMETERS).unwrap();
             let error = Listing::from_query(&query).unwrap_err().to_string();
-            assert!(error.contains(told), "{bad}: {error}");
+            assert!(error.contains(expected), "{bad}: {error}");
         }
     }
 }

@@ -1,6 +1,6 @@
-//! How often one may try: to sign in with an e-mail address, and to send requests from an address.
+//! Rate limits: of sign-ins with an e-mail address, and of requests from a network address.
 //!
-//! If the counts cannot be had, neither can users, and the answer is 503: nobody gets in uncounted.
+//! If the counts are unavailable, so are the users, and the answer is 503: no sign-in passes uncounted.
 
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Arc;
@@ -17,17 +17,17 @@ use crate::credentials::HashPermit;
 use crate::service::UserService;
 use crate::store::counts::{Counts, RateLimit};
 
-/// How many bits of an IPv6 address tell one customer of a network from another (RFC 6177): who has more has all of
-/// these addresses.
+/// Length of the IPv6 prefix that separates customers of a network (RFC 6177). A customer has all addresses
+/// below it.
 const IPV6_PREFIX: u32 = 64;
 
-/// How long a sign-in may take, of which it is not known yet how it ends.
+/// Time in which a sign-in may still be running, with its result unknown.
 const RUNNING: Duration = Duration::from_secs(2);
 
-/// The longest pause before a look at how those have ended that were running.
+/// Maximum pause before a new look at the results of running sign-ins.
 const PAUSE: Duration = Duration::from_millis(150);
 
-/// The limits, and what is counted against them.
+/// Rate limits and their counts.
 #[derive(Clone)]
 pub struct RateLimits {
     counts: Counts,
@@ -36,29 +36,30 @@ pub struct RateLimits {
 }
 
 impl RateLimits {
-    /// At most `per_address` requests a minute; 0 is no limit.
+    /// Creates limits of at most `per_address` requests a minute; 0 is no limit.
     pub fn new(counts: Counts, per_address: u32, clock: Clock) -> Self {
         Self { counts, per_address, clock }
     }
 
-    /// Takes one of the attempts that an e-mail address has, whether anybody has the address or not. It counts as
-    /// failed until [`Self::succeeded`] says otherwise, so that many at once do not get more than one by one.
+    /// Takes one of the attempts of an e-mail address, whether it is registered or not. It counts as failed
+    /// until [`Self::succeeded`] is called, so that concurrent attempts are bounded like sequential ones.
     ///
-    /// It comes with the turn to hash the password, so that none is under way for long. Who is refused while others are
-    /// waits for a moment how they end: of many who know the password, and come at once, none has failed.
+    /// It comes with a permit to hash the password, so that no attempt is under way for long. A refused
+    /// attempt waits for a moment for the results of running ones. Many concurrent sign-ins with the right
+    /// password have no failure among them.
     ///
     /// # Errors
-    /// 429 when there were too many; 503 when it cannot be found out, or too many passwords come at once.
+    /// 429 after too many attempts; 503 when the counts are unavailable, or too many passwords come at once.
     pub async fn attempt(&self, email: &str) -> Result<HashPermit, Error> {
         let email = email.to_lowercase();
         let waited = Instant::now();
         loop {
-            let turn = HashPermit::next().await?;
+            let permit = HashPermit::next().await?;
             let now = self.clock.now();
             let RateLimit::TooMany { until, latest } = self.counts.attempt(&email, now).await? else {
-                return Ok(turn);
+                return Ok(permit);
             };
-            drop(turn);
+            drop(permit);
             if now.since(latest) >= RUNNING || waited.elapsed() >= RUNNING {
                 return Err(too_many("Too many sign-ins with this e-mail address have failed.", until, now));
             }
@@ -66,10 +67,10 @@ impl RateLimits {
         }
     }
 
-    /// Somebody knows the password of this e-mail address.
+    /// Clears the attempts of an e-mail address after a right password.
     ///
     /// # Errors
-    /// 503 when that cannot be noted.
+    /// 503 when the counts are unavailable.
     pub async fn succeeded(&self, email: &str) -> Result<(), Error> {
         self.counts.forget_attempts(&email.to_lowercase()).await
     }
@@ -77,13 +78,13 @@ impl RateLimits {
     /// Counts a request from this address.
     ///
     /// # Errors
-    /// 429 when there were too many; 503 when it cannot be found out.
+    /// 429 after too many requests; 503 when the counts are unavailable.
     pub async fn request(&self, address: Option<SourceAddress>) -> Result<(), Error> {
         if self.per_address == 0 {
             return Ok(());
         }
         let now = self.clock.now();
-        // Whoever cannot be told from others shares with them.
+        // Callers without a known address share one count.
         let network = address.map_or_else(|| "unknown".to_owned(), |SourceAddress(ip)| network(ip));
         match self.counts.request(&network, self.per_address, now).await? {
             RateLimit::Counted => Ok(()),
@@ -100,7 +101,7 @@ fn too_many(what: &str, until: Timestamp, now: Timestamp) -> Error {
     Error::new(Kind::TooManyRequests, format!("{what} Try again in {seconds} s.")).retrying_after(seconds)
 }
 
-/// What is counted of an address.
+/// Network under which an address is counted.
 fn network(address: IpAddr) -> String {
     match address.to_canonical() {
         IpAddr::V4(address) => address.to_string(),
@@ -111,8 +112,8 @@ fn network(address: IpAddr) -> String {
     }
 }
 
-/// A request that is within the limit of its address: the first extractor of a handler, so that what is too much is
-/// refused before its body is read.
+/// Request within the limit of its address. It is the first extractor of a handler. So a request above
+/// the limit is refused before its body is read.
 pub struct RateLimited;
 
 impl FromRequestParts<Arc<UserService>> for RateLimited {
@@ -129,7 +130,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_ipv6_address_is_counted_by_the_network_that_one_customer_has() {
+    fn an_ipv6_address_is_counted_by_its_customers_network() {
         let network = |text: &str| network(text.parse().unwrap());
         assert_eq!(network("192.0.2.7"), "192.0.2.7");
         assert_eq!(network("::ffff:192.0.2.7"), "192.0.2.7");
@@ -139,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn when_to_try_again_is_rounded_up() {
+    fn the_retry_time_is_rounded_up() {
         let now = Timestamp::from_millis(1_800_000_000_000);
         for (millis, seconds) in [(0, "1 s"), (1, "1 s"), (1_000, "1 s"), (1_001, "2 s"), (900_000, "900 s")]
         {

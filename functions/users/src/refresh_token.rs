@@ -1,9 +1,8 @@
-//! Refresh tokens: what a client keeps, and what is kept of it. No I/O.
+//! Refresh tokens: the text that a client keeps, and the hash that is stored. No I/O.
 //!
-//! All tokens that follow from one sign-in are a family. A token names its family, and has a secret of its own. The
-//! family remembers a hash of the secret of its latest token: every other token that was made for it is spent. So that
-//! one which was never made, since somebody mistyped or cut it, is not taken for a spent one, a token also carries a
-//! check of itself.
+//! All tokens that follow from one sign-in are a family. A token names its family, and has a secret of its
+//! own. The family stores a hash of the secret of its latest token: every earlier token is spent. A token
+//! also carries a checksum. So a mistyped or cut token is not taken for a spent one.
 
 use std::fmt;
 
@@ -13,18 +12,18 @@ use ring::digest::{Context, SHA256};
 use ring::rand::{SecureRandom as _, SystemRandom};
 use shared::error::Error;
 
-/// What every token begins with, so that people and scanners know what they have found.
+/// Prefix of every token, by which people and secret scanners recognise it.
 const PREFIX: &str = "oms_rt_";
 
 const FAMILY: usize = 16;
 const SECRET: usize = 32;
 const CHECK: usize = 4;
 
-/// A family of tokens: 128 random bits, which nobody knows who has had none of its tokens.
+/// Family of tokens: 128 random bits, known only to holders of one of its tokens.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Family(pub [u8; FAMILY]);
 
-/// A refresh token. Never printed.
+/// Refresh token. Never printed.
 #[derive(Clone, PartialEq, Eq)]
 pub struct RefreshToken {
     family: Family,
@@ -32,27 +31,27 @@ pub struct RefreshToken {
 }
 
 impl RefreshToken {
-    /// The first of a new family.
+    /// Creates the first token of a new family.
     ///
     /// # Errors
-    /// When the machine gives no random numbers.
+    /// Fails when the machine has no random numbers.
     pub fn first() -> Result<Self, Error> {
         let mut family = [0; FAMILY];
         fill(&mut family)?;
         Self { family: Family(family), secret: [0; SECRET] }.next()
     }
 
-    /// The one after it, of the same family.
+    /// Creates the next token of the same family.
     ///
     /// # Errors
-    /// When the machine gives no random numbers.
+    /// Fails when the machine has no random numbers.
     pub fn next(&self) -> Result<Self, Error> {
         let mut secret = [0; SECRET];
         fill(&mut secret)?;
         Ok(Self { family: self.family, secret })
     }
 
-    /// A token as a client has sent it. `None`: we have made no such token.
+    /// Parses a token as a client has sent it. `None`: it was never issued.
     pub fn parse(text: &str) -> Option<Self> {
         let bytes = URL_SAFE_NO_PAD.decode(text.strip_prefix(PREFIX)?).ok()?;
         let (family, rest) = bytes.split_first_chunk::<FAMILY>()?;
@@ -61,18 +60,18 @@ impl RefreshToken {
         (check == token.check()).then_some(token)
     }
 
-    /// The token as a client keeps it.
+    /// Text of the token, for the client.
     pub fn text(&self) -> String {
         let bytes = [self.family.0.as_slice(), &self.secret, &self.check()].concat();
         format!("{PREFIX}{}", URL_SAFE_NO_PAD.encode(bytes))
     }
 
-    /// Which tokens it belongs to.
+    /// Family of the token.
     pub fn family(&self) -> Family {
         self.family
     }
 
-    /// What is kept of it: a SHA-256. The secret has 256 random bits, so that nothing slower is needed.
+    /// SHA-256 to store. The secret has 256 random bits, so that nothing slower is needed.
     pub fn hash(&self) -> [u8; 32] {
         self.digest(b"kept")
     }
@@ -119,13 +118,13 @@ mod tests {
     }
 
     #[test]
-    fn what_was_never_made_is_no_token() {
+    fn a_token_that_was_never_issued_is_refused() {
         let text = RefreshToken::first().unwrap().text();
-        for place in 0..text.len() {
+        for index in 0..text.len() {
             let mut other = text.clone();
-            let letter = if &text[place..=place] == "A" { "B" } else { "A" };
-            other.replace_range(place..=place, letter);
-            assert!(RefreshToken::parse(&other).is_none(), "{place}");
+            let letter = if &text[index..=index] == "A" { "B" } else { "A" };
+            other.replace_range(index..=index, letter);
+            assert!(RefreshToken::parse(&other).is_none(), "{index}");
         }
         for other in
             ["", PREFIX, &text[1..], &text[..text.len() - 1], &format!("{text}A"), &format!(" {text}")]

@@ -23,27 +23,28 @@ mod create;
 pub mod sessions;
 mod update;
 
-/// The use cases around users.
+/// Use cases of users.
 pub struct UserService {
     pub(crate) store: UserStore,
     pub(crate) keys: KeyRing,
     pub(crate) limits: RateLimits,
     pub(crate) clock: Clock,
-    /// How often this process has ended sessions.
+    /// Number of times that this process has ended sessions.
     pub(crate) changes: AtomicU64,
 }
 
 impl UserService {
-    /// The use cases over this store.
+    /// Creates the use cases over this store.
     pub fn new(store: UserStore, keys: KeyRing, limits: RateLimits, clock: Clock) -> Self {
         Self { store, keys, limits, clock, changes: AtomicU64::default() }
     }
 
-    /// How often one may try.
+    /// Rate limits of sign-ins and requests.
     pub fn limits(&self) -> &RateLimits {
         &self.limits
     }
-    /// A user.
+
+    /// Reads a user.
     ///
     /// # Errors
     /// 404 for a user that the caller may not see.
@@ -52,7 +53,7 @@ impl UserService {
         self.visible(context, id).await.map(|stored| stored.user)
     }
 
-    /// A page of users, newest first.
+    /// Lists users, newest first.
     ///
     /// # Errors
     /// 403 for customers, 400 for a bad cursor.
@@ -68,7 +69,7 @@ impl UserService {
         Ok(page.page(self.store.list(&listing, &page, after.as_ref()).await?, &scope))
     }
 
-    /// A user that the caller may see: their own, or any for staff.
+    /// Finds a user that the caller may see: their own, or any for staff.
     async fn visible(&self, context: &Context, id: UserId) -> Result<StoredUser, Error> {
         let caller = context.caller;
         if !caller.is_staff() && caller.user_id() != Some(id) {
@@ -78,8 +79,10 @@ impl UserService {
     }
 }
 
+/// Checks that the caller is signed in or a function.
+///
 /// # Errors
-/// 401 for somebody that we do not know.
+/// 401 for an anonymous caller.
 fn require_known(caller: Caller) -> Result<(), Error> {
     if caller == Caller::Anonymous { caller.signed_in().map(|_| ()) } else { Ok(()) }
 }

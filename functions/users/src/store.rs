@@ -1,7 +1,7 @@
-//! Users in MongoDB. With what is below it the only file of this function that knows BSON.
+//! Users in MongoDB. With the modules below it, the only place of this function that knows BSON.
 //!
 //! - [`sessions`]: families of refresh tokens
-//! - [`counts`]: how often somebody has tried
+//! - [`counts`]: counts for rate limits
 
 use futures::TryStreamExt as _;
 use mongodb::bson::{self, Document, doc};
@@ -30,28 +30,28 @@ pub mod sessions;
 mod bulk;
 mod list;
 
-/// The version of what `ensure_schema` makes: raised with every change of it that this build cannot do without.
+/// Version of the schema. Raise it with every change of `ensure_schema` that this build requires.
 pub const SCHEMA_VERSION: i32 = 3;
 
 const USERS: &str = "users";
 
-/// Documents of which a transaction writes one so that no two of its kind run at once.
+/// Guard documents: a transaction writes one, so that no two of its kind run at once.
 const GUARDS: &str = "user_guards";
 
 const KEYS: &str = "user_keys";
 
-/// How many users are told one by one whose sessions have ended.
-const MOST_REVOKED: usize = 5_000;
+/// Maximum number of users in a revocation list.
+const MAX_REVOKED: usize = 5_000;
 
-/// The status of a user of whom only the ID is left.
+/// Status of a deleted user, of which only the ID is left.
 const DELETED: &str = "deleted";
 
-/// A user on disk.
+/// User on disk.
 #[derive(Debug, Serialize, Deserialize)]
 struct UserDocument {
     _id: bson::Uuid,
     email: String,
-    /// In lower case; unique.
+    /// E-mail address in lower case; unique.
     email_key: String,
     password_hash: String,
     name: String,
@@ -62,17 +62,17 @@ struct UserDocument {
     version: i64,
     created_at: bson::DateTime,
     updated_at: bson::DateTime,
-    /// Raised by whoever ends the user's sessions, and never written otherwise.
+    /// Raised by writes that end the user's sessions, and never written otherwise.
     #[serde(default, skip_serializing)]
     epoch: i64,
 }
 
-/// What is read of a user whose sessions have ended.
+/// Revocation, as read from a user whose sessions have ended.
 #[derive(Debug, Deserialize)]
 struct RevokedDocument {
     _id: bson::Uuid,
     epoch: i64,
-    /// When they last ended.
+    /// Time when they last ended.
     revoked_at: bson::DateTime,
 }
 
@@ -96,14 +96,14 @@ impl UserDocument {
     }
 }
 
-/// A user, and what proves that it is them.
+/// User with password hash and epoch.
 #[derive(Clone, Debug)]
 pub struct StoredUser {
     /// The user.
     pub user: User,
-    /// What is kept of the password.
+    /// Hash of the password.
     pub hash: PasswordHash,
-    /// Their sessions of this epoch are good.
+    /// Current epoch: sessions of an earlier one are revoked.
     pub epoch: Epoch,
 }
 
@@ -166,29 +166,29 @@ fn valid_guard() -> Document {
     json_schema::documents(&[("_id", json_schema::text(40)), ("changes", json_schema::whole(1))], &[])
 }
 
-/// How the insert of a user ended.
+/// Result of an insert.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Inserted {
-    /// They are there.
+    /// The user was inserted.
     Done,
-    /// Another user has the e-mail address.
+    /// The e-mail address is taken by another user.
     EmailTaken,
     /// The idempotency key was used before.
     KeyTaken,
 }
 
-/// How a conditional write ended.
+/// Result of a conditional write.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Written {
-    /// It is on disk.
+    /// The write is done.
     Done,
-    /// Somebody else was faster: look again.
+    /// A concurrent write was faster: read again.
     Outdated,
-    /// It would have left no active admin.
+    /// The write would leave no active admin.
     LastAdmin,
 }
 
-/// Where the users are.
+/// Store of users.
 #[derive(Clone)]
 pub struct UserStore {
     database: Database,
@@ -199,7 +199,7 @@ pub struct UserStore {
 }
 
 impl UserStore {
-    /// The users of this database.
+    /// Creates a store over this database.
     pub fn new(database: &Database) -> Self {
         Self {
             database: database.clone(),
@@ -210,25 +210,25 @@ impl UserStore {
         }
     }
 
-    /// The idempotency keys of requests that were answered.
+    /// Idempotency keys of answered requests.
     pub fn keys(&self) -> &KeyStore {
         &self.keys
     }
 
-    /// The families of refresh tokens.
+    /// Families of refresh tokens.
     pub fn sessions(&self) -> &Sessions {
         &self.sessions
     }
 
-    /// How often somebody has tried.
+    /// Counts for rate limits.
     pub fn counts(&self) -> &Counts {
         &self.counts
     }
 
-    /// Makes collections and indexes; may be run again at any time.
+    /// Creates collections and indexes. It may run again at any time.
     ///
     /// # Errors
-    /// When MongoDB refuses or is away.
+    /// Fails when MongoDB refuses or is unavailable.
     pub async fn ensure_schema(&self) -> Result<(), Error> {
         let mut indexes = list::indexes();
         let email = Index::unique("email", doc! { "email_key": 1 });
@@ -259,10 +259,10 @@ impl UserStore {
         Ok(mongo::note_schema(&self.database, "users", SCHEMA_VERSION).await?)
     }
 
-    /// Adds a user, and the key of the request if it has one, both or none.
+    /// Inserts a user, and the key of the request if it has one, both or none.
     ///
     /// # Errors
-    /// When MongoDB is away.
+    /// Fails when MongoDB is unavailable.
     pub async fn insert(
         &self,
         user: &User,
@@ -288,26 +288,26 @@ impl UserStore {
         Ok(inserted.await?)
     }
 
-    /// The user with this ID.
+    /// Finds a user by ID.
     ///
     /// # Errors
-    /// When MongoDB is away.
+    /// Fails when MongoDB is unavailable.
     pub async fn find(&self, id: UserId) -> Result<Option<StoredUser>, Error> {
         self.find_one(doc! { "_id": mongo::uuid(id), "status": { "$ne": DELETED } }).await
     }
 
-    /// The user with this e-mail address, in any case.
+    /// Finds a user by e-mail address, in any case.
     ///
     /// # Errors
-    /// When MongoDB is away.
+    /// Fails when MongoDB is unavailable.
     pub async fn find_by_email(&self, email: &str) -> Result<Option<StoredUser>, Error> {
         self.find_one(doc! { "email_key": email.to_lowercase() }).await
     }
 
-    /// Whether there is anybody who can administer.
+    /// True if there is an active admin.
     ///
     /// # Errors
-    /// When MongoDB is away.
+    /// Fails when MongoDB is unavailable.
     pub async fn has_active_admin(&self) -> Result<bool, Error> {
         Ok(self.find_one(active_admins()).await?.is_some())
     }
@@ -316,13 +316,13 @@ impl UserStore {
         self.users.find_one(filter).await?.map(StoredUser::try_from).transpose()
     }
 
-    /// Whose sessions have ended since then, the latest first. If they are too many, those that are left out are
-    /// covered by the time when the latest of them ended.
+    /// Reads the revocations since a time, the latest first. If they are too many, the rest is covered by the
+    /// time of its latest one.
     ///
     /// # Errors
-    /// When MongoDB is away.
+    /// Fails when MongoDB is unavailable.
     pub async fn revoked_since(&self, since: Timestamp) -> Result<Revoked, Error> {
-        let most = i64::try_from(MOST_REVOKED).unwrap_or(i64::MAX);
+        let most = i64::try_from(MAX_REVOKED).unwrap_or(i64::MAX);
         let mut documents: Vec<RevokedDocument> = self
             .users
             .clone_with_type()
@@ -333,16 +333,17 @@ impl UserStore {
             .await?
             .try_collect()
             .await?;
-        let left_out = documents.drain(MOST_REVOKED.min(documents.len())..).next();
+        let left_out = documents.drain(MAX_REVOKED.min(documents.len())..).next();
         let everyone = left_out.map(|latest| mongo::timestamp(latest.revoked_at));
         let users = documents.into_iter().map(|document| (mongo::id(document._id), Epoch(document.epoch)));
         Ok(Revoked::new(users, everyone))
     }
 
-    /// Keeps another hash of the same password, unless the password was changed meanwhile. That makes no version.
+    /// Stores a new hash of the same password, unless the password was changed meanwhile. It does not raise
+    /// the version.
     ///
     /// # Errors
-    /// When MongoDB is away.
+    /// Fails when MongoDB is unavailable.
     pub async fn rehash(&self, stored: &StoredUser, hash: &PasswordHash) -> Result<(), Error> {
         let same = doc! { "_id": mongo::uuid(stored.user.id), "password_hash": stored.hash.as_str() };
         let update = doc! { "$set": { "password_hash": hash.as_str() } };
@@ -350,11 +351,11 @@ impl UserStore {
         Ok(())
     }
 
-    /// Replaces a user at the version before. `keeps_admin` is false when an active admin would be lost;
-    /// `ends_sessions` has all tokens that the user has end with this write.
+    /// Replaces a user at the version before. `keeps_admin` is false when the change would lose an active
+    /// admin. `ends_sessions` revokes all tokens of the user with this write.
     ///
     /// # Errors
-    /// 409 when another user has the e-mail address.
+    /// 409 for a taken e-mail address.
     pub async fn replace(
         &self,
         user: &User,
@@ -379,11 +380,11 @@ impl UserStore {
         self.without_an_admin(user.id, filter, update).await
     }
 
-    /// Takes everything personal from a user at this version, and all that is kept elsewhere because of them; the ID
-    /// stays, and is used for nobody else.
+    /// Deletes all personal data of a user at this version, in other collections too. The ID stays, and is
+    /// never used again.
     ///
     /// # Errors
-    /// When MongoDB is away.
+    /// Fails when MongoDB is unavailable.
     pub async fn delete(&self, user: &User, now: Timestamp) -> Result<Written, Error> {
         let deleted = mongo::transaction(&self.database, |session| {
             let (store, user) = (self.clone(), user.clone());
@@ -423,8 +424,8 @@ impl UserStore {
         Ok(TxOutcome::Commit(Written::Done))
     }
 
-    /// Runs an update after which `id` is no active admin, if another one remains. Two at once, each of
-    /// which would leave the other's admin, meet at the guard: one of them runs again and sees the truth.
+    /// Runs an update after which `id` is no active admin, if another one remains. Two concurrent ones, each
+    /// relying on the other's admin, conflict at the guard: one runs again and sees the result of the other.
     async fn without_an_admin(
         &self,
         id: UserId,
@@ -477,7 +478,7 @@ fn inserted(result: mongodb::error::Result<InsertOneResult>) -> mongodb::error::
     }
 }
 
-/// 409: another user has the e-mail address.
+/// Conflict error (409) for a taken e-mail address.
 pub fn email_taken() -> Error {
     Error::new(
         Kind::EmailTaken,

@@ -1,9 +1,9 @@
-//! The signing keys: the one that signs, the one before it, and who may know their public halves.
+//! Signing keys: the current one, the previous one, and their rotation.
 //!
-//! The current secret signs. The previous one still verifies, so that tokens which were signed before a
-//! rotation live out their fifteen minutes. Each environment of this function sees a rotation for itself: when
-//! what it knows is a minute old, or as soon as it meets a key that it does not know, because another
-//! environment signs with it already.
+//! The current secret signs. The previous one still verifies, so that tokens from before a rotation live out
+//! their fifteen minutes. Each environment of this function detects a rotation by itself. It
+//! does so when its keys are a minute old. It also does so as soon as it meets an unknown key that another
+//! environment signs with already.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,20 +15,20 @@ use shared::values::clock::{Clock, Timestamp};
 use shared::values::ids::UserId;
 use tokio::sync::Mutex;
 
-/// How old the secret may be before it is fetched again, in the course of a request.
-const AGE: Duration = Duration::from_secs(60);
+/// Age at which the secret is fetched again, in the course of a request.
+const MAX_AGE: Duration = Duration::from_secs(60);
 
-/// How long that may take; what is known is used when it takes longer.
-const PATIENCE: Duration = Duration::from_secs(2);
+/// Maximum time of a fetch; after that the known keys are used.
+const FETCH_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// How long it is not fetched for a key that is not known, after that was in vain. It bounds a caller who
-/// makes up one `kid` after the other.
-const AGAIN_IN_VAIN: Duration = Duration::from_secs(30);
+/// Time without another fetch for an unknown key, after one in vain. It bounds a caller who makes up one
+/// `kid` after the other.
+const UNKNOWN_KEY_PAUSE: Duration = Duration::from_secs(30);
 
-/// How long it is not fetched after it could not be.
-const AGAIN_FAILED: Duration = Duration::from_secs(3);
+/// Time without another fetch after a failed one.
+const FAILURE_PAUSE: Duration = Duration::from_secs(3);
 
-/// The keys of this function.
+/// Signing keys of this function.
 #[derive(Clone)]
 pub struct KeyRing {
     source: Arc<dyn SecretSource>,
@@ -38,11 +38,11 @@ pub struct KeyRing {
 
 struct Held {
     keys: Keys,
-    /// When the secret is to be fetched again, whatever is asked for.
+    /// Time of the next fetch, whichever key is needed.
     stale: Timestamp,
-    /// Until when it is not fetched for a key that is not known.
+    /// End of the time without a fetch for an unknown key.
     in_vain: Timestamp,
-    /// Whether that is because it could not be fetched: then nobody knows whether there is such a key.
+    /// True if the last fetch failed: then an unknown key may exist after all.
     failed: bool,
 }
 
@@ -54,10 +54,10 @@ struct Keys {
 
 impl Keys {
     async fn fetch(source: &dyn SecretSource) -> Result<Self, Error> {
-        // One after the other: were the previous one read first, a rotation in between would hide the key that
-        // signs at this moment.
+        // One after the other: were the previous one read first, a rotation in between would hide the key
+        // that signs at this moment.
         let current = signer(&source.current().await?).map_err(Error::unavailable)?;
-        // One that is too short cannot have signed anything.
+        // A secret that is too short cannot have signed anything.
         let previous = source.previous().await?.and_then(|secret| signer(&secret).ok());
         Ok(Self { current: Arc::new(current), previous: previous.map(|signer| signer.public_key().clone()) })
     }
@@ -74,31 +74,31 @@ fn signer(secret: &Secret) -> Result<Signer, String> {
 }
 
 impl KeyRing {
-    /// The keys of a signer that never changes.
+    /// Creates a ring with one signer that never changes.
     pub fn fixed(signer: Signer, clock: Clock) -> Self {
         let keys = Keys { current: Arc::new(signer), previous: None };
         let never = Timestamp::from_millis(i64::MAX);
-        // Never asked.
+        // Never fetched.
         let source = Arc::new(Secret::new(""));
         let held = Held { keys, stale: never, in_vain: never, failed: false };
         Self { source, clock, held: Arc::new(Mutex::new(held)) }
     }
 
-    /// The keys of this secret, which is fetched now.
+    /// Fetches the secret and creates a ring of its keys.
     ///
     /// # Errors
-    /// 503 when it cannot be had, or is too short.
+    /// 503 when the secret is unavailable, or too short.
     pub async fn open(source: Arc<dyn SecretSource>, clock: Clock) -> Result<Self, Error> {
         let keys = Keys::fetch(&*source).await?;
         let now = clock.now();
-        let held = Held { keys, stale: now.after(AGE), in_vain: now, failed: false };
+        let held = Held { keys, stale: now.after(MAX_AGE), in_vain: now, failed: false };
         Ok(Self { source, clock, held: Arc::new(Mutex::new(held)) })
     }
 
-    /// An access token for a user in this epoch, signed with the current key.
+    /// Signs an access token for a user in this epoch, with the current key.
     ///
     /// # Errors
-    /// Only when the key is damaged.
+    /// Fails only when the key is damaged.
     pub async fn access_token(
         &self,
         epoch: Epoch,
@@ -109,34 +109,34 @@ impl KeyRing {
         self.keys(None).await?.current.access_token_in(epoch, user, role, now)
     }
 
-    /// The keys that verify what this function signs, among them `kid` if there is such a key.
+    /// Public keys that verify this function's tokens, `kid` among them if it exists.
     ///
     /// # Errors
-    /// 503 when it cannot be found out whether there is such a key.
+    /// 503 when it is unknown whether `kid` exists.
     pub async fn public_keys(&self, kid: Option<&str>) -> Result<Vec<PublicKey>, Error> {
         Ok(self.keys(kid).await?.public())
     }
 
     async fn keys(&self, kid: Option<&str>) -> Result<Keys, Error> {
-        // Held while fetching, so that one fetches and the others wait.
+        // Locked while fetching, so that one request fetches and the others wait.
         let mut held = self.held.lock().await;
         let knows = |keys: &Keys| kid.is_none_or(|kid| keys.public().iter().any(|key| key.kid == kid));
         let now = self.clock.now();
         if now >= held.stale || (!knows(&held.keys) && now >= held.in_vain) {
-            let fetched = tokio::time::timeout(PATIENCE, Keys::fetch(&*self.source));
+            let fetched = tokio::time::timeout(FETCH_TIMEOUT, Keys::fetch(&*self.source));
             let fetched = fetched.await.unwrap_or_else(|late| Err(Error::unavailable(late)));
             held.failed = fetched.is_err();
             match fetched {
                 Ok(keys) => {
                     if !knows(&keys) {
-                        held.in_vain = now.after(AGAIN_IN_VAIN);
+                        held.in_vain = now.after(UNKNOWN_KEY_PAUSE);
                     }
-                    (held.keys, held.stale) = (keys, now.after(AGE));
+                    (held.keys, held.stale) = (keys, now.after(MAX_AGE));
                 }
                 Err(error) => {
                     let causes = error.causes();
                     tracing::warn!(causes, "JWT_SECRET cannot be fetched again; what is known is used");
-                    held.stale = now.after(AGAIN_FAILED);
+                    held.stale = now.after(FAILURE_PAUSE);
                     held.in_vain = held.stale;
                 }
             }
@@ -157,7 +157,7 @@ mod tests {
 
     use super::*;
 
-    /// A secret that is rotated, a count of who fetched it, and a clock that is moved.
+    /// Secret that rotates, with a count of its fetches and a movable clock.
     #[derive(Default)]
     struct Rotated {
         versions: StdMutex<Vec<String>>,
@@ -215,7 +215,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_key_that_another_environment_signs_with_already_is_found_at_once() {
+    async fn a_key_of_another_environment_is_found_at_once() {
         let source = Rotated::new();
         let ring = source.ring().await;
         for letter in ['b', 'c', 'd'] {
@@ -226,7 +226,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_rotation_is_seen_within_a_minute_by_who_only_signs() {
+    async fn a_signer_sees_a_rotation_within_a_minute() {
         let source = Rotated::new();
         let ring = source.ring().await;
         source.rotate('b');
@@ -248,7 +248,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn while_the_secret_is_away_known_keys_hold_and_for_unknown_ones_it_is_503() {
+    async fn without_the_secret_known_keys_hold_and_unknown_ones_are_503() {
         let source = Rotated::new();
         let ring = source.ring().await;
         *source.away.lock().unwrap() = true;

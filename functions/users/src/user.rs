@@ -1,4 +1,4 @@
-//! A user: what is always true of one, and what a change makes of one. No I/O, no clock.
+//! Users: their invariants and changes. No I/O, no clock.
 
 use shared::auth::Role;
 use shared::input::validation::Patch;
@@ -8,37 +8,37 @@ use shared::values::ids::UserId;
 
 use crate::credentials::{Password, PasswordHash};
 
-/// Somebody who can sign in.
+/// User account.
 #[derive(Clone, Debug, PartialEq)]
 pub struct User {
-    /// Who it is.
+    /// User ID.
     pub id: UserId,
-    /// Unique among users.
+    /// E-mail address, unique among users.
     pub email: Email,
-    /// What to call them.
+    /// Name.
     pub name: String,
-    /// How to call them.
+    /// Phone number.
     pub phone: Option<String>,
-    /// Where they live.
+    /// Postal address.
     pub address: Option<Address>,
-    /// What they may do.
+    /// Role, which decides about permissions.
     pub role: Role,
-    /// Whether they may sign in.
+    /// Status: only active users can sign in.
     pub status: Status,
-    /// Rises by one with every change.
+    /// Version: rises by one with every change.
     pub version: i64,
-    /// When they came.
+    /// Time of creation.
     pub created_at: Timestamp,
-    /// When they last changed.
+    /// Time of the last change.
     pub updated_at: Timestamp,
 }
 
-/// Whether a user may sign in.
+/// Status of a user.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Status {
-    /// May sign in.
+    /// Can sign in.
     Active,
-    /// May not, for the time being.
+    /// Cannot sign in, until activated again.
     Disabled,
 }
 
@@ -54,10 +54,10 @@ impl Status {
         }
     }
 
-    /// A rule for [`shared::input::validation::ValidationErrors`].
+    /// Validation rule for [`shared::input::validation::ValidationErrors`].
     ///
     /// # Errors
-    /// Which statuses there are.
+    /// A message that lists the statuses.
     pub fn parse(name: &str) -> Result<Self, String> {
         match name {
             "active" => Ok(Self::Active),
@@ -67,15 +67,15 @@ impl Status {
     }
 }
 
-/// An e-mail address, as HTML's `input type=email` takes it, of at most 254 characters.
+/// E-mail address, as HTML's `input type=email` takes it, of at most 254 characters.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Email(String);
 
 impl Email {
-    /// A rule for [`shared::input::validation::ValidationErrors`].
+    /// Validation rule for [`shared::input::validation::ValidationErrors`].
     ///
     /// # Errors
-    /// What is wrong with it.
+    /// A message that says which form is expected.
     pub fn parse(text: String) -> Result<Self, String> {
         if text.len() <= 254 && is_email(&text) {
             Ok(Self(text))
@@ -84,18 +84,18 @@ impl Email {
         }
     }
 
-    /// As it was sent.
+    /// The address as it was sent.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// What two addresses of one person have in common.
+    /// Key for uniqueness: the address in lower case.
     pub fn key(&self) -> String {
         self.0.to_lowercase()
     }
 }
 
-/// <https://html.spec.whatwg.org/multipage/input.html#valid-e-mail-address>
+/// Checks the syntax of <https://html.spec.whatwg.org/multipage/input.html#valid-e-mail-address>.
 fn is_email(text: &str) -> bool {
     let Some((local, domain)) = text.split_once('@') else { return false };
     let local_ok = !local.is_empty()
@@ -109,25 +109,25 @@ fn is_email(text: &str) -> bool {
     local_ok && domain.split('.').all(label_ok)
 }
 
-/// A user who is about to be made.
+/// User to be created.
 #[derive(Debug)]
 pub struct NewUser {
-    /// Unique among users.
+    /// E-mail address, unique among users.
     pub email: Email,
-    /// In clear, until it is hashed.
+    /// Password in clear, until it is hashed.
     pub password: Password,
-    /// What to call them.
+    /// Name.
     pub name: String,
-    /// How to call them.
+    /// Phone number.
     pub phone: Option<String>,
-    /// Where they live.
+    /// Postal address.
     pub address: Option<Address>,
-    /// What they may do.
+    /// Role, which decides about permissions.
     pub role: Role,
 }
 
 impl NewUser {
-    /// The user at the first version.
+    /// Builds the user at the first version.
     pub fn into_user(self, id: UserId, now: Timestamp) -> User {
         User {
             id,
@@ -144,46 +144,46 @@ impl NewUser {
     }
 }
 
-/// A change of a user.
+/// Requested change of a user.
 #[derive(Clone, Debug, Default)]
 pub struct UserChange {
-    /// A new e-mail address.
+    /// New e-mail address.
     pub email: Option<Email>,
-    /// A new name.
+    /// New name.
     pub name: Option<String>,
-    /// A new phone number, or none.
+    /// New phone number, or none.
     pub phone: Patch<String>,
-    /// A new address, or none.
+    /// New address, or none.
     pub address: Patch<Address>,
-    /// A new password.
+    /// New password.
     pub password: Option<Password>,
-    /// The old one, which proves that it is them.
+    /// Current password, as proof of identity.
     pub current_password: Option<Password>,
-    /// What they may do from now on.
+    /// New role.
     pub role: Option<Role>,
-    /// Whether they may sign in from now on.
+    /// New status.
     pub status: Option<Status>,
 }
 
 impl UserChange {
-    /// Whether it touches what an admin alone may change.
+    /// True if it changes fields that only an admin may change.
     pub fn is_for_admins(&self) -> bool {
         self.role.is_some() || self.status.is_some()
     }
 }
 
 impl User {
-    /// Whether this is somebody who can administer.
+    /// True for an active admin.
     pub fn is_active_admin(&self) -> bool {
         self.role == Role::Admin && self.status == Status::Active
     }
 
-    /// Whether a session of one is as good for the other.
+    /// True if both have the same role and status, so that sessions stay valid.
     pub fn may_the_same_as(&self, other: &Self) -> bool {
         self.role == other.role && self.status == other.status
     }
 
-    /// The user after a change at the next version, or `None` when nothing is different.
+    /// Applies a change, at the next version. `None` when nothing is different.
     pub fn changed(
         &self,
         change: UserChange,
@@ -211,7 +211,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn e_mail_addresses_are_what_html_takes() {
+    fn e_mail_addresses_are_those_of_html() {
         for good in ["a@b", "ada@example.com", "a.b+c_d!#$%&'*/=?^`{|}~-@x-y.example", "A@B.C"] {
             assert!(Email::parse(good.to_owned()).is_ok(), "{good}");
         }
@@ -225,7 +225,7 @@ mod tests {
     }
 
     #[test]
-    fn a_change_that_changes_nothing_makes_no_version() {
+    fn a_change_without_effect_makes_no_version() {
         let user = NewUser {
             email: Email::parse("ada@example.com".to_owned()).unwrap(),
             password: Password::parse("correct horse battery".to_owned()).unwrap(),

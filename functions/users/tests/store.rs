@@ -1,5 +1,4 @@
-//! The users' store on a real MongoDB: its indexes, its conditional writes, its pages, and the guard of the
-//! last admin.
+//! Store of users on a real MongoDB: indexes, conditional writes, pages, and the guard of the last admin.
 
 #![expect(clippy::panic, reason = "a panic is how a test fails")]
 
@@ -16,10 +15,10 @@ use users::listing::Listing;
 use users::store::{Inserted, UserStore, Written};
 use users::user::{Email, NewUser, Status, User};
 
-/// When users come who all come at once.
+/// Time of creation of users that share one.
 const AT: Timestamp = Timestamp::from_millis(1_800_000_000_000);
 
-/// A store without users, on a database of its own.
+/// Creates an empty store on a database of its own.
 async fn store() -> (UserStore, Database) {
     let uri = mongod::shared_for_tests().await.unwrap_or_else(|error| panic!("{error:?}"));
     let connected = shared::mongo::connect(uri, "tests").await.unwrap_or_else(|error| panic!("{error:?}"));
@@ -29,7 +28,7 @@ async fn store() -> (UserStore, Database) {
     (store, database)
 }
 
-/// A user who is not stored yet.
+/// Builds a user without storing it.
 fn user(email: &str, role: Role, at: Timestamp) -> User {
     let email = Email::parse(email.to_owned()).unwrap_or_else(|error| panic!("{error}"));
     let password = Password::entered("nobody looks at this");
@@ -37,12 +36,12 @@ fn user(email: &str, role: Role, at: Timestamp) -> User {
     NewUser { email, password, name, phone: None, address: None, role }.into_user(UserId::new(), at)
 }
 
-/// Nobody signs in here.
+/// Any hash: these tests do not sign in.
 fn hash() -> PasswordHash {
     PasswordHash::stored("$argon2id$".to_owned())
 }
 
-/// A user who is stored.
+/// Stores a user.
 async fn stored(store: &UserStore, email: &str, role: Role) -> User {
     let user = user(email, role, AT);
     let inserted = store.insert(&user, &hash(), None).await.unwrap_or_else(|error| panic!("{error:?}"));
@@ -50,7 +49,7 @@ async fn stored(store: &UserStore, email: &str, role: Role) -> User {
     user
 }
 
-/// The user at the next version, changed.
+/// Changes a user and raises the version.
 fn next(user: &User, change: impl FnOnce(&mut User)) -> User {
     let mut next = User { version: user.version + 1, ..user.clone() };
     change(&mut next);
@@ -58,7 +57,7 @@ fn next(user: &User, change: impl FnOnce(&mut User)) -> User {
 }
 
 #[tokio::test]
-async fn the_schema_step_can_be_run_again_and_at_once_and_keeps_the_users() {
+async fn the_schema_step_may_run_again_and_concurrently() {
     let (store, database) = store().await;
     let ada = stored(&store, "ada@example.com", Role::Customer).await;
     store.ensure_schema().await.unwrap();
@@ -72,7 +71,7 @@ async fn the_schema_step_can_be_run_again_and_at_once_and_keeps_the_users() {
 }
 
 #[tokio::test]
-async fn what_is_stored_is_found_again_by_id_and_by_e_mail_address_in_any_case() {
+async fn a_user_is_found_by_id_and_by_address_in_any_case() {
     let (store, _) = store().await;
     let mut ada = user("Ada@Example.com", Role::Staff, Timestamp::from_millis(1_800_000_000_007));
     ada.phone = Some("+49 30 1 ☕".to_owned());
@@ -97,7 +96,7 @@ async fn the_index_lets_one_user_have_an_e_mail_address() {
     let refused = store.insert(&user("aDA@example.com", Role::Customer, AT), &hash(), None).await;
     assert_eq!(refused.unwrap(), Inserted::EmailTaken);
     let email = || Email::parse("ADA@example.com".to_owned()).unwrap();
-    // On both ways to write: alone, and in the transaction that watches over the admins.
+    // In both kinds of write: alone, and in the transaction that guards the last admin.
     let renamed = next(&bob, |bob| bob.email = email());
     assert_eq!(store.replace(&renamed, &hash(), true, false).await.unwrap_err().kind(), Kind::EmailTaken);
     stored(&store, "root@example.com", Role::Admin).await;
@@ -106,7 +105,7 @@ async fn the_index_lets_one_user_have_an_e_mail_address() {
     assert_eq!(store.replace(&demoted, &hash(), false, false).await.unwrap_err().kind(), Kind::EmailTaken);
     assert_eq!(store.find(bob.id).await.unwrap().unwrap().user, bob);
 
-    // Free again once she is gone; and any number of users may be gone.
+    // The address is free again after deletion; any number of users may be deleted.
     for gone in [ada, stored(&store, "carol@example.com", Role::Customer).await] {
         assert_eq!(store.delete(&gone, AT).await.unwrap(), Written::Done);
     }
@@ -114,14 +113,14 @@ async fn the_index_lets_one_user_have_an_e_mail_address() {
 }
 
 #[tokio::test]
-async fn a_write_at_a_version_that_has_passed_is_outdated_and_changes_nothing() {
+async fn a_write_at_an_old_version_changes_nothing() {
     let (store, _) = store().await;
     stored(&store, "root@example.com", Role::Admin).await;
     for (email, role) in [("ada@example.com", Role::Customer), ("bob@example.com", Role::Admin)] {
         let first = stored(&store, email, role).await;
         let second = next(&first, |user| user.name = "Second".to_owned());
         assert_eq!(store.replace(&second, &hash(), true, false).await.unwrap(), Written::Done);
-        // The same again, and on both ways to write.
+        // The same again, in both kinds of write.
         for keeps_admin in [true, false] {
             let late = next(&first, |user| user.name = "Late".to_owned());
             assert_eq!(store.replace(&late, &hash(), keeps_admin, false).await.unwrap(), Written::Outdated);
@@ -135,7 +134,7 @@ async fn a_write_at_a_version_that_has_passed_is_outdated_and_changes_nothing() 
         assert_eq!(store.replace(&late, &hash(), true, false).await.unwrap(), Written::Outdated);
         assert!(store.find(first.id).await.unwrap().is_none());
     }
-    // Of a user who was never there.
+    // A user who never existed.
     let nobody = next(&user("nobody@example.com", Role::Customer, AT), |_| {});
     assert_eq!(store.replace(&nobody, &hash(), true, false).await.unwrap(), Written::Outdated);
 }
@@ -158,7 +157,7 @@ async fn of_many_writes_at_one_version_one_is_done() {
     assert_eq!(&store.find(ada.id).await.unwrap().unwrap().user, done[0]);
 }
 
-/// The list in pages of this length, from its first to its last.
+/// Reads the whole list in pages of this length.
 async fn pages(store: &UserStore, role: Option<Role>, limit: i64) -> Vec<User> {
     let request = PageRequest::new(Some(limit), None).unwrap_or_else(|error| panic!("{error:?}"));
     let listing = Listing { role, ..Listing::default() };
@@ -175,11 +174,11 @@ async fn pages(store: &UserStore, role: Option<Role>, limit: i64) -> Vec<User> {
 }
 
 #[tokio::test]
-async fn pages_run_newest_first_with_ties_by_id_and_repeat_and_skip_nobody() {
+async fn pages_are_newest_first_and_repeat_and_skip_no_user() {
     let (store, _) = store().await;
     let mut all = Vec::new();
     for number in 0..12_i64 {
-        // Three at each moment: ties everywhere, also where a page ends.
+        // Three at each time: ties everywhere, also at the end of a page.
         let at = Timestamp::from_millis(AT.millis() + number / 3);
         let role = if number % 2 == 0 { Role::Customer } else { Role::Staff };
         let user = user(&format!("{number}@example.com"), role, at);
@@ -198,8 +197,8 @@ async fn pages_run_newest_first_with_ties_by_id_and_repeat_and_skip_nobody() {
 }
 
 #[tokio::test]
-async fn of_two_admins_who_let_go_at_once_one_stays_in_a_new_database_too() {
-    // Each round on a new database, where the guard is not there yet either.
+async fn of_two_admins_who_resign_at_once_one_stays() {
+    // Each round on a new database, without a guard document.
     for round in 0..8 {
         let (store, _) = store().await;
         let ada = stored(&store, "ada@example.com", Role::Admin).await;
@@ -223,13 +222,13 @@ async fn of_two_admins_who_let_go_at_once_one_stays_in_a_new_database_too() {
 }
 
 #[tokio::test]
-async fn of_many_admins_who_let_go_at_once_the_last_stays() {
+async fn of_many_admins_who_resign_at_once_one_stays() {
     let (store, database) = store().await;
     let mut admins = Vec::new();
     for number in 0..5 {
         admins.push(stored(&store, &format!("{number}@example.com"), Role::Admin).await);
     }
-    // They count for nothing: one is disabled, one is staff.
+    // Neither counts as an active admin: one is disabled, one is staff.
     let mut disabled = user("disabled@example.com", Role::Admin, AT);
     disabled.status = Status::Disabled;
     store.insert(&disabled, &hash(), None).await.unwrap();
@@ -243,7 +242,7 @@ async fn of_many_admins_who_let_go_at_once_the_last_stays() {
 }
 
 #[tokio::test]
-async fn ended_sessions_are_told_by_user_and_by_time_when_they_are_too_many() {
+async fn too_many_revocations_are_covered_by_time() {
     let (store, database) = store().await;
     let ada = stored(&store, "ada@example.com", Role::Customer).await;
     let since = AT.before(std::time::Duration::from_secs(1200));
@@ -261,7 +260,7 @@ async fn ended_sessions_are_told_by_user_and_by_time_when_they_are_too_many() {
         assert!(store.revoked_since(changed.updated_at).await.unwrap().users().next().is_none());
     }
 
-    // 5,002 in all: she is told by time, and so is whoever was revoked in the moment after her.
+    // 5,002 in all: her revocation is covered by time, as is any in the moment after it.
     let many = (1..=5_001).map(|millis| {
         let at = mongodb::bson::DateTime::from_millis(AT.millis() + millis);
         let id = shared::mongo::uuid(UserId::new());

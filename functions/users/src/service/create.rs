@@ -13,11 +13,11 @@ use crate::store::{self, Inserted, StoredUser};
 use crate::user::{Email, NewUser, User};
 
 impl UserService {
-    /// Adds a user, once for all requests under one key.
+    /// Creates a user, once for all requests under one key.
     ///
     /// # Errors
-    /// 403 for another role than `customer` by anybody but an admin, 422 for a key of another request, which is
-    /// also one with another password, 409 for an e-mail address that is taken.
+    /// 403 for a role other than `customer` unless the caller is an admin. 422 for a key of another request,
+    /// which includes one with another password. 409 for a taken e-mail address.
     pub async fn create(
         &self,
         context: &Context,
@@ -35,32 +35,32 @@ impl UserService {
                 (_, Inserted::EmailTaken | Inserted::KeyTaken) => Err(store::email_taken()),
             };
         };
-        // Who has no token is known by the address that they sign up with.
+        // A caller without a token is identified by the e-mail address of the sign-up.
         let caller = match context.caller {
             Caller::Anonymous => new.email.key(),
             known => known.to_string(),
         };
         let key_record = request.by(&caller);
         if let Some(id) = self.store.keys().find(&key_record, self.clock.now()).await? {
-            return self.made_before(id, new.password).await;
+            return self.replay(id, new.password).await;
         }
         let password = new.password.clone();
-        let refusal = match self.insert(new, Some(&key_record)).await? {
+        let conflict = match self.insert(new, Some(&key_record)).await? {
             (user, Inserted::Done) => return Ok(Idempotent::Created(user)),
             (_, Inserted::EmailTaken) => store::email_taken(),
-            // Nobody has the key, if nobody is found now: it grew too old in this very moment.
-            (_, Inserted::KeyTaken) => Error::unavailable("an idempotency key is taken, and nobody has it"),
+            // The key must have expired at this very moment if the lookup does not find it now.
+            (_, Inserted::KeyTaken) => Error::unavailable("an idempotency key is taken, but its record is gone"),
         };
-        // What is in the way may be a twin of this request, which was faster.
+        // The conflict may come from a concurrent duplicate of this request.
         match self.store.keys().find_again(&key_record, self.clock.now()).await? {
-            Some(id) => self.made_before(id, password).await,
-            None => Err(refusal),
+            Some(id) => self.replay(id, password).await,
+            None => Err(conflict),
         }
     }
 
-    /// The user whom a request made when it came first, for those who know the password that it gave: an address
-    /// and a key prove nothing. The fingerprint does not have the password.
-    async fn made_before(&self, id: UserId, password: Password) -> Result<Idempotent<User>, Error> {
+    /// Replays the user of an earlier request, for a caller who knows its password: an address and a key
+    /// prove nothing. The fingerprint does not include the password.
+    async fn replay(&self, id: UserId, password: Password) -> Result<Idempotent<User>, Error> {
         let stored = self.store.find(id).await?;
         match stored {
             None => Err(Error::not_found("user")),
@@ -71,7 +71,7 @@ impl UserService {
         }
     }
 
-    /// Whether this is the password of a user. A wrong one counts as a failed sign-in.
+    /// Verifies the password of a user. A wrong one counts as a failed sign-in.
     pub(super) async fn knows_password(
         &self,
         user: &User,
@@ -79,8 +79,8 @@ impl UserService {
         hash: PasswordHash,
     ) -> Result<bool, Error> {
         let email = user.email.as_str();
-        let turn = self.limits.attempt(email).await?;
-        let matches = credentials::verify(turn, entered, Some(hash)).await?;
+        let permit = self.limits.attempt(email).await?;
+        let matches = credentials::verify(permit, entered, Some(hash)).await?;
         if matches {
             self.limits.succeeded(email).await?;
         }
@@ -94,10 +94,10 @@ impl UserService {
         Ok((user, inserted))
     }
 
-    /// Makes the first admin, if there is none. An admin who is there is never changed.
+    /// Creates the first admin, if there is none. An existing admin is never changed.
     ///
     /// # Errors
-    /// 422 for an e-mail address or a password that is not allowed.
+    /// 422 for an invalid e-mail address or password.
     pub async fn ensure_admin(&self, email: &str, password: &str) -> Result<(), Error> {
         if self.store.has_active_admin().await? {
             return Ok(());

@@ -1,8 +1,8 @@
-//! The use cases around sessions: who signs in, who goes on, who ends, and what tells good tokens from bad ones.
+//! Session use cases: sign-in, refresh, sign-out, and the keys and revocations that decide about tokens.
 //!
-//! A session is a family of refresh tokens, and the access tokens that come with them. It ends by itself, by signing
-//! out, when a spent refresh token is shown again, and with the user's epoch, which rises in the same write that
-//! changes a password, a role or a status, or deletes the user.
+//! A session is a family of refresh tokens, with their access tokens. It ends by expiry, by sign-out, and
+//! when a spent refresh token is used again. It also ends with the user's epoch. The epoch rises in the same
+//! write that changes a password, a role or a status, or deletes the user.
 
 use std::sync::atomic::Ordering;
 
@@ -19,29 +19,29 @@ use crate::refresh_token::RefreshToken;
 use crate::store::StoredUser;
 use crate::user::{Status, User};
 
-/// What a user gets who signs in.
+/// Tokens of a session.
 #[derive(Debug)]
 pub struct Session {
-    /// A JWT.
+    /// Access token, a JWT.
     pub access_token: String,
-    /// Seconds.
+    /// Lifetime of the access token, in seconds.
     pub expires_in: i64,
-    /// Good once.
+    /// Refresh token, valid once.
     pub refresh_token: String,
 }
 
 impl UserService {
-    /// Trades an e-mail address and a password for an access token and a refresh token.
+    /// Signs in with an e-mail address and a password.
     ///
     /// # Errors
-    /// The same 401 after the same work for an unknown address, a wrong password and a disabled user; 429 after too
-    /// many of them.
+    /// 401 for an unknown address, a wrong password and a disabled user, with the same text after the same
+    /// work. 429 after too many failures.
     pub async fn authenticate(&self, sign_in: SignIn) -> Result<Session, Error> {
         let SignIn { email, password } = sign_in;
-        let (turn, stored) =
+        let (permit, stored) =
             futures::try_join!(self.limits.attempt(&email), self.store.find_by_email(&email))?;
         let hash = stored.as_ref().map(|stored| stored.hash.clone());
-        let matches = credentials::verify(turn, password.clone(), hash).await?;
+        let matches = credentials::verify(permit, password.clone(), hash).await?;
         let stored = stored.filter(|stored| matches && stored.user.status == Status::Active);
         let Some(stored) = stored else {
             return Err(Error::new(
@@ -59,7 +59,7 @@ impl UserService {
         self.session(&stored.user, stored.epoch, &token).await
     }
 
-    /// Hashes a password anew that was hashed with less work than passwords are now.
+    /// Hashes a password anew if its hash was made with less work than today's.
     async fn keep_hash_up_to_date(&self, stored: &StoredUser, password: Password) -> Result<(), Error> {
         if stored.hash.is_outdated() {
             let hash = credentials::hash(password).await?;
@@ -68,38 +68,39 @@ impl UserService {
         Ok(())
     }
 
-    /// Trades a refresh token, which is spent by that, for a new pair.
+    /// Exchanges a refresh token, which is spent by that, for a new pair.
     ///
     /// # Errors
-    /// 401 for a token that is not good; if it was spent before, its session has ended now. We cannot know whether it
-    /// was a thief who was here first, or an honest client whose answer got lost or who asked twice at once: either
-    /// has to sign in again.
+    /// 401 for an invalid token. If it was spent before, its session ends now. The first use
+    /// may have been a thief's. It may also be an honest client's whose answer got lost, or that sent it twice at
+    /// once. They cannot be
+    /// told apart: either must sign in again.
     pub async fn refresh(&self, token: &str) -> Result<Session, Error> {
-        let not_good = || {
+        let invalid = || {
             let detail = "The refresh token is not good: it may have expired, been used before, or ended. Sign in \
                           with POST /auth.";
             Error::new(Kind::Unauthenticated, detail)
         };
-        let token = RefreshToken::parse(token).ok_or_else(not_good)?;
+        let token = RefreshToken::parse(token).ok_or_else(invalid)?;
         let next = token.next()?;
         let rotated = self.store.sessions().rotate(&token, &next, self.clock.now()).await?;
-        let rotated = rotated.ok_or_else(not_good)?;
+        let rotated = rotated.ok_or_else(invalid)?;
         let stored = self.store.find(rotated.user).await?;
-        let lives =
+        let is_current =
             |stored: &StoredUser| stored.user.status == Status::Active && stored.epoch == rotated.epoch;
-        match stored.filter(lives) {
+        match stored.filter(is_current) {
             Some(stored) => self.session(&stored.user, stored.epoch, &next).await,
             None => {
                 self.store.sessions().end(token.family()).await?;
-                Err(not_good())
+                Err(invalid())
             }
         }
     }
 
-    /// Ends the session of a refresh token, spent or not. One that nobody knows is as good as ended.
+    /// Ends the session of a refresh token, spent or not. An unknown token counts as ended.
     ///
     /// # Errors
-    /// 503 when that cannot be noted.
+    /// 503 when the store is unavailable.
     pub async fn sign_out(&self, token: &str) -> Result<(), Error> {
         match RefreshToken::parse(token) {
             Some(token) => self.store.sessions().end(token.family()).await,
@@ -115,10 +116,10 @@ impl UserService {
         })
     }
 
-    /// The keys that verify access tokens, among them `kid` if there is such a key, and whose tokens are not good.
+    /// Keys that verify access tokens, `kid` among them if it exists, and the revocations.
     ///
     /// # Errors
-    /// 503 when it cannot be found out.
+    /// 503 when keys or revocations are unavailable.
     pub async fn keys(&self, kid: Option<&str>) -> Result<TrustedKeys, Error> {
         let since = self.clock.now().before(REVOCATION_TTL);
         let (keys, revoked) =
@@ -126,18 +127,18 @@ impl UserService {
         Ok(TrustedKeys { keys, revoked })
     }
 
-    /// The keys that verify access tokens, for whoever wants to verify them without us.
+    /// Public keys of access tokens, for verification outside of the system.
     ///
     /// # Errors
-    /// Never, as far as we know: those that are known are good for now.
+    /// None expected: known keys stay valid while the secret is unavailable.
     pub async fn public_keys(&self) -> Result<Vec<PublicKey>, Error> {
         self.keys.public_keys(None).await
     }
 
-    /// Notes that the sessions of a user have ended, after the write that did so.
+    /// Records that the sessions of a user have ended, after the write that ended them.
     pub(crate) async fn sessions_ended(&self, user: &User) {
         self.changes.fetch_add(1, Ordering::SeqCst);
-        // They are not good any more, whether they are there or not.
+        // They are invalid by the epoch, deleted or not.
         if let Err(error) = self.store.sessions().forget(user.id).await {
             tracing::warn!(causes = error.causes(), "ended sessions are left to be swept");
         }

@@ -16,8 +16,9 @@ impl UserService {
     /// Changes a user.
     ///
     /// # Errors
-    /// 404 or 403 for a user that the caller may not change, 403 for a field, 412 for another version than the
-    /// if_match one, 422 for a wrong password, 409 for a taken e-mail address and for the last admin.
+    /// 404 or 403 for a user that the caller may not change, 403 for a field. 412 for a version that
+    /// `If-Match` does not name, 422 for a wrong password. 409 for a taken e-mail address and for the last
+    /// admin.
     pub async fn update(
         &self,
         context: &Context,
@@ -35,7 +36,7 @@ impl UserService {
                 return Err(Error::forbidden("Only an admin may change `role` and `status`."));
             }
             if_match.check(stored.user.version)?;
-            // Hashing is dear: it is done again only when the password was changed in between.
+            // Hashing is expensive: it is repeated only if the password was changed in between.
             if let Some(password) = change.password.clone()
                 && proven.as_ref() != Some(&stored.hash)
             {
@@ -63,7 +64,7 @@ impl UserService {
         }
     }
 
-    /// A new password needs the current one, unless an admin helps somebody else.
+    /// Checks the current password, which a new one requires, unless an admin changes another user.
     async fn prove_password(
         &self,
         context: &Context,
@@ -85,11 +86,11 @@ impl UserService {
         errors.check()
     }
 
-    /// Deletes a user and everything personal.
+    /// Deletes a user and all personal data.
     ///
     /// # Errors
-    /// 404 or 403 for a user that the caller may not delete, 412 for another version than `If-Match` names, 409
-    /// for the last admin.
+    /// 404 or 403 for a user that the caller may not delete. 412 for a version that `If-Match` does not name,
+    /// 409 for the last admin.
     pub async fn delete(&self, context: &Context, id: UserId, if_match: &IfMatch) -> Result<(), Error> {
         require_known(context.caller)?;
         let mut retry = ConflictRetry::default();
@@ -107,7 +108,7 @@ impl UserService {
         }
     }
 
-    /// A user that the caller may change: their own, or any for an admin.
+    /// Finds a user that the caller may change: their own, or any for an admin.
     async fn changeable(&self, context: &Context, id: UserId) -> Result<StoredUser, Error> {
         let stored = self.visible(context, id).await?;
         if context.caller.is_admin() || context.caller.user_id() == Some(id) {

@@ -1,4 +1,4 @@
-//! Many users at once: for whoever fills a database.
+//! Bulk import of users, to fill a database.
 
 use shared::error::Error;
 
@@ -7,10 +7,10 @@ use crate::credentials::PasswordHash;
 use crate::user::User;
 
 impl UserStore {
-    /// Adds users, in any order, without asking whether they are there already, all with the same password.
+    /// Inserts users, in any order, without a check for existing ones, all with the same password.
     ///
     /// # Errors
-    /// When it is not known which of them are there.
+    /// Fails when it is unknown which of them were inserted.
     pub async fn insert_many(&self, users: &[User], hash: &PasswordHash) -> Result<(), Error> {
         let documents = users.iter().map(|user| UserDocument::of(user, hash));
         self.users.insert_many(documents).ordered(false).await?;

@@ -1,8 +1,8 @@
-//! How often somebody has tried, in MongoDB: failed sign-ins by e-mail address, requests by source address.
+//! Counts for rate limits in MongoDB: failed sign-ins by e-mail address, requests by source address.
 //!
-//! Each count is one document, and each try one conditional upsert of it: either it is counted, or it is one too many.
-//! So however many come at once, over however many connections and environments, no more than allowed are let
-//! through. A document's ID is a hash of what it counts.
+//! Each count is one document, and each attempt one conditional upsert of it: either it is counted, or it is
+//! above the limit. So the limit holds for any number of concurrent attempts, connections and environments. A
+//! document's ID is a hash of the counted address.
 
 use std::time::Duration;
 
@@ -19,46 +19,46 @@ use shared::values::clock::Timestamp;
 const ATTEMPTS: &str = "user_attempts";
 const ADDRESSES: &str = "user_addresses";
 
-/// How many sign-ins with one e-mail address may fail in [`ATTEMPTS_WITHIN`].
+/// Maximum number of failed sign-ins with one e-mail address within [`ATTEMPTS_WITHIN`].
 pub const MOST_ATTEMPTS: i32 = 10;
 
-/// The time in which they are counted.
+/// Time window of failed sign-ins.
 pub const ATTEMPTS_WITHIN: Duration = Duration::from_secs(15 * 60);
 
-/// The time in which requests of one address are counted.
+/// Time window of requests from one address.
 pub const REQUESTS_WITHIN: Duration = Duration::from_secs(60);
 
-/// How often an upsert is tried that meets another one of a document which was not there.
-const UPSERTS: usize = 8;
+/// Number of tries of an upsert that collides with another one for a new document.
+const MAX_UPSERTS: usize = 8;
 
-/// What becomes of a try.
+/// Result of an attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RateLimit {
-    /// It is counted, and may go on.
+    /// The attempt is counted, and may proceed.
     Counted,
-    /// There were too many.
+    /// The limit is reached.
     TooMany {
-        /// When the next one may go on.
+        /// Time from which the next attempt may proceed.
         until: Timestamp,
-        /// When the last one came that is counted.
+        /// Time of the latest counted attempt.
         latest: Timestamp,
     },
 }
 
-/// When sign-ins were tried that have not succeeded, the oldest first.
+/// Times of sign-ins that have not succeeded, the oldest first.
 #[derive(Debug, Deserialize)]
 struct Attempts {
     at: Vec<bson::DateTime>,
 }
 
-/// How many requests came until a time.
+/// Number of requests in the current window, and its end.
 #[derive(Debug, Deserialize)]
 struct Requests {
     count: i32,
     ends_at: bson::DateTime,
 }
 
-/// The counts.
+/// Store of counts.
 #[derive(Clone)]
 pub struct Counts {
     attempts: Collection<Attempts>,
@@ -66,7 +66,7 @@ pub struct Counts {
 }
 
 impl Counts {
-    /// The counts in this database.
+    /// Creates a store over this database.
     pub fn new(database: &Database) -> Self {
         Self { attempts: database.collection(ATTEMPTS), addresses: database.collection(ADDRESSES) }
     }
@@ -91,10 +91,10 @@ impl Counts {
         })
     }
 
-    /// Counts a sign-in with this e-mail address as failed, before it is known whether it is.
+    /// Counts a sign-in with this e-mail address as failed, before its result is known.
     ///
     /// # Errors
-    /// When MongoDB is away.
+    /// Fails when MongoDB is unavailable.
     pub async fn attempt(&self, email: &str, now: Timestamp) -> Result<RateLimit, Error> {
         let id = hash("email", email);
         let newest = format!("at.{}", MOST_ATTEMPTS - 1);
@@ -106,7 +106,7 @@ impl Counts {
             "$push": { "at": { "$each": [mongo::date(now)], "$sort": 1, "$slice": -MOST_ATTEMPTS } },
             "$set": { "expires_at": mongo::date(now.after(ATTEMPTS_WITHIN)) },
         };
-        for _ in 0..UPSERTS {
+        for _ in 0..MAX_UPSERTS {
             let write = self.attempts.update_one(filter.clone(), update.clone()).upsert(true);
             if is_counted(mongo::bounded_write(write).await)? {
                 return Ok(RateLimit::Counted);
@@ -123,19 +123,19 @@ impl Counts {
         Err(Error::unavailable("a count of sign-ins changes all the time"))
     }
 
-    /// Forgets the failed sign-ins with this e-mail address.
+    /// Deletes the failed sign-ins with this e-mail address.
     ///
     /// # Errors
-    /// When MongoDB is away.
+    /// Fails when MongoDB is unavailable.
     pub async fn forget_attempts(&self, email: &str) -> Result<(), Error> {
         mongo::bounded_write(self.attempts.delete_one(doc! { "_id": hash("email", email) })).await?;
         Ok(())
     }
 
-    /// The same, in a transaction.
+    /// Deletes the failed sign-ins with this e-mail address, in a transaction.
     ///
     /// # Errors
-    /// What the transaction met.
+    /// The error of the transaction.
     pub async fn forget_attempts_with(
         &self,
         session: &mut ClientSession,
@@ -147,7 +147,7 @@ impl Counts {
     /// Counts a request from this address, of which `most` may come in a minute that begins with the first.
     ///
     /// # Errors
-    /// When MongoDB is away.
+    /// Fails when MongoDB is unavailable.
     pub async fn request(&self, address: &str, most: u32, now: Timestamp) -> Result<RateLimit, Error> {
         let id = hash("address", address);
         let at = mongo::date(now);
@@ -159,7 +159,7 @@ impl Counts {
             "count": { "$cond": [runs(), { "$add": ["$count", 1] }, 1] },
             "ends_at": { "$cond": [runs(), "$ends_at", ends_at] },
         } };
-        for _ in 0..UPSERTS {
+        for _ in 0..MAX_UPSERTS {
             let write = self.addresses.update_one(filter.clone(), vec![update.clone()]).upsert(true);
             if is_counted(mongo::bounded_write(write).await)? {
                 return Ok(RateLimit::Counted);
@@ -174,8 +174,8 @@ impl Counts {
     }
 }
 
-/// Whether an upsert has found its document, or made it. If the document is there and not as it must be, the upsert
-/// meets its ID; and so it does when another one makes it at the same moment.
+/// True if an upsert has found or created its document. If the document exists but does not match, the upsert
+/// collides with its ID. A concurrent creation causes the same error.
 fn is_counted(result: mongodb::error::Result<UpdateResult>) -> Result<bool, Error> {
     match result {
         Ok(_) => Ok(true),

@@ -12,16 +12,17 @@ use super::{StoredUser, USERS, UserDocument, UserStore};
 use crate::listing::Listing;
 use crate::user::{Status, User};
 
-/// What lists need. A list without a filter merges six partitions; deleted users have neither role nor such a status.
+/// Indexes for lists. A list without a filter merges six partitions. Deleted users have neither role nor such
+/// a status.
 pub(super) fn indexes() -> Vec<Index> {
     vec![Index::plain("listed_newest", doc! { "role": 1, "status": 1, "created_at": -1, "_id": -1 })]
 }
 
 impl UserStore {
-    /// A page of a list.
+    /// Reads a page of a list.
     ///
     /// # Errors
-    /// When MongoDB is away.
+    /// Fails when MongoDB is unavailable.
     pub async fn list(
         &self,
         listing: &Listing,
@@ -43,7 +44,7 @@ impl UserStore {
         Ok(PageRows { data, next: found.next })
     }
 
-    /// The user with an e-mail address, if the other filters let them through.
+    /// Finds the user with an e-mail address, if the other filters match.
     async fn addressed(
         &self,
         key: &str,

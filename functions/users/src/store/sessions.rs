@@ -1,4 +1,4 @@
-//! Families of refresh tokens in MongoDB: one document each, of which every decision is one conditional write.
+//! Families of refresh tokens in MongoDB: one document each, and each decision one conditional write.
 
 use std::time::Duration;
 
@@ -17,42 +17,42 @@ use crate::refresh_token::{Family, RefreshToken};
 
 const SESSIONS: &str = "user_sessions";
 
-/// How long a refresh token is good.
+/// Lifetime of a refresh token.
 pub const LIFETIME: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
-/// How many families a user has at most; the oldest ends when there would be more.
+/// Maximum number of families of a user; a further one ends the oldest.
 pub const MOST_FAMILIES: u64 = 20;
 
-/// A family on disk.
+/// Family on disk.
 #[derive(Debug, Serialize, Deserialize)]
 struct SessionDocument {
     _id: bson::Uuid,
     user: bson::Uuid,
-    /// That of the user when they signed in: the family ends with it.
+    /// Epoch of the user at sign-in: the family ends with it.
     epoch: i64,
-    /// The hash of the one token that is not spent.
+    /// Hash of the only token that is not spent.
     token: Binary,
     signed_in_at: bson::DateTime,
     expires_at: bson::DateTime,
 }
 
-/// What a token that was good belongs to.
+/// Family of a token that was valid.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rotated {
-    /// Whose it is.
+    /// User ID.
     pub user: UserId,
-    /// That of the user when they signed in.
+    /// Epoch of the user at sign-in.
     pub epoch: Epoch,
 }
 
-/// The families of all users.
+/// Store of the families of all users.
 #[derive(Clone)]
 pub struct Sessions {
     sessions: Collection<SessionDocument>,
 }
 
 impl Sessions {
-    /// The families in this database.
+    /// Creates a store over this database.
     pub fn new(database: &Database) -> Self {
         Self { sessions: database.collection(SESSIONS) }
     }
@@ -83,7 +83,7 @@ impl Sessions {
     /// Begins a family with its first token, and ends the user's oldest ones if there are too many.
     ///
     /// # Errors
-    /// When MongoDB is away.
+    /// Fails when MongoDB is unavailable.
     pub async fn begin(
         &self,
         token: &RefreshToken,
@@ -117,11 +117,11 @@ impl Sessions {
         Ok(())
     }
 
-    /// Spends a token and has `next` in its place. Of many who show the same token at once one comes through. `None`:
-    /// it is not good, and if it was spent before, its family has ended now.
+    /// Spends a token and stores `next` in its place. Of concurrent uses of the same token one succeeds.
+    /// `None`: it is invalid, and if it was spent before, its family ends now.
     ///
     /// # Errors
-    /// When MongoDB is away.
+    /// Fails when MongoDB is unavailable.
     pub async fn rotate(
         &self,
         token: &RefreshToken,
@@ -149,28 +149,28 @@ impl Sessions {
         Ok(None)
     }
 
-    /// Ends a family, if it is there.
+    /// Ends a family, if it exists.
     ///
     /// # Errors
-    /// When MongoDB is away.
+    /// Fails when MongoDB is unavailable.
     pub async fn end(&self, family: Family) -> Result<(), Error> {
         mongo::bounded_write(self.sessions.delete_one(doc! { "_id": id(family) })).await?;
         Ok(())
     }
 
-    /// Forgets all families of a user, who are at an end already by the user's epoch.
+    /// Deletes all families of a user, which have ended already by the user's epoch.
     ///
     /// # Errors
-    /// When MongoDB is away.
+    /// Fails when MongoDB is unavailable.
     pub async fn forget(&self, user: UserId) -> Result<(), Error> {
         mongo::bounded_write(self.sessions.delete_many(doc! { "user": mongo::uuid(user) })).await?;
         Ok(())
     }
 
-    /// The same, in a transaction.
+    /// Deletes all families of a user, in a transaction.
     ///
     /// # Errors
-    /// What the transaction met.
+    /// The error of the transaction.
     pub async fn forget_with(&self, session: &mut ClientSession, user: UserId) -> mongodb::error::Result<()> {
         self.sessions.delete_many(doc! { "user": mongo::uuid(user) }).session(session).await.map(drop)
     }
