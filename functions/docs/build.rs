@@ -1,4 +1,4 @@
-//! Compresses the files that the function serves, so that they are in its binary as they are sent.
+//! Compresses the files that the function serves, so that its binary has them as they are sent.
 
 use std::hash::{DefaultHasher, Hasher as _};
 use std::io::Write as _;
@@ -8,7 +8,7 @@ use std::{env, fs, io};
 use flate2::Compression;
 use flate2::write::GzEncoder;
 
-/// Where a file is, and its media type. In their order they are `FILES` of `assets.rs`.
+/// Path and media type of each file. The order is that of `FILES` in `assets.rs`.
 const FILES: [(&str, &str); 6] = [
     ("openapi.json", "application/json"),
     ("pages/docs.css", "text/css; charset=utf-8"),

@@ -1,4 +1,4 @@
-//! The files that the function serves: in the binary they are compressed, and are sent so to whoever takes gzip.
+//! Static files. They are compressed in the binary, and sent so to clients that accept gzip.
 
 use std::hash::{DefaultHasher, Hasher as _};
 use std::io::Read as _;
@@ -12,52 +12,52 @@ use shared::http::conditional::IfNoneMatch;
 
 use crate::negotiation;
 
-/// A file.
+/// Static file.
 #[derive(Debug)]
 pub(crate) struct File {
-    /// Where it is; with its hash in it, so that it may be kept for good.
+    /// Path of the file. It contains the hash, so that a client may keep the file for good.
     pub(crate) path: &'static str,
     content_type: &'static str,
     hash: &'static str,
     gzipped: &'static [u8],
 }
 
-/// All of them, in the order of `build.rs`.
+/// All files, in the order of `build.rs`.
 static FILES: [File; 6] = include!(concat!(env!("OUT_DIR"), "/files.rs"));
 
-/// The description of the API, which has a path of its own.
+/// OpenAPI document, which has a path of its own.
 pub(crate) static OPENAPI: &File = &FILES[0];
-/// The look of our pages.
+/// Styles of the pages.
 pub(crate) static DOCS_CSS: &File = &FILES[1];
-/// What happens on the docs page.
+/// Script of the docs page.
 pub(crate) static DOCS_JS: &File = &FILES[2];
-/// The icon of our pages.
+/// Icon of the pages.
 pub(crate) static ICON: &File = &FILES[3];
-/// The look of Swagger UI.
+/// Styles of Swagger UI.
 pub(crate) static SWAGGER_CSS: &File = &FILES[4];
-/// Swagger UI.
+/// Script of Swagger UI.
 pub(crate) static SWAGGER_JS: &File = &FILES[5];
 
-/// How long a client may keep what it got.
+/// Cache policy of a response.
 #[derive(Clone, Copy)]
 pub(crate) enum Keep {
-    /// For good: another content has another path.
+    /// Cached for good: other content has another path.
     ForGood,
-    /// It asks each time whether there is a newer one.
+    /// Revalidated at each use.
     Ask,
 }
 
 impl File {
-    /// The file that is at this path.
+    /// Finds the file with this path.
     pub(crate) fn at(path: &str) -> Option<&'static Self> {
-        // The description has a path of its own.
+        // The OpenAPI document has a path of its own.
         FILES[1..].iter().find(|file| file.path == path)
     }
 
-    /// The answer to a GET with these headers.
+    /// Answers a GET with these headers.
     pub(crate) fn answer(&self, request: &HeaderMap, keep: Keep) -> Response {
         let gzip = negotiation::takes_gzip(request);
-        // One tag for each form (RFC 9110, section 8.8.3.3).
+        // One tag for each encoding (RFC 9110, section 8.8.3.3).
         let tag = format!("\"{}{}\"", self.hash, if gzip { "-gzip" } else { "" });
         let vary = header::ACCEPT_ENCODING;
         if IfNoneMatch::of_headers(request).names(&tag) {
@@ -85,7 +85,7 @@ impl File {
     }
 }
 
-/// The answer with a body made for this request, which depends on `Accept` alone.
+/// Answers with a generated body, which depends on `Accept` alone.
 pub(crate) fn made(request: &HeaderMap, content_type: &'static str, body: String) -> Response {
     let mut hasher = DefaultHasher::new();
     hasher.write(body.as_bytes());
@@ -102,7 +102,7 @@ fn not_modified(tag: &str, keep: Keep, vary: HeaderName) -> Response {
     kept(StatusCode::NOT_MODIFIED.into_response(), tag, keep, vary)
 }
 
-/// The answer with what a client needs to keep it.
+/// Adds the cache headers to a response.
 fn kept(mut response: Response, tag: &str, keep: Keep, vary: HeaderName) -> Response {
     let headers = response.headers_mut();
     if let Ok(tag) = HeaderValue::from_str(tag) {

@@ -1,20 +1,20 @@
-//! The introduction on the docs page: what somebody needs to know before the first request.
+//! Introduction on the docs page: the basics for a first request.
 
 use maud::{Markup, html};
 
 use crate::pages::{code, text};
 
-/// A section of the introduction.
+/// Section of the introduction.
 pub(crate) struct Section {
-    /// Its anchor.
+    /// Anchor of the section.
     pub(crate) id: &'static str,
-    /// Its heading.
+    /// Heading of the section.
     pub(crate) title: &'static str,
     paragraphs: &'static [&'static str],
     example: &'static str,
 }
 
-/// The sections, in the order in which they are read.
+/// Sections, in reading order.
 pub(crate) const SECTIONS: [Section; 6] = [
     Section {
         id: "sign-in-first",
@@ -125,7 +125,7 @@ GET /products?limit=2
     },
 ];
 
-/// All of it.
+/// Renders the introduction.
 pub(crate) fn introduction() -> Markup {
     html! {
         section.hero {

@@ -1,6 +1,7 @@
-//! The docs function: what stands around the API. No database, no secret, no callers.
+//! The docs function: documentation pages, the catalogue of problems, and 404. No database, no secret, no
+//! callers.
 //!
-//! It is behind API Gateway's `$default` route, and so answers for every path that no other function has.
+//! It is behind API Gateway's `$default` route, and so answers every path that no other function has.
 
 use axum::Router;
 use shared::values::clock::Clock;
@@ -14,10 +15,10 @@ pub mod openapi;
 mod pages;
 pub mod problems;
 
-/// The function, ready to answer.
+/// The function, ready to serve.
 #[derive(Clone)]
 pub struct App {
-    /// REST.
+    /// REST routes.
     pub router: Router,
 }
 

@@ -2,8 +2,8 @@
 
 use http::{HeaderMap, HeaderName, header};
 
-/// Whether a client would rather have a page than JSON. Only who names HTML is given it: `*/*`, and no wish at all, as
-/// programs have it, get JSON.
+/// True if a client prefers a page to JSON. HTML must be named: `*/*` and no `Accept` at all, as programs
+/// send them, get JSON.
 pub(crate) fn wants_html(request: &HeaderMap) -> bool {
     let weight = |wanted: &[&str]| {
         weights(request, header::ACCEPT)
@@ -15,7 +15,7 @@ pub(crate) fn wants_html(request: &HeaderMap) -> bool {
     html > 0.0 && html >= weight(&["application/json", "application/problem+json"])
 }
 
-/// Whether a client takes gzip.
+/// True if a client accepts gzip.
 pub(crate) fn takes_gzip(request: &HeaderMap) -> bool {
     let weight = |wanted: &str| {
         let mut all = weights(request, header::ACCEPT_ENCODING);
@@ -24,13 +24,13 @@ pub(crate) fn takes_gzip(request: &HeaderMap) -> bool {
     weight("gzip").or_else(|| weight("*")).is_some_and(|weight| weight > 0.0)
 }
 
-/// The elements of a header that is a list.
+/// Elements of a header that is a list.
 fn elements(request: &HeaderMap, name: HeaderName) -> impl Iterator<Item = &str> {
     let values = request.get_all(name).into_iter();
     values.filter_map(|value| value.to_str().ok()).flat_map(|value| value.split(',')).map(str::trim)
 }
 
-/// The elements of a header with weights, 1 where none is given.
+/// Elements of a header with their weights, 1 by default.
 fn weights(request: &HeaderMap, name: HeaderName) -> impl Iterator<Item = (&str, f32)> {
     elements(request, name).map(|element| {
         let mut parts = element.split(';').map(str::trim);

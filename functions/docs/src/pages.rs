@@ -1,4 +1,4 @@
-//! The pages in HTML: the docs, and the catalogue of problems.
+//! HTML pages: the docs, and the catalogue of problems.
 
 use axum::response::Response;
 use http::{HeaderMap, HeaderValue, header};
@@ -8,20 +8,20 @@ use crate::assets::{self, DOCS_CSS, DOCS_JS, ICON, SWAGGER_CSS, SWAGGER_JS};
 use crate::guide;
 use crate::problems::{COMMON, Header, Member, ProblemType};
 
-/// What a page may load and do: scripts, styles and pictures of ours, pictures that are written in Swagger UI's styles
-/// (`data:`), and requests to this API. No script or style in the page itself, no frame around it, no form that is
-/// sent without our script.
+/// Content security policy of the pages. It allows own scripts, styles and images, images in Swagger UI's
+/// styles (`data:`), and requests to this API. It forbids inline scripts and styles, frames around the page,
+/// and forms that are sent without the script.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; \
                       connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
-/// The answer with a page.
+/// Answers with a page.
 pub(crate) fn answer(request: &HeaderMap, page: Markup) -> Response {
     let mut response = assets::made(request, "text/html; charset=utf-8", page.into_string());
     response.headers_mut().insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY));
     response
 }
 
-/// What is around each page. `aside` stands at the right end of the bar.
+/// Renders the layout around a page. `aside` stands at the right end of the bar.
 fn page(title: &str, head: &Markup, aside: &Markup, body: &Markup) -> Markup {
     html! {
         (DOCTYPE)
@@ -54,7 +54,7 @@ fn page(title: &str, head: &Markup, aside: &Markup, body: &Markup) -> Markup {
     }
 }
 
-/// The page to read and try the API in.
+/// Renders the page on which the API can be read and tried.
 pub(crate) fn docs() -> Markup {
     let head = html! {
         meta name="description" content="Read and try the order management API.";
@@ -93,7 +93,7 @@ pub(crate) fn docs() -> Markup {
     page("Order management API", &head, &sign_in(), &body)
 }
 
-/// Signs in and out; `docs.js` shows one of the two.
+/// Renders the forms to sign in and out; `docs.js` shows one of the two.
 fn sign_in() -> Markup {
     html! {
         form.sign-in #sign-in {
@@ -111,7 +111,7 @@ fn sign_in() -> Markup {
     }
 }
 
-/// The index of the catalogue.
+/// Renders the index of the catalogue.
 pub(crate) fn problems(all: &[ProblemType]) -> Markup {
     let body = html! {
         main.alone {
@@ -145,7 +145,7 @@ pub(crate) fn problems(all: &[ProblemType]) -> Markup {
     page("Problems · Order management API", &html! {}, &html! {}, &body)
 }
 
-/// The page of a type of problem.
+/// Renders the page of a type of problem.
 pub(crate) fn problem(problem: &ProblemType) -> Markup {
     let example = serde_json::to_string_pretty(&problem.example).unwrap_or_default();
     let body = html! {
@@ -198,7 +198,7 @@ fn headers(headers: &[Header]) -> Markup {
     }
 }
 
-/// A text in which backticks mark what is code.
+/// Renders a text in which backticks mark code.
 pub(crate) fn text(text: &str) -> Markup {
     html! {
         @for (place, piece) in text.split('`').enumerate() {
@@ -207,7 +207,7 @@ pub(crate) fn text(text: &str) -> Markup {
     }
 }
 
-/// A block of code.
+/// Renders a block of code.
 pub(crate) fn code(code: &str) -> Markup {
     html! { pre { code { (code.trim()) } } }
 }

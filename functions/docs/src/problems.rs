@@ -1,56 +1,56 @@
-//! The catalogue of problem types: what each means, what it carries, and what to do about it.
+//! Catalogue of problem types: the meaning of each, its members, and the remedy.
 //!
-//! Its source is [`Kind`], from which every error of the API is made: type, title, status, headers and example come
-//! from there, and what else there is to say is in one match over all kinds. So a type without its entry does not
-//! compile. The texts are here and not beside the kinds, since the other functions do without them.
+//! Its source is [`Kind`], from which every error of the API is made: type, title, status, headers and
+//! example come from there. All other texts are in one match over all kinds, so a type without its entry does
+//! not compile. The texts are here and not beside the kinds, since the other functions do not need them.
 
 use serde::Serialize;
 use serde_json::{Value, json};
 use shared::error::{Error, Kind};
 use shared::input::validation::FieldError;
 
-/// A type of problem, as the catalogue answers it.
+/// Type of problem, an entry of the catalogue.
 #[derive(Debug, Serialize)]
 pub struct ProblemType {
-    /// The `type` of its problems, where this entry is.
+    /// The `type` of its problems, and the path of this entry.
     pub r#type: String,
     /// The `title` of its problems.
     pub title: &'static str,
-    /// The HTTP status.
+    /// HTTP status.
     pub status: u16,
-    /// When it is answered.
+    /// Circumstances in which it is answered.
     pub meaning: &'static str,
-    /// What whoever meets it can do.
+    /// Remedy for the client.
     pub what_to_do: &'static str,
-    /// What its problems have beside the members that all problems have.
+    /// Members of its problems, beside the common ones.
     pub members: Vec<Member>,
-    /// What its answers have beside the headers that all answers have.
+    /// Headers of its responses, beside the common ones.
     pub headers: Vec<Header>,
-    /// A problem of this type.
+    /// Example of a problem of this type.
     pub example: Value,
 }
 
-/// A member of a problem.
+/// Member of a problem.
 #[derive(Debug, Serialize)]
 pub struct Member {
-    /// Its name; `items[].product_id` is one of each element.
+    /// Name; `items[].product_id` is one of each element.
     pub name: &'static str,
-    /// Its type in JSON.
+    /// Type in JSON.
     pub r#type: &'static str,
-    /// What it says.
+    /// Meaning of the member.
     pub meaning: &'static str,
 }
 
-/// A header of an answer.
+/// Header of a response.
 #[derive(Debug, Serialize)]
 pub struct Header {
-    /// Its name.
+    /// Name.
     pub name: &'static str,
-    /// What it says.
+    /// Meaning of the header.
     pub meaning: &'static str,
 }
 
-/// What every problem has (RFC 9457, section 3.1; `request_id` is ours).
+/// Members of every problem (RFC 9457, section 3.1; `request_id` is an extension).
 pub const COMMON: [Member; 6] = [
     member("type", "string", "Which type of problem it is, for programs: the path of its entry here."),
     member("title", "string", "The type in a few words, the same for all problems of the type."),
@@ -60,18 +60,18 @@ pub const COMMON: [Member; 6] = [
     member("request_id", "string", "The same as the header `X-Request-Id`; our log has it in every line."),
 ];
 
-/// All types, in the order of their status.
+/// All types, sorted by status.
 pub fn all() -> impl Iterator<Item = ProblemType> {
     Kind::ALL.into_iter().map(ProblemType::of)
 }
 
 impl ProblemType {
-    /// The type with this last segment of its path.
+    /// Finds the type with this last segment of its path.
     pub fn named(slug: &str) -> Option<Self> {
         Kind::ALL.into_iter().find(|kind| kind.slug() == slug).map(Self::of)
     }
 
-    /// The type of this kind.
+    /// Builds the type of this kind.
     pub fn of(kind: Kind) -> Self {
         let Entry { meaning, what_to_do, members, headers, example: (path, example) } = entry(kind);
         Self {
@@ -86,7 +86,7 @@ impl ProblemType {
         }
     }
 
-    /// The last segment of its path.
+    /// Last segment of its path.
     pub fn slug(&self) -> &str {
         self.r#type.rsplit('/').next().unwrap_or_default()
     }
@@ -96,13 +96,13 @@ const fn member(name: &'static str, r#type: &'static str, meaning: &'static str)
     Member { name, r#type, meaning }
 }
 
-/// What there is to say about a kind.
+/// Texts and example of a kind.
 struct Entry {
     meaning: &'static str,
     what_to_do: &'static str,
     members: Vec<Member>,
     headers: Vec<Header>,
-    /// The path of a request, and what is wrong with it.
+    /// Path of a request, and its error.
     example: (&'static str, Error),
 }
 
@@ -129,7 +129,7 @@ const A_PRODUCT: &str = "/products/product_01h455vb4pex5vsknk084sn02q";
 const ITS_STOCK: &str = "/products/product_01h455vb4pex5vsknk084sn02q/stock";
 const A_USER: &str = "/users/user_01h455vb4pex5vsknk084sn02q";
 
-/// The one place where a kind is explained.
+/// Declares the texts of all kinds, in one place.
 fn entry(kind: Kind) -> Entry {
     let example = |path, detail: &str| (path, Error::new(kind, detail));
     match kind {
