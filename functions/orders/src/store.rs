@@ -213,7 +213,8 @@ impl OrderStore {
         documents.into_iter().map(Stored::try_from).collect()
     }
 
-    /// Finds up to `limit` orders and voids with unfinished work from before `before`, oldest first, after this cursor.
+    /// Finds up to `limit` orders and voids with unfinished work from before `before`, oldest first, after this
+    /// cursor.
     ///
     /// # Errors
     /// Fails when MongoDB is unavailable.

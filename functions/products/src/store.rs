@@ -141,8 +141,8 @@ impl TryFrom<ProductDocument> for Product {
     }
 }
 
-/// The most entries that MongoDB takes: far more than the domain does, which lets those that end a hold in above its own
-/// limit.
+/// Maximum number of entries that the schema allows. It is far above the domain's own limit, which entries that
+/// end a hold may exceed.
 const MOST_HOLDS: i64 = 5 * MAX_ENTRIES;
 
 /// What MongoDB takes for a product.

@@ -49,7 +49,9 @@ impl UserService {
             (user, Inserted::Done) => return Ok(Idempotent::Created(user)),
             (_, Inserted::EmailTaken) => store::email_taken(),
             // The key must have expired at this very moment if the lookup does not find it now.
-            (_, Inserted::KeyTaken) => Error::unavailable("an idempotency key is taken, but its record is gone"),
+            (_, Inserted::KeyTaken) => {
+                Error::unavailable("an idempotency key is taken, but its record is gone")
+            }
         };
         // The conflict may come from a concurrent duplicate of this request.
         match self.store.keys().find_again(&key_record, self.clock.now()).await? {

@@ -71,10 +71,9 @@ impl UserService {
     /// Exchanges a refresh token, which is spent by that, for a new pair.
     ///
     /// # Errors
-    /// 401 for an invalid token. If it was spent before, its session ends now. The first use
-    /// may have been a thief's. It may also be an honest client's whose answer got lost, or that sent it twice at
-    /// once. They cannot be
-    /// told apart: either must sign in again.
+    /// 401 for an invalid token. If it was spent before, its session ends now. The first use may have been a
+    /// thief's. It may also be an honest client's whose answer got lost, or that sent it twice at once. They
+    /// cannot be told apart: either must sign in again.
     pub async fn refresh(&self, token: &str) -> Result<Session, Error> {
         let invalid = || {
             let detail = "The refresh token is not good: it may have expired, been used before, or ended. Sign in \
