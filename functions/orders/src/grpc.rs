@@ -88,7 +88,7 @@ impl Rpc for Grpc {
             orders_expired: report.orders_expired,
             tombstones_pruned: report.tombstones_pruned,
             voids_pruned: report.voids_pruned,
-            set_aside: report.set_aside,
+            set_aside: report.deferred,
             finished: report.finished,
         }))
     }

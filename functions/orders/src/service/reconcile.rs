@@ -52,7 +52,7 @@ pub struct ReconcileReport {
     /// Voids that were deleted.
     pub voids_pruned: i64,
     /// Failures; each is tried again.
-    pub set_aside: i64,
+    pub deferred: i64,
     /// True if the run came to its end in time.
     pub finished: bool,
 }
@@ -85,7 +85,7 @@ impl OrderService {
             orders_expired = report.orders_expired,
             tombstones_pruned = report.tombstones_pruned,
             voids_pruned = report.voids_pruned,
-            set_aside = report.set_aside,
+            set_aside = report.deferred,
             finished = report.finished,
             "reconciled"
         );
@@ -343,6 +343,6 @@ impl OrderService {
 }
 
 fn note_deferred(what: &str, error: &Error, report: &mut ReconcileReport) {
-    report.set_aside += 1;
+    report.deferred += 1;
     tracing::error!(causes = error.causes(), "{what} cannot be settled now: {error}");
 }
