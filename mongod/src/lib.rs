@@ -1,18 +1,21 @@
-//! A real MongoDB server for this machine: found or fetched, started as a child, stopped with its parent.
+//! MongoDB server for this machine: found or fetched, started as a child process, stopped with its parent.
 //!
-//! `cargo local` starts one on a folder that stays; a test binary starts one that leaves nothing behind.
-//! Either is a replica set of one, because transactions want a replica set.
+//! `cargo local` starts one on a folder that stays. A test binary starts one that leaves nothing behind.
+//! Either is a replica set of one, because transactions need a replica set.
 //!
-//! - `find.rs`: a `mongod` on the `PATH` or in the cache, and whether it is new enough
-//! - `fetch.rs`: fetches one into the cache, with pip
+//! It is a crate of its own because the store tests of the functions need a server. They cannot depend on
+//! `local`, which depends on the functions.
+//!
+//! - `find.rs`: search for a `mongod` on the `PATH` or in the cache, and the check of its version
+//! - `fetch.rs`: download into the cache, with pip
 //! - `server.rs`: [`Mongod`], from start to stop
-//! - `supervise.rs`, `supervise.sh`: the child process, which dies with its parent
-//! - `replica_set.rs`: initiates, or mends after a change of port, and waits for the primary; a set of several
-//!   servers is made by who starts them
-//! - `log.rs`: what `mongod` said before it ended
+//! - `supervise.rs`, `supervise.sh`: child process that ends with its parent
+//! - `replica_set.rs`: initiation, or repair after a change of port, and the wait for the primary; the caller
+//!   initiates a set of several servers
+//! - `log.rs`: log lines that explain why `mongod` ended
 //! - `shared.rs`: one server for all tests of a process, or of a run of nextest
-//! - `folder.rs`: temporary folders with a name of their own
-//! - `error.rs`: everything that can go wrong, and what to do then
+//! - `folder.rs`: temporary folders with unique names
+//! - `error.rs`: errors, each with advice
 
 #[cfg(not(unix))]
 compile_error!("mongod is started through a POSIX shell: on Windows, work inside WSL");

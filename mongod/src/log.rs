@@ -1,4 +1,4 @@
-//! What `mongod` said before it ended.
+//! Log lines that explain why `mongod` ended.
 
 use std::{
     fs::{File, OpenOptions, TryLockError},
@@ -7,27 +7,27 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// How much of the end of the log is looked at, in bytes.
+/// Number of bytes read from the end of the log.
 const TAIL: u64 = 256 * 1024;
 const LINES: usize = 8;
 
-/// The log of one run. The file stays open, so that it can be read even when its folder is already gone.
+/// Log of one run. The file stays open, so that it can be read after its folder was removed.
 #[derive(Debug)]
 pub(crate) struct Log {
     file: File,
     path: PathBuf,
-    /// Where this run begins: the file is appended to, run after run.
+    /// Offset at which this run begins: the file is appended to, run after run.
     start: u64,
 }
 
 impl Log {
-    /// Opens, or makes, `mongod.log` in the data folder, and locks it.
+    /// Opens or creates `mongod.log` in the data folder, and locks it.
     ///
-    /// The lock is shared with whoever has this file as its output, and ends with the last of them: as long as
-    /// a server that was started from here runs, no other is, and their logs do not mix.
+    /// The lock is shared with every process that has this file as its output, and ends with the last of
+    /// them. So at most one server that was started from here runs, and logs do not mix.
     ///
     /// # Errors
-    /// [`TryLockError::WouldBlock`] while another server runs; else whatever the file system answers.
+    /// [`TryLockError::WouldBlock`] while another server runs; else any error of the file system.
     pub(crate) fn open(folder: &Path) -> Result<Self, TryLockError> {
         let path = folder.join("mongod.log");
         let file = OpenOptions::new().read(true).append(true).create(true).open(&path);
@@ -41,26 +41,26 @@ impl Log {
         &self.path
     }
 
-    /// The file once more, to be the output of a child.
+    /// Duplicates the file handle, for the output of a child process.
     ///
     /// # Errors
-    /// Whatever the operating system answers.
+    /// Any error of the operating system.
     pub(crate) fn output(&self) -> io::Result<File> {
         self.file.try_clone()
     }
 
-    /// The lines of this run that tell the most: its errors if it has any, else its last ones.
+    /// Returns the most telling lines of this run: its errors if it has any, else its last lines.
     ///
-    /// A `mongod` that gives up still logs every step of its shutdown, and the reason stands far above the end.
-    pub(crate) fn last_words(&self) -> Vec<String> {
+    /// A `mongod` that fails still logs every step of its shutdown, so the reason stands far above the end.
+    pub(crate) fn last_lines(&self) -> Vec<String> {
         let tail = self.tail();
         let lines: Vec<&str> = tail.lines().filter(|line| !line.trim().is_empty()).collect();
         let severe: Vec<&str> = lines.iter().copied().filter(|line| is_severe(line)).collect();
-        let told = if severe.is_empty() { &lines } else { &severe };
-        told.iter().skip(told.len().saturating_sub(LINES)).map(|line| shorten(line)).collect()
+        let chosen = if severe.is_empty() { &lines } else { &severe };
+        chosen.iter().skip(chosen.len().saturating_sub(LINES)).map(|line| shorten(line)).collect()
     }
 
-    /// Whether this run logged `text`.
+    /// Returns true if this run logged `text`.
     pub(crate) fn contains(&self, text: &str) -> bool {
         self.tail().contains(text)
     }
@@ -77,7 +77,7 @@ impl Log {
                     position += read as u64;
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                // A log that cannot be read has nothing to say: it only ever explains another error.
+                // The log only ever explains another error, so a failure to read it is ignored.
                 Ok(0) | Err(_) => break,
             }
         }
@@ -85,7 +85,7 @@ impl Log {
     }
 }
 
-/// Errors and fatal lines, and what is no log line at all: the loader's or the shell's complaint.
+/// Selects errors, fatal lines, and lines that are not `mongod`'s: complaints of the loader or the shell.
 fn is_severe(line: &str) -> bool {
     !line.starts_with('{') || line.contains(r#""s":"E""#) || line.contains(r#""s":"F""#)
 }

@@ -1,6 +1,7 @@
-//! Makes a fresh or a moved server the writable primary of a replica set of one, or leaves its set to the caller.
+//! Initiation of a replica set of one: makes a new or moved server its writable primary.
 //!
-//! Every step may be repeated: the server may still be reading its configuration while it already answers.
+//! Every step may be repeated, because a server may still be reading its configuration while it already
+//! answers. A set of several servers is left to the caller.
 
 use std::{path::Path, time::Duration};
 
@@ -17,23 +18,24 @@ use tokio::{
 
 use crate::server::Membership;
 
-/// The name of the set.
+/// Name of the replica set.
 pub const NAME: &str = "rs0";
 
-/// Why it is not ready yet.
-type Trouble = Box<dyn std::error::Error + Send + Sync>;
+/// Error that explains why the server is not ready yet.
+type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
-/// How often is asked, while something must come about that tells nobody.
+/// Interval between polls for a state that the server does not announce.
 const POLL: Duration = Duration::from_millis(5);
-/// How long a single answer may take. A server in the middle of starting may miss it, and is asked again.
+/// Time limit for one answer. A server that is still starting may miss it, and is asked again.
 const ANSWER: Duration = Duration::from_secs(5);
 
-/// Brings the server on this port to where it can be written to; one of several, to where it answers. Before
-/// anything is written, it must say that `folder` is its data folder: another server may have been faster to take
-/// the port.
+/// Makes the server on this port writable; one of several servers only has to answer.
 ///
-/// It goes on until it succeeds: the caller sets the limit, and reads from `last` why it took so long.
-pub(crate) async fn make_ready(membership: Membership, port: u16, folder: &Path, last: &mut Option<Trouble>) {
+/// Before anything is written, the server must report `folder` as its data folder: another server may have
+/// taken the port first.
+///
+/// It retries until it succeeds. The caller sets the time limit, and reads the latest obstacle from `last`.
+pub(crate) async fn make_ready(membership: Membership, port: u16, folder: &Path, last: &mut Option<BoxError>) {
     loop {
         match attempt(membership, port, folder).await {
             Ok(()) => return,
@@ -43,8 +45,8 @@ pub(crate) async fn make_ready(membership: Membership, port: u16, folder: &Path,
     }
 }
 
-async fn attempt(membership: Membership, port: u16, folder: &Path) -> Result<(), Trouble> {
-    // The driver tries again only after half a second, so it is not made before somebody listens.
+async fn attempt(membership: Membership, port: u16, folder: &Path) -> Result<(), BoxError> {
+    // The driver retries only after half a second, so it is created once the port is open.
     TcpStream::connect(("127.0.0.1", port)).await?;
     let client = client(port)?;
     let admin = client.database("admin");
@@ -56,7 +58,7 @@ async fn attempt(membership: Membership, port: u16, folder: &Path) -> Result<(),
         }
     };
     let result = timeout(ANSWER, ready).await;
-    // The driver's tasks end here, and do not outlive the caller's runtime.
+    // The driver's tasks must not outlive the caller's runtime.
     client.shutdown().immediate(true).await;
     result.unwrap_or_else(|_| Err("no answer in time".into()))
 }
@@ -66,20 +68,20 @@ fn client(port: u16) -> Result<Client, mongodb::error::Error> {
         ClientOptions::builder()
             .hosts(vec![ServerAddress::Tcp { host: "127.0.0.1".to_owned(), port: Some(port) }])
             .app_name("oms-mongod".to_owned())
-            // A server outside any set can only be reached directly.
+            // A server outside any set is only reachable directly.
             .direct_connection(true)
             .server_selection_timeout(ANSWER)
             .build(),
     )
 }
 
-async fn configure(admin: &Database, port: u16) -> Result<(), Trouble> {
+async fn configure(admin: &Database, port: u16) -> Result<(), BoxError> {
     let host = format!("127.0.0.1:{port}");
     match admin.run_command(doc! { "replSetGetConfig": 1 }).await {
         Ok(answer) => {
             let config = answer.get_document("config")?;
             if hosts(config) != [host.as_str()] {
-                // Only by force: with its own address unknown to it, the server is no primary.
+                // Force is needed: a server that does not find its own address in the set is no primary.
                 let moved = moved(config, &host)?;
                 admin.run_command(doc! { "replSetReconfig": moved, "force": true }).await?;
             }
@@ -96,6 +98,7 @@ async fn configure(admin: &Database, port: u16) -> Result<(), Trouble> {
     Ok(())
 }
 
+/// Server error NotYetInitialized,
 /// <https://github.com/mongodb/mongo/blob/master/src/mongo/base/error_codes.yml>
 const NOT_YET_INITIALIZED: i32 = 94;
 
@@ -106,7 +109,7 @@ fn code(error: &mongodb::error::Error) -> Option<i32> {
     }
 }
 
-async fn assert_folder(admin: &Database, folder: &Path) -> Result<(), Trouble> {
+async fn assert_folder(admin: &Database, folder: &Path) -> Result<(), BoxError> {
     let answer = admin.run_command(doc! { "getCmdLineOpts": 1 }).await?;
     let path = answer
         .get_document("parsed")
@@ -125,8 +128,8 @@ fn hosts(config: &Document) -> Vec<&str> {
     members.iter().filter_map(|member| member.as_document()?.get_str("host").ok()).collect()
 }
 
-/// The same configuration, with this host as its only member.
-fn moved(config: &Document, host: &str) -> Result<Document, Trouble> {
+/// Copies the configuration, with this host as its only member.
+fn moved(config: &Document, host: &str) -> Result<Document, BoxError> {
     let version = config.get_i32("version")?;
     let mut config = config.clone();
     config.insert("version", version + 1);

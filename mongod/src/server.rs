@@ -1,4 +1,4 @@
-//! [`Mongod`]: a server from its start to its stop.
+//! [`Mongod`]: server from its start to its stop.
 
 use std::{
     env,
@@ -14,45 +14,47 @@ use tokio::time::{sleep, timeout, timeout_at};
 
 use crate::{error::Error, folder::Temporary, log::Log, replica_set, supervise::Supervised};
 
-/// How long a start may take, with a journal to recover from. A server whose port has changed first asks at its
-/// former address, and if whoever has it now accepts and says nothing, it waits for 30 s.
+/// Time limit for a start, including recovery from the journal.
+///
+/// A server whose port has changed first connects to its former address. If another process accepts there and
+/// stays silent, it waits for 30 s.
 const START: Duration = Duration::from_secs(40);
-/// How long a data folder that is in use is waited for: the server of a killed parent is about to end.
+/// Time limit for a data folder in use to become free: the server of a killed parent is about to end.
 const FOLDER: Duration = Duration::from_secs(10);
-/// How long a server may take to end in order before it is killed.
+/// Time limit for an orderly shutdown; then the server is killed.
 const STOP: Duration = Duration::from_secs(10);
-/// How often is asked whether a folder is free again.
+/// Interval between checks whether a folder is free again.
 const POLL: Duration = Duration::from_millis(100);
 
-/// What to start.
+/// Settings of a server to start.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// The program, as from [`find_or_fetch`](crate::find_or_fetch).
+    /// Program, as returned by [`find_or_fetch`](crate::find_or_fetch).
     pub binary: PathBuf,
-    /// Where the data is.
+    /// Location of the data.
     pub data: Data,
-    /// The port on 127.0.0.1, or any that is free.
+    /// Port on 127.0.0.1; `None` takes any free one.
     pub port: Option<u16>,
-    /// A further address of this machine to listen at, on the same port.
+    /// Additional address of this machine to listen on, with the same port.
     pub further_address: Option<IpAddr>,
-    /// Further server parameters by name, as for `--setParameter`.
+    /// Additional server parameters by name, as for `--setParameter`.
     pub parameters: Vec<(String, String)>,
-    /// The replica set that it belongs to.
+    /// Replica set that the server belongs to.
     pub membership: Membership,
 }
 
-/// Which replica set a server belongs to.
+/// Replica set membership of a server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Membership {
-    /// One of its own, whose primary it is once it has started.
+    /// Replica set of its own; the server is its primary once it has started.
     Alone,
-    /// One of several servers, [`SET_NAME`](crate::SET_NAME), which the caller makes by `replSetInitiate` once all of
-    /// them have started. Until then it only answers.
+    /// Set of several servers, [`SET_NAME`](crate::SET_NAME). The caller initiates it by `replSetInitiate`
+    /// once all of them have started. Until then the server only answers.
     OneOfSeveral,
 }
 
 impl Options {
-    /// A server on any free port.
+    /// Describes a server on any free port.
     #[must_use]
     pub fn new(binary: impl Into<PathBuf>, data: Data) -> Self {
         Self {
@@ -65,21 +67,21 @@ impl Options {
         }
     }
 
-    /// Listening at one more address of this machine, or at 127.0.0.1 alone.
+    /// Adds an address of this machine to listen on; `None` leaves 127.0.0.1 alone.
     #[must_use]
     pub fn further_address(mut self, address: Option<IpAddr>) -> Self {
         self.further_address = address;
         self
     }
 
-    /// A member of a set that the caller makes.
+    /// Makes the server a member of a set that the caller initiates.
     #[must_use]
     pub fn one_of_several(mut self) -> Self {
         self.membership = Membership::OneOfSeveral;
         self
     }
 
-    /// With one more server parameter, as for `--setParameter`.
+    /// Adds a server parameter, as for `--setParameter`.
     #[must_use]
     pub fn parameter(mut self, name: &str, value: &str) -> Self {
         self.parameters.push((name.to_owned(), value.to_owned()));
@@ -87,20 +89,22 @@ impl Options {
     }
 }
 
-/// Where the data is.
+/// Location of the data.
 #[derive(Clone, Debug)]
 pub enum Data {
-    /// In this folder, which is made if it is missing, and is there again at the next start.
+    /// Folder that is created if missing, and kept for the next start.
     Folder(PathBuf),
-    /// In a temporary folder, which is removed at the end, also if this process is killed.
+    /// Temporary folder that is removed at the end, even if this process is killed.
     Ephemeral,
 }
 
-/// A running server on 127.0.0.1: the writable primary of a replica set of one, unless it is one of several. At
-/// a further address its clients need `directConnection=true`: the set knows itself by the first.
+/// Running server on 127.0.0.1: writable primary of a replica set of one, unless it is one of several.
 ///
-/// It ends with this process, however this process ends. Dropped, it is killed, which its journal makes safe,
-/// and not waited for; [`stop`](Self::stop) is better where there is time.
+/// At an additional address its clients need `directConnection=true`, because the set lists the first address
+/// only.
+///
+/// The server ends with this process, however this process ends. A drop kills it without waiting, which its
+/// journal makes safe. Prefer [`stop`](Self::stop) where there is time.
 #[derive(Debug)]
 pub struct Mongod {
     supervised: Supervised,
@@ -112,10 +116,10 @@ pub struct Mongod {
 }
 
 impl Mongod {
-    /// Starts a server, and waits until it can be written to; one of several, until it answers.
+    /// Starts a server, and waits until it is writable; one of several only has to answer.
     ///
     /// # Errors
-    /// The folder or the port is in use, or the server ends or is not ready within 40 s.
+    /// If the folder or the port is in use, or the server ends or is not ready within 40 s.
     pub async fn start(options: Options) -> Result<Self, Error> {
         let start = tokio::time::Instant::now();
         loop {
@@ -125,7 +129,7 @@ impl Mongod {
             };
             match error {
                 Error::DataFolderInUse { .. } if start.elapsed() < FOLDER => sleep(POLL).await,
-                // A free port is only free until somebody takes it.
+                // Another process may take a free port before the server does.
                 Error::PortInUse { .. } if options.port.is_none() && start.elapsed() < START => {}
                 error => return Err(error),
             }
@@ -152,7 +156,7 @@ impl Mongod {
         let command = command(options, &folder, port).map_err(spawning)?;
         let supervised =
             Supervised::spawn(&command, ephemeral.as_ref().map(Temporary::path), &log).map_err(spawning)?;
-        // From here on the supervisor removes it.
+        // From here on the supervisor removes the folder.
         let is_ephemeral = ephemeral.map(Temporary::keep).is_some();
         let uri = format!("mongodb://127.0.0.1:{port}/?replicaSet={}", replica_set::NAME);
         let mongod = Self { supervised, log, folder, is_ephemeral, uri, port };
@@ -167,48 +171,51 @@ impl Mongod {
         match timeout_at(deadline, ready).await {
             Ok(Ok(())) => Ok(mongod),
             Ok(Err(code)) => Err(mongod.why_it_ended(code)),
-            Err(_) => Err(Error::NotReady { after: START, source: last, words: mongod.log.last_words() }),
+            Err(_) => {
+                Err(Error::NotReady { after: START, source: last, last_lines: mongod.log.last_lines() })
+            }
         }
     }
 
-    /// The connection string, without a database.
+    /// Returns the connection string, without a database.
     #[must_use]
     pub fn uri(&self) -> &str {
         &self.uri
     }
 
-    /// The port on 127.0.0.1.
+    /// Returns the port on 127.0.0.1.
     #[must_use]
     pub fn port(&self) -> u16 {
         self.port
     }
 
-    /// The process ID of the server.
+    /// Returns the process ID of the server.
     #[must_use]
     pub fn pid(&self) -> u32 {
         self.supervised.pid()
     }
 
-    /// Where the data is.
+    /// Returns the data folder.
     #[must_use]
     pub fn data_folder(&self) -> &Path {
         &self.folder
     }
 
-    /// Where the server's log is.
+    /// Returns the path of the server's log.
     #[must_use]
     pub fn log(&self) -> &Path {
         self.log.path()
     }
 
-    /// Waits until the server ends by itself, and tells what its log says about it. May be dropped and called again.
+    /// Waits until the server ends by itself, and returns the reason from its log. It is cancel-safe.
     pub async fn exited(&self) -> Error {
         let code = self.supervised.exited().await;
         self.ended(code)
     }
 
-    /// Stops the server in order, which takes about a second, and waits until it is gone; if it does not end
-    /// within 10 s, it is killed. One whose folder is removed anyway is killed at once.
+    /// Stops the server in order, which takes about a second, and waits until it has ended.
+    ///
+    /// A server that does not end within 10 s is killed. One with an ephemeral folder is killed at once.
     pub async fn stop(mut self) {
         if !self.is_ephemeral {
             self.supervised.ask_to_stop();
@@ -217,12 +224,12 @@ impl Mongod {
             }
         }
         self.supervised.kill();
-        // A process that even a kill does not end at once waits for its disk; nothing more can be done.
+        // A process that survives a kill waits for its disk; nothing more can be done.
         let _ = timeout(STOP, self.supervised.exited()).await;
     }
 
     fn why_it_ended(&self, code: i32) -> Error {
-        // Only a server that was started by somebody else gets so far.
+        // Only with a server that was not started from here, since that one holds no lock on the log.
         if self.log.contains("DBPathInUse") {
             Error::DataFolderInUse { folder: self.folder.clone() }
         } else if self.log.contains("Address already in use") {
@@ -234,12 +241,12 @@ impl Mongod {
 
     fn ended(&self, code: i32) -> Error {
         let log = (!self.is_ephemeral).then(|| self.log.path().to_owned());
-        Error::Ended { code, words: self.log.last_words(), log }
+        Error::Ended { code, last_lines: self.log.last_lines(), log }
     }
 }
 
 fn make(folder: &Path) -> Result<PathBuf, Error> {
-    // The server says its folder as it was given to it, so the name is made one that is the same for everybody.
+    // The server reports its folder as given, so the path is canonicalized for the comparison.
     fs::create_dir_all(folder)
         .and_then(|()| folder.canonicalize())
         .map_err(|source| Error::DataFolder { folder: folder.to_owned(), source })
@@ -269,18 +276,19 @@ fn command(options: &Options, folder: &Path, port: u16) -> io::Result<Vec<OsStri
     command.extend(["--replSet", replica_set::NAME].map(OsString::from));
     // By default it would take half of the machine's memory.
     command.extend(["--wiredTigerCacheSizeGB", "0.25"].map(OsString::from));
-    // Each collection and each index is a file, which stays open for ten minutes by default. A database of ours has some
-    // sixty of them, and each of hundreds of tests has a database: the limit on open files would end the server.
+    // Each collection and each index is a file, which stays open for ten minutes by default. One database has
+    // some sixty of them, and each of hundreds of tests has a database: the server would reach the limit on
+    // open files.
     let files = "file_manager=(close_idle_time=10,close_scan_interval=2,close_handle_minimum=500)";
     command.extend(["--wiredTigerEngineConfigString", files].map(OsString::from));
-    let ours = [
-        // Nobody else is in the set to be waited for; the default is 15 s.
+    let defaults = [
+        // A set of one has no other members to wait for; the default is 15 s.
         ("shutdownTimeoutMillisForSignaledShutdown", "0"),
         // Statistics for MongoDB's support, written every second.
         ("diagnosticDataCollectionEnabled", "false"),
     ];
-    let theirs = options.parameters.iter().map(|(name, value)| (name.as_str(), value.as_str()));
-    for (name, value) in ours.into_iter().chain(theirs) {
+    let parameters = options.parameters.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+    for (name, value) in defaults.into_iter().chain(parameters) {
         command.extend(["--setParameter".into(), format!("{name}={value}").into()]);
     }
     Ok(command)

@@ -1,7 +1,8 @@
-//! The child process: a small shell that runs `mongod` and ends it when its parent ends, however that ends.
+//! Child process: a small shell that runs `mongod`, and ends it when the parent ends in any way.
 //!
-//! A `kill -9` gives a parent no chance to stop its children, and what Linux offers for it (`PR_SET_PDEATHSIG`)
-//! macOS lacks. But the kernel closes the pipes of whatever dies, so the child holds on to a pipe.
+//! A `kill -9` gives a parent no chance to stop its children. Linux has `PR_SET_PDEATHSIG` for that, but
+//! macOS has nothing like it. The kernel closes the pipes of every process that dies, so the child holds a
+//! pipe.
 
 use std::{
     ffi::OsString,
@@ -19,24 +20,24 @@ use crate::log::Log;
 
 const SCRIPT: &str = include_str!("supervise.sh");
 
-/// A running `mongod` and the shell above it. Dropped, it closes the pipe and does not wait.
+/// Running `mongod` and the shell above it. On drop it closes the pipe and does not wait.
 #[derive(Debug)]
 pub(crate) struct Supervised {
     pipe: Option<ChildStdin>,
     mongod: u32,
-    /// `Some` once both are gone: the exit code of `mongod`, or 128 and the signal that killed it.
+    /// `Some` once both have ended: the exit code of `mongod`, or 128 plus the signal that killed it.
     exit: watch::Receiver<Option<i32>>,
 }
 
 impl Supervised {
-    /// Starts `command`, whose output goes to the log. `ephemeral` is removed after the end.
+    /// Starts `command`, whose output goes to the log. `ephemeral` is removed at the end.
     ///
     /// # Errors
-    /// There is no `/bin/sh`, or no process can be made.
+    /// If there is no `/bin/sh`, or no process can be created.
     pub(crate) fn spawn(command: &[OsString], ephemeral: Option<&Path>, log: &Log) -> io::Result<Self> {
         let mut child = {
-            // Where a pipe cannot be made close-on-exec in one step (macOS), a child that is started at the
-            // same moment would inherit it, and two servers would keep each other alive.
+            // macOS cannot create a pipe close-on-exec in one step. A child started at the same moment would
+            // inherit it, and two servers would keep each other alive.
             static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
             let _guard = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
             Command::new("/bin/sh")
@@ -46,7 +47,8 @@ impl Supervised {
                 .stdin(Stdio::piped())
                 .stdout(Stdio::piped())
                 .stderr(log.output()?)
-                // Ctrl-C in a terminal goes to the whole group; the server is stopped in order instead.
+                // Ctrl-C in a terminal reaches the whole process group; the server is shut down in order
+                // instead.
                 .process_group(0)
                 .spawn()?
         };
@@ -58,36 +60,36 @@ impl Supervised {
         let mongod = line.trim().parse().map_err(|_| {
             io::Error::new(
                 io::ErrorKind::InvalidData,
-                format!("the shell said {line:?} instead of a process ID"),
+                format!("the shell printed {line:?} instead of a process ID"),
             )
         })?;
 
-        let (tell, exit) = watch::channel(None);
-        // A thread rather than tokio's process: a shared server outlives the runtime of the test that started it.
+        let (sender, exit) = watch::channel(None);
+        // A thread, not tokio's process: a shared server outlives the runtime of the test that started it.
         thread::Builder::new().name("mongod-exit".to_owned()).spawn(move || {
             let code = child.wait().ok().and_then(|status| status.code());
-            // No receiver is left when nobody wants to know any more.
-            let _ = tell.send(Some(code.unwrap_or(-1)));
+            // Without a receiver, the code is not needed any more.
+            let _ = sender.send(Some(code.unwrap_or(-1)));
         })?;
         Ok(Self { pipe, mongod, exit })
     }
 
-    /// The process ID of `mongod` itself.
+    /// Returns the process ID of `mongod` itself.
     pub(crate) fn pid(&self) -> u32 {
         self.mongod
     }
 
-    /// Waits until `mongod` has ended and its folder, if ephemeral, is gone. The answer is its exit code.
+    /// Waits until `mongod` has ended and its ephemeral folder is gone, and returns its exit code.
     pub(crate) async fn exited(&self) -> i32 {
         let mut exit = self.exit.clone();
-        // An error means that the waiting thread itself is gone, which it never is without an answer.
+        // An error means that the thread ended without a result, which it never does.
         exit.wait_for(Option::is_some).await.ok().and_then(|code| *code).unwrap_or(-1)
     }
 
-    /// Asks `mongod` to end in order.
+    /// Asks `mongod` to shut down in order.
     pub(crate) fn ask_to_stop(&mut self) {
         if let Some(pipe) = &mut self.pipe {
-            // A broken pipe means that it has ended already.
+            // A broken pipe means that it has already ended.
             let _ = pipe.write_all(b"stop\n");
         }
     }

