@@ -1,8 +1,9 @@
-//! Decisions about an order that is there, changes of its items, and the tasks that follow. The rules are at
-//! the top of `steps`.
+//! Decisions about an existing order, changes of its items, and the tasks that follow. The rules are at the
+//! top of `steps`.
 //!
-//! Whoever runs a task or finishes a change, the request that wrote it or any number of Reconciles, takes the
-//! same steps, so nobody in particular is modelled: a step may be taken whenever somebody may be about to.
+//! A task or the finish of a change takes the same steps in any process: in the request that wrote it, or in
+//! any run of Reconcile. So no process is modelled for it: the step is possible whenever some process could
+//! take it.
 
 use crate::guards::Guard;
 use crate::scenario::Wish;
@@ -13,7 +14,7 @@ use crate::steps::{Protocol, Step};
 use crate::stock::{Answer, declare};
 
 impl Protocol {
-    /// A request reads the order and finds that it may decide; `None` is an answer without a write.
+    /// Reads the order and checks that the decision is allowed; `None` is an answer without a write.
     pub(crate) fn read(&self, state: &State, decision: usize, id: usize) -> Option<Process> {
         let order = state.orders[id].as_ref()?;
         let wish = self.scenario.decisions[decision].wish;
@@ -21,7 +22,7 @@ impl Protocol {
         may(order, wish).then_some(Process::Deciding { decision, id, version: order.version, pending })
     }
 
-    /// A request writes what it decided, if nobody was faster; else it reads again.
+    /// Writes the decision if the version is still the one that was read; otherwise reads again.
     pub(crate) fn write(
         &self,
         state: &State,
@@ -65,7 +66,7 @@ impl Protocol {
             }
             Wish::Note => {}
             Wish::Change(items) => {
-                // Its own finish declares what is left, whatever an earlier change held.
+                // Its own finish declares the final items, whatever an earlier change held.
                 task = None;
                 order.pending = Some(Pending { revision, items, granted: false, refused: false });
             }
@@ -82,7 +83,7 @@ impl Protocol {
         Some((Step::Decide { wish, id, what: "is decided" }, after))
     }
 
-    /// The hold that a pending change asks for.
+    /// Returns the hold that a pending change asks for.
     pub(crate) fn intended(&self, state: &State, id: usize) -> Option<Call> {
         let order = state.orders[id].as_ref()?;
         let Pending { revision, items, .. } = order.pending?;
@@ -90,7 +91,7 @@ impl Protocol {
         Some(Call::hold(id, revision, items))
     }
 
-    /// What anybody may do about an order, whoever began it: tasks, and a change that is pending.
+    /// Adds the steps that any process may take for an order: its tasks, and its pending change.
     pub(crate) fn follow(&self, state: &State, id: usize, steps: &mut Vec<(Step, State)>) {
         let Some(order) = &state.orders[id] else { return };
         let runnable = if self.has(Guard::TaskOrder) { 1 } else { order.tasks.len() };
@@ -98,7 +99,7 @@ impl Protocol {
             let mut after = state.clone();
             after.send(task.call);
             let answer = declare(&mut after, task.call, self.without);
-            // Tasks run in their order, so what is outdated was done before.
+            // Tasks run in order, so a superseded task was done before.
             let done = matches!(answer, Answer::Done | Answer::Superseded);
             mark_done(&mut after, id, place, done);
             steps.push((Step::Perform { call: task.call, answer }, after));
@@ -108,11 +109,11 @@ impl Protocol {
                 let mut after = state.clone();
                 if let Some(order) = &mut after.orders[id] {
                     order.tasks.remove(place);
-                    // Where no hours pass nothing grows old, and this would only double the states.
-                    order.task_taken_off = self.scenario.hours > 0;
+                    // Without hours nothing grows old, and the flag would only double the states.
+                    order.task_removed = self.scenario.hours > 0;
                 }
                 after.send(task.call);
-                steps.push((Step::TakeOff { call: task.call }, after));
+                steps.push((Step::RemoveTask { call: task.call }, after));
             }
         }
         if let Some(call) = self.intended(state, id) {
@@ -155,7 +156,7 @@ impl Protocol {
     }
 }
 
-/// The state machine of API.md, as far as stock is concerned.
+/// Checks the state machine of docs/api.md, as far as stock is concerned.
 fn may(order: &Order, wish: Wish) -> bool {
     match wish {
         Wish::Pay | Wish::Expire => order.status == Status::Placed,
@@ -170,7 +171,7 @@ fn may(order: &Order, wish: Wish) -> bool {
     }
 }
 
-/// Notes what a client is told about an order's status, and whether it takes back what one was told before.
+/// Records the status that a client sees, and detects one that undoes an earlier answer.
 fn promise(state: &mut State, id: usize, status: Status) {
     let before = state.promises[id].status.replace(status);
     let goes_on = match (before, status) {
@@ -181,7 +182,7 @@ fn promise(state: &mut State, id: usize, status: Status) {
         (Some(before), status) => before < status,
     };
     if !goes_on {
-        state.broken = Some("a decision that a client was told of is undone");
+        state.broken = Some("a decision that a client has seen is undone");
     }
 }
 

@@ -1,8 +1,8 @@
-//! Walks through every state that a model can reach, breadth first, and tells the shortest way to a bad one.
-//! Knows nothing of orders.
+//! Breadth-first search through every reachable state of a model. It returns the shortest path to a
+//! violation, and knows nothing of orders.
 //!
-//! A state that was met is remembered by 64 bits of its hash. Two states may share them, and then one is not
-//! looked at: with ten million states the chance of even one such pair is below 1 in 300,000.
+//! A visited state is remembered by 64 bits of its hash. Two states may share a hash, and then one is not
+//! visited: with ten million states the chance of even one such pair is below 1 in 300,000.
 
 use std::collections::HashSet;
 use std::collections::hash_map::DefaultHasher;
@@ -10,53 +10,53 @@ use std::fmt::{self, Display};
 use std::hash::{BuildHasherDefault, Hash, Hasher};
 use std::time::{Duration, Instant};
 
-/// What can be searched through.
+/// Model that can be searched.
 pub trait Model {
-    /// Everything that there is at one moment.
+    /// Complete state at one moment.
     type State: Clone + Eq + Hash;
-    /// What somebody does.
+    /// Transition between two states.
     type Step;
 
-    /// Where it begins.
+    /// Returns the initial state.
     fn initial(&self) -> Self::State;
 
-    /// Every step that is possible now, with what comes of it.
+    /// Returns every possible step, with the state that it leads to.
     fn successors(&self, state: &Self::State) -> Vec<(Self::Step, Self::State)>;
 
-    /// Judges a state.
+    /// Checks the invariants of a state.
     ///
     /// # Errors
-    /// What is wrong with it.
+    /// Names the invariant that is violated.
     fn check(&self, state: &Self::State) -> Result<(), String>;
 
-    /// A step in one line, for people.
-    fn tell(&self, step: &Self::Step) -> String;
+    /// Describes a step in one line.
+    fn describe_step(&self, step: &Self::Step) -> String;
 
-    /// A state in one line, for people.
-    fn describe(&self, state: &Self::State) -> String;
+    /// Describes a state in one line.
+    fn describe_state(&self, state: &Self::State) -> String;
 }
 
-/// What a search found.
+/// Result of a search.
 #[derive(Debug)]
 pub struct Explored {
-    /// How many different states were met.
+    /// Number of distinct states.
     pub states: usize,
-    /// How many steps lie between them.
+    /// Number of steps between them.
     pub steps: usize,
-    /// The number of steps to the state that is farthest from the beginning.
+    /// Number of steps to the state farthest from the initial one.
     pub depth: usize,
-    /// How long it took.
+    /// Duration of the search.
     pub took: Duration,
-    /// The shortest way to a state that is wrong, if there is one.
+    /// Shortest path to a state that violates an invariant, if there is one.
     pub counterexample: Option<Counterexample>,
 }
 
-/// A way to a state that is wrong.
+/// Path to a state that violates an invariant.
 #[derive(Debug)]
 pub struct Counterexample {
-    /// What is wrong.
+    /// Violated invariant.
     pub violation: String,
-    /// The steps, each with the state that it leads to.
+    /// Steps, each with the state that it leads to.
     pub trace: Vec<(String, String)>,
 }
 
@@ -70,17 +70,17 @@ impl Display for Counterexample {
     }
 }
 
-/// How a state was first reached: from which one, and by which of the steps that were possible there.
+/// First predecessor of a state, and the index of the step that was taken there.
 #[derive(Clone, Copy)]
 struct Origin {
     parent: u32,
     choice: u16,
 }
 
-/// Walks through all states, or up to the first that is wrong. `limit` is the most states to look at.
+/// Searches all states, or up to the first violation. `limit` is the maximum number of states.
 ///
 /// # Panics
-/// When there are more states than `limit`: a search that does not end proves nothing.
+/// If there are more states than `limit`: an unfinished search proves nothing.
 pub fn explore<M: Model>(model: &M, limit: usize) -> Explored {
     let begun = Instant::now();
     let mut seen: HashSet<u64, BuildHasherDefault<Fingerprint>> = HashSet::default();
@@ -122,7 +122,7 @@ pub fn explore<M: Model>(model: &M, limit: usize) -> Explored {
     explored
 }
 
-/// Takes the steps to a state once more, to tell them.
+/// Repeats the steps to a state, to describe them.
 fn retrace<M: Model>(model: &M, origins: &[Origin], mut index: usize) -> Vec<(String, String)> {
     let mut choices = Vec::new();
     while index > 0 {
@@ -133,7 +133,7 @@ fn retrace<M: Model>(model: &M, origins: &[Origin], mut index: usize) -> Vec<(St
     let mut trace = Vec::new();
     for choice in choices.into_iter().rev() {
         let Some((step, successor)) = model.successors(&state).into_iter().nth(choice.into()) else { break };
-        trace.push((model.tell(&step), model.describe(&successor)));
+        trace.push((model.describe_step(&step), model.describe_state(&successor)));
         state = successor;
     }
     trace
@@ -145,7 +145,7 @@ fn fingerprint(state: &impl Hash) -> u64 {
     hasher.finish()
 }
 
-/// Fingerprints are hashes already: to hash them again would only take time.
+/// Identity hasher: fingerprints are hashes already, and a second hash would only take time.
 #[derive(Default)]
 struct Fingerprint(u64);
 

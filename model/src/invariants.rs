@@ -1,21 +1,21 @@
-//! What must be true at every moment, and what once Reconcile has run to its end.
+//! Conditions that hold at every moment, and conditions that hold once Reconcile has run to its end.
 
 use crate::guards::Guard;
 use crate::placing::Outcome;
 use crate::state::{IDS, NONE, PRODUCTS, State, Status};
 use crate::steps::Protocol;
 
-/// Judges a state, what Reconcile makes of it, and what a client that asks again would be told.
+/// Checks a state, the state that Reconcile makes of it, and the answer to a repeated request.
 ///
 /// # Errors
-/// What is wrong.
+/// Names the invariant that is violated.
 pub fn check(protocol: &Protocol, state: &State) -> Result<(), String> {
     always(protocol, state)?;
     let recovered = protocol.recovered(state);
     always(protocol, &recovered)?;
     at_rest(protocol, &recovered)?;
     if protocol.without.is_some_and(|guard| guard != Guard::ReplayAnswer) {
-        // What a customer or the shop loses tells more of a guard than that somebody has to wait.
+        // A loss for a customer or the shop explains a guard better than a request that has to wait.
         return Ok(());
     }
     asked_again(protocol, state)?;
@@ -49,9 +49,9 @@ fn always(protocol: &Protocol, state: &State) -> Result<(), String> {
         wrong(exceeds(moved.shipped, items), "an order was shipped twice")?;
         wrong(exceeds(moved.restocked, items), "an order was restocked twice")?;
     }
-    // Of mutants only the harm that they do is of interest, which this would be found before.
-    let mut twins = state.sent.windows(2);
-    let share = twins.any(|pair| pair[0].id == pair[1].id && pair[0].revision == pair[1].revision);
+    // Without a guard only the harm is of interest, and this would be found before it.
+    let mut pairs = state.sent.windows(2);
+    let share = pairs.any(|pair| pair[0].id == pair[1].id && pair[0].revision == pair[1].revision);
     wrong(protocol.without.is_none() && share, "two different calls share a revision")
 }
 
@@ -79,12 +79,12 @@ fn at_rest(protocol: &Protocol, state: &State) -> Result<(), String> {
         let out = sum(|moved| moved.shipped);
         let back = sum(|moved| moved.restocked);
         let kept = state.products[product].on_hand + out == protocol.scenario.stock[product] + back;
-        wrong(!kept, "pieces are lost or came from nowhere")?;
+        wrong(!kept, "units are lost or came from nowhere")?;
     }
     Ok(())
 }
 
-/// A request that is sent again is answered, with the order that its key has.
+/// Checks that a repeated request is answered with the order of its key.
 fn asked_again(protocol: &Protocol, state: &State) -> Result<(), String> {
     for (place, placement) in protocol.scenario.placements.iter().enumerate() {
         let answer = protocol.sent_alone(state, place);

@@ -1,18 +1,20 @@
-//! A model of the protocol of orders and stock, searched exhaustively; ARCHITECTURE.md says what the
-//! protocol is for. It takes no part in the running system.
+//! Model of the protocol between orders and stock, searched exhaustively. See docs/testing.md for its
+//! purpose.
+//!
+//! No part of the running system depends on it.
 //!
 //! ```text
-//! explorer     walks through every state of any model, and tells the shortest way to a bad one
-//! guards       what each part of the protocol is there for: each can be left out, and must then be missed
-//! scenario     who wants what, and how often: the bound of a search
-//! state        what is on disk, in flight and in the memory of whoever runs
+//! explorer     search through every state of any model; returns the shortest path to a violation
+//! guards       parts of the protocol that can be left out; a search must then find a violation
+//! scenario     requests and their numbers: the bound of a search
+//! state        everything on disk, in flight, and in the memory of running processes
 //! stock        the one atomic step of the products function
-//! steps        the rules, and every step that anybody can take; made of
+//! steps        the rules, and every possible step; made of
 //!   placing      the saga of placing an order
 //!   deciding     decisions, changes of items, and the tasks that follow
-//!   recovering   what Reconcile does, step by step and to its end
-//! invariants   what must be true at every moment, and once Reconcile has run
-//! walk         a model of its own: how Reconcile walks through the holds and remembers how far it came
+//!   recovering   the steps of Reconcile, one by one and to its end
+//! invariants   conditions at every moment, and conditions once Reconcile has run
+//! walk         a model of its own: how Reconcile walks through the holds and saves its watermark
 //! ```
 
 pub mod explorer;

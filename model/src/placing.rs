@@ -1,72 +1,72 @@
-//! The saga of placing an order, one step at a time. The rules are at the top of `steps`.
+//! Saga of placing an order, one step at a time. The rules are at the top of `steps`.
 
 use crate::guards::Guard;
 use crate::state::{Call, Items, NONE, Order, PRODUCTS, Process, State, Status, Task};
 use crate::steps::{Protocol, Step};
 use crate::stock::{Answer, declare, hold_item, undo_item};
 
-/// A request that places an order, with what it remembers.
+/// Request that places an order, with its memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Placing {
-    /// Which placement of the scenario.
+    /// Index of the placement in the scenario.
     pub placement: usize,
-    /// Which attempt it is at.
+    /// Index of the current attempt.
     pub attempt: usize,
-    /// What it does next.
+    /// Next step.
     pub next: Next,
 }
 
-/// What a placing does next.
+/// Next step of a placing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Next {
-    /// Read by caller and key. After a hold of its own, a body that came too late has that to end.
+    /// Read by caller and key. After a hold of its own, a body that came too late has to release that.
     LookByKey {
-        /// Whether it holds stock under the ID of this attempt.
+        /// True if it holds stock under the ID of this attempt.
         holds: bool,
     },
     /// Read by the ID of this attempt.
     LookById,
-    /// A void was found: end what is held under its ID.
+    /// Release the stock held under the ID of a void order.
     EndVoid,
     /// Hold the stock.
     Hold,
-    /// Hold this item. Only where [`Guard::AllItemsAtOnce`] is left out.
+    /// Hold one item. Only without [`Guard::AllItemsAtOnce`].
     HoldItem(usize),
-    /// Free the items before this one. Only where [`Guard::AllItemsAtOnce`] is left out.
+    /// Release the items before this one. Only without [`Guard::AllItemsAtOnce`].
     UndoItems(usize),
     /// Insert the order.
     Insert,
-    /// Insert a void: it cannot be placed.
+    /// Insert a void order, since this order cannot be placed.
     GiveUp,
-    /// Another body has the key: end its own hold.
+    /// Release its own hold, since another body has the key.
     EndOwn,
 }
 
-/// How a placing ended.
+/// Result of a placing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// 201, or the same again.
+    /// 201, or the same answer again.
     Order(usize),
-    /// 422, another body has the key.
+    /// 422: another body has the key.
     KeyReused,
-    /// 409, not enough.
+    /// 409: not enough stock.
     Short,
-    /// 422, it cannot be placed.
+    /// 422: the order cannot be placed.
     GivenUp,
-    /// It would need an attempt beyond the bound.
+    /// An attempt beyond the bound would be needed.
     Bound,
 }
 
-/// What comes of a step.
+/// Continuation after a step.
 pub(crate) enum Then {
-    /// It goes on.
+    /// Continues with the next step.
     Goes(Placing),
-    /// It ends.
+    /// Ends with a result.
     Ends(Outcome),
 }
 
 impl Protocol {
-    /// A request of a placement that begins.
+    /// Starts a request of a placement.
     pub(crate) fn new_placing(&self, placement: usize) -> Placing {
         let next = match self.without {
             Some(Guard::LookFirst) => Next::Hold,
@@ -75,7 +75,7 @@ impl Protocol {
         Placing { placement, attempt: 0, next }
     }
 
-    /// All that the next step of a placing may come to. `state` does not contain the process any more.
+    /// Returns every possible outcome of the next step. `state` no longer contains the process.
     pub(crate) fn place(&self, state: &State, placing: Placing) -> Vec<(Step, State)> {
         let mut after = state.clone();
         let (what, then) = self.place_once(&mut after, placing);
@@ -97,7 +97,7 @@ impl Protocol {
         outcomes.into_iter().map(ended).collect()
     }
 
-    /// The next step of a placing.
+    /// Takes the next step of a placing.
     pub(crate) fn place_once(&self, state: &mut State, placing: Placing) -> (&'static str, Then) {
         let id = self.scenario.id(placing.placement, placing.attempt);
         let placement = self.scenario.placements[placing.placement];
@@ -123,7 +123,7 @@ impl Protocol {
                 let call = Call::hold(id, 2, NONE);
                 state.send(call);
                 declare(state, call, self.without);
-                ("ends the void's hold", self.next_attempt(placing))
+                ("releases the void order's hold", self.next_attempt(placing))
             }
             Next::Hold => {
                 let call = Call::hold(id, 1, placement.items);
@@ -131,7 +131,7 @@ impl Protocol {
                 match declare(state, call, self.without) {
                     Answer::Done => ("holds its stock", goes(Next::Insert)),
                     Answer::Superseded => {
-                        ("holds nothing, is outdated", goes(Next::LookByKey { holds: false }))
+                        ("holds nothing, is superseded", goes(Next::LookByKey { holds: false }))
                     }
                     Answer::Short | Answer::Impossible => {
                         ("holds nothing, is short", Then::Ends(Outcome::Short))
@@ -143,14 +143,14 @@ impl Protocol {
                 ("has no such item", goes(Next::HoldItem(item + 1)))
             }
             Next::HoldItem(item) => match hold_item(state, id, item, placement.items[item]) {
-                Answer::Done => ("holds a item", goes(Next::HoldItem(item + 1))),
-                Answer::Superseded => ("is outdated", goes(Next::LookByKey { holds: false })),
-                Answer::Short | Answer::Impossible => ("is short of a item", goes(Next::UndoItems(item))),
+                Answer::Done => ("holds an item", goes(Next::HoldItem(item + 1))),
+                Answer::Superseded => ("is superseded", goes(Next::LookByKey { holds: false })),
+                Answer::Short | Answer::Impossible => ("is short of an item", goes(Next::UndoItems(item))),
             },
             Next::UndoItems(0) => ("has undone its items", Then::Ends(Outcome::Short)),
             Next::UndoItems(item) => {
                 undo_item(state, id, item - 1);
-                ("undoes a item by hand", goes(Next::UndoItems(item - 1)))
+                ("releases one item", goes(Next::UndoItems(item - 1)))
             }
             Next::Insert => {
                 let taken = state.orders[id].is_some() && self.has(Guard::UniqueId)
@@ -165,20 +165,20 @@ impl Protocol {
                 let call = Call::hold(id, 2, NONE);
                 state.send(call);
                 declare(state, call, self.without);
-                ("ends its hold", Then::Ends(Outcome::GivenUp))
+                ("releases its hold", Then::Ends(Outcome::GivenUp))
             }
             Next::GiveUp if state.orders[id].is_some() => {
-                ("cannot insert a void, the ID is taken", goes(Next::LookByKey { holds: true }))
+                ("cannot insert a void order, the ID is taken", goes(Next::LookByKey { holds: true }))
             }
             Next::GiveUp => {
                 state.orders[id] = Some(Order::void(id));
-                ("inserts a void", Then::Ends(Outcome::GivenUp))
+                ("inserts a void order", Then::Ends(Outcome::GivenUp))
             }
             Next::EndOwn => {
                 let call = Call::hold(id, 2, NONE);
                 state.send(call);
                 declare(state, call, self.without);
-                ("ends its own hold", Then::Ends(Outcome::KeyReused))
+                ("releases its own hold", Then::Ends(Outcome::KeyReused))
             }
         }
     }
@@ -195,7 +195,7 @@ impl Protocol {
         Then::Goes(Placing { attempt, next: Next::LookById, ..placing })
     }
 
-    /// What the unique index on caller and key finds: the ID, and whose it is. Voids have no key.
+    /// Looks up the unique index on caller and key: the ID and its placement. Void orders have no key.
     pub(crate) fn order_under_key(&self, state: &State, key: u8) -> Option<(usize, usize)> {
         state.orders.iter().enumerate().find_map(|(id, order)| {
             let (placement, _) = self.scenario.placement(id)?;
@@ -204,7 +204,7 @@ impl Protocol {
         })
     }
 
-    /// Notes what the client is told, and whether that can be true.
+    /// Records the answer to the client, and detects one that cannot be true.
     fn answer(&self, state: &mut State, placing: Placing, outcome: Outcome) {
         match outcome {
             Outcome::Order(id) => {
@@ -219,13 +219,13 @@ impl Protocol {
                 state.promises[id].placed = true;
             }
             Outcome::Short if self.is_short_of_its_own(state, placing) => {
-                state.broken = Some("a request was refused for want of what its own earlier attempt holds");
+                state.broken = Some("a request was refused because of the hold of its own earlier attempt");
             }
             Outcome::KeyReused | Outcome::Short | Outcome::GivenUp | Outcome::Bound => {}
         }
     }
 
-    /// Whether there is not enough now, and would be if earlier attempts of the same body held nothing.
+    /// Returns true if stock is short only because of the holds of earlier attempts of the same body.
     fn is_short_of_its_own(&self, state: &State, placing: Placing) -> bool {
         let Placing { placement, attempt, .. } = placing;
         let items = self.scenario.placements[placement].items;
@@ -242,7 +242,7 @@ impl Protocol {
 }
 
 impl Order {
-    /// An order at its first version.
+    /// Creates an order at its first version.
     pub(crate) fn placed(items: [u8; PRODUCTS]) -> Self {
         let status = Status::Placed;
         Self {
@@ -251,12 +251,12 @@ impl Order {
             items,
             pending: None,
             tasks: Vec::new(),
-            task_taken_off: false,
+            task_removed: false,
             forgotten: None,
         }
     }
 
-    /// What says that there will never be an order of this ID, at version 2, with the task to end its hold.
+    /// Creates a void order at version 2: this ID never becomes an order. Its task releases the hold.
     pub(crate) fn void(id: usize) -> Self {
         let task = Task { call: Call::hold(id, 2, NONE), done: false };
         let status = Status::Void;
@@ -266,7 +266,7 @@ impl Order {
             items: NONE,
             pending: None,
             tasks: vec![task],
-            task_taken_off: false,
+            task_removed: false,
             forgotten: None,
         }
     }

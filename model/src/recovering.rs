@@ -1,5 +1,6 @@
-//! What Reconcile does about holds without an order and about old tombstones, step by step; and all of its
-//! work to the end without a fault, which must heal every state. The rules are at the top of `steps`.
+//! Steps of Reconcile for holds without an order and for old tombstones, and a complete run of Reconcile.
+//!
+//! A complete run without a fault must heal every state. The rules are at the top of `steps`.
 
 use crate::guards::Guard;
 use crate::placing::{Outcome, Then};
@@ -7,11 +8,11 @@ use crate::state::{Call, IDS, NONE, Order, PRODUCTS, State};
 use crate::steps::{Protocol, Step};
 use crate::stock::{Answer, declare};
 
-/// More steps than any request needs that nobody disturbs.
-const PATIENCE: usize = 40;
+/// More steps than any undisturbed request needs.
+const MAX_STEPS: usize = 40;
 
 impl Protocol {
-    /// What Reconcile may do about an ID. What it has seen may be long past when it acts.
+    /// Adds the steps that Reconcile may take for an ID. It may act long after it has read.
     pub(crate) fn reconcile(&self, state: &State, id: usize, steps: &mut Vec<(Step, State)>) {
         if state.seen[id] && state.orders[id].is_none() && !self.scenario.calm {
             let mut after = state.clone();
@@ -35,7 +36,7 @@ impl Protocol {
         }
         let waits = state.orders[id].as_ref().is_some_and(|order| {
             !order.tasks.is_empty() && self.has(Guard::PruneWaitsForTasks)
-                || order.task_taken_off && self.has(Guard::PruneWaitsAfterTasks)
+                || order.task_removed && self.has(Guard::PruneWaitsAfterTasks)
         });
         if !state.prunable[id] && !waits {
             let mut after = state.clone();
@@ -49,7 +50,7 @@ impl Protocol {
         }
     }
 
-    /// An hour passes: whoever ran is gone, and no call that was sent before can arrive.
+    /// Lets an hour pass: every process has ended, and no call that was sent before can arrive.
     pub(crate) fn hour(&self, state: &State) -> Option<(Step, State)> {
         let mut after = state.clone();
         after.hours = after.hours.checked_sub(1)?;
@@ -60,7 +61,7 @@ impl Protocol {
             after.seen[id] = after.held(id) != NONE;
             if let Some(order) = &mut after.orders[id] {
                 order.forgotten = None;
-                order.task_taken_off = false;
+                order.task_removed = false;
                 order.tasks.iter_mut().for_each(|task| task.done = false);
                 if let Some(pending) = &mut order.pending {
                     (pending.granted, pending.refused) = (false, false);
@@ -76,7 +77,7 @@ impl Protocol {
         Some((Step::Hour, after))
     }
 
-    /// The state after everybody has crashed, and Reconcile has run to its end without a fault.
+    /// Returns the state after every process has crashed and Reconcile has run to its end without a fault.
     pub fn recovered(&self, state: &State) -> State {
         let mut state = state.clone();
         state.processes.clear();
@@ -108,11 +109,11 @@ impl Protocol {
         state
     }
 
-    /// What a request is answered that is sent when nobody else runs; `None` if it gets no answer at all.
+    /// Returns the answer to a request that runs alone; `None` if it gets no answer.
     pub fn sent_alone(&self, state: &State, placement: usize) -> Option<Outcome> {
         let mut placing = self.new_placing(placement);
         let mut state = state.clone();
-        for _ in 0..PATIENCE {
+        for _ in 0..MAX_STEPS {
             match self.place_once(&mut state, placing).1 {
                 Then::Goes(next) => placing = next,
                 Then::Ends(outcome) => return Some(outcome),

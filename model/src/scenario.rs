@@ -1,104 +1,104 @@
-//! Who wants what, and how often: the bound of a search. Within it everything may happen, in any order.
+//! Requests and their numbers: the bound of a search. Within it every interleaving is possible.
 
 use crate::guards::Guard;
 use crate::state::{IDS, Items, PRODUCTS};
 
-/// A body of `POST /orders` under a key.
+/// Body of `POST /orders` under a key.
 #[derive(Clone, Copy, Debug)]
 pub struct Placement {
-    /// How it is told of.
+    /// Name in descriptions.
     pub name: char,
-    /// Its key: the same for two bodies that compete for one.
+    /// Key: the same for two bodies that compete for it.
     pub key: u8,
-    /// What it orders.
+    /// Ordered quantities.
     pub items: Items,
-    /// How often it is sent: beside each other, after each other, after a crash.
+    /// Number of times that it is sent: concurrently, one after another, after a crash.
     pub sends: u8,
-    /// How many attempts there are IDs for. A request that would need one more is given up.
+    /// Number of attempts that have an ID. A request that needs one more ends.
     pub attempts: usize,
-    /// Whether it is placed already when the search begins.
+    /// True if it is already placed when the search begins.
     pub placed: bool,
-    /// Whether it may turn out, once its stock is held, that it cannot be placed: its total is too large.
+    /// True if it may turn out, after its hold, that it cannot be placed: its total is too large.
     pub may_give_up: bool,
 }
 
 impl Placement {
-    /// A body that is sent once.
+    /// Creates a body that is sent once.
     pub const fn new(name: char, key: u8, items: Items) -> Self {
         Self { name, key, items, sends: 1, attempts: 1, placed: false, may_give_up: false }
     }
 
-    /// Sent so often.
+    /// Sets the number of times that it is sent.
     pub const fn sends(self, sends: u8) -> Self {
         Self { sends, ..self }
     }
 
-    /// With IDs for so many attempts.
+    /// Sets the number of attempts that have an ID.
     pub const fn attempts(self, attempts: usize) -> Self {
         Self { attempts, ..self }
     }
 
-    /// Placed already, and sent again only if [`Placement::sends`] follows.
+    /// Marks it as already placed; it is sent again only if [`Placement::sends`] follows.
     pub const fn placed(self) -> Self {
         Self { placed: true, sends: 0, ..self }
     }
 
-    /// It may turn out that it cannot be placed.
+    /// Allows it to turn out that it cannot be placed.
     pub const fn may_give_up(self) -> Self {
         Self { may_give_up: true, ..self }
     }
 }
 
-/// A decision that somebody asks for.
+/// Decision that a client or Reconcile asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Wish {
-    /// Staff: it is paid.
+    /// Staff: the order is paid.
     Pay,
-    /// The owner or staff: it ends. Expiry is the same decision with fewer rights.
+    /// Owner or staff: the order is cancelled. Expiry is the same decision with fewer rights.
     Cancel,
-    /// Reconcile: it was not paid in time. That time may be over at any moment.
+    /// Reconcile: the order was not paid in time. The time limit may end at any moment.
     Expire,
-    /// Staff: it leaves the house.
+    /// Staff: the order is shipped.
     Ship,
-    /// Staff: it arrived.
+    /// Staff: the order arrived.
     Deliver,
-    /// Staff: it is back, and on the hand again.
+    /// Staff: the items are back, and on hand again.
     Return,
-    /// The owner: these items instead.
+    /// Owner: these items replace the old ones.
     Change(Items),
-    /// The owner or staff: a note or an address. It changes nothing of the stock.
+    /// Owner or staff: a note or an address. Stock does not change.
     Note,
 }
 
-/// Which decision is asked for about which order, and how often.
+/// Requests for one decision about one order.
 #[derive(Clone, Copy, Debug)]
 pub struct Decision {
-    /// What is asked for.
+    /// Decision.
     pub wish: Wish,
-    /// The place of its placement in the scenario.
+    /// Index of its placement in the scenario.
     pub of: usize,
-    /// How often it is sent.
+    /// Number of times that it is sent.
     pub sends: u8,
 }
 
 impl Decision {
-    /// Asked for once.
+    /// Creates a decision that is asked for once.
     pub const fn new(wish: Wish, of: usize) -> Self {
         Self { wish, of, sends: 1 }
     }
 
-    /// Sent so often.
+    /// Sets the number of times that it is sent.
     pub const fn sends(self, sends: u8) -> Self {
         Self { sends, ..self }
     }
 }
 
-/// How far a search goes.
+/// Size of a search.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Size {
-    /// Seconds.
+    /// Takes seconds.
     Short,
-    /// Minutes, and gigabytes.
+    /// Takes minutes, and gigabytes of memory.
     Long,
 }
 
@@ -111,35 +111,35 @@ impl Size {
     }
 }
 
-/// The bound of a search.
+/// Bound of a search.
 #[derive(Clone, Debug)]
 pub struct Scenario {
-    /// What it is about, in a sentence.
+    /// Title.
     pub name: &'static str,
-    /// Pieces in the house at the beginning.
+    /// Units on hand at the beginning.
     pub stock: Items,
-    /// What is ordered.
+    /// Bodies of `POST /orders`.
     pub placements: Vec<Placement>,
-    /// What is decided.
+    /// Decisions about the orders.
     pub decisions: Vec<Decision>,
-    /// How many hours may pass.
+    /// Number of hours that may pass.
     pub hours: u8,
-    /// Whether no call is late or repeated and no Reconcile finds a hold to end: nothing but requests race.
+    /// True if no call is late or repeated and no Reconcile finds a hold to release: only requests race.
     pub calm: bool,
 }
 
 impl Scenario {
-    /// The ID of an attempt of a placement.
+    /// Returns the ID of an attempt of a placement.
     ///
     /// # Panics
-    /// When the scenario has more attempts than there are IDs.
+    /// If the scenario has more attempts than there are IDs.
     pub fn id(&self, placement: usize, attempt: usize) -> usize {
         let id = self.placements[..placement].iter().map(|before| before.attempts).sum::<usize>() + attempt;
         assert!(id < IDS, "{}: more than {IDS} IDs", self.name);
         id
     }
 
-    /// Which placement an ID belongs to, and which of its attempts it is.
+    /// Returns the placement that an ID belongs to, and the number of its attempt.
     pub fn placement(&self, id: usize) -> Option<(usize, usize)> {
         let mut attempt = id;
         for (place, placement) in self.placements.iter().enumerate() {
@@ -151,7 +151,7 @@ impl Scenario {
         None
     }
 
-    /// How an ID is told of: `A1` is the first attempt of `A`.
+    /// Names an ID: `A1` is the first attempt of `A`.
     pub fn name_of(&self, id: usize) -> String {
         self.placement(id).map_or_else(
             || format!("#{id}"),
@@ -159,11 +159,11 @@ impl Scenario {
         )
     }
 
-    /// Two bodies under one key, a rival for the same stock, twins, and somebody who cancels.
+    /// Two bodies under one key, a rival for the same stock, duplicate requests, and a cancellation.
     pub fn one_key(size: Size) -> Self {
         let sends = size.choose(2, 3);
         Self {
-            name: "one key with two bodies, a rival, twins",
+            name: "one key with two bodies, a rival, duplicates",
             stock: [1, 2],
             placements: vec![
                 Placement::new('A', 1, [1, 1]).sends(sends).attempts(2),
@@ -176,7 +176,7 @@ impl Scenario {
         }
     }
 
-    /// Twins that may be given up after their stock is held, placed again after a void, paid and cancelled.
+    /// Duplicates that may be given up after their hold, placed again after a void order, paid and cancelled.
     pub fn giving_up(size: Size) -> Self {
         let sends = size.choose(2, 3);
         Self {
@@ -192,7 +192,7 @@ impl Scenario {
         }
     }
 
-    /// A key that is sent again hours later, when its tombstones are gone.
+    /// Key that is sent again hours later, when its tombstones are gone.
     pub fn hours_later(size: Size) -> Self {
         Self {
             name: "a key sent again hours later",
@@ -207,7 +207,7 @@ impl Scenario {
         }
     }
 
-    /// Changes of items against paying, cancelling, a note and a rival.
+    /// Changes of items that race with payment, cancellation, a note and a rival.
     pub fn changes(size: Size) -> Self {
         Self {
             name: "changes of items against pay, cancel, a rival",
@@ -229,7 +229,7 @@ impl Scenario {
         }
     }
 
-    /// A whole life: changed, paid, shipped, delivered, returned, while hours pass.
+    /// Complete life of an order: changed, paid, shipped, delivered, returned, while hours pass.
     pub fn life(size: Size) -> Self {
         let sends = size.choose(1, 2);
         Self {
@@ -252,13 +252,13 @@ impl Scenario {
         }
     }
 
-    /// All of them.
+    /// Returns all scenarios.
     pub fn all(size: Size) -> Vec<Self> {
         let all = [Self::one_key, Self::giving_up, Self::hours_later, Self::changes, Self::life];
         all.map(|scenario| scenario(size)).to_vec()
     }
 
-    /// One in which a guard is missed.
+    /// Returns a scenario in which the search finds a violation without this guard.
     pub fn that_misses(guard: Guard) -> Self {
         let scenario = match guard {
             Guard::Revision
@@ -268,7 +268,7 @@ impl Scenario {
             | Guard::UniqueId
             | Guard::UniqueKey
             | Guard::VoidHoldEnded => Self::one_key,
-            // It is missed even where nothing crashes and nothing is late.
+            // The violation is found even if nothing crashes and nothing is late.
             Guard::AllItemsAtOnce => {
                 return Self { stock: [1, 1], calm: true, ..Self::one_key(Size::Short) };
             }
@@ -288,14 +288,14 @@ impl Scenario {
         scenario(Size::Short)
     }
 
-    /// How many requests there are at most.
+    /// Counts the requests, at most.
     pub fn requests(&self) -> usize {
         let placings = self.placements.iter().map(|placement| usize::from(placement.sends));
         let decisions = self.decisions.iter().map(|decision| usize::from(decision.sends));
         placings.chain(decisions).sum()
     }
 
-    /// The bound, in words.
+    /// Describes the bound.
     pub fn bound(&self) -> String {
         let ids: usize = self.placements.iter().map(|placement| placement.attempts).sum();
         format!("{PRODUCTS} products, {ids} IDs, {} requests, {} hours", self.requests(), self.hours)

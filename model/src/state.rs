@@ -1,26 +1,26 @@
-//! What there is at one moment: on disk, in flight, and in the memory of whoever runs. Small and plain, since
-//! millions of them are made.
+//! State at one moment: on disk, in flight, and in the memory of running processes. It is small and plain,
+//! because a search creates millions of them.
 
 use crate::placing::Placing;
 
-/// How many products there are.
+/// Number of products.
 pub const PRODUCTS: usize = 2;
 
-/// How many IDs of orders there can be: one for each body and attempt.
+/// Number of order IDs: one for each body and attempt.
 pub const IDS: usize = 5;
 
-/// Pieces of each product.
+/// Quantity of each product.
 pub type Items = [u8; PRODUCTS];
 
-/// No pieces of any product.
+/// Quantity 0 of each product.
 pub const NONE: Items = [0; PRODUCTS];
 
-/// The larger of both for each product.
+/// Returns the larger quantity of each product.
 pub fn larger(one: Items, other: Items) -> Items {
     std::array::from_fn(|product| one[product].max(other[product]))
 }
 
-/// What a call does with its items.
+/// Kind of a declaration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum DeclarationKind {
     /// `HoldStock`.
@@ -31,187 +31,188 @@ pub enum DeclarationKind {
     Restock,
 }
 
-/// A call to products.
+/// Call to products.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Call {
-    /// Whose stock.
+    /// Order whose stock it concerns.
     pub id: usize,
-    /// As of which revision of the order.
+    /// Revision of the order.
     pub revision: u8,
-    /// What is done with the items.
+    /// Kind of the declaration.
     pub kind: DeclarationKind,
-    /// The items.
+    /// Quantities.
     pub items: Items,
 }
 
 impl Call {
-    /// Exactly these items are held for this order.
+    /// Creates a call that holds exactly these items for this order.
     pub fn hold(id: usize, revision: u8, items: Items) -> Self {
         Self { id, revision, kind: DeclarationKind::Hold, items }
     }
 }
 
-/// What a product keeps of an order.
+/// Entry of an order in a product.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Entry {
-    /// Pieces held; 0 is a tombstone.
+    /// Units held; 0 is a tombstone.
     pub quantity: u8,
-    /// As of which revision.
+    /// Revision of the last applied declaration.
     pub revision: u8,
-    /// Whether it was written more than an hour ago.
+    /// True if it was written more than an hour ago.
     pub old: bool,
 }
 
-/// A product.
+/// Product.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Product {
-    /// Pieces in the house.
+    /// Units physically in the warehouse.
     pub on_hand: u8,
-    /// Pieces held for orders.
+    /// Units held for orders.
     pub reserved: u8,
-    /// What is kept of each order.
+    /// Entries of orders.
     pub entries: [Option<Entry>; IDS],
 }
 
-/// Where an order stands.
+/// Status of an order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Status {
-    /// It never was an order, and never will be.
+    /// Not an order, and never will be one.
     Void,
     /// Stock is held; payment is awaited.
     Placed,
     /// Ready to be shipped.
     Paid,
-    /// Ended before it was shipped.
+    /// Ended before shipping.
     Cancelled,
     /// On its way.
     Shipped,
-    /// With the customer.
+    /// Delivered to the customer.
     Delivered,
-    /// Back from the customer, and on the hand again.
+    /// Returned by the customer, and on hand again.
     Returned,
 }
 
-/// A change of items that is begun and not decided.
+/// Change of items that has begun and is not decided.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Pending {
-    /// The version of the write that began it, which is the revision of its hold.
+    /// Version of the write that began it, which is the revision of its hold.
     pub revision: u8,
-    /// What the items shall be.
+    /// New items.
     pub items: Items,
-    /// Somebody, the saga that began it or a Reconcile, was answered that the stock is held.
+    /// A process, the saga that began it or a Reconcile, got the answer that the stock is held.
     pub granted: bool,
-    /// Somebody was answered that there is not enough.
+    /// A process got the answer that stock is short.
     pub refused: bool,
 }
 
-/// What is left to be done for an order's stock.
+/// Stock work that an order still has to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Task {
-    /// The call that does it.
+    /// Call that does the work.
     pub call: Call,
-    /// Somebody was answered that it is done, and may take it off.
+    /// A process got the answer that it is done, and may remove the task.
     pub done: bool,
 }
 
-/// The document of an order.
+/// Document of an order.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Order {
-    /// Where it stands.
+    /// Status.
     pub status: Status,
-    /// Rises by one with every decision.
+    /// Version; every decision raises it by one.
     pub version: u8,
-    /// What was ordered.
+    /// Ordered items.
     pub items: Items,
-    /// A change of items that is not decided.
+    /// Change of items that is not decided.
     pub pending: Option<Pending>,
-    /// What is left to be done, oldest first.
+    /// Work that is still to be done, oldest first.
     pub tasks: Vec<Task>,
-    /// Whether a task was taken off within the last hour.
-    pub task_taken_off: bool,
-    /// The items of a change that was granted and then ended by another decision. Only somebody who does not
-    /// ask whether the intent is still there would use it.
+    /// True if a task was removed within the last hour.
+    pub task_removed: bool,
+    /// Items of a change that was granted and then ended by another decision.
+    ///
+    /// Only a finish that does not check its intent would use them.
     pub forgotten: Option<Items>,
 }
 
-/// What runs somewhere, with what it remembers. One that takes no further step has crashed.
+/// Running process with its memory. One that takes no further step has crashed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Process {
-    /// A request places an order.
+    /// Request that places an order.
     Placing(Placing),
-    /// A request has read an order, and is about to write its decision.
+    /// Request that has read an order, and is about to write its decision.
     Deciding {
-        /// Which of the scenario's decisions.
+        /// Index of the decision in the scenario.
         decision: usize,
-        /// About which order.
+        /// Order.
         id: usize,
-        /// The version that it read.
+        /// Version that it has read.
         version: u8,
-        /// Whether a change of items was pending.
+        /// True if a change of items was pending.
         pending: bool,
     },
 }
 
-/// What was promised to clients about an order: each is true for ever after.
+/// Promises to clients about an order; each holds for ever.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Promises {
-    /// A 201, or a 200 to its repetition.
+    /// A 201, or the 200 to its repetition.
     pub placed: bool,
-    /// The furthest status of which a client was told, in the order of [`Status`].
+    /// Furthest status that a client has seen, in the order of [`Status`].
     pub status: Option<Status>,
 }
 
-/// What is in the books beside the database: how often an order's pieces really left the house.
+/// Physical movements of an order's units, as recorded outside the database.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Moved {
-    /// Pieces that left.
+    /// Units that left the warehouse.
     pub shipped: Items,
-    /// Pieces that came back.
+    /// Units that came back.
     pub restocked: Items,
 }
 
-/// Everything.
+/// Complete state.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct State {
-    /// The products.
+    /// Products.
     pub products: [Product; PRODUCTS],
-    /// The documents of orders.
+    /// Documents of orders.
     pub orders: [Option<Order>; IDS],
-    /// What runs, sorted: twins are alike.
+    /// Running processes, sorted: duplicates are equal.
     pub processes: Vec<Process>,
-    /// Calls that were sent and may arrive, again or for the first time, at any moment. Sorted.
+    /// Calls that were sent and may arrive, again or for the first time, at any moment; sorted.
     pub sent: Vec<Call>,
     /// Orders whose hold a Reconcile may have seen.
     pub seen: [bool; IDS],
-    /// Orders of which a Reconcile has read that their tombstones may go.
+    /// Orders whose tombstones may be pruned, as a Reconcile has read.
     pub prunable: [bool; IDS],
-    /// How often each request of the scenario may still be sent: first its placings, then its decisions.
+    /// Number of times that each request may still be sent: first the placings, then the decisions.
     pub left: Vec<u8>,
-    /// How many hours may still pass.
+    /// Number of hours that may still pass.
     pub hours: u8,
-    /// What clients were told.
+    /// Promises to clients.
     pub promises: [Promises; IDS],
-    /// What left the house.
+    /// Physical movements.
     pub moved: [Moved; IDS],
-    /// A step that was wrong in itself.
+    /// Violation by the last step itself.
     pub broken: Option<&'static str>,
 }
 
 impl State {
-    /// Notes that a call is on its way, and may be repeated from now on.
+    /// Records a call that is in flight, and may be repeated from now on.
     pub(crate) fn send(&mut self, call: Call) {
         if let Err(place) = self.sent.binary_search(&call) {
             self.sent.insert(place, call);
         }
     }
 
-    /// Adds what runs.
+    /// Adds a running process.
     pub(crate) fn begin(&mut self, process: Process) {
         let place = self.processes.partition_point(|other| *other < process);
         self.processes.insert(place, process);
     }
 
-    /// What is held for an order.
+    /// Returns the items held for an order.
     pub fn held(&self, id: usize) -> Items {
         std::array::from_fn(|product| self.products[product].entries[id].map_or(0, |entry| entry.quantity))
     }

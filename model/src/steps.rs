@@ -1,81 +1,88 @@
-//! The rules of the protocol, and every step that anybody can take.
+//! The rules of the protocol, and every possible step.
 //!
-//! # What is assumed
+//! # Assumptions
 //!
-//! - A write to MongoDB is one step, and so is a declaration in products, whatever number of products it
-//!   takes in. What is read for a decision, and what is answered, is majority-committed.
-//! - A call may arrive late, more than once, and after its caller has died; its answer may be lost. Whoever
-//!   runs may stop for ever after any step. Nothing in the rules but the pruning relies on time.
-//! - An hour is longer than any request or run of Reconcile lives, and than any call may travel: each carries
-//!   a deadline after which it is refused.
+//! - A write to MongoDB is one step. So is a declaration in products, whatever number of products it covers.
+//!   Data that a decision or an answer is based on is majority-committed.
+//! - A call may arrive late, more than once, and after its caller has died; its answer may be lost. Any
+//!   process may stop for ever after any step. No rule but pruning relies on time.
+//! - An hour is longer than the life of any request, run of Reconcile or call in flight: each call carries a
+//!   deadline after which it is refused.
 //!
 //! # Products
 //!
-//! 1. A declaration sees all products that keep an entry of the order or that it names. If any of their
-//!    revisions is higher it is *superseded*; else if any is equal it is a replay: answered as done, nothing
-//!    is written; else it is applied to all or, if any item that grows is short, to none.
-//! 2. What is applied leaves an entry of its revision in all of them, of quantity 0 where nothing is held; a
-//!    restock also where no entry is left. A refusal leaves no mark.
-//! 3. One revision of an order has one content. Revision 1 is the placing, 2 of an ID that is no order is its
-//!    end, any other is the version of the write that called for it.
+//! 1. A declaration covers every product that has an entry of the order or that it names. If any of their
+//!    revisions is higher, it is *superseded*. Else, if any is equal, it is a replay: answered as done,
+//!    nothing is written. Else it is applied to all products or, if any item that grows is short, to none.
+//! 2. An applied declaration leaves an entry of its revision in all of them, of quantity 0 if nothing is
+//!    held. A restock does so even if no entry is left. A refusal leaves no entry.
+//! 3. One revision of an order has one content. Revision 1 is the placing. Revision 2 of an ID that is no
+//!    order releases its hold. Any other revision is the version of the write that requires the declaration.
 //!
 //! # Placing
 //!
-//! 1. Read by caller and key, voids apart. An order of this body: it is the answer. Of another: 422, after
-//!    `HoldStock(id, 2, nothing)` if this request has met the duplicate key and so holds stock itself.
-//! 2. Read by the ID of this attempt, the first at the beginning. An order: it is the answer. A void:
-//!    `HoldStock(id, 2, nothing)`, answered, and only then this step with the next attempt. Without an
-//!    answer: 503.
-//! 3. `HoldStock(id, 1, items)`. Superseded: back to 1. Refused: the answer; nothing is to be undone. Without
-//!    an answer: 503, and nothing is undone, for a twin may count on it.
-//! 4. Whoever finds only now that it cannot be placed (its total is too large) inserts a void, version 2 with
-//!    the task `HoldStock(id, 2, nothing)`, and runs it. It must not end the hold without a void: a twin that
-//!    holds by the same revision may find otherwise, since prices change between two answers, and would
-//!    insert an order that holds nothing; and the key would be refused as superseded from then on. If the ID
-//!    is taken: back to 1.
-//! 5. Insert at version 1, under the unique ID and the unique key. A duplicate of either: back to 1, and what
-//!    is read there decides. (A majority read may not see the other's write yet: then 503.)
+//! 1. Read by caller and key, void orders apart. An order of this body is the answer. An order of another
+//!    body is a 422, after `HoldStock(id, 2, nothing)` if this request has met the duplicate key and so holds
+//!    stock itself.
+//! 2. Read by the ID of this attempt; the first attempt comes first. An order is the answer. A void order:
+//!    send `HoldStock(id, 2, nothing)`, and only after its answer repeat this step with the next attempt.
+//!    Without an answer: 503.
+//! 3. `HoldStock(id, 1, items)`. Superseded: back to 1. Refused: that is the answer, and nothing has to be
+//!    undone. Without an answer: 503, and nothing is undone, because a concurrent duplicate may rely on the
+//!    hold.
+//! 4. A request may find only now that it cannot be placed (its total is too large). Then it inserts a void
+//!    order, version 2 with the task `HoldStock(id, 2, nothing)`, and runs the task. If the ID is taken: back
+//!    to 1.
+//!
+//!    It must not release the hold without a void order. A duplicate that holds by the same revision may
+//!    decide otherwise, since prices change between two answers, and would insert an order that holds
+//!    nothing. And from then on the key would be refused as superseded.
+//! 5. Insert at version 1, under the unique ID and the unique key. A duplicate of either: back to 1, where
+//!    the read decides. (A majority read may not see the other's write yet: then 503.)
 //!
 //! # Deciding
 //!
-//! 1. A decision is one write onto the version that it was made from. It raises the version, ends a pending
-//!    change, and adds its task, whose revision is the new version: `nothing` held when it is cancelled or
-//!    expires, the items shipped, the items restocked; else, only if it ended a pending change, the items
-//!    held. That holds for a note or an address too.
-//! 2. A task keeps its items, or they are the items of its version. It is run when it is the first of its
-//!    order; *done* and *superseded* both mean done; only then it is taken off, by its revision, without
-//!    raising the version. What takes it off notes when, by the database's clock.
-//! 3. A change of items is an intent (a decision without a task, even when it ends an earlier change), then
-//!    `HoldStock(id, V, larger of old and new)` where V is the intent's version, then the finish: onto
-//!    version V, with the intent still there, the new items if the hold was done, the items as they stand if
-//!    it was refused, and either way the task that declares exactly the items that it leaves. Tasks that are
-//!    still left need not run before. Superseded or overtaken: read again. Without an answer: 503, and the
-//!    intent stays.
+//! 1. A decision is one write onto the version that it was based on. It raises the version, ends a pending
+//!    change, and adds its task, whose revision is the new version. The task declares `nothing` held when the
+//!    order is cancelled or expires, else the items shipped, or the items restocked. Any other decision has a
+//!    task only if it ended a pending change: the items held. That applies to a note or an address too.
+//! 2. A task keeps its items, or they are the items of its version. It runs when it is the first of its
+//!    order. *Done* and *superseded* both mean done. Only then it is removed, by its revision, without
+//!    raising the version. The removal records its time, by the database's clock.
+//! 3. A change of items is an intent (a decision without a task, even when it ends an earlier change). Then
+//!    comes `HoldStock(id, V, larger of old and new)`, where V is the intent's version. Then comes the
+//!    finish: a write onto version V, with the intent still there. It sets the new items if the hold was
+//!    done, and keeps the current items if it was refused. Either way it adds the task that declares exactly
+//!    the items that it leaves. Remaining tasks need not run before it. Superseded or overtaken: read again.
+//!    Without an answer: 503, and the intent stays.
 //!
 //! # Reconcile
 //!
-//! Any number may run at once, and beside everybody else.
+//! Any number may run at once, and beside all other processes.
 //!
 //! 1. A live hold without an order (older than two minutes, so as not to disturb; nothing relies on it):
-//!    insert a void, version 2 with the task `HoldStock(id, 2, nothing)`. If the ID is taken, there is
-//!    nothing to do. Never end a hold without a void.
+//!    insert a void order, version 2 with the task `HoldStock(id, 2, nothing)`. If the ID is taken, nothing
+//!    has to be done. Never release a hold without a void order.
 //! 2. A pending change: hold and finish as above. Tasks: as above. Unpaid past its time: a decision as above.
-//! 3. An entry of quantity 0 goes if products find it more than an hour old, and if it was read that its
-//!    order has no task and had none taken off within the last hour, or that there is no order. **The age of
-//!    the entry alone is not enough**: a replay does not renew it, so a task that was left for an hour may be
-//!    called twice and taken off, its mark pruned, and the second call may then arrive. It would ship a
-//!    second time.
+//! 3. An entry of quantity 0 is pruned on two conditions. Products find it more than an hour old. And a read
+//!    showed that its order has no task and had none removed within the last hour, or that there is no order.
+//!
+//!    **The age of the entry alone is not enough**: a replay does not renew it. A task that was left for an
+//!    hour may be called twice and removed, its tombstone pruned, and the second call may arrive after that.
+//!    It would ship a second time.
 //! 4. The walk through the holds is in `walk`.
 //!
-//! # What the model leaves out
+//! # Left out of the model
 //!
-//! Refunds and the address: decisions without a task, like a note. Whether a product is active, and its
-//! currency: a refusal, like a shortage. Changes of the count by people: one conditional write, which is
-//! refused below what is reserved. A clash of order numbers. Majority reads and elections.
+//! - Refunds and the address: decisions without a task, like a note.
+//! - Inactive products and currencies: a refusal, like a shortage.
+//! - Changes of the count by users: one conditional write, which is refused below the reserved quantity.
+//! - Collisions of order numbers.
+//! - Majority reads and elections.
 //!
-//! A saga ends with its decision here: whoever runs what follows, it or any number of Reconciles, takes the
-//! same steps. A crash is no step: it is to take none any more. A lost answer is a crash of who waits for it.
-//! A client that asks again is another request.
+//! A saga ends with its decision here. The steps that follow are the same in the saga and in any number of
+//! Reconciles. A crash is not a step: a crashed process takes no further step. A lost answer is a crash of
+//! the process that waits for it. A client that retries is another request.
 
 use crate::explorer::Model;
 use crate::guards::Guard;
@@ -87,82 +94,82 @@ use crate::state::{
 };
 use crate::stock::Answer;
 
-/// The protocol within the bound of a scenario, perhaps with a guard left out.
+/// Model of the protocol within the bound of a scenario, perhaps with a guard left out.
 #[derive(Clone, Debug)]
 pub struct Protocol {
-    /// Who wants what.
+    /// Requests and their numbers.
     pub scenario: Scenario,
-    /// Which guard is left out.
+    /// Guard that is left out.
     pub without: Option<Guard>,
 }
 
-/// What somebody does, and what comes of it.
+/// Possible step, with its result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
-    /// A step of a placing.
+    /// A placing takes a step.
     Place {
-        /// What it was before.
+        /// State of the placing before the step.
         placing: Placing,
-        /// What it does.
+        /// Description of the step.
         what: &'static str,
     },
-    /// A step of a decision.
+    /// A decision takes a step.
     Decide {
-        /// What is asked for.
+        /// Decision.
         wish: Wish,
-        /// About which order.
+        /// Order.
         id: usize,
-        /// What it does.
+        /// Description of the step.
         what: &'static str,
     },
-    /// A call that was sent before arrives, once more or only now; nobody waits for the answer.
+    /// A call that was sent before arrives, again or for the first time; its answer is lost.
     Late {
-        /// The call.
+        /// Call.
         call: Call,
-        /// What is answered.
+        /// Answer.
         answer: Answer,
     },
-    /// Somebody calls products for a task.
+    /// A process calls products for a task.
     Perform {
-        /// The call.
+        /// Call.
         call: Call,
-        /// What is answered.
+        /// Answer.
         answer: Answer,
     },
-    /// Somebody takes a task off.
-    TakeOff {
-        /// Its call.
+    /// A process removes a task.
+    RemoveTask {
+        /// Call of the task.
         call: Call,
     },
-    /// Somebody asks products for the hold of a pending change.
+    /// A process asks products for the hold of a pending change.
     Ask {
-        /// The call.
+        /// Call.
         call: Call,
-        /// What is answered.
+        /// Answer.
         answer: Answer,
     },
-    /// Somebody decides a change.
+    /// A process decides a change.
     Finish {
-        /// Of which order.
+        /// Order.
         id: usize,
-        /// Whether to the new items.
+        /// True for the new items, false for the old ones.
         granted: bool,
     },
-    /// Reconcile inserts a void where it saw a hold without an order.
+    /// Reconcile inserts a void order for a hold without an order.
     Void {
-        /// Of which ID.
+        /// ID without an order.
         id: usize,
     },
-    /// Reconcile reads that an order has no task, so that its old tombstones may go.
+    /// Reconcile reads that an order has no task, so that its old tombstones may be pruned.
     Prunable {
-        /// Of which ID.
+        /// Order.
         id: usize,
     },
-    /// Products let an old tombstone go.
+    /// Products prune an old tombstone.
     Prune {
-        /// Of which ID.
+        /// Order.
         id: usize,
-        /// Where.
+        /// Index of the product.
         product: usize,
     },
     /// An hour passes.
@@ -170,22 +177,22 @@ pub enum Step {
 }
 
 impl Protocol {
-    /// The whole protocol.
+    /// Creates the complete protocol.
     pub fn new(scenario: Scenario) -> Self {
         Self { scenario, without: None }
     }
 
-    /// The protocol with a guard left out.
+    /// Creates the protocol with a guard left out.
     pub fn without(scenario: Scenario, guard: Guard) -> Self {
         Self { scenario, without: Some(guard) }
     }
 
-    /// Whether the guard is there.
+    /// Returns true if the guard is not left out.
     pub(crate) fn has(&self, guard: Guard) -> bool {
         self.without != Some(guard)
     }
 
-    /// Clients that send a request, for the first time or again.
+    /// Adds the steps of clients that send a request, for the first time or again.
     fn requests(&self, state: &State, steps: &mut Vec<(Step, State)>) {
         for (place, left) in state.left.iter().enumerate().filter(|(_, left)| **left > 0) {
             let mut sent = state.clone();
@@ -206,10 +213,10 @@ impl Protocol {
         }
     }
 
-    /// Whoever runs goes on.
+    /// Adds the next steps of running processes.
     fn processes(&self, state: &State, steps: &mut Vec<(Step, State)>) {
         for (place, process) in state.processes.iter().enumerate() {
-            // Twins are alike: one of them is enough.
+            // Duplicates are equal: one of them is enough.
             if place > 0 && state.processes[place - 1] == *process {
                 continue;
             }
@@ -244,25 +251,25 @@ impl Protocol {
 
     fn order(&self, id: usize, order: &Order) -> String {
         let Order { status, version, items, pending, tasks, .. } = order;
-        let mut said = format!("{} {status:?} v{version} {}", self.scenario.name_of(id), Self::items(*items));
+        let mut text = format!("{} {status:?} v{version} {}", self.scenario.name_of(id), Self::items(*items));
         if let Some(pending) = pending {
-            said += &format!(" to be {}", Self::items(pending.items));
+            text += &format!(" to be {}", Self::items(pending.items));
         }
         for task in tasks {
-            said += &format!(" task {}", self.call(task.call));
+            text += &format!(" task {}", self.call(task.call));
         }
-        said
+        text
     }
 
     fn product(&self, place: usize, product: &Product) -> String {
-        let mut said =
+        let mut text =
             format!("{} {} of {} held", char::from(b'x' + place as u8), product.reserved, product.on_hand);
         for (id, entry) in product.entries.iter().enumerate() {
             if let Some(Entry { quantity, revision, .. }) = entry {
-                said += &format!(" {}:{quantity}@{revision}", self.scenario.name_of(id));
+                text += &format!(" {}:{quantity}@{revision}", self.scenario.name_of(id));
             }
         }
-        said
+        text
     }
 }
 
@@ -320,7 +327,7 @@ impl Model for Protocol {
         invariants::check(self, state)
     }
 
-    fn tell(&self, step: &Step) -> String {
+    fn describe_step(&self, step: &Step) -> String {
         let name = |id: &usize| self.scenario.name_of(*id);
         match step {
             Step::Place { placing, what } => {
@@ -330,20 +337,20 @@ impl Model for Protocol {
             Step::Decide { wish, id, what } => format!("{wish:?} of {} {what}", name(id)),
             Step::Late { call, answer } => format!("late: {} is {answer:?}", self.call(*call)),
             Step::Perform { call, answer } => format!("task: {} is {answer:?}", self.call(*call)),
-            Step::TakeOff { call } => format!("task: {} is taken off", self.call(*call)),
+            Step::RemoveTask { call } => format!("task: {} is removed", self.call(*call)),
             Step::Ask { call, answer } => format!("change: {} is {answer:?}", self.call(*call)),
             Step::Finish { id, granted: true } => format!("change of {} is decided: new items", name(id)),
             Step::Finish { id, granted: false } => format!("change of {} is decided: old items", name(id)),
-            Step::Void { id } => format!("Reconcile inserts a void for {}", name(id)),
-            Step::Prunable { id } => format!("Reconcile reads that {}'s tombstones may go", name(id)),
+            Step::Void { id } => format!("Reconcile inserts a void order for {}", name(id)),
+            Step::Prunable { id } => format!("Reconcile reads that {}'s tombstones may be pruned", name(id)),
             Step::Prune { id, product } => {
-                format!("{}'s tombstone at {} goes", name(id), char::from(b'x' + *product as u8))
+                format!("{}'s tombstone at {} is pruned", name(id), char::from(b'x' + *product as u8))
             }
             Step::Hour => "an hour passes".to_owned(),
         }
     }
 
-    fn describe(&self, state: &State) -> String {
+    fn describe_state(&self, state: &State) -> String {
         let products = (0..PRODUCTS).map(|place| self.product(place, &state.products[place]));
         let orders = state.orders.iter().enumerate();
         let orders = orders.filter_map(|(id, order)| Some(self.order(id, order.as_ref()?)));

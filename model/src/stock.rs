@@ -1,26 +1,26 @@
-//! The one atomic step of the products function: a declaration about the stock of an order. It is
-//! `products::stock::decide` with small numbers; a test holds the two together.
+//! The one atomic step of the products function: a declaration about the stock of an order.
 //!
-//! What a first hold checks beside stock (that a product is active, its currency) is not here: for the
-//! protocol it is a refusal like a shortage.
+//! It is `products::stock::decide` with small numbers; a test compares the two. The further checks of a first
+//! hold (that a product is active, its currency) are left out: for the protocol they are a refusal like a
+//! shortage.
 
 use crate::guards::Guard;
 use crate::state::{Call, DeclarationKind, Entry, PRODUCTS, State};
 
-/// What products answer.
+/// Answer of products.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Answer {
-    /// It is applied, now or before.
+    /// The declaration is applied, now or before.
     Done,
-    /// A later declaration has been applied already.
+    /// A later declaration was already applied.
     Superseded,
-    /// There is not enough; nothing of it is held.
+    /// Stock is short; nothing is held.
     Short,
-    /// It would take more from the house than is there.
+    /// The declaration would ship more units than are on hand.
     Impossible,
 }
 
-/// Applies a call, or answers why not, and then changes nothing.
+/// Applies a call, or returns the reason for a refusal, which changes nothing.
 pub fn declare(state: &mut State, call: Call, without: Option<Guard>) -> Answer {
     let id = call.id;
     let revisions = || state.products.iter().filter_map(|product| Some(product.entries[id]?.revision));
@@ -72,29 +72,29 @@ pub fn declare(state: &mut State, call: Call, without: Option<Guard>) -> Answer 
     Answer::Done
 }
 
-/// Holds one item at its first revision, as if the others did not matter: what is done where
-/// [`Guard::AllItemsAtOnce`] is left out.
+/// Holds one item at its first revision, without regard to the others. Only without
+/// [`Guard::AllItemsAtOnce`].
 pub(crate) fn hold_item(state: &mut State, id: usize, product: usize, quantity: u8) -> Answer {
-    let shelf = &mut state.products[product];
-    match shelf.entries[id] {
+    let stock = &mut state.products[product];
+    match stock.entries[id] {
         Some(entry) if entry.revision > 1 => Answer::Superseded,
         Some(_) => Answer::Done,
-        None if quantity > shelf.on_hand - shelf.reserved => Answer::Short,
+        None if quantity > stock.on_hand - stock.reserved => Answer::Short,
         None => {
-            shelf.reserved += quantity;
-            shelf.entries[id] = Some(Entry { quantity, revision: 1, old: false });
+            stock.reserved += quantity;
+            stock.entries[id] = Some(Entry { quantity, revision: 1, old: false });
             state.seen[id] = true;
             Answer::Done
         }
     }
 }
 
-/// Undoes [`hold_item`] by hand.
+/// Undoes [`hold_item`].
 pub(crate) fn undo_item(state: &mut State, id: usize, product: usize) {
-    let shelf = &mut state.products[product];
-    if let Some(Entry { quantity, revision: 1, .. }) = shelf.entries[id] {
-        shelf.reserved -= quantity;
-        shelf.entries[id] = None;
+    let stock = &mut state.products[product];
+    if let Some(Entry { quantity, revision: 1, .. }) = stock.entries[id] {
+        stock.reserved -= quantity;
+        stock.entries[id] = None;
     }
 }
 

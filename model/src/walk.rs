@@ -1,122 +1,125 @@
-//! How Reconcile walks through the holds and remembers how far it came: a model of its own, with a clock.
+//! Walk of Reconcile through the holds, and its watermark: a model of its own, with a clock.
 //!
-//! It walks in pages, here of one hold, in the order of (`at`, ID), from a margin before the watermark, up to
-//! what was two minutes old when it began to read. A hold that has no order is settled by a void; one that
-//! cannot be settled now is set aside. Last, in one write, it adds what it set aside to what others did, and
-//! saves the moment at which it began to read as the watermark, unless a later one is there. What was set
-//! aside is tried again, and leaves the list once it is settled. A walk may crash at any step; several may walk
-//! at once.
+//! A walk reads pages, here of one hold, in the order of (`at`, ID). It begins a margin before the watermark.
+//! It ends at holds that were two minutes old when it began to read.
 //!
-//! A hold bears the time at which its transaction began, and is seen only once that has committed, up to
+//! A hold without an order is settled by a void order. One that cannot be settled now is deferred. Last comes
+//! one write. It adds its deferred holds to those of other walks, and saves the moment at which it began to
+//! read as the watermark, unless a later one is saved. Deferred holds are retried, and leave the list once
+//! settled.
+//!
+//! A walk may crash at any step, and several may run at once.
+//!
+//! A hold bears the time at which its transaction began. It is visible only after the commit, up to
 //! `COMMIT` later.
 
 use crate::explorer::Model;
 
-/// How many holds there are. None of them gets an order.
+/// Number of holds. None of them gets an order.
 const HOLDS: usize = 3;
 
-/// After how many ticks a hold counts as left behind.
+/// Age in ticks from which a hold counts as orphaned.
 const STALE: u8 = 1;
 
-/// How many ticks there may be between the time that a hold bears and its commit.
+/// Maximum number of ticks between the time of a hold and its commit.
 const COMMIT: u8 = 1;
 
-/// From how many ticks before the watermark a walk begins.
+/// Number of ticks before the watermark at which a walk begins.
 const MARGIN: u8 = STALE + COMMIT;
 
-/// How many ticks there are.
+/// Number of ticks.
 const TICKS: u8 = 4;
 
-/// How many walks begin.
+/// Number of walks.
 const WALKS: u8 = 2;
 
-/// A part of the walk that can be left out.
+/// Part of the walk that can be left out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum WalkGuard {
     /// A page begins after the last (`at`, ID). Without: after the last `at`.
     OrderOfTies,
-    /// A page has the holds in the order of (`at`, ID). Without: in the order of ID alone.
+    /// A page has the holds in the order of (`at`, ID). Without: in the order of the ID alone.
     OrderOfTimes,
     /// A walk begins a margin before the watermark. Without: at the watermark.
     Margin,
     /// The watermark is saved last. Without: first.
     SavedLast,
-    /// The watermark is the moment at which the walk began to read. Without: that at which it ends.
+    /// The watermark is the moment at which the walk began to read. Without: the moment at which it ends.
     AsOfReading,
-    /// What cannot be settled is set aside. Without: it is passed over.
-    SetAside,
-    /// Walks that end late do not take the watermark back, nor drop what others set aside. Without: the last
-    /// one to save decides.
+    /// A hold that cannot be settled is deferred. Without: it is skipped.
+    Deferral,
+    /// A walk that ends late neither lowers the watermark nor drops deferred holds of others. Without: the
+    /// last walk to save overwrites both.
     OthersSaved,
 }
 
 impl WalkGuard {
-    /// All of them.
+    /// All guards.
     pub const ALL: [Self; 7] = [
         Self::OrderOfTies,
         Self::OrderOfTimes,
         Self::Margin,
         Self::SavedLast,
         Self::AsOfReading,
-        Self::SetAside,
+        Self::Deferral,
         Self::OthersSaved,
     ];
 }
 
-/// The walk, perhaps with a guard left out.
+/// Model of the walk, perhaps with a guard left out.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Walk {
-    /// Which guard is left out.
+    /// Guard that is left out.
     pub without: Option<WalkGuard>,
 }
 
-/// A hold without an order.
+/// Hold without an order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Hold {
-    /// The time that it bears.
+    /// Time that it bears.
     pub at: u8,
-    /// Whether it can be seen.
+    /// True if it is visible.
     pub committed: bool,
-    /// Whether a void ended it.
+    /// True if a void order ended it.
     pub settled: bool,
 }
 
-/// A walk that is under way, with what it remembers.
+/// Running walk with its memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Walker {
-    /// When it began to read.
+    /// Time at which it began to read.
     read_at: u8,
-    /// Where the next page begins: after this (`at`, ID).
+    /// Position of the next page: after this (`at`, ID).
     after: Option<(u8, usize)>,
-    /// From which `at` it walks.
+    /// First `at` of the walk.
     from: u8,
-    /// What it could not settle.
-    aside: [bool; HOLDS],
+    /// Holds that it could not settle.
+    deferred: [bool; HOLDS],
 }
 
-/// Everything.
+/// Complete state.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct State {
-    /// The database's clock.
+    /// Clock of the database.
     now: u8,
-    /// The holds that were begun.
+    /// Holds that have begun.
     holds: [Option<Hold>; HOLDS],
-    /// The walks under way. One that takes no further step has crashed.
+    /// Running walks. One that takes no further step has crashed.
     walkers: Vec<Walker>,
-    /// How many walks may still begin.
+    /// Number of walks that may still begin.
     walks: u8,
-    /// Saved: how far walks came.
+    /// Saved watermark.
     watermark: u8,
-    /// Saved: what they set aside.
-    aside: [bool; HOLDS],
+    /// Saved list of deferred holds.
+    deferred: [bool; HOLDS],
 }
 
-/// What somebody does.
+/// Possible step.
 #[derive(Clone, Copy, Debug)]
 pub enum Step {
     /// The clock ticks.
     Tick,
-    /// A hold begins; it bears the time of now.
+    /// A hold begins; it bears the current time.
     Begin(usize),
     /// A hold commits.
     Commit(usize),
@@ -126,7 +129,7 @@ pub enum Step {
     Settle(usize),
     /// A walk cannot settle the next hold.
     Fail(usize),
-    /// A walk settles what was set aside before.
+    /// A walk settles a deferred hold.
     Retry(usize),
     /// A walk ends.
     Save,
@@ -143,10 +146,10 @@ impl Walk {
         if !self.has(WalkGuard::SavedLast) {
             state.watermark = state.now;
         }
-        Walker { read_at: state.now, after: None, from, aside: [false; HOLDS] }
+        Walker { read_at: state.now, after: None, from, deferred: [false; HOLDS] }
     }
 
-    /// The hold on the next page.
+    /// Returns the hold on the next page.
     fn next(self, state: &State, walker: Walker) -> Option<usize> {
         let holds = state.holds.iter().enumerate().filter_map(|(id, hold)| Some((id, (*hold)?)));
         let stale = holds.filter(|(_, hold)| {
@@ -167,14 +170,14 @@ impl Walk {
             state.watermark = state.watermark.max(reached);
         } else {
             state.watermark = reached;
-            state.aside = [false; HOLDS];
+            state.deferred = [false; HOLDS];
         }
-        for (aside, more) in state.aside.iter_mut().zip(walker.aside) {
-            *aside |= more;
+        for (deferred, more) in state.deferred.iter_mut().zip(walker.deferred) {
+            *deferred |= more;
         }
     }
 
-    /// The state after walks that nobody disturbs, when all is stale.
+    /// Returns the state after undisturbed walks, once every hold is old enough.
     fn recovered(self, state: &State) -> State {
         let mut state = state.clone();
         state.walkers.clear();
@@ -183,7 +186,7 @@ impl Walk {
         }
         state.now += STALE + COMMIT;
         for id in 0..HOLDS {
-            if state.aside[id] {
+            if state.deferred[id] {
                 settle(&mut state, id);
             }
         }
@@ -202,7 +205,7 @@ fn pass(state: &State, walker: &mut Walker, id: usize) {
 }
 
 fn settle(state: &mut State, id: usize) {
-    state.aside[id] = false;
+    state.deferred[id] = false;
     if let Some(hold) = &mut state.holds[id] {
         hold.settled = true;
     }
@@ -219,7 +222,7 @@ impl Model for Walk {
             walkers: Vec::new(),
             walks: WALKS,
             watermark: MARGIN,
-            aside: [false; HOLDS],
+            deferred: [false; HOLDS],
         }
     }
 
@@ -244,7 +247,7 @@ impl Model for Walk {
                 }),
                 Some(_) => {}
             }
-            if state.aside[id] {
+            if state.deferred[id] {
                 step(Step::Retry(id), &|after| settle(after, id));
             }
         }
@@ -260,7 +263,7 @@ impl Model for Walk {
             let goes = |after: &mut State, id: usize, fails: bool| {
                 let walker = &mut after.walkers[place];
                 pass(state, walker, id);
-                walker.aside[id] |= fails && self.has(WalkGuard::SetAside);
+                walker.deferred[id] |= fails && self.has(WalkGuard::Deferral);
                 after.walkers.sort_unstable();
             };
             match self.next(state, *walker) {
@@ -285,7 +288,7 @@ impl Model for Walk {
         if left { Err("a hold without an order stays behind the watermark".to_owned()) } else { Ok(()) }
     }
 
-    fn tell(&self, step: &Step) -> String {
+    fn describe_step(&self, step: &Step) -> String {
         match step {
             Step::Tick => "the clock ticks".to_owned(),
             Step::Begin(id) => format!("hold {id} begins"),
@@ -293,12 +296,12 @@ impl Model for Walk {
             Step::Read => "a walk begins".to_owned(),
             Step::Settle(id) => format!("a walk settles hold {id}"),
             Step::Fail(id) => format!("a walk cannot settle hold {id}"),
-            Step::Retry(id) => format!("hold {id}, which was set aside, is settled"),
+            Step::Retry(id) => format!("hold {id}, which was deferred, is settled"),
             Step::Save => "a walk ends and saves".to_owned(),
         }
     }
 
-    fn describe(&self, state: &State) -> String {
+    fn describe_state(&self, state: &State) -> String {
         let hold = |(id, hold): (usize, &Option<Hold>)| {
             let Hold { at, committed, settled } = (*hold)?;
             let how = if settled {

@@ -1,10 +1,10 @@
-//! Every guard of the protocol is needed: without it the search finds what breaks. A model that finds nothing
-//! proves nothing unless it would.
+//! Every guard of the protocol is needed: without it the search finds a violation. Otherwise finding nothing
+//! would prove nothing.
 //!
-//! With `--nocapture` each tells what breaks and how; `SHOW` names a guard whose way there is printed.
+//! With `--nocapture` each guard prints its violation; `SHOW` names a guard whose counterexample is printed.
 
-#![expect(clippy::print_stdout, reason = "what a guard prevents is worth reading")]
-#![expect(clippy::panic, reason = "a test that finds what it should not has failed")]
+#![expect(clippy::print_stdout, reason = "the violation that a guard prevents is the result of the test")]
+#![expect(clippy::panic, reason = "a test that finds no violation has failed")]
 
 use model::explorer::{Model, explore};
 use model::guards::Guard;
@@ -12,10 +12,10 @@ use model::scenario::Scenario;
 use model::steps::Protocol;
 use model::walk::{Walk, WalkGuard};
 
-/// More states than any guard needs to be missed.
+/// More states than any search without a guard needs.
 const LIMIT: usize = 3_000_000;
 
-/// What breaks without it.
+/// Searches without a guard, and returns the violation.
 fn missed(guard: impl std::fmt::Debug, model: &impl Model) -> String {
     let guard = format!("{guard:?}");
     let explored = explore(model, LIMIT);
@@ -30,7 +30,7 @@ fn missed(guard: impl std::fmt::Debug, model: &impl Model) -> String {
 }
 
 #[test]
-fn without_any_one_guard_something_breaks() {
+fn a_search_without_any_one_guard_finds_a_violation() {
     println!("| without | what breaks | steps | states |\n| --- | --- | --- | --- |");
     for guard in Guard::ALL {
         missed(guard, &Protocol::without(Scenario::that_misses(guard), guard));
@@ -38,7 +38,7 @@ fn without_any_one_guard_something_breaks() {
 }
 
 #[test]
-fn without_any_one_guard_of_the_walk_a_hold_is_passed_over() {
+fn a_walk_without_any_one_guard_misses_a_hold() {
     for guard in WalkGuard::ALL {
         missed(guard, &Walk { without: Some(guard) });
     }

@@ -1,17 +1,17 @@
-//! The whole protocol, searched to the end of a bound: nothing that it promises can be broken.
+//! Search of the whole protocol within a bound: none of its promises can be broken.
 //!
-//! The short form takes seconds; the long form, with `--ignored`, minutes and some gigabytes of memory.
-//! With `--nocapture` each search tells its bound and its figures.
+//! The short form takes seconds; the long form, with `--ignored`, takes minutes and some gigabytes of memory.
+//! With `--nocapture` each search prints its bound and its figures.
 
-#![expect(clippy::print_stdout, reason = "the figures of a search are its result, for who asks for them")]
-#![expect(clippy::panic, reason = "a test that finds what it should not has failed")]
+#![expect(clippy::print_stdout, reason = "the figures of a search are its result")]
+#![expect(clippy::panic, reason = "a test that finds a violation has failed")]
 
 use model::explorer::{Explored, Model, explore};
 use model::scenario::{Scenario, Size};
 use model::steps::Protocol;
 use model::walk::Walk;
 
-/// So many states fit into the memory of a small machine.
+/// Number of states that fit into the memory of a small machine.
 const LIMIT: usize = 60_000_000;
 
 fn finds_nothing(name: &str, bound: &str, model: &impl Model) {
@@ -28,27 +28,27 @@ fn search(scenario: Scenario) {
 }
 
 #[test]
-fn one_key_has_one_order_whatever_two_bodies_twins_and_a_rival_do() {
+fn one_key_has_one_order_despite_duplicates_and_a_rival() {
     search(Scenario::one_key(Size::Short));
 }
 
 #[test]
-fn a_placing_that_is_given_up_leaves_nothing_and_can_be_sent_again() {
+fn a_placing_that_gives_up_leaves_nothing_and_can_be_retried() {
     search(Scenario::giving_up(Size::Short));
 }
 
 #[test]
-fn a_key_that_is_sent_again_hours_later_is_answered_as_before() {
+fn a_key_that_is_sent_hours_later_gets_the_same_answer() {
     search(Scenario::hours_later(Size::Short));
 }
 
 #[test]
-fn an_order_holds_just_what_was_ordered_however_changes_race() {
+fn an_order_holds_just_what_was_ordered_despite_races() {
     search(Scenario::changes(Size::Short));
 }
 
 #[test]
-fn an_order_is_shipped_once_and_restocked_once_in_its_whole_life() {
+fn an_order_is_shipped_once_and_restocked_once() {
     search(Scenario::life(Size::Short));
 }
 

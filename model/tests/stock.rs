@@ -1,4 +1,5 @@
-//! The model's products are the real ones: every small declaration onto every small state comes to the same.
+//! The products of the model match the real ones: every small declaration gives the same result on every
+//! small state.
 
 #![expect(clippy::panic, clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
@@ -15,7 +16,7 @@ const ORDER: usize = 0;
 const ANOTHER: usize = 1;
 const REVISIONS: std::ops::RangeInclusive<u8> = 1..=3;
 
-/// Every product with up to two pieces, held for the order or for another one.
+/// Every product with up to two units, held for the order or for another one.
 fn states() -> Vec<Product> {
     let mut states = Vec::new();
     for (on_hand, reserved) in [(0, 0), (1, 0), (1, 1), (2, 0), (2, 1), (2, 2)] {
@@ -33,8 +34,8 @@ fn states() -> Vec<Product> {
     states
 }
 
-/// What the real decision makes of it.
-fn really(products: [Product; 2], call: Call) -> ([Product; 2], Answer) {
+/// Applies the real decision.
+fn decide(products: [Product; 2], call: Call) -> ([Product; 2], Answer) {
     let currency = Currency::parse("EUR".to_owned()).unwrap();
     let ids = [ProductId::new(), ProductId::new()];
     let items = ids.into_iter().zip(call.items).filter(|(_, quantity)| *quantity > 0);
@@ -45,7 +46,7 @@ fn really(products: [Product; 2], call: Call) -> ([Product; 2], Answer) {
         stock: Stock { on_hand: product.on_hand.into(), reserved: product.reserved.into() },
         active: true,
         currency,
-        // Far from the bounds, which the model leaves out.
+        // Far from the limits, which the model leaves out.
         live: 0,
         entries: 0,
         entry: product.entries[ORDER]
@@ -84,7 +85,7 @@ fn really(products: [Product; 2], call: Call) -> ([Product; 2], Answer) {
 }
 
 #[test]
-fn a_declaration_comes_to_the_same_in_the_model_and_in_the_products_function() {
+fn a_declaration_has_the_same_result_in_model_and_function() {
     let initial = Protocol::new(Scenario::changes(Size::Short)).initial();
     let quantities = || (0..=2).flat_map(|one| (0..=2).map(move |other| [one, other]));
     let mut applied = 0;
@@ -96,7 +97,7 @@ fn a_declaration_comes_to_the_same_in_the_model_and_in_the_products_function() {
                     let mut state = initial.clone();
                     state.products = [one, other];
                     let answer = declare(&mut state, call, None);
-                    let expected = really([one, other], call);
+                    let expected = decide([one, other], call);
                     assert_eq!((state.products, answer), expected, "{one:?} {other:?} {call:?}");
                     applied += usize::from(state.products != [one, other]);
                 }
