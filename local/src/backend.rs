@@ -1,5 +1,6 @@
-//! The functions in one process, connected as they are on Lambda: calls between them go through the same
-//! envelopes, only that nobody carries them away.
+//! The functions in one process, connected as they are on Lambda.
+//!
+//! Calls between them go through the same envelopes, but stay in memory.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,21 +22,21 @@ use users::tokens::KeyRing;
 
 use crate::gateway::{self, Routers};
 
-/// What the backend needs.
+/// Dependencies of the backend.
 pub struct BackendConfig {
-    /// Where all data is.
+    /// Database for all data.
     pub database: Database,
     /// Signs access tokens.
     pub signer: Signer,
-    /// How long an order may stay unpaid.
+    /// Time that an order may stay unpaid.
     pub payment_window: Duration,
-    /// How many requests a minute may come from one address to where one signs in or up; 0 is no limit.
+    /// Requests per minute from one address to the sign-in and sign-up paths; 0 means no limit.
     pub rate_limit_per_address: u32,
-    /// Tells the time.
+    /// Source of the current time.
     pub clock: Clock,
 }
 
-/// The functions, connected.
+/// Connected functions.
 #[derive(Clone)]
 pub struct Backend {
     /// The users function.
@@ -49,10 +50,10 @@ pub struct Backend {
     clock: Clock,
 }
 
-/// Makes what MongoDB must have; may be run again at any time.
+/// Creates collections, indexes and validators in MongoDB; safe to repeat.
 ///
 /// # Errors
-/// When MongoDB refuses or is away.
+/// If MongoDB refuses or does not answer.
 pub async fn ensure_schema(database: &Database) -> Result<(), Error> {
     users::store::UserStore::new(database).ensure_schema().await?;
     products::store::ProductStore::new(database).ensure_schema().await?;
@@ -60,19 +61,19 @@ pub async fn ensure_schema(database: &Database) -> Result<(), Error> {
 }
 
 impl Backend {
-    /// Has the orders function do what crashes and lost answers have left.
+    /// Runs Reconcile, which repairs the effects of crashes and lost answers.
     ///
     /// # Errors
-    /// What stopped it.
+    /// The first error that stops it.
     pub async fn reconcile(&self) -> Result<ReconcileResponse, Error> {
         let request = self.by_the_system(ReconcileRequest {});
         Ok(self.orders_client().reconcile(request).await?.into_inner())
     }
 
-    /// Has the orders function check the page of this cursor, else the first.
+    /// Checks the page of this cursor, or the first page.
     ///
     /// # Errors
-    /// When the data cannot be read.
+    /// If the data cannot be read.
     pub async fn check_consistency(&self, cursor: Option<String>) -> Result<CheckConsistencyResponse, Error> {
         let request = self.by_the_system(CheckConsistencyRequest { limit: None, cursor });
         Ok(self.orders_client().check_consistency(request).await?.into_inner())
@@ -89,8 +90,8 @@ impl Backend {
     }
 
     /// Builds and connects the functions.
-    pub fn build(needs: BackendConfig) -> Self {
-        let BackendConfig { database, signer, payment_window, rate_limit_per_address, clock } = needs;
+    pub fn build(config: BackendConfig) -> Self {
+        let BackendConfig { database, signer, payment_window, rate_limit_per_address, clock } = config;
         let keys = KeyRing::fixed(signer, clock.clone());
         let users = users::app(users::Dependencies {
             database: database.clone(),
@@ -114,7 +115,7 @@ impl Backend {
         Self { users, products, orders, docs: docs::app(clock.clone()), clock }
     }
 
-    /// All of the REST API behind one router.
+    /// Returns one router for the whole REST API.
     pub fn router(&self) -> Router {
         gateway::router(Routers {
             orders: self.orders.router.clone(),

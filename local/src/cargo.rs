@@ -1,9 +1,11 @@
-//! Cargo, run by a program that cargo itself has run.
+//! Environment for a cargo that is run by a program under cargo.
 
 use std::ffi::OsString;
 
-/// The variables by which cargo tells a test or a program of its package. A cargo that is run from there must not
-/// see them: `ring` would be built again, and once more by the next one that does not.
+/// Lists the variables by which cargo describes a package to its test or program.
+///
+/// They must be removed for an inner cargo. Otherwise `ring` is built again, and once more by the next cargo
+/// without them.
 pub fn own_variables() -> Vec<OsString> {
     let names = std::env::vars_os().map(|(name, _)| name);
     let starts = ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_BIN_"];

@@ -1,4 +1,4 @@
-//! `cargo local check`: compares all products with all orders, and lists what is wrong.
+//! `cargo local check`: compares all products with all orders, and lists the violations.
 
 use std::path::PathBuf;
 
@@ -9,18 +9,18 @@ use shared::values::clock::Clock;
 use crate::backend::{Backend, BackendConfig};
 use crate::env::running;
 use crate::error::CommandError;
-use crate::run::{connect, say};
+use crate::run::{connect, report};
 use crate::settings::{self, Settings};
 use crate::terminal::print_ignoring_epipe;
 
-/// Checks the database of `MONGO_URI`, else that of a `cargo local` that is running.
+/// Checks the database of `MONGO_URI`, else that of a running `cargo local`.
 ///
 /// # Errors
-/// When something is wrong with the data, or it cannot be read.
+/// If there is a violation, or the data cannot be read.
 pub async fn run(data: Option<PathBuf>) -> Result<(), CommandError> {
     let (_, uri) = running(data).await?;
     let database = connect(&uri).await?;
-    // To check signs nothing, so any secret will do.
+    // A check signs nothing, so any secret will do.
     let signer = Signer::from_secret(&Settings::random()?.jwt_secret).map_err(CommandError::new)?;
     let backend = Backend::build(BackendConfig {
         database,
@@ -43,14 +43,14 @@ pub async fn run(data: Option<PathBuf>) -> Result<(), CommandError> {
         if cursor.is_none() {
             break;
         }
-        say(&format!("{products} products and {orders} orders so far"));
+        report(&format!("{products} products and {orders} orders so far"));
     }
     let counts = format!("{products} products and {orders} orders");
     if violations > 0 {
         let violations =
             if violations == 1 { "1 violation".into() } else { format!("{violations} violations") };
         return Err(CommandError::new(format!("{counts}: {violations}"))
-            .advice("Each line above is a fault of ours or a change by hand; nothing was mended."));
+            .advice("Each line above is a bug or a change by hand; nothing was repaired."));
     }
     print_ignoring_epipe(format_args!("{counts}: nothing is wrong"));
     Ok(())

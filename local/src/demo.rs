@@ -1,5 +1,6 @@
-//! A shop that one can imagine: a coffee and tea dealer with 30 products, a few customers, and orders in
-//! every state. Loaded through the API, as its users would.
+//! Demo data: a coffee and tea dealer with 30 products, a few customers, and orders in every status.
+//!
+//! It is loaded through the API, as users would.
 
 use axum::Router;
 use axum::body::{Body, to_bytes};
@@ -10,38 +11,42 @@ use tower::ServiceExt as _;
 use crate::error::CommandError;
 use crate::settings::Settings;
 
-/// Runs the shop.
+/// E-mail address of the demo staff user.
 pub const STAFF: &str = "staff@example.com";
 
-/// Has orders.
+/// E-mail address of a demo customer who has orders.
 pub const CUSTOMER: &str = "ada@example.com";
 
-/// Of all demo users. It is no secret: they exist on this machine alone.
+/// Password of all demo users.
+///
+/// It is published so that the README's tour can be pasted. It is no secret: the users are only created where
+/// MongoDB is on this machine.
 pub const PASSWORD: &str = "coffee and tea";
 
-/// Whether the demo data is there.
+/// Presence of the demo data.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Demo {
     /// The demo users can sign in.
-    There,
-    /// It was not asked for, or the database was not empty.
-    Left,
+    Present,
+    /// It was not requested, or the database was not empty.
+    Absent,
 }
 
 /// Loads the demo data, unless there are products already.
 ///
 /// # Errors
-/// When an answer is another one than it should be.
+/// If the API refuses a request.
 pub async fn load(router: Router, settings: &Settings) -> Result<Demo, CommandError> {
     let api = Api { router };
-    let nobody = Session(None);
-    let is_empty = api.get(&nobody, "/products?limit=1").await?["data"].as_array().is_none_or(Vec::is_empty);
+    let anonymous = Session(None);
+    let is_empty =
+        api.get(&anonymous, "/products?limit=1").await?["data"].as_array().is_none_or(Vec::is_empty);
     if !is_empty {
-        return Ok(if api.sign_in(STAFF, PASSWORD).await.is_ok() { Demo::There } else { Demo::Left });
+        return Ok(if api.sign_in(STAFF, PASSWORD).await.is_ok() { Demo::Present } else { Demo::Absent });
     }
     let Ok(admin) = api.sign_in(&settings.admin_email, &settings.admin_password).await else {
-        // An admin who has changed the password has better things in mind than demo data.
-        return Ok(Demo::Left);
+        // An admin with a changed password uses this database for other things than demo data.
+        return Ok(Demo::Absent);
     };
     api.post(&admin, "/users", user(STAFF, "Grace Hopper", Some("staff"))).await?;
     let staff = api.sign_in(STAFF, PASSWORD).await?;
@@ -52,7 +57,7 @@ pub async fn load(router: Router, settings: &Settings) -> Result<Demo, CommandEr
         ("edsger@example.com", "Edsger Dijkstra"),
         ("barbara@example.com", "Barbara Liskov"),
     ] {
-        api.post(&nobody, "/users", user(email, name, None)).await?;
+        api.post(&anonymous, "/users", user(email, name, None)).await?;
         customers.push(api.sign_in(email, PASSWORD).await?);
     }
     let products = api.stock_the_shelves(&staff).await?;
@@ -61,10 +66,10 @@ pub async fn load(router: Router, settings: &Settings) -> Result<Demo, CommandEr
         let items = [&products[index], &products[index + 9]];
         api.order_until(customer, &staff, &items, status).await?;
     }
-    Ok(Demo::There)
+    Ok(Demo::Present)
 }
 
-/// Every status, some twice; a cancelled one that was paid and one that was not.
+/// Final status of each order: every status, some twice; one order is cancelled after payment, one before.
 const STATES: [&str; 10] = [
     "placed",
     "paid",
@@ -78,7 +83,7 @@ const STATES: [&str; 10] = [
     "delivered",
 ];
 
-/// SKU, name, description, price in cents, on hand.
+/// Products: SKU, name, description, price in cents, units on hand.
 const PRODUCTS: [(&str, &str, &str, i64, i64); 30] = [
     ("MUG-BLUE", "Blue mug", "Stoneware, 300 ml. Survives the dishwasher.", 1299, 120),
     ("MUG-RED", "Red mug", "Stoneware, 300 ml. The blue one's sister.", 1299, 80),
@@ -120,10 +125,10 @@ fn address() -> Value {
     json!({ "line1": "1 Analytical Way", "city": "London", "postal_code": "EC1A 1AA", "country": "GB" })
 }
 
-/// Somebody's access token, or nobody's.
+/// Access token of a user, or none for an anonymous client.
 struct Session(Option<String>);
 
-/// A client of the API, in this process.
+/// Client of the API in this process.
 struct Api {
     router: Router,
 }
@@ -147,7 +152,7 @@ impl Api {
         Ok(ids)
     }
 
-    /// Places an order and walks it to a status.
+    /// Places an order and moves it to a status.
     async fn order_until(
         &self,
         customer: &Session,
@@ -218,7 +223,7 @@ impl Api {
     }
 }
 
-/// The changes that lead to a status.
+/// Lists the changes that lead to a status.
 fn steps(status: &str) -> Vec<(&'static str, Value)> {
     let paid = ("paid", json!({ "status": "paid", "payment": { "reference": "pi_4242", "method": "card" } }));
     let tracking = json!({ "carrier": "DHL", "number": "00340434161094042557" });

@@ -1,5 +1,7 @@
-//! The functions as the programs that are deployed, under emulators of Lambda that run beside us: what
-//! `cargo local lambda` and `cargo local sam` have in common, from MongoDB to the end of everything.
+//! Emulators of Lambda beside this process: the common part of `cargo local lambda` and `cargo local sam`.
+//!
+//! The functions run as the programs that are deployed. This module covers all from MongoDB to the orderly
+//! end.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -18,26 +20,28 @@ use crate::cargo::own_variables;
 use crate::demo::{self, Demo};
 use crate::error::CommandError;
 use crate::gateway::Function;
-use crate::run::{self, Source, announce, checkout, kept, listen, say, set_up, stop_signal, stopped};
+use crate::run::{
+    self, MongoSource, announce, checkout, data_and_settings, listen, report, set_up, stop_signal, stopped,
+};
 use crate::schedule;
 use crate::settings::Settings;
 
-/// Runs an emulator, and ends it when we end.
+/// Script that runs an emulator, and ends it when this process ends.
 const SUPERVISOR: &str = include_str!("emulator.sh");
 
-/// How long a function, compiled already, may take until it answers.
+/// Time limit for a compiled function to answer.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-/// How long an emulator may take to end with its functions; its supervisor kills it before.
+/// Time limit for an emulator to end with its functions; its supervisor kills it before that.
 const STOP: Duration = Duration::from_secs(10);
 
-/// How long an emulator may hold one request: until its function is started.
+/// Time limit for one request, which an emulator holds until its function has started.
 const REQUEST: Duration = Duration::from_secs(20);
 
-/// How often is asked whether something is there.
+/// Interval between polls.
 const POLL: Duration = Duration::from_millis(200);
 
-/// A path of each function that changes nothing, also without a token.
+/// Path of each function that changes nothing, even without a token.
 const ALIVE: [(Function, &str); 4] = [
     (Function::Docs, "/health"),
     (Function::Users, "/users"),
@@ -45,59 +49,60 @@ const ALIVE: [(Function, &str); 4] = [
     (Function::Orders, "/orders"),
 ];
 
-/// What the functions are going to run with.
-pub(crate) struct Surroundings {
-    /// Where MongoDB is for this process.
+/// Environment of the functions.
+pub(crate) struct EmulatorEnvironment {
+    /// Connection string of MongoDB, as seen from this process.
     pub(crate) mongo_uri: String,
-    /// The secrets.
+    /// Secrets and the first admin.
     pub(crate) settings: Settings,
-    /// The port on 127.0.0.1 for the API.
+    /// Port on 127.0.0.1 for the API.
     pub(crate) port: u16,
 }
 
-/// Runs MongoDB, what `start` starts, and the API on the port of `options`, until Ctrl-C or SIGTERM. `command` is
-/// what the user typed.
+/// Runs MongoDB, the emulators of `start`, and the API on the port of `options`, until Ctrl-C or SIGTERM.
+///
+/// `command` is the command that the user typed.
 ///
 /// # Errors
-/// What went wrong, and what to do.
+/// The first error, with advice.
 pub(crate) async fn run(
     options: &run::Options,
     command: &str,
-    start: impl AsyncFnOnce(&Surroundings, &mut Emulators) -> Result<(), CommandError>,
+    start: impl AsyncFnOnce(&EmulatorEnvironment, &mut Emulators) -> Result<(), CommandError>,
 ) -> Result<(), CommandError> {
     let stop = stop_signal()?;
-    // The emulator takes the port itself; that it is free is better told now than in the middle of its log.
+    // The emulator takes the port itself. A taken port is reported here, before its log begins.
     let port = listen(options.port, command).await?.local_addr();
-    let port = port.map_err(|error| CommandError::new(format!("the port is not known: {error}")))?.port();
-    let (folder, settings) = kept(options)?;
-    let mut source = Source::open(options, folder).await?;
-    let surroundings = Surroundings { mongo_uri: source.uri(), settings, port };
-    let (database, near) = (source.database().clone(), source.is_near());
+    let port = port.map_err(|error| CommandError::new(format!("the port is unknown: {error}")))?.port();
+    let (folder, settings) = data_and_settings(options)?;
+    let mut source = MongoSource::open(options, folder).await?;
+    let environment = EmulatorEnvironment { mongo_uri: source.uri(), settings, port };
+    let (database, local) = (source.database().clone(), source.is_local());
     let mut emulators = Emulators(Vec::new());
     let work = async {
-        let Surroundings { settings, port, .. } = &surroundings;
+        let EmulatorEnvironment { settings, port, .. } = &environment;
         let backend = set_up(&database, settings).await?;
-        let demo = match options.demo && near {
+        let demo = match options.demo && local {
             true => demo::load(backend.router(), settings).with_subscriber(NoSubscriber::new()).await?,
-            false => Demo::Left,
+            false => Demo::Absent,
         };
-        start(&surroundings, &mut emulators).await?;
+        start(&environment, &mut emulators).await?;
         tokio::select! {
             answered = all_answer(*port) => answered?,
-            failure = emulators.ended() => return Err(failure),
+            error = emulators.ended() => return Err(error),
         }
-        announce(&format!("http://127.0.0.1:{port}"), settings, demo, options.demo && !near);
-        // No emulator has a schedule: here the function that is in this process does it.
+        announce(&format!("http://127.0.0.1:{port}"), settings, demo, options.demo && !local);
+        // Emulators have no schedule, so the function in this process reconciles.
         tokio::select! {
-            failure = emulators.ended() => Err(failure),
+            error = emulators.ended() => Err(error),
             never = schedule::run(&backend) => match never {},
         }
     };
     let result = tokio::select! {
         result = work => result,
-        failure = source.ended() => Err(failure),
+        error = source.ended() => Err(error),
         () = stopped(stop) => {
-            say("stopping");
+            report("stopping");
             Ok(())
         }
     };
@@ -106,10 +111,10 @@ pub(crate) async fn run(
     result
 }
 
-/// Where a program is that the PATH has, or how to install it.
+/// Finds a program on the PATH.
 ///
 /// # Errors
-/// It is not there.
+/// If it is not there, with the advice to install it.
 pub(crate) fn find(program: &str, install: &str) -> Result<PathBuf, CommandError> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let mut candidates = std::env::split_paths(&path).map(|folder| folder.join(program));
@@ -118,35 +123,35 @@ pub(crate) fn find(program: &str, install: &str) -> Result<PathBuf, CommandError
         .ok_or_else(|| CommandError::new(format!("{program} is not on the PATH")).advice(install))
 }
 
-/// An emulator's command line.
-pub(crate) struct Line {
-    /// What the user knows it as.
+/// Command line of an emulator.
+pub(crate) struct CommandSpec {
+    /// Name that the user knows.
     pub(crate) name: &'static str,
-    /// The program.
+    /// Program.
     pub(crate) program: PathBuf,
-    /// Its arguments.
+    /// Arguments.
     pub(crate) arguments: Vec<String>,
-    /// What its functions are told.
+    /// Environment variables for its functions.
     pub(crate) variables: Vec<(&'static str, String)>,
-    /// What a shell has to do after its end, however it ended; empty: nothing.
+    /// Shell commands for the cleanup after its end; may be empty.
     pub(crate) after: String,
 }
 
-/// Those that run.
+/// Running emulators.
 pub(crate) struct Emulators(Vec<Emulator>);
 
 impl Emulators {
-    /// Starts one more.
+    /// Starts one more emulator.
     ///
     /// # Errors
-    /// The shell cannot be started.
-    pub(crate) fn start(&mut self, line: Line) -> Result<(), CommandError> {
-        say(&format!("starting {}", line.name));
-        self.0.push(Emulator::start(line)?);
+    /// If the shell cannot be started.
+    pub(crate) fn start(&mut self, spec: CommandSpec) -> Result<(), CommandError> {
+        report(&format!("starting {}", spec.name));
+        self.0.push(Emulator::start(spec)?);
         Ok(())
     }
 
-    /// Returns when one of them has ended by itself.
+    /// Returns when one of them ends by itself.
     pub(crate) async fn ended(&mut self) -> CommandError {
         if self.0.is_empty() {
             return std::future::pending().await;
@@ -154,23 +159,24 @@ impl Emulators {
         select_all(self.0.iter_mut().map(|emulator| Box::pin(emulator.ended()))).await.0
     }
 
-    /// Ends them with their functions, and waits until they are gone.
+    /// Stops them with their functions, and waits for their end.
     async fn stop(self) {
         join_all(self.0.into_iter().map(Emulator::stop)).await;
     }
 }
 
-/// A running emulator, with a shell above it that ends it when we are gone.
+/// Running emulator below a shell, which ends it when this process ends.
 struct Emulator {
     name: &'static str,
     shell: Child,
-    /// Open for as long as it is to run. Apart from the child, whose `wait` would close it.
+    /// Pipe that stays open while the emulator is to run. It is not in the child, whose `wait` would close
+    /// it.
     pipe: Option<ChildStdin>,
 }
 
 impl Emulator {
-    fn start(line: Line) -> Result<Self, CommandError> {
-        let Line { name, program, arguments, variables, after } = line;
+    fn start(spec: CommandSpec) -> Result<Self, CommandError> {
+        let CommandSpec { name, program, arguments, variables, after } = spec;
         let mut shell = Command::new("/bin/sh");
         // `cargo lambda watch` runs cargo.
         for variable in own_variables() {
@@ -183,7 +189,7 @@ impl Emulator {
             .current_dir(checkout())
             .envs(variables)
             .stdin(Stdio::piped())
-            // Ctrl-C in a terminal goes to the whole group; it is stopped in order instead.
+            // Ctrl-C in a terminal reaches the whole process group; the emulator is stopped in order instead.
             .process_group(0)
             .spawn()
             .map_err(|error| CommandError::new(format!("{name} cannot be started: {error}")))?;
@@ -191,34 +197,35 @@ impl Emulator {
         Ok(Self { name, shell, pipe })
     }
 
-    /// Returns when it has ended by itself.
+    /// Returns when it ends by itself.
     async fn ended(&mut self) -> CommandError {
         let status = self.shell.wait().await;
         let status = status.map_or_else(|error| error.to_string(), |status| status.to_string());
-        CommandError::new(format!("{} has ended ({status})", self.name)).advice("Its log above may say why.")
+        CommandError::new(format!("{} has ended ({status})", self.name))
+            .advice("Its log above may explain it.")
     }
 
-    /// Ends it with its functions, and waits until they are gone.
+    /// Stops it with its functions, and waits for its end.
     async fn stop(mut self) {
         self.pipe = None;
         if timeout(STOP, self.shell.wait()).await.is_err() {
-            say(&format!("{} does not end", self.name));
+            report(&format!("{} does not end", self.name));
         }
     }
 }
 
-/// Waits until somebody listens at an address.
+/// Waits until a process listens at an address.
 ///
 /// # Errors
-/// Nobody did for two minutes.
-pub(crate) async fn listened_to(address: SocketAddr) -> Result<(), CommandError> {
+/// If there is none after two minutes.
+pub(crate) async fn wait_for_listener(address: SocketAddr) -> Result<(), CommandError> {
     let connecting = async {
         while TcpStream::connect(address).await.is_err() {
             sleep(POLL).await;
         }
     };
     timeout(PATIENCE, connecting).await.map_err(|_| {
-        CommandError::new(format!("nothing listens at {address}")).advice("The log above may say why.")
+        CommandError::new(format!("nothing listens at {address}")).advice("The log above may explain it.")
     })
 }
 
@@ -232,13 +239,13 @@ async fn all_answer(port: u16) -> Result<(), CommandError> {
         };
         timeout(PATIENCE, answering).await.map_err(|_| {
             CommandError::new(format!("the function {} does not answer at {path}", function.name()))
-                .advice("Its log above may say why.")
+                .advice("Its log above may explain it.")
         })?;
     }
     Ok(())
 }
 
-/// Whether a path answers anything but a failure of the server.
+/// Returns true if a path answers without a server error.
 async fn answers(port: u16, path: &str) -> bool {
     let request = async {
         let mut stream = TcpStream::connect(("127.0.0.1", port)).await?;
@@ -248,6 +255,6 @@ async fn answers(port: u16, path: &str) -> bool {
         stream.read_exact(&mut line).await?;
         std::io::Result::Ok(line)
     };
-    // Such as `HTTP/1.1 200 OK`: the first digit says enough.
+    // Such as `HTTP/1.1 200 OK`: the first digit is enough.
     matches!(timeout(REQUEST, request).await, Ok(Ok(line)) if matches!(line[9], b'2'..=b'4'))
 }

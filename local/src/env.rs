@@ -1,4 +1,4 @@
-//! `cargo local env`: what the functions' own programs need in their environment on this machine.
+//! `cargo local env`: the environment of the deployed programs on this machine.
 
 use std::io::Write as _;
 use std::net::{IpAddr, SocketAddr};
@@ -15,31 +15,31 @@ use crate::run::{Note, checkout, data_folder};
 use crate::settings::Settings;
 use crate::terminal::print_ignoring_epipe;
 
-/// Where `cargo lambda watch` listens when nobody says otherwise.
+/// Default port of `cargo lambda watch`.
 pub const LAMBDA_PORT: u16 = 9000;
 
-/// Where `sam local start-lambda` listens when nobody says otherwise.
+/// Default port of `sam local start-lambda`.
 pub const SAM_LAMBDA_PORT: u16 = 3001;
 
-/// The Docker network of `sam local` when nobody says otherwise.
+/// Default Docker network of `sam local`.
 pub const DOCKER_NETWORK: &str = "oms";
 
-/// The file for `sam local --env-vars`, in the checkout.
+/// File for `sam local --env-vars`, in the checkout.
 const SAM_FILE: &str = "local/env.json";
 
-/// The variables of all functions, for an emulator of Lambda at this URL.
+/// Returns the variables of all functions, for an emulator of Lambda at this URL.
 ///
-/// What else is set for a function, such as `ORDER_PAYMENT_WINDOW`, is inherited.
+/// Other variables of a function, such as `ORDER_PAYMENT_WINDOW`, are inherited.
 pub fn variables(mongo_uri: &str, settings: &Settings, endpoint: &str) -> Vec<(&'static str, String)> {
     vec![
         ("MONGO_URI", mongo_uri.to_owned()),
         ("JWT_SECRET", settings.jwt_secret.clone()),
-        // On this machine all come from one address.
+        // On this machine all requests come from one address.
         ("RATE_LIMIT_PER_ADDRESS", "0".to_owned()),
         ("PRODUCT_SERVICE_URL", "lambda:products".to_owned()),
         ("USER_SERVICE_URL", "lambda:users".to_owned()),
         ("AWS_ENDPOINT_URL_LAMBDA", endpoint.to_owned()),
-        // Of nobody: an emulator checks no signature, and what is not there cannot be misused.
+        // Placeholders: an emulator checks no signature, and absent credentials cannot be misused.
         ("AWS_REGION", "us-east-1".to_owned()),
         ("AWS_ACCESS_KEY_ID", "local".to_owned()),
         ("AWS_SECRET_ACCESS_KEY", "local".to_owned()),
@@ -47,8 +47,9 @@ pub fn variables(mongo_uri: &str, settings: &Settings, endpoint: &str) -> Vec<(&
     ]
 }
 
-/// The variables that `sam local` hands to a function, if template.yaml declares them for it. The rest of them are in
-/// the template, and credentials `sam local` makes up itself.
+/// Returns the variables that `sam local` passes to a function, if template.yaml declares them for it.
+///
+/// The template contains the rest, and `sam local` makes up credentials itself.
 pub fn for_sam(mongo_uri: &str, settings: &Settings, endpoint: &str) -> Vec<(&'static str, String)> {
     let all = variables(mongo_uri, settings, endpoint).into_iter();
     all.filter(|(name, _)| {
@@ -57,8 +58,9 @@ pub fn for_sam(mongo_uri: &str, settings: &Settings, endpoint: &str) -> Vec<(&'s
     .collect()
 }
 
-/// A connection string as containers need it, which reach this machine at `gateway`. One that does not name this
-/// machine stays as it is.
+/// Rewrites a connection string for containers, which reach this machine at `gateway`.
+///
+/// A connection string to another machine stays as it is.
 pub fn for_containers(uri: &str, gateway: IpAddr) -> String {
     let Some((scheme, rest)) = uri.split_once("://") else { return uri.to_owned() };
     let end = rest.find(['/', '?']).unwrap_or(rest.len());
@@ -72,7 +74,7 @@ pub fn for_containers(uri: &str, gateway: IpAddr) -> String {
         return uri.to_owned();
     }
     let (path, options) = rest.split_once('?').unwrap_or((rest, ""));
-    // The set knows itself by the address that containers do not reach.
+    // The replica set lists an address that containers cannot reach.
     let kept = options.split('&').filter(|it| !it.is_empty() && !it.starts_with("replicaSet="));
     let options: Vec<&str> = kept.chain(["directConnection=true"]).collect();
     let host = SocketAddr::new(gateway, port.parse().unwrap_or(27017));
@@ -80,21 +82,22 @@ pub fn for_containers(uri: &str, gateway: IpAddr) -> String {
     format!("{scheme}://{user}{host}{path}?{}", options.join("&"))
 }
 
-/// Prints the variables for a shell to take: `eval "$(cargo local env)"`.
+/// Prints the variables as shell commands, for `eval "$(cargo local env)"`.
 ///
 /// # Errors
-/// When there is no MongoDB to point them at.
+/// If no MongoDB is running.
 pub async fn run(data: Option<PathBuf>, port: u16) -> Result<(), CommandError> {
     let (settings, uri) = running(data).await?;
     print(variables(&uri, &settings, &format!("http://127.0.0.1:{port}")));
     Ok(())
 }
 
-/// Writes the variables to `local/env.json` for `sam local`, and prints what else its command lines need, for a
-/// shell to take: `eval "$(cargo local env --sam)"`.
+/// Writes `local/env.json` for `sam local`, and prints the variables that its command lines need.
+///
+/// Use it as `eval "$(cargo local env --sam)"`.
 ///
 /// # Errors
-/// When there is no MongoDB to point them at, or it is out of reach for containers, or there is no image.
+/// If no MongoDB is running, or containers cannot reach it, or there is no image.
 pub async fn run_for_sam(data: Option<PathBuf>, port: u16, network: &str) -> Result<(), CommandError> {
     docker::check().await?;
     let gateway = docker::gateway(network).await?;
@@ -104,7 +107,7 @@ pub async fn run_for_sam(data: Option<PathBuf>, port: u16, network: &str) -> Res
         return Err(CommandError::new(format!(
             "MongoDB does not listen at {gateway}, where containers look for it"
         ))
-        .advice(format!("Start it so: cargo local --docker-network {network}")));
+        .advice(format!("Restart it as: cargo local --docker-network {network}")));
     }
     let image = docker::base_image().await?;
     let endpoint = format!("http://{}", SocketAddr::new(gateway, port));
@@ -118,16 +121,16 @@ pub async fn run_for_sam(data: Option<PathBuf>, port: u16, network: &str) -> Res
     Ok(())
 }
 
-/// A file that only its owner can read: it has secrets.
+/// Writes a file that only its owner can read, because it contains secrets.
 fn write_private(path: &Path, text: &str) -> Result<(), CommandError> {
-    // Anew, since who may read a file is said when it is made.
+    // Created anew, because the mode only applies to a new file.
     let _ = std::fs::remove_file(path);
     let file = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
     file.and_then(|mut file| file.write_all(text.as_bytes()))
         .map_err(|error| CommandError::new(format!("{} cannot be written: {error}", path.display())))
 }
 
-/// The secrets, and the database that is running.
+/// Returns the secrets, and the connection string of the running database.
 pub(crate) async fn running(data: Option<PathBuf>) -> Result<(Settings, String), CommandError> {
     let folder = data_folder(data)?;
     let settings = Settings::load(&folder)?;
@@ -152,14 +155,14 @@ fn print(variables: Vec<(&'static str, String)>) {
     }
 }
 
-/// Whether somebody listens at the first host of a connection string: a run that was killed leaves its note.
+/// Returns true if the first host of a connection string accepts connections: a killed run leaves its file.
 async fn listens(uri: &str) -> bool {
     let host = uri.split("://").nth(1).and_then(|rest| rest.split(['/', '?', ',']).next());
     let Some(host) = host else { return false };
     matches!(timeout(Duration::from_secs(2), TcpStream::connect(host)).await, Ok(Ok(_)))
 }
 
-/// A text that a shell takes as it is.
+/// Quotes a text for a shell.
 fn quoted(text: &str) -> String {
     format!("'{}'", text.replace('\'', r"'\''"))
 }
@@ -169,7 +172,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn containers_find_this_machine_at_the_gateway_and_others_where_they_are() {
+    fn containers_reach_this_machine_at_the_gateway() {
         let gateway = IpAddr::from([172, 18, 0, 1]);
         for (uri, expected) in [
             ("mongodb://127.0.0.1:1/oms?replicaSet=rs0", "mongodb://172.18.0.1:1/oms?directConnection=true"),

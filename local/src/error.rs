@@ -1,26 +1,26 @@
-//! What can go wrong on this machine: one line that says what, and one that says what to do.
+//! Error of a command: one line with the cause, and one with advice.
 
 use std::fmt;
 
-/// Why `cargo local` cannot go on.
+/// Error that ends a command of `cargo local`.
 #[derive(Debug)]
 pub struct CommandError {
-    what: String,
+    message: String,
     advice: Option<String>,
 }
 
 impl CommandError {
-    /// What went wrong.
-    pub fn new(what: impl Into<String>) -> Self {
-        Self { what: what.into(), advice: None }
+    /// Creates an error with its cause.
+    pub fn new(message: impl Into<String>) -> Self {
+        Self { message: message.into(), advice: None }
     }
 
-    /// What to do.
+    /// Adds advice.
     pub fn advice(self, advice: impl Into<String>) -> Self {
         Self { advice: Some(advice.into()), ..self }
     }
 
-    /// Whether it is said what to do.
+    /// Returns true if there is advice.
     pub fn has_advice(&self) -> bool {
         self.advice.is_some()
     }
@@ -28,7 +28,7 @@ impl CommandError {
 
 impl fmt::Display for CommandError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.what)?;
+        f.write_str(&self.message)?;
         match &self.advice {
             Some(advice) => write!(f, "\n  {advice}"),
             None => Ok(()),

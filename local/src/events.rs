@@ -1,7 +1,7 @@
-//! Samples for `cargo lambda invoke`, one for each function and kind of event: those in `local/events/`, which
-//! need no secret, and signed ones, which `cargo local events` writes.
+//! Samples for `cargo lambda invoke`, one for each function and kind of event.
 //!
-//! Envelopes are made by the code that makes them on Lambda, so that a sample cannot be out of date.
+//! Those in `local/events/` need no secret; `cargo local events` writes signed ones. Envelopes are made by
+//! the code that makes them on Lambda, so a sample cannot be out of date.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -30,24 +30,24 @@ use crate::run::{checkout, data_folder};
 use crate::settings::Settings;
 use crate::terminal::print_ignoring_epipe;
 
-/// Whom the samples say to be. A call and a token are believed as they are; no such user has to be there.
-const SOMEBODY: &str = "user_01h455vb4pex5vsknk084sn02q";
+/// User of the samples. A call and a token are trusted as they are, so this user need not exist.
+const SAMPLE_USER: &str = "user_01h455vb4pex5vsknk084sn02q";
 
-/// The year 2100: a sample stays of use, though every call has a deadline.
+/// Deadline in the year 2100: every call has a deadline, and a sample must not expire.
 const FAR_AWAY: Timestamp = Timestamp::from_millis(4_102_444_800_000);
 
-/// A sample.
+/// Sample event.
 pub struct Sample {
-    /// The name of its file, which begins with the function's.
+    /// Name of its file, which begins with the name of the function.
     pub file: &'static str,
-    /// What `cargo lambda invoke` sends.
+    /// Event that `cargo lambda invoke` sends.
     pub event: Value,
 }
 
-/// The samples that need no secret: those in `local/events/`.
+/// Returns the samples that need no secret: those in `local/events/`.
 ///
 /// # Errors
-/// Never, unless the code itself is wrong.
+/// Only if the code itself is wrong.
 pub async fn samples() -> Result<Vec<Sample>, CommandError> {
     let ada = json!({ "email": demo::CUSTOMER, "password": demo::PASSWORD });
     let page = Some(PageRequest { limit: Some(2), cursor: None });
@@ -79,13 +79,13 @@ pub async fn samples() -> Result<Vec<Sample>, CommandError> {
     ])
 }
 
-/// Samples with an access token in them, good for 15 minutes.
+/// Returns samples with an access token that is valid for 15 minutes.
 ///
 /// # Errors
-/// When the secret is too short.
+/// If the secret is too short.
 pub fn signed(jwt_secret: &str) -> Result<Vec<Sample>, CommandError> {
     let signer = Signer::from_secret(jwt_secret).map_err(CommandError::new)?;
-    let user = somebody().map_err(CommandError::new)?;
+    let user = sample_user().map_err(CommandError::new)?;
     let token = signer.access_token(user, Role::Staff, Clock::system().now())?;
     let get = |path| http("GET", path, Some(&token), None);
     Ok(vec![
@@ -98,7 +98,7 @@ pub fn signed(jwt_secret: &str) -> Result<Vec<Sample>, CommandError> {
 /// Writes signed samples into a folder, by default `events` beside the data.
 ///
 /// # Errors
-/// When the folder or the secrets cannot be read or written.
+/// If the folder or the secrets cannot be read or written.
 pub fn run(data: Option<PathBuf>, to: Option<PathBuf>) -> Result<(), CommandError> {
     let folder = data_folder(data)?;
     let settings = Settings::load(&folder)?;
@@ -117,10 +117,10 @@ pub fn run(data: Option<PathBuf>, to: Option<PathBuf>) -> Result<(), CommandErro
     Ok(())
 }
 
-/// Writes samples into a folder, which is made if it is missing.
+/// Writes samples into a folder, which is created if it is missing.
 ///
 /// # Errors
-/// When it cannot be written.
+/// If it cannot be written.
 pub fn write(folder: &Path, samples: &[Sample]) -> Result<(), CommandError> {
     let failed = |error: std::io::Error| {
         CommandError::new(format!("{} cannot be written: {error}", folder.display()))
@@ -133,12 +133,12 @@ pub fn write(folder: &Path, samples: &[Sample]) -> Result<(), CommandError> {
     Ok(())
 }
 
-/// An event as it stands in its file.
+/// Formats an event as in its file.
 pub fn text(event: &Value) -> String {
     format!("{event:#}\n")
 }
 
-/// What API Gateway sends (HTTP API, payload 2.0).
+/// Builds an event of API Gateway (HTTP API, payload 2.0).
 fn http(method: &str, target: &str, token: Option<&str>, body: Option<Value>) -> Value {
     let (path, query) = target.split_once('?').unwrap_or((target, ""));
     let mut headers = json!({ "host": "api.example.com", "user-agent": "cargo-lambda" });
@@ -180,8 +180,9 @@ fn http(method: &str, target: &str, token: Option<&str>, body: Option<Value>) ->
     event
 }
 
-/// A call as the schedule of template.yaml makes it, every time the same: without what belongs to one call alone. Then
-/// it has an ID and a deadline of its own when it arrives.
+/// Removes the headers that belong to one call alone, as in the schedule of template.yaml.
+///
+/// The call gets its own ID and deadline when it arrives.
 fn scheduled(mut call: Value) -> Value {
     if let Some(headers) = call.pointer_mut("/grpc/headers").and_then(Value::as_array_mut) {
         headers.retain(|header| {
@@ -191,21 +192,21 @@ fn scheduled(mut call: Value) -> Value {
     call
 }
 
-fn somebody() -> Result<UserId, String> {
-    SOMEBODY.parse().map_err(|_| format!("{SOMEBODY} is no user's ID"))
+fn sample_user() -> Result<UserId, String> {
+    SAMPLE_USER.parse().map_err(|_| format!("{SAMPLE_USER} is no user's ID"))
 }
 
-/// A request of somebody with this role.
+/// Builds a request of the sample user with this role.
 fn by<T>(role: Role, message: T) -> Result<tonic::Request<T>, Status> {
-    let caller = Caller::User { id: somebody().map_err(Status::internal)?, role };
+    let caller = Caller::User { id: sample_user().map_err(Status::internal)?, role };
     let context = Context { request_id: "sample".to_owned(), ..Context::new(caller, FAR_AWAY) };
     let mut request = metadata::request(message, &context);
-    // No sample is in the trace of another request.
+    // A sample belongs to no trace.
     request.metadata_mut().remove(TRACEPARENT);
     Ok(request)
 }
 
-/// Takes envelopes and delivers none.
+/// Channel that records envelopes and delivers none.
 #[derive(Clone, Default)]
 struct Recorder(Arc<Mutex<Vec<u8>>>);
 
@@ -216,10 +217,10 @@ impl Invoke for Recorder {
     }
 }
 
-/// The envelope that a call is sent in.
+/// Returns the envelope of a call.
 async fn call(make: impl AsyncFnOnce(Channel) -> Result<(), Status>) -> Result<Value, CommandError> {
     let recorder = Recorder::default();
-    // Its answer is always that it was not delivered.
+    // The result is always an error, because the call is not delivered.
     let undelivered = make(Channel::new(Arc::new(recorder.clone()), Clock::system())).await;
     let payload = recorder.0.lock().unwrap_or_else(PoisonError::into_inner);
     serde_json::from_slice(&payload)

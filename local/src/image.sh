@@ -1,11 +1,13 @@
-# Makes the smallest image in which sam can run the functions: a shell and the few tools that sam's Dockerfile
-# uses, and the shared libraries of all of them, as this machine has them. What AWS's own image has beyond that, no
-# function uses: the roots of certificates are in the programs.
+# Creates the smallest image in which sam can run the functions, from the files of this machine: a shell, the
+# few
+# tools that sam's Dockerfile uses, and the shared libraries of all of them. The functions use nothing else of
+# AWS's
+# own image: root certificates are in the programs.
 #
-# $1       the image's name
-# $2       the image that sam has made of an older one under this name: it is to be made again
+# $1       name of the image
+# $2       name of the image that sam derived from an older one under this name, and that must be made again
 # stdout   nothing of interest
-# stderr   what went wrong
+# stderr   error messages
 
 set -e
 # Where a tool is a link to busybox, the link's name is the tool's.

@@ -1,24 +1,24 @@
-//! The whole order system on this machine: `cargo local`, and what the tests run.
+//! The whole system on this machine: `cargo local`, and the backend that the tests run.
 //!
 //! - [`backend`]: the functions in one process, connected as they are on Lambda
-//! - [`gateway`]: which function answers a path, as API Gateway decides it
+//! - [`gateway`]: routing of paths to functions, as API Gateway does it
 //! - [`settings`]: secrets and the first admin, from the environment or kept with the data
-//! - [`demo`]: a shop that one can imagine
+//! - [`demo`]: demo data, a small shop
 //! - [`run`]: `cargo local` from start to stop
-//! - `schedule`: has the orders function reconcile every minute
-//! - [`check`]: `cargo local check`, whether products and orders agree
+//! - `schedule`: Reconcile every minute
+//! - [`check`]: `cargo local check`, the comparison of products and orders
 //! - [`seed`]: `cargo local seed`, a large shop with years of history
-//! - [`schema`]: `cargo local schema`, for a database that is deployed to
-//! - [`lambda`]: `cargo local lambda`, the functions' own programs under `cargo lambda watch`
+//! - [`schema`]: `cargo local schema`, the preparation of a database for a deployment
+//! - [`lambda`]: `cargo local lambda`, the deployed programs under `cargo lambda watch`
 //! - [`sam`]: `cargo local sam`, the same under `sam local start-api`
-//! - [`cargo`]: cargo, run by a program that cargo has run
-//! - `emulator`: what these two have in common
+//! - [`cargo`]: environment for a cargo that runs inside cargo
+//! - `emulator`: common part of `lambda` and `sam`
 //! - `docker`: the network and the image that `sam local` needs
-//! - [`env`](mod@env): `cargo local env`, what those programs need in their environment
+//! - [`env`](mod@env): `cargo local env`, the environment of those programs
 //! - [`events`]: samples for `cargo lambda invoke`
 //! - `openapi`: `cargo openapi`, the one document of the whole API
-//! - [`error`]: failures of a command, with advice
-//! - [`terminal`]: lines of output, also into a pipe that is closed
+//! - [`error`]: errors of a command, with advice
+//! - [`terminal`]: lines of output, also into a closed pipe
 
 pub mod backend;
 pub mod cargo;

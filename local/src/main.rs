@@ -1,4 +1,4 @@
-//! `cargo local`: the whole order system on this machine.
+//! `cargo local`: the whole system on this machine.
 
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
@@ -9,13 +9,13 @@ use local::run::{self, Options};
 use local::terminal::eprint_ignoring_epipe;
 use local::{check, env, events, lambda, sam, schema, seed};
 
-/// Runs the whole order system on this machine: MongoDB, all functions behind one HTTP port, demo data.
+/// Runs the whole system on this machine: MongoDB, all functions behind one HTTP port, and demo data.
 ///
-/// Once it is ready, /docs is a page to read and try the API in.
+/// Once it is ready, open /docs in a browser to read and try the API.
 ///
-/// MongoDB comes from MONGO_URI, else a `mongod` on the PATH, else one that is fetched once into a cache
-/// folder. Secrets and the first admin come from JWT_SECRET, ADMIN_EMAIL and ADMIN_PASSWORD, else they are
-/// made once and kept with the data. Ctrl-C stops everything.
+/// MongoDB comes from MONGO_URI, else from a `mongod` on the PATH, else from a download that is cached.
+/// Secrets and the first admin come from JWT_SECRET, ADMIN_EMAIL and ADMIN_PASSWORD, else they are generated
+/// once and kept with the data. Ctrl-C stops everything.
 #[derive(Parser)]
 #[command(
     name = "cargo local",
@@ -24,14 +24,14 @@ use local::{check, env, events, lambda, sam, schema, seed};
     after_help = EXAMPLES
 )]
 struct Arguments {
-    /// The port to listen on, at 127.0.0.1; 0 takes a free one
+    /// Port to listen on, at 127.0.0.1; 0 takes a free one
     #[arg(long, default_value_t = 8080)]
     port: u16,
 
     #[command(flatten)]
     shop: Shop,
 
-    /// Let the containers of this Docker network reach MongoDB too: it also listens at the network's gateway
+    /// Docker network whose containers can reach MongoDB, which then also listens at the network's gateway
     #[arg(long, value_name = "NAME")]
     docker_network: Option<String>,
 
@@ -47,118 +47,120 @@ Examples:
   cargo local seed --orders 100000  Fill the running one with a large shop
   cargo local lambda                Run the programs that are deployed, under cargo-lambda";
 
-/// Which data a run has.
+/// Data of a run.
 #[derive(Args)]
 struct Shop {
-    /// The folder that keeps the data between runs [default: OMS_DATA, else .oms in the checkout]
+    /// Folder that keeps the data between runs [default: OMS_DATA, else .oms in the checkout]
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
 
-    /// Start with a fresh database, which is gone at the end
+    /// Start with a new database, and remove it at the end
     #[arg(long, conflicts_with = "data")]
     ephemeral: bool,
 
-    /// Load no demo data into an empty database
+    /// Do not load demo data into an empty database
     #[arg(long)]
     no_demo: bool,
 }
 
 #[derive(Subcommand)]
 enum Command {
-    /// Makes collections, indexes and the first admin (ADMIN_EMAIL, ADMIN_PASSWORD) in the database of
-    /// MONGO_URI; may be run again at any time
+    /// Creates collections, indexes and the first admin (ADMIN_EMAIL, ADMIN_PASSWORD) in the database of
+    /// MONGO_URI; safe to repeat
     Schema,
-    /// Compares all products with all orders, in the database of MONGO_URI, else in that of a `cargo local` that
-    /// is running, and lists what is wrong; exits with 1 if anything is
+    /// Checks that products and orders agree, and lists each violation; exits with 1 if there is any
+    ///
+    /// It checks the database of MONGO_URI, else that of a running `cargo local`.
     Check {
-        /// The folder that keeps the data [default: OMS_DATA, else .oms in the checkout]
+        /// Folder that keeps the data [default: OMS_DATA, else .oms in the checkout]
         #[arg(long, value_name = "DIR")]
         data: Option<PathBuf>,
     },
-    /// Adds a large shop of the past years to the database of MONGO_URI, else to that of a `cargo local` that is
-    /// running: products with stock and its ledger, users, and orders in every status; again adds more
+    /// Fills the database with a large shop: products with stock and its ledger, users, and orders in every
+    /// status
     ///
-    /// Users can sign in with the password of the demo users. `check` finds nothing wrong once it has ended. Two
+    /// It fills the database of MONGO_URI, else that of a running `cargo local`. Each run adds more.
+    ///
+    /// The users can sign in with the password of the demo users. `check` finds no violation afterwards. Two
     /// cores load some thousands of orders a second, and fewer beside other work.
     #[command(alias = "load")]
     Seed {
-        /// The folder that keeps the data [default: OMS_DATA, else .oms in the checkout]
+        /// Folder that keeps the data [default: OMS_DATA, else .oms in the checkout]
         #[arg(long, value_name = "DIR")]
         data: Option<PathBuf>,
 
-        /// How many products
+        /// Number of products
         #[arg(long, value_name = "N", default_value = "1000")]
         products: NonZeroUsize,
 
-        /// How many orders, of these products
+        /// Number of orders for these products
         #[arg(long, value_name = "N", default_value = "10000")]
         orders: NonZeroUsize,
 
-        /// How many users, who have these orders
+        /// Number of users who have these orders
         #[arg(long, value_name = "N", default_value = "1000")]
         users: NonZeroUsize,
 
-        /// Load a database that is on another machine, too; its users get a password that nobody knows
+        /// Allow a database on another machine; its users get a random password that is not shown
         #[arg(long)]
         remote: bool,
     },
-    /// Runs MongoDB and the functions' own programs under `cargo lambda watch`, which has to be installed
+    /// Runs MongoDB and the deployed programs under `cargo lambda watch`; needs cargo-lambda
     Lambda {
-        /// The port to listen on, at 127.0.0.1; 0 takes a free one
+        /// Port to listen on, at 127.0.0.1; 0 takes a free one
         #[arg(long, default_value_t = env::LAMBDA_PORT)]
         port: u16,
 
         #[command(flatten)]
         shop: Shop,
 
-        /// How many instances of a function there may be at a time
+        /// Maximum number of instances of each function
         #[arg(long, default_value_t = 4, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
         concurrency: u16,
     },
-    /// Runs MongoDB and what `sam build` makes of the functions under `sam local start-api`, in containers; the
-    /// SAM CLI, cargo-lambda and Docker have to be installed
+    /// Runs MongoDB and the output of `sam build` in containers under `sam local start-api`; needs the SAM
+    /// CLI, cargo-lambda and Docker
     Sam {
-        /// The port to listen on, at 127.0.0.1; 0 takes a free one
+        /// Port to listen on, at 127.0.0.1; 0 takes a free one
         #[arg(long, default_value_t = sam::PORT)]
         port: u16,
 
         #[command(flatten)]
         shop: Shop,
     },
-    /// Prints what `cargo lambda watch` needs in its environment; for MONGO_URI, else for the MongoDB of a
-    /// `cargo local` that is running
+    /// Prints the environment for `cargo lambda watch`, for MONGO_URI or else for a running `cargo local`
     Env {
-        /// The folder that keeps the data and the secrets [default: OMS_DATA, else .oms in the checkout]
+        /// Folder that keeps the data and the secrets [default: OMS_DATA, else .oms in the checkout]
         #[arg(long, value_name = "DIR")]
         data: Option<PathBuf>,
 
-        /// For `sam local` instead: writes local/env.json, which has secrets, and prints what else its command
-        /// lines need
+        /// For `sam local` instead: write local/env.json, which contains secrets, and print the variables
+        /// that its command lines need
         #[arg(long)]
         sam: bool,
 
-        /// The port of `cargo lambda watch` [default: 9000], or of `sam local start-lambda` [default: 3001]
+        /// Port of `cargo lambda watch` [default: 9000], or of `sam local start-lambda` [default: 3001]
         #[arg(long)]
         port: Option<u16>,
 
-        /// The Docker network of the containers of `sam local`
+        /// Docker network of the containers of `sam local`
         #[arg(long, value_name = "NAME", default_value = env::DOCKER_NETWORK, requires = "sam")]
         docker_network: String,
     },
     /// Writes the OpenAPI document of the whole API
     #[cfg(feature = "openapi")]
     Openapi {
-        /// The file to write [default: the one that the docs function is built with]
+        /// File to write [default: the one that the docs function is built with]
         #[arg(long, value_name = "FILE")]
         to: Option<PathBuf>,
     },
-    /// Writes samples for `cargo lambda invoke` with an access token in them, good for 15 minutes
+    /// Writes sample events for `cargo lambda invoke`, with an access token that is valid for 15 minutes
     Events {
-        /// The folder that keeps the data and the secrets [default: OMS_DATA, else .oms in the checkout]
+        /// Folder that keeps the data and the secrets [default: OMS_DATA, else .oms in the checkout]
         #[arg(long, value_name = "DIR")]
         data: Option<PathBuf>,
 
-        /// The folder to write to [default: events beside the data]
+        /// Folder to write to [default: events beside the data]
         #[arg(long, value_name = "DIR")]
         to: Option<PathBuf>,
     },

@@ -1,4 +1,4 @@
-//! `cargo local` from start to stop: database, schema, functions, demo data, and everything down in order.
+//! `cargo local` from start to stop: database, schema, functions, demo data, and an orderly end.
 
 use std::future::Future;
 use std::net::{IpAddr, Ipv4Addr};
@@ -24,44 +24,44 @@ use crate::schedule;
 use crate::settings::{self, Settings};
 use crate::terminal::{eprint_ignoring_epipe, print_ignoring_epipe};
 
-/// How long requests may take to end after Ctrl-C.
+/// Time limit for open requests after Ctrl-C.
 const DRAIN: Duration = Duration::from_secs(5);
 
-/// What the user wants.
+/// Options of the command.
 #[derive(Debug)]
 pub struct Options {
-    /// The port to listen on; 0 takes a free one.
+    /// Port to listen on; 0 takes a free one.
     pub port: u16,
-    /// Where the data is kept.
+    /// Folder that keeps the data.
     pub data: Option<PathBuf>,
-    /// A fresh database, gone at the end.
+    /// True for a new database that is removed at the end.
     pub ephemeral: bool,
-    /// Whether an empty database gets demo data.
+    /// True if an empty database gets demo data.
     pub demo: bool,
-    /// A MongoDB that is there already.
+    /// Connection string of an existing MongoDB.
     pub mongo_uri: Option<String>,
-    /// The Docker network whose containers reach MongoDB too.
+    /// Docker network whose containers reach MongoDB too.
     pub docker_network: Option<String>,
 }
 
 /// Runs until Ctrl-C or SIGTERM.
 ///
 /// # Errors
-/// What went wrong, and what to do.
+/// The first error, with advice.
 pub async fn run(options: Options) -> Result<(), CommandError> {
     let stop = stop_signal()?;
-    // First of all, so that a taken port is told at once and not after half a minute of other work.
+    // First of all, so that a taken port is reported at once and not after half a minute of other work.
     let listener = listen(options.port, "cargo local").await?;
-    let (folder, settings) = kept(&options)?;
-    let mut source = Source::open(&options, folder).await?;
+    let (folder, settings) = data_and_settings(&options)?;
+    let mut source = MongoSource::open(&options, folder).await?;
     let result = serve(&options, &settings, listener, &mut source, stop).await;
     source.close().await;
     result
 }
 
-/// Becomes true at the first Ctrl-C or SIGTERM.
+/// Returns a flag that becomes true at the first Ctrl-C or SIGTERM.
 pub(crate) fn stop_signal() -> Result<watch::Receiver<bool>, CommandError> {
-    let failed = |error: std::io::Error| CommandError::new(format!("signals cannot be listened to: {error}"));
+    let failed = |error: std::io::Error| CommandError::new(format!("cannot handle signals: {error}"));
     let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
     let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
     let (sender, receiver) = watch::channel(false);
@@ -71,7 +71,7 @@ pub(crate) fn stop_signal() -> Result<watch::Receiver<bool>, CommandError> {
             _ = terminate.recv() => {}
         }
         let _ = sender.send(true);
-        // The second one does not wait for anything; mongod ends with us all the same.
+        // The second signal exits at once; mongod still ends with this process.
         tokio::select! {
             _ = interrupt.recv() => {}
             _ = terminate.recv() => {}
@@ -91,33 +91,33 @@ pub(crate) async fn listen(port: u16, command: &str) -> Result<TcpListener, Comm
         std::io::ErrorKind::AddrInUse => CommandError::new(format!("the port {port} is taken"))
             .advice(format!("Stop what listens there, or choose another one: {command} --port 8081")),
         std::io::ErrorKind::PermissionDenied => {
-            CommandError::new(format!("the port {port} is not allowed to you"))
+            CommandError::new(format!("you may not listen on the port {port}"))
                 .advice(format!("Choose one above 1023: {command} --port 8081"))
         }
-        _ => CommandError::new(format!("the port {port} cannot be listened to: {error}")),
+        _ => CommandError::new(format!("cannot listen on the port {port}: {error}")),
     })
 }
 
-/// The folder of the workspace.
+/// Returns the folder of the workspace.
 pub(crate) fn checkout() -> PathBuf {
-    // Cargo tells where the package is; the checkout is one above.
+    // Cargo sets the folder of the package; the checkout is its parent.
     let package = std::env::var_os("CARGO_MANIFEST_DIR").map(PathBuf::from);
     package.as_deref().and_then(Path::parent).unwrap_or(Path::new(".")).to_owned()
 }
 
-/// The folder that keeps data and secrets, made if it is not there.
+/// Returns the folder that keeps data and secrets, which is created if it is missing.
 pub(crate) fn data_folder(chosen: Option<PathBuf>) -> Result<PathBuf, CommandError> {
     let named = || std::env::var_os("OMS_DATA").filter(|folder| !folder.is_empty()).map(PathBuf::from);
     let folder = chosen.or_else(named).unwrap_or_else(|| checkout().join(".oms"));
     std::fs::create_dir_all(&folder).map_err(|error| {
-        CommandError::new(format!("{} cannot be made: {error}", folder.display()))
+        CommandError::new(format!("{} cannot be created: {error}", folder.display()))
             .advice("Choose another folder: cargo local --data DIR")
     })?;
     Ok(folder)
 }
 
-/// The folder that keeps the data, if any does, and the secrets.
-pub(crate) fn kept(options: &Options) -> Result<(Option<PathBuf>, Settings), CommandError> {
+/// Returns the data folder, unless the run is ephemeral, and the settings.
+pub(crate) fn data_and_settings(options: &Options) -> Result<(Option<PathBuf>, Settings), CommandError> {
     if options.ephemeral {
         return Ok((None, Settings::random()?.overridden_by(|name| std::env::var(name).ok())));
     }
@@ -126,15 +126,15 @@ pub(crate) fn kept(options: &Options) -> Result<(Option<PathBuf>, Settings), Com
     Ok((Some(folder), settings))
 }
 
-/// Where MongoDB comes from.
-pub(crate) enum Source {
-    /// A server of ours, which ends with us.
-    Ours { mongod: Mongod, database: Database, note: Option<Note> },
-    /// A server of the user's. A database that is only for this run is dropped at the end.
-    Theirs { uri: String, database: Database, fresh: bool, near: bool },
+/// Origin of MongoDB.
+pub(crate) enum MongoSource {
+    /// Server that was started by this process, and ends with it.
+    Started { mongod: Mongod, database: Database, note: Option<Note> },
+    /// Server of the user. A database that is only for this run is dropped at the end.
+    External { uri: String, database: Database, fresh: bool, local: bool },
 }
 
-impl Source {
+impl MongoSource {
     pub(crate) async fn open(options: &Options, folder: Option<PathBuf>) -> Result<Self, CommandError> {
         if let Some(uri) = &options.mongo_uri {
             return Self::connect_to(uri, options.ephemeral).await;
@@ -147,26 +147,25 @@ impl Source {
             Some(folder) => Data::Folder(folder.join("mongodb")),
             None => Data::Ephemeral,
         };
-        let binary = tokio::task::spawn_blocking(|| mongod::find_or_fetch(&|line| say(line)))
+        let binary = tokio::task::spawn_blocking(|| mongod::find_or_fetch(&|line| report(line)))
             .await
             .map_err(|error| CommandError::new(error.to_string()))??;
-        say(&format!("starting MongoDB: {}", binary.display()));
+        report(&format!("starting MongoDB: {}", binary.display()));
         let mongod = Mongod::start(mongod::Options::new(binary, data).further_address(gateway)).await?;
         let database = connect(mongod.uri()).await?;
         let note = folder.and_then(|folder| Note::leave(&folder, mongod.uri()));
-        Ok(Self::Ours { mongod, database, note })
+        Ok(Self::Started { mongod, database, note })
     }
 
     async fn connect_to(uri: &str, fresh: bool) -> Result<Self, CommandError> {
         let mut database = connect(uri).await?;
         let hello = database.run_command(doc! { "hello": 1 }).await.map_err(|error| {
-            CommandError::new(format!("the MongoDB of MONGO_URI does not answer: {error}")).advice(
-                "Start it, mend MONGO_URI, or unset it: cargo local then starts a MongoDB of its own.",
-            )
+            CommandError::new(format!("the MongoDB of MONGO_URI does not answer: {error}"))
+                .advice("Start it, correct MONGO_URI, or unset it: cargo local then starts its own MongoDB.")
         })?;
         if !takes_transactions(&hello) {
             return Err(CommandError::new(
-                "the MongoDB of MONGO_URI is a stand-alone server, which takes no transactions",
+                "the MongoDB of MONGO_URI is a stand-alone server, which has no transactions",
             )
             .advice("Start it with `--replSet rs0`, then once: mongosh --eval 'rs.initiate()'"));
         }
@@ -174,56 +173,56 @@ impl Source {
             let name = format!("oms_{}", std::process::id());
             database = database.client().database(&name);
         }
-        Ok(Self::Theirs { uri: uri.to_owned(), database, fresh, near: is_near(uri) })
+        Ok(Self::External { uri: uri.to_owned(), database, fresh, local: is_local(uri) })
     }
 
-    /// What somebody else needs to find the same database.
+    /// Returns a connection string with the database, for other processes.
     pub(crate) fn uri(&self) -> String {
         match self {
-            Self::Ours { mongod, database, .. } => with_database(mongod.uri(), database.name()),
-            Self::Theirs { uri, database, .. } => with_database(uri, database.name()),
+            Self::Started { mongod, database, .. } => with_database(mongod.uri(), database.name()),
+            Self::External { uri, database, .. } => with_database(uri, database.name()),
         }
     }
 
     pub(crate) fn database(&self) -> &Database {
         match self {
-            Self::Ours { database, .. } | Self::Theirs { database, .. } => database,
+            Self::Started { database, .. } | Self::External { database, .. } => database,
         }
     }
 
-    /// Whether the data is on this machine: demo users have passwords that everybody knows.
-    pub(crate) fn is_near(&self) -> bool {
+    /// Returns true if the data is on this machine: the passwords of demo users are published.
+    pub(crate) fn is_local(&self) -> bool {
         match self {
-            Self::Ours { .. } => true,
-            Self::Theirs { near, .. } => *near,
+            Self::Started { .. } => true,
+            Self::External { local, .. } => *local,
         }
     }
 
-    /// Returns when a server of ours has ended by itself.
+    /// Returns when a server that was started here ends by itself.
     pub(crate) async fn ended(&mut self) -> CommandError {
         match self {
-            Self::Ours { mongod, .. } => mongod.exited().await.into(),
-            Self::Theirs { .. } => std::future::pending().await,
+            Self::Started { mongod, .. } => mongod.exited().await.into(),
+            Self::External { .. } => std::future::pending().await,
         }
     }
 
     pub(crate) async fn close(self) {
         match self {
-            Self::Ours { mongod, database, note } => {
+            Self::Started { mongod, database, note } => {
                 drop(note);
                 database.client().clone().shutdown().await;
                 mongod.stop().await;
             }
-            Self::Theirs { database, fresh, .. } => {
+            Self::External { database, fresh, .. } => {
                 if fresh && let Err(error) = database.drop().await {
-                    say(&format!("the database {} could not be dropped: {error}", database.name()));
+                    report(&format!("the database {} could not be dropped: {error}", database.name()));
                 }
             }
         }
     }
 }
 
-/// A file beside the data that says where its MongoDB listens, for as long as it does: for `cargo local env`.
+/// File beside the data with the connection string of a running MongoDB, for `cargo local env`.
 pub(crate) struct Note(PathBuf);
 
 impl Note {
@@ -231,12 +230,12 @@ impl Note {
 
     fn leave(folder: &Path, uri: &str) -> Option<Self> {
         let path = folder.join(Self::FILE);
-        // It is a convenience for another command: without it that command says what to do.
+        // The file is a convenience: without it the other command gives advice.
         std::fs::write(&path, uri).ok()?;
         Some(Self(path))
     }
 
-    /// What a run with this folder has left, also one that was killed.
+    /// Reads the file of a run with this folder, even of one that was killed.
     pub(crate) fn read(folder: &Path) -> Option<String> {
         std::fs::read_to_string(folder.join(Self::FILE)).ok()
     }
@@ -248,9 +247,9 @@ impl Drop for Note {
     }
 }
 
-/// Whether all hosts of a connection string are this machine.
-pub(crate) fn is_near(uri: &str) -> bool {
-    // What is looked up in the DNS (mongodb+srv) is elsewhere.
+/// Returns true if all hosts of a connection string are this machine.
+pub(crate) fn is_local(uri: &str) -> bool {
+    // A DNS name list (mongodb+srv) is elsewhere.
     let Some(rest) = uri.strip_prefix("mongodb://") else { return false };
     let authority = rest.split(['/', '?']).next().unwrap_or_default();
     let hosts = authority.rsplit_once('@').map_or(authority, |(_, hosts)| hosts);
@@ -264,7 +263,7 @@ pub(crate) fn is_near(uri: &str) -> bool {
     })
 }
 
-/// A connection string with this database in its path.
+/// Returns the connection string with this database in its path.
 fn with_database(uri: &str, name: &str) -> String {
     let start = uri.find("://").map_or(0, |place| place + 3);
     let end = uri[start..].find(['/', '?']).map_or(uri.len(), |place| start + place);
@@ -275,11 +274,11 @@ fn with_database(uri: &str, name: &str) -> String {
 pub(crate) async fn connect(uri: &str) -> Result<Database, CommandError> {
     shared::mongo::connect(uri, "cargo-local").await.map_err(|error| {
         CommandError::new(format!("MONGO_URI cannot be used: {error}"))
-            .advice("It looks like mongodb://127.0.0.1:27017/oms?replicaSet=rs0")
+            .advice("Example: mongodb://127.0.0.1:27017/oms?replicaSet=rs0")
     })
 }
 
-/// A replica set's member or a router of a sharded cluster.
+/// Returns true for a member of a replica set or a router of a sharded cluster.
 fn takes_transactions(hello: &Document) -> bool {
     hello.contains_key("setName") || hello.get_str("msg").is_ok_and(|msg| msg == "isdbgrid")
 }
@@ -288,43 +287,43 @@ async fn serve(
     options: &Options,
     settings: &Settings,
     listener: TcpListener,
-    source: &mut Source,
+    source: &mut MongoSource,
     stop: watch::Receiver<bool>,
 ) -> Result<(), CommandError> {
     let database = source.database().clone();
-    let near = source.is_near();
+    let local = source.is_local();
     let base = match listener.local_addr() {
         Ok(address) => format!("http://{address}"),
-        Err(error) => return Err(CommandError::new(format!("the port is not known: {error}"))),
+        Err(error) => return Err(CommandError::new(format!("the port is unknown: {error}"))),
     };
     let work = async {
         let backend = set_up(&database, settings).await?;
         let router = settings::cors()?.around(backend.router());
         let server = axum::serve(listener, router.clone()).with_graceful_shutdown(stopped(stop.clone()));
         let server = tokio::spawn(server.into_future());
-        let loaded = match options.demo && near {
-            // Its requests are none of the user's: they do not belong into the log.
+        let loaded = match options.demo && local {
+            // Its requests are not the user's, so they are not logged.
             true => demo::load(router, settings).with_subscriber(NoSubscriber::new()).await?,
-            false => demo::Demo::Left,
+            false => demo::Demo::Absent,
         };
-        announce(&base, settings, loaded, options.demo && !near);
+        announce(&base, settings, loaded, options.demo && !local);
         tokio::select! {
             () = stopped(stop.clone()) => {}
             never = schedule::run(&backend) => match never {},
         }
-        say("stopping");
+        report("stopping");
         if tokio::time::timeout(DRAIN, server).await.is_err() {
-            say("some requests did not end in time");
+            report("some requests did not end in time");
         }
         Ok(())
     };
     tokio::select! {
         result = or_stopped(work, stop.clone()) => result,
-        failure = source.ended() => Err(failure),
+        error = source.ended() => Err(error),
     }
 }
 
-/// Ctrl-C while still starting: there are no requests to wait for.
+/// Ends the work some time after Ctrl-C, even during the start.
 async fn or_stopped(
     work: impl Future<Output = Result<(), CommandError>>,
     stop: watch::Receiver<bool>,
@@ -354,20 +353,20 @@ pub(crate) async fn set_up(database: &Database, settings: &Settings) -> Result<B
     Ok(backend)
 }
 
-/// Tells where it is and how to log in.
+/// Prints the address and the accounts.
 pub(crate) fn announce(base: &str, settings: &Settings, demo: demo::Demo, demo_withheld: bool) {
     let Settings { admin_email, admin_password, .. } = settings;
     let mut text = format!(
-        "ready {base}\n\ndocs      {base}/docs  reads and tries the API in a browser\n\nadmin     {admin_email}  {admin_password}\n"
+        "ready {base}\n\ndocs      {base}/docs  read and try the API in a browser\n\nadmin     {admin_email}  {admin_password}\n"
     );
-    if demo == demo::Demo::There {
+    if demo == demo::Demo::Present {
         let password = demo::PASSWORD;
         text.push_str(&format!("staff     {}  {password}\n", demo::STAFF));
         text.push_str(&format!("customer  {}  {password}\n", demo::CUSTOMER));
     }
     if demo_withheld {
         text.push_str(
-            "\nno demo data: MONGO_URI is not on this machine, and demo users have known passwords\n",
+            "\nno demo data: MONGO_URI is not on this machine, and the passwords of demo users are published\n",
         );
     }
     let sign_in = format!(r#"{{"email":"{admin_email}","password":"{admin_password}"}}"#);
@@ -384,8 +383,8 @@ Ctrl-C stops everything."#
     print_ignoring_epipe(text);
 }
 
-/// Progress, for whoever waits.
-pub(crate) fn say(line: &str) {
+/// Prints progress to standard error.
+pub(crate) fn report(line: &str) {
     eprint_ignoring_epipe(line);
 }
 
@@ -394,13 +393,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn near_is_what_is_on_this_machine_with_all_its_hosts() {
-        for near in [
+    fn local_means_that_all_hosts_are_this_machine() {
+        for local in [
             "mongodb://127.0.0.1:1/oms?replicaSet=rs0",
             "mongodb://localhost",
             "mongodb://me:it@[::1]:27017,127.0.0.2/?w=1",
         ] {
-            assert!(is_near(near), "{near}");
+            assert!(is_local(local), "{local}");
         }
         for far in [
             "mongodb://db.example.net/localhost",
@@ -410,7 +409,7 @@ mod tests {
             "mongodb+srv://localhost/",
             "mongodb://",
         ] {
-            assert!(!is_near(far), "{far}");
+            assert!(!is_local(far), "{far}");
         }
     }
 

@@ -12,50 +12,53 @@ use tokio::process::Command;
 
 use crate::cargo::own_variables;
 use crate::docker;
-use crate::emulator::{self, Line};
+use crate::emulator::{self, CommandSpec};
 use crate::env;
 use crate::error::CommandError;
 use crate::lambda;
-use crate::run::{self, checkout, say};
+use crate::run::{self, checkout, report};
 
-/// Where `sam local start-api` listens when nobody says otherwise.
+/// Default port of `sam local start-api`.
 pub const PORT: u16 = 3000;
 
-/// How to get the SAM CLI.
+/// Advice to install the SAM CLI.
 const INSTALL: &str = "In a virtual environment of Python: pip install aws-sam-cli cargo-lambda. \
                        Or see https://docs.aws.amazon.com/serverless-application-model/";
 
-/// What `sam local` is told whatever it serves. A container that stays answers in milliseconds; the image is here
-/// already; and no code changes while it runs.
+/// Options of every `sam local` command.
+///
+/// A container that stays answers in milliseconds, the image is already present, and no code changes while it
+/// runs.
 const ALWAYS: [&str; 4] = ["--skip-pull-image", "--warm-containers", "EAGER", "--no-watch"];
 
-/// What the user wants.
+/// Options of the command.
 #[derive(Debug)]
 pub struct Options {
-    /// As for `cargo local`; the port is that of `sam local start-api`.
+    /// Options as for `cargo local`; the port is that of `sam local start-api`.
     pub run: run::Options,
 }
 
 /// Runs until Ctrl-C or SIGTERM.
 ///
 /// # Errors
-/// What went wrong, and what to do.
+/// The first error, with advice.
 pub async fn run(options: Options) -> Result<(), CommandError> {
     let Options { mut run } = options;
     let program = emulator::find("sam", INSTALL)?;
     emulator::find("cargo-lambda", lambda::INSTALL)?;
     docker::check().await?;
-    // A network of this run alone: what is in it is ours to remove.
+    // A network of this run alone: everything in it may be removed. Not `--docker-network host`, which sam
+    // ignores.
     let network = Network(docker::make_network().await?);
     let gateway = docker::gateway(&network.0).await?;
     run.docker_network = Some(network.0.clone());
-    emulator::run(&run, "cargo local sam", async |surroundings, emulators| {
+    emulator::run(&run, "cargo local sam", async |environment, emulators| {
         build(&program).await?;
         let image = docker::base_image().await?;
         let calls = free_address(gateway).await?;
-        let mongo_uri = env::for_containers(&surroundings.mongo_uri, gateway);
-        let variables = env::for_sam(&mongo_uri, &surroundings.settings, &format!("http://{calls}"));
-        let line = |name, command: &str, address: SocketAddr| {
+        let mongo_uri = env::for_containers(&environment.mongo_uri, gateway);
+        let variables = env::for_sam(&mongo_uri, &environment.settings, &format!("http://{calls}"));
+        let spec = |name, command: &str, address: SocketAddr| {
             let mut arguments: Vec<String> = ["local", command].map(str::to_owned).into();
             arguments.extend(ALWAYS.map(str::to_owned));
             let further = [
@@ -68,25 +71,25 @@ pub async fn run(options: Options) -> Result<(), CommandError> {
             arguments.extend(further.into_iter().flat_map(|(option, value)| [option.to_owned(), value]));
             let after = docker::remove_network(&network.0);
             let variables = [variables.clone(), vec![("SAM_CLI_TELEMETRY", "0".to_owned())]].concat();
-            Line { name, program: program.clone(), arguments, variables, after }
+            CommandSpec { name, program: program.clone(), arguments, variables, after }
         };
-        emulators.start(line("sam local start-lambda", "start-lambda", calls))?;
+        emulators.start(spec("sam local start-lambda", "start-lambda", calls))?;
         tokio::select! {
-            listening = emulator::listened_to(calls) => listening?,
-            failure = emulators.ended() => return Err(failure),
+            listening = emulator::wait_for_listener(calls) => listening?,
+            error = emulators.ended() => return Err(error),
         }
-        let api = SocketAddr::from(([127, 0, 0, 1], surroundings.port));
-        emulators.start(line("sam local start-api", "start-api", api))
+        let api = SocketAddr::from(([127, 0, 0, 1], environment.port));
+        emulators.start(spec("sam local start-api", "start-api", api))
     })
     .await
 }
 
-/// A network that is removed, with the containers in it, also if nothing is started that would do so at its end.
+/// Network that is removed with its containers, even if no emulator is started to remove it at its end.
 struct Network(String);
 
 impl Drop for Network {
     fn drop(&mut self) {
-        // Already removed where an emulator has run; then there is nothing to do.
+        // After an emulator has run it is already removed, and there is nothing to do.
         let mut shell = std::process::Command::new("/bin/sh");
         shell.args(["-c", &docker::remove_network(&self.0)]);
         let _ = shell.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status();
@@ -95,7 +98,7 @@ impl Drop for Network {
 
 /// Compiles and packs the functions; their dependencies are compiled once.
 async fn build(program: &Path) -> Result<(), CommandError> {
-    say("sam build: the first time it compiles everything, for size, which takes some minutes");
+    report("sam build: the first time it compiles everything, for size, which takes some minutes");
     let log = std::io::stderr().as_fd().try_clone_to_owned().map(File::from);
     let log = log.map_err(|error| CommandError::new(format!("standard error cannot be used: {error}")))?;
     let mut sam = Command::new(program);
@@ -107,7 +110,7 @@ async fn build(program: &Path) -> Result<(), CommandError> {
         .current_dir(checkout())
         .env("SAM_CLI_TELEMETRY", "0")
         .stdin(Stdio::null())
-        // Standard output is for what the user is to read when all is ready.
+        // Standard output is for the text that is printed when all is ready.
         .stdout(log)
         .kill_on_drop(true)
         .status()
@@ -119,7 +122,7 @@ async fn build(program: &Path) -> Result<(), CommandError> {
     }
 }
 
-/// An address where nobody listens.
+/// Finds an address with a free port.
 async fn free_address(ip: IpAddr) -> Result<SocketAddr, CommandError> {
     let free = async { TcpListener::bind((ip, 0)).await?.local_addr() };
     free.await.map_err(|error| CommandError::new(format!("there is no free port at {ip}: {error}")))

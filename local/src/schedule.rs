@@ -1,17 +1,17 @@
-//! What a schedule does on AWS: has the orders function reconcile every minute.
+//! Reconcile every minute, as the schedule on AWS does.
 
 use std::convert::Infallible;
 use std::time::Duration;
 
 use crate::backend::Backend;
 
-/// As in template.yaml.
+/// Interval, as in template.yaml.
 const EVERY: Duration = Duration::from_secs(60);
 
-/// Goes on for as long as it is waited for. What goes wrong is in the log, and is tried again at the next time.
+/// Runs until it is dropped. Errors are logged, and the next run retries.
 pub(crate) async fn run(backend: &Backend) -> Infallible {
     loop {
-        // What it says is for a caller who wants figures.
+        // The report is for callers that want figures.
         let _ = backend.reconcile().await;
         tokio::time::sleep(EVERY).await;
     }

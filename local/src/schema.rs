@@ -1,4 +1,4 @@
-//! `cargo local schema`: what a database must have before functions are deployed to it.
+//! `cargo local schema`: prepares a database before functions are deployed to it.
 
 use mongodb::Database;
 use shared::auth::Signer;
@@ -14,28 +14,30 @@ use crate::error::CommandError;
 use crate::settings::Settings;
 use crate::terminal::print_ignoring_epipe;
 
-/// Does it by the variables of this process, and says so.
+/// Prepares the database that the environment names, and reports it.
 ///
 /// # Errors
-/// As for [`prepare`]; and where a secret is in Secrets Manager, which this binary cannot read without `aws`.
+/// As for [`prepare`]; also if a secret is in Secrets Manager, which needs the feature `aws`.
 pub async fn run() -> Result<(), CommandError> {
     let variables = Variables::of_process();
     let stored = |name: &str| !variables.is_set(name) && variables.is_set(&format!("{name}_ARN"));
     if cfg!(not(feature = "aws")) && (stored("MONGO_URI") || stored("ADMIN_PASSWORD")) {
-        return Err(CommandError::new("this binary was built without what reads Secrets Manager").advice(
+        return Err(CommandError::new("this binary cannot read Secrets Manager").advice(
             "Run `cargo run --package local --features aws -- schema`, or set the secrets themselves.",
         ));
     }
     let database = prepare(variables).await?;
-    print_ignoring_epipe(format_args!("the database {} has what it must have", database.name()));
+    print_ignoring_epipe(format_args!("the database {} is ready", database.name()));
     Ok(())
 }
 
-/// Makes collections and indexes in the database of `MONGO_URI`, and the first admin if there is none: `ADMIN_EMAIL`
-/// with `ADMIN_PASSWORD`. Both secrets may be in Secrets Manager instead (`MONGO_URI_ARN`, `ADMIN_PASSWORD_ARN`).
+/// Creates collections and indexes in the database of `MONGO_URI`, and the first admin if there is none.
+///
+/// The admin is `ADMIN_EMAIL` with `ADMIN_PASSWORD`. Both secrets may be in Secrets Manager instead
+/// (`MONGO_URI_ARN`, `ADMIN_PASSWORD_ARN`).
 ///
 /// # Errors
-/// What is missing, or what Secrets Manager or MongoDB refuses.
+/// If a variable is missing, or Secrets Manager or MongoDB refuses.
 pub async fn prepare(mut variables: Variables) -> Result<Database, CommandError> {
     let clock = Clock::system();
     let mut services = Services::new(clock.clone());
@@ -50,7 +52,7 @@ pub async fn prepare(mut variables: Variables) -> Result<Database, CommandError>
         .await
         .map_err(|error| CommandError::new(format!("MONGO_URI cannot be used: {error}")))?;
     backend::ensure_schema(&database).await?;
-    // Making an admin signs nothing, so any secret will do.
+    // The creation of an admin signs nothing, so any secret will do.
     let signer = Signer::from_secret(&Settings::random()?.jwt_secret).map_err(CommandError::new)?;
     let keys = KeyRing::fixed(signer, clock.clone());
     let users = users::app(users::Dependencies {

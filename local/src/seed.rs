@@ -1,15 +1,15 @@
-//! `cargo local seed`: fills a database with a large shop of the past years, in bulk, for whoever wants to see what
-//! lists and the check are like then.
+//! `cargo local seed`: fills a database with a large shop of the past years, to see lists and checks at that
+//! size.
 //!
-//! Orders are placed and decided about by the functions' own rules, and all documents are written by their stores:
-//! what is there afterwards is what requests would have left, ledgers and holds included.
+//! Orders are placed and decided by the functions' own rules, and their stores write all documents. The
+//! result is what requests would have left, ledgers and holds included.
 //!
 //! - `sign_ups`: users
 //! - `catalogue`: products
-//! - `sales`: orders, walked to where they stand now
-//! - `stock`: what that does to the stock of a product
-//! - `draw`: what is left to chance
-//! - `progress`: how far it is
+//! - `sales`: orders, moved to their current status
+//! - `stock`: effects on the stock of a product
+//! - `random`: random choices
+//! - `progress`: progress reports
 
 use std::path::PathBuf;
 
@@ -31,7 +31,7 @@ use crate::backend;
 use crate::demo;
 use crate::env::running;
 use crate::error::CommandError;
-use crate::run::{connect, is_near, say};
+use crate::run::{connect, is_local, report};
 use catalogue::Catalogue;
 use progress::Progress;
 use sales::Sales;
@@ -43,26 +43,27 @@ mod sales;
 mod sign_ups;
 mod stock;
 
-/// How many documents are written at once.
+/// Number of documents per write.
 const BATCH: usize = 1_000;
 
-/// How many batches are on their way at once.
+/// Number of concurrent batches.
 const LANES: usize = 4;
 
-/// A part of the shop has at most so many orders, whose lines are of its products alone: what is remembered of them
-/// until the products are written stays small.
+/// Maximum number of orders of a part of the shop, which order its products alone.
+///
+/// It limits the memory for the stock histories until the products are written.
 const ORDERS_OF_A_PART: usize = 25_000;
 
-/// And at most so many products.
+/// Maximum number of products of a part.
 const PRODUCTS_OF_A_PART: usize = 2_500;
 
-/// A shop has at least so many parts, if it has the products: each has one currency.
+/// Minimum number of parts, if there are enough products: each part has one currency.
 const PARTS: usize = 10;
 
-/// How many numbers are drawn for an order: of 2^40, two are the same once in a long while.
+/// Number of attempts to find a free order number: of 2^40, two collide rarely.
 const NUMBERS: u32 = 8;
 
-/// How much is loaded.
+/// Amounts to load.
 #[derive(Clone, Copy, Debug)]
 pub struct Amounts {
     /// Products, with stock and its ledger.
@@ -73,52 +74,52 @@ pub struct Amounts {
     pub users: usize,
 }
 
-/// What the user wants.
+/// Options of the command.
 #[derive(Debug)]
 pub struct Options {
-    /// The folder that keeps the data of the `cargo local` that is running.
+    /// Folder that keeps the data of a running `cargo local`.
     pub data: Option<PathBuf>,
-    /// How much.
+    /// Amounts to load.
     pub amounts: Amounts,
-    /// Whether the database may be on another machine.
+    /// True if the database may be on another machine.
     pub remote: bool,
 }
 
-/// Loads the database of `MONGO_URI`, else that of a `cargo local` that is running.
+/// Fills the database of `MONGO_URI`, else that of a running `cargo local`.
 ///
 /// # Errors
-/// When it is not on this machine and that is not asked for, or cannot be written to.
+/// If it is on another machine without permission, or cannot be written to.
 pub async fn run(options: Options) -> Result<(), CommandError> {
     let (_, uri) = running(options.data).await?;
-    if !options.remote && !is_near(&uri) {
+    if !options.remote && !is_local(&uri) {
         return Err(CommandError::new("MONGO_URI is not on this machine, and nothing was loaded")
-            .advice("If it is meant, say so: cargo local seed --remote"));
+            .advice("To load it anyway: cargo local seed --remote"));
     }
     let database = connect(&uri).await?;
     backend::ensure_schema(&database).await?;
-    // Elsewhere nobody must be able to sign in with a password that everybody knows.
-    let password = is_near(&uri).then_some(demo::PASSWORD);
-    let mut chance = StdRng::from_os_rng();
-    fill(&database, options.amounts, password, &mut chance, &say).await?;
+    // On another machine nobody may sign in with a published password.
+    let password = is_local(&uri).then_some(demo::PASSWORD);
+    let mut rng = StdRng::from_os_rng();
+    fill(&database, options.amounts, password, &mut rng, &report).await?;
     if let Some(password) = password {
-        say(&format!("whoever was loaded can sign in with the password: {password}"));
+        report(&format!("the loaded users can sign in with the password: {password}"));
     }
     Ok(())
 }
 
-/// Adds a shop to a database that has its schema. Its users have this password, or one that nobody knows.
+/// Adds a shop to a database that has its schema. Its users have this password, or a random one.
 ///
 /// # Errors
-/// When the database does not take something.
+/// If the database refuses a document.
 pub async fn fill(
     database: &Database,
     amounts: Amounts,
     password: Option<&str>,
-    chance: &mut StdRng,
-    tell: &(dyn Fn(&str) + Sync),
+    rng: &mut StdRng,
+    report: &(dyn Fn(&str) + Sync),
 ) -> Result<(), CommandError> {
-    let mut load = Load { database, amounts, now: Clock::system().now(), progress: Progress::begin(tell) };
-    let users = load.users(password, chance).await?;
+    let mut load = Load { database, amounts, now: Clock::system().now(), progress: Progress::begin(report) };
+    let users = load.users(password, rng).await?;
     let parts = amounts
         .orders
         .div_ceil(ORDERS_OF_A_PART)
@@ -127,35 +128,31 @@ pub async fn fill(
         .min(amounts.products);
     for part in 0..parts {
         let share = |all: usize| all * (part + 1) / parts - all * part / parts;
-        let catalogue = Catalogue::draw(part, share(amounts.products), load.now, chance)?;
-        load.part(catalogue, &users, share(amounts.orders), chance).await?;
+        let catalogue = Catalogue::draw(part, share(amounts.products), load.now, rng)?;
+        load.part(catalogue, &users, share(amounts.orders), rng).await?;
     }
     load.progress.end(amounts);
     Ok(())
 }
 
-/// A load that is under way.
+/// Load in progress.
 struct Load<'a> {
     database: &'a Database,
     amounts: Amounts,
-    /// When it began, which is now for all that is loaded.
+    /// Time of the start, which is the current time for all documents.
     now: Timestamp,
     progress: Progress<'a>,
 }
 
 impl Load<'_> {
-    async fn users(
-        &mut self,
-        password: Option<&str>,
-        chance: &mut StdRng,
-    ) -> Result<Vec<User>, CommandError> {
+    async fn users(&mut self, password: Option<&str>, rng: &mut StdRng) -> Result<Vec<User>, CommandError> {
         let password = match password {
             Some(password) => password.to_owned(),
             None => random::secret(),
         };
-        // One for all: a hash of its own for each would take longer than all else.
+        // One hash for all: a hash for each user would take longer than everything else.
         let hash = credentials::hash(Password::parse(password).map_err(CommandError::new)?).await?;
-        let users = sign_ups::draw(self.amounts.users, self.now, chance)?;
+        let users = sign_ups::draw(self.amounts.users, self.now, rng)?;
         let mut lanes = Lanes::default();
         for batch in users.chunks(BATCH) {
             let (store, batch, hash) = (UserStore::new(self.database), batch.to_vec(), hash.clone());
@@ -166,18 +163,18 @@ impl Load<'_> {
         Ok(users)
     }
 
-    /// Loads products and their orders: these first, since a hold without an order is ended by Reconcile.
+    /// Loads products and their orders. Orders come first, since Reconcile releases a hold without an order.
     async fn part(
         &mut self,
         catalogue: Catalogue,
         users: &[User],
         orders: usize,
-        chance: &mut StdRng,
+        rng: &mut StdRng,
     ) -> Result<(), CommandError> {
         let mut lanes = Lanes::default();
-        let mut sales = Sales::begin(catalogue, users, orders, self.now, chance);
+        let mut sales = Sales::begin(catalogue, users, orders, self.now, rng);
         let mut batch = Vec::with_capacity(BATCH);
-        while let Some(order) = sales.next(chance)? {
+        while let Some(order) = sales.next(rng)? {
             batch.push(order);
             if batch.len() == BATCH {
                 self.progress.of("orders", BATCH, self.amounts.orders);
@@ -188,7 +185,7 @@ impl Load<'_> {
         self.progress.of("orders", batch.len(), self.amounts.orders);
         lanes.add(Box::pin(insert_orders(OrderStore::new(self.database), batch))).await?;
         lanes.finish().await?;
-        let products: Vec<ImportedProduct> = sales.end(chance);
+        let products: Vec<ImportedProduct> = sales.end(rng);
         for batch in products.chunks(BATCH / 4) {
             let (store, batch) = (ProductStore::new(self.database), batch.to_vec());
             self.progress.of("products", batch.len(), self.amounts.products);
@@ -198,7 +195,7 @@ impl Load<'_> {
     }
 }
 
-/// Inserts orders, under another number where one is taken: among millions that happens.
+/// Inserts orders, with another number if one is taken, which happens among millions.
 async fn insert_orders(store: OrderStore, mut orders: Vec<ImportedOrder>) -> Result<(), Error> {
     for _ in 0..NUMBERS {
         if orders.is_empty() {
@@ -211,14 +208,14 @@ async fn insert_orders(store: OrderStore, mut orders: Vec<ImportedOrder>) -> Res
     Err(Error::unavailable("no free order number was found"))
 }
 
-/// Batches that are on their way, a few at a time, each on whichever thread is free.
+/// Concurrent batches, limited in number.
 #[derive(Default)]
 struct Lanes {
     running: JoinSet<Result<(), Error>>,
 }
 
 impl Lanes {
-    /// Sends one off as soon as there is a lane for it.
+    /// Starts a batch as soon as a lane is free.
     async fn add(&mut self, batch: BoxFuture<'static, Result<(), Error>>) -> Result<(), CommandError> {
         while self.running.len() >= LANES {
             self.one_ends().await?;

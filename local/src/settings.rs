@@ -1,4 +1,4 @@
-//! Secrets and the first admin: from the environment, else made once and kept with the data.
+//! Secrets and the first admin: from the environment, else generated once and kept with the data.
 
 use std::io::Write as _;
 use std::path::Path;
@@ -13,31 +13,31 @@ use shared::runtime::config::{self, Variables};
 
 use crate::error::CommandError;
 
-/// The file beside the data.
+/// File beside the data.
 const FILE: &str = "local.json";
 
-/// What the system needs to know and nobody else should.
+/// Secrets and the first admin.
 #[derive(Clone, Serialize, Deserialize)]
 pub struct Settings {
-    /// Signs access tokens.
+    /// Secret that signs access tokens.
     pub jwt_secret: String,
-    /// The first admin's e-mail address.
+    /// E-mail address of the first admin.
     pub admin_email: String,
-    /// The first admin's password.
+    /// Password of the first admin.
     pub admin_password: String,
 }
 
 impl Settings {
-    /// What the environment says, else what is kept in `folder`, else something new, which is then kept.
+    /// Reads the environment, else the file in `folder`, which is generated if it is missing.
     ///
     /// # Errors
-    /// When the folder cannot be read or written.
+    /// If the folder cannot be read or written.
     pub fn load(folder: &Path) -> Result<Self, CommandError> {
         let path = folder.join(FILE);
         let kept = match std::fs::read(&path) {
             Ok(bytes) => serde_json::from_slice(&bytes).map_err(|error| {
                 CommandError::new(format!("{} cannot be read: {error}", path.display()))
-                    .advice("Delete it; new secrets are then made, and you have to sign in again.")
+                    .advice("Delete it; new secrets are then generated, and you have to sign in again.")
             })?,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
                 let new = Self::random()?;
@@ -51,10 +51,10 @@ impl Settings {
         Ok(kept.overridden_by(|name| std::env::var(name).ok().filter(|value| !value.is_empty())))
     }
 
-    /// New secrets, for data that does not stay.
+    /// Generates new secrets, for data that is not kept.
     ///
     /// # Errors
-    /// When the machine gives no random numbers.
+    /// If the machine gives no random numbers.
     pub fn random() -> Result<Self, CommandError> {
         Ok(Self {
             jwt_secret: random_text(32)?,
@@ -63,7 +63,7 @@ impl Settings {
         })
     }
 
-    /// The same settings where `variable` says nothing else.
+    /// Replaces each setting that `variable` has a value for.
     pub fn overridden_by(self, variable: impl Fn(&str) -> Option<String>) -> Self {
         Self {
             jwt_secret: variable("JWT_SECRET").unwrap_or(self.jwt_secret),
@@ -81,7 +81,7 @@ impl Settings {
     }
 }
 
-/// A file that only its owner can read.
+/// Creates a file that only its owner can read.
 fn private_file(path: &Path) -> std::io::Result<std::fs::File> {
     use std::os::unix::fs::OpenOptionsExt as _;
     std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)
@@ -95,18 +95,18 @@ fn random_text(bytes: usize) -> Result<String, CommandError> {
     Ok(URL_SAFE_NO_PAD.encode(random))
 }
 
-/// How long an order may stay unpaid: `ORDER_PAYMENT_WINDOW`, in seconds.
+/// Reads the time that an order may stay unpaid: `ORDER_PAYMENT_WINDOW`, in seconds.
 ///
 /// # Errors
-/// When it is not a number of seconds.
+/// If it is not a number of seconds.
 pub fn payment_window() -> Result<Duration, CommandError> {
     read("ORDER_PAYMENT_WINDOW", orders::DEFAULT_PAYMENT_WINDOW, config::seconds)
 }
 
-/// The origins whose pages may read answers: `CORS_ALLOWED_ORIGINS`, none if it is absent.
+/// Reads the origins whose pages may read answers: `CORS_ALLOWED_ORIGINS`, none if it is absent.
 ///
 /// # Errors
-/// When there is something else in it than origins.
+/// If it contains anything but origins.
 pub fn cors() -> Result<Cors, CommandError> {
     read("CORS_ALLOWED_ORIGINS", Cors::default(), Cors::parse)
 }

@@ -1,4 +1,4 @@
-//! Products of one part of the shop, which has one currency: for coffee, tea and what they take.
+//! Products of one part of the shop, which has one currency: for coffee, tea and their equipment.
 
 use std::collections::BTreeMap;
 
@@ -12,7 +12,7 @@ use shared::values::money::{Currency, Money};
 use super::random::{DAY, between, id, mark, one_of, percent};
 use crate::error::CommandError;
 
-/// The currency of each part, over and over, and what a euro is in its minor unit.
+/// Currency of each part, repeated, and the value of one euro in its minor unit.
 const CURRENCIES: [(&str, i64); 10] = [
     ("EUR", 100),
     ("USD", 110),
@@ -26,7 +26,7 @@ const CURRENCIES: [(&str, i64); 10] = [
     ("CHF", 95),
 ];
 
-/// What it is, and what it costs at least, in euros.
+/// Kind of product, and its minimum price in euros.
 const THINGS: [(&str, i64); 20] = [
     ("bowl", 8),
     ("carafe", 19),
@@ -68,25 +68,25 @@ const SENTENCES: [&str; 9] = [
     "Light enough for a journey.",
 ];
 
-/// The products of a part, before anybody has ordered any.
+/// Products of a part, before any order.
 pub(super) struct Catalogue {
-    /// Of one currency. The first can be ordered.
+    /// Products of one currency. The first is active.
     pub(super) products: Vec<Product>,
 }
 
 impl Catalogue {
-    /// So many products of a part of the shop, all made before any order was placed.
+    /// Draws the products of a part of the shop, all created before any order was placed.
     pub(super) fn draw(
         part: usize,
         count: usize,
         now: Timestamp,
-        chance: &mut StdRng,
+        rng: &mut StdRng,
     ) -> Result<Self, CommandError> {
         let (code, euro) = CURRENCIES.get(part % CURRENCIES.len()).copied().unwrap_or(("EUR", 100));
         let currency = Currency::parse(code.to_owned()).map_err(CommandError::new)?;
         let products = (0..count)
             .map(|place| {
-                let mut product = product(currency, euro, now, chance)?;
+                let mut product = product(currency, euro, now, rng)?;
                 if place == 0 {
                     product.status = Status::Active;
                 }
@@ -97,21 +97,16 @@ impl Catalogue {
     }
 }
 
-fn product(
-    currency: Currency,
-    euro: i64,
-    now: Timestamp,
-    chance: &mut StdRng,
-) -> Result<Product, CommandError> {
-    let (thing, least) = one_of(&THINGS, chance).unwrap_or(("mug", 9));
-    let colour = one_of(&COLOURS, chance).unwrap_or("Blue");
-    let material = one_of(&MATERIALS, chance).unwrap_or("steel");
-    let size = chance.random_range(1..20) * 50;
-    // Prices end with 9, and so many products have the same.
-    let price = (least * euro * chance.random_range(10..40) / 100) * 10 + 9;
-    let sku = format!("{thing}-{material}-{}", mark(chance)).to_uppercase();
-    let said: Vec<&str> = (0..2).filter_map(|_| one_of(&SENTENCES, chance)).collect();
-    let status = match chance.random_range(0..100) {
+fn product(currency: Currency, euro: i64, now: Timestamp, rng: &mut StdRng) -> Result<Product, CommandError> {
+    let (thing, least) = one_of(&THINGS, rng).unwrap_or(("mug", 9));
+    let colour = one_of(&COLOURS, rng).unwrap_or("Blue");
+    let material = one_of(&MATERIALS, rng).unwrap_or("steel");
+    let size = rng.random_range(1..20) * 50;
+    // Prices end with 9, so many products have the same price.
+    let price = (least * euro * rng.random_range(10..40) / 100) * 10 + 9;
+    let sku = format!("{thing}-{material}-{}", mark(rng)).to_uppercase();
+    let said: Vec<&str> = (0..2).filter_map(|_| one_of(&SENTENCES, rng)).collect();
+    let status = match rng.random_range(0..100) {
         0..5 => Status::Draft,
         5..13 => Status::Archived,
         _ => Status::Active,
@@ -119,7 +114,7 @@ fn product(
     let new = NewProduct {
         sku: Sku::parse(sku).map_err(CommandError::new)?,
         name: format!("{colour} {thing} of {material}, {size} ml"),
-        description: percent(90, chance).then(|| said.join(" ")),
+        description: percent(90, rng).then(|| said.join(" ")),
         price: Money::new(price, currency).map_err(CommandError::new)?,
         attributes: BTreeMap::from([
             ("kind".to_owned(), thing.to_owned()),
@@ -128,6 +123,6 @@ fn product(
         status,
         on_hand: 0,
     };
-    let at = between(now.before(DAY * 1_095), now.before(DAY * 731), chance);
-    Ok(new.into_product(ProductId::from_uuid(id(at, chance)), at))
+    let at = between(now.before(DAY * 1_095), now.before(DAY * 731), rng);
+    Ok(new.into_product(ProductId::from_uuid(id(at, rng)), at))
 }

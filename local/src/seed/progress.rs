@@ -1,23 +1,23 @@
-//! How far a load is, and how fast it gets on.
+//! Progress of a load, and its speed.
 
 use std::time::{Duration, Instant};
 
 use super::Amounts;
 
-/// How often it is told.
+/// Interval between reports.
 const EVERY: Duration = Duration::from_secs(2);
 
-/// Counts what is written, and tells it now and then.
+/// Counter of written documents that reports now and then.
 pub(super) struct Progress<'a> {
-    tell: &'a (dyn Fn(&str) + Sync),
+    report: &'a (dyn Fn(&str) + Sync),
     begun: Instant,
-    told: Instant,
-    /// When something was counted last.
+    reported: Instant,
+    /// Time of the last count.
     counted: Instant,
     kinds: Vec<Kind>,
 }
 
-/// How much there is of a kind of documents so far, and how long that took.
+/// Number of documents of a kind, and the time that they took.
 struct Kind {
     name: &'static str,
     count: usize,
@@ -25,12 +25,12 @@ struct Kind {
 }
 
 impl<'a> Progress<'a> {
-    pub(super) fn begin(tell: &'a (dyn Fn(&str) + Sync)) -> Self {
+    pub(super) fn begin(report: &'a (dyn Fn(&str) + Sync)) -> Self {
         let now = Instant::now();
-        Self { tell, begun: now, told: now, counted: now, kinds: Vec::new() }
+        Self { report, begun: now, reported: now, counted: now, kinds: Vec::new() }
     }
 
-    /// So many more of a kind, of so many in all.
+    /// Adds documents of a kind; `all` is the target.
     pub(super) fn of(&mut self, name: &'static str, more: usize, all: usize) {
         let place = match self.kinds.iter().position(|kind| kind.name == name) {
             Some(place) => place,
@@ -43,18 +43,18 @@ impl<'a> Progress<'a> {
         kind.count += more;
         kind.took += self.counted.elapsed();
         self.counted = Instant::now();
-        if self.told.elapsed() < EVERY {
+        if self.reported.elapsed() < EVERY {
             return;
         }
-        self.told = self.counted;
-        (self.tell)(&format!("{} of {all} {name}, {} a second", kind.count, rate(kind.count, kind.took)));
+        self.reported = self.counted;
+        (self.report)(&format!("{} of {all} {name}, {} a second", kind.count, rate(kind.count, kind.took)));
     }
 
-    /// Tells what was loaded in all.
+    /// Reports the total.
     pub(super) fn end(self, all: Amounts) {
         let Amounts { products, orders, users } = all;
         let took = self.begun.elapsed();
-        (self.tell)(&format!(
+        (self.report)(&format!(
             "loaded {products} products, {orders} orders and {users} users in {:.1} s, {} documents a second",
             took.as_secs_f64(),
             rate(products + orders + users, took)

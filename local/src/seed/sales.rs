@@ -1,4 +1,5 @@
-//! Orders of one part of the shop, each placed in the past and walked to where it stands now, by the rules of orders.
+//! Orders of one part of the shop: each is placed in the past and moved to its current status by the rules of
+//! orders.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -20,13 +21,13 @@ use users::user::User;
 use super::catalogue::Catalogue;
 use super::random::{DAY, between, favourite, id, one_of, percent};
 use super::sign_ups::address;
-use super::stock::{Happening, StockHistory};
+use super::stock::{StockEvent, StockHistory};
 use crate::error::CommandError;
 
-/// How many orders of a part may hold stock: fewer than a product can be held for, with room for new ones.
+/// Maximum number of orders of a part that hold stock: below the limit of a product, with room for new ones.
 const MOST_HOLDING: usize = 2_500;
 
-/// How long an order is on its way at most, from when it is placed.
+/// Maximum time from the placing of an order to its last step.
 const LONGEST: Duration = Duration::from_secs(10 * 86_400);
 
 const NOTES: [&str; 4] = [
@@ -36,7 +37,7 @@ const NOTES: [&str; 4] = [
     "Thank you!",
 ];
 
-/// What becomes of an order.
+/// Final state of an order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Fate {
     Placed,
@@ -52,9 +53,9 @@ enum Fate {
 }
 
 impl Fate {
-    /// Most orders are delivered.
-    fn draw(chance: &mut StdRng) -> Self {
-        match chance.random_range(0..1_000) {
+    /// Draws a final state. Most orders are delivered.
+    fn draw(rng: &mut StdRng) -> Self {
+        match rng.random_range(0..1_000) {
             0..25 => Self::Placed,
             25..65 => Self::Paid,
             65..125 => Self::Shipped,
@@ -72,15 +73,15 @@ impl Fate {
         matches!(self, Self::Placed | Self::Paid)
     }
 
-    /// When such an order was placed. What is under way was placed lately, and what waits to be paid can still be.
-    fn placed_at(self, now: Timestamp, chance: &mut StdRng) -> Timestamp {
+    /// Draws the time of placing. Open orders were placed lately, and unpaid ones can still be paid.
+    fn placed_at(self, now: Timestamp, rng: &mut StdRng) -> Timestamp {
         let (from, to) = match self {
             Self::Placed => (DEFAULT_PAYMENT_WINDOW.mul_f64(0.9), Duration::ZERO),
             Self::Paid => (DAY * 3, Duration::from_secs(600)),
             Self::Shipped => (DAY * 8, DAY),
             _ => (DAY * 730, LONGEST),
         };
-        between(now.before(from), now.before(to), chance)
+        between(now.before(from), now.before(to), rng)
     }
 
     fn steps(self) -> &'static [Step] {
@@ -99,7 +100,7 @@ impl Fate {
     }
 }
 
-/// What is done with an order.
+/// Step of an order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Step {
     Pay,
@@ -112,37 +113,37 @@ enum Step {
     Expire,
 }
 
-/// The orders of a part of the shop.
+/// Orders of a part of the shop.
 pub(super) struct Sales<'a> {
     histories: Vec<StockHistory>,
     users: &'a [User],
-    /// Who runs the shop.
+    /// User who runs the shop.
     staff: UserId,
-    /// What is to become of the orders, and when they were placed, the oldest last.
+    /// Final states of the orders, and the times of placing, the oldest last.
     ahead: Vec<(Timestamp, Fate)>,
     now: Timestamp,
 }
 
 impl<'a> Sales<'a> {
-    /// So many orders of these products by these users.
+    /// Plans this number of orders of these products by these users.
     pub(super) fn begin(
         catalogue: Catalogue,
         users: &'a [User],
         orders: usize,
         now: Timestamp,
-        chance: &mut StdRng,
+        rng: &mut StdRng,
     ) -> Self {
         let staff = users.iter().find(|user| user.role != Role::Customer).or(users.first());
         let staff = staff.map_or_else(UserId::new, |user| user.id);
         let mut holding = 0;
         let mut ahead: Vec<(Timestamp, Fate)> = (0..orders)
             .map(|_| {
-                let mut fate = Fate::draw(chance);
+                let mut fate = Fate::draw(rng);
                 holding += usize::from(fate.holds_stock());
                 if fate.holds_stock() && holding > MOST_HOLDING {
                     fate = Fate::Delivered;
                 }
-                (fate.placed_at(now, chance), fate)
+                (fate.placed_at(now, rng), fate)
             })
             .collect();
         ahead.sort_by_key(|(at, _)| std::cmp::Reverse(*at));
@@ -151,15 +152,15 @@ impl<'a> Sales<'a> {
         Self { histories, users, staff, ahead, now }
     }
 
-    /// The next order, as it stands now.
+    /// Returns the next order, in its current status.
     ///
     /// # Errors
-    /// When the rules of orders do not take what was drawn.
-    pub(super) fn next(&mut self, chance: &mut StdRng) -> Result<Option<ImportedOrder>, CommandError> {
+    /// If the rules of orders refuse the drawn values.
+    pub(super) fn next(&mut self, rng: &mut StdRng) -> Result<Option<ImportedOrder>, CommandError> {
         let Some((at, fate)) = self.ahead.pop() else { return Ok(None) };
-        let places = self.cart(chance);
-        let mut order = self.place(at, &places, chance)?;
-        self.happens(&order, &places, at, Happening::Held);
+        let places = self.cart(rng);
+        let mut order = self.place(at, &places, rng)?;
+        self.record(&order, &places, at, StockEvent::Held);
         let steps = fate.steps();
         let span = self.now.since(at).min(LONGEST) / u32::try_from(steps.len() + 1).unwrap_or(1);
         let mut begin = at;
@@ -167,41 +168,41 @@ impl<'a> Sales<'a> {
             let end = begin.after(span);
             let at = match (step, order.expires_at) {
                 (Step::Expire, Some(expires_at)) => {
-                    expires_at.after(Duration::from_secs(chance.random_range(1..60)))
+                    expires_at.after(Duration::from_secs(rng.random_range(1..60)))
                 }
-                _ => between(begin, end, chance),
+                _ => between(begin, end, rng),
             };
             begin = end;
-            let restock = percent(60, chance);
-            order = self.step(order, *step, restock, at, chance)?;
+            let restock = percent(60, rng);
+            order = self.step(order, *step, restock, at, rng)?;
             match step {
-                Step::Ship => self.happens(&order, &places, at, Happening::Shipped),
+                Step::Ship => self.record(&order, &places, at, StockEvent::Shipped),
                 Step::Cancel | Step::CancelByOwner | Step::Expire => {
-                    self.happens(&order, &places, at, Happening::Released);
+                    self.record(&order, &places, at, StockEvent::Released);
                 }
-                Step::Return if restock => self.happens(&order, &places, at, Happening::Returned),
+                Step::Return if restock => self.record(&order, &places, at, StockEvent::Returned),
                 Step::Pay | Step::Deliver | Step::Return | Step::Refund => {}
             }
         }
         Ok(Some(ImportedOrder::new(order)))
     }
 
-    /// The products, with all that the orders have done to their stock.
-    pub(super) fn end(self, chance: &mut StdRng) -> Vec<ImportedProduct> {
-        self.histories.into_iter().map(|history| history.settle(self.now, chance)).collect()
+    /// Returns the products, with the effects of the orders on their stock.
+    pub(super) fn end(self, rng: &mut StdRng) -> Vec<ImportedProduct> {
+        self.histories.into_iter().map(|history| history.settle(self.now, rng)).collect()
     }
 
-    /// Some products that can be ordered, by their places, each once; most often one or two.
-    fn cart(&self, chance: &mut StdRng) -> Vec<usize> {
-        let count = match chance.random_range(0..100) {
+    /// Draws distinct products that can be ordered, by index; most often one or two.
+    fn cart(&self, rng: &mut StdRng) -> Vec<usize> {
+        let count = match rng.random_range(0..100) {
             0..45 => 1,
             45..75 => 2,
             75..92 => 3,
-            _ => chance.random_range(4..9),
+            _ => rng.random_range(4..9),
         };
         let mut places: Vec<usize> = Vec::with_capacity(count);
         for _ in 0..count {
-            let place = favourite(self.histories.len(), chance);
+            let place = favourite(self.histories.len(), rng);
             let is_draft =
                 self.histories.get(place).is_none_or(|history| history.product().status == Status::Draft);
             if !is_draft && !places.contains(&place) {
@@ -209,13 +210,13 @@ impl<'a> Sales<'a> {
             }
         }
         if places.is_empty() {
-            // The first can always be.
+            // The first product can always be ordered.
             places.push(0);
         }
         places
     }
 
-    fn place(&self, at: Timestamp, places: &[usize], chance: &mut StdRng) -> Result<Order, CommandError> {
+    fn place(&self, at: Timestamp, places: &[usize], rng: &mut StdRng) -> Result<Order, CommandError> {
         let items: Vec<Item> = places
             .iter()
             .filter_map(|place| self.histories.get(*place))
@@ -226,29 +227,25 @@ impl<'a> Sales<'a> {
                     sku: product.sku.as_str().to_owned(),
                     name: product.name.clone(),
                     unit_price: product.price,
-                    quantity: if percent(4, chance) {
-                        chance.random_range(10..40)
-                    } else {
-                        chance.random_range(1..4)
-                    },
+                    quantity: if percent(4, rng) { rng.random_range(10..40) } else { rng.random_range(1..4) },
                 }
             })
             .collect();
-        let customer = self.users.get(favourite(self.users.len(), chance));
+        let customer = self.users.get(favourite(self.users.len(), rng));
         let user_id = customer.map_or(self.staff, |user| user.id);
         let home = customer.and_then(|user| user.address.clone());
-        let note = if percent(10, chance) { one_of(&NOTES, chance).map(str::to_owned) } else { None };
-        let channel = one_of(&["web", "web", "app", "phone"], chance).unwrap_or("web");
+        let note = if percent(10, rng) { one_of(&NOTES, rng).map(str::to_owned) } else { None };
+        let channel = one_of(&["web", "web", "app", "phone"], rng).unwrap_or("web");
         let new = NewOrder {
             items: Vec::new(),
-            shipping_address: home.unwrap_or_else(|| address(chance)),
+            shipping_address: home.unwrap_or_else(|| address(rng)),
             note,
             user_id: None,
             metadata: BTreeMap::from([("channel".to_owned(), channel.to_owned())]),
         };
         let placing = PlacementContext {
-            id: OrderId::from_uuid(id(at, chance)),
-            number: Number::from_bits(chance.random()),
+            id: OrderId::from_uuid(id(at, rng)),
+            number: Number::from_bits(rng.random()),
             user_id,
             by: user_id,
             under: None,
@@ -264,18 +261,18 @@ impl<'a> Sales<'a> {
         step: Step,
         restock: bool,
         at: Timestamp,
-        chance: &mut StdRng,
+        rng: &mut StdRng,
     ) -> Result<Order, CommandError> {
         let refused = || CommandError::new(format!("an order does not take this step: {step:?}"));
-        let number: u32 = chance.random();
+        let number: u32 = rng.random();
         let (transition, reason) = match step {
             Step::Expire => return Ok(order.expire(at).ok_or_else(refused)?.order),
             Step::Pay => {
-                let method = one_of(&["card", "card", "invoice", "transfer"], chance).map(str::to_owned);
+                let method = one_of(&["card", "card", "invoice", "transfer"], rng).map(str::to_owned);
                 (Transition::Pay { reference: format!("pi_{number}"), method }, None)
             }
             Step::Ship => {
-                let carrier = one_of(&["DHL", "Royal Mail", "UPS"], chance).unwrap_or("DHL").to_owned();
+                let carrier = one_of(&["DHL", "Royal Mail", "UPS"], rng).unwrap_or("DHL").to_owned();
                 (Transition::Ship(Tracking { carrier, number: number.to_string() }), None)
             }
             Step::Deliver => (Transition::Deliver, None),
@@ -300,10 +297,10 @@ impl<'a> Sales<'a> {
         Ok(order.decide(change, by, at)?.ok_or_else(refused)?.order)
     }
 
-    fn happens(&mut self, order: &Order, places: &[usize], at: Timestamp, what: Happening) {
+    fn record(&mut self, order: &Order, places: &[usize], at: Timestamp, what: StockEvent) {
         for (place, item) in places.iter().zip(&order.items) {
             if let Some(history) = self.histories.get_mut(*place) {
-                history.happens(at, order.id, item.quantity, what);
+                history.record(at, order.id, item.quantity, what);
             }
         }
     }

@@ -1,4 +1,4 @@
-//! Users: most of them customers, a few who run the shop.
+//! Users: most of them are customers, a few are staff.
 
 use rand::Rng as _;
 use rand::rngs::StdRng;
@@ -65,7 +65,7 @@ const LAST: [&str; 24] = [
     "Yılmaz",
 ];
 
-/// Cities, what their postal codes begin with, and their countries.
+/// Cities, the beginnings of their postal codes, and their countries.
 const CITIES: [(&str, &str, &str); 12] = [
     ("London", "EC1A 1A", "GB"),
     ("Manchester", "M1 1A", "GB"),
@@ -92,25 +92,23 @@ const STREETS: [&str; 8] = [
     "Station Road",
 ];
 
-/// So many users, all of whom came before any order was placed.
-pub(super) fn draw(count: usize, now: Timestamp, chance: &mut StdRng) -> Result<Vec<User>, CommandError> {
+/// Draws this number of users, all created before any order was placed.
+pub(super) fn draw(count: usize, now: Timestamp, rng: &mut StdRng) -> Result<Vec<User>, CommandError> {
     let (first, last) = (now.before(DAY * 1_095), now.before(DAY * 731));
     (0..count)
         .map(|_| {
-            let at = between(first, last, chance);
-            let (given, family) =
-                (one_of(&FIRST, chance).unwrap_or("Ada"), one_of(&LAST, chance).unwrap_or("Kay"));
+            let at = between(first, last, rng);
+            let (given, family) = (one_of(&FIRST, rng).unwrap_or("Ada"), one_of(&LAST, rng).unwrap_or("Kay"));
             let ascii = |name: &str| name.chars().filter(char::is_ascii_alphabetic).collect::<String>();
-            let email = format!("{}.{}.{}@example.com", ascii(given), ascii(family), mark(chance));
+            let email = format!("{}.{}.{}@example.com", ascii(given), ascii(family), mark(rng));
             Ok(User {
-                id: UserId::from_uuid(id(at, chance)),
+                id: UserId::from_uuid(id(at, rng)),
                 email: Email::parse(email).map_err(CommandError::new)?,
                 name: format!("{given} {family}"),
-                phone: percent(40, chance)
-                    .then(|| format!("+44 20 7946 {:04}", chance.random_range(0..10_000))),
-                address: percent(70, chance).then(|| address(chance)),
-                role: if percent(2, chance) { Role::Staff } else { Role::Customer },
-                status: if percent(4, chance) { Status::Disabled } else { Status::Active },
+                phone: percent(40, rng).then(|| format!("+44 20 7946 {:04}", rng.random_range(0..10_000))),
+                address: percent(70, rng).then(|| address(rng)),
+                role: if percent(2, rng) { Role::Staff } else { Role::Customer },
+                status: if percent(4, rng) { Status::Disabled } else { Status::Active },
                 version: 1,
                 created_at: at,
                 updated_at: at,
@@ -119,16 +117,16 @@ pub(super) fn draw(count: usize, now: Timestamp, chance: &mut StdRng) -> Result<
         .collect()
 }
 
-/// Where somebody lives.
-pub(super) fn address(chance: &mut StdRng) -> Address {
-    let (city, code, country) = one_of(&CITIES, chance).unwrap_or(("London", "EC1A 1A", "GB"));
-    let street = one_of(&STREETS, chance).unwrap_or("High Street");
+/// Draws an address.
+pub(super) fn address(rng: &mut StdRng) -> Address {
+    let (city, code, country) = one_of(&CITIES, rng).unwrap_or(("London", "EC1A 1A", "GB"));
+    let street = one_of(&STREETS, rng).unwrap_or("High Street");
     Address {
-        line1: format!("{} {street}", chance.random_range(1..200)),
-        line2: percent(20, chance).then(|| format!("Flat {}", chance.random_range(1..40))),
+        line1: format!("{} {street}", rng.random_range(1..200)),
+        line2: percent(20, rng).then(|| format!("Flat {}", rng.random_range(1..40))),
         city: city.to_owned(),
         region: None,
-        postal_code: Some(format!("{code}{}", chance.random_range(0..10))),
+        postal_code: Some(format!("{code}{}", rng.random_range(0..10))),
         country: country.to_owned(),
     }
 }

@@ -1,5 +1,5 @@
-//! What happens to the stock of one product: holds and parcels in the order of their times, from which its counts
-//! and its ledger follow.
+//! Stock history of one product: holds and shipments in the order of time, which give its counts and its
+//! ledger.
 
 use products::holds::Hold;
 use products::ledger::{Cause, INITIAL, LedgerEnd, RETURNED, SHIPPED, StockMovement};
@@ -13,34 +13,34 @@ use shared::values::ids::{OrderId, UserId};
 
 use super::random::percent;
 
-/// What an order does with its pieces of a product.
+/// Effect of an order on its units of a product.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Happening {
-    /// They are held for it.
+pub(super) enum StockEvent {
+    /// The units are held for the order.
     Held,
-    /// They are not any more.
+    /// The units are no longer held.
     Released,
-    /// They leave the backend.
+    /// The units leave the warehouse.
     Shipped,
-    /// They are put back.
+    /// The units are put back.
     Returned,
 }
 
-/// Something that an order has done with its pieces.
+/// Effect of an order at a time.
 #[derive(Clone, Copy, Debug)]
 struct Event {
     at: Timestamp,
     order: OrderId,
     quantity: i64,
-    what: Happening,
+    what: StockEvent,
 }
 
-/// The stock of a product.
+/// Stock history of a product.
 #[derive(Debug)]
 pub(super) struct StockHistory {
     product: Product,
     events: Vec<Event>,
-    /// Who counted it first.
+    /// User who counted it first.
     by: UserId,
 }
 
@@ -53,16 +53,18 @@ impl StockHistory {
         &self.product
     }
 
-    pub(super) fn happens(&mut self, at: Timestamp, order: OrderId, quantity: i64, what: Happening) {
+    pub(super) fn record(&mut self, at: Timestamp, order: OrderId, quantity: i64, what: StockEvent) {
         self.events.push(Event { at, order, quantity, what });
     }
 
-    /// The product with the counts and the ledger that follow. It was stocked once, with as much as was ever needed
-    /// and some more; of some products the rest was lost since, and is counted as such.
-    pub(super) fn settle(mut self, now: Timestamp, chance: &mut StdRng) -> ImportedProduct {
-        // What an order does at one time stays in its order.
+    /// Returns the product with its counts and its ledger.
+    ///
+    /// It was stocked once, with as much as was ever needed and some more. Of some products the rest was lost
+    /// since, and is counted as such.
+    pub(super) fn settle(mut self, now: Timestamp, rng: &mut StdRng) -> ImportedProduct {
+        // The sort is stable: effects at the same time stay in order.
         self.events.sort_by_key(|event| event.at);
-        let spare = if percent(3, chance) { 0 } else { chance.random_range(5..500) };
+        let spare = if percent(3, rng) { 0 } else { rng.random_range(5..500) };
         let first = needed(&self.events) + spare;
         let mut book = Book { stock: Stock { on_hand: 0, reserved: 0 }, ledger: Vec::new() };
         let cause = |reason: &str, order, by| Cause { reason: Some(reason.to_owned()), order, by };
@@ -70,29 +72,29 @@ impl StockHistory {
         let mut holds: Vec<Hold> = Vec::new();
         for Event { at, order, quantity, what } in self.events {
             match what {
-                Happening::Held => {
+                StockEvent::Held => {
                     book.stock.reserved += quantity;
                     let product = self.product.id;
                     holds.push(Hold { order, product, quantity, revision: 1, at });
                 }
-                Happening::Released | Happening::Shipped => {
+                StockEvent::Released | StockEvent::Shipped => {
                     book.stock.reserved -= quantity;
-                    // It is among the last most often.
+                    // It is most often among the last.
                     if let Some(place) = holds.iter().rposition(|hold| hold.order == order) {
                         holds.remove(place);
                     }
                 }
-                Happening::Returned => {}
+                StockEvent::Returned => {}
             }
             let system = "system".to_owned();
             match what {
-                Happening::Shipped => book.moves(-quantity, cause(SHIPPED, Some(order), system), at),
-                Happening::Returned => book.moves(quantity, cause(RETURNED, Some(order), system), at),
-                Happening::Held | Happening::Released => {}
+                StockEvent::Shipped => book.moves(-quantity, cause(SHIPPED, Some(order), system), at),
+                StockEvent::Returned => book.moves(quantity, cause(RETURNED, Some(order), system), at),
+                StockEvent::Held | StockEvent::Released => {}
             }
         }
         let lost = book.stock.available();
-        if lost > 0 && percent(10, chance) {
+        if lost > 0 && percent(10, rng) {
             book.moves(-lost, cause("counted", None, self.by.to_string()), now);
             self.product.version += 1;
             self.product.updated_at = now;
@@ -102,25 +104,25 @@ impl StockHistory {
     }
 }
 
-/// How many pieces must be there at first, so that there are never fewer than are held.
+/// Returns the initial number of units, so that there are never fewer than are held.
 fn needed(events: &[Event]) -> i64 {
     let (mut on_hand, mut reserved, mut most) = (0, 0, 0);
     for event in events {
         match event.what {
-            Happening::Held => reserved += event.quantity,
-            Happening::Released => reserved -= event.quantity,
-            Happening::Shipped => {
+            StockEvent::Held => reserved += event.quantity,
+            StockEvent::Released => reserved -= event.quantity,
+            StockEvent::Shipped => {
                 reserved -= event.quantity;
                 on_hand -= event.quantity;
             }
-            Happening::Returned => on_hand += event.quantity,
+            StockEvent::Returned => on_hand += event.quantity,
         }
         most = most.max(reserved - on_hand);
     }
     most
 }
 
-/// The counts of a product and its ledger, which add up.
+/// Counts of a product and its ledger, which add up.
 struct Book {
     stock: Stock,
     ledger: Vec<StockMovement>,

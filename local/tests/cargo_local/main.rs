@@ -1,4 +1,4 @@
-//! `cargo local` as its users meet it: the real program, its real output, its real signals.
+//! `cargo local` as its users see it: the real program, its real output, its real signals.
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "in a test a panic is how one fails")]
 
@@ -13,10 +13,10 @@ use serde_json::{Value, json};
 
 mod seed;
 
-/// Longer than any start here takes, also on a busy machine.
+/// Longer than any start here takes, even on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-/// A folder that is gone at the end of the test. With a space in its name, as people have them.
+/// Folder that is removed at the end of the test. Its name has a space, as folders of users may.
 struct Folder(PathBuf);
 
 impl Folder {
@@ -33,7 +33,7 @@ impl Drop for Folder {
     }
 }
 
-/// A run of the program that has said `ready`.
+/// Run of the program that has printed `ready`.
 struct Run {
     child: Child,
     base: String,
@@ -55,7 +55,7 @@ impl Run {
     fn start(command: &mut Command) -> Self {
         let mut child = command.spawn().unwrap();
         let mut errors = child.stderr.take().unwrap();
-        // Read to its end, so that the program never waits for us.
+        // Read to its end, so that the program never blocks on the pipe.
         let errors = std::thread::spawn(move || {
             let mut text = String::new();
             let _ = errors.read_to_string(&mut text);
@@ -91,21 +91,21 @@ impl Run {
         }
     }
 
-    /// The lines that it told the user to paste.
+    /// Returns the lines that it printed for the user to paste.
     fn curl_lines(&self) -> String {
         let pasted = self.said.iter().filter(|line| line.starts_with("curl") || line.starts_with("TOKEN="));
         pasted.cloned().collect::<Vec<_>>().join("\n")
     }
 }
 
-/// A program that is not going to be ready: what it says.
+/// Runs a program that must fail, and returns its errors.
 fn refused(command: &mut Command) -> String {
     let Output { status, stderr, .. } = command.output().unwrap();
     assert_eq!(status.code(), Some(1));
     String::from_utf8(stderr).unwrap()
 }
 
-/// Whether any process has this folder in its command line.
+/// Returns true if any process has this folder in its command line.
 fn has_processes(folder: &Path) -> bool {
     let listed = Command::new("ps").args(["-A", "-ww", "-o", "args="]).output().unwrap();
     String::from_utf8_lossy(&listed.stdout).contains(folder.to_str().unwrap())
@@ -136,7 +136,7 @@ async fn sign_in(base: &str, email: &str, password: &str) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn after_a_kill_all_acknowledged_orders_are_there_and_nothing_is_stuck() {
+async fn after_a_kill_all_acknowledged_orders_are_there() {
     let folder = Folder::new();
     let data = folder.0.to_str().unwrap();
     let run = Run::start(&mut program(&["--port", "0", "--data", data]));
@@ -148,7 +148,7 @@ async fn after_a_kill_all_acknowledged_orders_are_there_and_nothing_is_stuck() {
     let product = products["data"][0]["id"].as_str().unwrap().to_owned();
 
     // Orders are placed until the program dies in the middle of one.
-    let (tell, mut told) = tokio::sync::mpsc::unbounded_channel();
+    let (sender, mut receiver) = tokio::sync::mpsc::unbounded_channel();
     let placing = tokio::spawn({
         let (http, base, token, product) = (http.clone(), base.clone(), token.clone(), product.clone());
         async move {
@@ -159,17 +159,17 @@ async fn after_a_kill_all_acknowledged_orders_are_there_and_nothing_is_stuck() {
                 let request = http.post(format!("{base}/orders")).bearer_auth(&token).json(&order);
                 let Ok(answer) = request.send().await else { return };
                 let Ok(order) = answer.json::<Value>().await else { return };
-                tell.send(order["id"].as_str().unwrap().to_owned()).unwrap();
+                sender.send(order["id"].as_str().unwrap().to_owned()).unwrap();
             }
         }
     });
     let mut acknowledged = Vec::new();
     while acknowledged.len() < 20 {
-        acknowledged.push(told.recv().await.unwrap());
+        acknowledged.push(receiver.recv().await.unwrap());
     }
     run.signal("-KILL");
     placing.await.unwrap();
-    while let Ok(id) = told.try_recv() {
+    while let Ok(id) = receiver.try_recv() {
         acknowledged.push(id);
     }
     assert_eq!(run.ended(), None);
@@ -189,7 +189,7 @@ async fn after_a_kill_all_acknowledged_orders_are_there_and_nothing_is_stuck() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn ctrl_c_stops_everything_and_a_second_start_finds_the_data_again() {
+async fn ctrl_c_stops_everything_and_a_restart_finds_the_data() {
     let folder = Folder::new();
     let data = folder.0.to_str().unwrap();
     let run =
@@ -212,14 +212,14 @@ async fn ctrl_c_stops_everything_and_a_second_start_finds_the_data_again() {
     assert_eq!(again.ended(), Some(0));
 }
 
-/// The database of a run, past everything that guards it.
+/// Connects to the database of a run, without its API.
 async fn database_of(folder: &Folder) -> mongodb::Database {
     let uri = std::fs::read_to_string(folder.0.join("mongodb-uri")).unwrap();
     shared::mongo::connect(&uri, "tests").await.unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn check_finds_nothing_in_a_shop_that_is_in_order_and_lists_what_was_changed_by_hand() {
+async fn check_lists_only_what_was_changed_by_hand() {
     let folder = Folder::new();
     let data = folder.0.to_str().unwrap();
     let none = refused(&mut program(&["check", "--data", data]));
@@ -236,17 +236,17 @@ async fn check_finds_nothing_in_a_shop_that_is_in_order_and_lists_what_was_chang
     let (says, errors) = (String::from_utf8(stdout).unwrap(), String::from_utf8(stderr).unwrap());
     assert_eq!(status.code(), Some(1));
     assert!(says.starts_with("ledger-is-not-the-sum  product_"), "{says}");
-    assert!(errors.contains(": 1 violation") && errors.contains("nothing was mended"), "{errors}");
+    assert!(errors.contains(": 1 violation") && errors.contains("nothing was repaired"), "{errors}");
     run.signal("-TERM");
     assert_eq!(run.ended(), Some(0));
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_was_left_while_it_was_down_is_healed_at_the_next_start() {
+async fn a_restart_cancels_the_orders_that_expired_meanwhile() {
     let folder = Folder::new();
     let data = folder.0.to_str().unwrap();
     let run = Run::start(&mut program(&["--port", "0", "--data", data]));
-    // Nobody has paid in time.
+    // The orders were not paid in time.
     let orders = database_of(&folder).await.collection::<Document>("orders");
     let placed = doc! { "status": "placed" };
     let long_ago = doc! { "$set": { "expires_at": mongodb::bson::DateTime::from_millis(0) } };
@@ -258,7 +258,7 @@ async fn what_was_left_while_it_was_down_is_healed_at_the_next_start() {
     let orders = database_of(&folder).await.collection::<Document>("orders");
     let started = Instant::now();
     while orders.count_documents(placed.clone()).await.unwrap() > 0 {
-        assert!(started.elapsed() < PATIENCE, "nobody cancels the order");
+        assert!(started.elapsed() < PATIENCE, "the order is not cancelled");
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     again.signal("-TERM");
@@ -266,7 +266,7 @@ async fn what_was_left_while_it_was_down_is_healed_at_the_next_start() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_ephemeral_run_prints_lines_that_work_when_pasted_and_leaves_nothing() {
+async fn an_ephemeral_run_prints_working_lines_and_leaves_nothing() {
     let temporary = Folder::new();
     let run = Run::start(program(&["--port", "0", "--ephemeral"]).env("TMPDIR", &temporary.0));
     let pasted = Command::new("sh").args(["-e", "-c", &run.curl_lines()]).output().unwrap();
@@ -307,7 +307,7 @@ async fn demo_orders_are_in_every_state_and_may_be_left_out() {
 }
 
 #[test]
-fn a_taken_port_is_told_with_what_to_do() {
+fn a_taken_port_is_refused_with_advice() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = taken.local_addr().unwrap().port();
     let says = refused(&mut program(&["--port", &port.to_string(), "--ephemeral"]));
@@ -315,7 +315,7 @@ fn a_taken_port_is_told_with_what_to_do() {
 }
 
 #[test]
-fn a_dead_database_is_told_with_what_to_do() {
+fn a_dead_database_is_refused_with_advice() {
     // Bound and dropped: nothing listens there.
     let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let uri = format!("mongodb://127.0.0.1:{port}/");
@@ -326,7 +326,7 @@ fn a_dead_database_is_told_with_what_to_do() {
 }
 
 #[test]
-fn a_stand_alone_database_is_refused_with_the_line_that_mends_it() {
+fn a_stand_alone_database_is_refused_with_advice() {
     let folder = Folder::new();
     let binary = mongod::find_or_fetch(&|_| ()).unwrap();
     let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port().to_string();
@@ -351,7 +351,7 @@ fn a_weak_secret_is_refused() {
 }
 
 #[test]
-fn a_secret_that_only_aws_has_is_told_with_the_build_that_can_read_it() {
+fn a_secret_in_aws_is_refused_with_the_build_that_reads_it() {
     let arn = "arn:aws:secretsmanager:eu-central-1:123456789012:secret:oms";
     for (set, stored) in [("MONGO_URI", "ADMIN_PASSWORD_ARN"), ("ADMIN_PASSWORD", "MONGO_URI_ARN")] {
         let mut schema = program(&["schema"]);

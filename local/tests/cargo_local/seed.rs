@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use crate::{Folder, Run, database_of, program, refused, sign_in};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_was_loaded_is_in_order_in_the_lists_and_goes_on_as_orders_do() {
+async fn a_seeded_shop_is_consistent_and_its_orders_continue() {
     let folder = Folder::new();
     let data = folder.0.to_str().unwrap();
     let run = Run::start(&mut program(&["--port", "0", "--data", data, "--no-demo"]));
@@ -21,12 +21,12 @@ async fn what_was_loaded_is_in_order_in_the_lists_and_goes_on_as_orders_do() {
         assert!(says.contains("loaded 60 products, 700 orders and 40 users"), "{says}");
     };
     load();
-    // Again: it adds to what is there.
+    // The second run adds to the first.
     load();
     let checked = program(&["check", "--data", data]).output().unwrap();
     let says = String::from_utf8(checked.stdout).unwrap();
     assert!(says.contains("120 products and 1400 orders: nothing is wrong"), "{says}");
-    // What holds stock is what the check looks at for longest; and the validators were there when all was written.
+    // The check spends most time on held stock; and the validators were there when all was written.
     let database = database_of(&folder).await;
     let products = database.collection::<Document>("products");
     assert!(products.count_documents(doc! { "live": { "$gt": 0 } }).await.unwrap() > 10);
@@ -51,14 +51,14 @@ async fn what_was_loaded_is_in_order_in_the_lists_and_goes_on_as_orders_do() {
         }
         lengths.push(length);
     }
-    // With the first admin.
+    // The first admin is one of the users.
     assert_eq!(lengths, [120, 1400, 81]);
     for status in ["placed", "paid", "shipped", "delivered", "cancelled", "returned", "refunded"] {
         let page = get(&format!("/orders?status={status}")).await;
         assert!(!page["data"].as_array().unwrap().is_empty(), "no order is {status}");
     }
 
-    // One that waits to be paid is paid and shipped, and its pieces leave the backend.
+    // An unpaid order is paid and shipped, and its units leave the warehouse.
     let order = get("/orders?status=placed&limit=1").await["data"][0].clone();
     let (id, item) = (order["id"].as_str().unwrap(), &order["items"][0]);
     let product = format!("/products/{}", item["product_id"].as_str().unwrap());
@@ -81,7 +81,7 @@ async fn what_was_loaded_is_in_order_in_the_lists_and_goes_on_as_orders_do() {
     let checked = program(&["check", "--data", data]).output().unwrap();
     assert!(checked.status.success(), "{}", String::from_utf8_lossy(&checked.stdout));
 
-    // Whoever was loaded can sign in.
+    // Loaded users can sign in.
     let users = get("/users?role=customer&status=active&limit=1").await;
     let customer =
         sign_in(&run.base, users["data"][0]["email"].as_str().unwrap(), local::demo::PASSWORD).await;
@@ -92,7 +92,7 @@ async fn what_was_loaded_is_in_order_in_the_lists_and_goes_on_as_orders_do() {
 }
 
 #[test]
-fn a_database_that_is_elsewhere_is_loaded_only_when_that_is_said() {
+fn a_remote_database_is_seeded_only_on_request() {
     let folder = Folder::new();
     let mut load = program(&["seed", "--data", folder.0.to_str().unwrap()]);
     let says = refused(load.env("MONGO_URI", "mongodb://db.example.net/oms"));

@@ -1,5 +1,6 @@
-//! The format of `.http` files, as far as ours goes: requests between lines `###`, `@variables`, `# @name`, and
-//! `{{references}}` to variables and to what was sent and answered under a name. What it does not know is an error.
+//! Parser of `.http` files: requests between lines `###`, `@variables`, `# @name`, and `{{references}}`.
+//!
+//! References name variables, or parts of requests and answers. Anything else of the format is an error.
 //!
 //! <https://marketplace.visualstudio.com/items?itemName=humao.rest-client>
 
@@ -7,20 +8,20 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-/// A file of requests.
+/// File of requests.
 pub(crate) struct Collection {
     variables: BTreeMap<String, String>,
     /// In the order of the file.
     pub(crate) steps: Vec<Step>,
 }
 
-/// A request, and what is expected of its answer.
+/// Request with its expected answer.
 pub(crate) struct Step {
-    /// What stands behind `###`.
+    /// Title behind `###`.
     pub(crate) title: String,
-    /// What later requests call it.
+    /// Name for later references.
     pub(crate) name: Option<String>,
-    /// With references in it.
+    /// Request, with references in it.
     pub(crate) request: Request,
     /// `# expect 200`
     pub(crate) expected_status: u16,
@@ -28,7 +29,7 @@ pub(crate) struct Step {
     pub(crate) expected_values: Vec<(String, String)>,
 }
 
-/// A request as it is written, or as it is sent.
+/// Request as written, or as sent.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Request {
     /// In capitals.
@@ -42,22 +43,22 @@ pub(crate) struct Request {
 }
 
 impl Request {
-    /// The same with all its texts changed.
+    /// Changes all texts of the request.
     pub(crate) fn map(&self, change: &impl Fn(&str) -> String) -> Self {
         let headers = self.headers.iter().map(|(name, value)| (name.clone(), change(value))).collect();
         Self { method: self.method.clone(), url: change(&self.url), headers, body: change(&self.body) }
     }
 }
 
-/// What was sent, and what came back.
+/// Request with its answer.
 pub(crate) struct Exchange {
-    /// What was sent.
+    /// Request as sent.
     pub(crate) request: Request,
-    /// The status.
+    /// Status of the answer.
     pub(crate) status: u16,
-    /// In their order.
+    /// Headers of the answer, in their order.
     pub(crate) headers: Vec<(String, String)>,
-    /// As it came.
+    /// Body of the answer.
     pub(crate) body: String,
 }
 
@@ -67,7 +68,7 @@ impl Collection {
         let mut variables = BTreeMap::new();
         let mut steps = Vec::new();
         let mut blocks = text.split("\n###");
-        // What stands before the first request is variables and comments.
+        // Only variables and comments stand before the first request.
         for line in blocks.next().unwrap_or_default().lines().filter(|line| !is_comment(line)) {
             let (name, value) = variable(line).unwrap_or_else(|| panic!("no variable: {line}"));
             assert!(variables.insert(name, value).is_none(), "twice: {line}");
@@ -78,13 +79,13 @@ impl Collection {
         Self { variables, steps }
     }
 
-    /// Gives a variable of the file another value.
+    /// Replaces the value of a variable of the file.
     pub(crate) fn set(&mut self, name: &str, value: &str) {
         let variable = self.variables.get_mut(name).unwrap_or_else(|| panic!("no variable {name}"));
         value.clone_into(variable);
     }
 
-    /// The text with all its references resolved.
+    /// Resolves all references of the text.
     pub(crate) fn resolve(
         &self,
         text: &str,
@@ -160,7 +161,7 @@ impl Step {
     }
 }
 
-/// What `request.headers.NAME`, `response.body.$.path` and the like stand for.
+/// Resolves `request.headers.NAME`, `response.body.$.path` and the like.
 fn referred(exchange: &Exchange, part: &str) -> Option<String> {
     let (side, part) = part.split_once('.')?;
     let (headers, body) = match side {
@@ -182,7 +183,7 @@ fn referred(exchange: &Exchange, part: &str) -> Option<String> {
     }
 }
 
-/// The value at a path such as `$.items[0].id`.
+/// Returns the value at a path such as `$.items[0].id`.
 pub(crate) fn at<'a>(value: &'a Value, path: &str) -> Option<&'a Value> {
     let mut value = value;
     for part in path.strip_prefix("$.")?.split('.') {

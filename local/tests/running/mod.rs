@@ -1,17 +1,17 @@
-//! `cargo local` with data that nobody keeps, as a test runs it.
+//! An ephemeral `cargo local` for tests.
 
 use std::io::{BufRead as _, BufReader};
 use std::process::{Child, Command, Stdio};
 
-/// A `cargo local` that runs until it is dropped.
+/// Running `cargo local`, killed on drop.
 pub(crate) struct Running {
     child: Child,
-    /// Where it listens: `http://HOST:PORT`.
+    /// Base URL: `http://HOST:PORT`.
     pub(crate) base: String,
 }
 
 impl Running {
-    /// Starts one on a free port, and waits until it is ready. Also gives the lines that it prints from there on.
+    /// Starts one on a free port, waits until it is ready, and returns the lines that it prints after that.
     pub(crate) fn start() -> (Self, impl Iterator<Item = String>) {
         let mut child = Command::new(env!("CARGO_BIN_EXE_oms-local"))
             .args(["--port", "0", "--ephemeral"])
