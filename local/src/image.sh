@@ -1,8 +1,6 @@
 # Creates the smallest image in which sam can run the functions, from the files of this machine: a shell, the
-# few
-# tools that sam's Dockerfile uses, and the shared libraries of all of them. The functions use nothing else of
-# AWS's
-# own image: root certificates are in the programs.
+# few tools that sam's Dockerfile uses, and the shared libraries of all of them. The functions use nothing else
+# of AWS's own image: root certificates are in the programs.
 #
 # $1       name of the image
 # $2       name of the image that sam derived from an older one under this name, and that must be made again

@@ -35,7 +35,12 @@ const ANSWER: Duration = Duration::from_secs(5);
 /// taken the port first.
 ///
 /// It retries until it succeeds. The caller sets the time limit, and reads the latest obstacle from `last`.
-pub(crate) async fn make_ready(membership: Membership, port: u16, folder: &Path, last: &mut Option<BoxError>) {
+pub(crate) async fn make_ready(
+    membership: Membership,
+    port: u16,
+    folder: &Path,
+    last: &mut Option<BoxError>,
+) {
     loop {
         match attempt(membership, port, folder).await {
             Ok(()) => return,
