@@ -20,6 +20,7 @@ pub use verifier::{KeySource, TrustedKeys, Verifier};
 /// Role of a user, which decides what the user may do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub enum Role {
     /// Buys for themselves: works with their own orders only.
     Customer,

@@ -14,6 +14,7 @@ use crate::auth::Access;
 use crate::error::Kind;
 use crate::input::page::{DEFAULT_LIMIT, MAX_LIMIT};
 
+pub mod schemas;
 pub mod values;
 
 /// A schema, or the name of one.

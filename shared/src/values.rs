@@ -3,5 +3,6 @@
 pub mod address;
 pub mod clock;
 pub mod ids;
+pub mod integer;
 pub mod money;
 pub mod text;

@@ -10,37 +10,54 @@ use shared::input::validation::{Patch, ValidationErrors};
 use shared::rpc::convert;
 use shared::values::address::AddressForm;
 use shared::values::ids;
-use shared::values::text;
+#[cfg(feature = "openapi")]
+use shared::values::ids::{ProductKind, UserKind};
+#[cfg(feature = "openapi")]
+use shared::values::text::StringMap;
+use shared::values::text::{self, Reason};
 
+use crate::limits::{MAX_ITEMS, Note, Quantity, Reference};
 use crate::order::{NewItem, NewOrder, OrderChange, Tracking, Transition};
 use crate::status::Status;
 
-/// The most wanted of an order.
-pub(crate) const MAX_ITEMS: usize = 100;
+/// Items of an order.
+#[cfg(feature = "openapi")]
+type NewItems = shared::openapi::schemas::List<NewItemForm, 1, MAX_ITEMS>;
 
-/// The most pieces of a item.
-pub(crate) const MAX_QUANTITY: i64 = 10_000;
-
-/// The body of `POST /orders`.
+/// An order to be placed.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
-#[expect(missing_docs, reason = "the fields are those of NewOrder")]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = NewOrder))]
 pub struct CreateOrderForm {
+    /// Distinct products, all in one currency.
+    #[cfg_attr(feature = "openapi", schema(value_type = NewItems))]
     pub items: Option<Vec<NewItemForm>>,
+    /// Address to which it is shipped.
+    #[cfg_attr(feature = "openapi", schema(value_type = AddressForm))]
     pub shipping_address: Option<AddressForm>,
+    /// Note for the shop.
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<Note>))]
     pub note: Option<String>,
+    /// User whose order it is; by default the caller. For staff.
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<UserKind>))]
     pub user_id: Option<String>,
+    /// Data of your own.
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<StringMap>))]
     pub metadata: Option<BTreeMap<String, String>>,
 }
 
 impl Fingerprinted for CreateOrderForm {}
 
-/// A item of `POST /orders`, and of new items.
+/// A product, and its quantity.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
-#[expect(missing_docs, reason = "the fields are those of NewItem")]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = NewItem))]
 pub struct NewItemForm {
+    /// An active product; each product stands in one item.
+    #[cfg_attr(feature = "openapi", schema(value_type = ProductKind))]
     pub product_id: Option<String>,
+    /// Units.
+    #[cfg_attr(feature = "openapi", schema(value_type = Quantity))]
     pub quantity: Option<i64>,
 }
 
@@ -51,7 +68,7 @@ impl CreateOrderForm {
         let mut errors = ValidationErrors::default();
         let items = check_items(&mut errors, self.items);
         let shipping_address = errors.required_part("/shipping_address", self.shipping_address);
-        let note = errors.optional("/note", self.note, text::prose(2_000));
+        let note = errors.optional("/note", self.note, Note::parse);
         let user_id = errors.optional("/user_id", self.user_id, ids::parse);
         let metadata = text::string_map(&mut errors, "/metadata", self.metadata.unwrap_or_default());
         match shipping_address {
@@ -77,7 +94,7 @@ fn check_items(errors: &mut ValidationErrors, items: Option<Vec<NewItemForm>>) -
     for (place, item) in items.into_iter().enumerate() {
         errors.nested(&format!("/items/{place}"), |errors| {
             let product = errors.required("/product_id", item.product_id, ids::parse);
-            let quantity = errors.required("/quantity", item.quantity, quantity);
+            let quantity = errors.required("/quantity", item.quantity, Quantity::parse);
             if product.is_some_and(|product| !seen.insert(product)) {
                 errors.add("/product_id", "stands in another item already; add up their quantities");
             }
@@ -87,14 +104,6 @@ fn check_items(errors: &mut ValidationErrors, items: Option<Vec<NewItemForm>>) -
         });
     }
     wanted
-}
-
-fn quantity(quantity: i64) -> Result<i64, String> {
-    if (1..=MAX_QUANTITY).contains(&quantity) {
-        Ok(quantity)
-    } else {
-        Err(format!("must be 1 to {MAX_QUANTITY}, and is {quantity}"))
-    }
 }
 
 impl From<wire::CreateOrderRequest> for CreateOrderForm {
@@ -115,38 +124,68 @@ fn item_forms(items: Vec<wire::NewOrderItem>) -> Vec<NewItemForm> {
     items.into_iter().map(form).collect()
 }
 
-/// The body of `PUT /orders/{id}`.
+/// Fields to change. An absent field stays as it is; null clears an optional one.
 #[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-#[expect(missing_docs, reason = "the fields are those of OrderChange")]
+#[serde(deny_unknown_fields)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = OrderChange))]
 pub struct UpdateOrderForm {
+    /// Status to change to.
+    #[serde(default)]
+    #[cfg_attr(feature = "openapi", schema(value_type = Status))]
     pub status: Patch<String>,
+    /// Reason for the change of status; belongs to `status`.
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<Reason>))]
     pub reason: Option<String>,
+    /// With `returned`: whether the units are on hand again; by default not.
     pub restock: Option<bool>,
+    /// All items, while it is placed; not together with `status`.
+    #[serde(default)]
+    #[cfg_attr(feature = "openapi", schema(value_type = NewItems))]
     pub items: Patch<Vec<NewItemForm>>,
+    /// Address to which it is shipped, as a whole.
+    #[serde(default)]
+    #[cfg_attr(feature = "openapi", schema(value_type = AddressForm))]
     pub shipping_address: Patch<AddressForm>,
+    /// Note for the shop.
+    #[serde(default)]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<Note>))]
     pub note: Patch<String>,
+    /// Data of your own, as a whole.
+    #[serde(default)]
+    #[cfg_attr(feature = "openapi", schema(value_type = StringMap))]
     pub metadata: Patch<BTreeMap<String, String>>,
+    /// With `paid` and `refunded`.
     pub payment: Option<PaymentForm>,
+    /// With `shipped`.
     pub tracking: Option<TrackingForm>,
 }
 
-/// What comes with paid and refunded.
+/// Payment or refund of an order.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
-#[expect(missing_docs, reason = "the fields are those of order::Payment")]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = PaymentChange))]
 pub struct PaymentForm {
+    /// Reference of the payment; `paid` needs it.
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<Reference>))]
     pub reference: Option<String>,
+    /// With `paid`: method of the payment, such as `card`.
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<Reference>))]
     pub method: Option<String>,
+    /// Reference of the refund; `refunded` needs it.
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<Reference>))]
     pub refund_reference: Option<String>,
 }
 
-/// What comes with shipped.
+/// Tracking of a parcel. `shipped` needs both.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
-#[expect(missing_docs, reason = "the fields are those of Tracking")]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = TrackingChange))]
 pub struct TrackingForm {
+    /// Carrier.
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<Reference>))]
     pub carrier: Option<String>,
+    /// Tracking number.
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<Reference>))]
     pub number: Option<String>,
 }
 
@@ -161,7 +200,7 @@ impl UpdateOrderForm {
         let mut errors = ValidationErrors::default();
         let named = self.status.is_present();
         let status = errors.change("/status", self.status, |name| Status::parse(&name));
-        let reason = errors.optional("/reason", self.reason, text::line(1, 500));
+        let reason = errors.optional("/reason", self.reason, Reason::parse);
         let items = match self.items {
             Patch::Absent => None,
             Patch::Null => {
@@ -176,23 +215,25 @@ impl UpdateOrderForm {
             }
         };
         let payment = self.payment.map(|payment| {
-            let short = || text::line(1, 100);
             errors.nested("/payment", |errors| PaymentForm {
-                reference: errors.optional("/reference", payment.reference, short()),
-                method: errors.optional("/method", payment.method, short()),
-                refund_reference: errors.optional("/refund_reference", payment.refund_reference, short()),
+                reference: errors.optional("/reference", payment.reference, Reference::parse),
+                method: errors.optional("/method", payment.method, Reference::parse),
+                refund_reference: errors.optional(
+                    "/refund_reference",
+                    payment.refund_reference,
+                    Reference::parse,
+                ),
             })
         });
         let tracking = self.tracking.map(|tracking| {
-            let short = || text::line(1, 100);
             errors.nested("/tracking", |errors| TrackingForm {
-                carrier: errors.optional("/carrier", tracking.carrier, short()),
-                number: errors.optional("/number", tracking.number, short()),
+                carrier: errors.optional("/carrier", tracking.carrier, Reference::parse),
+                number: errors.optional("/number", tracking.number, Reference::parse),
             })
         });
         let metadata = text::string_map_change(&mut errors, "/metadata", self.metadata);
         let shipping_address = errors.change_part("/shipping_address", self.shipping_address);
-        let note = errors.nullable("/note", self.note, text::prose(2_000));
+        let note = errors.nullable("/note", self.note, Note::parse);
         let transition = transition(status, payment, tracking, self.restock);
         if !named && reason.is_some() {
             errors.add("/reason", "belongs to a change of status");

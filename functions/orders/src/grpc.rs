@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use proto::orders::v1 as wire;
 use proto::orders::v1::order_service_server::OrderService as Rpc;
-use shared::auth::Caller;
 use shared::error::Error;
 use shared::http::conditional::IfMatch;
 use shared::http::idempotency::RequestKey;
@@ -15,9 +14,8 @@ use tonic::{Request, Response, Status};
 
 use crate::forms::{CreateOrderForm, UpdateOrderForm};
 use crate::listing::Listing;
-use crate::order::{Item, Order};
 use crate::service::OrderService;
-use crate::service::consistency::Violation;
+use crate::views::{message, violation};
 
 /// What tonic's server calls.
 #[derive(Clone)]
@@ -108,65 +106,6 @@ impl Rpc for Grpc {
     }
 }
 
-fn violation(violation: Violation) -> wire::Violation {
-    wire::Violation {
-        kind: violation.kind.name().to_owned(),
-        order_id: violation.order.map(|id| id.to_string()),
-        product_id: violation.product.map(|id| id.to_string()),
-        detail: violation.detail,
-    }
-}
-
 fn order_id(text: String) -> Result<OrderId, Error> {
     ids::parse(text).map_err(|_| Error::not_found("order"))
-}
-
-fn message(order: Order, caller: Caller) -> wire::Order {
-    wire::Order {
-        id: order.id.to_string(),
-        number: order.number.to_string(),
-        user_id: order.user_id.to_string(),
-        status: order.status.name().to_owned(),
-        total: Some(convert::money(order.total(), order.currency)),
-        shipping_address: Some(convert::address(&order.shipping_address)),
-        note: order.note,
-        metadata: order.metadata,
-        payment: Some(wire::Payment {
-            reference: order.payment.reference,
-            method: order.payment.method,
-            refund_reference: order.payment.refund_reference,
-        }),
-        tracking: order.tracking.map(|tracking| wire::Tracking {
-            carrier: Some(tracking.carrier),
-            number: Some(tracking.number),
-        }),
-        history: order
-            .history
-            .into_iter()
-            .map(|change| wire::StatusChange {
-                by: change.actor_label_for(caller),
-                at: Some(convert::timestamp(change.at)),
-                from: change.from.map(|status| status.name().to_owned()),
-                to: change.to.name().to_owned(),
-                reason: change.reason,
-            })
-            .collect(),
-        items: order.items.into_iter().map(item).collect(),
-        expires_at: order.expires_at.map(convert::timestamp),
-        version: order.version,
-        created_at: Some(convert::timestamp(order.created_at)),
-        updated_at: Some(convert::timestamp(order.updated_at)),
-    }
-}
-
-fn item(item: Item) -> wire::OrderItem {
-    let currency = item.unit_price.currency();
-    wire::OrderItem {
-        product_id: item.product_id.to_string(),
-        total: Some(convert::money(item.total(), currency)),
-        sku: item.sku,
-        name: item.name,
-        unit_price: Some(convert::money(item.unit_price.amount(), currency)),
-        quantity: item.quantity,
-    }
 }

@@ -1,14 +1,12 @@
 //! The REST face of orders: the route table, and handlers that convert and call.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::{RawQuery, State};
 use axum::response::Response;
 use http::{Method, StatusCode};
-use serde::Serialize;
-use shared::auth::{Access, Caller, Verifier};
+use shared::auth::{Access, Verifier};
 use shared::error::Error;
 use shared::http::conditional::{self, IfMatch, IfNoneMatch};
 use shared::http::idempotency::IdempotentJson;
@@ -17,17 +15,12 @@ use shared::input::json::{self, Json};
 use shared::input::page::PageRequest;
 use shared::input::query::Query;
 use shared::runtime::context::Context;
-use shared::values::address::Address;
-use shared::values::clock::Timestamp;
 use shared::values::ids::OrderKind;
-use shared::values::money::MoneyJson;
 
 use crate::forms::{CreateOrderForm, UpdateOrderForm};
 use crate::listing::{self, Listing};
-use crate::order::{Item, Order};
 use crate::service::OrderService;
-use crate::service::consistency::{ConsistencyPage, Violation};
-use crate::status::Status;
+use crate::views::{ConsistencyPageJson, OrderJson};
 
 type Service = State<Arc<OrderService>>;
 
@@ -111,151 +104,4 @@ async fn check_consistency(
     let next = checked.next_cursor.clone();
     let answer = json::answer(StatusCode::OK, &ConsistencyPageJson::from(checked));
     Ok(query.linked("/orders/consistency", next.as_deref(), answer))
-}
-
-/// A page of the consistency check as an answer shows it.
-#[derive(Serialize)]
-struct ConsistencyPageJson {
-    checked: CountsJson,
-    violations: Vec<ViolationJson>,
-    next_cursor: Option<String>,
-}
-
-#[derive(Serialize)]
-struct CountsJson {
-    orders: i64,
-    products: i64,
-}
-
-#[derive(Serialize)]
-struct ViolationJson {
-    kind: &'static str,
-    order_id: Option<String>,
-    product_id: Option<String>,
-    detail: String,
-}
-
-impl From<ConsistencyPage> for ConsistencyPageJson {
-    fn from(checked: ConsistencyPage) -> Self {
-        let violation = |violation: Violation| ViolationJson {
-            kind: violation.kind.name(),
-            order_id: violation.order.map(|id| id.to_string()),
-            product_id: violation.product.map(|id| id.to_string()),
-            detail: violation.detail,
-        };
-        Self {
-            checked: CountsJson { orders: checked.orders, products: checked.products },
-            violations: checked.violations.into_iter().map(violation).collect(),
-            next_cursor: checked.next_cursor,
-        }
-    }
-}
-
-/// An order as an answer shows it.
-#[derive(Serialize)]
-struct OrderJson {
-    id: String,
-    number: String,
-    user_id: String,
-    status: &'static str,
-    items: Vec<ItemJson>,
-    total: MoneyJson,
-    shipping_address: Address,
-    note: Option<String>,
-    metadata: BTreeMap<String, String>,
-    payment: PaymentJson,
-    tracking: TrackingJson,
-    history: Vec<StatusChangeJson>,
-    expires_at: Option<Timestamp>,
-    version: i64,
-    created_at: Timestamp,
-    updated_at: Timestamp,
-}
-
-#[derive(Serialize)]
-struct ItemJson {
-    product_id: String,
-    sku: String,
-    name: String,
-    unit_price: MoneyJson,
-    quantity: i64,
-    total: MoneyJson,
-}
-
-#[derive(Serialize)]
-struct PaymentJson {
-    reference: Option<String>,
-    method: Option<String>,
-    refund_reference: Option<String>,
-}
-
-#[derive(Serialize)]
-struct TrackingJson {
-    carrier: Option<String>,
-    number: Option<String>,
-}
-
-#[derive(Serialize)]
-struct StatusChangeJson {
-    at: Timestamp,
-    from: Option<&'static str>,
-    to: &'static str,
-    by: String,
-    reason: Option<String>,
-}
-
-impl OrderJson {
-    fn of(order: Order, caller: Caller) -> Self {
-        let total = MoneyJson::new(order.total(), order.currency);
-        Self {
-            id: order.id.to_string(),
-            number: order.number.to_string(),
-            user_id: order.user_id.to_string(),
-            status: order.status.name(),
-            items: order.items.into_iter().map(ItemJson::from).collect(),
-            total,
-            shipping_address: order.shipping_address,
-            note: order.note,
-            metadata: order.metadata,
-            payment: PaymentJson {
-                reference: order.payment.reference,
-                method: order.payment.method,
-                refund_reference: order.payment.refund_reference,
-            },
-            tracking: match order.tracking {
-                Some(tracking) => {
-                    TrackingJson { carrier: Some(tracking.carrier), number: Some(tracking.number) }
-                }
-                None => TrackingJson { carrier: None, number: None },
-            },
-            history: order
-                .history
-                .into_iter()
-                .map(|change| StatusChangeJson {
-                    by: change.actor_label_for(caller),
-                    at: change.at,
-                    from: change.from.map(Status::name),
-                    to: change.to.name(),
-                    reason: change.reason,
-                })
-                .collect(),
-            expires_at: order.expires_at,
-            version: order.version,
-            created_at: order.created_at,
-            updated_at: order.updated_at,
-        }
-    }
-}
-
-impl From<Item> for ItemJson {
-    fn from(item: Item) -> Self {
-        Self {
-            product_id: item.product_id.to_string(),
-            total: MoneyJson::new(item.total(), item.unit_price.currency()),
-            sku: item.sku,
-            name: item.name,
-            unit_price: item.unit_price.into(),
-            quantity: item.quantity,
-        }
-    }
 }

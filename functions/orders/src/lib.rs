@@ -5,6 +5,8 @@
 //! - [`forms`], [`listing`]: inputs from callers and their validation
 //! - [`order`], [`order_id`], [`number`], [`status`]: the aggregate, its identifiers and its state machine;
 //!   no I/O
+//! - [`limits`]: bounds of values, declared once
+//! - `views`: answers, in JSON and in protobuf
 //! - [`store`]: MongoDB; the only module that knows BSON
 //! - [`environment`]: environment variables, and the function built from them
 //! - [`products`], [`users`]: clients of the other functions
@@ -25,6 +27,7 @@ pub mod environment;
 pub mod forms;
 pub mod grpc;
 pub mod http;
+pub mod limits;
 pub mod listing;
 pub mod number;
 #[cfg(feature = "openapi")]
@@ -36,6 +39,7 @@ pub mod service;
 pub mod status;
 pub mod store;
 pub mod users;
+mod views;
 
 /// Default time in which an order must be paid: a day.
 pub const DEFAULT_PAYMENT_WINDOW: Duration = Duration::from_secs(86_400);

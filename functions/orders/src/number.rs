@@ -9,8 +9,17 @@ pub struct Number([u8; 8]);
 
 const CROCKFORD: &[u8; 32] = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ";
 
+#[cfg(feature = "openapi")]
+shared::value_schema!(
+    Number,
+    shared::openapi::values::matching("^[0-9A-HJKMNP-TV-Z]{4}-[0-9A-HJKMNP-TV-Z]{4}$")
+);
+
 impl Number {
-    /// Converts the lowest 40 bits to an order number.
+    /// The length as it is written.
+    pub const LENGTH: usize = 9;
+
+    /// The number of these 40 bits.
     pub fn from_bits(bits: u64) -> Self {
         Self(std::array::from_fn(|index| CROCKFORD[(bits >> (5 * (7 - index)) & 31) as usize]))
     }

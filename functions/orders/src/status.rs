@@ -1,8 +1,12 @@
 //! State machine of orders: allowed transitions, and the actors that may make them. Declared here and nowhere
 //! else.
 
+use serde::Serialize;
+
 /// Status of an order.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = OrderStatus))]
 pub enum Status {
     /// Stock is held; payment is awaited.
     Placed,

@@ -12,23 +12,40 @@ use shared::rpc::convert;
 use shared::values::clock::Timestamp;
 use shared::values::ids::{self, OrderId, ProductId};
 use shared::values::money::MoneyForm;
-use shared::values::text;
+#[cfg(feature = "openapi")]
+use shared::values::text::StringMap;
+use shared::values::text::{self, Name, Reason};
 
 use crate::holds::HoldWalk;
+use crate::limits::{Delta, Description, OnHand};
 use crate::product::{NewProduct, ProductChange, Sku, Status};
-use crate::stock::{Declaration, DeclarationKind, Item, MAX_ON_HAND, StockChange, StockCount};
+use crate::stock::{Declaration, DeclarationKind, Item, StockChange, StockCount};
 
-/// The body of `POST /products`.
+/// A product to be added.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
-#[expect(missing_docs, reason = "the fields are those of NewProduct")]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = NewProduct))]
 pub struct CreateProductForm {
+    /// SKU, unique among products.
+    #[cfg_attr(feature = "openapi", schema(value_type = Sku))]
     pub sku: Option<String>,
+    /// Name of the product.
+    #[cfg_attr(feature = "openapi", schema(value_type = Name))]
     pub name: Option<String>,
+    /// Description of the product.
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<Description>))]
     pub description: Option<String>,
+    /// Price of one unit.
+    #[cfg_attr(feature = "openapi", schema(value_type = MoneyForm))]
     pub price: Option<MoneyForm>,
+    /// Units on hand; by default 0.
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<OnHand>))]
     pub stock: Option<i64>,
+    /// Colour, size and the like.
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<StringMap>))]
     pub attributes: Option<BTreeMap<String, String>>,
+    /// By default `active`.
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<Status>))]
     pub status: Option<String>,
 }
 
@@ -40,10 +57,10 @@ impl CreateProductForm {
     pub fn check(self) -> Result<NewProduct, Error> {
         let mut errors = ValidationErrors::default();
         let sku = errors.required("/sku", self.sku, Sku::parse);
-        let name = errors.required("/name", self.name, text::line(1, 200));
-        let description = errors.optional("/description", self.description, text::prose(10_000));
+        let name = errors.required("/name", self.name, Name::parse);
+        let description = errors.optional("/description", self.description, Description::parse);
         let price = errors.required_part("/price", self.price);
-        let on_hand = errors.optional("/stock", self.stock, count).unwrap_or(0);
+        let on_hand = errors.optional("/stock", self.stock, OnHand::parse).unwrap_or(0);
         let attributes = text::string_map(&mut errors, "/attributes", self.attributes.unwrap_or_default());
         let status =
             errors.optional("/status", self.status, |name| Status::parse(&name)).unwrap_or(Status::Active);
@@ -70,16 +87,34 @@ impl From<wire::CreateProductRequest> for CreateProductForm {
     }
 }
 
-/// The body of `PUT /products/{id}`.
+/// Fields to change. An absent field stays as it is; null clears an optional one.
 #[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-#[expect(missing_docs, reason = "the fields are those of ProductChange")]
+#[serde(deny_unknown_fields)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = ProductChange))]
 pub struct UpdateProductForm {
+    /// SKU, unique among products.
+    #[serde(default)]
+    #[cfg_attr(feature = "openapi", schema(value_type = Sku))]
     pub sku: Patch<String>,
+    /// Name of the product.
+    #[serde(default)]
+    #[cfg_attr(feature = "openapi", schema(value_type = Name))]
     pub name: Patch<String>,
+    /// Description of the product.
+    #[serde(default)]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<Description>))]
     pub description: Patch<String>,
+    /// Price of one unit.
+    #[serde(default)]
+    #[cfg_attr(feature = "openapi", schema(value_type = MoneyForm))]
     pub price: Patch<MoneyForm>,
+    /// Colour, size and the like, as a whole.
+    #[serde(default)]
+    #[cfg_attr(feature = "openapi", schema(value_type = StringMap))]
     pub attributes: Patch<BTreeMap<String, String>>,
+    /// Whether it can be ordered.
+    #[serde(default)]
+    #[cfg_attr(feature = "openapi", schema(value_type = Status))]
     pub status: Patch<String>,
 }
 
@@ -93,8 +128,8 @@ impl UpdateProductForm {
         let mut errors = ValidationErrors::default();
         let change = ProductChange {
             sku: errors.change("/sku", self.sku, Sku::parse),
-            name: errors.change("/name", self.name, text::line(1, 200)),
-            description: errors.nullable("/description", self.description, text::prose(10_000)),
+            name: errors.change("/name", self.name, Name::parse),
+            description: errors.nullable("/description", self.description, Description::parse),
             price: errors.change_part("/price", self.price),
             attributes: text::string_map_change(&mut errors, "/attributes", self.attributes),
             status: errors.change("/status", self.status, |name| Status::parse(&name)),
@@ -120,13 +155,19 @@ impl UpdateProductForm {
     }
 }
 
-/// The body of `PUT /products/{id}/stock`.
+/// Exactly one of `on_hand` and `delta`.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
-#[expect(missing_docs, reason = "exactly one of the two, and why")]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = StockChange))]
 pub struct UpdateStockForm {
+    /// Units on hand.
+    #[cfg_attr(feature = "openapi", schema(value_type = OnHand, required = false))]
     pub on_hand: Option<i64>,
+    /// Units to add, or below 0 to take away.
+    #[cfg_attr(feature = "openapi", schema(value_type = Delta, required = false))]
     pub delta: Option<i64>,
+    /// Reason for the change.
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<Reason>))]
     pub reason: Option<String>,
 }
 
@@ -137,10 +178,14 @@ impl UpdateStockForm {
     /// 422 with every fault.
     pub fn check(self) -> Result<StockCount, Error> {
         let mut errors = ValidationErrors::default();
-        let reason = errors.optional("/reason", self.reason, text::line(1, 500));
+        let reason = errors.optional("/reason", self.reason, Reason::parse);
         let change = match (self.on_hand, self.delta) {
-            (Some(on_hand), None) => errors.optional("/on_hand", Some(on_hand), count).map(StockChange::Set),
-            (None, Some(delta)) => errors.optional("/delta", Some(delta), step).map(StockChange::Move),
+            (Some(on_hand), None) => {
+                errors.optional("/on_hand", Some(on_hand), OnHand::parse).map(StockChange::Set)
+            }
+            (None, Some(delta)) => {
+                errors.optional("/delta", Some(delta), Delta::parse).map(StockChange::Move)
+            }
             (None, None) => {
                 errors.add("", "must have one of on_hand and delta, and has neither");
                 None
@@ -160,22 +205,6 @@ impl UpdateStockForm {
 impl From<wire::UpdateStockRequest> for UpdateStockForm {
     fn from(request: wire::UpdateStockRequest) -> Self {
         Self { on_hand: request.on_hand, delta: request.delta, reason: request.reason }
-    }
-}
-
-fn count(count: i64) -> Result<i64, String> {
-    if (0..=MAX_ON_HAND).contains(&count) {
-        Ok(count)
-    } else {
-        Err(format!("must be 0 to {MAX_ON_HAND}, and is {count}"))
-    }
-}
-
-fn step(delta: i64) -> Result<i64, String> {
-    if delta != 0 && (-MAX_ON_HAND..=MAX_ON_HAND).contains(&delta) {
-        Ok(delta)
-    } else {
-        Err(format!("must be -{MAX_ON_HAND} to {MAX_ON_HAND} and not 0, and is {delta}"))
     }
 }
 

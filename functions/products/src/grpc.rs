@@ -15,11 +15,11 @@ use tonic::{Request, Response, Status};
 
 use crate::forms::{self, CreateProductForm, UpdateProductForm, UpdateStockForm, declaration};
 use crate::holds::{AuditedProduct, Hold, HoldPosition};
-use crate::ledger::StockMovement;
 use crate::listing::Listing;
 use crate::product::Product;
 use crate::service::{DeclareError, ProductService};
 use crate::stock::DeclarationKind;
+use crate::views::{message, movement};
 
 /// What tonic's server calls.
 #[derive(Clone)]
@@ -208,26 +208,6 @@ fn product_id(text: String) -> Result<ProductId, Error> {
     ids::parse(text).map_err(|_| Error::not_found("product"))
 }
 
-fn message(product: Product) -> wire::Product {
-    wire::Product {
-        id: product.id.to_string(),
-        sku: product.sku.as_str().to_owned(),
-        name: product.name,
-        description: product.description,
-        price: Some(convert::money(product.price.amount(), product.price.currency())),
-        attributes: product.attributes,
-        status: product.status.name().to_owned(),
-        stock: Some(wire::Stock {
-            on_hand: product.stock.on_hand,
-            reserved: product.stock.reserved,
-            available: product.stock.available(),
-        }),
-        version: product.version,
-        created_at: Some(convert::timestamp(product.created_at)),
-        updated_at: Some(convert::timestamp(product.updated_at)),
-    }
-}
-
 fn held(product: Product) -> wire::HeldProduct {
     wire::HeldProduct {
         product_id: product.id.to_string(),
@@ -235,19 +215,6 @@ fn held(product: Product) -> wire::HeldProduct {
         name: product.name,
         price: Some(convert::money(product.price.amount(), product.price.currency())),
         status: product.status.name().to_owned(),
-    }
-}
-
-fn movement(movement: StockMovement) -> wire::StockMovement {
-    let StockMovement { at, delta, stock, cause, .. } = movement;
-    wire::StockMovement {
-        at: Some(convert::timestamp(at)),
-        delta,
-        on_hand: stock.on_hand,
-        reserved: stock.reserved,
-        reason: cause.reason,
-        order_id: cause.order.map(|order| order.to_string()),
-        by: cause.by,
     }
 }
 

@@ -1,13 +1,11 @@
 //! The REST face of products: the route table, and handlers that convert and call.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::{RawQuery, State};
 use axum::response::Response;
 use http::{Method, StatusCode};
-use serde::Serialize;
 use shared::auth::{Access, Verifier};
 use shared::error::Error;
 use shared::http::conditional::{self, IfMatch};
@@ -17,15 +15,13 @@ use shared::input::json::{self, Json};
 use shared::input::page::PageRequest;
 use shared::input::query::Query;
 use shared::runtime::context::Context;
-use shared::values::clock::Timestamp;
 use shared::values::ids::ProductKind;
-use shared::values::money::MoneyJson;
 
 use crate::forms::{CreateProductForm, UpdateProductForm, UpdateStockForm};
-use crate::ledger::StockMovement;
 use crate::listing::{self, Listing};
 use crate::product::Product;
 use crate::service::ProductService;
+use crate::views::{MovementJson, ProductJson};
 
 type Service = State<Arc<ProductService>>;
 
@@ -116,76 +112,4 @@ async fn list_stock_movements(
     let page = products.list_stock_movements(&context, id, page).await?.map(MovementJson::from);
     let path = format!("/products/{id}/stock/movements");
     Ok(query.linked(&path, page.next_cursor.as_deref(), json::answer(StatusCode::OK, &page)))
-}
-
-/// A product as an answer shows it.
-#[derive(Serialize)]
-struct ProductJson {
-    id: String,
-    sku: String,
-    name: String,
-    description: Option<String>,
-    price: MoneyJson,
-    attributes: BTreeMap<String, String>,
-    status: &'static str,
-    stock: StockJson,
-    version: i64,
-    created_at: Timestamp,
-    updated_at: Timestamp,
-}
-
-#[derive(Serialize)]
-struct StockJson {
-    on_hand: i64,
-    reserved: i64,
-    available: i64,
-}
-
-impl From<Product> for ProductJson {
-    fn from(product: Product) -> Self {
-        Self {
-            id: product.id.to_string(),
-            sku: product.sku.as_str().to_owned(),
-            name: product.name,
-            description: product.description,
-            price: product.price.into(),
-            attributes: product.attributes,
-            status: product.status.name(),
-            stock: StockJson {
-                on_hand: product.stock.on_hand,
-                reserved: product.stock.reserved,
-                available: product.stock.available(),
-            },
-            version: product.version,
-            created_at: product.created_at,
-            updated_at: product.updated_at,
-        }
-    }
-}
-
-/// An entry of the ledger as an answer shows it.
-#[derive(Serialize)]
-struct MovementJson {
-    at: Timestamp,
-    delta: i64,
-    on_hand: i64,
-    reserved: i64,
-    reason: Option<String>,
-    order_id: Option<String>,
-    by: String,
-}
-
-impl From<StockMovement> for MovementJson {
-    fn from(movement: StockMovement) -> Self {
-        let StockMovement { at, delta, stock, cause, .. } = movement;
-        Self {
-            at,
-            delta,
-            on_hand: stock.on_hand,
-            reserved: stock.reserved,
-            reason: cause.reason,
-            order_id: cause.order.map(|order| order.to_string()),
-            by: cause.by,
-        }
-    }
 }

@@ -4,6 +4,8 @@
 //! - [`service`]: use cases, one method each; authorization and the sequence of I/O live there
 //! - [`forms`], [`listing`]: inputs from callers and their validation
 //! - [`product`], [`stock`], [`ledger`], [`holds`], [`words`]: the domain, without I/O
+//! - [`limits`]: the longest texts and largest numbers, once
+//! - `views`: answers, in JSON and in protobuf
 //! - [`store`]: MongoDB; the only module that knows BSON
 //! - [`environment`]: environment variables, and the function built from them
 
@@ -24,6 +26,7 @@ pub mod grpc;
 pub mod holds;
 pub mod http;
 pub mod ledger;
+pub mod limits;
 pub mod listing;
 #[cfg(feature = "openapi")]
 pub mod openapi;
@@ -31,6 +34,7 @@ pub mod product;
 pub mod service;
 pub mod stock;
 pub mod store;
+mod views;
 pub mod words;
 
 /// Dependencies of the function.

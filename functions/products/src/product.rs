@@ -2,10 +2,12 @@
 
 use std::collections::BTreeMap;
 
+use serde::Serialize;
 use shared::input::validation::Patch;
 use shared::values::clock::Timestamp;
 use shared::values::ids::ProductId;
 use shared::values::money::Money;
+use shared::values::text::MAX_SKU;
 
 use crate::stock::Stock;
 
@@ -36,8 +38,10 @@ pub struct Product {
     pub updated_at: Timestamp,
 }
 
-/// Status of a product.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// Whether a product can be ordered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = ProductStatus))]
 pub enum Status {
     /// Not yet for sale: only staff see it.
     Draft,
@@ -76,6 +80,18 @@ impl Status {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Sku(String);
 
+#[cfg(feature = "openapi")]
+impl Sku {
+    /// The schema of a SKU.
+    pub(crate) fn text() -> utoipa::openapi::ObjectBuilder {
+        let pattern = format!("^[A-Za-z0-9._-]{{1,{MAX_SKU}}}$");
+        shared::openapi::values::matching(&pattern).min_length(Some(1)).max_length(Some(MAX_SKU))
+    }
+}
+
+#[cfg(feature = "openapi")]
+shared::value_schema!(Sku, Self::text());
+
 impl Sku {
     /// Validation rule for [`shared::input::validation::ValidationErrors`].
     ///
@@ -83,10 +99,10 @@ impl Sku {
     /// A message that says which characters are allowed.
     pub fn parse(text: String) -> Result<Self, String> {
         let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
-        if (1..=64).contains(&text.len()) && text.bytes().all(allowed) {
+        if (1..=MAX_SKU).contains(&text.len()) && text.bytes().all(allowed) {
             Ok(Self(text))
         } else {
-            Err("must have 1 to 64 characters of A-Z a-z 0-9 . _ -".to_owned())
+            Err(format!("must have 1 to {MAX_SKU} characters of A-Z a-z 0-9 . _ -"))
         }
     }
 

@@ -19,8 +19,10 @@ use shared::mongo::{self, Index, TxOutcome};
 use shared::values::clock::Timestamp;
 use shared::values::ids::ProductId;
 use shared::values::money::{Currency, Money};
+use shared::values::text::{MAX_SKU, Name};
 
 use crate::ledger::{Cause, INITIAL, LedgerEnd};
+use crate::limits::Description;
 use crate::product::{Product, Sku, Status};
 use crate::stock::{MAX_ENTRIES, Stock};
 
@@ -147,13 +149,15 @@ const MOST_HOLDS: i64 = 5 * MAX_ENTRIES;
 
 /// What MongoDB takes for a product.
 fn valid_product() -> Document {
-    let price =
-        json_schema::document(&[("amount", json_schema::whole(0)), ("currency", json_schema::text(3))], &[]);
+    let price = json_schema::document(
+        &[("amount", json_schema::whole(0)), ("currency", json_schema::text(Currency::LENGTH))],
+        &[],
+    );
     let mut rule = json_schema::documents(
         &[
             ("_id", json_schema::bytes()),
-            ("sku", json_schema::text(64)),
-            ("name", json_schema::text(200)),
+            ("sku", json_schema::text(MAX_SKU)),
+            ("name", json_schema::text(Name::MAX)),
             ("price", price),
             ("attributes", json_schema::map()),
             ("status", json_schema::one_of(["draft", "active", "archived"])),
@@ -167,7 +171,7 @@ fn valid_product() -> Document {
             ("updated_at", json_schema::date()),
         ],
         &[
-            ("description", json_schema::or_null(json_schema::text(10_000))),
+            ("description", json_schema::or_null(json_schema::text(Description::MAX))),
             ("moved_at", json_schema::or_null(json_schema::date())),
         ],
     );

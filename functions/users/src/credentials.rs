@@ -7,17 +7,15 @@ use std::time::Duration;
 use argon2::password_hash::phc;
 use argon2::{Algorithm, Argon2, Params, PasswordHasher as _, PasswordVerifier as _};
 use shared::error::Error;
-use shared::values::text;
 use tokio::sync::{Semaphore, SemaphorePermit};
 use unicode_normalization::UnicodeNormalization as _;
 
-/// Common passwords, in lower case.
+use crate::limits::PasswordText;
+
+/// Passwords that many people have, in lower case.
 const COMMON: &str = include_str!("common_passwords.txt");
 
-/// Maximum length of a password, in code points.
-const MAX_LENGTH: usize = 128;
-
-/// Password in clear, normalised (NFKC) so that it is the same from every keyboard. Never printed.
+/// A password in clear, normalised (NFKC) so that it is the same from every keyboard. Never printed.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Password(String);
 
@@ -28,7 +26,7 @@ impl Password {
     /// # Errors
     /// A message that says what is wrong with it.
     pub fn parse(text: String) -> Result<Self, String> {
-        let password = text::line(12, MAX_LENGTH)(text.nfkc().collect())?;
+        let password = PasswordText::parse(text.nfkc().collect())?;
         let folded = password.to_lowercase();
         // So few that a scan of all of them costs nothing beside the hash.
         if COMMON.lines().any(|common| common == folded && !common.starts_with("# ")) {
@@ -44,9 +42,17 @@ impl Password {
     /// Accepts a password entered for comparison, without validation. Text beyond the maximum length is cut
     /// one code point after it, enough to fail.
     pub fn entered(text: &str) -> Self {
-        Self(text.nfkc().take(MAX_LENGTH + 1).collect())
+        Self(text.nfkc().take(PasswordText::MAX + 1).collect())
     }
 }
+
+#[cfg(feature = "openapi")]
+shared::value_schema!(
+    Password,
+    // Blanks and control characters are looked for after NFKC, which leaves none out.
+    shared::openapi::values::line(PasswordText::MIN, PasswordText::MAX)
+        .format(Some(utoipa::openapi::SchemaFormat::KnownFormat(utoipa::openapi::KnownFormat::Password)))
+);
 
 impl fmt::Debug for Password {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -218,10 +224,10 @@ mod tests {
 
     #[tokio::test]
     async fn an_overlong_password_matches_nothing() {
-        let longest = "a".repeat(MAX_LENGTH);
+        let longest = "a".repeat(PasswordText::MAX);
         let kept = hash(Password::parse(longest.clone()).unwrap()).await.unwrap();
         assert!(verify(Password::entered(&longest), Some(kept.clone())).await.unwrap());
-        for more in ["a".repeat(MAX_LENGTH + 1), "a".repeat(10_000)] {
+        for more in ["a".repeat(PasswordText::MAX + 1), "a".repeat(10_000)] {
             assert!(!verify(Password::entered(&more), Some(kept.clone())).await.unwrap());
         }
     }

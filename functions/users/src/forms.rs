@@ -8,21 +8,33 @@ use shared::http::idempotency::Fingerprinted;
 use shared::input::validation::{Patch, ValidationErrors};
 use shared::rpc::convert;
 use shared::values::address::AddressForm;
-use shared::values::text;
+use shared::values::text::Name;
 
 use crate::credentials::Password;
+use crate::limits::Phone;
 use crate::user::{Email, NewUser, Status, UserChange};
 
-/// The body of `POST /users`.
+/// A user to be added.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
-#[expect(missing_docs, reason = "the fields are those of NewUser")]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = NewUser))]
 pub struct CreateUserForm {
+    /// Unique among users; kept as it is sent, compared in lower case.
+    #[cfg_attr(feature = "openapi", schema(value_type = Email))]
     pub email: Option<String>,
+    /// Counted after Unicode's normalisation NFKC.
+    #[cfg_attr(feature = "openapi", schema(value_type = Password))]
     pub password: Option<String>,
+    /// Name of the user.
+    #[cfg_attr(feature = "openapi", schema(value_type = Name))]
     pub name: Option<String>,
+    /// Phone number.
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<Phone>))]
     pub phone: Option<String>,
+    /// Postal address.
     pub address: Option<AddressForm>,
+    /// By default `customer`; only admins give another one.
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<Role>))]
     pub role: Option<String>,
 }
 
@@ -37,8 +49,8 @@ impl CreateUserForm {
         let mut errors = ValidationErrors::default();
         let email = errors.required("/email", self.email, Email::parse);
         let password = errors.required("/password", self.password, Password::parse);
-        let name = errors.required("/name", self.name, text::line(1, 200));
-        let phone = errors.optional("/phone", self.phone, text::line(3, 32));
+        let name = errors.required("/name", self.name, Name::parse);
+        let phone = errors.optional("/phone", self.phone, Phone::parse);
         let address = errors.part("/address", self.address);
         let role = errors.optional("/role", self.role, |role| Role::parse(&role)).unwrap_or(Role::Customer);
         match (email, password, name) {
@@ -57,18 +69,42 @@ impl From<wire::CreateUserRequest> for CreateUserForm {
     }
 }
 
-/// The body of `PUT /users/{id}`.
+/// Fields to change. An absent field stays as it is; null clears an optional one.
 #[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-#[expect(missing_docs, reason = "the fields are those of UserChange")]
+#[serde(deny_unknown_fields)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = UserChange))]
 pub struct UpdateUserForm {
+    /// E-mail address, unique among users.
+    #[serde(default)]
+    #[cfg_attr(feature = "openapi", schema(value_type = Email))]
     pub email: Patch<String>,
+    /// Name of the user.
+    #[serde(default)]
+    #[cfg_attr(feature = "openapi", schema(value_type = Name))]
     pub name: Patch<String>,
+    /// Phone number.
+    #[serde(default)]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<Phone>))]
     pub phone: Patch<String>,
+    /// Postal address, as a whole.
+    #[serde(default)]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<AddressForm>))]
     pub address: Patch<AddressForm>,
+    /// New password. Needs the current one, unless an admin changes another user's.
+    #[serde(default)]
+    #[cfg_attr(feature = "openapi", schema(value_type = Password))]
     pub password: Patch<String>,
+    /// Password until now.
+    #[serde(default)]
+    #[cfg_attr(feature = "openapi", schema(value_type = String, format = Password))]
     pub current_password: Patch<String>,
+    /// Role of the user; for admins.
+    #[serde(default)]
+    #[cfg_attr(feature = "openapi", schema(value_type = Role))]
     pub role: Patch<String>,
+    /// Whether the user may sign in; for admins.
+    #[serde(default)]
+    #[cfg_attr(feature = "openapi", schema(value_type = Status))]
     pub status: Patch<String>,
 }
 
@@ -83,8 +119,8 @@ impl UpdateUserForm {
         let mut errors = ValidationErrors::default();
         let change = UserChange {
             email: errors.change("/email", self.email, Email::parse),
-            name: errors.change("/name", self.name, text::line(1, 200)),
-            phone: errors.nullable("/phone", self.phone, text::line(3, 32)),
+            name: errors.change("/name", self.name, Name::parse),
+            phone: errors.nullable("/phone", self.phone, Phone::parse),
             address: errors.nullable_part("/address", self.address),
             password: errors.change("/password", self.password, Password::parse),
             current_password: errors.change("/current_password", self.current_password, |entered| {
@@ -115,12 +151,16 @@ impl UpdateUserForm {
     }
 }
 
-/// The body of `POST /auth`.
+/// An e-mail address and a password.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
-#[expect(missing_docs, reason = "an e-mail address and a password, as the user entered them")]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = Credentials))]
 pub struct SignInForm {
+    /// E-mail address, as the user entered it.
+    #[cfg_attr(feature = "openapi", schema(value_type = String))]
     pub email: Option<String>,
+    /// Password, as the user entered it.
+    #[cfg_attr(feature = "openapi", schema(value_type = String, format = Password))]
     pub password: Option<String>,
 }
 
@@ -147,11 +187,13 @@ impl SignInForm {
     }
 }
 
-/// The body of `POST /auth/refresh` and `POST /auth/logout`.
+/// A refresh token.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
-#[expect(missing_docs, reason = "a refresh token, as it was given")]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = RefreshToken))]
 pub struct RefreshTokenForm {
+    /// Refresh token, as the session has it.
+    #[cfg_attr(feature = "openapi", schema(value_type = String))]
     pub refresh_token: Option<String>,
 }
 

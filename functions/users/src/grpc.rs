@@ -17,8 +17,7 @@ use tonic::{Request, Response, Status};
 use crate::forms::{CreateUserForm, RefreshTokenForm, SignInForm, UpdateUserForm};
 use crate::listing::Listing;
 use crate::service::UserService;
-use crate::service::sessions::Session;
-use crate::user::User;
+use crate::views::{message, session_message};
 
 /// What tonic's server calls.
 #[derive(Clone)]
@@ -39,11 +38,6 @@ impl Grpc {
             None => Ok(()),
         }
     }
-}
-
-fn session_message(session: Session) -> wire::AuthenticateResponse {
-    let Session { access_token, expires_in, refresh_token } = session;
-    wire::AuthenticateResponse { access_token, token_type: "Bearer".to_owned(), expires_in, refresh_token }
 }
 
 #[tonic::async_trait]
@@ -151,19 +145,4 @@ impl Rpc for Grpc {
 
 fn user_id(text: String) -> Result<UserId, Error> {
     ids::parse(text).map_err(|_| Error::not_found("user"))
-}
-
-fn message(user: User) -> wire::User {
-    wire::User {
-        id: user.id.to_string(),
-        email: user.email.as_str().to_owned(),
-        name: user.name,
-        phone: user.phone,
-        address: user.address.as_ref().map(convert::address),
-        role: user.role.name().to_owned(),
-        status: user.status.name().to_owned(),
-        version: user.version,
-        created_at: Some(convert::timestamp(user.created_at)),
-        updated_at: Some(convert::timestamp(user.updated_at)),
-    }
 }

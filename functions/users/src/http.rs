@@ -5,11 +5,8 @@ use std::sync::Arc;
 use axum::Router;
 use axum::extract::{RawQuery, State};
 use axum::response::{IntoResponse as _, Response};
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::{HeaderName, Method, StatusCode, header};
-use serde::Serialize;
-use shared::auth::{Access, PublicKey, Role, Verifier};
+use shared::auth::{Access, Verifier};
 use shared::error::Error;
 use shared::http::conditional::{self, IfMatch, IfNoneMatch};
 use shared::http::idempotency::IdempotentJson;
@@ -18,16 +15,13 @@ use shared::input::json::{self, Json};
 use shared::input::page::PageRequest;
 use shared::input::query::Query;
 use shared::runtime::context::Context;
-use shared::values::address::Address;
-use shared::values::clock::Timestamp;
 use shared::values::ids::UserKind;
 
 use crate::forms::{CreateUserForm, RefreshTokenForm, SignInForm, UpdateUserForm};
 use crate::listing::{self, Listing};
 use crate::rate_limit::RateLimited;
 use crate::service::UserService;
-use crate::service::sessions::Session;
-use crate::user::User;
+use crate::views::{KeyJson, KeySetJson, SessionJson, UserJson};
 
 type Service = State<Arc<UserService>>;
 
@@ -133,78 +127,6 @@ async fn public_keys(State(users): Service) -> Result<Response, Error> {
     Ok((KEY_SET_HEADERS, answer).into_response())
 }
 
-/// A user as an answer shows it: without anything of the password.
-#[derive(Serialize)]
-struct UserJson {
-    id: String,
-    email: String,
-    name: String,
-    phone: Option<String>,
-    address: Option<Address>,
-    role: Role,
-    status: &'static str,
-    version: i64,
-    created_at: Timestamp,
-    updated_at: Timestamp,
-}
-
-impl From<User> for UserJson {
-    fn from(user: User) -> Self {
-        Self {
-            id: user.id.to_string(),
-            email: user.email.as_str().to_owned(),
-            name: user.name,
-            phone: user.phone,
-            address: user.address,
-            role: user.role,
-            status: user.status.name(),
-            version: user.version,
-            created_at: user.created_at,
-            updated_at: user.updated_at,
-        }
-    }
-}
-
-#[derive(Serialize)]
-struct SessionJson {
-    access_token: String,
-    token_type: &'static str,
-    expires_in: i64,
-    refresh_token: String,
-}
-
-impl From<Session> for SessionJson {
-    fn from(session: Session) -> Self {
-        let Session { access_token, expires_in, refresh_token } = session;
-        Self { access_token, token_type: "Bearer", expires_in, refresh_token }
-    }
-}
-
 /// Of a set of keys (RFC 7517). A new key signs at once, so nobody should keep the old ones for long.
 const KEY_SET_HEADERS: [(HeaderName, &str); 2] =
     [(header::CONTENT_TYPE, "application/jwk-set+json"), (header::CACHE_CONTROL, "public, max-age=60")];
-
-/// A set of keys (RFC 7517, section 5).
-#[derive(Serialize)]
-struct KeySetJson {
-    keys: Vec<KeyJson>,
-}
-
-/// An Ed25519 public key (RFC 8037, section 2).
-#[derive(Serialize)]
-struct KeyJson {
-    kty: &'static str,
-    crv: &'static str,
-    x: String,
-    kid: String,
-    #[serde(rename = "use")]
-    usage: &'static str,
-    alg: &'static str,
-}
-
-impl From<&PublicKey> for KeyJson {
-    fn from(key: &PublicKey) -> Self {
-        let (x, kid) = (URL_SAFE_NO_PAD.encode(&key.bytes), key.kid.clone());
-        Self { kty: "OKP", crv: "Ed25519", x, kid, usage: "sig", alg: "EdDSA" }
-    }
-}

@@ -6,6 +6,8 @@
 //! - [`forms`], [`listing`]: inputs from callers and their validation
 //! - [`user`], [`credentials`], [`refresh_token`]: the domain, without I/O
 //! - [`tokens`]: signing keys and their rotation
+//! - [`limits`]: bounds of values, declared once
+//! - `views`: answers, in JSON and in protobuf
 //! - [`store`]: MongoDB; with the modules below it the only place that knows BSON
 //! - [`environment`]: environment variables, and the function built from them
 
@@ -23,6 +25,7 @@ pub mod environment;
 pub mod forms;
 pub mod grpc;
 pub mod http;
+pub mod limits;
 pub mod listing;
 #[cfg(feature = "openapi")]
 pub mod openapi;
@@ -32,6 +35,7 @@ pub mod service;
 pub mod store;
 pub mod tokens;
 pub mod user;
+mod views;
 
 /// Dependencies of the function.
 pub struct Dependencies {

@@ -3,15 +3,14 @@
 use http::{Method, StatusCode};
 use shared::auth::{Access, Role};
 use shared::error::Kind;
-use shared::openapi::values::{
-    Fields, id_of, integer, line, list, matching, named, one_of, opaque, or_null, text, timestamp, whole,
-};
-use shared::openapi::{Operation, Part, Shape};
+use shared::openapi::schemas::Schemas;
+use shared::openapi::values::one_of;
+use shared::openapi::{Operation, Part};
 use shared::values::ids::UserKind;
-use utoipa::openapi::schema::ObjectBuilder;
-use utoipa::openapi::{KnownFormat, SchemaFormat};
 
-use crate::user::Status;
+use crate::forms::{CreateUserForm, RefreshTokenForm, SignInForm, UpdateUserForm};
+use crate::user::{Email, Status};
+use crate::views::{KeySetJson, SessionJson, UserJson};
 
 const TAG: &str = "Users";
 const SIGN_IN: &str = "Sign-in";
@@ -54,7 +53,7 @@ fn list_users() -> Operation {
         .says(TAG, "List users", "Newest first.")
         .query("role", one_of(Role::ALL.map(Role::name)), "Users of this role.")
         .query("status", one_of(Status::ALL.map(Status::name)), "Users of this status.")
-        .query("email", email(), "The user with this e-mail address, in any case.")
+        .query("email", Email::text(), "The user with this e-mail address, in any case.")
         .pages("User", "A page of users.")
 }
 
@@ -146,110 +145,13 @@ fn public_keys() -> Operation {
 }
 
 fn schemas(part: Part) -> Part {
-    part.schema("Role", one_of(Role::ALL.map(Role::name)))
-        .schema("UserStatus", one_of(Status::ALL.map(Status::name)))
-        .schema("NewUser", new_user())
-        .schema("UserChange", user_change())
-        .schema("User", user())
-        .schema("Credentials", credentials())
-        .schema("RefreshToken", refresh_token())
-        .schema("Session", session())
-        .schema("PublicKeys", keys())
-}
-
-/// <https://html.spec.whatwg.org/multipage/input.html#valid-e-mail-address>. `format: email` is RFC 5321, which takes
-/// other addresses.
-fn email() -> ObjectBuilder {
-    let label = "[a-zA-Z0-9](?:[a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?";
-    let local = "[a-zA-Z0-9.!#$%&'*+/=?^_`{|}~-]+";
-    matching(&format!(r"^{local}@{label}(?:\.{label})*$")).max_length(Some(254))
-}
-
-/// White space and control characters are looked for after NFKC, which leaves none out.
-fn new_password() -> ObjectBuilder {
-    line(12, 128).format(Some(SchemaFormat::KnownFormat(KnownFormat::Password)))
-}
-
-fn password() -> ObjectBuilder {
-    text().format(Some(SchemaFormat::KnownFormat(KnownFormat::Password)))
-}
-
-fn new_user() -> Shape {
-    Fields::sent("A user to be added.")
-        .has("email", email(), "Unique among users; kept as it is sent, compared in lower case.")
-        .has("password", new_password(), "Counted after Unicode's normalisation NFKC.")
-        .has("name", line(1, 200), "What to call them.")
-        .may_have("phone", or_null(line(3, 32)), "How to call them.")
-        .may_have("address", or_null(named("NewAddress")), "Where they live.")
-        .may_have(
-            "role",
-            or_null(one_of(Role::ALL.map(Role::name))),
-            "By default `customer`; another one by admins.",
-        )
-        .into()
-}
-
-fn user_change() -> Shape {
-    Fields::sent("What is to change. Absent: stays as it is. Null: is cleared, where it may be.")
-        .may_have("email", email(), "Unique among users.")
-        .may_have("name", line(1, 200), "What to call them.")
-        .may_have("phone", or_null(line(3, 32)), "How to call them.")
-        .may_have("address", or_null(named("NewAddress")), "Where they live, as a whole.")
-        .may_have(
-            "password",
-            new_password(),
-            "A new one; with the current one, unless an admin changes another's.",
-        )
-        .may_have("current_password", password(), "The one until now.")
-        .may_have("role", named("Role"), "What they may do; by admins.")
-        .may_have("status", named("UserStatus"), "Whether they may sign in; by admins.")
-        .into()
-}
-
-fn user() -> Shape {
-    Fields::shown("A user.")
-        .has("id", id_of::<UserKind>(), "What programs call them.")
-        .has("email", text(), "As it was sent.")
-        .has("name", text(), "What to call them.")
-        .has("phone", or_null(text()), "How to call them.")
-        .has("address", or_null(named("Address")), "Where they live.")
-        .has("role", named("Role"), "What they may do.")
-        .has("status", named("UserStatus"), "Whether they may sign in.")
-        .has("version", whole(1), "Rises with every change; the `ETag`.")
-        .has("created_at", timestamp(), "When they came.")
-        .has("updated_at", timestamp(), "When they last changed.")
-        .into()
-}
-
-fn credentials() -> Shape {
-    Fields::sent("An e-mail address and a password.")
-        .has("email", text(), "Whatever they typed: what is no address is nobody's.")
-        .has("password", password(), "Whatever they typed.")
-        .into()
-}
-
-fn session() -> Shape {
-    Fields::shown("A session.")
-        .has("access_token", opaque(), "A JWT (RFC 9068), signed with Ed25519.")
-        .has("token_type", one_of(["Bearer"]), "How to send it.")
-        .has("expires_in", integer(1, 900), "For how many seconds it is good.")
-        .has("refresh_token", opaque(), "For `POST /auth/refresh`, once, within 30 days.")
-        .into()
-}
-
-fn refresh_token() -> Shape {
-    Fields::sent("A refresh token.")
-        .has("refresh_token", text(), "Whatever it is: what is none of ours is 401, or has ended already.")
-        .into()
-}
-
-fn keys() -> Shape {
-    let key = Fields::shown("An Ed25519 public key.")
-        .has("kty", one_of(["OKP"]), "Octet key pair.")
-        .has("crv", one_of(["Ed25519"]), "The curve.")
-        .has("x", matching("^[A-Za-z0-9_-]{43}$"), "The key, in base64url.")
-        .has("kid", opaque(), "What tokens call it.")
-        .has("use", one_of(["sig"]), "For signatures.")
-        .has("alg", one_of(["EdDSA"]), "The algorithm.");
-    Fields::shown("A JWK Set.").has("keys", list(key), "The keys.").into()
+    let schemas = Schemas::default()
+        .with::<CreateUserForm>()
+        .with::<UpdateUserForm>()
+        .with::<SignInForm>()
+        .with::<RefreshTokenForm>()
+        .with::<UserJson>()
+        .with::<SessionJson>()
+        .with::<KeySetJson>();
+    schemas.components().fold(part, |part, (name, schema)| part.schema(name, schema))
 }

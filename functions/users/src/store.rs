@@ -18,8 +18,10 @@ use shared::mongo::{self, Index, TxOutcome};
 use shared::values::address::Address;
 use shared::values::clock::Timestamp;
 use shared::values::ids::UserId;
+use shared::values::text::Name;
 
 use crate::credentials::PasswordHash;
+use crate::limits::{MAX_EMAIL, Phone};
 use crate::user::{Email, Status, User};
 use counts::Counts;
 use sessions::Sessions;
@@ -142,11 +144,11 @@ fn valid_user() -> Document {
             ("updated_at", json_schema::date()),
         ],
         &[
-            ("email", json_schema::text(254)),
-            ("email_key", json_schema::text(254)),
+            ("email", json_schema::text(MAX_EMAIL)),
+            ("email_key", json_schema::text(MAX_EMAIL)),
             ("password_hash", json_schema::text(500)),
-            ("name", json_schema::text(200)),
-            ("phone", json_schema::or_null(json_schema::text(32))),
+            ("name", json_schema::text(Name::MAX)),
+            ("phone", json_schema::or_null(json_schema::text(Phone::MAX))),
             ("address", json_schema::or_null(json_schema::address())),
             ("role", json_schema::one_of(Role::ALL.map(Role::name))),
             ("epoch", json_schema::whole(0)),

@@ -1,5 +1,6 @@
 //! Users: their invariants and changes. No I/O, no clock.
 
+use serde::Serialize;
 use shared::auth::Role;
 use shared::input::validation::Patch;
 use shared::values::address::Address;
@@ -7,6 +8,7 @@ use shared::values::clock::Timestamp;
 use shared::values::ids::UserId;
 
 use crate::credentials::{Password, PasswordHash};
+use crate::limits::MAX_EMAIL;
 
 /// User account.
 #[derive(Clone, Debug, PartialEq)]
@@ -33,8 +35,10 @@ pub struct User {
     pub updated_at: Timestamp,
 }
 
-/// Status of a user.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// Whether a user may sign in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = UserStatus))]
 pub enum Status {
     /// Can sign in.
     Active,
@@ -77,10 +81,12 @@ impl Email {
     /// # Errors
     /// A message that says which form is expected.
     pub fn parse(text: String) -> Result<Self, String> {
-        if text.len() <= 254 && is_email(&text) {
+        if text.len() <= MAX_EMAIL && is_email(&text) {
             Ok(Self(text))
         } else {
-            Err("must be an e-mail address of at most 254 characters, such as ada@example.com".to_owned())
+            Err(format!(
+                "must be an e-mail address of at most {MAX_EMAIL} characters, such as ada@example.com"
+            ))
         }
     }
 
@@ -95,7 +101,21 @@ impl Email {
     }
 }
 
-/// Checks the syntax of <https://html.spec.whatwg.org/multipage/input.html#valid-e-mail-address>.
+#[cfg(feature = "openapi")]
+impl Email {
+    /// The schema of an address. `format: email` is RFC 5321, which takes other addresses.
+    pub(crate) fn text() -> utoipa::openapi::ObjectBuilder {
+        let label = "[a-zA-Z0-9](?:[a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?";
+        let local = "[a-zA-Z0-9.!#$%&'*+/=?^_`{|}~-]+";
+        let pattern = format!(r"^{local}@{label}(?:\.{label})*$");
+        shared::openapi::values::matching(&pattern).max_length(Some(MAX_EMAIL))
+    }
+}
+
+#[cfg(feature = "openapi")]
+shared::value_schema!(Email, Self::text());
+
+/// <https://html.spec.whatwg.org/multipage/input.html#valid-e-mail-address>
 fn is_email(text: &str) -> bool {
     let Some((local, domain)) = text.split_once('@') else { return false };
     let local_ok = !local.is_empty()

@@ -22,8 +22,8 @@ const HEADER: &str = "idempotency-key";
 /// Header of a response to a repeated request.
 const REPLAYED: &str = "idempotency-replayed";
 
-/// Longest key in characters.
-const MAX_KEY: usize = 255;
+/// The longest key.
+pub const MAX_KEY: usize = 255;
 
 /// Name that a client gives to one request: 1 to 255 visible ASCII characters.
 #[derive(Clone, Debug, PartialEq, Eq)]

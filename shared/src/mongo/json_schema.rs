@@ -5,7 +5,10 @@
 
 use mongodb::bson::{Bson, Document, doc};
 
-/// Rule for a document with these required and optional fields.
+use crate::values::address::{AddressLine, Country, PostalCode};
+use crate::values::text::{MapKey, StringMap};
+
+/// A document of these fields: those that must be there, and those that may.
 pub fn document(required: &[(&str, Document)], optional: &[(&str, Document)]) -> Document {
     let names: Vec<&str> = required.iter().map(|(name, _)| *name).collect();
     let all = required.iter().chain(optional);
@@ -23,9 +26,9 @@ pub fn documents(required: &[(&str, Document)], optional: &[(&str, Document)]) -
     doc! { "$jsonSchema": document(required, optional) }
 }
 
-/// Rule for text of up to `longest` code points.
-pub fn text(longest: i64) -> Document {
-    doc! { "bsonType": "string", "maxLength": longest }
+/// Text of up to so many code points.
+pub fn text(longest: usize) -> Document {
+    doc! { "bsonType": "string", "maxLength": size(longest) }
 }
 
 /// Rule for one of these texts.
@@ -63,9 +66,9 @@ pub fn or_null(rule: Document) -> Document {
     doc! { "anyOf": [rule, { "bsonType": "null" }] }
 }
 
-/// Rule for a list of `least` to `most` elements.
-pub fn list(least: i64, most: i64, of: Document) -> Document {
-    doc! { "bsonType": "array", "minItems": least, "maxItems": most, "items": of }
+/// A list of `least` to `most` elements.
+pub fn list(least: usize, most: usize, of: Document) -> Document {
+    doc! { "bsonType": "array", "minItems": size(least), "maxItems": size(most), "items": of }
 }
 
 /// Rule for a list of up to `most` elements. They are not checked, as a list of thousands is written at every
@@ -76,14 +79,24 @@ pub fn long_list(most: i64) -> Document {
 
 /// Rule for stored `attributes` and `metadata`.
 pub fn map() -> Document {
-    list(0, 50, document(&[("k", text(40)), ("v", text(500))], &[]))
+    let entry = document(&[("k", text(MapKey::MAX)), ("v", text(StringMap::MAX_VALUE))], &[]);
+    list(0, StringMap::MAX_ENTRIES, entry)
 }
 
 /// Rule for a postal address.
 pub fn address() -> Document {
-    let line = || or_null(text(200));
+    let line = || text(AddressLine::MAX);
     document(
-        &[("line1", text(200)), ("city", text(200)), ("country", text(2))],
-        &[("line2", line()), ("region", line()), ("postal_code", or_null(text(20)))],
+        &[("line1", line()), ("city", line()), ("country", text(Country::LENGTH))],
+        &[
+            ("line2", or_null(line())),
+            ("region", or_null(line())),
+            ("postal_code", or_null(text(PostalCode::MAX))),
+        ],
     )
+}
+
+/// A length as BSON has it.
+fn size(size: usize) -> i64 {
+    i64::try_from(size).unwrap_or(i64::MAX)
 }

@@ -3,17 +3,17 @@
 //! Patterns are of the part of regular expressions that ECMAScript, Python and Rust read alike.
 
 use type_safe_id::StaticType;
-use utoipa::openapi::schema::{
-    AdditionalProperties, AnyOfBuilder, ArrayBuilder, ObjectBuilder, SchemaType, Type,
-};
+use utoipa::openapi::schema::{AnyOfBuilder, ArrayBuilder, ObjectBuilder, SchemaType, Type};
 use utoipa::openapi::{KnownFormat, Ref, RefOr, Schema, SchemaFormat};
 
 use super::Shape;
+use super::schemas::Schemas;
 use crate::error::Kind;
 use crate::input::page::MAX_LIMIT;
-use crate::values::address;
+use crate::values::address::{Address, AddressForm};
 use crate::values::ids;
-use crate::values::money::{Currency, MAX_AMOUNT};
+use crate::values::money::{Currency, MoneyForm, MoneyJson};
+use crate::values::text::{MapKey, StringMap};
 
 /// White space that is no control character, as a class has it.
 const WHITE: &str = r" \u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000";
@@ -44,32 +44,27 @@ pub fn matching(pattern: &str) -> ObjectBuilder {
     text().pattern(Some(pattern))
 }
 
-/// What [`crate::values::text::line`] takes.
+/// What [`crate::values::text::Line`] takes.
 pub fn line(min: usize, max: usize) -> ObjectBuilder {
     let pattern = format!("^[{WHITE}]*[^{WHITE}{CONTROL}][^{CONTROL}]*$");
     matching(&pattern).min_length(Some(min)).max_length(Some(max))
 }
 
-/// What [`crate::values::text::prose`] takes.
+/// What [`crate::values::text::Prose`] takes.
 pub fn prose(max: usize) -> ObjectBuilder {
     let pattern = format!(r"^[{WHITE}\n\t]*[^{WHITE}{CONTROL}][^{CONTROL_IN_PROSE}]*$");
     matching(&pattern).min_length(Some(1)).max_length(Some(max))
 }
 
-/// What [`crate::values::text::string_map`] takes.
-pub fn string_map(description: &str) -> ObjectBuilder {
-    let value = matching(&format!("^(?:[{WHITE}]*[^{WHITE}{CONTROL}][^{CONTROL}]*)?$")).max_length(Some(500));
-    let key: Schema = line(1, 40).into();
+/// [`crate::values::text::StringMap`] as a client sends it.
+pub fn string_map() -> ObjectBuilder {
+    let max = StringMap::MAX_VALUE;
+    let value = matching(&format!("^(?:[{WHITE}]*[^{WHITE}{CONTROL}][^{CONTROL}]*)?$")).max_length(Some(max));
+    let key: Schema = line(1, MapKey::MAX).into();
     ObjectBuilder::new()
-        .description(Some(description))
-        .max_properties(Some(50))
+        .max_properties(Some(StringMap::MAX_ENTRIES))
         .property_names(Some(key))
         .additional_properties(Some(value))
-}
-
-/// The same as an answer shows it.
-pub fn shown_map(description: &str) -> ObjectBuilder {
-    ObjectBuilder::new().description(Some(description)).additional_properties(Some(text()))
 }
 
 /// One of these words.
@@ -142,14 +137,12 @@ pub fn or_null(shape: impl Into<Shape>) -> Shape {
             array.schema_type = SchemaType::Array(vec![Type::Array, Type::Null]);
             shape
         }
-        _ => {
-            let nothing = ObjectBuilder::new().schema_type(Type::Null);
-            AnyOfBuilder::new().item(shape).item(nothing).into()
-        }
+        _ => AnyOfBuilder::new().item(shape).item(nothing()).into(),
     }
 }
 
-fn described(shape: Shape, description: &str) -> Shape {
+/// The schema with a description, unless it has one.
+pub(super) fn described(shape: Shape, description: &str) -> Shape {
     let text = || Some(description.to_owned());
     match shape {
         RefOr::T(Schema::Object(mut object)) => {
@@ -176,6 +169,11 @@ fn described(shape: Shape, description: &str) -> Shape {
     }
 }
 
+/// Null.
+pub fn nothing() -> ObjectBuilder {
+    ObjectBuilder::new().schema_type(Type::Null)
+}
+
 /// A list of these.
 pub fn list(element: impl Into<Shape>) -> ArrayBuilder {
     ArrayBuilder::new().items(element.into())
@@ -197,12 +195,6 @@ impl Fields {
     /// An object that an answer shows: all members are there, and clients should not mind more.
     pub fn shown(description: &str) -> Self {
         Self(ObjectBuilder::new().schema_type(Type::Object).description(Some(description)))
-    }
-
-    /// An object that a client sends: other members than these are refused.
-    pub fn sent(description: &str) -> Self {
-        let Self(object) = Self::shown(description);
-        Self(object.additional_properties(Some(AdditionalProperties::<Schema>::FreeForm(false))))
     }
 
     /// A member that is always there.
@@ -230,51 +222,9 @@ pub fn currency() -> ObjectBuilder {
 }
 
 /// Schemas that several functions use, by their names.
-pub fn common() -> Vec<(&'static str, Shape)> {
-    vec![
-        ("Currency", described(currency().into(), "A currency of ISO 4217 that is in use.")),
-        (
-            "Country",
-            described(one_of(address::countries().iter().map(String::as_str)).into(), "ISO 3166-1 alpha-2."),
-        ),
-        ("Price", money(Some(MAX_AMOUNT), true)),
-        ("Money", money(None, false)),
-        ("NewAddress", new_address()),
-        ("Address", shown_address()),
-    ]
-}
-
-fn money(most: Option<i64>, sent: bool) -> Shape {
-    let amount = most.map_or_else(|| whole(0), |most| integer(0, most));
-    let fields = if sent { Fields::sent } else { Fields::shown };
-    fields(
-        "An amount in the currency's minor unit: 1299 EUR is 12.99 €, 1299 JPY is ¥1299. Never a fraction.",
-    )
-    .has("amount", amount, "Minor units.")
-    .has("currency", named("Currency"), "ISO 4217.")
-    .into()
-}
-
-fn new_address() -> Shape {
-    Fields::sent("A postal address.")
-        .has("line1", line(1, 200), "Street and number, most often.")
-        .may_have("line2", or_null(line(1, 200)), "Flat, floor, care of.")
-        .has("city", line(1, 200), "City, town or village.")
-        .may_have("region", or_null(line(1, 200)), "State, province or county.")
-        .may_have("postal_code", or_null(line(1, 20)), "Not every country has them.")
-        .has("country", named("Country"), "ISO 3166-1 alpha-2.")
-        .into()
-}
-
-fn shown_address() -> Shape {
-    Fields::shown("A postal address.")
-        .has("line1", text(), "Street and number, most often.")
-        .has("line2", or_null(text()), "Flat, floor, care of.")
-        .has("city", text(), "City, town or village.")
-        .has("region", or_null(text()), "State, province or county.")
-        .has("postal_code", or_null(text()), "Not every country has them.")
-        .has("country", named("Country"), "ISO 3166-1 alpha-2.")
-        .into()
+pub fn common() -> Vec<(String, Shape)> {
+    let schemas = Schemas::default().with::<MoneyForm>().with::<MoneyJson>().with::<AddressForm>();
+    schemas.with::<Address>().components().collect()
 }
 
 /// What a kind of problem is called among the document's components.

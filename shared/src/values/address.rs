@@ -3,12 +3,19 @@
 use serde::{Deserialize, Serialize};
 
 use crate::input::validation::{Form, ValidationErrors};
-use crate::values::text;
+use crate::values::text::Line;
 
-/// Postal address with checked fields.
+/// Street, city or region.
+pub type AddressLine = Line<1, 200>;
+
+/// Postal code.
+pub type PostalCode = Line<1, 20>;
+
+/// A postal address.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Address {
-    /// Usually street and number.
+    /// Street and number.
     pub line1: String,
     /// Flat, floor or "care of".
     pub line2: Option<String>,
@@ -16,22 +23,35 @@ pub struct Address {
     pub city: String,
     /// State, province or county.
     pub region: Option<String>,
-    /// Absent in countries without postal codes.
+    /// Postal code; some countries have none.
     pub postal_code: Option<String>,
-    /// ISO 3166-1 alpha-2 code in capitals.
+    /// ISO 3166-1 alpha-2, in capitals.
+    #[cfg_attr(feature = "openapi", schema(value_type = Country))]
     pub country: String,
 }
 
-/// Address as a client sends it, not yet checked.
+/// A postal address.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
-#[expect(missing_docs, reason = "the fields are those of Address")]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = NewAddress))]
 pub struct AddressForm {
+    /// Street and number.
+    #[cfg_attr(feature = "openapi", schema(value_type = AddressLine))]
     pub line1: Option<String>,
+    /// Flat, floor, care of.
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<AddressLine>))]
     pub line2: Option<String>,
+    /// City, town or village.
+    #[cfg_attr(feature = "openapi", schema(value_type = AddressLine))]
     pub city: Option<String>,
+    /// State, province or county.
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<AddressLine>))]
     pub region: Option<String>,
+    /// Postal code; some countries have none.
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<PostalCode>))]
     pub postal_code: Option<String>,
+    /// ISO 3166-1 alpha-2, in capitals.
+    #[cfg_attr(feature = "openapi", schema(value_type = Country))]
     pub country: Option<String>,
 }
 
@@ -39,28 +59,40 @@ impl Form for AddressForm {
     type Checked = Address;
 
     fn check(self, errors: &mut ValidationErrors) -> Option<Address> {
-        let line1 = errors.required("/line1", self.line1, text::line(1, 200));
-        let line2 = errors.optional("/line2", self.line2, text::line(1, 200));
-        let city = errors.required("/city", self.city, text::line(1, 200));
-        let region = errors.optional("/region", self.region, text::line(1, 200));
-        let postal_code = errors.optional("/postal_code", self.postal_code, text::line(1, 20));
-        let country = errors.required("/country", self.country, country);
+        let line1 = errors.required("/line1", self.line1, AddressLine::parse);
+        let line2 = errors.optional("/line2", self.line2, AddressLine::parse);
+        let city = errors.required("/city", self.city, AddressLine::parse);
+        let region = errors.optional("/region", self.region, AddressLine::parse);
+        let postal_code = errors.optional("/postal_code", self.postal_code, PostalCode::parse);
+        let country = errors.required("/country", self.country, Country::parse);
         Some(Address { line1: line1?, line2, city: city?, region, postal_code, country: country? })
     }
 }
 
-fn country(code: String) -> Result<String, String> {
-    match rust_iso3166::from_alpha2(&code) {
-        Some(_) => Ok(code),
-        None => Err("must be an ISO 3166-1 alpha-2 code in capitals, such as DE".to_owned()),
-    }
-}
+/// A country of ISO 3166-1: a type that is only named, never made.
+pub enum Country {}
 
-/// Codes of all countries (ISO 3166-1 alpha-2).
-#[cfg(feature = "openapi")]
-pub(crate) fn countries() -> Vec<String> {
-    let pairs = ('A'..='Z').flat_map(|a| ('A'..='Z').map(move |b| [a, b].iter().collect()));
-    pairs.filter_map(|code| country(code).ok()).collect()
+impl Country {
+    /// The length of a code.
+    pub const LENGTH: usize = 2;
+
+    /// A rule for [`ValidationErrors`].
+    ///
+    /// # Errors
+    /// The form of a code.
+    pub fn parse(code: String) -> Result<String, String> {
+        match rust_iso3166::from_alpha2(&code) {
+            Some(_) => Ok(code),
+            None => Err("must be an ISO 3166-1 alpha-2 code in capitals, such as DE".to_owned()),
+        }
+    }
+
+    /// All codes.
+    #[cfg(feature = "openapi")]
+    pub(crate) fn all() -> Vec<String> {
+        let pairs = ('A'..='Z').flat_map(|a| ('A'..='Z').map(move |b| [a, b].iter().collect()));
+        pairs.filter_map(|code| Self::parse(code).ok()).collect()
+    }
 }
 
 #[cfg(test)]
@@ -84,9 +116,9 @@ mod tests {
 
     #[test]
     fn countries_are_of_the_active_list() {
-        assert!(country("DE".to_owned()).is_ok());
+        assert!(Country::parse("DE".to_owned()).is_ok());
         for bad in ["DD", "XX", "DEU", "", "dE"] {
-            assert!(country(bad.to_owned()).is_err(), "{bad}");
+            assert!(Country::parse(bad.to_owned()).is_err(), "{bad}");
         }
     }
 }

@@ -6,13 +6,17 @@ use iso_currency::Currency as IsoCurrency;
 use serde::{Deserialize, Serialize};
 
 use crate::input::validation::{Form, ValidationErrors};
+use crate::values::integer::Integer;
 
 /// Active currency of ISO 4217.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Currency(IsoCurrency);
 
 impl Currency {
-    /// Rule for [`ValidationErrors`]: three capitals of the active list.
+    /// The length of a code.
+    pub const LENGTH: usize = 3;
+
+    /// A rule for [`ValidationErrors`]: three capitals of the active list.
     ///
     /// # Errors
     /// Message with the form of a valid code.
@@ -54,6 +58,9 @@ pub struct Money {
 /// Largest price, in minor units.
 pub const MAX_AMOUNT: i64 = 1_000_000_000_000;
 
+/// Minor units of a price.
+pub type Amount = Integer<0, MAX_AMOUNT>;
+
 impl Money {
     /// Creates an amount of minor units, from 0 to [`MAX_AMOUNT`].
     ///
@@ -80,13 +87,16 @@ impl Money {
     }
 }
 
-/// Money as a client sends it, not yet checked.
+/// An amount in the currency's minor unit: 1299 EUR is 12.99 €, 1299 JPY is ¥1299. Never a fraction.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = Price))]
 pub struct MoneyForm {
-    /// Amount in minor units.
+    /// Minor units.
+    #[cfg_attr(feature = "openapi", schema(value_type = Amount))]
     pub amount: Option<i64>,
-    /// ISO 4217 code.
+    /// ISO 4217.
+    #[cfg_attr(feature = "openapi", schema(value_type = Currency))]
     pub currency: Option<String>,
 }
 
@@ -103,10 +113,15 @@ impl Form for MoneyForm {
     }
 }
 
-/// Money in a response.
+/// An amount in the currency's minor unit: 1299 EUR is 12.99 €, 1299 JPY is ¥1299. Never a fraction.
 #[derive(Clone, Debug, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = Money))]
 pub struct MoneyJson {
+    /// Minor units.
+    #[cfg_attr(feature = "openapi", schema(minimum = 0))]
     amount: i64,
+    /// ISO 4217.
+    #[cfg_attr(feature = "openapi", schema(value_type = Currency))]
     currency: &'static str,
 }
 

@@ -5,15 +5,64 @@ use std::collections::BTreeMap;
 
 use crate::input::validation::{Patch, ValidationErrors};
 
-/// Rule for one line of text, for [`ValidationErrors`]: `min` to `max` code points, not blank, no control
-/// characters.
-pub fn line(min: usize, max: usize) -> impl Fn(String) -> Result<String, String> {
-    move |text| check(text, min, max, |_| false)
+/// One line of text of `MIN` to `MAX` code points: not blank, no control characters.
+///
+/// The type is only named, never made.
+pub enum Line<const MIN: usize, const MAX: usize> {}
+
+impl<const MIN: usize, const MAX: usize> Line<MIN, MAX> {
+    /// The shortest text, in code points.
+    pub const MIN: usize = MIN;
+
+    /// The longest text, in code points.
+    pub const MAX: usize = MAX;
+
+    /// A rule for [`ValidationErrors`].
+    ///
+    /// # Errors
+    /// What is wrong with the text.
+    pub fn parse(text: String) -> Result<String, String> {
+        check(text, MIN, MAX, |_| false)
+    }
 }
 
-/// Rule for text of several lines: 1 to `max` code points. `\n` and `\t` are allowed too.
-pub fn prose(max: usize) -> impl Fn(String) -> Result<String, String> {
-    move |text| check(text, 1, max, |character| matches!(character, '\n' | '\t'))
+/// Text of several lines, of 1 to `MAX` code points: as [`Line`], but `\n` and `\t` are allowed.
+pub enum Prose<const MAX: usize> {}
+
+impl<const MAX: usize> Prose<MAX> {
+    /// The longest text, in code points.
+    pub const MAX: usize = MAX;
+
+    /// A rule for [`ValidationErrors`].
+    ///
+    /// # Errors
+    /// What is wrong with the text.
+    pub fn parse(text: String) -> Result<String, String> {
+        check(text, 1, MAX, |character| matches!(character, '\n' | '\t'))
+    }
+}
+
+/// Name of a user or a product.
+pub type Name = Line<1, 200>;
+
+/// Longest SKU, which products allow and orders keep.
+pub const MAX_SKU: usize = 64;
+
+/// Reason for a change of status or stock.
+pub type Reason = Line<1, 500>;
+
+/// `attributes` and `metadata`: a type that is only named, never made.
+pub enum StringMap {}
+
+/// Key of a [`StringMap`].
+pub type MapKey = Line<1, 40>;
+
+impl StringMap {
+    /// The most entries.
+    pub const MAX_ENTRIES: usize = 50;
+
+    /// The longest value, in code points.
+    pub const MAX_VALUE: usize = 500;
 }
 
 fn check(text: String, min: usize, max: usize, also: impl Fn(char) -> bool) -> Result<String, String> {
@@ -34,26 +83,27 @@ fn no_control(character: char) -> String {
     format!("must not contain the control character U+{:04X}", u32::from(character))
 }
 
-/// Checks `attributes` or `metadata`. Allowed are 50 entries, keys of 1 to 40 and values of up to 500 code
-/// points.
+/// The rule for a [`StringMap`].
 pub fn string_map(
     errors: &mut ValidationErrors,
     pointer: &str,
     entries: BTreeMap<String, String>,
 ) -> BTreeMap<String, String> {
-    if entries.len() > 50 {
-        errors.add(pointer, format!("must have at most 50 entries, and has {}", entries.len()));
+    const MAX_ENTRIES: usize = StringMap::MAX_ENTRIES;
+    const MAX_VALUE: usize = StringMap::MAX_VALUE;
+    if entries.len() > MAX_ENTRIES {
+        errors.add(pointer, format!("must have at most {MAX_ENTRIES} entries, and has {}", entries.len()));
         return BTreeMap::new();
     }
     errors.nested(pointer, |errors| {
         for (key, value) in &entries {
             let place = format!("/{}", escape_pointer(key));
-            if let Err(detail) = line(1, 40)(key.clone()) {
+            if let Err(detail) = MapKey::parse(key.clone()) {
                 errors.add(&place, format!("has a bad key: it {detail}"));
             }
             let length = value.chars().count();
-            if length > 500 {
-                errors.add(&place, format!("must have at most 500 characters, and has {length}"));
+            if length > MAX_VALUE {
+                errors.add(&place, format!("must have at most {MAX_VALUE} characters, and has {length}"));
             } else if let Some(character) = value.chars().find(|character| character.is_control()) {
                 errors.add(&place, no_control(character));
             } else if !value.is_empty() && value.chars().all(char::is_whitespace) {
@@ -99,17 +149,17 @@ mod tests {
 
     #[test]
     fn lengths_count_code_points_and_not_bytes() {
-        assert!(line(1, 3)("☕☕☕".to_owned()).is_ok());
-        assert!(line(1, 3)("☕☕☕☕".to_owned()).is_err());
+        assert!(Line::<1, 3>::parse("☕☕☕".to_owned()).is_ok());
+        assert!(Line::<1, 3>::parse("☕☕☕☕".to_owned()).is_err());
     }
 
     #[test]
     fn nothing_invisible_gets_in() {
         for bad in ["", "   ", "\u{a0}", "a\0b", "a\nb", "a\u{7f}", "a\u{85}b"] {
-            assert!(line(1, 100)(bad.to_owned()).is_err(), "{bad:?}");
+            assert!(Line::<1, 100>::parse(bad.to_owned()).is_err(), "{bad:?}");
         }
-        assert!(prose(100)("two\nlines\tand a tab".to_owned()).is_ok());
-        assert!(prose(100)("a\rb".to_owned()).is_err());
+        assert!(Prose::<100>::parse("two\nlines\tand a tab".to_owned()).is_ok());
+        assert!(Prose::<100>::parse("a\rb".to_owned()).is_err());
     }
 
     #[test]

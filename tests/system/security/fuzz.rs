@@ -239,11 +239,11 @@ fn ids() {
 fn texts() {
     let seeds = ["a mug", "two\nlines\tand a tab", "Zoë ☕ 漢字", "\u{a0}", "e\u{301}"];
     fuzz("texts", 10_000, &changed_text(&seeds), |sent| {
-        if let Ok(line) = text::line(1, 20)(sent.clone()) {
+        if let Ok(line) = text::Line::<1, 20>::parse(sent.clone()) {
             prop_assert!(line == sent && (1..=20).contains(&line.chars().count()));
             prop_assert!(!line.chars().any(char::is_control) && !line.trim().is_empty());
         }
-        if let Ok(prose) = text::prose(40)(sent.clone()) {
+        if let Ok(prose) = text::Prose::<40>::parse(sent.clone()) {
             prop_assert!(prose == sent && !prose.contains('\r') && !prose.contains('\0'));
         }
         Ok(())

@@ -6,6 +6,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
+use serde::Serialize;
 use shared::auth::{Access, Caller};
 use shared::error::Error;
 use shared::input::page::{PageRequest, Position, SortType, SortValue};
@@ -64,8 +65,9 @@ pub struct Violation {
     pub detail: String,
 }
 
-/// Invariants that the check covers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// What can be wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum ViolationKind {
     /// `on_hand` or `reserved` is negative, or more is reserved than is on hand.
     StockOutOfBounds,

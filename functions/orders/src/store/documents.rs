@@ -3,13 +3,15 @@
 use mongodb::bson::{self, Document, doc};
 use serde::{Deserialize, Serialize};
 use shared::error::Error;
-use shared::http::idempotency::{IdempotencyKey, RequestFingerprint, RequestKey};
+use shared::http::idempotency::{self, IdempotencyKey, RequestFingerprint, RequestKey};
 use shared::mongo;
 use shared::mongo::json_schema;
 use shared::values::address::Address;
 use shared::values::ids::OrderId;
 use shared::values::money::{Currency, Money};
+use shared::values::text::{MAX_SKU, Name, Reason};
 
+use crate::limits::{MAX_ITEMS, Note, Reference};
 use crate::number::Number;
 use crate::order::{IdempotencyRef, Item, Order, Payment, StatusChange, Task, TaskKind, Tracking};
 use crate::status::Status;
@@ -45,8 +47,8 @@ fn of_an_order() -> [(&'static str, Document); 11] {
     let item = json_schema::document(
         &[
             ("product_id", json_schema::bytes()),
-            ("sku", json_schema::text(64)),
-            ("name", json_schema::text(200)),
+            ("sku", json_schema::text(MAX_SKU)),
+            ("name", json_schema::text(Name::MAX)),
             ("unit_price", json_schema::whole(0)),
             ("quantity", json_schema::whole(1)),
         ],
@@ -57,20 +59,20 @@ fn of_an_order() -> [(&'static str, Document); 11] {
         &[
             ("from", json_schema::or_null(json_schema::one_of(Status::ALL.map(Status::name)))),
             ("by", json_schema::or_null(json_schema::bytes())),
-            ("reason", json_schema::or_null(json_schema::text(500))),
+            ("reason", json_schema::or_null(json_schema::text(Reason::MAX))),
         ],
     );
-    let short = || json_schema::or_null(json_schema::text(100));
+    let short = || json_schema::or_null(json_schema::text(Reference::MAX));
     let payment = json_schema::document(
         &[],
         &[("reference", short()), ("method", short()), ("refund_reference", short())],
     );
     [
-        ("number", json_schema::text(9)),
+        ("number", json_schema::text(Number::LENGTH)),
         ("user_id", json_schema::bytes()),
         ("status", json_schema::one_of(Status::ALL.map(Status::name))),
-        ("items", json_schema::list(1, 100, item)),
-        ("currency", json_schema::text(3)),
+        ("items", json_schema::list(1, MAX_ITEMS, item)),
+        ("currency", json_schema::text(Currency::LENGTH)),
         ("total", json_schema::whole(0)),
         ("shipping_address", json_schema::address()),
         ("metadata", json_schema::map()),
@@ -82,19 +84,19 @@ fn of_an_order() -> [(&'static str, Document); 11] {
 
 fn optional_in_an_order() -> [(&'static str, Document); 5] {
     let tracking = json_schema::document(
-        &[("carrier", json_schema::text(100)), ("number", json_schema::text(100))],
+        &[("carrier", json_schema::text(Reference::MAX)), ("number", json_schema::text(Reference::MAX))],
         &[],
     );
     let placed_under = json_schema::document(
         &[
             ("caller", json_schema::bytes()),
-            ("key", json_schema::text(255)),
+            ("key", json_schema::text(idempotency::MAX_KEY)),
             ("fingerprint", json_schema::bytes()),
         ],
         &[],
     );
     [
-        ("note", json_schema::or_null(json_schema::text(2_000))),
+        ("note", json_schema::or_null(json_schema::text(Note::MAX))),
         ("tracking", json_schema::or_null(tracking)),
         ("changing", json_schema::boolean()),
         ("placed_under", placed_under),

@@ -12,6 +12,7 @@ use shared::mongo::json_schema;
 use shared::mongo::{self, TxOutcome};
 use shared::values::clock::Timestamp;
 use shared::values::ids::ProductId;
+use shared::values::text::Reason;
 
 use super::list::in_stock;
 use super::{CountedDocument, ProductStore, without_holds};
@@ -46,7 +47,7 @@ pub(super) fn valid_movement() -> Document {
             ("by", json_schema::text(60)),
         ],
         &[
-            ("reason", json_schema::or_null(json_schema::text(500))),
+            ("reason", json_schema::or_null(json_schema::text(Reason::MAX))),
             ("order", json_schema::or_null(json_schema::bytes())),
         ],
     );

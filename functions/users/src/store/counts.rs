@@ -76,7 +76,14 @@ impl Counts {
         let attempts = json_schema::document(
             &[
                 ("_id", json_schema::bytes()),
-                ("at", json_schema::list(0, MOST_ATTEMPTS.into(), json_schema::date())),
+                (
+                    "at",
+                    json_schema::list(
+                        0,
+                        usize::try_from(MOST_ATTEMPTS).unwrap_or(usize::MAX),
+                        json_schema::date(),
+                    ),
+                ),
             ],
             &[],
         );

@@ -1,0 +1,12 @@
+//! Limits of what a user has. Forms check them, the OpenAPI document and `$jsonSchema` read them.
+
+use shared::values::text::Line;
+
+/// Phone number.
+pub type Phone = Line<3, 32>;
+
+/// New password, after Unicode's normalisation NFKC.
+pub type PasswordText = Line<12, 128>;
+
+/// Longest e-mail address.
+pub const MAX_EMAIL: usize = 254;
