@@ -9,7 +9,7 @@
 use std::time::{Duration, Instant};
 
 use mongodb::bson::{Document, doc};
-use products::product::{NewProduct, Sku, Status};
+use products::product::{NewProduct, Sku};
 use products::stock::{Declaration, DeclarationKind, Item, MAX_ENTRIES, MAX_LIVE_HOLDS};
 use products::store::ProductStore;
 use shared::mongo;
@@ -69,15 +69,9 @@ async fn main() {
 }
 
 fn mug() -> NewProduct {
-    NewProduct {
-        sku: Sku::parse(ProductId::new().to_string()).unwrap(),
-        name: "Mug".to_owned(),
-        description: None,
-        price: Money::new(500, Currency::parse("EUR".to_owned()).unwrap()).unwrap(),
-        attributes: Default::default(),
-        status: Status::Active,
-        on_hand: 1_000_000,
-    }
+    let sku = Sku::parse(ProductId::new().to_string()).unwrap();
+    let price = Money::new(500, Currency::parse("EUR".to_owned()).unwrap()).unwrap();
+    NewProduct { on_hand: 1_000_000, ..NewProduct::new(sku, "Mug".to_owned(), price) }
 }
 
 fn at(times: &mut [Duration], percent: usize) -> Duration {

@@ -127,6 +127,19 @@ pub struct NewProduct {
 }
 
 impl NewProduct {
+    /// Creates an active product with none of the optional fields.
+    pub fn new(sku: Sku, name: String, price: Money) -> Self {
+        Self {
+            sku,
+            name,
+            description: None,
+            price,
+            attributes: BTreeMap::new(),
+            status: Status::Active,
+            on_hand: 0,
+        }
+    }
+
     /// Builds the product at its first version.
     pub fn into_product(self, id: ProductId, now: Timestamp) -> Product {
         Product {

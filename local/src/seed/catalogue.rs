@@ -111,17 +111,18 @@ fn product(currency: Currency, euro: i64, now: Timestamp, rng: &mut StdRng) -> R
         5..13 => Status::Archived,
         _ => Status::Active,
     };
+    let description = percent(90, rng).then(|| said.join(" "));
+    let sku = Sku::parse(sku).map_err(CommandError::new)?;
+    let name = format!("{colour} {thing} of {material}, {size} ml");
+    let price = Money::new(price, currency).map_err(CommandError::new)?;
     let new = NewProduct {
-        sku: Sku::parse(sku).map_err(CommandError::new)?,
-        name: format!("{colour} {thing} of {material}, {size} ml"),
-        description: percent(90, rng).then(|| said.join(" ")),
-        price: Money::new(price, currency).map_err(CommandError::new)?,
+        description,
         attributes: BTreeMap::from([
             ("kind".to_owned(), thing.to_owned()),
             ("colour".to_owned(), colour.to_owned()),
         ]),
         status,
-        on_hand: 0,
+        ..NewProduct::new(sku, name, price)
     };
     let at = between(now.before(DAY * 1_095), now.before(DAY * 731), rng);
     Ok(new.into_product(ProductId::from_uuid(id(at, rng)), at))

@@ -161,15 +161,9 @@ impl Fixture {
 /// Builds an active product without storing it.
 pub(crate) fn new_product(currency: &str, on_hand: i64) -> Product {
     let id = ProductId::new();
-    let new = NewProduct {
-        sku: Sku::parse(id.to_string()).unwrap(),
-        name: "Mug".to_owned(),
-        description: None,
-        price: Money::new(500, Currency::parse(currency.to_owned()).unwrap()).unwrap(),
-        attributes: Default::default(),
-        status: Status::Active,
-        on_hand,
-    };
+    let sku = Sku::parse(id.to_string()).unwrap();
+    let price = Money::new(500, Currency::parse(currency.to_owned()).unwrap()).unwrap();
+    let new = NewProduct { on_hand, ..NewProduct::new(sku, "Mug".to_owned(), price) };
     new.into_product(id, NOW)
 }
 
