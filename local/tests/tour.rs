@@ -1,6 +1,6 @@
 //! The README's tour, pasted into a shell as a new user would: it must answer what the README shows.
 
-#![expect(clippy::unwrap_used, reason = "in a test a panic is how one fails")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "in a test a panic is how one fails")]
 
 mod running;
 
@@ -9,29 +9,30 @@ use std::process::Command;
 
 use running::Running;
 
-/// A step of the tour: what is pasted, and what the README shows below it.
+/// A step of the tour: its name, the pasted commands, and the output that the README shows below them.
 struct Step {
+    name: String,
     paste: String,
     shown: Option<String>,
 }
 
-/// The fenced blocks below "A tour", up to the next heading.
+/// The steps: a comment `<!-- tour: NAME -->`, then a block of commands, then perhaps a block of output.
 fn tour() -> Vec<Step> {
     let readme = Path::new(env!("CARGO_MANIFEST_DIR")).join("../README.md");
     let readme = std::fs::read_to_string(readme).unwrap();
-    let tour = readme.split_once("## A tour").unwrap().1.split_once("\n## ").unwrap().0;
-    let mut steps: Vec<Step> = Vec::new();
-    for (place, block) in tour.split("```").enumerate() {
-        // Every second piece is inside of fences.
-        if place % 2 == 0 {
-            continue;
-        }
-        match block.split_once('\n').unwrap() {
-            ("sh", paste) => steps.push(Step { paste: paste.to_owned(), shown: None }),
-            (_, shown) => steps.last_mut().unwrap().shown = Some(shown.trim().to_owned()),
-        }
-    }
+    let steps = readme.split("<!-- tour: ").skip(1).map(|part| part.split_once(" -->\n").unwrap());
     steps
+        .map(|(name, text)| {
+            let (paste, rest) = block(text, "sh").unwrap_or_else(|| panic!("{name} has no commands"));
+            let shown = block(rest, "json").map(|(shown, _)| shown.trim().to_owned());
+            Step { name: name.to_owned(), paste: paste.to_owned(), shown }
+        })
+        .collect()
+}
+
+/// The fenced block that the text begins with, if it is of this language, and the text after it.
+fn block<'a>(text: &'a str, language: &str) -> Option<(&'a str, &'a str)> {
+    text.strip_prefix(&format!("```{language}\n"))?.split_once("```\n")
 }
 
 /// Whether `text` is what is shown, where `…` stands for anything.
@@ -70,7 +71,7 @@ fn the_tour_answers_what_the_readme_shows() {
         let answer = answers.next().unwrap_or_default();
         let shown = step.shown.as_deref().unwrap_or_default();
         if !is_as_shown(shown, answer) {
-            panic!("{}\nanswers\n{answer}\nand the README shows\n{shown}", step.paste);
+            panic!("{}: {}\nanswers\n{answer}\nand the README shows\n{shown}", step.name, step.paste);
         }
     }
 }
