@@ -3,6 +3,8 @@
 use axum::Router;
 use axum::extract::{Request, State};
 use axum::response::Response;
+use shared::http::routes::RouteSpec;
+use shared::runtime::config::Variable;
 use tower::ServiceExt as _;
 
 /// The routers of the functions.
@@ -47,6 +49,26 @@ impl Function {
             Some("products") => Self::Products,
             Some("users" | "auth" | ".well-known") => Self::Users,
             _ => Self::Docs,
+        }
+    }
+
+    /// The table of its environment variables.
+    pub fn variables(self) -> &'static [Variable] {
+        match self {
+            Self::Orders => orders::environment::VARIABLES,
+            Self::Products => products::environment::VARIABLES,
+            Self::Users => users::environment::VARIABLES,
+            Self::Docs => docs::environment::VARIABLES,
+        }
+    }
+
+    /// The rows of its route table.
+    pub fn specs(self) -> Vec<&'static RouteSpec> {
+        match self {
+            Self::Orders => orders::http::routes().specs(),
+            Self::Products => products::http::routes().specs(),
+            Self::Users => users::http::routes().specs(),
+            Self::Docs => docs::http::routes().specs(),
         }
     }
 

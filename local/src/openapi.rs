@@ -8,9 +8,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use shared::auth::Access;
 use shared::error::Kind;
+use shared::http::routes::{ResponseSpec, RouteSpec};
 use shared::input::json::MAX_BODY;
 use shared::openapi::values::{self, matching, named, one_of, problem_name};
-use shared::openapi::{Operation, Part, Shape, Success};
+use shared::openapi::{Part, Shape};
 use utoipa::openapi::content::ContentBuilder;
 use utoipa::openapi::example::ExampleBuilder;
 use utoipa::openapi::extensions::ExtensionsBuilder;
@@ -29,6 +30,7 @@ use utoipa::openapi::{
 };
 
 use crate::error::CommandError;
+use crate::gateway::Function;
 use crate::run::checkout;
 use crate::terminal::print_ignoring_epipe;
 
@@ -118,13 +120,12 @@ fn document() -> Result<OpenApi, CommandError> {
     let mut paths = PathsBuilder::new().build();
     for part in parts() {
         components.schemas.extend(part.schemas);
-        for operation in part.operations {
-            let described = describe(&operation, &examples);
-            let item = PathItem::new(method(&operation.method), described);
-            match paths.paths.get_mut(operation.path) {
-                Some(path) => path.merge_operations(item),
-                None => drop(paths.paths.insert(operation.path.to_owned(), item)),
-            }
+    }
+    for spec in Function::ALL.into_iter().flat_map(Function::specs) {
+        let item = PathItem::new(method(&spec.method), describe(spec, &examples));
+        match paths.paths.get_mut(spec.path) {
+            Some(path) => path.merge_operations(item),
+            None => drop(paths.paths.insert(spec.path.to_owned(), item)),
         }
     }
     let info = InfoBuilder::new()
@@ -160,29 +161,29 @@ fn method(method: &Method) -> HttpMethod {
     }
 }
 
-/// Who may, in the words of the document.
-fn who(access: Option<Access>) -> (&'static str, &'static str) {
+/// Access in the words of the document: `x-access`, and a sentence.
+fn access(access: Access) -> (&'static str, &'static str) {
     match access {
-        None => ("public", "Anyone; no token is looked at."),
-        Some(Access::Anyone) => ("anyone", "Anyone; a token that is sent must be good."),
-        Some(Access::SignedIn) => ("signed-in", "Every user who has signed in."),
-        Some(Access::Staff) => ("staff", "Staff and admins."),
-        Some(Access::Admin) => ("admin", "Admins."),
+        Access::Public => ("public", "Anyone; no token is looked at."),
+        Access::Anyone => ("anyone", "Anyone; a token that is sent must be good."),
+        Access::SignedIn => ("signed-in", "Every user who has signed in."),
+        Access::Staff => ("staff", "Staff and admins."),
+        Access::Admin => ("admin", "Admins."),
     }
 }
 
-fn describe(operation: &Operation, examples: &Examples) -> utoipa::openapi::path::Operation {
-    let exchanges = examples.exchanges.get(operation.id).map_or([].as_slice(), Vec::as_slice);
-    let (access, may) = who(operation.access);
-    let description = format!("{}\n\n**Who may:** {may}", operation.description);
+fn describe(spec: &RouteSpec, examples: &Examples) -> utoipa::openapi::path::Operation {
+    let exchanges = examples.exchanges.get(spec.operation_id).map_or([].as_slice(), Vec::as_slice);
+    let (access, may) = access(spec.access);
+    let description = format!("{}\n\n**Who may:** {may}", spec.description);
     let mut builder = OperationBuilder::new()
-        .tag(operation.tag)
-        .summary(Some(operation.summary))
+        .tag(spec.tag)
+        .summary(Some(spec.summary))
         .description(Some(description.trim_start()))
-        .operation_id(Some(operation.id))
-        .responses(responses(operation, exchanges, examples))
+        .operation_id(Some(spec.operation_id))
+        .responses(responses(spec, exchanges, examples))
         .extensions(Some(ExtensionsBuilder::new().add("x-access", access).build()));
-    if let Some(schema) = operation.body {
+    if let Some(schema) = spec.request_body {
         let sent = exchanges.iter().filter_map(|exchange| Some((exchange, exchange.request.clone()?)));
         let content = content(named(schema), sent);
         let body = RequestBodyBuilder::new()
@@ -192,13 +193,13 @@ fn describe(operation: &Operation, examples: &Examples) -> utoipa::openapi::path
         builder = builder.request_body(Some(body.build()));
     }
     let token = || SecurityRequirement::new::<_, [&str; 0], &str>(SCHEME, []);
-    builder = match operation.access {
-        None => builder.securities(Some([])),
-        Some(Access::Anyone) => builder.securities(Some([SecurityRequirement::default(), token()])),
-        Some(_) => builder.securities(Some([token()])),
+    builder = match spec.access {
+        Access::Public => builder.securities(Some([])),
+        Access::Anyone => builder.securities(Some([SecurityRequirement::default(), token()])),
+        Access::SignedIn | Access::Staff | Access::Admin => builder.securities(Some([token()])),
     };
     let mut described = builder.build();
-    described.parameters = Some(operation.parameters.clone());
+    described.parameters = Some(shared::openapi::parameters(spec));
     described
 }
 
@@ -210,17 +211,23 @@ fn content<'a>(schema: Shape, examples: impl Iterator<Item = (&'a Exchange, Valu
     ContentBuilder::new().schema(Some(schema)).examples_from_iter(examples).build()
 }
 
-fn responses(
-    operation: &Operation,
-    exchanges: &[Exchange],
-    examples: &Examples,
-) -> utoipa::openapi::Responses {
+fn responses(spec: &RouteSpec, exchanges: &[Exchange], examples: &Examples) -> utoipa::openapi::Responses {
     let mut responses = ResponsesBuilder::new();
-    for success in &operation.successes {
-        responses = responses.response(success.status.as_str(), answer(success, exchanges));
+    for success in spec.responses {
+        let mut response = response(success, exchanges);
+        if spec.idempotent {
+            let replayed = "Idempotency-Replayed";
+            response = response.header_ref(replayed, header(replayed));
+        }
+        responses = responses.response(success.status.as_str(), response.build());
+    }
+    if spec.if_none_match {
+        let known = "`If-None-Match` names what is there.";
+        let known = ResponseSpec::empty(StatusCode::NOT_MODIFIED, known).headers(&["ETag"]);
+        responses = responses.response(known.status.as_str(), response(&known, &[]).build());
     }
     let mut by_status: BTreeMap<StatusCode, Vec<Kind>> = BTreeMap::new();
-    for kind in Kind::ALL.into_iter().filter(|kind| operation.problems.contains(kind)) {
+    for kind in spec.all_problems() {
         by_status.entry(kind.status()).or_default().push(kind);
     }
     for (status, kinds) in by_status {
@@ -233,19 +240,21 @@ fn responses(
     responses.build()
 }
 
-fn answer(success: &Success, exchanges: &[Exchange]) -> Response {
+fn response(success: &ResponseSpec, exchanges: &[Exchange]) -> ResponseBuilder {
     let status = success.status.as_u16();
     let mut response =
         ResponseBuilder::new().description(success.description).header_ref(REQUEST_ID, header(REQUEST_ID));
-    for name in &success.headers {
+    for name in success.headers {
         response = response.header_ref(*name, header(name));
     }
-    for (media_type, schema) in &success.bodies {
+    let bodies = success.body.map(|body| (body.media_type, shared::openapi::body(body))).into_iter();
+    let bodies = bodies.chain(success.also.iter().map(|media_type| (*media_type, values::text().into())));
+    for (media_type, schema) in bodies {
         let received = exchanges.iter().filter(|it| it.status == status && media_type.ends_with("json"));
         let received = received.filter_map(|exchange| Some((exchange, exchange.answer.clone()?)));
-        response = response.content(*media_type, content(schema.clone(), received));
+        response = response.content(media_type, content(schema, received));
     }
-    response.build()
+    response
 }
 
 const REQUEST_ID: &str = "X-Request-Id";

@@ -73,18 +73,10 @@ async fn every_request_of_the_collection_is_answered_as_it_says() {
 
 /// Method and path of each row of the functions' route tables.
 fn routes() -> Vec<(String, String)> {
-    let mut routes = Vec::new();
-    for function in local::gateway::Function::ALL {
-        let table = root().join("functions").join(function.name()).join("src/http.rs");
-        for row in std::fs::read_to_string(table).unwrap().split(".route(Method::").skip(1) {
-            let (method, rest) = row.split_once(',').unwrap();
-            routes.push((method.to_owned(), rest.split('"').nth(1).unwrap().to_owned()));
-        }
-    }
-    // What a page loads by itself is nothing to send by hand.
-    routes.retain(|(_, path)| !path.starts_with("/docs/assets/"));
-    assert!(routes.len() >= 23, "{routes:?}");
-    routes
+    let specs = local::gateway::Function::ALL.into_iter().flat_map(local::gateway::Function::specs);
+    // A page loads its assets by itself; nothing to send by hand.
+    let by_hand = specs.filter(|spec| !spec.path.starts_with("/docs/assets/"));
+    by_hand.map(|spec| (spec.method.to_string(), spec.path.to_owned())).collect()
 }
 
 /// Whether a path, with or without references in it, is one of this route.

@@ -1,14 +1,15 @@
-//! The OpenAPI document and the code agree: the committed copy is what the code makes, and its operations are the rows
-//! of the route tables, which are read from the source of each `http.rs`.
+//! The committed OpenAPI document is the one that the code makes, and its operations are the rows of the route tables.
 
-#![expect(clippy::unwrap_used, clippy::panic, reason = "in a test a panic is how one fails")]
+#![expect(clippy::unwrap_used, reason = "in a test a panic is how one fails")]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use local::gateway::Function;
 use serde_json::Value;
+use shared::auth::Access;
 use shared::error::Kind;
+use shared::runtime::config::Variable;
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
@@ -42,47 +43,80 @@ fn the_committed_document_is_what_the_code_makes() {
     assert!(same, "run `cargo openapi`, or this test with UPDATE_OPENAPI=1, and commit what it writes");
 }
 
-/// `place_order` is `placeOrder` for clients.
-fn camel_case(handler: &str) -> String {
-    let mut words = handler.split('_');
-    let first = words.next().unwrap_or_default().to_owned();
-    words.fold(first, |name, word| name + &word[..1].to_uppercase() + &word[1..])
+/// A document with this text between the markers of its generated section.
+fn with_section(document: &str, name: &str, section: &str) -> String {
+    let (begin, end) = (format!("<!-- generated: {name} -->\n"), "<!-- end of generated -->");
+    let (before, rest) = document.split_once(&begin).unwrap();
+    let (_, after) = rest.split_once(end).unwrap();
+    format!("{before}{begin}{section}{end}{after}")
 }
 
-/// The rows of a function's route table: method, path, handler, and who may.
-fn routes_of(function: Function) -> BTreeMap<(String, String), (String, String)> {
-    let http =
-        std::fs::read_to_string(root().join(format!("functions/{}/src/http.rs", function.name()))).unwrap();
-    let open = http.contains("Routes::open(");
-    let rows = http.split(".route(Method::").skip(1).map(|row| row.split(')').next().unwrap());
-    rows.map(|row| {
-        let cells: Vec<&str> = row.split(',').map(str::trim).filter(|cell| !cell.is_empty()).collect();
-        let [method, path, handler, access] = cells.as_slice() else { panic!("{row}") };
-        let access = match (open, access.trim_start_matches("Access::")) {
-            (true, "Anyone") => "public",
-            (false, "Anyone") => "anyone",
-            (false, "SignedIn") => "signed-in",
-            (false, "Staff") => "staff",
-            (false, "Admin") => "admin",
-            other => panic!("{other:?}"),
-        };
-        ((method.to_string(), path.trim_matches('"').to_owned()), (camel_case(handler), access.to_owned()))
-    })
-    .collect()
+/// The table of all routes.
+fn endpoints() -> String {
+    let access = |access: Access| match access {
+        Access::Public | Access::Anyone => "anyone",
+        Access::SignedIn => "signed in",
+        Access::Staff => "staff",
+        Access::Admin => "admins",
+    };
+    let mut table = "| endpoint | access | effect |\n| --- | --- | --- |\n".to_owned();
+    for spec in Function::ALL.into_iter().flat_map(Function::specs) {
+        table.push_str(&format!("| `{}` | {} | {} |\n", spec.name(), access(spec.access), spec.summary));
+    }
+    table
+}
+
+/// The table of the environment variables of all functions.
+fn variables() -> String {
+    let mut rows: Vec<(&Variable, Vec<&str>)> = Vec::new();
+    for function in Function::ALL {
+        for variable in function.variables() {
+            match rows.iter_mut().find(|(known, _)| known.name == variable.name) {
+                Some((_, functions)) => functions.push(function.name()),
+                None => rows.push((variable, vec![function.name()])),
+            }
+        }
+    }
+    let mut table = "| variable | functions | meaning |\n| --- | --- | --- |\n".to_owned();
+    for (variable, functions) in rows {
+        let names = variable.names().join("` or `");
+        let all = functions.len() == Function::ALL.len();
+        let functions = if all { "all".to_owned() } else { functions.join(", ") };
+        table.push_str(&format!("| `{names}` | {functions} | {} |\n", variable.description));
+    }
+    table
 }
 
 #[test]
-fn every_route_is_in_the_document_under_the_name_of_its_handler_and_no_other_is() {
+fn generated_tables_of_documents_are_what_the_code_makes() {
+    for (file, name, section) in
+        [("docs/api.md", "endpoints", endpoints()), ("docs/operations.md", "variables", variables())]
+    {
+        let path = root().join(file);
+        let document = std::fs::read_to_string(&path).unwrap();
+        let made = with_section(&document, name, &section);
+        if std::env::var_os("UPDATE_OPENAPI").is_some() {
+            std::fs::write(path, made).unwrap();
+            continue;
+        }
+        assert!(document == made, "{file}: run this test with UPDATE_OPENAPI=1, and commit what it writes");
+    }
+}
+
+#[test]
+fn every_row_of_the_route_tables_is_in_the_document() {
     let document = document();
-    let described: BTreeMap<_, _> = operations(&document)
+    let described: BTreeSet<_> = operations(&document)
         .into_iter()
-        .map(|(place, operation)| {
-            let text = |member: &str| operation[member].as_str().unwrap_or_default().to_owned();
-            (place, (text("operationId"), text("x-access")))
+        .map(|((method, path), operation)| {
+            (method, path, operation["operationId"].as_str().unwrap_or_default().to_owned())
         })
         .collect();
-    let routes: BTreeMap<_, _> = Function::ALL.into_iter().flat_map(routes_of).collect();
-    assert_eq!(described, routes);
+    let rows = Function::ALL.into_iter().flat_map(Function::specs);
+    let rows: BTreeSet<_> = rows
+        .map(|spec| (spec.method.to_string(), spec.path.to_owned(), spec.operation_id.to_owned()))
+        .collect();
+    assert_eq!(described, rows);
 }
 
 #[test]

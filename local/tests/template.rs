@@ -1,18 +1,20 @@
 //! `template.yaml` and the code agree: functions, routes, environment variables, timeouts, and who may call
 //! whom. So does what routes for `cargo lambda watch`.
 //!
-//! A function's variables and routes are read from its source: every name in capitals that its `main.rs`
-//! quotes, and every row of the route table in its `http.rs`. Where calls go is for emulators to say.
+//! Variables and routes come from the tables of the functions. Emulators check where calls go.
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "in a test a panic is how one fails")]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::{Arc, Mutex};
 
 use local::gateway::Function;
 use serde_json::Value as Json;
 use serde_yaml_ng::Value;
+use shared::runtime::config::{Variable, Variables};
+use shared::values::clock::Clock;
 
 /// What API Gateway waits for an answer, in seconds.
 const API_GATEWAY: u64 = 30;
@@ -23,9 +25,6 @@ const CALLS: [(&str, Function); 3] = [
     ("PRODUCT_SERVICE_URL", Function::Products),
     ("USER_SERVICE_URL", Function::Users),
 ];
-
-/// Variables that Lambda itself sets, or that only an emulator needs.
-const OF_AWS: &str = "AWS_";
 
 /// What an emulator tells a function that calls another one. Deployed it is absent: an empty one is no endpoint.
 const ENDPOINT: &str = "AWS_ENDPOINT_URL_LAMBDA";
@@ -127,39 +126,14 @@ fn tagged(value: &Value, tag: &str) -> String {
     }
 }
 
-/// The texts in quotes in Rust code.
-fn quoted(code: &str) -> impl Iterator<Item = &str> {
-    code.split('"').skip(1).step_by(2)
-}
-
-/// The environment variables that a function reads, in its `environment.rs` if it has one. A secret is a variable
-/// or, with `_ARN` after its name, where it is.
+/// All names of the environment variables that a function declares.
 fn variables_of(function: Function) -> BTreeSet<String> {
-    let folder = format!("functions/{}/src", function.name());
-    let has_environment = root().join(&folder).join("environment.rs").exists();
-    let code = read(&format!("{folder}/{}", if has_environment { "environment.rs" } else { "main.rs" }));
-    let is_name = |text: &&str| {
-        text.starts_with(|first: char| first.is_ascii_uppercase())
-            && text.chars().all(|it| it.is_ascii_uppercase() || it.is_ascii_digit() || it == '_')
-            && !text.starts_with(OF_AWS)
-    };
-    let secrets = code.split("secrets::read(").skip(1).filter_map(|call| quoted(call).next());
-    let stored = secrets.map(|name| format!("{name}_ARN"));
-    quoted(&code).filter(is_name).map(str::to_owned).chain(stored).collect()
+    function.variables().iter().flat_map(Variable::names).collect()
 }
 
 /// The paths of a function's route table, with something in place of each parameter.
 fn paths_of(function: Function) -> BTreeSet<String> {
-    let http = read(&format!("functions/{}/src/http.rs", function.name()));
-    let paths: BTreeSet<String> = http
-        .split(".route(Method::")
-        .skip(1)
-        .map(|row| quoted(row).next().unwrap())
-        .map(|path| path.split('/').map(|it| if it.starts_with('{') { "x" } else { it }).collect::<Vec<_>>())
-        .map(|parts| parts.join("/"))
-        .collect();
-    assert!(!paths.is_empty(), "no routes in {}", function.name());
-    paths
+    function.specs().into_iter().map(|spec| spec.path_of("x")).collect()
 }
 
 /// Paths that no route table has, and the two last rules of every router: exact before wildcard, and else docs.
@@ -265,6 +239,35 @@ fn watch_routes() -> Vec<(String, String)> {
     let metadata: Json = serde_json::from_slice(&metadata.stdout).unwrap();
     let routes = metadata["metadata"]["lambda"]["watch"]["router"].as_object().unwrap().clone();
     routes.into_iter().map(|(path, function)| (path, function.as_str().unwrap().to_owned())).collect()
+}
+
+/// The names of the variables that a function asks for when none is set.
+fn asked_by(function: Function) -> BTreeSet<String> {
+    let asked = Arc::new(Mutex::new(BTreeSet::new()));
+    let record = asked.clone();
+    let variables = Variables::from_fn(move |name| {
+        record.lock().unwrap().insert(name.to_owned());
+        None
+    });
+    let clock = Clock::system();
+    let outcome = match function {
+        Function::Orders => orders::environment::Environment::read(variables, clock).map(drop),
+        Function::Products => products::environment::Environment::read(variables, clock).map(drop),
+        Function::Users => users::environment::Environment::read(variables, clock).map(drop),
+        Function::Docs => docs::environment::read(variables).map(drop),
+    };
+    if let Err(error) = outcome {
+        assert!(!error.to_string().contains("not declared"), "{error}");
+    }
+    let asked = asked.lock().unwrap();
+    asked.clone()
+}
+
+#[test]
+fn a_function_reads_exactly_the_variables_of_its_table() {
+    for function in Function::ALL {
+        assert_eq!(asked_by(function), variables_of(function), "{}", function.name());
+    }
 }
 
 #[test]

@@ -126,7 +126,9 @@ impl std::fmt::Display for Caller {
 /// Access rule of a route: the callers that may use it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Access {
-    /// Every caller, with or without a token.
+    /// Every caller; tokens are ignored.
+    Public,
+    /// Every caller; a token that is sent must be valid.
     Anyone,
     /// Every signed-in user.
     SignedIn,
@@ -143,7 +145,7 @@ impl Access {
     /// 401 without a token, 403 for another role.
     pub fn check(self, caller: Caller) -> Result<(), Error> {
         match self {
-            Self::Anyone => Ok(()),
+            Self::Public | Self::Anyone => Ok(()),
             Self::SignedIn => caller.signed_in().map(|_| ()),
             Self::Staff => {
                 if caller == Caller::Anonymous {

@@ -1,106 +1,62 @@
-//! What the functions' sources declare: the rows of their route tables, and the fields of their forms. What is to hold
-//! for each of them asks here which there are, so that a new one cannot be forgotten.
+//! The rows of the route tables and the fields of request bodies, for tests that hold for each of them.
 
-use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
 
-/// The functions, by the names of their folders.
-pub const FUNCTIONS: [&str; 4] = ["orders", "products", "users", "docs"];
+use local::gateway::Function;
+use serde_json::Value;
+use shared::http::routes::RouteSpec;
+
+/// The committed OpenAPI document. A test of `local` compares it with the code.
+static DOCUMENT: LazyLock<Value> = LazyLock::new(|| {
+    serde_json::from_str(include_str!("../../functions/docs/openapi.json")).unwrap_or_default()
+});
 
 /// A row of a route table.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy)]
 pub struct Route {
-    /// Whose.
-    pub function: String,
-    /// Such as `PUT`.
-    pub method: String,
-    /// With names in braces, as in the table.
-    pub path: String,
-    /// Who may, by the name of the variant of `Access`.
-    pub access: String,
+    /// A route around the API, such as `/docs`.
+    pub is_docs: bool,
+    /// The row itself.
+    pub spec: &'static RouteSpec,
 }
 
 impl Route {
-    /// Method and path, with `{id}` for whatever the table calls a parameter.
+    /// Method and path, with `{id}` for any parameter.
     pub fn name(&self) -> String {
-        let parts = self.path.split('/').map(|part| if part.starts_with('{') { "{id}" } else { part });
-        format!("{} {}", self.method, parts.collect::<Vec<_>>().join("/"))
+        format!("{} {}", self.spec.method, self.spec.path_of("{id}"))
     }
 }
 
-fn source(function: &str, file: &str) -> String {
-    let path: PathBuf =
-        Path::new(env!("CARGO_MANIFEST_DIR")).join("../functions").join(function).join("src").join(file);
-    std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
-}
-
-/// The rows of all route tables: `.route(Method::GET, "/orders", …, Access::SignedIn)`.
+/// The rows of all route tables.
 pub fn routes() -> Vec<Route> {
-    let mut routes = Vec::new();
-    for function in FUNCTIONS {
-        let code = source(function, "http.rs");
-        let rows = code.split(".route(Method::").skip(1);
-        let before = routes.len();
-        for row in rows {
-            let part = |from: &str, until: &[char]| {
-                let (_, rest) = row.split_once(from)?;
-                Some(rest[..rest.find(until)?].to_owned())
-            };
-            let route = || {
-                Some(Route {
-                    function: function.to_owned(),
-                    method: row[..row.find(',')?].to_owned(),
-                    path: part("\"", &['"'])?,
-                    access: part("Access::", &[')', ',', ' ', '\n'])?,
-                })
-            };
-            routes
-                .push(route().unwrap_or_else(|| panic!("{function}: a row that cannot be read: {row:.120}")));
-        }
-        assert!(routes.len() > before, "{function} has no routes");
-    }
-    routes
-}
-
-/// The fields of a form, by their names in JSON.
-pub fn fields_of(function: &str, form: &str) -> Vec<String> {
-    let code = source(function, "forms.rs");
-    let Some((_, rest)) = code.split_once(&format!("pub struct {form} {{")) else {
-        panic!("{function} has no form {form}")
+    let rows = |function: Function| {
+        function.specs().into_iter().map(move |spec| Route { is_docs: function == Function::Docs, spec })
     };
-    let body = rest.split_once("\n}").map_or("", |(body, _)| body);
-    let fields = body.lines().filter_map(|line| line.trim().strip_prefix("pub ")?.split_once(':'));
-    let fields: Vec<String> = fields.map(|(name, _)| name.to_owned()).collect();
-    assert!(!fields.is_empty(), "{form} of {function} has no fields");
+    Function::ALL.into_iter().flat_map(rows).collect()
+}
+
+/// A value of this field in a recorded request with a body of this schema.
+pub fn example_of(schema: &str, field: &str) -> Option<Value> {
+    let paths = DOCUMENT["paths"].as_object()?;
+    let operations = paths.values().filter_map(Value::as_object).flat_map(|path| path.values());
+    let contents = operations.map(|operation| &operation["requestBody"]["content"]["application/json"]);
+    let name = format!("#/components/schemas/{schema}");
+    let contents = contents.filter(|content| content["schema"]["$ref"] == name.as_str());
+    let examples = contents.filter_map(|content| content["examples"].as_object());
+    let values = examples.flat_map(|examples| examples.values()).map(|example| &example["value"][field]);
+    values.into_iter().find(|value| !value.is_null()).cloned()
+}
+
+/// The fields of a schema of the OpenAPI document, in all of its alternatives.
+pub fn fields_of(schema: &str) -> Vec<String> {
+    let schema = &DOCUMENT["components"]["schemas"][schema];
+    let alternatives = schema["oneOf"].as_array().cloned().unwrap_or_else(|| vec![schema.clone()]);
+    let mut fields: Vec<String> = alternatives
+        .iter()
+        .filter_map(|alternative| alternative["properties"].as_object())
+        .flat_map(|properties| properties.keys().cloned())
+        .collect();
+    fields.sort();
+    fields.dedup();
     fields
-}
-
-/// All forms that are the body of a request: those whose names end in `Form` and that a handler takes.
-pub fn bodies() -> Vec<(&'static str, String)> {
-    let mut bodies = Vec::new();
-    for function in FUNCTIONS {
-        let code = source(function, "http.rs");
-        for part in code.split("Json<").skip(1) {
-            let name: String = part.chars().take_while(char::is_ascii_alphanumeric).collect();
-            if name.ends_with("Form") && !bodies.contains(&(function, name.clone())) {
-                bodies.push((function, name));
-            }
-        }
-    }
-    bodies
-}
-
-/// The names of the parameters that lists take, of all functions.
-pub fn parameters() -> Vec<String> {
-    let mut names = Vec::new();
-    for function in FUNCTIONS {
-        let code = source(function, "http.rs");
-        for call in code.split("Query::parse(").skip(1) {
-            let list =
-                call.split_once("&[").and_then(|(_, rest)| rest.split_once(']')).map_or("", |(list, _)| list);
-            names.extend(list.split('"').skip(1).step_by(2).map(str::to_owned));
-        }
-    }
-    names.sort();
-    names.dedup();
-    names
 }

@@ -10,7 +10,7 @@
 //! - [`person`]: somebody who sends requests
 //! - [`answer`]: what came back, and what a test can ask of it
 //! - [`support`]: requests and checks that several tests share, by resource
-//! - [`declared`]: the routes and fields that the functions' sources have
+//! - [`declared`]: rows of the route tables, and fields of request bodies
 //!
 //! For tests that look inside:
 //!

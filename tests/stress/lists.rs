@@ -63,7 +63,7 @@ impl List {
         let query = Some(self.query.as_str()).filter(|query| !query.is_empty());
         match self.path {
             "/orders" => {
-                let listing = Query::parse(query, &orders::listing::PARAMETERS);
+                let listing = Query::parse(query, &orders::http::LIST_ORDERS.query_names());
                 let listing = orders::listing::Listing::from_query(&listing.unwrap()).unwrap();
                 let of = match self.who {
                     Who::Customer(user) => Some(user),
@@ -73,7 +73,7 @@ impl List {
                 (found.data.iter().map(|it| it.id.uuid()).collect(), found.next)
             }
             "/products" => {
-                let listing = Query::parse(query, &products::listing::PARAMETERS);
+                let listing = Query::parse(query, &products::http::LIST_PRODUCTS.query_names());
                 let listing = products::listing::Listing::from_query(&listing.unwrap()).unwrap();
                 let mut statuses = match self.who {
                     Who::Anyone => vec![Status::Active],
@@ -85,7 +85,7 @@ impl List {
                 (found.data.iter().map(|it| it.id.uuid()).collect(), found.next)
             }
             _ => {
-                let listing = Query::parse(query, &users::listing::PARAMETERS);
+                let listing = Query::parse(query, &users::http::LIST_USERS.query_names());
                 let listing = users::listing::Listing::from_query(&listing.unwrap()).unwrap();
                 let found = UserStore::new(database).list(&listing, &page, after).await.unwrap();
                 (found.data.iter().map(|it| it.id.uuid()).collect(), found.next)

@@ -1,15 +1,15 @@
-//! The routes around the API.
+//! The routes around the API: each as a row with its documentation, and its handler below it.
 
 use axum::Router;
 use axum::extract::rejection::RawPathParamsRejection;
 use axum::extract::{RawPathParams, Request};
 use axum::response::{IntoResponse as _, Redirect, Response};
-use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use http::{HeaderMap, HeaderValue, StatusCode, header};
 use serde::Serialize;
 use serde_json::json;
 use shared::auth::Access;
-use shared::error::Error;
-use shared::http::routes::Routes;
+use shared::error::{Error, Kind};
+use shared::http::routes::{Guard, Parameter, ParameterValue, ResponseSpec, RouteSpec, RouteTable};
 use shared::input::json;
 use shared::values::clock::Clock;
 
@@ -18,18 +18,38 @@ use crate::negotiation::wants_html;
 use crate::pages;
 use crate::problems::{self, ProblemType};
 
+const TAG: &str = "Around";
+const HTML: &str = "text/html";
+
+/// Headers of a response that caches may keep.
+const CACHEABLE: &[&str] = &["Cache-Control", "Vary", "ETag"];
+
 /// The route table.
-pub fn router(clock: Clock) -> Router {
-    Routes::open(clock)
-        .route(Method::GET, "/", index, Access::Anyone)
-        .route(Method::GET, "/docs", docs, Access::Anyone)
-        .route(Method::GET, "/docs/assets/{file}", asset, Access::Anyone)
-        .route(Method::GET, "/openapi.json", openapi, Access::Anyone)
-        .route(Method::GET, "/problems", list_problems, Access::Anyone)
-        .route(Method::GET, "/problems/{type}", get_problem, Access::Anyone)
-        .route(Method::GET, "/health", health, Access::Anyone)
-        .into_router(())
+pub fn routes() -> RouteTable<()> {
+    RouteTable::new()
+        .route(&INDEX, index)
+        .route(&DOCS, docs)
+        .route(&ASSET, asset)
+        .route(&OPENAPI, openapi)
+        .route(&LIST_PROBLEMS, list_problems)
+        .route(&GET_PROBLEM, get_problem)
+        .route(&HEALTH, health)
 }
+
+/// The router of all routes.
+pub fn router(clock: Clock) -> Router {
+    routes().into_router((), Guard::public(clock))
+}
+
+static INDEX: RouteSpec = RouteSpec::get("/", "index")
+    .access(Access::Public)
+    .tag(TAG)
+    .summary("Where everything is")
+    .description("Whoever asks for HTML is led to `/docs`.")
+    .responses(&[
+        ResponseSpec::json(StatusCode::OK, "Index", "Paths.").headers(&["Vary"]),
+        ResponseSpec::empty(StatusCode::SEE_OTHER, "For whoever asks for HTML.").headers(&["Location"]),
+    ]);
 
 /// Where everything is. People are led to the page.
 async fn index(headers: HeaderMap) -> Response {
@@ -53,15 +73,44 @@ async fn index(headers: HeaderMap) -> Response {
     response
 }
 
+static HEALTH: RouteSpec = RouteSpec::get("/health", "health")
+    .access(Access::Public)
+    .tag(TAG)
+    .summary("Whether the API is alive")
+    .description("The database is not asked.")
+    .responses(&[ResponseSpec::json(StatusCode::OK, "Health", "It is.")]);
+
 /// Alive, that is all: it says nothing of the database.
 async fn health() -> Response {
     json::answer(StatusCode::OK, &json!({ "status": "ok" }))
 }
 
+static DOCS: RouteSpec = RouteSpec::get("/docs", "docs")
+    .access(Access::Public)
+    .if_none_match()
+    .tag(TAG)
+    .summary("A page to read and try the API in")
+    .responses(&[ResponseSpec::empty(StatusCode::OK, "The page.").also_as(&[HTML]).headers(CACHEABLE)]);
+
 /// The page to read and try the API in.
 async fn docs(headers: HeaderMap) -> Response {
     pages::answer(&headers, pages::docs())
 }
+
+static ASSET: RouteSpec = RouteSpec::get("/docs/assets/{file}", "asset")
+    .access(Access::Public)
+    .path_parameter(Parameter::new(
+        "file",
+        ParameterValue::Text { min: 1, max: None },
+        "Its name, as the page has it.",
+    ))
+    .if_none_match()
+    .tag(TAG)
+    .summary("A file that the page loads")
+    .description("Its hash is in its name, so it may be kept for good.")
+    .responses(&[ResponseSpec::empty(StatusCode::OK, "The file.")
+        .also_as(&["text/css", "text/javascript", "image/svg+xml"])
+        .headers(CACHEABLE)]);
 
 /// What the pages load.
 async fn asset(request: Request) -> Result<Response, Error> {
@@ -69,10 +118,27 @@ async fn asset(request: Request) -> Result<Response, Error> {
     Ok(file.answer(request.headers(), Keep::ForGood))
 }
 
+static OPENAPI: RouteSpec = RouteSpec::get("/openapi.json", "openapi")
+    .access(Access::Public)
+    .if_none_match()
+    .tag(TAG)
+    .summary("This document")
+    .responses(&[ResponseSpec::json(StatusCode::OK, "OpenApi", "OpenAPI 3.1.").headers(CACHEABLE)]);
+
 /// The description of the API (OpenAPI 3.1).
 async fn openapi(headers: HeaderMap) -> Response {
     assets::OPENAPI.answer(&headers, Keep::Ask)
 }
+
+static LIST_PROBLEMS: RouteSpec = RouteSpec::get("/problems", "listProblems")
+    .access(Access::Public)
+    .if_none_match()
+    .tag(TAG)
+    .summary("List the types of problems")
+    .description("A page for whoever asks for HTML.")
+    .responses(&[ResponseSpec::json(StatusCode::OK, "ProblemTypes", "All of them.")
+        .also_as(&[HTML])
+        .headers(CACHEABLE)]);
 
 /// All types of problems.
 async fn list_problems(headers: HeaderMap) -> Response {
@@ -82,6 +148,21 @@ async fn list_problems(headers: HeaderMap) -> Response {
     }
     answer(&headers, &json!({ "data": all }))
 }
+
+static GET_PROBLEM: RouteSpec = RouteSpec::get("/problems/{type}", "getProblem")
+    .access(Access::Public)
+    .path_parameter(Parameter::new(
+        "type",
+        ParameterValue::OneOf(|| Kind::ALL.map(Kind::slug).to_vec()),
+        "The last segment of the type.",
+    ))
+    .if_none_match()
+    .tag(TAG)
+    .summary("What a type of problem means")
+    .description("The `type` of every problem leads here. A page for whoever asks for HTML.")
+    .responses(&[ResponseSpec::json(StatusCode::OK, "ProblemType", "What it means, and what to do.")
+        .also_as(&[HTML])
+        .headers(CACHEABLE)]);
 
 /// A type of problem.
 async fn get_problem(

@@ -7,6 +7,7 @@ use axum::Router;
 use shared::values::clock::Clock;
 
 mod assets;
+pub mod environment;
 mod guide;
 pub mod http;
 mod negotiation;

@@ -1,93 +1,16 @@
-//! What stands around the API, as the OpenAPI document tells it; and the schemas of problems, from the catalogue.
+//! Schemas of the docs function in the OpenAPI document, and of all problems, from the catalogue.
 
-use http::{Method, StatusCode};
 use shared::error::Kind;
-use shared::openapi::values::{Fields, integer, list, matching, named, one_of, opaque, problem_name, text};
-use shared::openapi::{Operation, Part, Shape};
+use shared::openapi::values::{Fields, integer, list, matching, named, one_of, problem_name, text};
+use shared::openapi::{Part, Shape};
 use utoipa::openapi::schema::{AdditionalProperties, ObjectBuilder, Schema};
 
 use crate::problems::{COMMON, Member, ProblemType};
 
-const TAG: &str = "Around";
-const HTML: &str = "text/html";
-
-/// Operations and schemas.
+/// The schemas of this function.
 pub fn part() -> Part {
-    let part = schemas(operations(Part::default()));
+    let part = schemas(Part::default());
     Kind::ALL.into_iter().fold(part, |part, kind| part.schema(problem_name(kind), problem(kind)))
-}
-
-fn operations(part: Part) -> Part {
-    part.operation(index())
-        .operation(docs())
-        .operation(asset())
-        .operation(openapi())
-        .operation(list_problems())
-        .operation(get_problem())
-        .operation(health())
-}
-
-fn index() -> Operation {
-    Operation::open(Method::GET, "/", "index")
-        .says(TAG, "Where everything is", "Whoever asks for HTML is led to `/docs`.")
-        .answers(StatusCode::OK, "Index", "Paths.")
-        .with_header("Vary")
-        .answers_empty(StatusCode::SEE_OTHER, "For whoever asks for HTML.")
-        .heading("Location")
-}
-
-fn docs() -> Operation {
-    Operation::open(Method::GET, "/docs", "docs")
-        .says(TAG, "A page to read and try the API in", "")
-        .answers_empty(StatusCode::OK, "The page.")
-        .or_as(HTML)
-        .kept()
-}
-
-fn asset() -> Operation {
-    Operation::open(Method::GET, "/docs/assets/{file}", "asset")
-        .says(TAG, "A file that the page loads", "Its hash is in its name, so it may be kept for good.")
-        .segment("file", opaque(), "Its name, as the page has it.")
-        .answers_empty(StatusCode::OK, "The file.")
-        .or_as("text/css")
-        .or_as("text/javascript")
-        .or_as("image/svg+xml")
-        .kept()
-}
-
-fn openapi() -> Operation {
-    Operation::open(Method::GET, "/openapi.json", "openapi")
-        .says(TAG, "This document", "")
-        .answers(StatusCode::OK, "OpenApi", "OpenAPI 3.1.")
-        .kept()
-}
-
-fn list_problems() -> Operation {
-    Operation::open(Method::GET, "/problems", "listProblems")
-        .says(TAG, "List the types of problems", "A page for whoever asks for HTML.")
-        .answers(StatusCode::OK, "ProblemTypes", "All of them.")
-        .or_as(HTML)
-        .kept()
-}
-
-fn get_problem() -> Operation {
-    let slugs = one_of(Kind::ALL.map(Kind::slug));
-    Operation::open(Method::GET, "/problems/{type}", "getProblem")
-        .says(
-            TAG,
-            "What a type of problem means",
-            "The `type` of every problem leads here. A page for whoever asks for HTML.",
-        )
-        .segment("type", slugs, "The last segment of the type.")
-        .answers(StatusCode::OK, "ProblemType", "What it means, and what to do.")
-        .or_as(HTML)
-        .kept()
-}
-
-fn health() -> Operation {
-    Operation::open(Method::GET, "/health", "health")
-        .says(TAG, "Whether the API is alive", "The database is not asked.")
-        .answers(StatusCode::OK, "Health", "It is.")
 }
 
 fn schemas(part: Part) -> Part {

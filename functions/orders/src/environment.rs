@@ -8,13 +8,25 @@ use shared::http::routes::Cors;
 use shared::mongo;
 use shared::rpc::channel::Channel;
 use shared::rpc::services::Services;
-use shared::runtime::config::{ConfigErrors, Variables, seconds};
+use shared::runtime::config::{
+    CORS_ALLOWED_ORIGINS, ConfigErrors, MONGO_URI, PRODUCT_SERVICE_URL, USER_SERVICE_URL, Variable,
+    Variables, seconds,
+};
 use shared::runtime::run::ServiceApp;
 use shared::runtime::secrets::{self, SecretSource};
 use shared::values::clock::Clock;
 
 use crate::store::SCHEMA_VERSION;
 use crate::{DEFAULT_PAYMENT_WINDOW, Dependencies, app};
+
+/// Environment variables of this function.
+pub const VARIABLES: &[Variable] = &[
+    MONGO_URI,
+    PRODUCT_SERVICE_URL,
+    USER_SERVICE_URL,
+    Variable::new("ORDER_PAYMENT_WINDOW", "seconds until an unpaid order expires; 86400 by default"),
+    CORS_ALLOWED_ORIGINS,
+];
 
 /// What the environment says.
 #[derive(Clone)]
@@ -32,13 +44,14 @@ impl Environment {
     ///
     /// # Errors
     /// Everything that is missing or malformed.
-    pub fn read(mut variables: Variables, clock: Clock) -> Result<Self, ConfigErrors> {
+    pub fn read(variables: Variables, clock: Clock) -> Result<Self, ConfigErrors> {
+        let mut variables = variables.declared(VARIABLES);
         let mut services = Services::new(clock.clone());
-        let mongo_uri = secrets::read(&mut variables, &mut services, "MONGO_URI", secrets::mongo_uri);
-        let products = services.channel(&mut variables, "PRODUCT_SERVICE_URL");
-        let users = services.channel(&mut variables, "USER_SERVICE_URL");
+        let mongo_uri = secrets::read(&mut variables, &mut services, MONGO_URI.name, secrets::mongo_uri);
+        let products = services.channel(&mut variables, PRODUCT_SERVICE_URL.name);
+        let users = services.channel(&mut variables, USER_SERVICE_URL.name);
         let payment_window = variables.or("ORDER_PAYMENT_WINDOW", DEFAULT_PAYMENT_WINDOW, seconds);
-        let cors = variables.or("CORS_ALLOWED_ORIGINS", Cors::default(), Cors::parse);
+        let cors = variables.or(CORS_ALLOWED_ORIGINS.name, Cors::default(), Cors::parse);
         let (Some(mongo_uri), Some(products), Some(users), Some(payment_window), Some(cors)) =
             (mongo_uri, products, users, payment_window, cors)
         else {

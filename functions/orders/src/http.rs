@@ -1,16 +1,16 @@
-//! The REST face of orders: the route table, and handlers that convert and call.
+//! REST: each route as a row with its documentation, and its handler below it.
 
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::{RawQuery, State};
+use axum::extract::State;
 use axum::response::Response;
-use http::{Method, StatusCode};
+use http::StatusCode;
 use shared::auth::{Access, Verifier};
-use shared::error::Error;
+use shared::error::{Error, Kind};
 use shared::http::conditional::{self, IfMatch, IfNoneMatch};
 use shared::http::idempotency::IdempotentJson;
-use shared::http::routes::{PathId, Routes};
+use shared::http::routes::{Guard, PathId, ResponseSpec, RouteSpec, RouteTable};
 use shared::input::json::{self, Json};
 use shared::input::page::PageRequest;
 use shared::input::query::Query;
@@ -20,20 +20,44 @@ use shared::values::ids::OrderKind;
 use crate::forms::{CreateOrderForm, UpdateOrderForm};
 use crate::listing::{self, Listing};
 use crate::service::OrderService;
+use crate::service::consistency;
 use crate::views::{ConsistencyPageJson, OrderJson};
 
 type Service = State<Arc<OrderService>>;
 
+const TAG: &str = "Orders";
+
 /// The route table.
-pub fn router(service: Arc<OrderService>, verifier: Verifier) -> Router {
-    Routes::verified_by(verifier)
-        .route(Method::POST, "/orders", place_order, Access::SignedIn)
-        .route(Method::GET, "/orders", list_orders, Access::SignedIn)
-        .route(Method::GET, "/orders/consistency", check_consistency, Access::Admin)
-        .route(Method::GET, "/orders/{id}", get_order, Access::SignedIn)
-        .route(Method::PUT, "/orders/{id}", update_order, Access::SignedIn)
-        .into_router(service)
+pub fn routes() -> RouteTable<Arc<OrderService>> {
+    RouteTable::new()
+        .route(&PLACE_ORDER, place_order)
+        .route(&LIST_ORDERS, list_orders)
+        .route(&CHECK_CONSISTENCY, check_consistency)
+        .route(&GET_ORDER, get_order)
+        .route(&UPDATE_ORDER, update_order)
 }
+
+/// The router of all routes.
+pub fn router(service: Arc<OrderService>, verifier: Verifier) -> Router {
+    routes().into_router(service, Guard::verified_by(verifier))
+}
+
+static PLACE_ORDER: RouteSpec = RouteSpec::post("/orders", "placeOrder")
+    .access(Access::SignedIn)
+    .request_body("NewOrder")
+    .idempotent()
+    .tag(TAG)
+    .summary("Place an order")
+    .description(
+        "Holds the stock of all items, or of none, until the order is shipped or ends. Names and prices are \
+         those of the products at this moment, whatever happens to them later.\n\nCustomers order for \
+         themselves; staff may name another user. Send an `Idempotency-Key`, so that a request of which the \
+         answer is lost can be sent again without a second order: the key lasts as long as the order. After a \
+         503 the same request with the same key may be sent again at once.",
+    )
+    .responses(&[ResponseSpec::json(StatusCode::CREATED, "Order", "The order, placed.")
+        .headers(&["Location", "ETag"])])
+    .problems(&[Kind::Forbidden, Kind::InsufficientStock, Kind::TooManyHolds]);
 
 async fn place_order(
     State(orders): Service,
@@ -47,17 +71,34 @@ async fn place_order(
     }))
 }
 
-async fn list_orders(
-    State(orders): Service,
-    context: Context,
-    RawQuery(q): RawQuery,
-) -> Result<Response, Error> {
-    let query = Query::parse(q.as_deref(), &listing::PARAMETERS)?;
+/// Row of the list; filters, sort and page of orders.
+pub static LIST_ORDERS: RouteSpec = RouteSpec::get("/orders", "listOrders")
+    .access(Access::SignedIn)
+    .query(listing::PARAMETERS)
+    .paged()
+    .tag(TAG)
+    .summary("List orders")
+    .description(
+        "Newest first, unless `sort` says otherwise; ties by ID. Customers see their own orders, whatever they \
+         filter by; staff see all. Filters add up.",
+    )
+    .responses(&[ResponseSpec::page("Order", "A page of orders.")]);
+
+async fn list_orders(State(orders): Service, context: Context, query: Query) -> Result<Response, Error> {
     let listing = Listing::from_query(&query)?;
     let page = orders.list(&context, listing, PageRequest::from_query(&query)?).await?;
     let page = page.map(|order| OrderJson::of(order, context.caller));
-    Ok(query.linked("/orders", page.next_cursor.as_deref(), json::answer(StatusCode::OK, &page)))
+    Ok(query.linked(LIST_ORDERS.path, page.next_cursor.as_deref(), json::answer(StatusCode::OK, &page)))
 }
+
+static GET_ORDER: RouteSpec = RouteSpec::get("/orders/{id}", "getOrder")
+    .access(Access::SignedIn)
+    .id::<OrderKind>()
+    .if_none_match()
+    .tag(TAG)
+    .summary("Get an order")
+    .description("Another customer's order is 404, as one that there is not.")
+    .responses(&[ResponseSpec::json(StatusCode::OK, "Order", "The order.").headers(&["ETag"])]);
 
 async fn get_order(
     State(orders): Service,
@@ -68,6 +109,35 @@ async fn get_order(
     let order = orders.get(&context, id.require()?).await?;
     Ok(known.answer(order.version, || json::answer(StatusCode::OK, &OrderJson::of(order, context.caller))))
 }
+
+static UPDATE_ORDER: RouteSpec = RouteSpec::put("/orders/{id}", "updateOrder")
+    .access(Access::SignedIn)
+    .id::<OrderKind>()
+    .request_body("OrderChange")
+    .if_match()
+    .tag(TAG)
+    .summary("Change an order, or its status")
+    .description(
+        "What the body does not name stays as it is.\n\n| from | to | who | what else |\n| --- | --- | --- | --- \
+         |\n| `placed` | `paid` | staff | `payment` with `reference` |\n| `placed`, `paid` | `cancelled` | the \
+         owner while `placed`, staff | |\n| `paid` | `shipped` | staff | `tracking` |\n| `shipped` | \
+         `delivered` | staff | |\n| `delivered` | `returned` | staff | `restock` |\n| `returned`, or `cancelled` \
+         after it was paid | `refunded` | staff | `payment` with `refund_reference` |\n\nThe status that the \
+         order has already is 200: nothing changes, and what came with it is ignored.\n\nThe owner may change \
+         `shipping_address`, `items` and `note` while `placed`; staff the items while `placed`, the address \
+         while `placed` or `paid`, and `note` and `metadata` always. `items` are not changed together with \
+         `status`; the hold follows them, all or nothing.",
+    )
+    .responses(&[
+        ResponseSpec::json(StatusCode::OK, "Order", "The order as it stands now.").headers(&["ETag"])
+    ])
+    .problems(&[
+        Kind::Forbidden,
+        Kind::InvalidTransition,
+        Kind::OrderNotEditable,
+        Kind::InsufficientStock,
+        Kind::TooManyHolds,
+    ]);
 
 async fn update_order(
     State(orders): Service,
@@ -91,17 +161,32 @@ async fn update_order(
     ))
 }
 
+static CHECK_CONSISTENCY: RouteSpec = RouteSpec::get("/orders/consistency", "checkConsistency")
+    .access(Access::Admin)
+    .paged_within(consistency::DEFAULT_LIMIT, consistency::MAX_LIMIT)
+    .tag(TAG)
+    .summary("Compare orders with stock")
+    .description(
+        "Reads all products and then all orders, page by page, and lists what disagrees: nothing should. What a \
+         request that is still running explains is not listed. Follow `next_cursor` until it is null.",
+    )
+    .responses(&[ResponseSpec::json(
+        StatusCode::OK,
+        "Consistency",
+        "What was read, and what is wrong with it.",
+    )
+    .headers(&["Link"])]);
+
 async fn check_consistency(
     State(orders): Service,
     context: Context,
-    RawQuery(q): RawQuery,
+    query: Query,
 ) -> Result<Response, Error> {
-    let query = Query::parse(q.as_deref(), &["limit", "cursor"])?;
     // What is no number is told as a limit that is out of range.
     let limit = query.get("limit").map(|text| text.parse().unwrap_or(0));
     let cursor = query.get("cursor").map(str::to_owned);
     let checked = orders.check_consistency(&context, limit, cursor).await?;
     let next = checked.next_cursor.clone();
     let answer = json::answer(StatusCode::OK, &ConsistencyPageJson::from(checked));
-    Ok(query.linked("/orders/consistency", next.as_deref(), answer))
+    Ok(query.linked(CHECK_CONSISTENCY.path, next.as_deref(), answer))
 }

@@ -2,18 +2,45 @@
 
 use proto::orders::v1 as wire;
 use shared::error::Error;
+use shared::http::routes::{Parameter, ParameterValue};
 use shared::input::page::{Sort, SortType};
 use shared::input::query::{self, Query};
 use shared::rpc::convert;
 use shared::values::clock::Timestamp;
-use shared::values::ids::{self, ProductId, UserId};
+use shared::values::ids::{self, ProductId, ProductKind, UserId, UserKind};
 
 use crate::number::Number;
 use crate::status::Status;
 
-/// Query parameters of `GET /orders`.
-pub const PARAMETERS: [&str; 9] =
-    ["status", "user_id", "product_id", "number", "created_from", "created_to", "sort", "limit", "cursor"];
+/// Filters and sort of `GET /orders`.
+pub const PARAMETERS: &[Parameter] = &[
+    Parameter::new(
+        "status",
+        ParameterValue::OneOf(|| Status::ALL.map(Status::name).to_vec()),
+        "Orders in this status.",
+    ),
+    Parameter::new("user_id", ParameterValue::id::<UserKind>(), "Orders of this user."),
+    Parameter::new(
+        "product_id",
+        ParameterValue::id::<ProductKind>(),
+        "Orders with this product among their items.",
+    ),
+    Parameter::new(
+        "number",
+        ParameterValue::Pattern { pattern: NUMBER, length: (None, None) },
+        "The order of this number, in any case, with or without the dash.",
+    ),
+    Parameter::new("created_from", ParameterValue::Time, "Orders placed at this time or later."),
+    Parameter::new("created_to", ParameterValue::Time, "Orders placed before this time."),
+    Parameter::new(
+        "sort",
+        ParameterValue::Sort(|| SORTS.map(|(name, _)| name).to_vec()),
+        "By what; `total` is the amount alone, whatever its currency.",
+    ),
+];
+
+/// What `Number::parse_loosely` takes.
+const NUMBER: &str = "^[0-9A-TV-Za-tv-z]{4}-?[0-9A-TV-Za-tv-z]{4}$";
 
 /// Filters and sort of a list of orders.
 #[derive(Clone, Debug, Default)]
@@ -102,9 +129,10 @@ fn sort(name: &str) -> Result<Sort<SortBy>, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::http::LIST_ORDERS;
 
     fn listing(query: &str) -> Result<Listing, Error> {
-        Listing::from_query(&Query::parse(Some(query), &PARAMETERS)?)
+        Listing::from_query(&Query::parse(Some(query), &LIST_ORDERS.query_names())?)
     }
 
     #[test]

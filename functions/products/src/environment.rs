@@ -7,13 +7,18 @@ use shared::http::routes::Cors;
 use shared::mongo;
 use shared::rpc::channel::Channel;
 use shared::rpc::services::Services;
-use shared::runtime::config::{ConfigErrors, Variables};
+use shared::runtime::config::{
+    CORS_ALLOWED_ORIGINS, ConfigErrors, MONGO_URI, USER_SERVICE_URL, Variable, Variables,
+};
 use shared::runtime::run::ServiceApp;
 use shared::runtime::secrets::{self, SecretSource};
 use shared::values::clock::Clock;
 
 use crate::store::SCHEMA_VERSION;
 use crate::{Dependencies, app};
+
+/// Environment variables of this function.
+pub const VARIABLES: &[Variable] = &[MONGO_URI, USER_SERVICE_URL, CORS_ALLOWED_ORIGINS];
 
 /// What the environment says.
 #[derive(Clone)]
@@ -29,11 +34,12 @@ impl Environment {
     ///
     /// # Errors
     /// Everything that is missing or malformed.
-    pub fn read(mut variables: Variables, clock: Clock) -> Result<Self, ConfigErrors> {
+    pub fn read(variables: Variables, clock: Clock) -> Result<Self, ConfigErrors> {
+        let mut variables = variables.declared(VARIABLES);
         let mut services = Services::new(clock.clone());
-        let mongo_uri = secrets::read(&mut variables, &mut services, "MONGO_URI", secrets::mongo_uri);
-        let users = services.channel(&mut variables, "USER_SERVICE_URL");
-        let cors = variables.or("CORS_ALLOWED_ORIGINS", Cors::default(), Cors::parse);
+        let mongo_uri = secrets::read(&mut variables, &mut services, MONGO_URI.name, secrets::mongo_uri);
+        let users = services.channel(&mut variables, USER_SERVICE_URL.name);
+        let cors = variables.or(CORS_ALLOWED_ORIGINS.name, Cors::default(), Cors::parse);
         let (Some(mongo_uri), Some(users), Some(cors)) = (mongo_uri, users, cors) else {
             return Err(variables.misconfigured());
         };

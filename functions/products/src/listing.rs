@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use proto::products::v1 as wire;
 use shared::error::Error;
+use shared::http::routes::{Parameter, ParameterValue};
 use shared::input::page::{Sort, SortType};
 use shared::input::query::{self, Query};
 use shared::values::money::{Currency, MAX_AMOUNT};
@@ -11,9 +12,39 @@ use shared::values::money::{Currency, MAX_AMOUNT};
 use crate::product::{Sku, Status};
 use crate::words::words;
 
-/// Query parameters of `GET /products`.
-pub const PARAMETERS: [&str; 10] =
-    ["q", "sku", "status", "currency", "min_price", "max_price", "in_stock", "sort", "limit", "cursor"];
+/// Filters and sort of `GET /products`.
+pub const PARAMETERS: &[Parameter] = &[
+    Parameter::new(
+        "q",
+        ParameterValue::Text { min: 1, max: Some(MAX_SEARCH) },
+        "Products with every one of these words in name, description or SKU; case and accents are ignored.",
+    ),
+    Parameter::new(
+        "sku",
+        ParameterValue::Pattern { pattern: SKU, length: (Some(1), Some(64)) },
+        "The product of this SKU.",
+    ),
+    Parameter::new(
+        "status",
+        ParameterValue::OneOf(|| Status::ALL.map(Status::name).to_vec()),
+        "Products in this status.",
+    ),
+    Parameter::new("currency", ParameterValue::Schema("Currency"), "Products priced in this currency."),
+    Parameter::new("min_price", PRICE, "Products at this price or more; needs `currency`."),
+    Parameter::new("max_price", PRICE, "Products at this price or less; needs `currency`."),
+    Parameter::new("in_stock", ParameterValue::Boolean, "Whether any are available."),
+    Parameter::new(
+        "sort",
+        ParameterValue::Sort(|| SORTS.map(|(name, _)| name).to_vec()),
+        "By what; `price` is the amount alone, whatever its currency.",
+    ),
+];
+
+/// Pattern of a SKU.
+pub(crate) const SKU: &str = "^[A-Za-z0-9._-]{1,64}$";
+
+/// In minor units.
+const PRICE: ParameterValue = ParameterValue::Integer { min: 0, max: MAX_AMOUNT };
 
 /// Maximum length of a search, in characters.
 pub(crate) const MAX_SEARCH: usize = 100;
@@ -141,9 +172,10 @@ fn searched(text: &str) -> Result<BTreeSet<String>, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::http::LIST_PRODUCTS;
 
     fn listing(query: &str) -> Result<Listing, Error> {
-        Listing::from_query(&Query::parse(Some(query), &PARAMETERS)?)
+        Listing::from_query(&Query::parse(Some(query), &LIST_PRODUCTS.query_names())?)
     }
 
     #[test]

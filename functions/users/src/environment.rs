@@ -7,7 +7,7 @@ use shared::error::Error;
 use shared::http::routes::Cors;
 use shared::mongo;
 use shared::rpc::services::Services;
-use shared::runtime::config::{ConfigErrors, Variables};
+use shared::runtime::config::{CORS_ALLOWED_ORIGINS, ConfigErrors, MONGO_URI, Variable, Variables};
 use shared::runtime::run::ServiceApp;
 use shared::runtime::secrets::{self, SecretSource};
 use shared::values::clock::Clock;
@@ -18,6 +18,18 @@ use crate::{Dependencies, app};
 
 /// The highest limit of requests a minute from one address.
 const MOST: u32 = 1_000_000;
+
+/// Environment variables of this function.
+pub const VARIABLES: &[Variable] = &[
+    MONGO_URI,
+    Variable::secret("JWT_SECRET", "signs access tokens; 32 random bytes or more"),
+    Variable::new(
+        "RATE_LIMIT_PER_ADDRESS",
+        "requests a minute from one address to `/auth`, `/auth/refresh` and `POST /users`; 60 by default, 0 is no \
+         limit, at most 1000000. Behind a proxy all requests come from one address",
+    ),
+    CORS_ALLOWED_ORIGINS,
+];
 
 /// What the environment says.
 #[derive(Clone)]
@@ -34,11 +46,12 @@ impl Environment {
     ///
     /// # Errors
     /// Everything that is missing or malformed.
-    pub fn read(mut variables: Variables, clock: Clock) -> Result<Self, ConfigErrors> {
+    pub fn read(variables: Variables, clock: Clock) -> Result<Self, ConfigErrors> {
+        let mut variables = variables.declared(VARIABLES);
         let mut services = Services::new(clock.clone());
-        let mongo_uri = secrets::read(&mut variables, &mut services, "MONGO_URI", secrets::mongo_uri);
+        let mongo_uri = secrets::read(&mut variables, &mut services, MONGO_URI.name, secrets::mongo_uri);
         let jwt_secret = secrets::read(&mut variables, &mut services, "JWT_SECRET", Signer::check_secret);
-        let cors = variables.or("CORS_ALLOWED_ORIGINS", Cors::default(), Cors::parse);
+        let cors = variables.or(CORS_ALLOWED_ORIGINS.name, Cors::default(), Cors::parse);
         let rate_limit = variables.or("RATE_LIMIT_PER_ADDRESS", 60, |text| {
             let problem =
                 || format!("must be a whole number of requests a minute, at most {MOST}, or 0 for no limit");

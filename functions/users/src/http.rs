@@ -1,16 +1,16 @@
-//! The REST face of users: the route table, and handlers that convert and call.
+//! REST: each route as a row with its documentation, and its handler below it.
 
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::{RawQuery, State};
+use axum::extract::State;
 use axum::response::{IntoResponse as _, Response};
-use http::{HeaderName, Method, StatusCode, header};
+use http::{HeaderName, StatusCode, header};
 use shared::auth::{Access, Verifier};
-use shared::error::Error;
+use shared::error::{Error, Kind};
 use shared::http::conditional::{self, IfMatch, IfNoneMatch};
 use shared::http::idempotency::IdempotentJson;
-use shared::http::routes::{PathId, Routes};
+use shared::http::routes::{Guard, PathId, RateClass, ResponseSpec, RouteSpec, RouteTable};
 use shared::input::json::{self, Json};
 use shared::input::page::PageRequest;
 use shared::input::query::Query;
@@ -19,34 +19,56 @@ use shared::values::ids::UserKind;
 
 use crate::forms::{CreateUserForm, RefreshTokenForm, SignInForm, UpdateUserForm};
 use crate::listing::{self, Listing};
-use crate::rate_limit::RateLimited;
 use crate::service::UserService;
 use crate::views::{KeyJson, KeySetJson, SessionJson, UserJson};
 
 type Service = State<Arc<UserService>>;
 
+const TAG: &str = "Users";
+const SIGN_IN_TAG: &str = "Sign-in";
+
 /// The route table.
-pub fn router(service: Arc<UserService>, verifier: Verifier) -> Router {
-    Routes::verified_by(verifier)
-        .route(Method::POST, "/users", create_user, Access::Anyone)
-        .route(Method::GET, "/users", list_users, Access::Staff)
-        .route(Method::GET, "/users/{id}", get_user, Access::SignedIn)
-        .route(Method::PUT, "/users/{id}", update_user, Access::SignedIn)
-        .route(Method::DELETE, "/users/{id}", delete_user, Access::SignedIn)
-        .route(Method::POST, "/auth", sign_in, Access::Anyone)
-        .route(Method::POST, "/auth/refresh", refresh, Access::Anyone)
-        .route(Method::POST, "/auth/logout", sign_out, Access::Anyone)
-        .route(Method::GET, "/.well-known/jwks.json", public_keys, Access::Anyone)
-        .into_router(service)
+pub fn routes() -> RouteTable<Arc<UserService>> {
+    RouteTable::new()
+        .route(&CREATE_USER, create_user)
+        .route(&LIST_USERS, list_users)
+        .route(&GET_USER, get_user)
+        .route(&UPDATE_USER, update_user)
+        .route(&DELETE_USER, delete_user)
+        .route(&SIGN_IN, sign_in)
+        .route(&REFRESH, refresh)
+        .route(&SIGN_OUT, sign_out)
+        .route(&PUBLIC_KEYS, public_keys)
 }
+
+/// The router of all routes.
+pub fn router(service: Arc<UserService>, verifier: Verifier) -> Router {
+    let guard = Guard::verified_by(verifier).limited_by(service.limits().clone());
+    routes().into_router(service, guard)
+}
+
+static CREATE_USER: RouteSpec = RouteSpec::post("/users", "createUser")
+    .access(Access::Anyone)
+    .rate(RateClass::PerAddress)
+    .request_body("NewUser")
+    .idempotent()
+    .tag(TAG)
+    .summary("Sign up, or add a user")
+    .description(
+        "Anyone may sign up as a customer; only admins give another `role`. An `Idempotency-Key` is good for 24 \
+         hours, and a replay needs the same password.",
+    )
+    .responses(&[
+        ResponseSpec::json(StatusCode::CREATED, "User", "The user.").headers(&["Location", "ETag"])
+    ])
+    .problems(&[Kind::Forbidden, Kind::EmailTaken]);
 
 async fn create_user(
     State(users): Service,
     context: Context,
-    _: RateLimited,
     IdempotentJson(form, key): IdempotentJson<CreateUserForm>,
 ) -> Result<Response, Error> {
-    let request = key.map(|key| key.sent_to("POST /users"));
+    let request = key.map(|key| key.sent_to(CREATE_USER.name()));
     let made = users.create(&context, form.check()?, request).await?;
     Ok(made.into_response(|user| {
         let (location, version) = (format!("/users/{}", user.id), user.version);
@@ -54,17 +76,31 @@ async fn create_user(
     }))
 }
 
-async fn list_users(
-    State(users): Service,
-    context: Context,
-    RawQuery(q): RawQuery,
-) -> Result<Response, Error> {
-    let query = Query::parse(q.as_deref(), &listing::PARAMETERS)?;
+/// Row of the list; filters and page of users.
+pub static LIST_USERS: RouteSpec = RouteSpec::get("/users", "listUsers")
+    .access(Access::Staff)
+    .query(listing::PARAMETERS)
+    .paged()
+    .tag(TAG)
+    .summary("List users")
+    .description("Newest first.")
+    .responses(&[ResponseSpec::page("User", "A page of users.")]);
+
+async fn list_users(State(users): Service, context: Context, query: Query) -> Result<Response, Error> {
     let listing = Listing::from_query(&query)?;
     let page = users.list(&context, listing, PageRequest::from_query(&query)?).await?;
     let page = page.map(UserJson::from);
-    Ok(query.linked("/users", page.next_cursor.as_deref(), json::answer(StatusCode::OK, &page)))
+    Ok(query.linked(LIST_USERS.path, page.next_cursor.as_deref(), json::answer(StatusCode::OK, &page)))
 }
+
+static GET_USER: RouteSpec = RouteSpec::get("/users/{id}", "getUser")
+    .access(Access::SignedIn)
+    .id::<UserKind>()
+    .if_none_match()
+    .tag(TAG)
+    .summary("Get a user")
+    .description("Customers see themselves; another user is 404 for them, as one that there is not.")
+    .responses(&[ResponseSpec::json(StatusCode::OK, "User", "The user.").headers(&["ETag"])]);
 
 async fn get_user(
     State(users): Service,
@@ -75,6 +111,22 @@ async fn get_user(
     let user = users.get(&context, id.require()?).await?;
     Ok(known.answer(user.version, || json::answer(StatusCode::OK, &UserJson::from(user))))
 }
+
+static UPDATE_USER: RouteSpec = RouteSpec::put("/users/{id}", "updateUser")
+    .access(Access::SignedIn)
+    .id::<UserKind>()
+    .request_body("UserChange")
+    .if_match()
+    .tag(TAG)
+    .summary("Change a user")
+    .description(
+        "What the body does not name stays as it is. Users change themselves, with `current_password` for a new \
+         password; admins change anybody, and alone give a `role` or a `status`.",
+    )
+    .responses(&[
+        ResponseSpec::json(StatusCode::OK, "User", "The user as it stands now.").headers(&["ETag"])
+    ])
+    .problems(&[Kind::Forbidden, Kind::EmailTaken, Kind::LastAdmin, Kind::TooManyRequests]);
 
 async fn update_user(
     State(users): Service,
@@ -88,6 +140,19 @@ async fn update_user(
     Ok(conditional::with_etag(user.version, json::answer(StatusCode::OK, &UserJson::from(user))))
 }
 
+static DELETE_USER: RouteSpec = RouteSpec::delete("/users/{id}", "deleteUser")
+    .access(Access::SignedIn)
+    .id::<UserKind>()
+    .if_match()
+    .tag(TAG)
+    .summary("Delete a user")
+    .description(
+        "Users delete themselves, admins anybody. Personal data goes, the e-mail address is free again, and \
+         orders stay and go on.",
+    )
+    .responses(&[ResponseSpec::empty(StatusCode::NO_CONTENT, "The user is gone.")])
+    .problems(&[Kind::Forbidden, Kind::LastAdmin]);
+
 async fn delete_user(
     State(users): Service,
     context: Context,
@@ -98,28 +163,64 @@ async fn delete_user(
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 
-async fn sign_in(
-    State(users): Service,
-    _: RateLimited,
-    Json(form): Json<SignInForm>,
-) -> Result<Response, Error> {
+static SIGN_IN: RouteSpec = RouteSpec::post("/auth", "signIn")
+    .access(Access::Anyone)
+    .rate(RateClass::PerAddress)
+    .request_body("Credentials")
+    .tag(SIGN_IN_TAG)
+    .summary("Sign in")
+    .description(
+        "An unknown e-mail address, a wrong password and a disabled user are the same 401. After 10 failures in 15 \
+         minutes for one e-mail address all are 429 for a while, with the right password too.",
+    )
+    .responses(&[ResponseSpec::json(
+        StatusCode::OK,
+        "Session",
+        "An access token: send it as `Authorization: Bearer …`.",
+    )]);
+
+async fn sign_in(State(users): Service, Json(form): Json<SignInForm>) -> Result<Response, Error> {
     let session = users.authenticate(form.check()?).await?;
     Ok(json::answer(StatusCode::OK, &SessionJson::from(session)))
 }
 
-async fn refresh(
-    State(users): Service,
-    _: RateLimited,
-    Json(form): Json<RefreshTokenForm>,
-) -> Result<Response, Error> {
+static REFRESH: RouteSpec = RouteSpec::post("/auth/refresh", "refresh")
+    .access(Access::Anyone)
+    .rate(RateClass::PerAddress)
+    .request_body("RefreshToken")
+    .tag(SIGN_IN_TAG)
+    .summary("Go on with a session")
+    .description(
+        "Answers a new pair of tokens, and the refresh token is spent. A spent one that is shown again ends the \
+         session, so ask for one pair at a time. One that is bad, spent or ended is 401.",
+    )
+    .responses(&[ResponseSpec::json(StatusCode::OK, "Session", "The new pair.")]);
+
+async fn refresh(State(users): Service, Json(form): Json<RefreshTokenForm>) -> Result<Response, Error> {
     let session = users.refresh(&form.check()?).await?;
     Ok(json::answer(StatusCode::OK, &SessionJson::from(session)))
 }
+
+static SIGN_OUT: RouteSpec = RouteSpec::post("/auth/logout", "signOut")
+    .access(Access::Anyone)
+    .request_body("RefreshToken")
+    .tag(SIGN_IN_TAG)
+    .summary("Sign out")
+    .description("Ends the session of a refresh token; an unknown one too is 204.")
+    .responses(&[ResponseSpec::empty(StatusCode::NO_CONTENT, "The session has ended.")]);
 
 async fn sign_out(State(users): Service, Json(form): Json<RefreshTokenForm>) -> Result<Response, Error> {
     users.sign_out(&form.check()?).await?;
     Ok(StatusCode::NO_CONTENT.into_response())
 }
+
+static PUBLIC_KEYS: RouteSpec = RouteSpec::get("/.well-known/jwks.json", "publicKeys")
+    .access(Access::Anyone)
+    .tag(SIGN_IN_TAG)
+    .summary("The keys that verify access tokens")
+    .description("A JWK Set (RFC 7517) of Ed25519 keys (RFC 8037).")
+    .responses(&[ResponseSpec::body(StatusCode::OK, "application/jwk-set+json", "PublicKeys", "The keys.")
+        .headers(&["Cache-Control"])]);
 
 async fn public_keys(State(users): Service) -> Result<Response, Error> {
     let keys = users.public_keys().await?;

@@ -3,12 +3,37 @@
 use proto::users::v1 as wire;
 use shared::auth::Role;
 use shared::error::Error;
+use shared::http::routes::{Parameter, ParameterValue};
 use shared::input::query::{self, Query};
 
 use crate::user::{Email, Status};
 
-/// Query parameters of `GET /users`.
-pub const PARAMETERS: [&str; 5] = ["role", "status", "email", "limit", "cursor"];
+/// Filters of `GET /users`.
+pub const PARAMETERS: &[Parameter] = &[
+    Parameter::new(
+        "role",
+        ParameterValue::OneOf(|| Role::ALL.map(Role::name).to_vec()),
+        "Users of this role.",
+    ),
+    Parameter::new(
+        "status",
+        ParameterValue::OneOf(|| Status::ALL.map(Status::name).to_vec()),
+        "Users of this status.",
+    ),
+    Parameter::new(
+        "email",
+        ParameterValue::Pattern { pattern: EMAIL, length: (None, Some(254)) },
+        "The user with this e-mail address, in any case.",
+    ),
+];
+
+/// Pattern of an e-mail address: that of <https://html.spec.whatwg.org/multipage/input.html#valid-e-mail-address>.
+/// `format: email` is RFC 5321, which takes other addresses.
+pub(crate) const EMAIL: &str = concat!(
+    r"^[a-zA-Z0-9.!#$%&'*+/=?^_`{|}~-]+@",
+    r"[a-zA-Z0-9](?:[a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?",
+    r"(?:\.[a-zA-Z0-9](?:[a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?)*$",
+);
 
 /// Filters of a list of users, newest first.
 #[derive(Clone, Debug, Default)]
@@ -50,6 +75,7 @@ impl Listing {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::http::LIST_USERS;
 
     #[test]
     fn an_invalid_parameter_is_explained() {
@@ -58,7 +84,7 @@ mod tests {
             ("status=deleted", "`status` must be one of active, disabled."),
             ("email=ada", "`email` must be an e-mail address"),
         ] {
-            let query = Query::parse(Some(bad), &PARAMETERS).unwrap();
+            let query = Query::parse(Some(bad), &LIST_USERS.query_names()).unwrap();
             let error = Listing::from_query(&query).unwrap_err().to_string();
             assert!(error.contains(expected), "{bad}: {error}");
         }

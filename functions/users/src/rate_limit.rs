@@ -3,18 +3,16 @@
 //! If the counts are unavailable, so are the users, and the answer is 503: no sign-in passes uncounted.
 
 use std::net::{IpAddr, Ipv6Addr};
-use std::sync::Arc;
 use std::time::Duration;
 
-use axum::extract::FromRequestParts;
-use http::request::Parts;
+use futures::future::BoxFuture;
 use shared::error::{Error, Kind};
+use shared::http::routes::RateLimiter;
 use shared::runtime::context::SourceAddress;
 use shared::values::clock::{Clock, Timestamp};
 use tokio::time::Instant;
 
 use crate::credentials::HashPermit;
-use crate::service::UserService;
 use crate::store::counts::{Counts, RateLimit};
 
 /// Length of the IPv6 prefix that separates customers of a network (RFC 6177). A customer has all addresses
@@ -112,16 +110,9 @@ fn network(address: IpAddr) -> String {
     }
 }
 
-/// Request within the limit of its address. It is the first extractor of a handler. So a request above
-/// the limit is refused before its body is read.
-pub struct RateLimited;
-
-impl FromRequestParts<Arc<UserService>> for RateLimited {
-    type Rejection = Error;
-
-    async fn from_request_parts(parts: &mut Parts, users: &Arc<UserService>) -> Result<Self, Error> {
-        users.limits().request(parts.extensions.get().copied()).await?;
-        Ok(Self)
+impl RateLimiter for RateLimits {
+    fn count(&self, address: Option<SourceAddress>) -> BoxFuture<'_, Result<(), Error>> {
+        Box::pin(self.request(address))
     }
 }
 

@@ -1,5 +1,6 @@
-//! The route table of a function: paths, methods and who may; and what every HTTP answer has, whatever
-//! becomes of the request: a request ID, problem+json for errors, what browsers and caches are told, a line in the log.
+//! The route table of a function, the router that is built from it, and the parts that all HTTP responses share.
+//!
+//! These parts are a request ID, problem+json for errors, headers for browsers and caches, and a line in the log.
 
 use std::collections::HashMap;
 use std::panic::AssertUnwindSafe;
@@ -13,14 +14,16 @@ use axum::middleware::{self, Next};
 use axum::response::Response;
 use axum::routing::{MethodFilter, MethodRouter, on};
 use futures::FutureExt as _;
+use futures::future::BoxFuture;
 use http::request::Parts;
-use http::{HeaderValue, Method, header};
+use http::{HeaderMap, HeaderValue, Method, header};
 use tracing::Instrument as _;
 use type_safe_id::{StaticType, TypeSafeId};
 
 use crate::auth::{Access, Caller, Verifier};
 use crate::error::{Error, ErrorExtension, Kind};
-use crate::runtime::context::{Context, DEFAULT_TIMEOUT, Deadline, request_id};
+use crate::input::query::Query;
+use crate::runtime::context::{Context, DEFAULT_TIMEOUT, Deadline, SourceAddress, request_id};
 use crate::runtime::telemetry::request_span;
 use crate::runtime::trace::Trace;
 use crate::values::clock::Clock;
@@ -28,58 +31,65 @@ use crate::values::ids;
 
 mod cors;
 pub(crate) mod headers;
+mod spec;
 
 pub use cors::Cors;
 pub use headers::MAX_HEAD;
+pub use spec::{PageLimits, Parameter, ParameterValue, RateClass, ResponseBody, ResponseSpec, RouteSpec};
 
-/// The route table of a function.
-pub struct Routes<S> {
-    router: Router<S>,
-    /// The methods of each path, as `Access-Control-Allow-Methods` names them.
-    methods: HashMap<String, String>,
-    verifier: Option<Verifier>,
-    clock: Clock,
+/// The route table of a function: rows with their handlers.
+pub struct RouteTable<S> {
+    routes: Vec<(&'static RouteSpec, MethodRouter<S>)>,
 }
 
-impl<S: Clone + Send + Sync + 'static> Routes<S> {
-    /// Routes whose callers are known by their access tokens.
-    pub fn verified_by(verifier: Verifier) -> Self {
-        let clock = verifier.clock().clone();
-        Self { router: Router::new(), methods: HashMap::new(), verifier: Some(verifier), clock }
+impl<S: Clone + Send + Sync + 'static> Default for RouteTable<S> {
+    fn default() -> Self {
+        Self { routes: Vec::new() }
+    }
+}
+
+impl<S: Clone + Send + Sync + 'static> RouteTable<S> {
+    /// A table without rows.
+    pub fn new() -> Self {
+        Self::default()
     }
 
-    /// Routes that are open to everybody, and look at no token.
-    pub fn open(clock: Clock) -> Self {
-        Self { router: Router::new(), methods: HashMap::new(), verifier: None, clock }
-    }
-
-    /// Adds a route. A GET answers HEAD too.
-    pub fn route<H, T>(mut self, method: Method, path: &str, handler: H, access: Access) -> Self
+    /// Adds a row and its handler. A GET also answers HEAD.
+    pub fn route<H, T>(mut self, spec: &'static RouteSpec, handler: H) -> Self
     where
         H: Handler<T, S>,
         T: 'static,
     {
-        let guard = Guard { verifier: self.verifier.clone(), access, clock: self.clock.clone() };
-        let handler: MethodRouter<S> =
-            on(method_filter(&method), handler).route_layer(middleware::from_fn_with_state(guard, authorize));
-        self.router = self.router.route(path, handler);
-        let methods = self.methods.entry(path.to_owned()).or_default();
-        for method in [method.as_str(), if method == Method::GET { "HEAD" } else { "" }] {
-            let comma = if methods.is_empty() || method.is_empty() { "" } else { ", " };
-            methods.push_str(comma);
-            methods.push_str(method);
-        }
+        self.routes.push((spec, on(method_filter(&spec.method), handler)));
         self
     }
 
-    /// The finished router.
-    pub fn into_router(self, state: S) -> Router {
-        let methods: Methods = Arc::new(self.methods);
+    /// The rows, in the order in which they were added.
+    pub fn specs(&self) -> Vec<&'static RouteSpec> {
+        self.routes.iter().map(|(spec, _)| *spec).collect()
+    }
+
+    /// Builds the router. `guard` checks each request against its row before the handler runs.
+    pub fn into_router(self, state: S, guard: Guard) -> Router {
+        let mut router = Router::new();
+        let mut methods: HashMap<String, String> = HashMap::new();
+        for (spec, handler) in self.routes {
+            let guard = (guard.clone(), spec);
+            let guarded = handler.route_layer(middleware::from_fn_with_state(guard, authorize));
+            router = router.route(spec.path, guarded);
+            let methods = methods.entry(spec.path.to_owned()).or_default();
+            for method in [spec.method.as_str(), if spec.method == Method::GET { "HEAD" } else { "" }] {
+                let comma = if methods.is_empty() || method.is_empty() { "" } else { ", " };
+                methods.push_str(comma);
+                methods.push_str(method);
+            }
+        }
+        let methods: Methods = Arc::new(methods);
         let known = methods.clone();
         let not_allowed = async move |path: MatchedPath, method: Method| {
             method_not_allowed(&method, known.get(path.as_str()).map_or("", String::as_str))
         };
-        self.router
+        router
             .fallback(no_such_route)
             .method_not_allowed_fallback(not_allowed)
             .with_state(state)
@@ -115,32 +125,98 @@ fn method_not_allowed(method: &Method, methods: &str) -> Error {
     }
 }
 
+/// Checks a request against the row of its route: caller, size of the head, rate.
 #[derive(Clone)]
-struct Guard {
+pub struct Guard {
     verifier: Option<Verifier>,
-    access: Access,
+    limiter: Option<Arc<dyn RateLimiter>>,
     clock: Clock,
 }
 
-/// Finds out who is calling and lets in who may.
-async fn authorize(State(guard): State<Guard>, mut request: Request, next: Next) -> Result<Response, Error> {
+impl Guard {
+    /// A guard that knows callers by their access tokens.
+    pub fn verified_by(verifier: Verifier) -> Self {
+        let clock = verifier.clock().clone();
+        Self { verifier: Some(verifier), limiter: None, clock }
+    }
+
+    /// A guard for routes of [`Access::Public`] alone.
+    pub fn public(clock: Clock) -> Self {
+        Self { verifier: None, limiter: None, clock }
+    }
+
+    /// Adds what counts requests of a [`RateClass`].
+    pub fn limited_by(self, limiter: impl RateLimiter + 'static) -> Self {
+        Self { limiter: Some(Arc::new(limiter)), ..self }
+    }
+
+    async fn caller(&self, access: Access, headers: &HeaderMap, context: &Context) -> Result<Caller, Error> {
+        if access == Access::Public {
+            return Ok(Caller::Anonymous);
+        }
+        let Some(verifier) = &self.verifier else {
+            return Err(Error::internal("a route needs tokens, and its guard has no verifier"));
+        };
+        verifier.caller(headers::authorization(headers).as_deref(), context).await
+    }
+
+    async fn limit(&self, rate: RateClass, address: Option<SourceAddress>) -> Result<(), Error> {
+        match (rate, &self.limiter) {
+            (RateClass::Unlimited, _) => Ok(()),
+            (RateClass::PerAddress, Some(limiter)) => limiter.count(address).await,
+            (RateClass::PerAddress, None) => {
+                Err(Error::internal("a route has a limit, and its guard counts nothing"))
+            }
+        }
+    }
+}
+
+/// Counts requests of [`RateClass::PerAddress`].
+pub trait RateLimiter: Send + Sync {
+    /// Counts a request from this address.
+    ///
+    /// # Errors
+    /// 429 when there were too many; 503 when the count is not available.
+    fn count(&self, address: Option<SourceAddress>) -> BoxFuture<'_, Result<(), Error>>;
+}
+
+/// Identifies the caller and refuses a request that its row does not allow.
+async fn authorize(
+    State((guard, spec)): State<(Guard, &'static RouteSpec)>,
+    mut request: Request,
+    next: Next,
+) -> Result<Response, Error> {
     let request_id = request_id(request.headers());
     let trace = trace_of(&request);
     let deadline = guard.clock.now().after(DEFAULT_TIMEOUT);
     let deadline =
         request.extensions().get::<Deadline>().map_or(deadline, |environment| deadline.min(environment.0));
     let mut context = Context { caller: Caller::Anonymous, request_id, trace, deadline };
-    if let Some(verifier) = &guard.verifier {
-        let authorization = headers::authorization(request.headers());
-        context.caller = verifier.caller(authorization.as_deref(), &context).await?;
-    }
+    context.caller = guard.caller(spec.access, request.headers(), &context).await?;
     let caller = context.caller;
-    guard.access.check(caller)?;
+    spec.access.check(caller)?;
     headers::check_head(&request)?;
+    let address = request.extensions().get().copied();
+    guard.limit(spec.rate, address).await?;
     request.extensions_mut().insert(context);
+    request.extensions_mut().insert(MatchedRow(spec));
     let mut response = next.run(request).await;
     response.extensions_mut().insert(CallerForLog(caller));
     Ok(response)
+}
+
+/// The row of the route that a request has matched.
+#[derive(Clone, Copy)]
+struct MatchedRow(&'static RouteSpec);
+
+/// The parameters of the query. One that the row does not declare is refused.
+impl<S: Sync> FromRequestParts<S> for Query {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Error> {
+        let names = parts.extensions.get::<MatchedRow>().map_or(Vec::new(), |row| row.0.query_names());
+        Self::parse(parts.uri.query(), &names)
+    }
 }
 
 #[derive(Clone, Copy)]

@@ -92,8 +92,12 @@ pub fn flag() -> ObjectBuilder {
 
 /// An ID of this kind.
 pub fn id_of<T: StaticType>() -> ObjectBuilder {
-    let example = ids::example::<T>();
-    matching(&format!("^{}_[0-7][0-9a-hjkmnp-tv-z]{{25}}$", T::TYPE)).examples([example])
+    id_of_kind(T::TYPE)
+}
+
+/// An ID of the kind of this name.
+pub fn id_of_kind(kind: &str) -> ObjectBuilder {
+    matching(&format!("^{kind}_[0-7][0-9a-hjkmnp-tv-z]{{25}}$")).examples([ids::example_of(kind)])
 }
 
 /// A user of ours, or one of these words.
@@ -111,13 +115,6 @@ pub fn timestamp() -> ObjectBuilder {
 /// A time as a client sends it in a query: RFC 3339, with any offset.
 pub fn bound() -> ObjectBuilder {
     text().format(Some(SchemaFormat::KnownFormat(KnownFormat::DateTime)))
-}
-
-/// One of these sorts, the first by default.
-pub fn sort<T>(sorts: &[(&str, T)]) -> ObjectBuilder {
-    let names = sorts.iter().map(|(name, _)| *name);
-    let default = names.clone().next().map(Into::into);
-    one_of(names).default(default)
 }
 
 /// The same, or null.

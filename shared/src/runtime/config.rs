@@ -5,9 +5,66 @@ use std::fmt;
 /// Source of values.
 type Source = Box<dyn Fn(&str) -> Option<String>>;
 
+/// Declaration of an environment variable of a function: a row of its table.
+#[derive(Clone, Copy, Debug)]
+pub struct Variable {
+    /// Its name.
+    pub name: &'static str,
+    /// A secret may also come from Secrets Manager: then `NAME_ARN` has its ARN.
+    pub is_secret: bool,
+    /// Its meaning and its default, for operators.
+    pub description: &'static str,
+}
+
+impl Variable {
+    /// Declares a variable.
+    pub const fn new(name: &'static str, description: &'static str) -> Self {
+        Self { name, is_secret: false, description }
+    }
+
+    /// Declares a secret.
+    pub const fn secret(name: &'static str, description: &'static str) -> Self {
+        Self { name, is_secret: true, description }
+    }
+
+    /// All names that are read for it.
+    pub fn names(&self) -> Vec<String> {
+        let arn = self.is_secret.then(|| format!("{}_ARN", self.name));
+        std::iter::once(self.name.to_owned()).chain(arn).collect()
+    }
+}
+
+/// Connection to MongoDB.
+pub const MONGO_URI: Variable = Variable::secret(
+    "MONGO_URI",
+    "connection string of a replica set, `mongodb://` or `mongodb+srv://`, or the ARN of the secret that has it. The \
+     database is its path, else `oms`",
+);
+
+/// Address of the products function.
+pub const PRODUCT_SERVICE_URL: Variable = Variable::new(
+    "PRODUCT_SERVICE_URL",
+    "`lambda:FUNCTION` on Lambda; `http://HOST:PORT` or `HOST:PORT` for gRPC over HTTP/2",
+);
+
+/// Address of the users function.
+pub const USER_SERVICE_URL: Variable =
+    Variable::new("USER_SERVICE_URL", "as `PRODUCT_SERVICE_URL`, for the users function");
+
+/// Origins for CORS.
+pub const CORS_ALLOWED_ORIGINS: Variable = Variable::new(
+    "CORS_ALLOWED_ORIGINS",
+    "origins whose pages may read answers, comma-separated and exactly as browsers write them, such as \
+     `https://shop.example.com,http://localhost:5173`; `*` is all; absent is none",
+);
+
+/// Variables that Lambda or an emulator sets for every function begin like this.
+const OF_AWS: &str = "AWS_";
+
 /// Reader of environment variables that collects the problems.
 pub struct Variables {
     source: Source,
+    declared: Option<&'static [Variable]>,
     problems: Vec<String>,
 }
 
@@ -23,12 +80,26 @@ impl Variables {
 
     /// Reads the variables from `source`.
     pub fn from_fn(source: impl Fn(&str) -> Option<String> + 'static) -> Self {
-        Self { source: Box::new(source), problems: Vec::new() }
+        Self { source: Box::new(source), declared: None, problems: Vec::new() }
+    }
+
+    /// From now on refuses to read a variable that this table lacks.
+    pub fn declared(self, table: &'static [Variable]) -> Self {
+        Self { declared: Some(table), ..self }
+    }
+
+    /// The value, unless it is empty.
+    fn value(&mut self, name: &str) -> Option<String> {
+        let is_declared = |table: &[Variable]| table.iter().any(|it| it.names().iter().any(|it| it == name));
+        if !name.starts_with(OF_AWS) && self.declared.is_some_and(|table| !is_declared(table)) {
+            self.problems.push(format!("{name} is read and not declared"));
+        }
+        (self.source)(name).filter(|value| !value.is_empty())
     }
 
     /// Reads a required variable with `parse`. `None` if that failed; the problem is recorded.
     pub fn required<T>(&mut self, name: &str, parse: impl FnOnce(&str) -> Result<T, String>) -> Option<T> {
-        let value = (self.source)(name).filter(|value| !value.is_empty());
+        let value = self.value(name);
         if value.is_none() {
             self.problems.push(format!("{name} is required"));
         }
@@ -37,7 +108,7 @@ impl Variables {
 
     /// Reads a variable that may be absent or empty, with `parse`.
     pub fn optional<T>(&mut self, name: &str, parse: impl FnOnce(&str) -> Result<T, String>) -> Option<T> {
-        let value = (self.source)(name).filter(|value| !value.is_empty());
+        let value = self.value(name);
         self.parsed(name, value, parse)
     }
 
@@ -49,7 +120,7 @@ impl Variables {
         default: T,
         parse: impl FnOnce(&str) -> Result<T, String>,
     ) -> Option<T> {
-        match (self.source)(name).filter(|value| !value.is_empty()) {
+        match self.value(name) {
             None => Some(default),
             value => self.parsed(name, value, parse),
         }
@@ -127,5 +198,18 @@ mod tests {
         let text = variables.misconfigured().to_string();
         assert!(text.contains("MONGO_URI is required; ORDER_PAYMENT_WINDOW: must be"), "{text}");
         assert!(!text.contains("secret"));
+    }
+
+    #[test]
+    fn a_variable_outside_of_the_table_is_a_problem() {
+        static TABLE: [Variable; 2] = [Variable::secret("MONGO_URI", ""), Variable::new("PORT", "")];
+        let mut variables = Variables::from_fn(|_| Some("x".to_owned())).declared(&TABLE);
+        let text = |value: &str| Ok(value.to_owned());
+        for name in ["MONGO_URI", "MONGO_URI_ARN", "PORT", "AWS_REGION"] {
+            assert!(variables.required(name, text).is_some(), "{name}");
+        }
+        assert!(variables.problems.is_empty());
+        variables.optional("PORT_ARN", text);
+        assert_eq!(variables.problems, ["PORT_ARN is read and not declared"]);
     }
 }

@@ -41,7 +41,12 @@ pub fn parse<T: StaticType>(text: String) -> Result<TypeSafeId<T>, String> {
 
 /// Example of an ID of this kind, for messages and documentation.
 pub fn example<T: StaticType>() -> String {
-    format!("{}_01h455vb4pex5vsknk084sn02q", T::TYPE)
+    example_of(T::TYPE)
+}
+
+/// Example of an ID of the kind of this name.
+pub fn example_of(kind: &str) -> String {
+    format!("{kind}_01h455vb4pex5vsknk084sn02q")
 }
 
 #[cfg(test)]

@@ -12,7 +12,7 @@ use mongodb::bson::{Bson, Document, doc};
 use serde_json::{Value, json};
 use shared::auth::Access;
 use shared::error::{Error, Kind};
-use shared::http::routes::Routes;
+use shared::http::routes::{Guard, RouteSpec, RouteTable};
 use shared::mongo;
 use shared::values::clock::{Clock, Timestamp};
 use shared::values::ids::{OrderId, ProductId};
@@ -131,8 +131,9 @@ async fn panicked() -> Answer {
     async fn handler() -> Result<(), Error> {
         panic!("a bug")
     }
+    static ROW: RouteSpec = RouteSpec::get("/", "panics").access(Access::Public);
     let router: Router =
-        Routes::open(Clock::system()).route(Method::GET, "/", handler, Access::Anyone).into_router(());
+        RouteTable::new().route(&ROW, handler).into_router((), Guard::public(Clock::system()));
     let response = router.oneshot(Request::get("/").body(Body::empty()).unwrap()).await.into_response();
     let (status, headers) = (response.status(), response.headers().clone());
     let body = axum::body::to_bytes(response.into_body(), LIMIT).await.unwrap();

@@ -8,6 +8,8 @@
     reason = "a test that cannot go on has failed, and one that has tried much says how much"
 )]
 
+use std::collections::BTreeSet;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use futures::TryStreamExt as _;
@@ -62,73 +64,52 @@ const TEXTS: [&str; 18] = [
 
 /// A body with every field of its form, and what may not stand together in one in several. `route` is where it goes.
 struct Body {
-    function: &'static str,
-    form: &'static str,
     route: &'static str,
     bodies: Vec<Value>,
 }
 
-/// Of every form one. The IDs are those of what is there.
+/// Of every route with a body one. The IDs are those of what is there.
 fn bodies(product: &str, user: &str) -> Vec<Body> {
     let map = json!({ "k": "v" });
     let price = json!({ "amount": 5, "currency": "EUR" });
     let place = json!({ "line1": "1 Way", "line2": "b", "city": "Bonn", "region": "NW", "postal_code": "53111",
         "country": "DE" });
     let items = json!([{ "product_id": product, "quantity": 1 }]);
-    let body = |function, form, route, bodies| Body { function, form, route, bodies };
+    let body = |route, bodies| Body { route, bodies };
     vec![
         body(
-            "users",
-            "CreateUserForm",
             "POST /users",
             vec![json!({ "email": new_email(), "password": PASSWORD,
             "name": "Ada", "phone": "+49 228 1", "address": place, "role": "customer" })],
         ),
         body(
-            "users",
-            "UpdateUserForm",
             "PUT /users/{id}",
             vec![json!({ "email": new_email(), "name": "Ada",
             "phone": "+49 228 1", "address": place, "role": "customer", "status": "active", "password": PASSWORD,
             "current_password": PASSWORD })],
         ),
+        body("POST /auth", vec![json!({ "email": "nobody@example.com", "password": PASSWORD })]),
+        body("POST /auth/refresh", vec![json!({ "refresh_token": "none" })]),
         body(
-            "users",
-            "SignInForm",
-            "POST /auth",
-            vec![json!({ "email": "nobody@example.com", "password": PASSWORD })],
-        ),
-        body("users", "RefreshTokenForm", "POST /auth/refresh", vec![json!({ "refresh_token": "none" })]),
-        body(
-            "products",
-            "CreateProductForm",
             "POST /products",
             vec![json!({ "sku": new_sku(), "name": "Mug",
             "description": "round", "price": price, "stock": 5, "attributes": map, "status": "active" })],
         ),
         body(
-            "products",
-            "UpdateProductForm",
             "PUT /products/{id}",
             vec![json!({ "sku": new_sku(), "name": "Mug",
             "description": "round", "price": price, "attributes": map, "status": "active" })],
         ),
         body(
-            "products",
-            "UpdateStockForm",
             "PUT /products/{id}/stock",
             vec![json!({ "delta": 1, "reason": "count" }), json!({ "on_hand": 1_000, "reason": "count" })],
         ),
         body(
-            "orders",
-            "CreateOrderForm",
             "POST /orders",
             vec![json!({ "items": items, "shipping_address": place,
             "note": "ring", "user_id": user, "metadata": map })],
         ),
         body(
-            "orders",
-            "UpdateOrderForm",
             "PUT /orders/{id}",
             vec![
                 json!({ "items": items, "shipping_address": place, "note": "ring", "metadata": map }),
@@ -232,14 +213,22 @@ impl Scene {
 }
 
 #[test]
-fn every_form_and_every_field_of_it_is_among_the_bodies() {
+fn every_field_of_every_body_is_among_the_bodies() {
     let bodies = bodies("p", "u");
-    for (function, form) in declared::bodies() {
-        let Some(body) = bodies.iter().find(|it| it.function == function && it.form == form) else {
-            panic!("{form} of {function} is not among the bodies")
+    for route in declared::routes() {
+        let Some(schema) = route.spec.request_body else { continue };
+        let name = route.name();
+        // Bodies of one schema are checked alike: one route for each is enough.
+        let same = |it: &&Body| {
+            declared::routes()
+                .iter()
+                .any(|other| other.name() == it.route && other.spec.request_body == Some(schema))
         };
-        for field in declared::fields_of(function, &form) {
-            assert!(body.bodies.iter().any(|it| !it[&field].is_null()), "{form}: {field} is in no body");
+        let Some(body) = bodies.iter().find(same) else { panic!("{name} is not among the bodies") };
+        let fields = declared::fields_of(schema);
+        assert!(!fields.is_empty(), "{schema} has no fields");
+        for field in fields {
+            assert!(body.bodies.iter().any(|it| !it[&field].is_null()), "{name}: {field} is in no body");
         }
     }
 }
@@ -334,17 +323,13 @@ async fn an_operator_in_a_parameter_a_path_or_a_header_is_refused_or_is_text() {
     let scene = Scene::open().await;
     let encoded =
         |text: &str| form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>().replace('+', "%20");
-    let mut names = declared::parameters();
-    for name in
-        ["status", "user_id", "product_id", "number", "sort", "limit", "cursor", "q", "sku", "email", "role"]
-    {
-        names.push(name.to_owned());
-    }
-    let lists: Vec<String> = declared::routes()
-        .iter()
-        .filter(|route| route.method == "GET" && route.function != "docs")
-        .map(|route| scene.path(&route.name()).1)
-        .collect();
+    let routes = declared::routes();
+    let of_api = || routes.iter().filter(|route| !route.is_docs);
+    // Every parameter of any list, on every path.
+    let names: BTreeSet<&str> = of_api().flat_map(|route| route.spec.query_names()).collect();
+    assert!(names.contains("created_from") && names.contains("in_stock"), "{names:?}");
+    let gets = of_api().filter(|route| route.spec.method == Method::GET);
+    let lists: Vec<String> = gets.map(|route| scene.path(&route.name()).1).collect();
     for path in &lists {
         for name in &names {
             for suffix in ["[$ne]", "[]", "[$regex]", ".$ne", "[0]", "%5B%24gt%5D"] {
@@ -364,13 +349,9 @@ async fn an_operator_in_a_parameter_a_path_or_a_header_is_refused_or_is_text() {
             }
         }
     }
-    for route in
-        declared::routes().iter().filter(|route| route.path.contains('{') && route.function != "docs")
-    {
+    for route in of_api().filter(|route| route.spec.path_parameter.is_some()) {
         for text in TEXTS {
-            let method = Method::from_bytes(route.method.as_bytes()).unwrap_or_default();
-            let name = route.path.split('/').find(|part| part.starts_with('{')).unwrap_or_default();
-            let path = route.path.replace(name, &encoded(text));
+            let (method, path) = (route.spec.method.clone(), route.spec.path_of(encoded(text)));
             let answer = scene.admin.send(method, &path, Some(json!({}))).await;
             assert!(
                 [404, 422].contains(&answer.status.as_u16()),
