@@ -81,7 +81,9 @@ fn value(value: ParameterValue) -> Shape {
     };
     match value {
         ParameterValue::Text { min, max } => text(Some(min), max, values::text()),
-        ParameterValue::Pattern { pattern, length: (min, max) } => text(min, max, values::matching(pattern)),
+        ParameterValue::Pattern { pattern, length: (min, max) } => {
+            text(min, max, values::matching(&pattern()))
+        }
         ParameterValue::OneOf(words) => values::one_of(words()).into(),
         ParameterValue::Sort(names) => {
             let names = names();

@@ -27,7 +27,7 @@ pub const PARAMETERS: &[Parameter] = &[
     ),
     Parameter::new(
         "number",
-        ParameterValue::Pattern { pattern: NUMBER, length: (None, None) },
+        ParameterValue::Pattern { pattern: || NUMBER.to_owned(), length: (None, None) },
         "The order of this number, in any case, with or without the dash.",
     ),
     Parameter::new("created_from", ParameterValue::Time, "Orders placed at this time or later."),

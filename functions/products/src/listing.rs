@@ -8,6 +8,7 @@ use shared::http::routes::{Parameter, ParameterValue};
 use shared::input::page::{Sort, SortType};
 use shared::input::query::{self, Query};
 use shared::values::money::{Currency, MAX_AMOUNT};
+use shared::values::text::MAX_SKU;
 
 use crate::product::{Sku, Status};
 use crate::words::words;
@@ -21,7 +22,7 @@ pub const PARAMETERS: &[Parameter] = &[
     ),
     Parameter::new(
         "sku",
-        ParameterValue::Pattern { pattern: SKU, length: (Some(1), Some(64)) },
+        ParameterValue::Pattern { pattern: Sku::pattern, length: (Some(1), Some(MAX_SKU)) },
         "The product of this SKU.",
     ),
     Parameter::new(
@@ -39,9 +40,6 @@ pub const PARAMETERS: &[Parameter] = &[
         "By what; `price` is the amount alone, whatever its currency.",
     ),
 ];
-
-/// Pattern of a SKU.
-pub(crate) const SKU: &str = "^[A-Za-z0-9._-]{1,64}$";
 
 /// In minor units.
 const PRICE: ParameterValue = ParameterValue::Integer { min: 0, max: MAX_AMOUNT };

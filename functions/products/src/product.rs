@@ -84,8 +84,7 @@ pub struct Sku(String);
 impl Sku {
     /// The schema of a SKU.
     pub(crate) fn text() -> utoipa::openapi::ObjectBuilder {
-        let pattern = format!("^[A-Za-z0-9._-]{{1,{MAX_SKU}}}$");
-        shared::openapi::values::matching(&pattern).min_length(Some(1)).max_length(Some(MAX_SKU))
+        shared::openapi::values::matching(&Self::pattern()).min_length(Some(1)).max_length(Some(MAX_SKU))
     }
 }
 
@@ -93,6 +92,11 @@ impl Sku {
 shared::value_schema!(Sku, Self::text());
 
 impl Sku {
+    /// Regular expression of a SKU.
+    pub(crate) fn pattern() -> String {
+        format!("^[A-Za-z0-9._-]{{1,{MAX_SKU}}}$")
+    }
+
     /// Validation rule for [`shared::input::validation::ValidationErrors`].
     ///
     /// # Errors

@@ -6,6 +6,7 @@ use shared::error::Error;
 use shared::http::routes::{Parameter, ParameterValue};
 use shared::input::query::{self, Query};
 
+use crate::limits::MAX_EMAIL;
 use crate::user::{Email, Status};
 
 /// Filters of `GET /users`.
@@ -22,18 +23,10 @@ pub const PARAMETERS: &[Parameter] = &[
     ),
     Parameter::new(
         "email",
-        ParameterValue::Pattern { pattern: EMAIL, length: (None, Some(254)) },
+        ParameterValue::Pattern { pattern: Email::pattern, length: (None, Some(MAX_EMAIL)) },
         "The user with this e-mail address, in any case.",
     ),
 ];
-
-/// Pattern of an e-mail address: that of <https://html.spec.whatwg.org/multipage/input.html#valid-e-mail-address>.
-/// `format: email` is RFC 5321, which takes other addresses.
-pub(crate) const EMAIL: &str = concat!(
-    r"^[a-zA-Z0-9.!#$%&'*+/=?^_`{|}~-]+@",
-    r"[a-zA-Z0-9](?:[a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?",
-    r"(?:\.[a-zA-Z0-9](?:[a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?)*$",
-);
 
 /// Filters of a list of users, newest first.
 #[derive(Clone, Debug, Default)]

@@ -105,15 +105,21 @@ impl Email {
 impl Email {
     /// The schema of an address. `format: email` is RFC 5321, which takes other addresses.
     pub(crate) fn text() -> utoipa::openapi::ObjectBuilder {
-        let label = "[a-zA-Z0-9](?:[a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?";
-        let local = "[a-zA-Z0-9.!#$%&'*+/=?^_`{|}~-]+";
-        let pattern = format!(r"^{local}@{label}(?:\.{label})*$");
-        shared::openapi::values::matching(&pattern).max_length(Some(MAX_EMAIL))
+        shared::openapi::values::matching(&Self::pattern()).max_length(Some(MAX_EMAIL))
     }
 }
 
 #[cfg(feature = "openapi")]
 shared::value_schema!(Email, Self::text());
+
+impl Email {
+    /// Regular expression of an address.
+    pub(crate) fn pattern() -> String {
+        let label = "[a-zA-Z0-9](?:[a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?";
+        let local = "[a-zA-Z0-9.!#$%&'*+/=?^_`{|}~-]+";
+        format!(r"^{local}@{label}(?:\.{label})*$")
+    }
+}
 
 /// <https://html.spec.whatwg.org/multipage/input.html#valid-e-mail-address>
 fn is_email(text: &str) -> bool {

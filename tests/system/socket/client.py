@@ -64,8 +64,8 @@ def every_method(services, given):
     assert products("ListProducts", {})["data"][0]["id"] == hat
 
     # Who has a token is somebody, and no function.
-    lines = [{"product_id": hat, "quantity": "2"}]
-    declared = {"order_id": given["order_id"], "revision": "1", "lines": lines}
+    items = [{"product_id": hat, "quantity": "2"}]
+    declared = {"order_id": given["order_id"], "revision": "1", "items": items}
     for metadata in ((), admin, SYSTEM + admin):
         try:
             products("HoldStock", declared, metadata)
@@ -92,7 +92,7 @@ def every_method(services, given):
     assert session["token_type"] == "Bearer" and session["expires_in"] == "900", session
     assert users("RevokeToken", {"refresh_token": session["refresh_token"]}) == {}
     address = {"line1": "1 Analytical Way", "city": "London", "country": "GB"}
-    order = orders("CreateOrder", {"items": lines, "shipping_address": address}, as_ada)
+    order = orders("CreateOrder", {"items": items, "shipping_address": address}, as_ada)
     assert order["user_id"] == ada_id and order["total"]["amount"] == "3800", order
     assert orders("GetOrder", {"id": order["id"]}, as_ada) == order
     stock = products("GetProduct", {"id": hat})["stock"]

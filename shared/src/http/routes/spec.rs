@@ -95,7 +95,7 @@ pub enum ParameterValue {
     /// Text of this pattern.
     Pattern {
         /// Regular expression of ECMAScript.
-        pattern: &'static str,
+        pattern: fn() -> String,
         /// Bounds of the length, where the pattern does not show them.
         length: (Option<usize>, Option<usize>),
     },
