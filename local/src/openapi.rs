@@ -11,7 +11,7 @@ use shared::error::Kind;
 use shared::http::routes::{ResponseSpec, RouteSpec};
 use shared::input::json::MAX_BODY;
 use shared::openapi::values::{self, matching, named, one_of, problem_name};
-use shared::openapi::{Part, Shape};
+use shared::openapi::{ApiPart, ApiSchema};
 use utoipa::openapi::content::ContentBuilder;
 use utoipa::openapi::example::ExampleBuilder;
 use utoipa::openapi::extensions::ExtensionsBuilder;
@@ -110,7 +110,7 @@ pub fn text() -> Result<String, CommandError> {
 }
 
 /// What the functions describe, in the order in which it is read.
-pub fn parts() -> [Part; 4] {
+pub fn parts() -> [ApiPart; 4] {
     [orders::openapi::part(), products::openapi::part(), users::openapi::part(), docs::openapi::part()]
 }
 
@@ -203,7 +203,7 @@ fn describe(spec: &RouteSpec, examples: &Examples) -> utoipa::openapi::path::Ope
     described
 }
 
-fn content<'a>(schema: Shape, examples: impl Iterator<Item = (&'a Exchange, Value)>) -> Content {
+fn content<'a>(schema: ApiSchema, examples: impl Iterator<Item = (&'a Exchange, Value)>) -> Content {
     let examples = examples.map(|(exchange, value)| {
         let example = ExampleBuilder::new().summary(exchange.summary.as_str()).value(Some(value)).build();
         (exchange.name.clone(), RefOr::T(example))
@@ -266,7 +266,7 @@ fn header(name: &str) -> Ref {
 /// An answer that is a problem of one of these kinds.
 fn problem(kinds: &[Kind], examples: &Examples) -> Response {
     let schemas = kinds.iter().map(|kind| named(&problem_name(*kind)));
-    let schema: Shape = match kinds {
+    let schema: ApiSchema = match kinds {
         [only] => named(&problem_name(*only)),
         _ => schemas.fold(OneOfBuilder::new(), OneOfBuilder::item).into(),
     };
@@ -322,8 +322,8 @@ fn components(examples: &Examples) -> Components {
     components.security_scheme(SCHEME, bearer).schemas_from_iter(values::common()).build()
 }
 
-fn headers() -> Vec<(&'static str, Shape, &'static str)> {
-    let tag = || Shape::from(matching("^\".*\"$"));
+fn headers() -> Vec<(&'static str, ApiSchema, &'static str)> {
+    let tag = || ApiSchema::from(matching("^\".*\"$"));
     vec![
         (
             REQUEST_ID,
@@ -346,13 +346,13 @@ fn headers() -> Vec<(&'static str, Shape, &'static str)> {
     ]
 }
 
-fn request_id() -> Shape {
+fn request_id() -> ApiSchema {
     matching("^[A-Za-z0-9._=-]{1,128}$").min_length(Some(1)).max_length(Some(128)).into()
 }
 
 fn parameters() -> Vec<(&'static str, Parameter)> {
     let key = matching("^[!-~]{1,255}$").min_length(Some(1)).max_length(Some(255));
-    let parameter = |name: &str, schema: Shape, says: &str| {
+    let parameter = |name: &str, schema: ApiSchema, says: &str| {
         ParameterBuilder::new()
             .name(name)
             .parameter_in(ParameterIn::Header)

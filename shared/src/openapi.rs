@@ -13,18 +13,18 @@ pub mod schemas;
 pub mod values;
 
 /// A schema, or the name of one.
-pub type Shape = RefOr<Schema>;
+pub type ApiSchema = RefOr<Schema>;
 
 /// The schemas of one function.
 #[derive(Default)]
-pub struct Part {
+pub struct ApiPart {
     /// Schemas by their names.
-    pub schemas: Vec<(String, Shape)>,
+    pub schemas: Vec<(String, ApiSchema)>,
 }
 
-impl Part {
+impl ApiPart {
     /// Adds a schema that others, and operations, name.
-    pub fn schema(mut self, name: impl Into<String>, schema: impl Into<Shape>) -> Self {
+    pub fn schema(mut self, name: impl Into<String>, schema: impl Into<ApiSchema>) -> Self {
         self.schemas.push((name.into(), schema.into()));
         self
     }
@@ -62,7 +62,7 @@ fn parameter(declared: &routes::Parameter, place: ParameterIn) -> RefOr<Paramete
 fn described(
     name: &str,
     place: ParameterIn,
-    schema: impl Into<Shape>,
+    schema: impl Into<ApiSchema>,
     description: &str,
 ) -> RefOr<Parameter> {
     let required = if place == ParameterIn::Path { Required::True } else { Required::False };
@@ -75,7 +75,7 @@ fn described(
     parameter.build().into()
 }
 
-fn value(value: ParameterValue) -> Shape {
+fn value(value: ParameterValue) -> ApiSchema {
     let text = |min: Option<usize>, max: Option<usize>, schema: ObjectBuilder| {
         schema.min_length(min).max_length(max).into()
     };
@@ -99,7 +99,7 @@ fn value(value: ParameterValue) -> Shape {
 }
 
 /// The schema of a response body.
-pub fn body(body: ResponseBody) -> Shape {
+pub fn body(body: ResponseBody) -> ApiSchema {
     let schema = values::named(body.schema);
     if body.is_page { values::page(schema) } else { schema }
 }

@@ -2,18 +2,18 @@
 
 use shared::error::Kind;
 use shared::openapi::values::{Fields, integer, list, matching, named, one_of, problem_name, text};
-use shared::openapi::{Part, Shape};
+use shared::openapi::{ApiPart, ApiSchema};
 use utoipa::openapi::schema::{AdditionalProperties, ObjectBuilder, Schema};
 
 use crate::problems::{COMMON, Member, ProblemType};
 
 /// The schemas of this function.
-pub fn part() -> Part {
-    let part = schemas(Part::default());
+pub fn part() -> ApiPart {
+    let part = schemas(ApiPart::default());
     Kind::ALL.into_iter().fold(part, |part, kind| part.schema(problem_name(kind), problem(kind)))
 }
 
-fn schemas(part: Part) -> Part {
+fn schemas(part: ApiPart) -> ApiPart {
     part.schema(
         "Index",
         ObjectBuilder::new().description(Some("Paths by name.")).additional_properties(Some(text())),
@@ -27,7 +27,7 @@ fn schemas(part: Part) -> Part {
     )
 }
 
-fn open_api() -> Shape {
+fn open_api() -> ApiSchema {
     let anything =
         || ObjectBuilder::new().additional_properties(Some(AdditionalProperties::<Schema>::FreeForm(true)));
     Fields::shown("An OpenAPI document.")
@@ -37,7 +37,7 @@ fn open_api() -> Shape {
         .into()
 }
 
-fn problem_type() -> Shape {
+fn problem_type() -> ApiSchema {
     let member = Fields::shown("A member of a problem.")
         .has("name", text(), "`items[].product_id` is one of each element.")
         .has("type", one_of(["string", "integer", "array"]), "Its type in JSON.")
@@ -67,7 +67,7 @@ fn reference(kinds: &[Kind]) -> ObjectBuilder {
 }
 
 /// The schema of the problems of a kind.
-fn problem(kind: Kind) -> Shape {
+fn problem(kind: Kind) -> ApiSchema {
     let ProblemType { title, status, meaning, members, .. } = ProblemType::of(kind);
     let fields = COMMON.iter().fold(Fields::shown(meaning), |fields, member| match member.name {
         "type" => fields.has("type", reference(&[kind]), member.meaning),
@@ -86,7 +86,7 @@ fn members_at(place: &str, members: &[Member], fields: Fields) -> Fields {
     members.iter().fold(fields, |fields, member| match member.name.strip_prefix(place) {
         Some(name) if !name.contains('.') => {
             let below = format!("{}[].", member.name);
-            let shape: Shape = match member.r#type {
+            let shape: ApiSchema = match member.r#type {
                 "integer" => integer(0, i64::MAX).into(),
                 "array" if members.iter().any(|other| other.name.starts_with(&below)) => {
                     list(members_at(&below, members, Fields::shown(member.meaning))).into()

@@ -1,17 +1,17 @@
 //! Schemas of this function in the OpenAPI document.
 
-use shared::openapi::Part;
+use shared::openapi::ApiPart;
 use shared::openapi::schemas::Schemas;
 
 use crate::forms::{CreateOrderForm, UpdateOrderForm};
 use crate::views::{ConsistencyPageJson, OrderJson};
 
 /// Schemas of this function.
-pub fn part() -> Part {
+pub fn part() -> ApiPart {
     let schemas = Schemas::default()
         .with::<CreateOrderForm>()
         .with::<UpdateOrderForm>()
         .with::<OrderJson>()
         .with::<ConsistencyPageJson>();
-    schemas.components().fold(Part::default(), |part, (name, schema)| part.schema(name, schema))
+    schemas.components().fold(ApiPart::default(), |part, (name, schema)| part.schema(name, schema))
 }

@@ -1,13 +1,13 @@
 //! Schemas of this function in the OpenAPI document.
 
-use shared::openapi::Part;
+use shared::openapi::ApiPart;
 use shared::openapi::schemas::Schemas;
 
 use crate::forms::{CreateProductForm, UpdateProductForm, UpdateStockForm};
 use crate::views::{MovementJson, ProductJson};
 
 /// Schemas of this function.
-pub fn part() -> Part {
+pub fn part() -> ApiPart {
     let schemas = Schemas::default()
         .with::<CreateProductForm>()
         .with::<UpdateProductForm>()
@@ -15,5 +15,5 @@ pub fn part() -> Part {
         .with::<ProductJson>()
         .with::<MovementJson>()
         .exactly_one::<UpdateStockForm>(&["on_hand", "delta"]);
-    schemas.components().fold(Part::default(), |part, (name, schema)| part.schema(name, schema))
+    schemas.components().fold(ApiPart::default(), |part, (name, schema)| part.schema(name, schema))
 }

@@ -1,13 +1,13 @@
 //! Schemas of this function in the OpenAPI document.
 
-use shared::openapi::Part;
+use shared::openapi::ApiPart;
 use shared::openapi::schemas::Schemas;
 
 use crate::forms::{CreateUserForm, RefreshTokenForm, SignInForm, UpdateUserForm};
 use crate::views::{KeySetJson, SessionJson, UserJson};
 
 /// Schemas of this function.
-pub fn part() -> Part {
+pub fn part() -> ApiPart {
     let schemas = Schemas::default()
         .with::<CreateUserForm>()
         .with::<UpdateUserForm>()
@@ -16,5 +16,5 @@ pub fn part() -> Part {
         .with::<UserJson>()
         .with::<SessionJson>()
         .with::<KeySetJson>();
-    schemas.components().fold(Part::default(), |part, (name, schema)| part.schema(name, schema))
+    schemas.components().fold(ApiPart::default(), |part, (name, schema)| part.schema(name, schema))
 }

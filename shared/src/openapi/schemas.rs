@@ -13,7 +13,7 @@ use utoipa::openapi::schema::{AdditionalProperties, ArrayBuilder, ArrayItems, Ob
 use utoipa::openapi::{Ref, RefOr, Schema};
 use utoipa::{PartialSchema, ToSchema};
 
-use super::Shape;
+use super::ApiSchema;
 use super::values::{
     currency, described, id_of, integer, line, nothing, one_of, or_null, prose, string_map, timestamp,
 };
@@ -29,7 +29,7 @@ use crate::values::text::{Line, Prose, StringMap};
 macro_rules! value_schema {
     ($type:ty, $schema:expr $(, $($generics:tt)*)?) => {
         impl $(<$($generics)*>)? utoipa::PartialSchema for $type {
-            fn schema() -> $crate::openapi::Shape {
+            fn schema() -> $crate::openapi::ApiSchema {
                 ($schema).into()
             }
         }
@@ -60,7 +60,7 @@ value_schema!(ProductKind, id_of::<ProductKind>());
 value_schema!(UserKind, id_of::<UserKind>());
 
 impl PartialSchema for Currency {
-    fn schema() -> Shape {
+    fn schema() -> ApiSchema {
         described(currency().into(), "A currency of ISO 4217 that is in use.")
     }
 }
@@ -68,7 +68,7 @@ impl PartialSchema for Currency {
 impl ToSchema for Currency {}
 
 impl PartialSchema for Country {
-    fn schema() -> Shape {
+    fn schema() -> ApiSchema {
         described(one_of(Self::all().iter().map(String::as_str)).into(), "ISO 3166-1 alpha-2.")
     }
 }
@@ -79,7 +79,7 @@ impl ToSchema for Country {}
 pub struct List<T, const MIN: usize, const MAX: usize>(PhantomData<T>);
 
 impl<T: ToSchema, const MIN: usize, const MAX: usize> PartialSchema for List<T, MIN, MAX> {
-    fn schema() -> Shape {
+    fn schema() -> ApiSchema {
         let element = Ref::from_schema_name(T::name());
         ArrayBuilder::new().items(element).min_items(Some(MIN)).max_items(Some(MAX)).into()
     }
@@ -90,7 +90,7 @@ impl<T: ToSchema, const MIN: usize, const MAX: usize> ToSchema for List<T, MIN, 
         value_name::<Self>()
     }
 
-    fn schemas(schemas: &mut Vec<(String, Shape)>) {
+    fn schemas(schemas: &mut Vec<(String, ApiSchema)>) {
         schemas.push((T::name().into_owned(), T::schema()));
         T::schemas(schemas);
     }
@@ -98,7 +98,7 @@ impl<T: ToSchema, const MIN: usize, const MAX: usize> ToSchema for List<T, MIN, 
 
 /// Schemas of several types, and of all that they mention.
 #[derive(Default)]
-pub struct Schemas(BTreeMap<String, Shape>);
+pub struct Schemas(BTreeMap<String, ApiSchema>);
 
 impl Schemas {
     /// Adds a type.
@@ -121,12 +121,12 @@ impl Schemas {
     }
 
     /// The components, by their names.
-    pub fn components(&self) -> impl Iterator<Item = (String, Shape)> + '_ {
+    pub fn components(&self) -> impl Iterator<Item = (String, ApiSchema)> + '_ {
         let named = self.0.iter().filter(|(name, _)| !name.starts_with(VALUE));
         named.map(|(name, shape)| (name.clone(), self.component(shape.clone())))
     }
 
-    fn component(&self, shape: Shape) -> Shape {
+    fn component(&self, shape: ApiSchema) -> ApiSchema {
         match self.resolve(shape) {
             RefOr::T(Schema::Object(mut object)) if object.additional_properties.is_none() => {
                 object.required = object.properties.keys().cloned().collect();
@@ -137,7 +137,7 @@ impl Schemas {
     }
 
     /// The schema with values in place of references to them, and with one form of "or null".
-    fn resolve(&self, shape: Shape) -> Shape {
+    fn resolve(&self, shape: ApiSchema) -> ApiSchema {
         match shape {
             RefOr::Ref(mut reference) => match self.referred(&reference) {
                 Some((name, value)) if name.starts_with(VALUE) => {
@@ -176,7 +176,7 @@ impl Schemas {
         object
     }
 
-    fn resolve_nullable(&self, mut reference: Ref) -> Shape {
+    fn resolve_nullable(&self, mut reference: Ref) -> ApiSchema {
         let description = std::mem::take(&mut reference.description);
         let shape = match self.referred(&reference) {
             Some((_, RefOr::T(Schema::Object(words)))) if words.enum_values.is_some() => {
@@ -189,7 +189,7 @@ impl Schemas {
         described(or_null(shape), &description)
     }
 
-    fn referred(&self, reference: &Ref) -> Option<(&String, &Shape)> {
+    fn referred(&self, reference: &Ref) -> Option<(&String, &ApiSchema)> {
         let name = reference.ref_location.strip_prefix("#/components/schemas/")?;
         self.0.get_key_value(name)
     }
@@ -201,7 +201,7 @@ fn text_schema() -> Schema {
 
 /// The reference of "this reference, or null".
 fn nullable(one: &mut OneOf) -> Option<Ref> {
-    let null: Shape = nothing().into();
+    let null: ApiSchema = nothing().into();
     match one.items.as_slice() {
         [RefOr::Ref(reference), other] if *other == null => Some(reference.clone()),
         _ => None,

@@ -6,7 +6,7 @@ use type_safe_id::StaticType;
 use utoipa::openapi::schema::{AnyOfBuilder, ArrayBuilder, ObjectBuilder, SchemaType, Type};
 use utoipa::openapi::{KnownFormat, Ref, RefOr, Schema, SchemaFormat};
 
-use super::Shape;
+use super::ApiSchema;
 use super::schemas::Schemas;
 use crate::error::Kind;
 use crate::input::page::MAX_LIMIT;
@@ -25,7 +25,7 @@ const CONTROL: &str = r"\u0000-\u001f\u007f-\u009f";
 const CONTROL_IN_PROSE: &str = r"\u0000-\u0008\u000b-\u001f\u007f-\u009f";
 
 /// The schema of this name.
-pub fn named(name: &str) -> Shape {
+pub fn named(name: &str) -> ApiSchema {
     Ref::from_schema_name(name).into()
 }
 
@@ -118,7 +118,7 @@ pub fn bound() -> ObjectBuilder {
 }
 
 /// The same, or null.
-pub fn or_null(shape: impl Into<Shape>) -> Shape {
+pub fn or_null(shape: impl Into<ApiSchema>) -> ApiSchema {
     let mut shape = shape.into();
     match &mut shape {
         RefOr::T(Schema::Object(object)) => {
@@ -139,7 +139,7 @@ pub fn or_null(shape: impl Into<Shape>) -> Shape {
 }
 
 /// The schema with a description, unless it has one.
-pub(super) fn described(shape: Shape, description: &str) -> Shape {
+pub(super) fn described(shape: ApiSchema, description: &str) -> ApiSchema {
     let text = || Some(description.to_owned());
     match shape {
         RefOr::T(Schema::Object(mut object)) => {
@@ -172,12 +172,12 @@ pub fn nothing() -> ObjectBuilder {
 }
 
 /// A list of these.
-pub fn list(element: impl Into<Shape>) -> ArrayBuilder {
+pub fn list(element: impl Into<ApiSchema>) -> ArrayBuilder {
     ArrayBuilder::new().items(element.into())
 }
 
 /// A page of these.
-pub fn page(element: impl Into<Shape>) -> Shape {
+pub fn page(element: impl Into<ApiSchema>) -> ApiSchema {
     let data = list(element).max_items(usize::try_from(MAX_LIMIT).ok());
     Fields::shown("A page of a list.")
         .has("data", data, "The elements.")
@@ -195,18 +195,18 @@ impl Fields {
     }
 
     /// A member that is always there.
-    pub fn has(self, name: &str, shape: impl Into<Shape>, description: &str) -> Self {
+    pub fn has(self, name: &str, shape: impl Into<ApiSchema>, description: &str) -> Self {
         let Self(object) = self.may_have(name, shape, description);
         Self(object.required(name))
     }
 
     /// A member that may be absent.
-    pub fn may_have(self, name: &str, shape: impl Into<Shape>, description: &str) -> Self {
+    pub fn may_have(self, name: &str, shape: impl Into<ApiSchema>, description: &str) -> Self {
         Self(self.0.property(name, described(shape.into(), description)))
     }
 }
 
-impl From<Fields> for Shape {
+impl From<Fields> for ApiSchema {
     fn from(fields: Fields) -> Self {
         Self::T(fields.0.into())
     }
@@ -219,7 +219,7 @@ pub fn currency() -> ObjectBuilder {
 }
 
 /// Schemas that several functions use, by their names.
-pub fn common() -> Vec<(String, Shape)> {
+pub fn common() -> Vec<(String, ApiSchema)> {
     let schemas = Schemas::default().with::<MoneyForm>().with::<MoneyJson>().with::<AddressForm>();
     schemas.with::<Address>().components().collect()
 }
