@@ -16,10 +16,13 @@
 //! - `docker`: the network and the image that `sam local` needs
 //! - [`env`](mod@env): `cargo local env`, the environment of those programs
 //! - [`events`]: samples for `cargo lambda invoke`
+//! - `api_doc`: the tables of limits in `docs/api.md`
 //! - `openapi`: `cargo openapi`, the one document of the whole API
 //! - [`error`]: errors of a command, with advice
 //! - [`terminal`]: lines of output, also into a closed pipe
 
+#[cfg(feature = "openapi")]
+pub mod api_doc;
 pub mod backend;
 pub mod cargo;
 pub mod check;

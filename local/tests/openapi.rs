@@ -89,9 +89,11 @@ fn variables() -> String {
 
 #[test]
 fn generated_tables_of_documents_are_what_the_code_makes() {
-    for (file, name, section) in
-        [("docs/api.md", "endpoints", endpoints()), ("docs/operations.md", "variables", variables())]
-    {
+    for (file, name, section) in [
+        ("docs/api.md", "endpoints", endpoints()),
+        ("docs/api.md", "limits", local::api_doc::limits(&document())),
+        ("docs/operations.md", "variables", variables()),
+    ] {
         let path = root().join(file);
         let document = std::fs::read_to_string(&path).unwrap();
         let made = with_section(&document, name, &section);
