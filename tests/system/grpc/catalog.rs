@@ -1,6 +1,5 @@
 //! Calls of the products and users functions: the same results and errors as over REST.
 
-use proto::common::v1 as common;
 use proto::products::v1 as products;
 use proto::users::v1 as users;
 use serde_json::json;
@@ -12,8 +11,8 @@ use tests::person::PASSWORD;
 use tonic::Code;
 
 use crate::support::grpc::{
-    by, caller, forbidden, invalid, mask, not_found, plain, product_json, refused, to_products, to_users,
-    unauthenticated, user_json, wire_address,
+    by, caller, draft_product, forbidden, invalid, mask, not_found, plain, product_json, refused,
+    to_products, to_users, unauthenticated, user_json, wire_address,
 };
 
 #[tokio::test]
@@ -22,15 +21,7 @@ async fn a_product_is_the_same_over_both_faces() {
     let staff = shop.staff().await;
     let as_staff = caller(&staff, Role::Staff);
     let mut client = to_products(&shop);
-    let new = products::CreateProductRequest {
-        sku: Some("MUG".to_owned()),
-        name: Some("Mug".to_owned()),
-        description: Some("Blue".to_owned()),
-        price: Some(common::Money { amount: 500, currency: "EUR".to_owned() }),
-        stock: Some(7),
-        attributes: [("a.b".to_owned(), "$c".to_owned())].into(),
-        status: Some("draft".to_owned()),
-    };
+    let new = draft_product();
     let made = client.create_product(by(as_staff, new.clone())).await.unwrap().into_inner();
     let id = made.id.clone();
     let path = format!("/products/{id}");

@@ -155,6 +155,19 @@ pub(crate) fn to_users(shop: &InProcess) -> UserServiceClient<Channel> {
     UserServiceClient::new(channel(shop.backend.users.rpc.clone()))
 }
 
+/// A request for a draft, with every field.
+pub(crate) fn draft_product() -> products::CreateProductRequest {
+    products::CreateProductRequest {
+        sku: Some("MUG".to_owned()),
+        name: Some("Mug".to_owned()),
+        description: Some("Blue".to_owned()),
+        price: Some(common::Money { amount: 500, currency: "EUR".to_owned() }),
+        stock: Some(7),
+        attributes: [("a.b".to_owned(), "$c".to_owned())].into(),
+        status: Some("draft".to_owned()),
+    }
+}
+
 pub(crate) fn product_json(product: products::Product) -> Value {
     let stock = product.stock.unwrap();
     json!({
