@@ -79,7 +79,7 @@ fn routes() -> Vec<(String, String)> {
     by_hand.map(|spec| (spec.method.to_string(), spec.path.to_owned())).collect()
 }
 
-/// Whether a path, with or without references in it, is one of this route.
+/// Returns true if a path, with or without references in it, belongs to this route.
 fn is_of(route: &str, path: &str) -> bool {
     let (route, path): (Vec<_>, Vec<_>) = (route.split('/').collect(), path.split('/').collect());
     let part_is_of =

@@ -16,7 +16,7 @@ use serde_yaml_ng::Value;
 use shared::runtime::config::{Variable, Variables};
 use shared::values::clock::Clock;
 
-/// What API Gateway waits for an answer, in seconds.
+/// Time that API Gateway waits for an answer, in seconds.
 const API_GATEWAY: u64 = 30;
 
 /// Variables of the code that say which function to call.
@@ -26,7 +26,7 @@ const CALLS: [(&str, Function); 3] = [
     ("USER_SERVICE_URL", Function::Users),
 ];
 
-/// What an emulator tells a function that calls another one. Deployed it is absent: an empty one is no endpoint.
+/// Variable that an emulator sets for calls between functions. Deployed it is absent.
 const ENDPOINT: &str = "AWS_ENDPOINT_URL_LAMBDA";
 
 fn root() -> PathBuf {
@@ -80,7 +80,7 @@ impl Deployed {
         self.property("Timeout").as_u64().unwrap_or(3)
     }
 
-    /// What its environment has.
+    /// Variables of its environment.
     fn variables(&self) -> BTreeMap<String, Value> {
         let mut all = BTreeMap::new();
         for place in [&self.globals, &self.properties] {
@@ -152,7 +152,7 @@ const FURTHER: [&str; 12] = [
     "/nothing/at/all",
 ];
 
-/// Whether a route with at most one greedy parameter, at its end, has this path. `wildcard` begins it.
+/// Returns true if a route matches a path. At most one greedy parameter, which begins with `wildcard`, ends it.
 fn has(route: &str, wildcard: &str, path: &str) -> bool {
     match route.split_once(wildcard) {
         Some((prefix, _)) => path.len() > prefix.len() && path.starts_with(prefix),
@@ -160,7 +160,7 @@ fn has(route: &str, wildcard: &str, path: &str) -> bool {
     }
 }
 
-/// Which function's route has this path: the longest wins, as in API Gateway and in axum.
+/// Function whose route matches the path: the longest wins, as in API Gateway and in axum.
 fn routed<'a>(routes: &'a [(String, String)], wildcard: &str, path: &str) -> Option<&'a str> {
     let matching = routes.iter().filter(|(route, _)| has(route, wildcard, path));
     let best = matching.max_by_key(|(route, _)| (!route.contains(wildcard), route.len()));

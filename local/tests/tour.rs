@@ -35,7 +35,7 @@ fn block<'a>(text: &'a str, language: &str) -> Option<(&'a str, &'a str)> {
     text.strip_prefix(&format!("```{language}\n"))?.split_once("```\n")
 }
 
-/// Whether `text` is what is shown, where `…` stands for anything.
+/// Returns true if `text` is the expected one, where `…` stands for anything.
 fn is_as_shown(shown: &str, text: &str) -> bool {
     let mut pieces = shown.split('…');
     let Some(mut rest) = text.strip_prefix(pieces.next().unwrap_or_default()) else { return false };

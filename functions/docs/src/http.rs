@@ -51,7 +51,7 @@ static INDEX: RouteSpec = RouteSpec::get("/", "index")
         ResponseSpec::empty(StatusCode::SEE_OTHER, "For whoever asks for HTML.").headers(&["Location"]),
     ]);
 
-/// Where everything is. People are led to the page.
+/// Index of the API. Browsers are redirected to the page.
 async fn index(headers: HeaderMap) -> Response {
     let mut response = if wants_html(&headers) {
         Redirect::to("/docs").into_response()
@@ -112,7 +112,7 @@ static ASSET: RouteSpec = RouteSpec::get("/docs/assets/{file}", "asset")
         .also_as(&["text/css", "text/javascript", "image/svg+xml"])
         .headers(CACHEABLE)]);
 
-/// What the pages load.
+/// Files that the pages load.
 async fn asset(request: Request) -> Result<Response, Error> {
     let file = File::at(request.uri().path()).ok_or_else(|| Error::not_found("file"))?;
     Ok(file.answer(request.headers(), Keep::ForGood))

@@ -17,7 +17,7 @@ use crate::listing::Listing;
 use crate::service::OrderService;
 use crate::views::{message, violation};
 
-/// What tonic's server calls.
+/// gRPC service that tonic's server calls.
 #[derive(Clone)]
 pub struct Grpc(Arc<OrderService>);
 

@@ -39,7 +39,7 @@ pub const PARAMETERS: &[Parameter] = &[
     ),
 ];
 
-/// What `Number::parse_loosely` takes.
+/// Pattern of the order numbers that `Number::parse_loosely` accepts.
 const NUMBER: &str = "^[0-9A-TV-Za-tv-z]{4}-?[0-9A-TV-Za-tv-z]{4}$";
 
 /// Filters and sort of a list of orders.

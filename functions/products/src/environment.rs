@@ -20,7 +20,7 @@ use crate::{Dependencies, app};
 /// Environment variables of this function.
 pub const VARIABLES: &[Variable] = &[MONGO_URI, USER_SERVICE_URL, CORS_ALLOWED_ORIGINS];
 
-/// What the environment says.
+/// Settings of the function, read from the environment.
 #[derive(Clone)]
 pub struct Environment {
     mongo_uri: Arc<dyn SecretSource>,

@@ -21,7 +21,7 @@ use crate::service::{DeclareError, ProductService};
 use crate::stock::DeclarationKind;
 use crate::views::{message, movement};
 
-/// What tonic's server calls.
+/// gRPC service that tonic's server calls.
 #[derive(Clone)]
 pub struct Grpc(Arc<ProductService>);
 

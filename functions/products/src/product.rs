@@ -38,7 +38,7 @@ pub struct Product {
     pub updated_at: Timestamp,
 }
 
-/// Whether a product can be ordered.
+/// Status of a product: only active ones can be ordered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = ProductStatus))]

@@ -147,7 +147,7 @@ impl TryFrom<ProductDocument> for Product {
 /// end a hold may exceed.
 const MOST_HOLDS: i64 = 5 * MAX_ENTRIES;
 
-/// What MongoDB takes for a product.
+/// Validation rule for products.
 fn valid_product() -> Document {
     let price = json_schema::document(
         &[("amount", json_schema::whole(0)), ("currency", json_schema::text(Currency::LENGTH))],

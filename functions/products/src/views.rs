@@ -35,7 +35,7 @@ pub(crate) struct ProductJson {
     price: MoneyJson,
     /// Colour, size and the like.
     attributes: BTreeMap<String, String>,
-    /// Whether it can be ordered.
+    /// Status: only active products can be ordered.
     status: Status,
     /// Units in stock.
     stock: StockJson,

@@ -31,7 +31,7 @@ pub const VARIABLES: &[Variable] = &[
     CORS_ALLOWED_ORIGINS,
 ];
 
-/// What the environment says.
+/// Settings of the function, read from the environment.
 #[derive(Clone)]
 pub struct Environment {
     mongo_uri: Arc<dyn SecretSource>,

@@ -19,7 +19,7 @@ use crate::listing::Listing;
 use crate::service::UserService;
 use crate::views::{message, session_message};
 
-/// What tonic's server calls.
+/// gRPC service that tonic's server calls.
 #[derive(Clone)]
 pub struct Grpc {
     users: Arc<UserService>,

@@ -133,7 +133,7 @@ impl TryFrom<UserDocument> for StoredUser {
     }
 }
 
-/// What MongoDB takes for a user. Of one who is deleted nothing else is left.
+/// Validation rule for users. A deleted user has no other fields.
 fn valid_user() -> Document {
     let mut rule = json_schema::documents(
         &[

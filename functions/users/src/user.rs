@@ -35,7 +35,7 @@ pub struct User {
     pub updated_at: Timestamp,
 }
 
-/// Whether a user may sign in.
+/// Status of a user: only active users can sign in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = UserStatus))]

@@ -31,7 +31,7 @@ pub(crate) struct UserJson {
     address: Option<Address>,
     /// Role of the user.
     role: Role,
-    /// Whether the user may sign in.
+    /// Status: only active users can sign in.
     status: Status,
     /// Rises with every change; the `ETag`.
     #[cfg_attr(feature = "openapi", schema(minimum = 1))]

@@ -90,7 +90,7 @@ impl IfNoneMatch {
         Self(TagList::of_headers(headers, &header::IF_NONE_MATCH))
     }
 
-    /// Whether the header names this strong tag. Comparison is weak: `W/` makes no difference.
+    /// Returns true if the header names this strong tag. Comparison is weak: `W/` makes no difference.
     pub fn names(&self, tag: &str) -> bool {
         let is_tag = |listed: &[u8]| listed.strip_prefix(b"W/").unwrap_or(listed) == tag.as_bytes();
         self.0.as_ref().is_some_and(|list| list.is_star() || list.tags().any(is_tag))

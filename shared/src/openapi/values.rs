@@ -44,13 +44,13 @@ pub fn matching(pattern: &str) -> ObjectBuilder {
     text().pattern(Some(pattern))
 }
 
-/// What [`crate::values::text::Line`] takes.
+/// Schema of [`crate::values::text::Line`].
 pub fn line(min: usize, max: usize) -> ObjectBuilder {
     let pattern = format!("^[{WHITE}]*[^{WHITE}{CONTROL}][^{CONTROL}]*$");
     matching(&pattern).min_length(Some(min)).max_length(Some(max))
 }
 
-/// What [`crate::values::text::Prose`] takes.
+/// Schema of [`crate::values::text::Prose`].
 pub fn prose(max: usize) -> ObjectBuilder {
     let pattern = format!(r"^[{WHITE}\n\t]*[^{WHITE}{CONTROL}][^{CONTROL_IN_PROSE}]*$");
     matching(&pattern).min_length(Some(1)).max_length(Some(max))
@@ -224,7 +224,7 @@ pub fn common() -> Vec<(String, ApiSchema)> {
     schemas.with::<Address>().components().collect()
 }
 
-/// What a kind of problem is called among the document's components.
+/// Name of a kind of problem among the document's components.
 pub fn problem_name(kind: Kind) -> String {
     let words: String = kind
         .slug()

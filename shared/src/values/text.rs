@@ -20,7 +20,7 @@ impl<const MIN: usize, const MAX: usize> Line<MIN, MAX> {
     /// A rule for [`ValidationErrors`].
     ///
     /// # Errors
-    /// What is wrong with the text.
+    /// A message with the rule that the text breaks.
     pub fn parse(text: String) -> Result<String, String> {
         check(text, MIN, MAX, |_| false)
     }
@@ -36,7 +36,7 @@ impl<const MAX: usize> Prose<MAX> {
     /// A rule for [`ValidationErrors`].
     ///
     /// # Errors
-    /// What is wrong with the text.
+    /// A message with the rule that the text breaks.
     pub fn parse(text: String) -> Result<String, String> {
         check(text, 1, MAX, |character| matches!(character, '\n' | '\t'))
     }

@@ -65,7 +65,7 @@ pub struct Violation {
     pub detail: String,
 }
 
-/// What can be wrong.
+/// Kinds of violations.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ViolationKind {

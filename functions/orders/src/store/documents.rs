@@ -22,7 +22,7 @@ pub(super) const VOID: &str = "void";
 /// Version of a void: that of an order's first decision, which it excludes.
 const VOID_VERSION: i64 = 2;
 
-/// What MongoDB takes: an order, or a void.
+/// Validation rule for documents: an order, or a void.
 pub(super) fn valid() -> Document {
     let task = json_schema::document(
         &[

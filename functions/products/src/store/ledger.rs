@@ -34,7 +34,7 @@ pub(super) struct MovementDocument {
     by: String,
 }
 
-/// What MongoDB takes for an entry.
+/// Validation rule for entries.
 pub(super) fn valid_movement() -> Document {
     let mut rule = json_schema::documents(
         &[

@@ -71,7 +71,7 @@ impl Counts {
         Self { attempts: database.collection(ATTEMPTS), addresses: database.collection(ADDRESSES) }
     }
 
-    /// What the schema step makes for them. The indexes only sweep: what is too old is told by the clock.
+    /// Collection that the schema step creates. The indexes only sweep: the clock decides about age.
     pub fn collections() -> [mongo::Collection; 2] {
         let attempts = json_schema::document(
             &[

@@ -57,7 +57,7 @@ impl Sessions {
         Self { sessions: database.collection(SESSIONS) }
     }
 
-    /// What the schema step makes for them. The index only sweeps: what is too old is told by the clock.
+    /// Collection that the schema step creates. The index only sweeps: the clock decides about age.
     pub fn collection() -> mongo::Collection {
         mongo::Collection {
             name: SESSIONS,
