@@ -29,7 +29,7 @@ def is_whole_float(body, pointer, detail):
 
 def stands_twice(body, pointer, detail):
     same = [item for item in body["items"] if item["product_id"] == at(body, pointer)]
-    return detail.startswith("stands in another item already") and len(same) > 1
+    return detail.startswith("is in another item already") and len(same) > 1
 
 
 # Operation, pointer and beginning of the detail of an error of a 422, and why no schema says it.
@@ -37,19 +37,19 @@ ORDERS = ("placeOrder", "updateOrder")
 KNOWN = "which IDs and e-mail addresses there are, and what they are of, is data"
 FIELDS = "what fields of one change need of each other is said in prose, for a schema of it is read by no client generator"
 ERRORS = [
-    (ORDERS, PRODUCT, "is not the ID of a product that can be ordered", KNOWN),
+    (ORDERS, PRODUCT, "must be the ID of an active product", KNOWN),
     (ORDERS, PRODUCT, "is priced in ", KNOWN),
-    (("placeOrder",), re.compile("/user_id"), "is not the ID of an active user", KNOWN),
+    (("placeOrder",), re.compile("/user_id"), "must be the ID of an active user", KNOWN),
     (("updateUser",), re.compile("/current_password"), "", "which password is the right one is data"),
     (("updateOrder",), re.compile("/items"), "cannot be changed together with the status", FIELDS),
     (("updateOrder",), re.compile("/reason"), "belongs to a change of status", FIELDS),
     (("updateOrder",), re.compile("/(payment(/.*)?|tracking|restock)"), "belongs to a change of status to ", FIELDS),
     (("updateOrder",), re.compile("/(payment|tracking)(/.*)?"), "is required", FIELDS),
-    (("updateStock",), re.compile("/delta"), "would take on_hand above 1000000000", "what is on hand is data"),
+    (("updateStock",), re.compile("/delta"), "would exceed the maximum on_hand of 1000000000", "what is on hand is data"),
     (
         ("createUser", "updateUser"),
         re.compile("/password"),
-        "is a password that many people have",
+        "is too common",
         "a schema does not list common passwords",
     ),
 ]
@@ -77,7 +77,7 @@ def reason(failure, case, response, operation):
     match response.status_code, kind:
         case 412, "/problems/version-mismatch" if "If-Match" in sent:
             return "which version there is, is data"
-        case 400, "/problems/invalid-query" if detail.startswith("`cursor` must be the next_cursor"):
+        case 400, "/problems/invalid-query" if detail.startswith("`cursor` is not valid for this list"):
             return "a cursor is opaque, and of one list" if "cursor" in case.query else None
         case 400, "/problems/invalid-query" if operation == "listProducts" and "needs `currency`" in detail:
             alone = "currency" not in case.query and case.query.keys() & {"min_price", "max_price"}

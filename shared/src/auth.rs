@@ -108,7 +108,10 @@ impl Caller {
     /// 401 for every other caller.
     pub fn signed_in(self) -> Result<UserId, Error> {
         self.user_id().ok_or_else(|| {
-            Error::new(Kind::Unauthenticated, "Send `Authorization: Bearer` with an access token, which POST /auth gives for an e-mail address and a password.")
+            Error::new(
+                Kind::Unauthenticated,
+                "Send `Authorization: Bearer <access token>`; `POST /auth` issues access tokens.",
+            )
         })
     }
 }
@@ -166,7 +169,7 @@ impl Access {
 fn only(who: &str, caller: Caller) -> Error {
     Error::forbidden(match caller {
         Caller::User { role, .. } => {
-            format!("Only {who} may do this, and you are signed in as {}.", role.name())
+            format!("Only {who} may do this; you are signed in as {}.", role.name())
         }
         Caller::Anonymous | Caller::System => format!("Only {who} may do this."),
     })

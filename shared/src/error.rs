@@ -53,8 +53,8 @@ impl Error {
 
     /// Error for a missing resource, or one the caller may not see. Both read the same, so that existence
     /// does not leak.
-    pub fn not_found(what: &str) -> Self {
-        Self::new(Kind::NotFound, format!("There is no such {what}, or none that you may see."))
+    pub fn not_found(resource: &str) -> Self {
+        Self::new(Kind::NotFound, format!("{} not found.", capitalized(resource)))
     }
 
     /// Error for a caller without the permission.
@@ -67,21 +67,23 @@ impl Error {
         let detail = match errors.as_slice() {
             [only] if only.pointer.is_empty() => format!("The body {}.", only.detail),
             [only] => format!("{} {}.", only.pointer, only.detail),
-            several => format!("{} values are not allowed; see errors.", several.len()),
+            several => format!("{} values are invalid; see `errors`.", several.len()),
         };
         Self { errors, ..Self::new(Kind::Validation, detail) }
     }
 
     /// Error for a dependency that is unavailable.
     pub fn unavailable(cause: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
-        Self::new(Kind::Unavailable, "A part of the system did not answer in time. Try again after as many seconds as Retry-After says.")
-            .caused_by(cause)
+        Self::new(
+            Kind::Unavailable,
+            "A part of the system did not answer in time. Retry after the seconds in `Retry-After`.",
+        )
+        .caused_by(cause)
     }
 
     /// Error for a bug in this code.
     pub fn internal(cause: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
-        Self::new(Kind::Internal, "This is a fault of ours; the request ID helps us to find it.")
-            .caused_by(cause)
+        Self::new(Kind::Internal, "Internal error. Quote the request ID when reporting it.").caused_by(cause)
     }
 
     /// Adds a cause, for the log only.
@@ -208,6 +210,12 @@ impl IntoResponse for Error {
         response.extensions_mut().insert(ErrorExtension(std::sync::Arc::new(self)));
         response
     }
+}
+
+/// Capitalises the first letter, for the beginning of a sentence.
+pub(crate) fn capitalized(word: &str) -> String {
+    let mut characters = word.chars();
+    characters.next().map_or_else(String::new, |first| first.to_uppercase().chain(characters).collect())
 }
 
 #[cfg(test)]

@@ -188,7 +188,7 @@ async fn the_description_of_the_api_is_served_as_it_is_committed() {
 #[tokio::test]
 async fn the_docs_function_has_no_keys_and_looks_at_no_token() {
     let shop = Shop::open().await;
-    // The one exception, said in ARCHITECTURE.md: what stands around the API is the same for everybody.
+    // The exception that docs/api.md names: routes around the API ignore tokens.
     for path in ["/", "/health"] {
         shop.anyone().with_token("bad").get(path).await.expect(200);
     }

@@ -1,5 +1,5 @@
-//! Who may do what, cell by cell: each route, with each field that it writes, as each role, on one's own and on
-//! another's. This is API.md's table; a route or a field without a row here fails.
+//! Permission matrix: each route, with each field that it writes, as each role, on one's own and on another's. It
+//! restates the table of docs/api.md; a route without a row here fails.
 
 #![expect(clippy::print_stdout, reason = "how many cells there are is to be seen")]
 

@@ -156,6 +156,6 @@ fn every_fault_of_the_environment_is_named_without_its_value() {
     });
     let text = users::environment::Environment::read(bad, Clock::system()).err().unwrap().to_string();
     assert!(text.contains("MONGO_URI: must begin with mongodb://"), "{text}");
-    assert!(text.contains("JWT_SECRET: must have at least 32 bytes, and has 7"), "{text}");
+    assert!(text.contains("JWT_SECRET: must have at least 32 bytes; got 7"), "{text}");
     assert!(!text.contains("hunter2"), "{text}");
 }

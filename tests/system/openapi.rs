@@ -281,7 +281,7 @@ async fn a_list_takes_the_parameters_that_the_document_names() {
         let path = path.replace("{id}", &mug);
         let refused = shop.admin().send(method, &format!("{path}?nothing=1"), None).await;
         let refused = refused.problem(400, "invalid-query");
-        assert_eq!(listed(&refused.text("detail"), "known: "), named, "{path}");
+        assert_eq!(listed(&refused.text("detail"), "Allowed: "), named, "{path}");
         lists += 1;
     }
     assert!(lists >= 5);

@@ -20,11 +20,8 @@ pub(crate) const SECTIONS: [Section; 6] = [
         id: "sign-in-first",
         title: "Sign in",
         paragraphs: &[
-            "Sign in at the top of this page, and every request that you try here carries your access token. \
-             Programs get theirs from `POST /auth`; it is good for 15 minutes, and `POST /auth/refresh` gives the \
-             next one.",
-            "Products can be read without. A customer sees and changes what is their own; staff run the shop; admins \
-             also manage users.",
+            "Sign in at the top of this page; requests that you try here then carry your access token. Programs get one from `POST /auth`. It is valid for 15 minutes; `POST /auth/refresh` gives the next.",
+            "Products can be read without a token. Customers see and change their own data; staff run the shop; admins also manage users.",
         ],
         example: r#"
 curl $API/auth -H 'content-type: application/json' \
@@ -35,12 +32,10 @@ curl $API/orders -H "authorization: Bearer $TOKEN"
     },
     Section {
         id: "twice",
-        title: "Send it twice",
+        title: "Safe retries",
         paragraphs: &[
-            "When an answer is lost, nobody knows whether the order was placed. Send an `Idempotency-Key` of your \
-             choice with `POST /orders`, and you may send the same request again as often as you like: there is one \
-             order, and you are told which, with `Idempotency-Replayed: true`.",
-            "It also works for `POST /products`, `POST /users` and `PUT /products/{id}/stock`, there for 24 hours.",
+            "When an answer is lost, resend the request. With an `Idempotency-Key` on `POST /orders` a request takes effect once, however often it is sent; repeats answer the same order with `Idempotency-Replayed: true`.",
+            "`POST /products`, `POST /users` and `PUT /products/{id}/stock` take a key, too; it lasts 24 hours.",
         ],
         example: r#"
 POST /orders
@@ -54,31 +49,28 @@ Idempotency-Key: 2f1c7a9e
         id: "versions",
         title: "Versions",
         paragraphs: &[
-            "Orders, products and users carry a `version`, and their answers it as `ETag`. Send it back in `If-Match` \
-             with a `PUT` or `DELETE`, and the change is made only if nobody was faster; else it is 412. Without \
-             `If-Match` the change applies to the latest version.",
-            "Orders and users also know `If-None-Match`: 304 says that yours is the latest.",
+            "Orders, products and users have a `version`, which answers carry as `ETag`. With `If-Match` a `PUT` or `DELETE` changes only that version and is 412 otherwise. Without it, the change applies to the latest version.",
+            "Orders and users also take `If-None-Match`: 304 means that your copy is current.",
         ],
         example: r#"
 PUT /orders/order_…
 If-Match: "3"
 
 → 412 Precondition Failed
-  somebody has changed it meanwhile
+  it has changed since version 3
 "#,
     },
     Section {
         id: "errors",
         title: "Errors",
         paragraphs: &[
-            "Every error has the same form (RFC 9457). Its `type` is for programs and leads to a page that says what \
-             to do; its `detail` is for people; a 422 names all errors of a body at once, each with its place.",
-            "503 and 429 say with `Retry-After` when to come again. Tell us the `request_id` if you need help.",
+            "Every error has the same form (RFC 9457). `type` is for programs and links to a page with advice; `detail` is for people. A 422 lists all errors of the body with their places.",
+            "503 and 429 carry `Retry-After`. Quote the `request_id` when you report a problem.",
         ],
         example: r#"
 {
   "type": "/problems/validation",
-  "title": "The request is not valid",
+  "title": "Validation failed",
   "status": 422,
   "detail": "/items/0/quantity must be 1 to 10000.",
   "errors": [{
@@ -92,11 +84,8 @@ If-Match: "3"
         id: "lists",
         title: "Lists",
         paragraphs: &[
-            "A list is `data` and `next_cursor`, newest first, 20 at a time; `limit` takes 1 to 100. For the next \
-             page send `next_cursor` as `cursor`, with the same filters, until it is `null`; or follow the header \
-             `Link`.",
-            "What stands still is neither repeated nor skipped while others add and remove. A page may be shorter \
-             than its limit.",
+            "A list has `data` and `next_cursor`, newest first, 20 elements a page; `limit` is 1 to 100. For the next page send `next_cursor` as `cursor` with the same filters until it is `null`, or follow the `Link` header.",
+            "Elements that do not change are neither repeated nor skipped while others come and go. A page may be shorter than its limit.",
         ],
         example: r#"
 GET /products?limit=2
@@ -111,10 +100,8 @@ GET /products?limit=2
         id: "values",
         title: "Values",
         paragraphs: &[
-            "Money is an integer in the currency's minor unit: 1299 is 12.99 EUR. Times are UTC with milliseconds \
-             (RFC 3339). IDs are opaque and begin with what they are of: `order_…`, `product_…`, `user_…`.",
-            "Answers carry every field, `null` where empty. A `PUT` changes what it names and leaves the rest; \
-             unknown fields are refused, so that a typo is seen.",
+            "Money is an integer in the currency's minor unit: 1299 is 12.99 EUR. Times are UTC with milliseconds (RFC 3339). IDs are opaque and begin with their type: `order_…`, `product_…`, `user_…`.",
+            "Answers carry every field, `null` where empty. A `PUT` changes the fields that it names; unknown fields are refused, so that typos show.",
         ],
         example: r#"
 {
@@ -146,7 +133,7 @@ pub(crate) fn introduction() -> Markup {
                     h2 { (section.title) }
                     @for paragraph in section.paragraphs { p { (text(paragraph)) } }
                     (code(section.example))
-                    @if section.id == "errors" { p { a href="/problems" { "All problems, and what to do" } } }
+                    @if section.id == "errors" { p { a href="/problems" { "All problems" } } }
                 }
             }
         }

@@ -82,7 +82,7 @@ pub(crate) fn docs() -> Markup {
                     h2 #routes-heading { "All routes" }
                     p {
                         "Open a route, change what is filled in, and press " strong { "Execute" }
-                        ": the request goes to this very server, as whoever is signed in."
+                        ": the request goes to this server, as the signed-in user."
                     }
                     noscript { p { "Without JavaScript there is " a href="/openapi.json" { "openapi.json" } " alone." } }
                     div #api {}
@@ -118,7 +118,7 @@ pub(crate) fn problems(all: &[ProblemType]) -> Markup {
             h1 { "Problems" }
             p.lead {
                 "Every error of the API is an " code { "application/problem+json" } " (RFC 9457). Its " code { "type" }
-                " says which of these it is, and leads here. Programs ask for the type, never for the words."
+                " names one of these and links here. Programs should check the type, never the text."
             }
             div.table {
                 table {
@@ -134,10 +134,10 @@ pub(crate) fn problems(all: &[ProblemType]) -> Markup {
                     }
                 }
             }
-            h2 { "What all of them have" }
+            h2 { "Common members" }
             (members(&COMMON))
             p {
-                "What API Gateway answers before the API or instead of it, such as throttling, is "
+                "Answers of API Gateway itself, such as throttling, are "
                 code { "{\"message\": …}" } " with its status."
             }
         }
@@ -157,14 +157,14 @@ pub(crate) fn problem(problem: &ProblemType) -> Markup {
             h2 { "What to do" }
             p { (text(problem.what_to_do)) }
             @if !problem.members.is_empty() {
-                h2 { "What it says beside " a href="/problems" { "what all problems do" } }
+                h2 { "Members beside " a href="/problems" { "the common ones" } }
                 (members(&problem.members))
             }
             @if !problem.headers.is_empty() {
                 h2 { "Headers" }
                 (headers(&problem.headers))
             }
-            h2 { "An example" }
+            h2 { "Example" }
             pre { code { (example) } }
         }
     };

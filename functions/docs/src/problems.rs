@@ -52,12 +52,12 @@ pub struct Header {
 
 /// Members of every problem (RFC 9457, section 3.1; `request_id` is an extension).
 pub const COMMON: [Member; 6] = [
-    member("type", "string", "Which type of problem it is, for programs: the path of its entry here."),
-    member("title", "string", "The type in a few words, the same for all problems of the type."),
+    member("type", "string", "Type of the problem, for programs: the path of its page."),
+    member("title", "string", "Short summary of the type."),
     member("status", "integer", "The HTTP status."),
-    member("detail", "string", "What is wrong this time, where, and what is allowed: for people."),
+    member("detail", "string", "Explanation of this occurrence, for people."),
     member("instance", "string", "The path of the request."),
-    member("request_id", "string", "The same as the header `X-Request-Id`; our log has it in every line."),
+    member("request_id", "string", "Request ID, as in the header `X-Request-Id` and in the log."),
 ];
 
 /// All types, sorted by status.
@@ -120,8 +120,7 @@ impl Entry {
     }
 }
 
-const RETRY_AFTER: Header =
-    Header { name: "Retry-After", meaning: "After how many seconds another try makes sense." };
+const RETRY_AFTER: Header = Header { name: "Retry-After", meaning: "Seconds to wait before a retry." };
 
 const PRODUCT: &str = "product_01h455vb4pex5vsknk084sn02q";
 const AN_ORDER: &str = "/orders/order_01h455vb4pex5vsknk084sn02q";
@@ -134,112 +133,97 @@ fn entry(kind: Kind) -> Entry {
     let example = |path, detail: &str| (path, Error::new(kind, detail));
     match kind {
         Kind::MalformedRequest => Entry::new(
-            "The request cannot be read: its body is not JSON, is empty, has a key twice in one object or is nested \
-             more than 32 levels deep; or its Idempotency-Key is not 1 to 255 visible ASCII characters.",
-            "Mend what `detail` names, and send it again. As it is, it will never be taken.",
-            example("/orders", "The body cannot be read as JSON at line 1, column 18: expected `,` or `}`."),
+            "The request cannot be read. The body is empty, is not JSON, repeats a key in an object or is nested more than 32 levels deep; or `Idempotency-Key` is not 1 to 255 visible ASCII characters.",
+            "Fix the problem named in `detail` and resend.",
+            example("/orders", "Malformed JSON at line 1, column 18: expected `,` or `}`."),
         ),
         Kind::InvalidQuery => Entry::new(
-            "A parameter in the query is unknown, empty, there twice or has a value that is not allowed; or a cursor \
-             is not one of this list with these filters, this sort and this caller.",
-            "Mend the parameter that `detail` names. For a cursor begin again without one.",
-            example("/orders", "`limit` must be an integer of 1 to 100."),
+            "A query parameter is unknown, empty, repeated or invalid; or a cursor belongs to another list, filter, sort or caller.",
+            "Fix the parameter named in `detail`. For a cursor, start again without one.",
+            example("/orders", "`limit` must be an integer from 1 to 100."),
         ),
         Kind::Unauthenticated => Entry::new(
-            "The route wants to know who is calling, and there is no access token or a bad one: malformed, run out or \
-             revoked. A bad token is told also where none is needed. From `/auth` it says that the e-mail address or \
-             the password is wrong, or the user disabled; from `/auth/refresh`, that the refresh token is of no use \
-             any more.",
-            "Sign in with `POST /auth`, or get a new access token with `POST /auth/refresh`, and send the request \
-             again with `Authorization: Bearer <access token>`.",
+            "The access token is missing, malformed, expired or revoked. A bad token is refused on routes that need none, too. `POST /auth`: wrong e-mail address or password, or the user is disabled. `POST /auth/refresh`: the refresh token is no longer valid.",
+            "Sign in with `POST /auth` or refresh with `POST /auth/refresh`, then resend with `Authorization: Bearer <access token>`.",
             example(
                 "/orders",
-                "Send `Authorization: Bearer` with an access token, which POST /auth gives for an e-mail address and a \
-                 password.",
+                "Send `Authorization: Bearer <access token>`; `POST /auth` issues access tokens.",
             ),
         )
-        .header(Header { name: "WWW-Authenticate", meaning: "`Bearer`: what kind of token is wanted." }),
+        .header(Header { name: "WWW-Authenticate", meaning: "`Bearer`: the expected scheme." }),
         Kind::Forbidden => Entry::new(
-            "It is known who is calling, and this caller may not do this: the route, the field or the change of status \
-             is for another role.",
-            "Ask somebody who may; `detail` names the role. With the same token it will never be allowed.",
-            example(A_PRODUCT, "Only staff and admins may do this, and you are signed in as customer."),
+            "The caller's role does not permit this route, field or change of status.",
+            "Use an account with the role named in `detail`.",
+            example(A_PRODUCT, "Only staff and admins may do this; you are signed in as customer."),
         ),
         Kind::NotFound => Entry::new(
-            "There is nothing at this path, or nothing that this caller may see: what belongs to somebody else, and \
-             drafts of products, answer the same as what does not exist. A malformed ID is such an ID too. Paths are \
-             case-sensitive, and a slash at the end makes another path.",
-            "Look at the ID and the path; sign in as somebody who may see it.",
-            example(AN_ORDER, "There is no such order, or none that you may see."),
+            "The resource does not exist, or the caller may not see it: other customers' orders and draft products answer the same. Malformed IDs are 404, too. Paths are case-sensitive and have no trailing slash.",
+            "Check the ID and the path, or sign in as a user with access.",
+            example(AN_ORDER, "Order not found."),
         ),
         Kind::MethodNotAllowed => Entry::new(
-            "The path exists, and has no such method.",
-            "Use one of the methods in the header `Allow`.",
+            "The path does not have this method.",
+            "Use a method from the `Allow` header.",
             (
                 "/products",
-                Error::new(kind, "`DELETE` is not allowed here; allowed: GET, HEAD, POST.")
+                Error::new(kind, "Method `DELETE` not allowed. Allowed: GET, HEAD, POST.")
                     .allowing(http::HeaderValue::from_static("GET, HEAD, POST")),
             ),
         )
-        .header(Header { name: "Allow", meaning: "The methods that the path has." }),
+        .header(Header { name: "Allow", meaning: "The methods of the path." }),
         Kind::EmailTaken => Entry::new(
-            "Another user has this e-mail address. Large and small letters are the same.",
+            "Another user has this e-mail address. Case is ignored.",
             "Sign in as that user, or use another address.",
-            example("/users", "Another user has this `email`, in whatever case; each user needs one of their own."),
+            example("/users", "Another user has this `email` (case is ignored)."),
         ),
         Kind::SkuTaken => Entry::new(
-            "Another product has this SKU, be it archived.",
-            "Change that product, which `GET /products?sku=` finds, or use another SKU.",
-            example("/products", "Another product has this `sku`; each product needs one of its own."),
+            "Another product has this SKU, possibly an archived one.",
+            "Find that product with `GET /products?sku=` and change it, or use another SKU.",
+            example("/products", "Another product has this `sku`."),
         ),
         Kind::InsufficientStock => Entry::new(
-            "Of some products less is available than the order asks for. Nothing was placed or changed, and nothing is \
-             held.",
-            "Order no more than `available`, leave the product out, or try later: stock comes back when orders are \
-             cancelled, and when it is counted anew.",
+            "Some products have less available than requested. Nothing was placed, changed or held.",
+            "Order at most `available`, remove the product, or retry later.",
             (
                 "/orders",
                 Error::new(
                     kind,
-                    "Of some products less is available than was asked for: `items` names them, with what is \
-                     available.",
+                    "Not enough stock; `items` lists what is available.",
                 )
                 .with("items", json!([{ "product_id": PRODUCT, "requested": 4, "available": 3 }])),
             ),
         )
         .members([
-            member("items", "array", "Every product of which there is too little."),
+            member("items", "array", "The products that are short."),
             member("items[].product_id", "string", "The product."),
-            member("items[].requested", "integer", "How many were asked for."),
-            member("items[].available", "integer", "How many there are."),
+            member("items[].requested", "integer", "Requested quantity."),
+            member("items[].available", "integer", "Available quantity."),
         ]),
         Kind::StockBelowReserved => Entry::new(
-            "The stock would fall below 0, or below what is held for orders that were placed.",
-            "Count again, or cancel orders first. `on_hand` may be `reserved` at least.",
+            "The stock would fall below 0 or below the reserved quantity.",
+            "Keep `on_hand` at or above `reserved`, or cancel orders first.",
             (
                 ITS_STOCK,
                 Error::new(
                     kind,
-                    "Of 5 on hand 2 are reserved for orders, and fewer than that cannot be on hand: `on_hand` may be 2 \
-                     at least, or `delta` -3.",
+                    "5 on hand, 2 reserved: `on_hand` must be at least 2 (`delta` at least -3).",
                 )
                 .with("on_hand", json!(5))
                 .with("reserved", json!(2)),
             ),
         )
         .members([
-            member("on_hand", "integer", "How many there are, orders' included."),
-            member("reserved", "integer", "How many of them are held for orders."),
+            member("on_hand", "integer", "Units in the warehouse, reserved ones included."),
+            member("reserved", "integer", "Units reserved for orders."),
         ]),
         Kind::TooManyHolds => Entry::new(
-            "Some products are held for as many open orders as they can be: 5,000. Nothing was placed or changed.",
-            "Try later: room comes when orders are shipped or cancelled.",
+            "Some products have reached the limit of 5,000 open orders. Nothing was placed or changed.",
+            "Retry later, when orders have been shipped or cancelled.",
             (
                 "/orders",
                 Error::new(
                     kind,
-                    "Some products are held for as many orders as they can be: `items` names them. Try again when \
-                     some of those orders are shipped or cancelled.",
+                    "Too many open orders hold the products in `items`. Retry when some are shipped or cancelled.",
                 )
                 .with("items", json!([{ "product_id": PRODUCT }])),
             ),
@@ -249,13 +233,13 @@ fn entry(kind: Kind) -> Entry {
             member("items[].product_id", "string", "The product."),
         ]),
         Kind::InvalidTransition => Entry::new(
-            "The order cannot go from the status that it has to the one that was asked for.",
-            "Choose one of `allowed`. If that is empty, the order stays as it is.",
+            "The order cannot change from its status to the requested one.",
+            "Choose a status from `allowed`. If it is empty, no change is possible.",
             (
                 AN_ORDER,
                 Error::new(
                     kind,
-                    "`status` cannot become cancelled: the order is shipped, from which delivered is allowed to you.",
+                    "Cannot change status from shipped to cancelled. Allowed: delivered.",
                 )
                 .with("from", json!("shipped"))
                 .with("to", json!("cancelled"))
@@ -263,97 +247,89 @@ fn entry(kind: Kind) -> Entry {
             ),
         )
         .members([
-            member("from", "string", "The status of the order."),
-            member("to", "string", "The status that was asked for."),
-            member("allowed", "array", "Which statuses this caller may give it from here, each a string."),
+            member("from", "string", "Status of the order."),
+            member("to", "string", "Requested status."),
+            member("allowed", "array", "Statuses that this caller may set, as strings."),
         ]),
         Kind::OrderNotEditable => Entry::new(
-            "The order's status does not allow this change any more: items are for placed orders, the address for \
-             placed and, by staff, paid ones.",
-            "Leave it as it is, or cancel the order and place another one.",
-            example(AN_ORDER, "You may change `items` while the order is placed, and it is shipped."),
+            "The order's status does not permit this change. Items can be changed while placed; the address while placed or, by staff, paid.",
+            "Cancel the order and place another, or leave it unchanged.",
+            example(AN_ORDER, "`items` can be changed while the order is placed; it is shipped."),
         ),
         Kind::LastAdmin => Entry::new(
-            "This is the last active admin; nobody would be left who can administer.",
+            "The change would leave no active admin.",
             "Make another user an admin first.",
             example(
                 A_USER,
-                "This is the last active admin, who cannot be deleted, disabled or given another role. Make another \
-                 admin first.",
+                "The last active admin cannot be deleted, disabled or demoted. Make another user an admin first.",
             ),
         ),
         Kind::VersionMismatch => Entry::new(
-            "The request says in `If-Match` which version it means, and that is not the latest any more: somebody else \
-             was faster. Nothing was changed.",
-            "Get the resource again, look at what has changed, and send the request with the new `ETag` in `If-Match`.",
+            "`If-Match` names an older version: the resource has changed since. Nothing was changed by this request.",
+            "Read the resource again, check the changes, and resend with the new `ETag` in `If-Match`.",
             (
                 AN_ORDER,
                 Error::new(
                     kind,
-                    "The version is 4 now, and If-Match asks for another one. Read what is there, and send the change \
-                     again with `If-Match: \"4\"` if it still makes sense.",
+                    "The current version is 4; `If-Match` names another. Read the resource, then resend with `If-Match: \"4\"`.",
                 )
                 .with("current_version", json!(4)),
             ),
         )
-        .members([member("current_version", "integer", "The latest version.")]),
+        .members([member("current_version", "integer", "Current version.")]),
         Kind::PayloadTooLarge => Entry::new(
             "The body is larger than 256 KiB.",
-            "Send less: leave out what has not changed.",
-            example("/products", "The body must have at most 256 KiB."),
+            "Send less, such as only the fields that change.",
+            example("/products", "The body must be at most 256 KiB."),
         ),
         Kind::UnsupportedMediaType => Entry::new(
             "The body is not sent as JSON.",
             "Send `Content-Type: application/json`.",
-            example("/products", "The body was sent as \"text/plain\"; send JSON, with `Content-Type: application/json`."),
+            example("/products", "The body was sent as \"text/plain\"; send JSON with `Content-Type: application/json`."),
         ),
         Kind::Validation => Entry::new(
-            "The body is JSON, and says something that is not allowed: a field that is missing, unknown or read-only, \
-             a value of the wrong type or out of its limits, a product or user that is not there. Nothing was changed.",
-            "Mend every place in `errors`. A wrong type or an unknown field may be told alone; all others are told at \
-             once.",
+            "The body has missing, unknown, read-only or invalid fields, or names a product or user that does not exist. Nothing was changed.",
+            "Fix every entry of `errors`. A wrong type or an unknown field may be reported alone; all others are reported together.",
             (
                 "/orders",
                 Error::validation(vec![
-                    FieldError { pointer: "/items/0/quantity".into(), detail: "must be 1 to 10000, and is 0".into() },
+                    FieldError { pointer: "/items/0/quantity".into(), detail: "must be 1 to 10000; got 0".into() },
                     FieldError { pointer: "/shipping_address".into(), detail: "is required".into() },
                 ]),
             ),
         )
         .members([
-            member("errors", "array", "Every fault."),
-            member("errors[].pointer", "string", "Where in the body: a JSON Pointer (RFC 6901)."),
-            member("errors[].detail", "string", "What is wrong there, and what is allowed."),
+            member("errors", "array", "Every error of the body."),
+            member("errors[].pointer", "string", "Place in the body: a JSON Pointer (RFC 6901)."),
+            member("errors[].detail", "string", "The problem, and the allowed values."),
         ]),
         Kind::IdempotencyKeyReused => Entry::new(
-            "This Idempotency-Key was sent before with another body. Nothing was done.",
-            "For another request use another key; for the same request send the same body.",
+            "The `Idempotency-Key` was used before with another body. Nothing was done.",
+            "Use a new key for a new request, or resend the original body.",
             example(
                 "/orders",
-                "This Idempotency-Key was used for a request with another body. Use a new key for a new request.",
+                "This `Idempotency-Key` was used with another body. Use a new key for a new request.",
             ),
         ),
         Kind::TooManyRequests => Entry::new(
-            "Too many attempts for now: to sign in with one e-mail address, or from one network address.",
-            "Wait for as many seconds as `Retry-After` says. Until then the right password is refused too.",
+            "Too many sign-in attempts for one e-mail address, or too many requests from one network address.",
+            "Wait the seconds in `Retry-After`. Until then the right password is refused, too.",
             (
                 "/auth",
-                Error::new(kind, "There were too many failed sign-ins for this e-mail address. Try again later.")
+                Error::new(kind, "Too many failed sign-ins for this e-mail address. Try again later.")
                     .retrying_after(540),
             ),
         )
         .header(RETRY_AFTER),
         Kind::Unavailable => Entry::new(
-            "A part of the system did not answer in time. Whether anything was done is not known.",
-            "Send the same request again, after as many seconds as `Retry-After` says. Where the route takes an \
-             Idempotency-Key, send the same one: whatever became of the first attempt, there is one effect.",
+            "A part of the system did not answer in time. It is unknown whether the request took effect.",
+            "Resend the same request after the seconds in `Retry-After`, with the same `Idempotency-Key` where the route takes one: it takes effect once.",
             ("/orders", Error::unavailable("no cause is shown")),
         )
         .header(RETRY_AFTER),
         Kind::Internal => Entry::new(
-            "A bug of ours. Whether anything was done is not known.",
-            "Try once more, with the same Idempotency-Key. If it stays, tell us the `request_id`: the log has what \
-             happened.",
+            "A bug in the server. It is unknown whether the request took effect.",
+            "Retry once with the same `Idempotency-Key`. If it fails again, report the `request_id`.",
             ("/orders", Error::internal("no cause is shown")),
         ),
     }

@@ -86,7 +86,7 @@ fn check_items(errors: &mut ValidationErrors, items: Option<Vec<NewItemForm>>) -
         return Vec::new();
     };
     if !(1..=MAX_ITEMS).contains(&items.len()) {
-        errors.add("/items", format!("must have 1 to {MAX_ITEMS} items, and has {}", items.len()));
+        errors.add("/items", format!("must have 1 to {MAX_ITEMS} items; got {}", items.len()));
         return Vec::new();
     }
     let mut seen = HashSet::new();
@@ -96,7 +96,7 @@ fn check_items(errors: &mut ValidationErrors, items: Option<Vec<NewItemForm>>) -
             let product = errors.required("/product_id", item.product_id, ids::parse);
             let quantity = errors.required("/quantity", item.quantity, Quantity::parse);
             if product.is_some_and(|product| !seen.insert(product)) {
-                errors.add("/product_id", "stands in another item already; add up their quantities");
+                errors.add("/product_id", "is in another item already; add up the quantities");
             }
             if let (Some(product_id), Some(quantity)) = (product, quantity) {
                 wanted.push(NewItem { product_id, quantity });
@@ -204,7 +204,7 @@ impl UpdateOrderForm {
         let items = match self.items {
             Patch::Absent => None,
             Patch::Null => {
-                errors.add("/items", "cannot be null; leave it out to keep them as they are");
+                errors.add("/items", "cannot be null; omit it to keep its value");
                 None
             }
             Patch::Value(items) => {

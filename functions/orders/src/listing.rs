@@ -153,7 +153,7 @@ mod tests {
             ("status=void", "`status` must be one of placed, "),
             ("number=4F7K", "`number` must be an order number, such as 4F7K-92QX"),
             ("created_from=today", "`created_from` must be a time of RFC 3339"),
-            ("product_id=user_01h455vb4pex5vsknk084sn02q", "`product_id` must be an ID of the kind product"),
+            ("product_id=user_01h455vb4pex5vsknk084sn02q", "`product_id` must be an ID of type product"),
         ] {
             let error = listing(bad).unwrap_err().to_string();
             assert!(error.contains(expected), "{bad}: {error}");

@@ -261,7 +261,7 @@ impl Order {
             return Ok(());
         }
         let mut errors = ValidationErrors::default();
-        errors.add("/items", format!("must cost at most {MAX_TOTAL} in all, and cost {total}"));
+        errors.add("/items", format!("must total at most {MAX_TOTAL}; got {total}"));
         Err(errors.into_error())
     }
 

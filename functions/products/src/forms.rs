@@ -187,11 +187,11 @@ impl UpdateStockForm {
                 errors.optional("/delta", Some(delta), Delta::parse).map(StockChange::Move)
             }
             (None, None) => {
-                errors.add("", "must have one of on_hand and delta, and has neither");
+                errors.add("", "must have exactly one of on_hand and delta; got neither");
                 None
             }
             (Some(_), Some(_)) => {
-                errors.add("", "must have one of on_hand and delta, and has both");
+                errors.add("", "must have exactly one of on_hand and delta; got both");
                 None
             }
         };
@@ -234,7 +234,7 @@ pub fn declaration(
                 return;
             };
             if !seen.insert(product) {
-                errors.add("/product_id", "stands in another item already");
+                errors.add("/product_id", "is in another item already");
             }
             checked.push(Item { product, quantity: item.quantity });
         });

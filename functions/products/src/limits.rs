@@ -31,7 +31,7 @@ impl Delta {
         if delta != 0 && (-MAX_ON_HAND..=MAX_ON_HAND).contains(&delta) {
             Ok(delta)
         } else {
-            Err(format!("must be -{MAX_ON_HAND} to {MAX_ON_HAND} and not 0, and is {delta}"))
+            Err(format!("must be -{MAX_ON_HAND} to {MAX_ON_HAND} and not 0; got {delta}"))
         }
     }
 }

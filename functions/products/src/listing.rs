@@ -163,7 +163,7 @@ fn searched(text: &str) -> Result<BTreeSet<String>, String> {
     if (1..=MAX_SEARCH).contains(&length) {
         Ok(words(text))
     } else {
-        Err(format!("must have 1 to {MAX_SEARCH} characters, and has {length}"))
+        Err(format!("must have 1 to {MAX_SEARCH} characters; got {length}"))
     }
 }
 
@@ -182,7 +182,7 @@ mod tests {
             ("sort=total", "`sort` must be one of -created_at, created_at, name, -name, price, -price."),
             ("in_stock=yes", "`in_stock` must be one of true, false."),
             ("currency=eur", "`currency` must be an active ISO 4217 code"),
-            ("currency=EUR&min_price=1.5", "`min_price` must be an integer of 0 to 1000000000000."),
+            ("currency=EUR&min_price=1.5", "`min_price` must be an integer from 0 to 1000000000000."),
             ("max_price=5", "`max_price` needs `currency`"),
             ("sku=a%20b", "`sku` must have 1 to 64 characters"),
         ] {

@@ -309,8 +309,7 @@ fn below_reserved(stock: Stock) -> Error {
     Error::new(
         Kind::StockBelowReserved,
         format!(
-            "Of {} on hand {} are reserved for orders, and fewer than that cannot be on hand: `on_hand` may be {} at \
-             least, or `delta` {}.",
+            "{} on hand, {} reserved: `on_hand` must be at least {} (`delta` at least {}).",
             stock.on_hand,
             stock.reserved,
             stock.reserved,
@@ -323,7 +322,7 @@ fn below_reserved(stock: Stock) -> Error {
 
 fn too_many() -> Error {
     let mut errors = ValidationErrors::default();
-    errors.add("/delta", format!("would take on_hand above {MAX_ON_HAND}, which is the most"));
+    errors.add("/delta", format!("would exceed the maximum on_hand of {MAX_ON_HAND}"));
     errors.into_error()
 }
 
@@ -331,7 +330,7 @@ fn too_many_holds(products: &[ProductId]) -> Error {
     let items: Vec<_> = products.iter().map(|product| json!({ "product_id": product.to_string() })).collect();
     Error::new(
         Kind::TooManyHolds,
-        "Some products are held for as many orders as they can be: `items` names them. Try again when some of those orders are shipped or cancelled.",
+        "Too many open orders hold the products in `items`. Retry when some are shipped or cancelled.",
     )
     .with("items", items.into())
 }
@@ -340,13 +339,9 @@ fn unorderable(items: Vec<(usize, ItemError)>) -> Error {
     let mut errors = ValidationErrors::default();
     for (index, reason) in items {
         let detail = match reason {
-            ItemError::NotActive => {
-                "is not the ID of a product that can be ordered: it is unknown, or not active".to_owned()
-            }
+            ItemError::NotActive => "must be the ID of an active product".to_owned(),
             ItemError::OtherCurrency { this, first } => {
-                format!(
-                    "is priced in {this:?}, and the first product in {first:?}; an order has one currency"
-                )
+                format!("is priced in {this:?}, the first product in {first:?}; an order has one currency")
             }
         };
         errors.add(&format!("/items/{index}/product_id"), detail);
@@ -365,9 +360,6 @@ fn insufficient_stock(shortages: &[Shortage]) -> Error {
             })
         })
         .collect();
-    Error::new(
-        Kind::InsufficientStock,
-        "Of some products less is available than was asked for: `items` names them, with what is available.",
-    )
-    .with("items", items.into())
+    Error::new(Kind::InsufficientStock, "Not enough stock; `items` lists what is available.")
+        .with("items", items.into())
 }

@@ -370,7 +370,7 @@ fn listed(product: &Product) -> Document {
 
 /// Conflict error (409) for a taken SKU.
 pub fn sku_taken() -> Error {
-    Error::new(Kind::SkuTaken, "Another product has this `sku`; each product needs one of its own.")
+    Error::new(Kind::SkuTaken, "Another product has this `sku`.")
 }
 
 fn sku_taken_or(error: mongodb::error::Error) -> Error {

@@ -30,11 +30,7 @@ impl Password {
         let folded = password.to_lowercase();
         // So few that a scan of all of them costs nothing beside the hash.
         if COMMON.lines().any(|common| common == folded && !common.starts_with("# ")) {
-            return Err(
-                "is a password that many people have, and so among the first that are guessed; take \
-                        another one, such as a few words that do not belong together"
-                    .to_owned(),
-            );
+            return Err("is too common; choose another, such as a few unrelated words".to_owned());
         }
         Ok(Self(password))
     }
@@ -210,7 +206,7 @@ mod tests {
     fn a_common_password_is_refused_in_any_case() {
         for common in ["password1234", "PassWord1234", "123456789012", "ｐassword1234", "qwertyuiop123"] {
             let problem = Password::parse(common.to_owned()).unwrap_err();
-            assert!(problem.starts_with("is a password that many people have"), "{common}: {problem}");
+            assert!(problem.starts_with("is too common"), "{common}: {problem}");
         }
         for good in ["correct horse battery", "coffee and tea", "password1234, or so"] {
             assert!(Password::parse(good.to_owned()).is_ok(), "{good}");

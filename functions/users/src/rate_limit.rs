@@ -59,7 +59,7 @@ impl RateLimits {
             };
             drop(permit);
             if now.since(latest) >= RUNNING || waited.elapsed() >= RUNNING {
-                return Err(too_many("Too many sign-ins with this e-mail address have failed.", until, now));
+                return Err(too_many("Too many failed sign-ins for this e-mail address.", until, now));
             }
             tokio::time::sleep(PAUSE.mul_f64(0.5 + rand::random::<f64>() / 2.0)).await;
         }
@@ -87,7 +87,7 @@ impl RateLimits {
         match self.counts.request(&network, self.per_address, now).await? {
             RateLimit::Counted => Ok(()),
             RateLimit::TooMany { until, .. } => {
-                Err(too_many("Too many requests have come from your address.", until, now))
+                Err(too_many("Too many requests from your address.", until, now))
             }
         }
     }

@@ -482,10 +482,7 @@ fn inserted(result: mongodb::error::Result<InsertOneResult>) -> mongodb::error::
 
 /// Conflict error (409) for a taken e-mail address.
 pub fn email_taken() -> Error {
-    Error::new(
-        Kind::EmailTaken,
-        "Another user has this `email`, in whatever case; each user needs one of their own.",
-    )
+    Error::new(Kind::EmailTaken, "Another user has this `email` (case is ignored).")
 }
 
 fn email_taken_or(error: mongodb::error::Error) -> Error {

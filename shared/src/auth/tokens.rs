@@ -88,7 +88,7 @@ impl Signer {
     pub fn check_secret(secret: &str) -> Result<(), String> {
         match secret.len() {
             32.. => Ok(()),
-            bytes => Err(format!("must have at least 32 bytes, and has {bytes}")),
+            bytes => Err(format!("must have at least 32 bytes; got {bytes}")),
         }
     }
 

@@ -132,7 +132,7 @@ impl Verifier {
             .ok_or_else(|| bad_token("The access token is signed with an unknown key."))?;
         let claims = token.claims(key, self.clock.now())?;
         if trusted.revoked.includes(claims.user, claims.epoch, claims.issued_at) {
-            return Err(bad_token("The session of this access token has ended, since its user was changed."));
+            return Err(bad_token("The session of this access token has ended."));
         }
         Ok(Caller::User { id: claims.user, role: claims.role })
     }
@@ -199,7 +199,7 @@ fn bearer(authorization: &[u8]) -> Result<&str, Error> {
         .and_then(|value| value.split_once(' '))
         .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("Bearer"))
         .map(|(_, token)| token)
-        .ok_or_else(|| bad_token("The Authorization header must be `Bearer` and an access token."))
+        .ok_or_else(|| bad_token("The `Authorization` header must be `Bearer <access token>`."))
 }
 
 /// Token with a checked header. Its claims and signature are not checked yet.
@@ -213,7 +213,7 @@ struct Token<'a> {
 impl<'a> Token<'a> {
     fn parse(token: &'a str) -> Result<Self, Error> {
         if token.len() > MAX_TOKEN {
-            return Err(bad_token("The access token is too long to be one of ours."));
+            return Err(bad_token("The access token is too long."));
         }
         let unreadable = || bad_token("The access token cannot be read.");
         let (signed, _) = token.rsplit_once('.').ok_or_else(unreadable)?;
@@ -227,7 +227,7 @@ impl<'a> Token<'a> {
             {
                 Ok(Self { kid: kid.to_owned(), sent: token, claims })
             }
-            _ => Err(bad_token("The access token is not of our kind.")),
+            _ => Err(bad_token("The access token has an unexpected header.")),
         }
     }
 
@@ -242,16 +242,16 @@ impl<'a> Token<'a> {
         validation.validate_exp = false;
         jsonwebtoken::decode::<IgnoredAny>(self.sent, &DecodingKey::from_ed_der(&key.bytes), &validation)
             .map_err(|error| {
-                bad_token("The access token's signature or claims are wrong.").caused_by(error)
+                bad_token("The signature or the claims of the access token are invalid.").caused_by(error)
             })?;
         let claims = object(self.claims).and_then(|claims| Claims::read(&claims));
-        let claims = claims.ok_or_else(|| bad_token("The access token does not say what ours say."))?;
+        let claims = claims.ok_or_else(|| bad_token("The access token has unexpected claims."))?;
         let now = now.seconds();
         if claims.expires_at <= now {
             return Err(bad_token("The access token has expired."));
         }
         if claims.not_before > now.saturating_add(SKEW) {
-            return Err(bad_token("The access token is not good yet."));
+            return Err(bad_token("The access token is not valid yet."));
         }
         Ok(claims)
     }
@@ -311,7 +311,7 @@ fn object(part: &str) -> Option<Map<String, Value>> {
 }
 
 fn bad_token(detail: &str) -> Error {
-    let detail = format!("{detail} Send `Authorization: Bearer` with a new one, which POST /auth gives.");
+    let detail = format!("{detail} Get a new one with `POST /auth`.");
     Error::new(Kind::Unauthenticated, detail)
 }
 

@@ -108,106 +108,89 @@ impl Kind {
     fn row(self) -> (&'static str, &'static str, StatusCode, tonic::Code) {
         use tonic::Code;
         match self {
-            Self::MalformedRequest => (
-                "malformed-request",
-                "The request is malformed",
-                StatusCode::BAD_REQUEST,
-                Code::InvalidArgument,
-            ),
+            Self::MalformedRequest => {
+                ("malformed-request", "Malformed request", StatusCode::BAD_REQUEST, Code::InvalidArgument)
+            }
             Self::InvalidQuery => {
-                ("invalid-query", "The query is not valid", StatusCode::BAD_REQUEST, Code::InvalidArgument)
+                ("invalid-query", "Invalid query", StatusCode::BAD_REQUEST, Code::InvalidArgument)
             }
-            Self::Unauthenticated => {
-                ("unauthenticated", "Sign in first", StatusCode::UNAUTHORIZED, Code::Unauthenticated)
-            }
-            Self::Forbidden => {
-                ("forbidden", "This is not allowed to you", StatusCode::FORBIDDEN, Code::PermissionDenied)
-            }
-            Self::NotFound => ("not-found", "There is no such thing", StatusCode::NOT_FOUND, Code::NotFound),
+            Self::Unauthenticated => (
+                "unauthenticated",
+                "Authentication required",
+                StatusCode::UNAUTHORIZED,
+                Code::Unauthenticated,
+            ),
+            Self::Forbidden => ("forbidden", "Forbidden", StatusCode::FORBIDDEN, Code::PermissionDenied),
+            Self::NotFound => ("not-found", "Not found", StatusCode::NOT_FOUND, Code::NotFound),
             Self::MethodNotAllowed => (
                 "method-not-allowed",
-                "The method is not allowed here",
+                "Method not allowed",
                 StatusCode::METHOD_NOT_ALLOWED,
                 Code::Unimplemented,
             ),
             Self::EmailTaken => {
-                ("email-taken", "The e-mail address is taken", StatusCode::CONFLICT, Code::AlreadyExists)
+                ("email-taken", "E-mail address taken", StatusCode::CONFLICT, Code::AlreadyExists)
             }
-            Self::SkuTaken => ("sku-taken", "The SKU is taken", StatusCode::CONFLICT, Code::AlreadyExists),
-            Self::InsufficientStock => (
-                "insufficient-stock",
-                "There is not enough stock",
-                StatusCode::CONFLICT,
-                Code::FailedPrecondition,
-            ),
+            Self::SkuTaken => ("sku-taken", "SKU taken", StatusCode::CONFLICT, Code::AlreadyExists),
+            Self::InsufficientStock => {
+                ("insufficient-stock", "Insufficient stock", StatusCode::CONFLICT, Code::FailedPrecondition)
+            }
             Self::StockBelowReserved => (
                 "stock-below-reserved",
-                "The stock would fall below what is reserved",
+                "Stock below reserved",
                 StatusCode::CONFLICT,
                 Code::FailedPrecondition,
             ),
-            Self::TooManyHolds => (
-                "too-many-holds",
-                "The product is held for too many orders",
-                StatusCode::CONFLICT,
-                Code::FailedPrecondition,
-            ),
-            Self::InvalidTransition => (
-                "invalid-transition",
-                "The order's status cannot change like this",
-                StatusCode::CONFLICT,
-                Code::FailedPrecondition,
-            ),
-            Self::OrderNotEditable => (
-                "order-not-editable",
-                "The order can no longer be changed like this",
-                StatusCode::CONFLICT,
-                Code::FailedPrecondition,
-            ),
+            Self::TooManyHolds => {
+                ("too-many-holds", "Too many holds", StatusCode::CONFLICT, Code::FailedPrecondition)
+            }
+            Self::InvalidTransition => {
+                ("invalid-transition", "Invalid transition", StatusCode::CONFLICT, Code::FailedPrecondition)
+            }
+            Self::OrderNotEditable => {
+                ("order-not-editable", "Order not editable", StatusCode::CONFLICT, Code::FailedPrecondition)
+            }
             Self::LastAdmin => {
-                ("last-admin", "The last admin must stay", StatusCode::CONFLICT, Code::FailedPrecondition)
+                ("last-admin", "Last active admin", StatusCode::CONFLICT, Code::FailedPrecondition)
             }
             Self::VersionMismatch => (
                 "version-mismatch",
-                "The resource has changed meanwhile",
+                "Version mismatch",
                 StatusCode::PRECONDITION_FAILED,
                 Code::FailedPrecondition,
             ),
             Self::PayloadTooLarge => (
                 "payload-too-large",
-                "The body is too large",
+                "Payload too large",
                 StatusCode::PAYLOAD_TOO_LARGE,
                 Code::ResourceExhausted,
             ),
             Self::UnsupportedMediaType => (
                 "unsupported-media-type",
-                "The body must be JSON",
+                "Unsupported media type",
                 StatusCode::UNSUPPORTED_MEDIA_TYPE,
                 Code::InvalidArgument,
             ),
-            Self::Validation => (
-                "validation",
-                "The request is not valid",
-                StatusCode::UNPROCESSABLE_ENTITY,
-                Code::InvalidArgument,
-            ),
+            Self::Validation => {
+                ("validation", "Validation failed", StatusCode::UNPROCESSABLE_ENTITY, Code::InvalidArgument)
+            }
             Self::IdempotencyKeyReused => (
                 "idempotency-key-reused",
-                "The idempotency key was used for another request",
+                "Idempotency key reused",
                 StatusCode::UNPROCESSABLE_ENTITY,
                 Code::InvalidArgument,
             ),
             Self::TooManyRequests => (
                 "too-many-requests",
-                "Too many requests for now",
+                "Too many requests",
                 StatusCode::TOO_MANY_REQUESTS,
                 Code::ResourceExhausted,
             ),
             Self::Unavailable => {
-                ("unavailable", "Try again", StatusCode::SERVICE_UNAVAILABLE, Code::Unavailable)
+                ("unavailable", "Service unavailable", StatusCode::SERVICE_UNAVAILABLE, Code::Unavailable)
             }
             Self::Internal => {
-                ("internal", "Something went wrong", StatusCode::INTERNAL_SERVER_ERROR, Code::Internal)
+                ("internal", "Internal error", StatusCode::INTERNAL_SERVER_ERROR, Code::Internal)
             }
         }
     }

@@ -43,7 +43,7 @@ impl IdempotencyKey {
             }
             _ => Err(Error::new(
                 Kind::MalformedRequest,
-                format!("Idempotency-Key must have 1 to {MAX_KEY} visible ASCII characters, without spaces."),
+                format!("`Idempotency-Key` must have 1 to {MAX_KEY} visible ASCII characters, no spaces."),
             )),
         }
     }
@@ -51,7 +51,7 @@ impl IdempotencyKey {
     fn from_values<'a>(mut values: impl Iterator<Item = &'a [u8]>) -> Result<Option<Self>, Error> {
         let key = values.next().map(Self::parse).transpose()?;
         if values.next().is_some() {
-            return Err(Error::new(Kind::MalformedRequest, "Send one Idempotency-Key, not several."));
+            return Err(Error::new(Kind::MalformedRequest, "Send one `Idempotency-Key`, not several."));
         }
         Ok(key)
     }
@@ -168,7 +168,7 @@ impl RequestKey {
     pub fn reused() -> Error {
         Error::new(
             Kind::IdempotencyKeyReused,
-            "This Idempotency-Key was used for a request with another body. Use a new key for a new request.",
+            "This `Idempotency-Key` was used with another body. Use a new key for a new request.",
         )
     }
 }

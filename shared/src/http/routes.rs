@@ -21,7 +21,7 @@ use tracing::Instrument as _;
 use type_safe_id::{StaticType, TypeSafeId};
 
 use crate::auth::{Access, Caller, Verifier};
-use crate::error::{Error, ErrorExtension, Kind};
+use crate::error::{self, Error, ErrorExtension, Kind};
 use crate::input::query::Query;
 use crate::runtime::context::{Context, DEFAULT_TIMEOUT, Deadline, SourceAddress, request_id};
 use crate::runtime::telemetry::request_span;
@@ -109,15 +109,14 @@ fn method_filter(method: &Method) -> MethodFilter {
 async fn no_such_route() -> Error {
     Error::new(
         Kind::NotFound,
-        "There is nothing at this path. Paths are written in lower case, without a slash at the end; `GET /docs` \
-         has all of them.",
+        "No route at this path. Paths are lower case without a trailing slash; `GET /docs` lists them.",
     )
 }
 
 /// The error of a method that a path does not have, with those that it has.
 fn method_not_allowed(method: &Method, methods: &str) -> Error {
     let method = method.as_str();
-    let detail = format!("`{method:.40}` is not allowed here; allowed: {methods}.");
+    let detail = format!("Method `{method:.40}` not allowed. Allowed: {methods}.");
     let error = Error::new(Kind::MethodNotAllowed, detail);
     match HeaderValue::from_str(methods) {
         Ok(methods) => error.allowing(methods),
@@ -309,17 +308,18 @@ fn for_log(text: &str) -> &str {
     &text[..text.floor_char_boundary(MAX_LOGGED)]
 }
 
-/// The ID in a path. Whatever stands there, it is only looked at when the handler asks: a body that is wrong
-/// is told first.
+/// ID in a path, checked when the handler asks for it: errors of the body are reported first.
 pub struct PathId<T: StaticType>(Option<TypeSafeId<T>>);
 
 impl<T: StaticType> PathId<T> {
+    /// Returns the ID.
+    ///
     /// # Errors
-    /// 404 for an ID that is malformed or of another kind: there can be no such thing.
+    /// 404 for an ID that is malformed or of another type.
     pub fn require(self) -> Result<TypeSafeId<T>, Error> {
         self.0.ok_or_else(|| {
-            let (what, example) = (T::TYPE, ids::example::<T>());
-            let detail = format!("There is no such {what}: an ID of that kind looks like {example}.");
+            let (resource, example) = (error::capitalized(T::TYPE), ids::example::<T>());
+            let detail = format!("{resource} not found: its ID looks like {example}.");
             Error::new(Kind::NotFound, detail)
         })
     }

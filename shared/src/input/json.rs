@@ -84,10 +84,12 @@ pub(crate) async fn read(headers: &HeaderMap, body: Body) -> Result<Bytes, Error
         Err(error) if error.is::<LengthLimitError>() => {
             return Err(Error::new(
                 Kind::PayloadTooLarge,
-                format!("The body must have at most {} KiB.", MAX_BODY / 1024),
+                format!("The body must be at most {} KiB.", MAX_BODY / 1024),
             ));
         }
-        Err(error) => return Err(Error::new(Kind::MalformedRequest, "The body broke off.").caused_by(error)),
+        Err(error) => {
+            return Err(Error::new(Kind::MalformedRequest, "The body ended early.").caused_by(error));
+        }
     };
     if is_json {
         return Ok(bytes);
@@ -99,7 +101,7 @@ pub(crate) async fn read(headers: &HeaderMap, body: Body) -> Result<Bytes, Error
     };
     Err(Error::new(
         Kind::UnsupportedMediaType,
-        format!("The body was sent {sent}; send JSON, with `Content-Type: application/json`."),
+        format!("The body was sent {sent}; send JSON with `Content-Type: application/json`."),
     ))
 }
 
@@ -128,19 +130,19 @@ pub(crate) fn parse_value(bytes: &[u8]) -> Result<Value, Error> {
         .map_err(|error| {
             let (line, column) = (error.line(), error.column());
             let what = describe(&error);
-            malformed(format!("The body cannot be read as JSON at line {line}, column {column}: {what}."))
+            malformed(format!("Malformed JSON at line {line}, column {column}: {what}."))
         })
 }
 
 /// Messages of `serde_json`, which has no codes for its syntax errors, and what clients read instead.
 const SYNTAX_ERRORS: [(&str, &str); 13] = [
     ("expected value", "a value is expected here"),
-    ("expected ident", "of bare words only true, false and null are values"),
+    ("expected ident", "expected true, false or null"),
     ("expected `:`", "a colon is expected after the key"),
     ("key must be a string", "a key must be a string in double quotes"),
     ("trailing comma", "a comma must not stand before the closing bracket"),
-    ("trailing characters", "something stands behind the end of the object"),
-    ("invalid escape", "a backslash in a string escapes nothing that JSON knows"),
+    ("trailing characters", "unexpected characters after the end"),
+    ("invalid escape", "invalid escape in a string"),
     ("invalid number", "a number is malformed"),
     ("number out of range", "a number is out of range"),
     ("invalid unicode code point", "a string is not UTF-8"),
@@ -155,7 +157,7 @@ const SYNTAX_ERRORS: [(&str, &str); 13] = [
 /// Description of a syntax error, without its line and column.
 fn describe(error: &serde_json::Error) -> String {
     if error.is_eof() {
-        return "it ends too early".to_owned();
+        return "unexpected end".to_owned();
     }
     let message = error.to_string();
     let message = message.rsplit_once(" at line ").map_or(message.as_str(), |(message, _)| message);
@@ -169,7 +171,7 @@ fn describe(error: &serde_json::Error) -> String {
 /// 422 for a value that does not fit, with a pointer to the place.
 pub(crate) fn parse_form<T: DeserializeOwned>(value: &Value) -> Result<T, Error> {
     if !value.is_object() {
-        let detail = format!("must be a JSON object, and is {}", name_of(value));
+        let detail = format!("must be a JSON object; got {}", name_of(value));
         return Err(Error::validation(vec![FieldError { pointer: String::new(), detail }]));
     }
     serde_path_to_error::deserialize(FormDeserializer(value)).map_err(|error| {
@@ -221,7 +223,7 @@ impl serde::de::Error for FormError {
 
     fn unknown_field(_: &str, known: &'static [&'static str]) -> Self {
         let known = known.join(", ");
-        Self(format!("is not a field of this request, or one that you cannot set; allowed: {known}"))
+        Self(format!("is unknown or read-only; allowed: {known}"))
     }
 }
 
@@ -242,7 +244,7 @@ impl<'de> FormDeserializer<'de> {
         if is_expected(self.0) {
             return self.deserialize_any(visitor);
         }
-        Err(FormError(format!("must be {expected}, and is {}", name_of(self.0))))
+        Err(FormError(format!("must be {expected}; got {}", name_of(self.0))))
     }
 }
 

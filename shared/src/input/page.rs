@@ -180,10 +180,7 @@ impl PageRequest {
     pub fn after(&self, scope: &str, of: SortType) -> Result<Option<Position>, Error> {
         let Some(cursor) = &self.cursor else { return Ok(None) };
         decode(cursor, scope).filter(|position| position.value.is(of)).map(Some).ok_or_else(|| {
-            invalid(
-                "`cursor` must be the next_cursor of a page of this list, for the same caller, filters and sort; \
-                 begin again without it.",
-            )
+            invalid("`cursor` is not valid for this list, caller, filters and sort. Start again without it.")
         })
     }
 
@@ -218,7 +215,7 @@ impl<T> Page<T> {
 }
 
 fn bad_limit(most: i64) -> Error {
-    invalid(format!("`limit` must be an integer of 1 to {most}."))
+    invalid(format!("`limit` must be an integer from 1 to {most}."))
 }
 
 /// First byte of a cursor. Its format can change, and cursors of the old format are then refused.

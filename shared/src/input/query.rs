@@ -20,10 +20,7 @@ impl Query {
         let mut parameters: Vec<(String, String)> = Vec::new();
         for (name, value) in form_urlencoded::parse(query.unwrap_or_default().as_bytes()) {
             if !known.contains(&name.as_ref()) {
-                return Err(invalid(format!(
-                    "`{name}` is not a parameter here; known: {}.",
-                    known.join(", ")
-                )));
+                return Err(invalid(format!("Unknown parameter `{name}`. Allowed: {}.", known.join(", "))));
             }
             if parameters.iter().any(|(seen, _)| *seen == name) {
                 return Err(invalid(format!("`{name}` must be given once.")));
@@ -108,7 +105,7 @@ pub fn one_of<T: Copy>(known: &[(&str, T)], name: &str) -> Result<T, String> {
 pub fn integer(least: i64, most: i64) -> impl Fn(&str) -> Result<i64, String> {
     move |text| {
         let number = text.parse().ok().filter(|number| (least..=most).contains(number));
-        number.ok_or_else(|| format!("must be an integer of {least} to {most}"))
+        number.ok_or_else(|| format!("must be an integer from {least} to {most}"))
     }
 }
 

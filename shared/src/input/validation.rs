@@ -130,7 +130,7 @@ impl ValidationErrors {
         match value {
             Patch::Absent => None,
             Patch::Null => {
-                self.add(pointer, "cannot be null; leave it out to keep it as it is");
+                self.add(pointer, "cannot be null; omit it to keep its value");
                 None
             }
             Patch::Value(value) => self.optional(pointer, Some(value), parse),
@@ -173,7 +173,7 @@ impl ValidationErrors {
         match form {
             Patch::Absent => None,
             Patch::Null => {
-                self.add(pointer, "cannot be null; leave it out to keep it as it is");
+                self.add(pointer, "cannot be null; omit it to keep its value");
                 None
             }
             Patch::Value(form) => self.part(pointer, Some(form)),

@@ -100,7 +100,7 @@ impl RpcServer {
         let caller = metadata::caller(headers)?;
         if trust == CallerTrust::Tokens && caller != Caller::Anonymous {
             return Err(Status::unauthenticated(
-                "here nobody is believed by metadata: send `authorization: Bearer` and an access token",
+                "callers are not trusted by metadata here; send `authorization: Bearer <access token>`",
             ));
         }
         let Some(token) = authorization(headers) else { return Ok(caller) };

@@ -287,7 +287,7 @@ impl<'a> Event<'a> {
 
     /// Answers an event of API Gateway that is no valid request: 400, in the format of its events.
     async fn no_request(&self) -> Result<Box<RawValue>, Error> {
-        let error = error::Error::new(Kind::MalformedRequest, "Host, path and query are no URI together.");
+        let error = error::Error::new(Kind::MalformedRequest, "Host, path and query do not form a URI.");
         tracing::info!(problem = %error, "invalid request event: 400");
         let mut response = error.to_problem("", &self.request_id);
         response.headers_mut().insert(REQUEST_ID, HeaderValue::from_str(&self.request_id)?);

@@ -36,7 +36,7 @@ kind!(
 /// # Errors
 /// Message that names the kind and shows an example.
 pub fn parse<T: StaticType>(text: String) -> Result<TypeSafeId<T>, String> {
-    text.parse().map_err(|_| format!("must be an ID of the kind {}, such as {}", T::TYPE, example::<T>()))
+    text.parse().map_err(|_| format!("must be an ID of type {}, such as {}", T::TYPE, example::<T>()))
 }
 
 /// Example of an ID of this kind, for messages and documentation.
@@ -73,7 +73,7 @@ mod tests {
     #[test]
     fn an_id_of_another_kind_is_refused() {
         let product = ProductId::new().to_string();
-        assert!(parse::<OrderKind>(product).unwrap_err().starts_with("must be an ID of the kind order"));
+        assert!(parse::<OrderKind>(product).unwrap_err().starts_with("must be an ID of type order"));
     }
 
     #[test]

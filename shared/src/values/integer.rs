@@ -18,7 +18,7 @@ impl<const MIN: i64, const MAX: i64> Integer<MIN, MAX> {
         if (MIN..=MAX).contains(&number) {
             Ok(number)
         } else {
-            Err(format!("must be {MIN} to {MAX}, and is {number}"))
+            Err(format!("must be {MIN} to {MAX}; got {number}"))
         }
     }
 }

@@ -71,7 +71,7 @@ impl Money {
             Ok(Self { amount, currency })
         } else {
             Err(format!(
-                "must be 0 to {MAX_AMOUNT} in the currency's minor unit (1299 is 12.99 USD), and is {amount}"
+                "must be 0 to {MAX_AMOUNT} in the currency's minor unit (1299 is 12.99 USD); got {amount}"
             ))
         }
     }

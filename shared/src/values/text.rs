@@ -68,10 +68,10 @@ impl StringMap {
 fn check(text: String, min: usize, max: usize, also: impl Fn(char) -> bool) -> Result<String, String> {
     let length = text.chars().count();
     if length < min || length > max {
-        return Err(format!("must have {min} to {max} characters, and has {length}"));
+        return Err(format!("must have {min} to {max} characters; got {length}"));
     }
     if text.chars().all(char::is_whitespace) {
-        return Err("must not be white space alone".to_owned());
+        return Err("must not be blank".to_owned());
     }
     match text.chars().find(|&character| character.is_control() && !also(character)) {
         Some(character) => Err(no_control(character)),
@@ -92,7 +92,7 @@ pub fn string_map(
     const MAX_ENTRIES: usize = StringMap::MAX_ENTRIES;
     const MAX_VALUE: usize = StringMap::MAX_VALUE;
     if entries.len() > MAX_ENTRIES {
-        errors.add(pointer, format!("must have at most {MAX_ENTRIES} entries, and has {}", entries.len()));
+        errors.add(pointer, format!("must have at most {MAX_ENTRIES} entries; got {}", entries.len()));
         return BTreeMap::new();
     }
     errors.nested(pointer, |errors| {
@@ -103,11 +103,11 @@ pub fn string_map(
             }
             let length = value.chars().count();
             if length > MAX_VALUE {
-                errors.add(&place, format!("must have at most {MAX_VALUE} characters, and has {length}"));
+                errors.add(&place, format!("must have at most {MAX_VALUE} characters; got {length}"));
             } else if let Some(character) = value.chars().find(|character| character.is_control()) {
                 errors.add(&place, no_control(character));
             } else if !value.is_empty() && value.chars().all(char::is_whitespace) {
-                errors.add(&place, "must not be white space alone");
+                errors.add(&place, "must not be blank");
             }
         }
     });

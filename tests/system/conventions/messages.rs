@@ -12,14 +12,14 @@ async fn what_only_a_shop_of_ones_own_can_show_is_told_as_well() {
     let shop = InProcess::open().await;
     let admin = shop.admin();
     let last = admin.delete(&format!("/users/{}", admin.id)).await;
-    says(last, 409, "last-admin", &["last active admin", "another admin first"]);
+    says(last, 409, "last-admin", &["last active admin", "an admin first"]);
 
     // A fault of ours: the log has what it is, the answer does not.
     let mug = shop.product(1).await;
     let products = shop.database.collection::<Document>("products");
     products.update_one(doc! {}, doc! { "$set": { "sku": "not a SKU" } }).await.unwrap();
     let broken = admin.outcome(admin.request(Method::GET, &format!("/products/{mug}"))).await.unwrap();
-    says(broken, 500, "internal", &["fault of ours", "request ID"]);
+    says(broken, 500, "internal", &["Internal error", "request ID"]);
 }
 
 #[tokio::test]

@@ -180,10 +180,8 @@ impl Order {
             Err(Refused::Impossible(allowed)) => {
                 let allowed: Vec<_> = allowed.into_iter().map(Status::name).collect();
                 let (from, to) = (from.name(), to.name());
-                let may = if allowed.is_empty() { "nothing".to_owned() } else { allowed.join(" or ") };
-                let detail = format!(
-                    "`status` cannot become {to}: the order is {from}, from which {may} is allowed to you."
-                );
+                let may = if allowed.is_empty() { "none".to_owned() } else { allowed.join(", ") };
+                let detail = format!("Cannot change status from {from} to {to}. Allowed: {may}.");
                 Err(Error::new(Kind::InvalidTransition, detail)
                     .with("from", json!(from))
                     .with("to", json!(to))
@@ -204,8 +202,7 @@ impl Order {
             }
             let while_it_is: Vec<_> = in_status.iter().map(|status| status.name()).collect();
             let (while_it_is, is) = (while_it_is.join(" or "), self.status.name());
-            let detail =
-                format!("You may change `{field}` while the order is {while_it_is}, and it is {is}.");
+            let detail = format!("`{field}` can be changed while the order is {while_it_is}; it is {is}.");
             Err(Error::new(Kind::OrderNotEditable, detail))
         };
         may(change.shipping_address.is_some(), "shipping_address", address_may)?;

@@ -81,13 +81,10 @@ impl Order {
                     let pointer = format!("/items/{index}/product_id");
                     let currency = held.item.unit_price.currency();
                     if !held.active {
-                        errors.add(
-                            &pointer,
-                            "is not the ID of a product that can be ordered: it is unknown, or not active",
-                        );
+                        errors.add(&pointer, "must be the ID of an active product");
                     } else if currency != self.currency {
                         let detail = format!(
-                            "is priced in {currency:?}, and the order in {:?}; an order has one currency",
+                            "is priced in {currency:?}, the order in {:?}; an order has one currency",
                             self.currency
                         );
                         errors.add(&pointer, detail);

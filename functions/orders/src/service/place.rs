@@ -51,7 +51,7 @@ impl OrderService {
         let user = new.user_id.unwrap_or(caller);
         if user != caller && !context.caller.is_staff() {
             return Err(Error::forbidden(
-                "Only staff may place an order for somebody else; leave out `user_id` to place your own.",
+                "Only staff may order for another user; omit `user_id` to order for yourself.",
             ));
         }
         let idempotency = request_key.map(|request_key| IdempotencyRef { caller, request_key });
@@ -205,7 +205,7 @@ impl OrderService {
             return Ok(());
         }
         let mut errors = ValidationErrors::default();
-        errors.add("/user_id", "is not the ID of an active user");
+        errors.add("/user_id", "must be the ID of an active user");
         Err(errors.into_error())
     }
 }

@@ -26,7 +26,7 @@ impl UserService {
     ) -> Result<Idempotent<User>, Error> {
         if new.role != Role::Customer && !context.caller.is_admin() {
             return Err(Error::forbidden(
-                "Only an admin may give a `role` other than customer; leave it out to sign up as one.",
+                "Only admins may set a `role` other than customer; omit it to sign up.",
             ));
         }
         let Some(request) = request else {

@@ -46,7 +46,7 @@ impl UserService {
         let Some(stored) = stored else {
             return Err(Error::new(
                 Kind::Unauthenticated,
-                "The e-mail address or the password is wrong, or the user is disabled.",
+                "Wrong e-mail address or password, or the user is disabled.",
             ));
         };
         let token = RefreshToken::first()?;
@@ -76,8 +76,7 @@ impl UserService {
     /// cannot be told apart: either must sign in again.
     pub async fn refresh(&self, token: &str) -> Result<Session, Error> {
         let invalid = || {
-            let detail = "The refresh token is not good: it may have expired, been used before, or ended. Sign in \
-                          with POST /auth.";
+            let detail = "The refresh token is invalid, expired or already used. Sign in with `POST /auth`.";
             Error::new(Kind::Unauthenticated, detail)
         };
         let token = RefreshToken::parse(token).ok_or_else(invalid)?;

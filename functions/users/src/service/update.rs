@@ -33,7 +33,7 @@ impl UserService {
         loop {
             let stored = self.changeable(context, id).await?;
             if change.is_for_admins() && !context.caller.is_admin() {
-                return Err(Error::forbidden("Only an admin may change `role` and `status`."));
+                return Err(Error::forbidden("Only admins may change `role` and `status`."));
             }
             if_match.check(stored.user.version)?;
             // Hashing is expensive: it is repeated only if the password was changed in between.
@@ -114,7 +114,7 @@ impl UserService {
         if context.caller.is_admin() || context.caller.user_id() == Some(id) {
             Ok(stored)
         } else {
-            Err(Error::forbidden("Only an admin may change or delete another user."))
+            Err(Error::forbidden("Only admins may change or delete another user."))
         }
     }
 }
@@ -122,6 +122,6 @@ impl UserService {
 fn last_admin() -> Error {
     Error::new(
         Kind::LastAdmin,
-        "This is the last active admin, who cannot be deleted, disabled or given another role. Make another admin first.",
+        "The last active admin cannot be deleted, disabled or demoted. Make another user an admin first.",
     )
 }

@@ -81,8 +81,7 @@ impl Cors {
 fn origin(text: &str) -> Result<HeaderValue, String> {
     let wrong = || {
         format!(
-            "must be origins such as https://shop.example.com, with commas between, or * alone; {text:?} is none \
-             as browsers write it: scheme and host in lower case, a port unless it is the scheme's own, nothing more"
+            "must be origins such as https://shop.example.com, separated by commas, or * alone; {text:?} is none as browsers write it: scheme and host in lower case, a port unless it is the scheme's own, nothing more"
         )
     };
     let uri: Uri = text.parse().map_err(|_| wrong())?;

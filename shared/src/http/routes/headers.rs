@@ -54,7 +54,7 @@ pub(super) fn check_head<B>(request: &Request<B>) -> Result<(), Error> {
         return Ok(());
     }
     let detail =
-        format!("The query and the headers must have at most {MAX_HEAD} bytes together, and have {head}.");
+        format!("The query and the headers must have at most {MAX_HEAD} bytes together; got {head}.");
     Err(Error::new(Kind::MalformedRequest, detail))
 }
 
@@ -71,7 +71,7 @@ mod tests {
         let others = "limit=1x: \r\n".len();
         assert_eq!(head(MAX_HEAD - others), Ok(()));
         let refused = head(MAX_HEAD - others + 1).unwrap_err();
-        assert!(refused.contains("at most 10240 bytes together, and have 10241"), "{refused}");
+        assert!(refused.contains("at most 10240 bytes together; got 10241"), "{refused}");
     }
 
     #[test]

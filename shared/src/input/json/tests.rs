@@ -33,19 +33,19 @@ fn what_is_not_json_is_a_400_that_names_the_place() {
     for (body, says) in [
         ("", "empty"),
         (" \n", "empty"),
-        ("{", "at line 1, column 1: it ends too early."),
+        ("{", "at line 1, column 1: unexpected end."),
         ("{\"items\": [1,]}", "at line 1, column 14: a comma must not stand before the closing bracket."),
-        ("{} {}", "at line 1, column 4: something stands behind the end of the object."),
+        ("{} {}", "at line 1, column 4: unexpected characters after the end."),
         ("{\"a\": 1,\n\n  \"a\": 1}", "at line 3, column 5: the key \"a\" stands twice in one object."),
         ("{\"a\": \"\\ud800\"}", "at line 1, column 14: \\u in a string is half of a surrogate pair."),
         ("{\"a\": 1e999}", "at line 1, column 11: a number is out of range."),
         ("{'a': 1}", "at line 1, column 2: a key must be a string in double quotes."),
         ("{a: 1}", "at line 1, column 2: a key must be a string in double quotes."),
         ("{\"a\" 1}", "at line 1, column 6: a colon is expected after the key."),
-        ("{\"a\": nul}", "at line 1, column 10: of bare words only true, false and null are values."),
+        ("{\"a\": nul}", "at line 1, column 10: expected true, false or null."),
         ("{\"a\": NaN}", "at line 1, column 7: a value is expected here."),
         ("{\"a\": \"\n\"}", "a control character in a string must be escaped"),
-        ("{\"a\": \"\\x\"}", "a backslash in a string escapes nothing that JSON knows."),
+        ("{\"a\": \"\\x\"}", "invalid escape in a string."),
         ("{\"a\": 01}", "at line 1, column 8: a number is malformed."),
         ("{\"a\": [\n1 2]}", "at line 2, column 3: expected `,` or `]`."),
     ] {
@@ -126,8 +126,8 @@ fn a_message_repeats_only_the_begin_of_a_long_key() {
 
 #[test]
 fn another_form_is_a_422_with_a_pointer() {
-    assert_eq!(field_error("[]"), (String::new(), "must be a JSON object, and is an array".to_owned()));
-    let integer = "must be an integer (12, not 12.0 or \"12\"), and is";
+    assert_eq!(field_error("[]"), (String::new(), "must be a JSON object; got an array".to_owned()));
+    let integer = "must be an integer (12, not 12.0 or \"12\"); got";
     for (sent, is) in [
         ("12.0", "the number 12.0"),
         ("1e3", "the number 1000.0"),
@@ -140,10 +140,10 @@ fn another_form_is_a_422_with_a_pointer() {
         let body = format!("{{\"items\": [{{\"quantity\": {sent}}}]}}");
         assert_eq!(field_error(&body), ("/items/0/quantity".to_owned(), format!("{integer} {is}")));
     }
-    assert_eq!(field_error("{\"items\": {}}").1, "must be an array, and is an object");
+    assert_eq!(field_error("{\"items\": {}}").1, "must be an array; got an object");
     assert_eq!(
         field_error("{\"items\": [7]}"),
-        ("/items/0".into(), "must be an object, and is the number 7".into())
+        ("/items/0".into(), "must be an object; got the number 7".into())
     );
     let (pointer, detail) = field_error("{\"itmes\": []}");
     assert_eq!(pointer, "/itmes");
