@@ -9,7 +9,7 @@ use http::{HeaderMap, Method, StatusCode};
 use serde_json::Value;
 use tests::shop::Shop;
 
-/// What browsers say they take.
+/// `Accept` headers of browsers.
 const BROWSER: &str = "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,*/*;q=0.8";
 
 /// An answer, whatever it is.
@@ -32,7 +32,7 @@ impl Got {
         serde_json::from_slice(&self.body).unwrap()
     }
 
-    /// What a client that takes gzip reads.
+    /// Body as a client that takes gzip reads it.
     fn unzipped(&self) -> Vec<u8> {
         let mut plain = Vec::new();
         GzDecoder::new(self.body.as_slice()).read_to_end(&mut plain).unwrap();
@@ -56,7 +56,7 @@ async fn get(shop: &Shop, path: &str, headers: &[(&str, &str)]) -> Got {
     got(shop, Method::GET, path, headers).await
 }
 
-/// What the docs page loads: the values of `src` and `href` that are files of its own.
+/// Files that the docs page loads: the values of `src` and `href` on the same origin.
 fn files_of(page: &str) -> Vec<String> {
     let quoted = page.split('"').filter(|piece| piece.starts_with("/docs/assets/"));
     let mut files: Vec<String> = quoted.map(str::to_owned).collect();

@@ -173,7 +173,7 @@ const ORDINARY: &[Row] = &[
     ("PUT /orders/{id}", "other", [401, 404, 200, 200]),
 ];
 
-/// What answers a list, of which the cells see a long page: others may add to it meanwhile.
+/// Answer of a list, as the cells see it: a long page, since others may add to it meanwhile.
 const LISTS: [&str; 3] = ["GET /users", "GET /products", "GET /orders"];
 
 const ROLES: [&str; 4] = ["anyone", "customer", "staff", "admin"];
@@ -204,7 +204,7 @@ impl Case {
     }
 }
 
-/// Who acts, and on whom.
+/// Caller and subject of a request.
 struct Scene<'a> {
     shop: &'a Shop,
     role: &'static str,
@@ -308,7 +308,7 @@ impl<'a> Scene<'a> {
         Some(body)
     }
 
-    /// What the row's user, product or order has of this, as a filter of its list.
+    /// Value of this field of the row's user, product or order, as a filter of its list.
     async fn has(&self, list: &str, id: &str, name: &str) -> String {
         let path = list.trim_start_matches("GET ");
         let it = self.shop.admin().get(&format!("{path}/{id}")).await.expect(200);
@@ -441,7 +441,7 @@ async fn every_cell_of_the_matrix_is_as_the_contract_says() {
     println!("{cells} cells of {} rows and {} routes, all right", rows.len(), declared_routes().len());
 }
 
-/// Whether the type of a refusal is that of its status.
+/// True if the type of a refusal is that of its status.
 fn fits(answer: &Answer) -> bool {
     let slug = match answer.status.as_u16() {
         401 => "unauthenticated",

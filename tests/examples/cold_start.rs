@@ -27,7 +27,7 @@ use tokio::net::TcpListener;
 
 const RUNS: usize = 30;
 
-/// How long one start may take.
+/// Maximum time of one start.
 const PATIENCE: Duration = Duration::from_secs(20);
 
 #[tokio::main]

@@ -14,7 +14,7 @@ use tests::proxy::Moment;
 use crate::fixture::{Fixture, OLD, Snapshot, State, Step};
 use crate::report::{Report, choices, is_long, seeds};
 
-/// Where a process is killed.
+/// Boundary at which a process is killed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Boundary {
     /// At a command of a function, the first one being 1.
@@ -47,14 +47,14 @@ impl fmt::Display for Boundary {
     }
 }
 
-/// What is crashed.
+/// Operation that is crashed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Act {
     Step(Step),
     Reconcile,
 }
 
-/// What whoever has asked for it knows afterwards.
+/// Knowledge of the client after a crash.
 #[derive(Debug)]
 struct Known {
     /// That it is done.

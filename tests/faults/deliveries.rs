@@ -10,7 +10,7 @@ use tests::lambda::{Call, Fault};
 use crate::fixture::{Fixture, Snapshot, State, Step};
 use crate::report::{Report, choices, is_long, seeds};
 
-/// How often a call is delivered, at most.
+/// Maximum number of deliveries of a call.
 const TIMES: u32 = 5;
 
 /// In how many orders all calls are delivered again after a step.
@@ -31,7 +31,7 @@ struct Life {
     steps: &'static [Step],
     /// The state after each step.
     states: Vec<State>,
-    /// Which step has made each call, and how many of its method there were before.
+    /// Step that made each call, and the number of earlier calls of its method.
     calls: Vec<(usize, Call, u64)>,
 }
 

@@ -25,20 +25,20 @@ use tests::person::{Person, address, to};
 use tests::proxy::Proxy;
 use tonic::Status;
 
-/// How many pieces of each product there are.
+/// Pieces of each product.
 pub(crate) const ON_HAND: i64 = 10;
 
 /// After how long MongoDB ends a transaction that nobody goes on with: 60 s where nobody says otherwise, which is
 /// longer than a campaign can wait after every crash.
 const TRANSACTION_SECONDS: i32 = 1;
 
-/// How long Reconcile may be called until nothing is left to heal.
+/// Maximum time in which Reconcile is called until nothing is left to heal.
 const HEALING: Duration = Duration::from_secs(30);
 
 /// Longer than what anything waits for that is not finished, and shorter than what is remembered.
 pub(crate) const OLD: Duration = Duration::from_secs(600);
 
-/// What may differ from case to case.
+/// Choices that may differ from case to case.
 const COLLECTIONS: [&str; 5] =
     ["orders", "products", "stock_movements", "reconcile_progress", "reconcile_set_aside"];
 
@@ -52,7 +52,7 @@ pub(crate) struct Fixture {
     products: [String; 3],
 }
 
-/// What somebody does in the shop. Each may be asked for again until it is answered.
+/// Request to the shop. Each may be repeated until it is answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Step {
     /// Under this key: one line, which is held by one conditional write.
@@ -69,7 +69,7 @@ pub(crate) enum Step {
     Return,
 }
 
-/// What the shop has, as far as it must be the same however often something was asked for.
+/// State of the shop that must be the same however often a request was sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct State {
     /// On hand and reserved of each product.

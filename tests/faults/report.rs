@@ -7,7 +7,7 @@ use std::time::Duration;
 use rand::SeedableRng as _;
 use rand::rngs::StdRng;
 
-/// How often a long run goes through everything.
+/// Number of passes of a long run.
 const LONG: u64 = 5;
 
 /// The seed when nobody asks for another one. CI asks for that of its commit.
@@ -16,12 +16,12 @@ const SEED: u64 = 1;
 /// A short run goes through every third case, beginning with another one for another seed.
 const SHARE: u64 = 3;
 
-/// What a campaign has done and found so far.
+/// Progress and findings of a campaign.
 pub(crate) struct Report {
     name: &'static str,
     test: &'static str,
     only: Option<String>,
-    /// How many cases there were so far, run or not.
+    /// Number of cases so far, run or not.
     seen: u64,
     cases: usize,
     faults: usize,
@@ -110,7 +110,7 @@ pub(crate) fn seeds() -> std::ops::Range<u64> {
     }
 }
 
-/// Whether a long run is wanted.
+/// True if a long run is wanted.
 pub(crate) fn is_long() -> bool {
     std::env::var("OMS_LONG").is_ok_and(|long| long == "1")
 }

@@ -13,7 +13,7 @@ use tests::lambda::{Fault, Lambda, MAX_REQUEST, MAX_RESPONSE, Options, programs}
 use tests::on_lambda::OnLambda;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
-/// What the Invoke API answers.
+/// Answer of the Invoke API.
 struct Invocation {
     status: StatusCode,
     error_type: String,

@@ -37,7 +37,7 @@ const XRAY_ROOT: &str = "1-5759e988-bd862e3fe1be46a994272793";
 const TRACE_ID: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
 const PARENT: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
 
-/// What a function has logged.
+/// Log lines of a function.
 #[derive(Clone, Default)]
 struct Log(Arc<Mutex<Vec<u8>>>);
 
@@ -161,7 +161,7 @@ impl Site {
         assert_eq!(called, ["users", "products"]);
     }
 
-    /// What the three logs say of every line's request, which must be the same.
+    /// Request IDs in the three logs, which must be the same in every line.
     fn logged(&self, key: &str) -> Value {
         let [orders, products, users] =
             ["orders", "products", "users"].map(|name| self.log(name).common(key));

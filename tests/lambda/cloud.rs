@@ -17,7 +17,7 @@ from moto.server import main
 main(['-H', '127.0.0.1', '-p', sys.argv[1]])
 ";
 
-/// How long it may take to start.
+/// Maximum time of its start.
 const START: Duration = Duration::from_secs(60);
 
 /// Secrets Manager, for one test.

@@ -10,7 +10,7 @@ use tests::lambda::Lambda;
 
 use crate::bounds::{docs, get};
 
-/// What the function answers to the event of a request.
+/// Answer of the function to the event of a request.
 async fn answered(lambda: &Lambda, path: &str, encoding: &str) -> Value {
     let mut event: Value = serde_json::from_str(&get(path)).unwrap();
     event["headers"]["accept-encoding"] = json!(encoding);

@@ -16,7 +16,7 @@ use shared::runtime::lambda::Host;
 use shared::values::clock::Clock;
 use tokio::net::TcpListener;
 
-/// How long Lambda gives a request: long, since in some tests the functions' clock is minutes ahead.
+/// Time limit of a request: long, since in some tests the functions' clock is minutes ahead.
 pub(crate) const TIMEOUT: Duration = Duration::from_secs(900);
 
 /// An answer as API Gateway would send it.

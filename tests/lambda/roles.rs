@@ -121,7 +121,7 @@ impl Role {
         serde_json::from_str(rest.split_once(";\n").unwrap().0).unwrap()
     }
 
-    /// Who has it: `orders`.
+    /// Function that has it, such as `orders`.
     fn user(&self) -> &str {
         self.role.strip_prefix("oms_").unwrap()
     }
@@ -222,7 +222,7 @@ fn code(error: &mongodb::error::Error) -> Option<i32> {
     }
 }
 
-/// What every function does in the course of a day.
+/// Requests that use every part of every function.
 async fn journey(shop: &OnLambda) {
     let (ada, admin) = (shop.customer().await, shop.admin());
     let (mug, cup) = (shop.product(10).await, shop.product(10).await);
@@ -266,7 +266,7 @@ async fn journey(shop: &OnLambda) {
     assert_eq!((shop.stock(&mug).await, shop.stock(&cup).await), ((12, 0, 12), (10, 0, 10)));
 }
 
-/// What the schedule calls every minute.
+/// Call that the schedule makes every minute.
 async fn reconciles(shop: &OnLambda) {
     let event = include_str!("../../local/events/orders-reconcile.json");
     let url = format!("{}/2015-03-31/functions/orders/invocations", shop.lambda.endpoint);

@@ -9,7 +9,7 @@ use serde_json::Value;
 /// An answer of the API.
 #[derive(Debug)]
 pub struct Answer {
-    /// Which request it answers, for messages.
+    /// Request that it answers, for messages.
     pub request: String,
     /// The status.
     pub status: StatusCode,
@@ -74,7 +74,7 @@ impl Answer {
         self.text("id")
     }
 
-    /// Whether it says that the request had been answered before.
+    /// True if it says that the request had been answered before.
     pub fn is_replayed(&self) -> bool {
         self.header("idempotency-replayed") == Some("true")
     }

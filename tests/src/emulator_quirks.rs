@@ -31,7 +31,7 @@ pub enum Quirk {
 }
 
 impl Quirk {
-    /// Whether the target has it.
+    /// True if the target has it.
     pub fn is_here(self) -> bool {
         crate::target::target().is_some()
             && match std::env::var("OMS_EMULATOR").as_deref() {

@@ -54,17 +54,17 @@ pub const MAX_REQUEST: usize = 6 * 1024 * 1024;
 /// A running Lambda. Dropped, it ends with all its processes.
 pub struct Lambda {
     backend: Arc<Backend>,
-    /// Where API Gateway listens: `http://127.0.0.1:PORT`.
+    /// URL of API Gateway: `http://127.0.0.1:PORT`.
     pub url: String,
-    /// Where the Invoke API listens: `http://127.0.0.1:PORT`.
+    /// URL of the Invoke API: `http://127.0.0.1:PORT`.
     pub endpoint: String,
     _servers: [Server; 2],
 }
 
-/// How Lambda is to be.
+/// Options of the small Lambda.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Options {
-    /// Whether an environment is frozen (SIGSTOP) whenever it has nothing to do, as on Lambda.
+    /// True: an idle environment is frozen (SIGSTOP), as on Lambda.
     pub freezes: bool,
 }
 
@@ -153,13 +153,13 @@ impl Lambda {
         self.backend.recording.calls()
     }
 
-    /// What the functions have said.
+    /// Log of the functions.
     pub fn log(&self) -> &Log {
         &self.backend.log
     }
 }
 
-/// What the sockets share.
+/// State that the sockets share.
 struct Backend {
     functions: BTreeMap<String, Arc<Function>>,
     /// Variables of all functions.
@@ -170,7 +170,7 @@ struct Backend {
     options: Options,
 }
 
-/// How an invocation ends for its caller.
+/// End of an invocation for its caller.
 enum Reply {
     Invoked(Invoked),
     Refused(Refusal),

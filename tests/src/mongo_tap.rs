@@ -12,10 +12,10 @@ use tokio::net::{TcpListener, TcpStream};
 /// The opcode of a message that carries a command.
 const OP_MSG: i32 = 2013;
 
-/// Where the command of such a message begins: behind the header, the flags, and the kind of the first section.
+/// Offset of the command in such a message: behind the header, the flags, and the kind of the first section.
 const COMMAND: usize = 16 + 4 + 1;
 
-/// What the driver says of its own accord, and waits for in no request.
+/// Commands that the driver sends of its own accord; no request waits for them.
 const OF_THE_DRIVER: [&str; 6] = ["hello", "isMaster", "ismaster", "ping", "endSessions", "killCursors"];
 
 /// A command that went over the wire: a round trip.
@@ -23,7 +23,7 @@ const OF_THE_DRIVER: [&str; 6] = ["hello", "isMaster", "ismaster", "ping", "endS
 pub struct Command {
     /// Its name, such as `find`.
     pub name: String,
-    /// Whether its answer waits for the journals of a majority.
+    /// True if its answer waits for the journals of a majority.
     pub waits_for_journal: bool,
 }
 
@@ -41,7 +41,7 @@ impl Command {
     }
 }
 
-/// What becomes of answers.
+/// Treatment of answers.
 #[derive(Clone, Copy, Debug, Default)]
 struct Losing {
     /// So many come through before.

@@ -17,7 +17,7 @@ use crate::shop::Shop;
 /// A shop on a small Lambda, without products or customers.
 pub struct OnLambda {
     shop: Shop,
-    /// Where its functions run.
+    /// The small Lambda that runs its functions.
     pub lambda: Lambda,
     /// Their database.
     pub database: Database,

@@ -25,7 +25,7 @@ const LONGEST: usize = 48_000_000;
 /// The kind of message that commands are sent in, `OP_MSG`.
 const COMMANDS: i32 = 2013;
 
-/// What a driver sends by itself, whenever it likes: no boundary of anything that a function does.
+/// Commands that a driver sends by itself at any time: no boundary of an operation.
 const OF_THE_DRIVER: [&str; 6] = ["hello", "isMaster", "ismaster", "ping", "endSessions", "killCursors"];
 
 /// On which side of a command the line stops.
@@ -37,7 +37,7 @@ pub enum Moment {
     After,
 }
 
-/// How connections end.
+/// End of connections.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cut {
     /// In order (FIN), as by a server that stops.
@@ -49,7 +49,7 @@ pub enum Cut {
 /// The line. Dropped, it is cut, and takes no more connections.
 #[derive(Debug)]
 pub struct Proxy {
-    /// Where the function connects to: `127.0.0.1:PORT`.
+    /// Address for the function: `127.0.0.1:PORT`.
     pub address: SocketAddr,
     line: Arc<Line>,
     accepting: AbortHandle,
@@ -237,7 +237,7 @@ fn number_at(message: &[u8], place: usize) -> i32 {
     bytes.map(i32::from_le_bytes).unwrap_or_default()
 }
 
-/// What a message asks MongoDB to do, if it is a command: `insert orders`, or `commitTransaction`.
+/// Command of a message, if it is one: `insert orders`, or `commitTransaction`.
 fn command(message: &[u8]) -> Option<String> {
     if number_at(message, 12) != COMMANDS {
         return None;

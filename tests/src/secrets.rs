@@ -6,7 +6,7 @@ use serde_json::json;
 use crate::person::Person;
 use crate::shop::{Shop, new_sku, order_of};
 
-/// What no line of a log may have: secrets, and what people are known by.
+/// Texts that no log line may have: secrets and personal data.
 #[derive(Clone, Debug)]
 pub struct Secrets(Vec<(&'static str, String)>);
 
@@ -143,7 +143,7 @@ async fn with_bodies(shop: &Shop, user: &Person, secrets: &mut Secrets) {
     shop.admin().post("/products", long).await.problem(413, "payload-too-large");
 }
 
-/// Where a client puts a secret by mistake.
+/// Places where a client puts a secret by mistake.
 async fn in_paths_and_queries(anyone: &Person, token: &str, refresh: &str) {
     for name in ["access_token", "token", "password", "cursor", "status", "limit"] {
         for path in ["/products", "/orders", "/users", "/health", "/nothing"] {

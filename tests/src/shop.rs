@@ -10,7 +10,7 @@ use crate::target::{Target, target};
 
 /// The whole system, as its users see it.
 pub struct Shop {
-    /// Where it listens, such as `http://127.0.0.1:PORT`.
+    /// URL of the shop, such as `http://127.0.0.1:PORT`.
     pub base: String,
     http: reqwest::Client,
     admin: Person,

@@ -28,7 +28,7 @@ fn hand_moved_clock() -> (Clock, Arc<AtomicI64>) {
     (Clock::from_fn(move || Timestamp::from_millis(now.load(Ordering::SeqCst))), hand)
 }
 
-/// How many of so many requests at once are answered with each status, the most frequent first.
+/// Number of answers of each status among requests at once, the most frequent first.
 async fn statuses<F: Future<Output = u16>>(requests: impl Iterator<Item = F>) -> Vec<(u16, usize)> {
     let mut counted: Vec<(u16, usize)> = Vec::new();
     for status in join_all(requests).await {

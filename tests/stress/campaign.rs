@@ -6,22 +6,22 @@ use std::time::{Duration, Instant, SystemTime};
 use rand::SeedableRng as _;
 use rand::rngs::StdRng;
 
-/// What a campaign has done and found so far.
+/// Progress and findings of a campaign.
 pub(crate) struct Campaign {
     name: &'static str,
     seed: u64,
     begun: Instant,
-    /// What was tried: orders, keys, or operations under a fault.
+    /// Number of tries: orders, keys, or operations under a fault.
     pub(crate) cases: usize,
-    /// What was done to the database, or how often it was too busy (503).
+    /// Number of faults of the database, or of answers that it was too busy (503).
     pub(crate) faults: usize,
-    /// How long it took at most until all was well again.
+    /// Longest time until all was well again.
     pub(crate) longest_to_heal: Duration,
     violations: Vec<String>,
     ended: bool,
 }
 
-/// Whether campaigns have their full size.
+/// True if campaigns have their full size.
 pub(crate) fn is_long() -> bool {
     std::env::var("OMS_LONG").is_ok_and(|long| long == "1")
 }

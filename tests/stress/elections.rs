@@ -29,10 +29,10 @@ const PRODUCTS: usize = 10;
 /// More of each product than can be ordered in time.
 const STOCK: i64 = 1_000_000;
 
-/// How long a client asks again at most.
+/// Maximum time in which a client repeats a request.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// What happens to the primary, again and again.
+/// Event that the primary suffers, again and again.
 const EVENTS: [Event; 3] = [Event::StepsDown, Event::IsKilled, Event::StepsDown];
 
 #[derive(Clone, Copy, Debug)]
@@ -41,7 +41,7 @@ enum Event {
     IsKilled,
 }
 
-/// What a client was told for good.
+/// Acknowledged results of a client.
 struct Told {
     key: String,
     order: String,
@@ -148,7 +148,7 @@ async fn disturbs(
     is_closed.store(true, Ordering::SeqCst);
 }
 
-/// What is wrong with what is on disk, as against what somebody was told.
+/// Differences between the database and the acknowledged results.
 async fn differences(shop: &InProcess, told: &Told) -> Vec<String> {
     let orders = shop.database.collection::<Document>("orders");
     let under = doc! { "placed_under.key": &told.key };

@@ -12,10 +12,10 @@ use tests::shop::new_email;
 
 use crate::campaign::{Campaign, is_long};
 
-/// Who signs in, always with a wrong password.
+/// Kinds of users who sign in, always with a wrong password.
 const KINDS: [&str; 3] = ["a user", "nobody", "a disabled user"];
 
-/// Which of them are compared.
+/// Pairs that are compared.
 const PAIRS: [(usize, usize); 3] = [(0, 1), (0, 2), (1, 2)];
 
 /// How far apart the distributions may be, in standard deviations of the rank sum: by chance they are that far apart
@@ -29,7 +29,7 @@ const LONGER: f64 = 0.05;
 /// do. So it finds as much as if it always went through all rounds: the last test below simulates that.
 const STAGES: [usize; 2] = [220, 700];
 
-/// How far two kinds are apart.
+/// Difference between two kinds.
 struct Difference {
     deviations: f64,
     longer: f64,

@@ -21,10 +21,10 @@ use crate::profile::{Plan, Profiler, Query};
 /// The page that is compared with the first.
 const DEEP: usize = 1_000;
 
-/// How long those pages are, in lists that have so many.
+/// Length of those pages, in lists that have so many.
 const LIMIT: usize = 20;
 
-/// How many pages of a list with combined filters are walked: in the short form, and in full.
+/// Pages walked of a list with combined filters: in the short form, and in full.
 const PAGES: [usize; 2] = [20, 100];
 
 /// The most keys that a page of a list with combined filters looks at.
@@ -34,15 +34,15 @@ const MOST: i64 = 5_000;
 const FEW: i64 = 5_000;
 const PROBES: i64 = 3;
 
-/// How often a page is timed.
+/// Number of timings of a page.
 const TIMES: usize = 9;
 
-/// What a page has cost.
+/// Cost of a page.
 #[derive(Clone, Debug, Default)]
 struct Cost {
     keys: i64,
     documents: i64,
-    /// What is wrong with it, if anything is.
+    /// Violation, if there is one.
     faults: Vec<String>,
     is_sorted: bool,
     scans: i64,
@@ -56,9 +56,9 @@ struct Row {
     /// Which page is compared with the first: the thousandth or the last; of combined filters and searches the dearest.
     page: usize,
     then: Cost,
-    /// How long the first page takes, in those of an element that is read by its ID.
+    /// Time of the first page, in multiples of reading an element by its ID.
     floors: f64,
-    /// How long the other page takes, in those of the first.
+    /// Time of the other page, in multiples of the first.
     ratio: f64,
 }
 
@@ -142,7 +142,7 @@ impl Measuring {
         self.row(list, limit, first, deep, then, begin.as_ref()).await
     }
 
-    /// What is asked of MongoDB for a page.
+    /// Queries to MongoDB for a page.
     async fn queries(&self, list: &List, limit: usize, begin: Option<&Position>) -> Vec<Query> {
         self.profiler.begin().await;
         list.page(&self.database, limit, begin).await;
@@ -205,7 +205,7 @@ impl Measuring {
         Row { list, limit, first, page, then, floors, ratio }
     }
 
-    /// What the queries of one page have cost in all, and what none of them may do.
+    /// Total cost of the queries of one page, with the rules that none may break.
     async fn sum(&self, limit: usize, queries: &[Query]) -> Cost {
         let mut cost = Cost::default();
         if queries.is_empty() {
@@ -236,7 +236,7 @@ impl Measuring {
     }
 }
 
-/// How long something takes in the middle.
+/// Median time of a call.
 async fn time<F: Future>(work: impl Fn() -> F) -> Duration {
     let mut times = Vec::new();
     for _ in 0..TIMES {

@@ -7,10 +7,10 @@ use tests::mongo_tap::{Command, Tap};
 /// By this name the server knows whose commands are to fail, and leaves everybody else's alone.
 const APP_NAME: &str = "faults";
 
-/// How long a command is blocked, in milliseconds.
+/// Time for which a command is blocked, in milliseconds.
 const BLOCK: i32 = 2_000;
 
-/// What happens to a command.
+/// Kinds of faults of a command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
     /// The connection is cut, and nothing is done.
@@ -40,7 +40,7 @@ pub(crate) const KINDS: [Kind; 8] = [
 /// A fault at a place in the sequence of an operation's commands.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Fault {
-    /// What happens.
+    /// Kind of the fault.
     pub(crate) kind: Kind,
     /// To which command, counted from 0.
     pub(crate) place: usize,
@@ -72,7 +72,7 @@ impl Fault {
         is_possible && is_aimed
     }
 
-    /// How many commands of the same name come before.
+    /// Number of earlier commands of the same name.
     fn earlier(&self, commands: &[Command]) -> usize {
         commands[..self.place].iter().filter(|command| command.name == commands[self.place].name).count()
     }
@@ -80,7 +80,7 @@ impl Fault {
 
 /// Brings faults about.
 pub(crate) struct Saboteur {
-    /// Where the shop's commands go.
+    /// Destination of the shop's commands.
     pub(crate) tap: Tap,
     admin: Database,
 }
@@ -144,6 +144,6 @@ impl Saboteur {
     }
 }
 
-/// How often faults had struck before this one.
+/// Number of strikes of earlier faults.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Struck(i64);

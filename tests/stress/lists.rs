@@ -15,7 +15,7 @@ use shared::values::ids::{OrderId, ProductId, UserId};
 use users::store::UserStore;
 use uuid::Uuid;
 
-/// What a list may cost.
+/// Cost limits of a list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
     /// An index knows all of it: a page costs its elements, wherever it begins.
@@ -28,7 +28,7 @@ pub(crate) enum Kind {
     Search,
 }
 
-/// Who asks.
+/// Caller of a list.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Who {
     Admin,
@@ -108,7 +108,7 @@ impl List {
         }
     }
 
-    /// What it is sorted by.
+    /// Sort of the list.
     pub(crate) fn sorted_by(&self) -> SortKey {
         let sort = self.query.split('&').find_map(|it| it.strip_prefix("sort=")).unwrap_or("-created_at");
         let (field, of) = match sort.trim_start_matches('-') {

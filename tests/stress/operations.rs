@@ -20,7 +20,7 @@ use tonic::Code;
 
 use crate::recovery;
 
-/// What each product has on hand at first.
+/// Units of each product on hand at first.
 const STOCK: i64 = 10;
 
 /// An operation on orders.
@@ -45,14 +45,14 @@ pub(crate) const OPERATIONS: [Operation; 7] = [
     Operation::Reconcile,
 ];
 
-/// How an operation was answered.
+/// Answer to an operation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Answered {
     /// It is done: of this order, if it is about one.
     Done(Option<String>),
     /// 503: it may be done or not.
     Unknown,
-    /// What nobody has documented.
+    /// Undocumented answer.
     Wrong(String),
 }
 
@@ -83,7 +83,7 @@ impl Operation {
         }
     }
 
-    /// How many of its products the order has at first, two pieces each.
+    /// Number of products in the order at first, two pieces each.
     fn lines(self) -> usize {
         match self {
             Self::PlaceOneLine | Self::PlaceThreeLines | Self::Reconcile => 0,

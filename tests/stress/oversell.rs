@@ -18,7 +18,7 @@ use crate::recovery;
 const PRODUCTS: usize = 100;
 const CLIENTS: usize = 64;
 
-/// How often an order is sent again that was answered 503.
+/// Number of repeats of an order that was answered 503.
 const TRIES: usize = 10;
 
 /// A line: which of the products, and how many pieces.
@@ -52,7 +52,7 @@ async fn orders(person: &Person, key: &str, lines: &[(&str, i64)]) -> (Answer, u
     panic!("an order was answered 503 {TRIES} times");
 }
 
-/// What was promised of each product by these answers.
+/// Quantity of each product that these answers promised.
 fn promised<'a>(answers: impl IntoIterator<Item = &'a (Answer, Vec<Line>)>) -> Vec<i64> {
     let mut promised = vec![0; PRODUCTS];
     for (answer, lines) in answers {

@@ -8,10 +8,10 @@ use shared::input::page::Position;
 use shared::mongo::keyset::SortKey;
 use uuid::Uuid;
 
-/// What the profiler keeps, at most: thousands of queries.
+/// Maximum size of the profile: thousands of queries.
 const ROOM: i64 = 64 << 20;
 
-/// What is not part of a query, and what `explain` does not take.
+/// Fields that are not part of a query, and that `explain` does not take.
 const AROUND: [&str; 6] = ["lsid", "$clusterTime", "$db", "$readPreference", "readConcern", "txnNumber"];
 
 /// Notes the queries that the functions send.
@@ -29,18 +29,18 @@ pub(crate) struct Query {
     pub(crate) keys: i64,
     /// Documents that were.
     pub(crate) documents: i64,
-    /// Whether MongoDB has sorted in memory.
+    /// True if MongoDB has sorted in memory.
     pub(crate) sorts: bool,
 }
 
-/// How MongoDB answers a query.
+/// Plan of a query.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Plan {
-    /// How many ranges of indexes are scanned.
+    /// Number of index ranges that are scanned.
     pub(crate) scans: i64,
     /// For each sort in memory how many documents it keeps, if that is limited.
     pub(crate) sorts: Vec<Option<i64>>,
-    /// Whether a whole collection is read.
+    /// True if a whole collection is read.
     pub(crate) reads_all: bool,
     /// Keys that were looked at, when it was done again for this.
     pub(crate) keys: i64,
@@ -69,7 +69,7 @@ impl Profiler {
         self.profile(doc! { "profile": 1, "filter": filter }).await;
     }
 
-    /// What was noted, in the order in which it was done.
+    /// Entries in the order of execution.
     pub(crate) async fn end(&self) -> Vec<Query> {
         self.profile(doc! { "profile": 0 }).await;
         let profile = self.database.collection::<Document>("system.profile");
@@ -83,12 +83,12 @@ impl Profiler {
         self.database.run_command(command).selection_criteria(primary).await.unwrap();
     }
 
-    /// How many elements a list has, up to so many.
+    /// Number of elements in a list, up to a limit.
     pub(crate) async fn length(&self, query: &Query, most: usize) -> usize {
         self.like(query, 0, most).await.len()
     }
 
-    /// Where the elements end of which there are so many before.
+    /// Position behind a number of elements.
     pub(crate) async fn position(&self, query: &Query, before: usize, sorted_by: SortKey) -> Position {
         sorted_by.position(&self.like(query, before - 1, 1).await[0]).unwrap()
     }
@@ -118,7 +118,7 @@ impl Profiler {
         found.unwrap().try_collect().await.unwrap()
     }
 
-    /// How MongoDB answers this query, by `explain`, which does it once more.
+    /// Plan of this query by `explain`, which runs it once more.
     pub(crate) async fn explain(&self, query: &Query) -> Plan {
         let mut command = query.command.clone();
         for field in AROUND {

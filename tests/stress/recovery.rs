@@ -19,10 +19,10 @@ use tonic::Status;
 /// remembered.
 const A_WHILE: Duration = Duration::from_secs(600);
 
-/// How often Reconcile is called until it has nothing left to do.
+/// Maximum number of calls of Reconcile until nothing is left to do.
 const ROUNDS: usize = 20;
 
-/// How long a call may take.
+/// Maximum time of a call.
 const PATIENCE: Duration = Duration::from_secs(25);
 
 /// Lets time go by for what is on disk: every time that recovery goes by becomes an earlier one, the watermark's too.
@@ -46,7 +46,7 @@ pub(crate) async fn a_while_goes_by(database: &Database) {
 /// Calls Reconcile once, as the schedule does.
 ///
 /// # Errors
-/// What it answers when it was stopped.
+/// Answer of a call that was stopped.
 pub(crate) async fn reconciles(shop: &InProcess) -> Result<wire::ReconcileResponse, Status> {
     let (mut orders, context) = to_orders(shop);
     let request = metadata::request(wire::ReconcileRequest {}, &context);

@@ -17,7 +17,7 @@ const MEMBERS: usize = 3;
 /// After how long without a primary the others elect another one, in milliseconds: 10 s by default.
 const ELECTION: i32 = 1_000;
 
-/// How long an election may take on a busy machine.
+/// Maximum time of an election on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 const POLL: Duration = Duration::from_millis(50);
@@ -66,7 +66,7 @@ impl ReplicaSet {
         format!("mongodb://{}/?replicaSet={SET_NAME}&serverMonitoringMode=poll", hosts.join(","))
     }
 
-    /// Which of them is the primary, once one is.
+    /// The primary, once one is elected.
     pub(crate) async fn primary(&self) -> usize {
         let begun = Instant::now();
         while begun.elapsed() < PATIENCE {

@@ -16,10 +16,10 @@ use tests::shop::order_of;
 use crate::campaign::{Campaign, is_long};
 use crate::recovery;
 
-/// How many requests come at once under one key.
+/// Number of requests at once under one key.
 const TWINS: usize = 50;
 
-/// Who comes at once.
+/// Callers at once.
 #[derive(Clone, Copy, Debug)]
 enum Kind {
     /// The same request, and stock for all of them.

@@ -31,7 +31,7 @@ fn operations(document: &Value) -> Vec<(Method, String, Value)> {
     operations
 }
 
-/// What is where a reference leads, or the value itself.
+/// Target of a reference, or the value itself.
 fn resolved<'a>(document: &'a Value, value: &'a Value) -> &'a Value {
     match value["$ref"].as_str() {
         Some(reference) => resolved(document, document.pointer(reference.trim_start_matches('#')).unwrap()),

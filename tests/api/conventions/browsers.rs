@@ -5,7 +5,7 @@ use serde_json::json;
 use tests::answer::Answer;
 use tests::shop::Shop;
 
-/// What every answer of ours says. Pages that people read say more of what they may load themselves.
+/// Headers of every answer of the API. Pages for people name more sources that they may load.
 const SAID: [(&str, &str); 6] = [
     ("x-content-type-options", "nosniff"),
     ("cache-control", "no-store"),

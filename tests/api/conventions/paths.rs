@@ -16,7 +16,7 @@ const NO_ORDER: &str = "order_01h455vb4pex5vsknk084sn02q";
 
 const NO_USER: &str = "user_01h455vb4pex5vsknk084sn02q";
 
-/// Whether the target's front hands over another path than it gets.
+/// True if the target's front passes on another path than it gets.
 fn is_altered(path: &str) -> bool {
     (Quirk::TidiesPaths.is_here() && path.split('/').any(|segment| matches!(segment, "." | "..")))
         || (Quirk::MergesSlashes.is_here() && path.contains("//"))

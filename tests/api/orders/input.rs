@@ -34,10 +34,10 @@ fn emoji(count: usize) -> String {
     "🦀".repeat(count)
 }
 
-/// What is neither a string nor null.
+/// Values that are neither a string nor null.
 pub(crate) const NO_STRINGS: [&str; 6] = ["7", "true", "1.5", "[]", "[\"x\"]", "{\"$ne\": null}"];
 
-/// What is neither an object nor null.
+/// Values that are neither an object nor null.
 pub(crate) const NO_OBJECTS: [&str; 4] = ["7", "false", "\"x\"", "[]"];
 
 /// Texts of one line that are refused wherever up to `max` code points are allowed.
@@ -56,7 +56,7 @@ pub(crate) fn bad_prose(max: usize) -> Vec<String> {
     bad_lines(max).into_iter().filter(|bad| !allowed.contains(bad)).collect()
 }
 
-/// What is refused of `metadata`, and where.
+/// Invalid `metadata`, with the pointer of the error.
 pub(crate) fn bad_metadata() -> Vec<(String, String)> {
     let entries = |count: usize| {
         let entries: serde_json::Map<String, Value> =

@@ -14,7 +14,7 @@ const STATES: [&str; 8] =
 
 const STATUSES: [&str; 7] = ["placed", "paid", "shipped", "delivered", "cancelled", "returned", "refunded"];
 
-/// What staff may do in a state, by the contract's table.
+/// Changes that staff may make in a state, by the contract's table.
 fn for_staff(state: &str) -> &'static [&'static str] {
     match state {
         "placed" => &["paid", "cancelled"],
@@ -26,7 +26,7 @@ fn for_staff(state: &str) -> &'static [&'static str] {
     }
 }
 
-/// What the owner may do.
+/// Changes that the owner may make.
 fn for_owner(state: &str) -> &'static [&'static str] {
     if state == "placed" { &["cancelled"] } else { &[] }
 }

@@ -100,7 +100,7 @@ async fn role_and_status_are_changed_by_admins_alone() {
     }
 }
 
-/// What stands in a path where the ID of a user should.
+/// Texts in a path in place of a user's ID.
 fn no_user_ids() -> Vec<String> {
     let id = UserId::new().to_string();
     let bits = id.trim_start_matches("user_");

@@ -17,7 +17,7 @@ use super::process::{Exit, Process};
 use super::runtime_api::{Delivery, Ending, MAX_RESPONSE, RuntimeApi};
 use super::server::{self, Server};
 
-/// How long an environment may take until it asks for its first invocation.
+/// Maximum time until an environment asks for its first invocation.
 const INIT: Duration = Duration::from_secs(10);
 
 /// One process. Dropped, it is killed.
@@ -28,12 +28,12 @@ pub struct Environment {
     _server: Server,
 }
 
-/// What came of an invocation.
+/// Result of an invocation.
 #[derive(Clone, Debug)]
 pub struct Invoked {
-    /// Whether the function has failed: then the payload is `{"errorType", "errorMessage"}`.
+    /// True if the function has failed: then the payload is `{"errorType", "errorMessage"}`.
     pub failed: bool,
-    /// What the function answered.
+    /// Answer of the function.
     pub payload: Bytes,
 }
 
@@ -49,7 +49,7 @@ impl Invoked {
     }
 }
 
-/// What is done to an environment in the middle of an invocation.
+/// Interference with an environment in the middle of an invocation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Blow {
     /// Nothing.
@@ -68,7 +68,7 @@ impl Environment {
     /// Starts the process, and waits until it has initialised itself.
     ///
     /// # Errors
-    /// What an invocation is answered for which it was started.
+    /// Answer to the invocation for which it was started.
     pub(crate) async fn start(
         function: &Settings,
         common: &[(String, String)],
@@ -111,7 +111,7 @@ impl Environment {
         self.process.pid()
     }
 
-    /// Whether its process has ended.
+    /// True if its process has ended.
     pub fn has_ended(&self) -> bool {
         self.process.has_ended()
     }
@@ -133,7 +133,7 @@ impl Environment {
         }
     }
 
-    /// Whether it is frozen.
+    /// True if it is frozen.
     pub fn is_frozen(&self) -> bool {
         self.frozen.load(Ordering::SeqCst)
     }

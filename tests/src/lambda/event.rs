@@ -13,7 +13,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use shared::values::clock::Clock;
 
-/// Where all requests come from: an address for documentation, as there is only one machine here.
+/// Source of all requests: an address for documentation, as there is only one machine here.
 const SOURCE: &str = "192.0.2.1";
 
 /// The event of a request.
@@ -110,7 +110,7 @@ fn parameters(query: &str) -> BTreeMap<String, String> {
     parameters
 }
 
-/// Whether a body of this media type is handed over as it is. All others are in base64.
+/// True if a body of this media type is passed on as it is. All others are in base64.
 fn is_text(headers: &HeaderMap) -> bool {
     let media_type = text(headers, header::CONTENT_TYPE).unwrap_or_default().to_ascii_lowercase();
     let media_type = media_type.split(';').next().unwrap_or_default().trim();

@@ -13,7 +13,7 @@ use http::Method;
 use serde::Deserialize;
 use tokio::sync::{Mutex as AsyncMutex, mpsc, oneshot, watch};
 
-/// What goes wrong.
+/// Kinds of faults.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
     /// The environment is killed instead of being given the invocation: nothing is done.
@@ -37,14 +37,14 @@ pub enum Fault {
     Throttle,
 }
 
-/// What a rule does.
+/// Effect of a rule.
 #[derive(Clone, Debug)]
 pub(crate) enum Action {
     Strike(Fault),
     Hold(mpsc::UnboundedSender<Held>),
 }
 
-/// What an invocation is.
+/// Kind of an invocation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
     /// A call of another function: `/package.Service/Method`.
@@ -113,7 +113,7 @@ pub struct Rule {
 }
 
 impl Rule {
-    /// How many invocations it has struck so far.
+    /// Number of invocations that it has struck so far.
     pub fn struck(&self) -> u64 {
         *self.struck.borrow()
     }
@@ -182,14 +182,14 @@ struct Entry {
     id: u64,
     function: String,
     which: Which,
-    /// How often it will strike still; `None`: always.
+    /// Number of strikes left; `None`: no limit.
     left: Option<u64>,
     action: Action,
     struck: watch::Sender<u64>,
 }
 
 impl Rules {
-    /// What is to happen to an invocation, by the first rule that is about it.
+    /// Effect on an invocation, by the first rule that matches.
     pub(crate) fn strike(&self, function: &str, kind: &Kind) -> Option<Action> {
         let mut rules = self.lock();
         let place = rules.0.iter().position(|rule| rule.function == function && rule.which.is(kind))?;
@@ -210,7 +210,7 @@ impl Rules {
     }
 }
 
-/// Which invocations a rule is about; the methods make it one.
+/// Filter of invocations; the methods make it a rule.
 #[derive(Debug)]
 pub struct On {
     rules: Rules,

@@ -10,7 +10,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use super::environment::{Environment, Invoked};
 use super::log::Log;
 
-/// Where the functions seem to be.
+/// Region of the functions, as they see it.
 pub(crate) const REGION: &str = "eu-central-1";
 
 /// How many invocations of a function may run at a time, unless it is told otherwise: as many as Lambda lets an
@@ -21,16 +21,16 @@ const CONCURRENCY: usize = 1000;
 /// would all take longer than an init may.
 const STARTS: usize = 4;
 
-/// What a function is.
+/// Settings of a function.
 #[derive(Clone, Debug)]
 pub struct Settings {
     /// Its name.
     pub name: String,
     /// The program.
     pub program: PathBuf,
-    /// How long an invocation may take.
+    /// Maximum time of an invocation.
     pub timeout: Duration,
-    /// How many invocations may run at a time.
+    /// Maximum number of invocations at a time.
     pub concurrency: usize,
     /// Its own environment variables.
     pub variables: Vec<(String, String)>,
@@ -71,7 +71,7 @@ impl Settings {
         format!("arn:aws:lambda:{REGION}:123456789012:function:{}", self.name)
     }
 
-    /// What Lambda tells every function by its environment.
+    /// Variables that Lambda sets for every function.
     pub(crate) fn lambda_variables(&self, runtime_api: SocketAddr) -> Vec<(String, String)> {
         let variables: [(&str, &str); 12] = [
             ("AWS_LAMBDA_RUNTIME_API", &runtime_api.to_string()),

@@ -16,7 +16,7 @@ use uuid::Uuid;
 use super::server::{Answer, Lost};
 use super::{Backend, Refusal, Reply, event};
 
-/// How long a function may take. It is not known to be stopped then: only nobody waits any more.
+/// Time that API Gateway waits for a function. The function may go on after it.
 const INTEGRATION_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The largest body, in bytes: 10 MB.

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::io::{AsyncBufReadExt as _, AsyncRead, BufReader};
 
-/// How many lines are kept: a campaign of hours must not fill the memory.
+/// Number of lines kept: a campaign of hours must not fill the memory.
 const LINES: usize = 20_000;
 
 /// The last lines of all environments.

@@ -14,7 +14,7 @@ use super::log::Log;
 
 const SUPERVISOR: &str = include_str!("supervise.sh");
 
-/// What a shell adds to the signal that ended a process.
+/// Number that a shell adds to the signal that ended a process.
 const SIGNALLED: i32 = 128;
 
 /// A running process. Dropped, it is killed.
@@ -76,7 +76,7 @@ impl Process {
         self.pid.as_raw_nonzero().get()
     }
 
-    /// Whether it has ended.
+    /// True if it has ended.
     pub(crate) fn has_ended(&self) -> bool {
         self.exit.borrow().is_some()
     }
@@ -114,7 +114,7 @@ impl Process {
     }
 }
 
-/// How a process has ended.
+/// End of a process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Exit(i32);
 

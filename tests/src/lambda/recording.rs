@@ -9,11 +9,11 @@ use super::fault::Kind;
 /// A call of a function by another one.
 #[derive(Clone, Debug)]
 pub struct Call {
-    /// Which function was called.
+    /// Function that was called.
     pub function: String,
     /// The gRPC method, such as `HoldStock`.
     pub method: String,
-    /// What was sent, byte for byte.
+    /// Payload, byte for byte.
     pub payload: Bytes,
 }
 
@@ -27,7 +27,7 @@ impl Recording {
         *self.lock() = Some(Vec::new());
     }
 
-    /// What has come so far.
+    /// Calls so far.
     pub(crate) fn calls(&self) -> Vec<Call> {
         self.lock().clone().unwrap_or_default()
     }

@@ -30,7 +30,7 @@ pub(crate) struct Delivery {
     pub(crate) done: oneshot::Sender<Ending>,
 }
 
-/// What the process said of an invocation.
+/// Report of the process about an invocation.
 #[derive(Debug)]
 pub(crate) enum Ending {
     /// Its answer.
@@ -45,7 +45,7 @@ pub(crate) enum Ending {
 pub(crate) struct RuntimeApi {
     deliver: mpsc::UnboundedSender<Delivery>,
     deliveries: AsyncMutex<mpsc::UnboundedReceiver<Delivery>>,
-    /// Whether the process waits for an invocation.
+    /// True if the process waits for an invocation.
     waiting: watch::Sender<bool>,
     running: Mutex<Option<(String, oneshot::Sender<Ending>)>>,
     failed_init: watch::Sender<Option<Bytes>>,

@@ -27,7 +27,7 @@ impl fmt::Display for Lost {
 
 impl std::error::Error for Lost {}
 
-/// What a handler answers.
+/// Answer of a handler.
 pub(crate) type Answer = Result<Response<Full<Bytes>>, Lost>;
 
 /// Listens until it is dropped, and its connections with it.

@@ -12,7 +12,7 @@ pub async fn keyed(person: &Person, method: Method, path: &str, key: &str, body:
     person.answer(request.header(header::CONTENT_TYPE, "application/json").body(body.to_string())).await
 }
 
-/// Whether the answer says that the request had been answered before. It says so or nothing.
+/// True if the answer says that the request had been answered before.
 #[track_caller]
 pub fn replayed(answer: &Answer) -> bool {
     let said = answer.header("idempotency-replayed");

@@ -87,7 +87,7 @@ fn good_lines(least: usize, most: usize) -> Vec<Value> {
     good.into_iter().chain(odd).map(Value::from).collect()
 }
 
-/// What is no e-mail address.
+/// Invalid e-mail addresses.
 fn bad_emails() -> Vec<Value> {
     let long = "a".repeat(64);
     let texts = [
@@ -125,7 +125,7 @@ fn bad_emails() -> Vec<Value> {
     texts.iter().map(|text| json!(text)).chain(too_long.into_iter().map(Value::from)).collect()
 }
 
-/// What is no country: ISO 3166-1 alpha-2 in capitals, of the active list.
+/// Invalid countries: not ISO 3166-1 alpha-2 in capitals, of the active list.
 fn bad_countries() -> Vec<Value> {
     // The last two rows are reserved, free for users' own use, or no longer countries.
     [
@@ -137,7 +137,7 @@ fn bad_countries() -> Vec<Value> {
     .to_vec()
 }
 
-/// What is no new password: less than 12 or more than 128 code points after NFKC, or no text to be typed.
+/// Invalid new passwords: under 12 or over 128 code points after NFKC, or with control characters.
 fn bad_passwords() -> Vec<Value> {
     let mut bad = vec![
         String::new(),
@@ -156,7 +156,7 @@ fn bad_passwords() -> Vec<Value> {
     bad.into_iter().map(Value::from).collect()
 }
 
-/// What may not be, field by field.
+/// Invalid values, field by field.
 pub fn bad_values() -> Vec<(&'static str, Value)> {
     let mut rows = Vec::new();
     for (pointer, least, most) in LINES {
@@ -191,7 +191,7 @@ pub fn bad_values() -> Vec<(&'static str, Value)> {
     rows
 }
 
-/// What just may be, field by field.
+/// Valid values at the limits, field by field.
 pub fn good_values() -> Vec<(&'static str, Value)> {
     let mut rows = Vec::new();
     for (pointer, least, most) in LINES {

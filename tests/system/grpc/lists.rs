@@ -20,7 +20,7 @@ use crate::support::grpc::{
 };
 use crate::support::lists::shop_with_clock_at;
 
-/// What a list answers: its elements and the next cursor, or why not.
+/// Answer of a list: its elements and the next cursor, or the error.
 type Listed = Result<(Vec<Value>, Option<String>), Status>;
 
 /// Walks a list over both faces, by pages of two, and wants the same of each page. How many elements it has.

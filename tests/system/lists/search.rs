@@ -62,7 +62,7 @@ async fn walk(person: &Person, list: &str) -> Vec<Value> {
     panic!("{list} does not end");
 }
 
-/// Where a product stands in a list, as text that is sorted like it.
+/// Position of a product in a list, as text that sorts alike.
 fn key(product: &Value, sort: &str) -> (i64, String, String) {
     let text = |field: &str| product[field].as_str().unwrap().to_lowercase();
     match sort.trim_start_matches('-') {

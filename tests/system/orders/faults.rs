@@ -13,7 +13,7 @@ use tonic::Code;
 
 use crate::support::branch::{Branch, Line};
 
-/// What is left to be done for an order, on disk.
+/// Tasks of an order, on disk.
 async fn tasks(shop: &InProcess, order: &str) -> Vec<(i64, String)> {
     let id: OrderId = order.parse().unwrap();
     let id = bson::Uuid::from_bytes(id.uuid().into_bytes());

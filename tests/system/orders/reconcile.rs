@@ -89,7 +89,7 @@ impl Aging {
         (on_hand, reserved, on_hand - reserved)
     }
 
-    /// How many marks of orders a product keeps.
+    /// Number of a product's marks of orders.
     async fn marks(&self, product: &str) -> usize {
         let found = self.shop.database.collection::<Document>("products");
         let id: ProductId = product.parse().unwrap();

@@ -62,7 +62,7 @@ fn fuzz<S: Strategy>(
     println!("{name}: {cases} cases in {:.1} s", started.elapsed().as_secs_f64());
 }
 
-/// What parsers stumble over.
+/// Texts that parsers stumble over.
 const TOKENS: [&str; 32] = [
     "{",
     "}",
@@ -160,7 +160,7 @@ fn bodies() -> Vec<Vec<u8>> {
     bodies.iter().map(|body| body.to_string().into_bytes()).collect()
 }
 
-/// Whether a body is read, or refused as the client's fault.
+/// True if a body is read, or refused as the client's fault.
 fn reads<T: DeserializeOwned, U>(
     bytes: &[u8],
     check: impl Fn(T) -> Result<U, Error>,
@@ -315,7 +315,7 @@ fn cursors() {
     });
 }
 
-/// Whether a message that is read is written as what is read again as the same.
+/// True if a message that was read reads the same after it is written.
 fn round_trip<M: Message + Default + PartialEq + Debug>(bytes: &[u8]) -> Result<(), TestCaseError> {
     if let Ok(message) = M::decode(bytes) {
         prop_assert_eq!(M::decode(&message.encode_to_vec()[..]).ok(), Some(message));

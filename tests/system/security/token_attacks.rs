@@ -482,7 +482,7 @@ fn signatures(forge: &Forge, attacks: &mut Attacks) {
     attacks.token("the signature of another token of ours", format!("{content}.{customers}"));
 }
 
-/// What is no token, or not in its one form.
+/// Texts that are no token, or not in its one form.
 fn forms(forge: &Forge, attacks: &mut Attacks) {
     let good = forge.good();
     let parts: Vec<&str> = good.split('.').collect();

@@ -76,7 +76,7 @@ impl Service {
         format!("http://{}", self.address)
     }
 
-    /// Whether it ends well when it is asked to.
+    /// True if it ends well on request.
     fn ends(mut self) -> bool {
         let asked = Command::new("kill").arg(self.child.id().to_string()).status().unwrap();
         asked.success() && self.child.wait().unwrap().success()
@@ -90,7 +90,7 @@ impl Drop for Service {
     }
 }
 
-/// What a binary says that will not start.
+/// Output of a binary that does not start.
 fn refusal(name: &str, variables: &[(&str, &str)]) -> String {
     let Output { status, stderr, .. } = binary(name, variables).output().unwrap();
     assert_eq!(status.code(), Some(1));

@@ -307,7 +307,7 @@ async fn after_a_broken_connection_reads_are_repeated_writes_not() {
     assert_eq!(product.unwrap().into_inner().id, mug);
 }
 
-/// What was said in one call: path, framed request, and the answer.
+/// Bytes of one call: path, framed request, and the answer.
 #[derive(Clone, Debug, PartialEq)]
 struct Exchange {
     path: String,

@@ -15,7 +15,7 @@ use tests::person::Person;
 use tokio::net::TcpListener;
 use tonic::{Code, Status};
 
-/// What becomes of the calls to the products function.
+/// Treatment of the calls to the products function.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Line {
     /// They arrive, and are answered.

@@ -83,7 +83,7 @@ async fn of_two_admins_one_may_go() {
     }
 }
 
-/// What two admins do at the same moment.
+/// Actions of two admins at the same moment.
 const AT_ONCE: [(Way, Way); 6] = [
     (Way::Demote, Way::Demote),
     (Way::Disable, Way::Disable),
@@ -93,7 +93,7 @@ const AT_ONCE: [(Way, Way); 6] = [
     (Way::Disable, Way::Delete),
 ];
 
-/// How often each of them is tried.
+/// Number of tries of each.
 const ROUNDS: usize = 3;
 
 #[tokio::test]
