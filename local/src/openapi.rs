@@ -34,17 +34,17 @@ use crate::gateway::Function;
 use crate::run::checkout;
 use crate::terminal::print_ignoring_epipe;
 
-/// What there is to know before the first request.
+/// Introduction of the document.
 const INTRODUCTION: &str = include_str!("../openapi/introduction.md");
 
 const JSON: &str = "application/json";
 const PROBLEM_JSON: &str = "application/problem+json";
 const SCHEME: &str = "bearer";
 
-/// What a test has recorded (`tests/e2e/openapi.rs`).
+/// Examples recorded by a test (`tests/system/openapi.rs`).
 #[derive(Debug, Default, Deserialize, Serialize, PartialEq)]
 pub struct Examples {
-    /// What went well, by the ID of the operation.
+    /// Successful exchanges, by the ID of the operation.
     pub exchanges: BTreeMap<String, Vec<Exchange>>,
     /// A problem of each type, by the last segment of the type.
     pub problems: BTreeMap<String, Value>,
@@ -63,9 +63,9 @@ impl Examples {
 /// A request and its answer.
 #[derive(Debug, Deserialize, Serialize, PartialEq)]
 pub struct Exchange {
-    /// What programs call the example.
+    /// Key of the example.
     pub name: String,
-    /// What it shows.
+    /// Summary of the example.
     pub summary: String,
     /// The body of the request.
     #[serde(skip_serializing_if = "Option::is_none", default)]
@@ -77,7 +77,7 @@ pub struct Exchange {
     pub answer: Option<Value>,
 }
 
-/// Where the recorded examples are, and the document.
+/// Paths of the recorded examples and of the document.
 pub fn files() -> (PathBuf, PathBuf) {
     let root = checkout();
     (root.join("local/openapi/examples.json"), root.join("functions/docs/openapi.json"))
@@ -86,7 +86,7 @@ pub fn files() -> (PathBuf, PathBuf) {
 /// Writes the document to a file, by default to where the docs function has it from.
 ///
 /// # Errors
-/// When it cannot be made or written.
+/// The document cannot be made or written.
 pub fn run(to: Option<PathBuf>) -> Result<(), CommandError> {
     let to = to.unwrap_or_else(|| files().1);
     let text = text()?;
@@ -103,13 +103,13 @@ fn shown(path: &Path) -> String {
 /// The document as it stands in its file.
 ///
 /// # Errors
-/// When the recorded examples cannot be read.
+/// The recorded examples cannot be read.
 pub fn text() -> Result<String, CommandError> {
     let document = serde_json::to_value(document()?).map_err(|error| CommandError::new(error.to_string()))?;
     Ok(format!("{document:#}\n"))
 }
 
-/// What the functions describe, in the order in which it is read.
+/// Parts of the functions, in reading order.
 pub fn parts() -> [ApiPart; 4] {
     [orders::openapi::part(), products::openapi::part(), users::openapi::part(), docs::openapi::part()]
 }
@@ -296,7 +296,7 @@ fn problem(kinds: &[Kind], examples: &Examples) -> Response {
     response.build()
 }
 
-/// What operations share: each problem, headers, parameters, and values.
+/// Components that operations share: problems, headers, parameters and values.
 fn components(examples: &Examples) -> Components {
     let mut components = ComponentsBuilder::new();
     for kind in Kind::ALL {

@@ -63,7 +63,7 @@ pub struct NewItemForm {
 
 impl CreateOrderForm {
     /// # Errors
-    /// 422 with every fault.
+    /// 422 with every error of the request.
     pub fn check(self) -> Result<NewOrder, Error> {
         let mut errors = ValidationErrors::default();
         let items = check_items(&mut errors, self.items);
@@ -189,13 +189,13 @@ pub struct TrackingForm {
     pub number: Option<String>,
 }
 
-/// What an `update_mask` may name.
+/// Paths that an `update_mask` may name.
 const UPDATABLE: [&str; 9] =
     ["status", "reason", "restock", "items", "shipping_address", "note", "metadata", "payment", "tracking"];
 
 impl UpdateOrderForm {
     /// # Errors
-    /// 422 with every fault that does not depend on the order.
+    /// 422 with every error that does not depend on the order.
     pub fn check(self) -> Result<OrderChange, Error> {
         let mut errors = ValidationErrors::default();
         let named = self.status.is_present();
@@ -277,7 +277,7 @@ impl UpdateOrderForm {
     }
 }
 
-/// How to get to a status: what it needs must be there, and what belongs to others must not.
+/// Transition to a status: its required fields must be there, and those of other statuses absent.
 fn transition(
     status: Option<Status>,
     payment: Option<PaymentForm>,

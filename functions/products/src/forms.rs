@@ -53,7 +53,7 @@ impl Fingerprinted for CreateProductForm {}
 
 impl CreateProductForm {
     /// # Errors
-    /// 422 with every fault.
+    /// 422 with every error of the request.
     pub fn check(self) -> Result<NewProduct, Error> {
         let mut errors = ValidationErrors::default();
         let sku = errors.required("/sku", self.sku, Sku::parse);
@@ -118,12 +118,12 @@ pub struct UpdateProductForm {
     pub status: Patch<String>,
 }
 
-/// What an `update_mask` may name.
+/// Paths that an `update_mask` may name.
 const UPDATABLE: [&str; 6] = ["sku", "name", "description", "price", "attributes", "status"];
 
 impl UpdateProductForm {
     /// # Errors
-    /// 422 with every fault.
+    /// 422 with every error of the request.
     pub fn check(self) -> Result<ProductChange, Error> {
         let mut errors = ValidationErrors::default();
         let change = ProductChange {
@@ -175,7 +175,7 @@ impl Fingerprinted for UpdateStockForm {}
 
 impl UpdateStockForm {
     /// # Errors
-    /// 422 with every fault.
+    /// 422 with every error of the request.
     pub fn check(self) -> Result<StockCount, Error> {
         let mut errors = ValidationErrors::default();
         let reason = errors.optional("/reason", self.reason, Reason::parse);
@@ -208,10 +208,10 @@ impl From<wire::UpdateStockRequest> for UpdateStockForm {
     }
 }
 
-/// What another function declares about an order's stock.
+/// Declaration of another function about an order's stock.
 ///
 /// # Errors
-/// 422 with every fault.
+/// 422 with every error of the request.
 pub fn declaration(
     kind: DeclarationKind,
     order_id: String,
@@ -251,10 +251,10 @@ const MAX_ORDERS: usize = 1_000;
 /// The longest page of an audit.
 const MAX_AUDITED: i64 = 5_000;
 
-/// Which page of the walk over holds another function asks for.
+/// Page of holds that another function requests.
 ///
 /// # Errors
-/// 422 with every fault.
+/// 422 with every error of the request.
 pub fn hold_walk(request: wire::ListHoldsRequest) -> Result<HoldWalk, Error> {
     let mut errors = ValidationErrors::default();
     let min_age = age(&mut errors, request.min_age);
@@ -278,7 +278,7 @@ pub fn hold_walk(request: wire::ListHoldsRequest) -> Result<HoldWalk, Error> {
 /// Whose entries another function asks for.
 ///
 /// # Errors
-/// 422 with every fault.
+/// 422 with every error of the request.
 pub fn orders(order_ids: Vec<String>) -> Result<Vec<OrderId>, Error> {
     let mut errors = ValidationErrors::default();
     let orders = order_list(&mut errors, order_ids);
@@ -289,7 +289,7 @@ pub fn orders(order_ids: Vec<String>) -> Result<Vec<OrderId>, Error> {
 /// Whose ended entries may go, and how old they must be.
 ///
 /// # Errors
-/// 422 with every fault.
+/// 422 with every error of the request.
 pub fn pruning(request: wire::PruneHoldsRequest) -> Result<(Vec<OrderId>, Duration), Error> {
     let mut errors = ValidationErrors::default();
     let orders = order_list(&mut errors, request.order_ids);
@@ -298,10 +298,10 @@ pub fn pruning(request: wire::PruneHoldsRequest) -> Result<(Vec<OrderId>, Durati
     Ok((orders, min_age))
 }
 
-/// Which products are audited: those after one, and how many at most.
+/// Products to audit: those after an ID, and their maximum number.
 ///
 /// # Errors
-/// 422 with every fault.
+/// 422 with every error of the request.
 pub fn audit(request: wire::AuditStockRequest) -> Result<(Option<ProductId>, i64), Error> {
     let mut errors = ValidationErrors::default();
     let after = errors.optional("/after", request.after, ids::parse);

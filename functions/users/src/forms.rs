@@ -44,7 +44,7 @@ impl Fingerprinted for CreateUserForm {
 
 impl CreateUserForm {
     /// # Errors
-    /// 422 with every fault.
+    /// 422 with every error of the request.
     pub fn check(self) -> Result<NewUser, Error> {
         let mut errors = ValidationErrors::default();
         let email = errors.required("/email", self.email, Email::parse);
@@ -108,13 +108,13 @@ pub struct UpdateUserForm {
     pub status: Patch<String>,
 }
 
-/// What an `update_mask` may name.
+/// Paths that an `update_mask` may name.
 const UPDATABLE: [&str; 8] =
     ["email", "name", "phone", "address", "password", "current_password", "role", "status"];
 
 impl UpdateUserForm {
     /// # Errors
-    /// 422 with every fault.
+    /// 422 with every error of the request.
     pub fn check(self) -> Result<UserChange, Error> {
         let mut errors = ValidationErrors::default();
         let change = UserChange {
