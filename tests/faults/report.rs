@@ -36,7 +36,7 @@ impl Report {
         Self { name, test, only, seen: 0, cases: 0, faults: 0, longest_to_heal: None, violations: Vec::new() }
     }
 
-    /// Whether a case is to be run: the one that was asked for, each one in a long run, else a part of them. If so it is
+    /// True if a case is to be run: the one that was asked for, each one in a long run, else a part of them. If so it is
     /// counted.
     pub(crate) fn runs(&mut self, case: &str) -> bool {
         let runs = match &self.only {

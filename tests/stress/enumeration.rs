@@ -41,7 +41,7 @@ impl Difference {
         Self { deviations: rank_sum(one, other), longer }
     }
 
-    /// Whether it is this part of a leak. With many attempts a difference is found that nobody could use, and a median
+    /// True if it is this part of a leak. With many attempts a difference is found that nobody could use, and a median
     /// wanders by chance: a leak is both.
     fn is_leak(&self, part: f64) -> bool {
         self.deviations.abs() >= FAR_APART * part && self.longer >= LONGER * part

@@ -217,7 +217,7 @@ impl RouteSpec {
         Self::new(Method::DELETE, path, operation_id)
     }
 
-    /// Nobody but admins is let in until [`Self::access`] says otherwise.
+    /// Admits admins alone until [`Self::access`] says otherwise.
     const fn new(method: Method, path: &'static str, operation_id: &'static str) -> Self {
         Self {
             method,
