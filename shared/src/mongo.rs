@@ -305,6 +305,7 @@ where
         if started.elapsed() > TRANSACTION_PATIENCE || !error.contains_label(TRANSIENT_TRANSACTION_ERROR) {
             return Err(error);
         }
+        tracing::debug!(attempt, "a transaction met a conflict and begins anew");
         pause(attempt).await;
     }
 }

@@ -43,6 +43,7 @@ impl ConflictRetry {
         if self.began.elapsed() > PATIENCE {
             return Err(Error::unavailable(format!("{what} changed in between {} times", self.conflicts)));
         }
+        tracing::debug!(conflicts = self.conflicts, "{what} changed in between; reading it again");
         let longest = Duration::from_millis(1 << self.conflicts.min(16)).min(LONGEST_PAUSE);
         tokio::time::sleep(longest.mul_f64(rand::random())).await;
         Ok(())

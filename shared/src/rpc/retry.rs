@@ -94,6 +94,8 @@ impl Retries {
                     (Err(status), failure)
                 }
             };
+            let millis = began.elapsed().as_millis();
+            tracing::debug!(attempt = attempts, failed = failure.is_some(), "called {path}, {millis} ms");
             let Some(failure) = failure else {
                 self.0.succeeded();
                 return outcome;
