@@ -40,7 +40,8 @@ impl From<tonic::Status> for HoldError {
         if status.code() == Code::Aborted {
             return Self::Superseded;
         }
-        Self::Failed(Error::from(status))
+        // An older build of products, which may still be warm, calls an item a line.
+        Self::Failed(Error::from(status).map_pointers(|pointer| pointer.replace("/lines/", "/items/")))
     }
 }
 
@@ -308,4 +309,21 @@ fn hold_cursor(position: wire::HoldPosition) -> Result<HoldCursor, Error> {
 
 fn seconds(duration: Duration) -> i64 {
     i64::try_from(duration.as_secs()).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use shared::input::validation::ValidationErrors;
+
+    use super::*;
+
+    #[test]
+    fn pointers_of_an_older_products_build_name_items() {
+        let mut errors = ValidationErrors::default();
+        errors.add("/lines/1/product_id", "unknown");
+        let status = tonic::Status::from(errors.into_error());
+        let HoldError::Failed(error) = HoldError::from(status) else { panic!("superseded") };
+        let pointers: Vec<_> = error.errors().iter().map(|error| error.pointer.as_str()).collect();
+        assert_eq!(pointers, ["/items/1/product_id"]);
+    }
 }
