@@ -4,8 +4,6 @@
 //! a write needs for its filter. It drops a whole list for one byte outside ASCII. In a debug build a space in a tag
 //! makes it panic.
 
-use std::convert::Infallible;
-
 use axum::extract::FromRequestParts;
 use axum::response::{IntoResponse as _, Response};
 use http::header::{self, HeaderName};
@@ -14,6 +12,7 @@ use http::{HeaderMap, HeaderValue, StatusCode};
 use serde_json::json;
 
 use crate::error::{Error, Kind};
+use crate::http::routes::require_declared;
 
 /// Versions that a change may apply to, as an extractor: `If-Match`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -73,9 +72,10 @@ impl IfMatch {
 }
 
 impl<S: Sync> FromRequestParts<S> for IfMatch {
-    type Rejection = Infallible;
+    type Rejection = Error;
 
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Error> {
+        require_declared(&parts.extensions, "`If-Match`", |row| row.if_match)?;
         Ok(Self::of_headers(&parts.headers))
     }
 }
@@ -104,9 +104,10 @@ impl IfNoneMatch {
 }
 
 impl<S: Sync> FromRequestParts<S> for IfNoneMatch {
-    type Rejection = Infallible;
+    type Rejection = Error;
 
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Error> {
+        require_declared(&parts.extensions, "`If-None-Match`", |row| row.if_none_match)?;
         Ok(Self::of_headers(&parts.headers))
     }
 }

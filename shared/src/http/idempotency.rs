@@ -13,6 +13,7 @@ use serde_json::Value;
 use tonic::metadata::MetadataMap;
 
 use crate::error::{Error, Kind};
+use crate::http::routes::{RouteSpec, require_declared};
 use crate::input::json;
 
 pub mod key_store;
@@ -217,6 +218,8 @@ impl<S: Sync, T: DeserializeOwned + Fingerprinted> FromRequest<S> for Idempotent
 
     async fn from_request(request: Request, _: &S) -> Result<Self, Error> {
         let (parts, body) = request.into_parts();
+        let is_declared = |row: &RouteSpec| row.request_body.is_some() && row.idempotent;
+        require_declared(&parts.extensions, "a body with an `Idempotency-Key`", is_declared)?;
         let bytes = json::read(&parts.headers, body).await?;
         let key =
             IdempotencyKey::from_values(parts.headers.get_all(HEADER).iter().map(HeaderValue::as_bytes))?;

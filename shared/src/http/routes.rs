@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use axum::Router;
-use axum::extract::{FromRequestParts, MatchedPath, RawPathParams, Request, State};
+use axum::extract::{FromRequest, FromRequestParts, MatchedPath, RawPathParams, Request, State};
 use axum::handler::Handler;
 use axum::middleware::{self, Next};
 use axum::response::Response;
@@ -16,12 +16,14 @@ use axum::routing::{MethodFilter, MethodRouter, on};
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use http::request::Parts;
-use http::{HeaderMap, HeaderValue, Method, header};
+use http::{Extensions, HeaderMap, HeaderValue, Method, header};
+use serde::de::DeserializeOwned;
 use tracing::Instrument as _;
 use type_safe_id::{StaticType, TypeSafeId};
 
 use crate::auth::{Access, Caller, Verifier};
 use crate::error::{self, Error, ErrorExtension, Kind};
+use crate::input::json::{self, Json};
 use crate::input::query::Query;
 use crate::runtime::context::{Context, DEFAULT_TIMEOUT, Deadline, SourceAddress, request_id};
 use crate::runtime::telemetry::request_span;
@@ -215,6 +217,35 @@ impl<S: Sync> FromRequestParts<S> for Query {
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Error> {
         let names = parts.extensions.get::<MatchedRow>().map_or(Vec::new(), |row| row.0.query_names());
         Self::parse(parts.uri.query(), &names)
+    }
+}
+
+/// A JSON body. The row of its route declares it.
+impl<S: Sync, T: DeserializeOwned> FromRequest<S> for Json<T> {
+    type Rejection = Error;
+
+    async fn from_request(request: Request, _: &S) -> Result<Self, Error> {
+        let (parts, body) = request.into_parts();
+        require_declared(&parts.extensions, "a body", |row| row.request_body.is_some())?;
+        json::parse(&json::read(&parts.headers, body).await?).map(Self)
+    }
+}
+
+/// Checks that the row of a request declares `part`, which its handler reads. Documents and tests know a route by
+/// its row alone.
+///
+/// # Errors
+/// 500 if the row does not declare it.
+pub(crate) fn require_declared(
+    extensions: &Extensions,
+    part: &str,
+    is_declared: impl Fn(&RouteSpec) -> bool,
+) -> Result<(), Error> {
+    match extensions.get::<MatchedRow>() {
+        Some(MatchedRow(row)) if !is_declared(row) => {
+            Err(Error::internal(format!("the row of {} does not declare {part}", row.name())))
+        }
+        _ => Ok(()),
     }
 }
 

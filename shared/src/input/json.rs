@@ -6,7 +6,6 @@ use std::cell::Cell;
 use std::fmt;
 
 use axum::body::Body;
-use axum::extract::{FromRequest, Request};
 use axum::response::{IntoResponse as _, Response};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
@@ -38,15 +37,6 @@ const MAX_PARTS: usize = 2_000;
 /// JSON body of a request, as an extractor.
 #[derive(Debug)]
 pub struct Json<T>(pub T);
-
-impl<S: Sync, T: DeserializeOwned> FromRequest<S> for Json<T> {
-    type Rejection = Error;
-
-    async fn from_request(request: Request, _: &S) -> Result<Self, Error> {
-        let (parts, body) = request.into_parts();
-        parse(&read(&parts.headers, body).await?).map(Self)
-    }
-}
 
 /// Response with a JSON body.
 pub fn answer(status: StatusCode, body: &impl Serialize) -> Response {
