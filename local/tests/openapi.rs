@@ -111,12 +111,24 @@ fn every_row_of_the_route_tables_is_in_the_document() {
     let described: BTreeSet<_> = operations(&document)
         .into_iter()
         .map(|((method, path), operation)| {
-            (method, path, operation["operationId"].as_str().unwrap_or_default().to_owned())
+            let text = |member: &str| operation[member].as_str().unwrap_or_default().to_owned();
+            (method, path, text("operationId"), text("x-access"))
         })
         .collect();
+    // Written out once more, so that no two words change places unseen.
+    let access = |access| match access {
+        Access::Public => "public",
+        Access::Anyone => "anyone",
+        Access::SignedIn => "signed-in",
+        Access::Staff => "staff",
+        Access::Admin => "admin",
+    };
     let rows = Function::ALL.into_iter().flat_map(Function::specs);
     let rows: BTreeSet<_> = rows
-        .map(|spec| (spec.method.to_string(), spec.path.to_owned(), spec.operation_id.to_owned()))
+        .map(|spec| {
+            let (method, path) = (spec.method.to_string(), spec.path.to_owned());
+            (method, path, spec.operation_id.to_owned(), access(spec.access).to_owned())
+        })
         .collect();
     assert_eq!(described, rows);
 }

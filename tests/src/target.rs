@@ -4,7 +4,7 @@
 //! | --- | --- |
 //! | `OMS_TARGET` | its URL, such as `http://127.0.0.1:9000` of `cargo local lambda`; absent: in process |
 //! | `OMS_ADMIN_EMAIL`, `OMS_ADMIN_PASSWORD` | an admin of it |
-//! | `OMS_EMULATOR` | the emulator that it is, if it is one: see [`differences`](crate::emulator_quirks) |
+//! | `OMS_EMULATOR` | the emulator that it is, if it is one: see [`emulator_quirks`](crate::emulator_quirks) |
 //!
 //! All tests there share one database with each other and with everybody else who uses it.
 
