@@ -161,28 +161,27 @@ fn method(method: &Method) -> HttpMethod {
     }
 }
 
-/// Access in the words of the document: `x-access`, and a sentence.
-fn access(access: Access) -> (&'static str, &'static str) {
+/// Access as a sentence.
+fn who_may(access: Access) -> &'static str {
     match access {
-        Access::Public => ("public", "Anyone; no token is looked at."),
-        Access::Anyone => ("anyone", "Anyone; a token that is sent must be good."),
-        Access::SignedIn => ("signed-in", "Every user who has signed in."),
-        Access::Staff => ("staff", "Staff and admins."),
-        Access::Admin => ("admin", "Admins."),
+        Access::Public => "Anyone; no token is looked at.",
+        Access::Anyone => "Anyone; a token that is sent must be good.",
+        Access::SignedIn => "Every user who has signed in.",
+        Access::Staff => "Staff and admins.",
+        Access::Admin => "Admins.",
     }
 }
 
 fn describe(spec: &RouteSpec, examples: &Examples) -> utoipa::openapi::path::Operation {
     let exchanges = examples.exchanges.get(spec.operation_id).map_or([].as_slice(), Vec::as_slice);
-    let (access, may) = access(spec.access);
-    let description = format!("{}\n\n**Who may:** {may}", spec.description);
+    let description = format!("{}\n\n**Who may:** {}", spec.description, who_may(spec.access));
     let mut builder = OperationBuilder::new()
         .tag(spec.tag)
         .summary(Some(spec.summary))
         .description(Some(description.trim_start()))
         .operation_id(Some(spec.operation_id))
         .responses(responses(spec, exchanges, examples))
-        .extensions(Some(ExtensionsBuilder::new().add("x-access", access).build()));
+        .extensions(Some(ExtensionsBuilder::new().add("x-access", spec.access.name()).build()));
     if let Some(schema) = spec.request_body {
         let sent = exchanges.iter().filter_map(|exchange| Some((exchange, exchange.request.clone()?)));
         let content = content(named(schema), sent);

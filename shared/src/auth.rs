@@ -142,6 +142,20 @@ pub enum Access {
 }
 
 impl Access {
+    /// All of them.
+    pub const ALL: [Self; 5] = [Self::Public, Self::Anyone, Self::SignedIn, Self::Staff, Self::Admin];
+
+    /// Name in the OpenAPI document, as `x-access`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Public => "public",
+            Self::Anyone => "anyone",
+            Self::SignedIn => "signed-in",
+            Self::Staff => "staff",
+            Self::Admin => "admin",
+        }
+    }
+
     /// Checks that the caller has access.
     ///
     /// # Errors

@@ -4,6 +4,7 @@ use std::sync::LazyLock;
 
 use local::gateway::Function;
 use serde_json::Value;
+use shared::auth::Access;
 use shared::http::routes::RouteSpec;
 
 /// The committed OpenAPI document. A test of `local` compares it with the code.
@@ -25,6 +26,17 @@ impl Route {
     pub fn name(&self) -> String {
         format!("{} {}", self.spec.method, self.spec.path_of("{id}"))
     }
+
+    /// Access that the committed document promises for it.
+    pub fn promised_access(&self) -> Option<Access> {
+        let operation = &DOCUMENT["paths"][self.spec.path][self.spec.method.as_str().to_lowercase()];
+        Access::ALL.into_iter().find(|access| operation["x-access"] == access.name())
+    }
+
+    /// First segment of the path: `products`.
+    pub fn resource(&self) -> &'static str {
+        self.spec.path.split('/').nth(1).unwrap_or_default()
+    }
 }
 
 /// The rows of all route tables.
@@ -35,16 +47,25 @@ pub fn routes() -> Vec<Route> {
     Function::ALL.into_iter().flat_map(rows).collect()
 }
 
-/// A value of this field in a recorded request with a body of this schema.
-pub fn example_of(schema: &str, field: &str) -> Option<Value> {
-    let paths = DOCUMENT["paths"].as_object()?;
-    let operations = paths.values().filter_map(Value::as_object).flat_map(|path| path.values());
+/// Recorded requests with a body of this schema.
+fn examples(schema: &str) -> impl Iterator<Item = &'static Value> {
+    let paths = DOCUMENT["paths"].as_object().into_iter().flatten();
+    let operations = paths.filter_map(|(_, path)| path.as_object()).flat_map(|path| path.values());
     let contents = operations.map(|operation| &operation["requestBody"]["content"]["application/json"]);
     let name = format!("#/components/schemas/{schema}");
-    let contents = contents.filter(|content| content["schema"]["$ref"] == name.as_str());
+    let contents = contents.filter(move |content| content["schema"]["$ref"] == name.as_str());
     let examples = contents.filter_map(|content| content["examples"].as_object());
-    let values = examples.flat_map(|examples| examples.values()).map(|example| &example["value"][field]);
-    values.into_iter().find(|value| !value.is_null()).cloned()
+    examples.flat_map(|examples| examples.values()).map(|example| &example["value"])
+}
+
+/// A recorded request with a body of this schema.
+pub fn example(schema: &str) -> Option<Value> {
+    examples(schema).next().cloned()
+}
+
+/// A value of this field in a recorded request with a body of this schema.
+pub fn example_of(schema: &str, field: &str) -> Option<Value> {
+    examples(schema).map(|body| &body[field]).find(|value| !value.is_null()).cloned()
 }
 
 /// The fields of a schema of the OpenAPI document, in all of its alternatives.
