@@ -194,6 +194,9 @@ const UPDATABLE: [&str; 9] =
     ["status", "reason", "restock", "items", "shipping_address", "note", "metadata", "payment", "tracking"];
 
 impl UpdateOrderForm {
+    /// Fields that every caller of the route may write.
+    pub const ORDINARY: &[&str] = &["reason", "items", "shipping_address", "note"];
+
     /// # Errors
     /// 422 with every error that does not depend on the order.
     pub fn check(self) -> Result<OrderChange, Error> {

@@ -118,10 +118,10 @@ pub struct UpdateProductForm {
     pub status: Patch<String>,
 }
 
-/// Paths that an `update_mask` may name.
-const UPDATABLE: [&str; 6] = ["sku", "name", "description", "price", "attributes", "status"];
-
 impl UpdateProductForm {
+    /// Fields that every caller of the route may write. An `update_mask` may name them, too.
+    pub const ORDINARY: &[&str] = &["sku", "name", "description", "price", "attributes", "status"];
+
     /// # Errors
     /// 422 with every error of the request.
     pub fn check(self) -> Result<ProductChange, Error> {
@@ -141,7 +141,7 @@ impl UpdateProductForm {
     /// # Errors
     /// 422 for a mask that names other fields.
     pub fn from_message(request: wire::UpdateProductRequest) -> Result<Self, Error> {
-        let mask = convert::mask(request.update_mask, &UPDATABLE)?;
+        let mask = convert::mask(request.update_mask, Self::ORDINARY)?;
         let named = |field: &str| mask.iter().any(|path| path == field);
         let attributes = request.attributes.map(|map| map.entries);
         Ok(Self {
@@ -174,6 +174,9 @@ pub struct UpdateStockForm {
 impl Fingerprinted for UpdateStockForm {}
 
 impl UpdateStockForm {
+    /// Fields that every caller of the route may write.
+    pub const ORDINARY: &[&str] = &["on_hand", "delta", "reason"];
+
     /// # Errors
     /// 422 with every error of the request.
     pub fn check(self) -> Result<StockCount, Error> {

@@ -113,6 +113,9 @@ const UPDATABLE: [&str; 8] =
     ["email", "name", "phone", "address", "password", "current_password", "role", "status"];
 
 impl UpdateUserForm {
+    /// Fields that every caller of the route may write.
+    pub const ORDINARY: &[&str] = &["email", "name", "phone", "address", "current_password"];
+
     /// # Errors
     /// 422 with every error of the request.
     pub fn check(self) -> Result<UserChange, Error> {

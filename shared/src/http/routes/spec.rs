@@ -28,6 +28,9 @@ pub struct RouteSpec {
     pub page: Option<PageLimits>,
     /// Schema of the request body.
     pub request_body: Option<&'static str>,
+    /// Fields of the body that every caller may write whom the access lets in. Any other field of a PUT has rows
+    /// of its own in the permission matrix.
+    pub ordinary_fields: &'static [&'static str],
     /// Reads `Idempotency-Key`.
     pub idempotent: bool,
     /// Reads `If-Match`.
@@ -229,6 +232,7 @@ impl RouteSpec {
             query: &[],
             page: None,
             request_body: None,
+            ordinary_fields: &[],
             idempotent: false,
             if_match: false,
             if_none_match: false,
@@ -243,6 +247,12 @@ impl RouteSpec {
     /// Sets the callers that are let in.
     pub const fn access(mut self, access: Access) -> Self {
         self.access = access;
+        self
+    }
+
+    /// Sets the fields of the body whose rule is the access alone.
+    pub const fn ordinary_fields(mut self, names: &'static [&'static str]) -> Self {
+        self.ordinary_fields = names;
         self
     }
 
