@@ -110,7 +110,8 @@ tokio::task_local! {
 }
 
 /// Runs `work`, and reports whether MongoDB refused the credentials meanwhile. They may be outdated then. The
-/// refused operations were not performed.
+/// refused operations were not performed. No other error is a refusal: a connection that breaks or stays
+/// silent may have carried the operation.
 pub async fn track_auth_failures<T>(work: impl Future<Output = T>) -> (T, bool) {
     let tracked = async {
         let done = work.await;
@@ -119,15 +120,11 @@ pub async fn track_auth_failures<T>(work: impl Future<Output = T>) -> (T, bool) 
     REFUSED.scope(Cell::new(false), tracked).await
 }
 
-/// Returns true if MongoDB refused the credentials, or may have done so while a connection was opened.
+/// Returns true if MongoDB refused the credentials, in the handshake of a connection or for the operation.
 fn is_refusal(error: &MongoError) -> bool {
     match error.kind.as_ref() {
         ErrorKind::Authentication { .. } => true,
         ErrorKind::Command(error) => REFUSED_CODES.contains(&error.code),
-        // An operation that waits for a connection while another one is refused only learns that the pool was
-        // cleared. The pool is also cleared when a server goes away. Nothing was sent then either, so
-        // connecting anew does no harm.
-        ErrorKind::ConnectionPoolCleared { .. } => true,
         _ => false,
     }
 }
@@ -174,6 +171,8 @@ impl From<MongoError> for Error {
         }
         let transient = match error.kind.as_ref() {
             ErrorKind::Io(_)
+            // It may have been sent: the driver interrupts operations in progress when a heartbeat times out.
+            | ErrorKind::ConnectionPoolCleared { .. }
             | ErrorKind::ServerSelection { .. }
             | ErrorKind::DnsResolve { .. }
             | ErrorKind::Write(WriteFailure::WriteConcernError(_)) => true,
@@ -316,14 +315,21 @@ where
 /// documents until the server aborts it, after a minute.
 async fn commit(session: &mut ClientSession, started: Instant) -> Result<(), MongoError> {
     let mut attempt: u32 = 0;
+    let mut unknown = None;
     loop {
         attempt += 1;
         let Err(error) = session.commit_transaction().await else { return Ok(()) };
-        let is_final = !error.contains_label(UNKNOWN_TRANSACTION_COMMIT_RESULT)
-            || error.contains_label(TRANSIENT_TRANSACTION_ERROR);
-        if is_final || started.elapsed() > TRANSACTION_PATIENCE {
+        if error.contains_label(TRANSIENT_TRANSACTION_ERROR) {
             return Err(error);
         }
+        if !error.contains_label(UNKNOWN_TRANSACTION_COMMIT_RESULT) {
+            // After an attempt whose outcome is unknown, a refusal says nothing about that attempt.
+            return Err(unknown.unwrap_or(error));
+        }
+        if started.elapsed() > TRANSACTION_PATIENCE {
+            return Err(error);
+        }
+        unknown = Some(error);
         pause(attempt).await;
     }
 }

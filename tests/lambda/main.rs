@@ -15,6 +15,7 @@ mod kills;
 mod lambda;
 mod readiness;
 mod redaction;
+mod repeats;
 mod roles;
 mod rotation;
 mod schema;

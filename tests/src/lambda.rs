@@ -21,6 +21,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::Method;
 use tokio::sync::{oneshot, watch};
+use uuid::Uuid;
 
 pub mod environment;
 mod event;
@@ -47,6 +48,8 @@ use fault::{Action, Held, Kind, Rules};
 use function::{Function, NoEnvironment};
 use recording::Recording;
 use server::Server;
+
+use crate::proxy::Moment;
 
 /// The largest payload of an invocation, in bytes: 6 MB.
 pub const MAX_REQUEST: usize = 6 * 1024 * 1024;
@@ -203,7 +206,9 @@ impl Backend {
         if payload.len() > MAX_REQUEST {
             return Reply::Refused(Refusal::TooLarge);
         }
-        let run = |blow| self.run(function, payload.clone(), blow);
+        // An event that is delivered several times keeps its ID, as Lambda's own do.
+        let id = Uuid::new_v4().to_string();
+        let run = |blow| self.run(function, &id, payload.clone(), blow);
         let kind = Kind::of(&payload);
         self.recording.note(name, &kind, &payload);
         match self.rules.strike(name, &kind) {
@@ -235,6 +240,15 @@ impl Backend {
                     }
                     first
                 }
+                Fault::Silent(Moment::Before, duration) => {
+                    tokio::time::sleep(duration).await;
+                    run(Blow::None).await
+                }
+                Fault::Silent(Moment::After, duration) => {
+                    let reply = run(Blow::None).await;
+                    tokio::time::sleep(duration).await;
+                    reply
+                }
                 Fault::Late => {
                     while gone.changed().await.is_ok() {}
                     run(Blow::None).await
@@ -243,13 +257,13 @@ impl Backend {
         }
     }
 
-    async fn run(&self, function: &Arc<Function>, payload: Bytes, blow: Blow) -> Reply {
+    async fn run(&self, function: &Arc<Function>, id: &str, payload: Bytes, blow: Blow) -> Reply {
         let lease = match function.lease(&self.common, &self.log).await {
             Ok(lease) => lease,
             Err(NoEnvironment::Throttled) => return Reply::Refused(Refusal::Throttled),
             Err(NoEnvironment::Failed(failure)) => return Reply::Invoked(failure),
         };
-        let invoked = lease.environment.run(&function.settings, payload, blow).await;
+        let invoked = lease.environment.run(&function.settings, id, payload, blow).await;
         if self.options.freezes {
             // The caller waits for that, so that its next request meets what is frozen.
             lease.environment.freeze().await;

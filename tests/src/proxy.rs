@@ -15,6 +15,7 @@ use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{oneshot, watch};
 use tokio::task::{AbortHandle, JoinSet};
+use tokio::time::{Duration, Instant, sleep_until};
 
 /// Length, number, number of what is answered, and kind, four bytes each.
 const HEADER: usize = 16;
@@ -59,7 +60,12 @@ pub struct Proxy {
 struct Line {
     state: Mutex<State>,
     cut: watch::Sender<Option<Cut>>,
+    /// Until when nothing passes, on any connection.
+    silent_until: watch::Sender<Option<Instant>>,
 }
+
+/// The command of a connection whose answer the line waits for.
+type Awaited = Mutex<Option<(i32, Trap, String)>>;
 
 #[derive(Debug, Default)]
 struct State {
@@ -71,6 +77,8 @@ struct State {
 struct Trap {
     number: usize,
     moment: Moment,
+    /// For how long the whole line is silent; `None`: its connection, for ever.
+    silence: Option<Duration>,
     sprung: oneshot::Sender<String>,
 }
 
@@ -88,7 +96,11 @@ impl Proxy {
     pub async fn to(server: SocketAddr) -> io::Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let address = listener.local_addr()?;
-        let line = Arc::new(Line { state: Mutex::default(), cut: watch::Sender::new(None) });
+        let line = Arc::new(Line {
+            state: Mutex::default(),
+            cut: watch::Sender::new(None),
+            silent_until: watch::Sender::new(None),
+        });
         let shared = line.clone();
         let accepting = tokio::spawn(async move {
             let mut connections = JoinSet::new();
@@ -118,9 +130,24 @@ impl Proxy {
     /// Stops at a command, the first one since [`begin`](Self::begin) being 1: its connection is silent from then on,
     /// while others go on. What comes back is told which command it was; dropped, it stops nothing any more.
     pub fn stop_at(&self, number: usize, moment: Moment) -> oneshot::Receiver<String> {
+        self.traps(number, moment, None)
+    }
+
+    /// At a command, the whole line is silent for this long: it keeps its connections, takes new ones, and lets nothing
+    /// pass. Then it goes on with all that it was given meanwhile, also for clients that have hung up.
+    pub fn silent_at(&self, number: usize, moment: Moment, silence: Duration) -> oneshot::Receiver<String> {
+        self.traps(number, moment, Some(silence))
+    }
+
+    fn traps(&self, number: usize, moment: Moment, silence: Option<Duration>) -> oneshot::Receiver<String> {
         let (sprung, told) = oneshot::channel();
-        self.line.lock().trap = Some(Trap { number, moment, sprung });
+        self.line.lock().trap = Some(Trap { number, moment, silence, sprung });
         told
+    }
+
+    /// Ends a silence, and waits for none.
+    pub fn speaks(&self) {
+        self.line.silent_until.send_replace(None);
     }
 
     /// Ends all connections, also those of a process that does not run just now. New ones may be made.
@@ -161,7 +188,7 @@ impl Line {
         &self,
         client: &mut OwnedReadHalf,
         server: &mut OwnedWriteHalf,
-        awaited: &Mutex<Option<(i32, oneshot::Sender<String>, String)>>,
+        awaited: &Awaited,
     ) -> io::Result<()> {
         loop {
             let message = read(client).await?;
@@ -171,6 +198,10 @@ impl Line {
             };
             match trap {
                 None => {}
+                Some((Trap { moment: Moment::Before, silence: Some(silence), sprung, .. }, name)) => {
+                    self.falls_silent(silence);
+                    let _ = sprung.send(name);
+                }
                 Some((Trap { moment: Moment::Before, sprung, .. }, name)) => {
                     // Nobody may wait for it any more.
                     let _ = sprung.send(name);
@@ -178,11 +209,12 @@ impl Line {
                     while client.read(&mut [0; 1024]).await? > 0 {}
                     return Ok(());
                 }
-                Some((Trap { sprung, .. }, name)) => {
+                Some((trap, name)) => {
                     let number = number_at(&message, 4);
-                    *awaited.lock().unwrap_or_else(PoisonError::into_inner) = Some((number, sprung, name));
+                    *awaited.lock().unwrap_or_else(PoisonError::into_inner) = Some((number, trap, name));
                 }
             }
+            self.is_heard().await;
             server.write_all(&message).await?;
         }
     }
@@ -191,7 +223,7 @@ impl Line {
         &self,
         server: &mut OwnedReadHalf,
         client: &mut OwnedWriteHalf,
-        awaited: &Mutex<Option<(i32, oneshot::Sender<String>, String)>>,
+        awaited: &Awaited,
     ) -> io::Result<()> {
         loop {
             let message = read(server).await?;
@@ -200,13 +232,42 @@ impl Line {
                 .lock()
                 .unwrap_or_else(PoisonError::into_inner)
                 .take_if(|(number, ..)| *number == answers);
-            if let Some((_, sprung, name)) = lost {
-                // Nobody may wait for it any more.
-                let _ = sprung.send(name);
-                // The connection ends with its process.
-                return std::future::pending().await;
+            match lost {
+                None => {}
+                Some((_, Trap { silence: Some(silence), sprung, .. }, name)) => {
+                    self.falls_silent(silence);
+                    let _ = sprung.send(name);
+                }
+                Some((_, Trap { sprung, .. }, name)) => {
+                    // Nobody may wait for it any more.
+                    let _ = sprung.send(name);
+                    // The connection ends with its process.
+                    return std::future::pending().await;
+                }
             }
+            self.is_heard().await;
             client.write_all(&message).await?;
+        }
+    }
+
+    fn falls_silent(&self, silence: Duration) {
+        self.silent_until.send_replace(Some(Instant::now() + silence));
+    }
+
+    /// Waits until the line is not silent.
+    async fn is_heard(&self) {
+        let mut silent_until = self.silent_until.subscribe();
+        loop {
+            let until = *silent_until.borrow_and_update();
+            match until {
+                Some(until) if until > Instant::now() => {
+                    tokio::select! {
+                        () = sleep_until(until) => {}
+                        _ = silent_until.changed() => {}
+                    }
+                }
+                _ => return,
+            }
         }
     }
 

@@ -35,7 +35,7 @@ impl Rpc for Grpc {
         request: Request<wire::CreateOrderRequest>,
     ) -> Result<Response<wire::Order>, Status> {
         let context = context_of(&request)?;
-        let key = RequestKey::of_call(request.metadata(), request.get_ref())?;
+        let key = RequestKey::of_call(&context, request.metadata(), request.get_ref())?;
         let new = CreateOrderForm::from(request.into_inner()).check()?;
         let made = self.0.place(&context, new, key).await?;
         Ok(made.into_rpc(|order| message(order, context.caller)))

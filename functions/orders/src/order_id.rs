@@ -1,11 +1,11 @@
-//! IDs for orders placed under an idempotency key: repeats of a request derive the same ones.
+//! IDs of orders, derived from the key of their request: repeats of a request derive the same ones.
 
 use ring::digest::{self, SHA256};
 use shared::values::ids::OrderId;
 
 use crate::order::IdempotencyRef;
 
-/// Derives the ID of an attempt at a request with a key: UUIDv8 of a SHA-256. Every repeat and every
+/// Derives the ID of an attempt at a request: UUIDv8 of a SHA-256. Every repeat and every
 /// concurrent run arrives at the same hold and the same insert. Each attempt has its own ID. A new attempt
 /// begins when the one before can no longer become an order.
 pub fn of_attempt(idempotency: &IdempotencyRef, attempt: usize) -> OrderId {
@@ -38,10 +38,10 @@ mod tests {
         for caller in [one, other] {
             for key in ["a", "b"] {
                 for body in [json!({}), json!({ "note": "x" })] {
-                    let request_key = RequestKey {
-                        key: IdempotencyKey::parse(key.as_bytes()).unwrap(),
-                        fingerprint: RequestFingerprint::of_json(&body, &[]),
-                    };
+                    let request_key = RequestKey::of_client(
+                        IdempotencyKey::parse(key.as_bytes()).unwrap(),
+                        RequestFingerprint::of_json(&body, &[]),
+                    );
                     let idempotency = IdempotencyRef { caller, request_key };
                     for attempt in 0..3 {
                         let id = of_attempt(&idempotency, attempt);

@@ -12,7 +12,9 @@ use mongodb::bson::{Document, doc};
 use products::product::{NewProduct, Sku};
 use products::stock::{Declaration, DeclarationKind, Item, MAX_ENTRIES, MAX_LIVE_HOLDS};
 use products::store::ProductStore;
+use shared::http::idempotency::RequestKey;
 use shared::mongo;
+use shared::runtime::context::InvocationId;
 use shared::values::clock::{Clock, Timestamp};
 use shared::values::ids::{OrderId, ProductId};
 use shared::values::money::{Currency, Money};
@@ -33,7 +35,8 @@ async fn main() {
     let mut products = Vec::new();
     for (live, ended) in BESIDE {
         let id = ProductId::new();
-        store.insert(&mug().into_product(id, now), "bench", None).await.unwrap();
+        let key = RequestKey::of_invocation(InvocationId::new()).sent_to("bench").by("bench");
+        store.insert(&mug().into_product(id, now), "bench", &key).await.unwrap();
         let entry = |quantity| {
             let at = mongo::date(Timestamp::from_millis(0));
             doc! { "o": mongo::uuid(OrderId::new()), "q": quantity, "r": 1_i64, "t": at }

@@ -39,7 +39,7 @@ impl Rpc for Grpc {
         request: Request<wire::CreateProductRequest>,
     ) -> Result<Response<wire::Product>, Status> {
         let context = context_of(&request)?;
-        let key = key(&request, "CreateProduct")?;
+        let key = key(&context, &request, "CreateProduct")?;
         let new = CreateProductForm::from(request.into_inner()).check()?;
         Ok(self.0.create(&context, new, key).await?.into_rpc(message))
     }
@@ -83,7 +83,7 @@ impl Rpc for Grpc {
         let context = context_of(&request)?;
         // `If-Match` is no part of what is asked for: over REST it is not in the body.
         let if_match = IfMatch::of_call(request.get_mut().expected_version.take());
-        let key = key(&request, "UpdateStock")?;
+        let key = key(&context, &request, "UpdateStock")?;
         let request = request.into_inner();
         let id = product_id(request.id.clone())?;
         let count = UpdateStockForm::from(request).check()?;
@@ -198,10 +198,10 @@ impl Grpc {
     }
 }
 
-/// The key of a call, if it has one.
-fn key(request: &Request<impl prost::Message>, method: &str) -> Result<Option<ScopedKey>, Error> {
-    let key = RequestKey::of_call(request.metadata(), request.get_ref())?;
-    Ok(key.map(|key| key.sent_to(format!("/{SERVICE_NAME}/{method}"))))
+/// Key of a call.
+fn key(context: &Context, request: &Request<impl prost::Message>, method: &str) -> Result<ScopedKey, Error> {
+    let key = RequestKey::of_call(context, request.metadata(), request.get_ref())?;
+    Ok(key.sent_to(format!("/{SERVICE_NAME}/{method}")))
 }
 
 fn product_id(text: String) -> Result<ProductId, Error> {

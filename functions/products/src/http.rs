@@ -60,7 +60,7 @@ async fn create_product(
     context: Context,
     IdempotentJson(form, key): IdempotentJson<CreateProductForm>,
 ) -> Result<Response, Error> {
-    let request = key.map(|key| key.sent_to(CREATE_PRODUCT.name()));
+    let request = key.sent_to(CREATE_PRODUCT.name());
     let made = products.create(&context, form.check()?, request).await?;
     Ok(made.into_response(|product| {
         let (location, version) = (format!("/products/{}", product.id), product.version);
@@ -165,7 +165,7 @@ async fn update_stock(
 ) -> Result<Response, Error> {
     let count = form.check()?;
     let id = id.require()?;
-    let request = key.map(|key| key.sent_to(format!("PUT {}", UPDATE_STOCK.path_of(id))));
+    let request = key.sent_to(format!("PUT {}", UPDATE_STOCK.path_of(id)));
     let made = products.update_stock(&context, id, if_match, count, request).await?;
     Ok(made.into_response(shown))
 }

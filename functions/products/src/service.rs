@@ -6,7 +6,7 @@ use serde_json::json;
 use shared::auth::Access;
 use shared::error::{Error, Kind};
 use shared::http::conditional::IfMatch;
-use shared::http::idempotency::{Idempotent, KeyRecord, ScopedKey};
+use shared::http::idempotency::{Idempotent, KeyOrigin, KeyRecord, ScopedKey};
 use shared::input::page::{Page, PageRequest, PageRows, Position, SortType, SortValue};
 use shared::input::validation::ValidationErrors;
 use shared::mongo::conflict_retry::ConflictRetry;
@@ -57,28 +57,28 @@ impl ProductService {
         &self,
         context: &Context,
         new: NewProduct,
-        request: Option<ScopedKey>,
+        request: ScopedKey,
     ) -> Result<Idempotent<Product>, Error> {
         Access::Staff.check(context.caller)?;
         let by = context.caller.to_string();
-        let key_record = request.map(|request| request.by(&by));
-        if let Some(made) = self.find_replay(key_record.as_ref()).await? {
+        let key_record = request.by(&by);
+        if let Some(made) = self.find_replay(&key_record).await? {
             return Ok(made);
         }
         let product = new.into_product(ProductId::new(), self.clock.now());
-        match self.store.insert(&product, &by, key_record.as_ref()).await? {
+        match self.store.insert(&product, &by, &key_record).await? {
             Inserted::Done => Ok(Idempotent::Created(product)),
-            Inserted::SkuTaken => self.replay_or(key_record.as_ref(), store::sku_taken()).await,
-            Inserted::KeyTaken => self.replay_or(key_record.as_ref(), key_taken()).await,
+            Inserted::SkuTaken => self.replay_or(&key_record, store::sku_taken()).await,
+            Inserted::KeyTaken => self.replay_or(&key_record, key_taken()).await,
         }
     }
 
     /// Finds the product that an earlier request under this key created or changed.
-    async fn find_replay(
-        &self,
-        key_record: Option<&KeyRecord>,
-    ) -> Result<Option<Idempotent<Product>>, Error> {
-        let Some(key_record) = key_record else { return Ok(None) };
+    async fn find_replay(&self, key_record: &KeyRecord) -> Result<Option<Idempotent<Product>>, Error> {
+        // An event that runs again is rare: its write meets the key.
+        if key_record.origin == KeyOrigin::Invocation {
+            return Ok(None);
+        }
         match self.store.keys().find(key_record, self.clock.now()).await? {
             Some(id) => self.existing(id).await.map(|product| Some(Idempotent::Replayed(product))),
             None => Ok(None),
@@ -89,12 +89,13 @@ impl ProductService {
     /// otherwise the rejection.
     async fn replay_or(
         &self,
-        key_record: Option<&KeyRecord>,
+        key_record: &KeyRecord,
         rejection: Error,
     ) -> Result<Idempotent<Product>, Error> {
-        let Some(key_record) = key_record else { return Err(rejection) };
         match self.store.keys().find_again(key_record, self.clock.now()).await? {
-            Some(id) => self.existing(id).await.map(Idempotent::Replayed),
+            Some(id) => {
+                self.existing(id).await.map(|product| Idempotent::replayed(product, key_record.origin))
+            }
             None => Err(rejection),
         }
     }
@@ -174,12 +175,12 @@ impl ProductService {
         id: ProductId,
         if_match: IfMatch,
         count: StockCount,
-        request: Option<ScopedKey>,
+        request: ScopedKey,
     ) -> Result<Idempotent<Product>, Error> {
         Access::Staff.check(context.caller)?;
         let by = context.caller.to_string();
-        let key_record = request.map(|request| request.by(&by));
-        if let Some(made) = self.find_replay(key_record.as_ref()).await? {
+        let key_record = request.by(&by);
+        if let Some(made) = self.find_replay(&key_record).await? {
             return Ok(made);
         }
         let write = StockWrite { product: id, if_match, count, by, now: self.clock.now(), key_record };
@@ -192,7 +193,7 @@ impl ProductService {
             StockWritten::TooMany => too_many(),
             StockWritten::KeyTaken => key_taken(),
         };
-        self.replay_or(key_record.as_ref(), rejection).await
+        self.replay_or(&key_record, rejection).await
     }
 
     /// Lists a product's ledger, newest first.

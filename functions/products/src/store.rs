@@ -256,7 +256,7 @@ impl ProductStore {
         &self,
         product: &Product,
         by: &str,
-        key_record: Option<&KeyRecord>,
+        key_record: &KeyRecord,
     ) -> Result<Inserted, Error> {
         let count = product.stock.on_hand;
         let first = (count != 0).then(|| {
@@ -266,17 +266,10 @@ impl ProductStore {
         let end = first.as_ref().map_or_else(LedgerEnd::default, LedgerEnd::from);
         let document = document(product, &[], end)?;
         let products = self.products.clone_with_type::<Document>();
-        if first.is_none() && key_record.is_none() {
-            return match mongo::bounded_write(products.insert_one(document)).await {
-                Ok(_) => Ok(Inserted::Done),
-                Err(error) if mongo::is_duplicate_key(&error) => Ok(Inserted::SkuTaken),
-                Err(error) => Err(error.into()),
-            };
-        }
         let first = first.map(|first| MovementDocument::of(product.id, first));
         let inserted = mongo::transaction(&self.database, |session| {
             let (store, products) = (self.clone(), products.clone());
-            let (document, first, key_record) = (document.clone(), first.clone(), key_record.copied());
+            let (document, first, key_record) = (document.clone(), first.clone(), *key_record);
             let (id, now) = (product.id, product.created_at);
             Box::pin(async move {
                 match products.insert_one(document).session(&mut *session).await {
@@ -289,28 +282,23 @@ impl ProductStore {
                 if let Some(first) = first {
                     store.movements.insert_one(first).session(&mut *session).await?;
                 }
-                store
-                    .keep_key(session, key_record.as_ref(), id, now, Inserted::Done, Inserted::KeyTaken)
-                    .await
+                store.keep_key(session, &key_record, id, now, Inserted::Done, Inserted::KeyTaken).await
             })
         });
         Ok(inserted.await?)
     }
 
-    /// Ends a transaction with its last write: the key of the request, if it has one.
+    /// Ends a transaction with its last write: the key of the request.
     async fn keep_key<T>(
         &self,
         session: &mut ClientSession,
-        key_record: Option<&KeyRecord>,
+        key_record: &KeyRecord,
         product: ProductId,
         now: Timestamp,
         done: T,
         taken: T,
     ) -> mongodb::error::Result<TxOutcome<T>> {
-        let kept = match key_record {
-            Some(key_record) => self.keys.keep(session, key_record, product, now).await?,
-            None => true,
-        };
+        let kept = self.keys.keep(session, key_record, product, now).await?;
         Ok(if kept { TxOutcome::Commit(done) } else { TxOutcome::Abort(taken) })
     }
 

@@ -50,8 +50,8 @@ impl Rpc for Grpc {
         let context = context_of(&request)?;
         // Nothing that is made from a password may be kept with a key.
         let without_secret = wire::CreateUserRequest { password: None, ..request.get_ref().clone() };
-        let key = RequestKey::of_call(request.metadata(), &without_secret)?;
-        let key = key.map(|key| key.sent_to(format!("/{SERVICE_NAME}/CreateUser")));
+        let key = RequestKey::of_call(&context, request.metadata(), &without_secret)?;
+        let key = key.sent_to(format!("/{SERVICE_NAME}/CreateUser"));
         let new = CreateUserForm::from(request.into_inner()).check()?;
         Ok(self.users.create(&context, new, key).await?.into_rpc(message))
     }

@@ -68,7 +68,7 @@ async fn create_user(
     context: Context,
     IdempotentJson(form, key): IdempotentJson<CreateUserForm>,
 ) -> Result<Response, Error> {
-    let request = key.map(|key| key.sent_to(CREATE_USER.name()));
+    let request = key.sent_to(CREATE_USER.name());
     let made = users.create(&context, form.check()?, request).await?;
     Ok(made.into_response(|user| {
         let (location, version) = (format!("/users/{}", user.id), user.version);

@@ -1,7 +1,8 @@
 //! Idempotency keys: a client sends `Idempotency-Key`, so that a repeated request takes effect once.
 //!
 //! A function stores the key of a request and a fingerprint of its input. They are kept on the resource that the
-//! request created, or in [`key_store`].
+//! request created, or in [`key_store`]. A request without the header has the ID of its invocation as its key. So an
+//! event that runs again has one effect, too.
 
 use axum::extract::{FromRequest, Request};
 use axum::response::Response;
@@ -15,6 +16,7 @@ use tonic::metadata::MetadataMap;
 use crate::error::{Error, Kind};
 use crate::http::routes::{RouteSpec, require_declared};
 use crate::input::json;
+use crate::runtime::context::{Context, InvocationId};
 
 pub mod key_store;
 
@@ -26,7 +28,7 @@ const REPLAYED: &str = "idempotency-replayed";
 /// The longest key.
 pub const MAX_KEY: usize = 255;
 
-/// Name that a client gives to one request: 1 to 255 visible ASCII characters.
+/// Name of one request. A client's has 1 to 255 visible ASCII characters.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct IdempotencyKey(String);
 
@@ -47,6 +49,11 @@ impl IdempotencyKey {
                 format!("`Idempotency-Key` must have 1 to {MAX_KEY} visible ASCII characters, no spaces."),
             )),
         }
+    }
+
+    /// Key of a request whose client sent none. It has a space, so it never equals a client's key.
+    fn of_invocation(id: InvocationId) -> Self {
+        Self(format!("invocation {}", id.uuid().simple()))
     }
 
     fn from_values<'a>(mut values: impl Iterator<Item = &'a [u8]>) -> Result<Option<Self>, Error> {
@@ -89,6 +96,11 @@ impl RequestFingerprint {
         hash.update(b"protobuf ");
         hash.update(&message.encode_to_vec());
         Self::finish(hash)
+    }
+
+    /// Fingerprint of a request whose key is its invocation: the same event has the same input.
+    fn of_invocation() -> Self {
+        Self([0; 32])
     }
 
     /// Reads a stored fingerprint.
@@ -141,23 +153,51 @@ fn absorb_object<'a>(hash: &mut digest::Context, fields: impl Iterator<Item = (&
 /// Key of a request, with the fingerprint of its input.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RequestKey {
-    /// Key that the client sent.
+    /// Key that the client sent, or that of the invocation.
     pub key: IdempotencyKey,
     /// Fingerprint of the input.
     pub fingerprint: RequestFingerprint,
+    /// Sender of the key.
+    pub origin: KeyOrigin,
+}
+
+/// Sender of a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KeyOrigin {
+    /// The client sent it, and may send it again.
+    Client,
+    /// The client sent none. Only the same event can come with it again.
+    Invocation,
 }
 
 impl RequestKey {
+    /// Key of a client, with the fingerprint of its request.
+    pub fn of_client(key: IdempotencyKey, fingerprint: RequestFingerprint) -> Self {
+        Self { key, fingerprint, origin: KeyOrigin::Client }
+    }
+
+    /// Key of a request whose client sent none.
+    pub fn of_invocation(id: InvocationId) -> Self {
+        Self {
+            key: IdempotencyKey::of_invocation(id),
+            fingerprint: RequestFingerprint::of_invocation(),
+            origin: KeyOrigin::Invocation,
+        }
+    }
+
     /// Key of a call. `message` is its message without secrets.
     ///
     /// # Errors
     /// 400 for a key that is not allowed.
-    pub fn of_call(metadata: &MetadataMap, message: &impl Message) -> Result<Option<Self>, Error> {
+    pub fn of_call(context: &Context, metadata: &MetadataMap, message: &impl Message) -> Result<Self, Error> {
         let values = metadata.get_all(HEADER);
         let key = IdempotencyKey::from_values(
             values.iter().map(tonic::metadata::AsciiMetadataValue::as_encoded_bytes),
         )?;
-        Ok(key.map(|key| Self { key, fingerprint: RequestFingerprint::of_message(message) }))
+        Ok(match key {
+            Some(key) => Self::of_client(key, RequestFingerprint::of_message(message)),
+            None => Self::of_invocation(context.invocation),
+        })
     }
 
     /// Key within its place: method and path of the request, or the path of the gRPC method.
@@ -191,7 +231,7 @@ impl ScopedKey {
             hash.update(b"\n");
         }
         let RequestFingerprint(id) = RequestFingerprint::finish(hash);
-        KeyRecord { id, fingerprint: self.request_key.fingerprint }
+        KeyRecord { id, fingerprint: self.request_key.fingerprint, origin: self.request_key.origin }
     }
 }
 
@@ -201,6 +241,8 @@ pub struct KeyRecord {
     /// SHA-256 of caller, place and key.
     id: [u8; 32],
     fingerprint: RequestFingerprint,
+    /// Sender of the key.
+    pub origin: KeyOrigin,
 }
 
 /// Body that may be sent with a key.
@@ -209,9 +251,9 @@ pub trait Fingerprinted {
     const SECRET: &'static [&'static str] = &[];
 }
 
-/// JSON body of a request that may have a key, as an extractor.
+/// JSON body of a request and its key, as an extractor.
 #[derive(Debug)]
-pub struct IdempotentJson<T>(pub T, pub Option<RequestKey>);
+pub struct IdempotentJson<T>(pub T, pub RequestKey);
 
 impl<S: Sync, T: DeserializeOwned + Fingerprinted> FromRequest<S> for IdempotentJson<T> {
     type Rejection = Error;
@@ -220,17 +262,22 @@ impl<S: Sync, T: DeserializeOwned + Fingerprinted> FromRequest<S> for Idempotent
         let (parts, body) = request.into_parts();
         let is_declared = |row: &RouteSpec| row.request_body.is_some() && row.idempotent;
         require_declared(&parts.extensions, "a body with an `Idempotency-Key`", is_declared)?;
+        let invocation =
+            parts.extensions.get::<Context>().map_or_else(InvocationId::new, |context| context.invocation);
         let bytes = json::read(&parts.headers, body).await?;
         let key =
             IdempotencyKey::from_values(parts.headers.get_all(HEADER).iter().map(HeaderValue::as_bytes))?;
         let value = json::parse_value(&bytes)?;
         let form = json::parse_form(&value)?;
-        let fingerprint = || RequestFingerprint::of_json(&value, T::SECRET);
-        Ok(Self(form, key.map(|key| RequestKey { key, fingerprint: fingerprint() })))
+        let request_key = match key {
+            Some(key) => RequestKey::of_client(key, RequestFingerprint::of_json(&value, T::SECRET)),
+            None => RequestKey::of_invocation(invocation),
+        };
+        Ok(Self(form, request_key))
     }
 }
 
-/// Result of a request that may carry a key.
+/// Result of a request, which may have run before.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Idempotent<T> {
     /// This request took effect.
@@ -240,6 +287,14 @@ pub enum Idempotent<T> {
 }
 
 impl<T> Idempotent<T> {
+    /// Result of an earlier run of the request with this key. A client that sent no key repeated nothing.
+    pub fn replayed(resource: T, origin: KeyOrigin) -> Self {
+        match origin {
+            KeyOrigin::Client => Self::Replayed(resource),
+            KeyOrigin::Invocation => Self::Created(resource),
+        }
+    }
+
     fn into_parts(self) -> (T, bool) {
         match self {
             Self::Created(resource) => (resource, false),
@@ -296,10 +351,21 @@ mod tests {
     }
 
     #[test]
+    fn a_request_without_a_key_is_known_by_its_invocation() {
+        let id = InvocationId::new();
+        let key = RequestKey::of_invocation(id);
+        assert_eq!(key, RequestKey::of_invocation(id));
+        assert_ne!(key.key, RequestKey::of_invocation(InvocationId::new()).key);
+        // No client can send it.
+        assert!(IdempotencyKey::parse(key.key.as_str().as_bytes()).is_err());
+    }
+
+    #[test]
     fn another_caller_place_or_key_is_another_record() {
         let key_record = |caller: &str, place: &str, key: &str| {
             let fingerprint = RequestFingerprint::of_json(&json!({}), &[]);
-            let request_key = RequestKey { key: IdempotencyKey::parse(key.as_bytes()).unwrap(), fingerprint };
+            let request_key =
+                RequestKey::of_client(IdempotencyKey::parse(key.as_bytes()).unwrap(), fingerprint);
             request_key.sent_to(place).by(caller).id
         };
         let one = key_record("ada", "POST /products", "k");

@@ -25,7 +25,7 @@ use crate::auth::{Access, Caller, Verifier};
 use crate::error::{self, Error, ErrorExtension, Kind};
 use crate::input::json::{self, Json};
 use crate::input::query::Query;
-use crate::runtime::context::{Context, DEFAULT_TIMEOUT, Deadline, SourceAddress, request_id};
+use crate::runtime::context::{Context, DEFAULT_TIMEOUT, Deadline, InvocationId, SourceAddress, request_id};
 use crate::runtime::telemetry::request_span;
 use crate::runtime::trace::Trace;
 use crate::values::clock::Clock;
@@ -192,7 +192,8 @@ async fn authorize(
     let deadline = guard.clock.now().after(DEFAULT_TIMEOUT);
     let deadline =
         request.extensions().get::<Deadline>().map_or(deadline, |environment| deadline.min(environment.0));
-    let mut context = Context { caller: Caller::Anonymous, request_id, trace, deadline };
+    let invocation = request.extensions().get().copied().unwrap_or_else(InvocationId::new);
+    let mut context = Context { caller: Caller::Anonymous, request_id, trace, deadline, invocation };
     context.caller = guard.caller(spec.access, request.headers(), &context).await?;
     let caller = context.caller;
     spec.access.check(caller)?;

@@ -10,7 +10,7 @@ use tonic::Status;
 use tonic::metadata::{MetadataMap, MetadataValue};
 
 use crate::auth::{Caller, Role};
-use crate::runtime::context::{Context, DEFAULT_TIMEOUT, request_id};
+use crate::runtime::context::{Context, DEFAULT_TIMEOUT, InvocationId, request_id};
 use crate::runtime::trace::{self, Trace};
 use crate::values::clock::{Clock, Timestamp};
 
@@ -88,6 +88,7 @@ pub(crate) fn context(headers: &HeaderMap, clock: &Clock) -> Context {
         request_id: request_id(headers),
         trace: Trace::of(headers, None),
         deadline: deadline(headers, clock.now()),
+        invocation: InvocationId::new(),
     }
 }
 

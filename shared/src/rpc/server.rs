@@ -21,9 +21,9 @@ use crate::auth::{Caller, Verifier};
 use crate::error::Error;
 #[cfg(feature = "socket")]
 use crate::http::routes::headers::authorization;
-use crate::runtime::context::Context;
 #[cfg(feature = "socket")]
 use crate::runtime::context::DEFAULT_TIMEOUT;
+use crate::runtime::context::{Context, InvocationId};
 use crate::runtime::telemetry::request_span;
 use crate::runtime::trace::Trace;
 use crate::values::clock::Clock;
@@ -36,6 +36,15 @@ pub struct RpcServer {
     #[cfg_attr(not(feature = "socket"), expect(dead_code, reason = "envelopes have no access tokens"))]
     verifier: Option<Verifier>,
     clock: Clock,
+}
+
+/// Facts that the environment knows of an event.
+#[derive(Clone, Debug)]
+pub struct Invocation {
+    /// ID of the event.
+    pub id: InvocationId,
+    /// Trace that the event belongs to.
+    pub trace: Trace,
 }
 
 /// Trust in the identity that a call over a socket claims.
@@ -115,8 +124,8 @@ impl RpcServer {
         self.handle_within(payload, None).await
     }
 
-    /// Answers one envelope, in the trace of the invocation if that is known.
-    pub async fn handle_within(&self, payload: &[u8], trace: Option<Trace>) -> Vec<u8> {
+    /// Answers one envelope of this invocation, if that is known.
+    pub async fn handle_within(&self, payload: &[u8], invocation: Option<Invocation>) -> Vec<u8> {
         let started = Instant::now();
         let request = match unpack(payload) {
             Ok(request) => request,
@@ -126,7 +135,8 @@ impl RpcServer {
             }
         };
         let mut context = metadata::context(request.headers(), &self.clock);
-        if let Some(trace) = trace {
+        if let Some(Invocation { id, trace }) = invocation {
+            context.invocation = id;
             context.trace = trace;
         }
         let span = request_span(&context.request_id, &context.trace);

@@ -7,6 +7,7 @@ use std::time::Duration;
 use axum::extract::FromRequestParts;
 use http::HeaderMap;
 use http::request::Parts;
+use ring::digest::{self, SHA256};
 use uuid::Uuid;
 
 use crate::auth::Caller;
@@ -27,12 +28,54 @@ pub struct Context {
     pub trace: Trace,
     /// Time after which the answer is useless. No work may start after it.
     pub deadline: Timestamp,
+    /// ID of the event that this request or call arrived in.
+    pub invocation: InvocationId,
 }
 
 impl Context {
     /// Creates a context for work without a request: its ID and its trace are new.
     pub fn new(caller: Caller, deadline: Timestamp) -> Self {
-        Self { caller, request_id: new_request_id(), trace: Trace::begin(), deadline }
+        Self {
+            caller,
+            request_id: new_request_id(),
+            trace: Trace::begin(),
+            deadline,
+            invocation: InvocationId::new(),
+        }
+    }
+}
+
+/// ID of an event, which stays the same when the event runs again: an extension of the request.
+///
+/// Clients cannot choose it. So a request without a key is recognized by it: see
+/// [`RequestKey`](crate::http::idempotency::RequestKey).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct InvocationId(Uuid);
+
+impl InvocationId {
+    /// Creates an ID for an event that the environment has given none.
+    #[expect(clippy::new_without_default, reason = "each is another one")]
+    pub fn new() -> Self {
+        Self(Uuid::now_v7())
+    }
+
+    /// ID of an event by Lambda's request ID, which is a UUID; of another text it is a hash.
+    pub fn of_lambda(request_id: &str) -> Self {
+        match Uuid::try_parse(request_id) {
+            Ok(id) if !id.is_nil() => Self(id),
+            _ if request_id.is_empty() => Self::new(),
+            _ => {
+                let mut bytes = [0; 16];
+                let hash = digest::digest(&SHA256, request_id.as_bytes());
+                bytes.copy_from_slice(&hash.as_ref()[..16]);
+                Self(uuid::Builder::from_custom_bytes(bytes).into_uuid())
+            }
+        }
+    }
+
+    /// UUID of the event.
+    pub fn uuid(self) -> Uuid {
+        self.0
     }
 }
 
@@ -74,6 +117,7 @@ impl<S: Sync> FromRequestParts<S> for Context {
             request_id: request_id(&parts.headers),
             trace: Trace::of(&parts.headers, None),
             deadline: Timestamp::from_millis(0),
+            invocation: InvocationId::new(),
         }))
     }
 }
@@ -81,6 +125,18 @@ impl<S: Sync> FromRequestParts<S> for Context {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_event_that_comes_again_has_the_same_invocation_id() {
+        let lambda = "8476a536-e9f4-11e8-9739-2dfe598c3fcd";
+        assert_eq!(InvocationId::of_lambda(lambda).uuid().to_string(), lambda);
+        assert_eq!(InvocationId::of_lambda("an emulator's"), InvocationId::of_lambda("an emulator's"));
+        assert_ne!(InvocationId::of_lambda("an emulator's"), InvocationId::of_lambda("another one"));
+        for none in ["", "00000000-0000-0000-0000-000000000000"] {
+            assert_ne!(InvocationId::of_lambda(none).uuid(), Uuid::nil());
+        }
+        assert_ne!(InvocationId::of_lambda(""), InvocationId::of_lambda(""));
+    }
 
     #[test]
     fn a_request_id_that_could_forge_a_log_line_is_replaced() {

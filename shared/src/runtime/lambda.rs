@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use axum::response::Response;
 use futures::future::BoxFuture;
-use http::{HeaderMap, HeaderName, HeaderValue, Uri};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri};
 use http_body_util::BodyExt as _;
 use lambda_http::request::{LambdaRequest, RequestContext};
 use lambda_http::{Adapter, RequestExt as _};
@@ -30,8 +30,8 @@ use tracing::{Instrument as _, Span};
 use crate::error::{self, Kind};
 use crate::http::routes::headers;
 use crate::mongo;
-use crate::rpc::server;
-use crate::runtime::context::{Deadline, SourceAddress, client_request_id, request_id};
+use crate::rpc::server::{self, Invocation};
+use crate::runtime::context::{Deadline, InvocationId, SourceAddress, client_request_id, request_id};
 use crate::runtime::run::{Error, ServiceApp};
 use crate::runtime::telemetry::request_span;
 use crate::runtime::trace::{TRACEPARENT, TRACESTATE, Trace};
@@ -185,9 +185,13 @@ impl Host {
             Err(error) => return event.refuse(error).instrument(event.span()).await,
         };
         let (answer, refused) = mongo::track_auth_failures(event.hand_to(built.function.clone())).await;
-        if refused && let Some(built) = self.renewed(&built).instrument(event.span()).await {
-            // The refused step wrote nothing. The steps before it are safe to repeat, as a client may do
-            // after a 503. So the host may do so too.
+        if refused
+            && let Some(built) = self.renewed(&built).instrument(event.span()).await
+            // Work that succeeded all the same has its answer.
+            && answer.as_ref().is_ok_and(|answer| is_unavailable(answer))
+        {
+            // MongoDB has refused a step, so that nothing of it was done. The steps before it find their own
+            // effects: the event has the same ID again.
             return event.hand_to(built.function).await;
         }
         answer
@@ -199,7 +203,7 @@ struct Event<'a> {
     payload: &'a RawValue,
     context: Context,
     request_id: String,
-    trace: Trace,
+    invocation: Invocation,
 }
 
 impl<'a> Event<'a> {
@@ -207,12 +211,13 @@ impl<'a> Event<'a> {
         let headers = headers(payload);
         let (request_id, trace) =
             (request_id(&headers), Trace::of(&headers, context.xray_trace_id.as_deref()));
-        Self { payload, context, request_id, trace }
+        let invocation = Invocation { id: InvocationId::of_lambda(&context.request_id), trace };
+        Self { payload, context, request_id, invocation }
     }
 
     /// Span for log lines from before the function runs, which creates its own span.
     fn span(&self) -> Span {
-        request_span(&self.request_id, &self.trace)
+        request_span(&self.request_id, &self.invocation.trace)
     }
 
     fn is_call(&self) -> bool {
@@ -226,7 +231,7 @@ impl<'a> Event<'a> {
         let Some(rpc) = function.rpc else {
             return Err("this function accepts no calls from other functions".into());
         };
-        raw(rpc.handle_within(self.payload.get().as_bytes(), Some(self.trace.clone())).await)
+        raw(rpc.handle_within(self.payload.get().as_bytes(), Some(self.invocation.clone())).await)
     }
 
     /// Answers with an error of the host itself.
@@ -257,7 +262,8 @@ impl<'a> Event<'a> {
         let payload: LambdaRequest = serde_json::from_str(self.payload.get()).map_err(|error| {
             format!("neither an API Gateway event (HTTP API, payload 2.0) nor a call: {error}")
         })?;
-        let (id, trace) = (HeaderValue::from_str(&self.request_id)?, self.trace.clone());
+        let id = HeaderValue::from_str(&self.request_id)?;
+        let invocation = self.invocation.clone();
         let deadline = deadline(self.context.deadline);
         let prepare = move |mut request: lambda_http::Request| {
             // Restores the raw path: API Gateway has chosen the function by it, and the adapter has resolved
@@ -266,7 +272,8 @@ impl<'a> Event<'a> {
                 *request.uri_mut() = uri;
             }
             request.headers_mut().insert(REQUEST_ID, id.clone());
-            request.extensions_mut().insert(trace.clone());
+            request.extensions_mut().insert(invocation.id);
+            request.extensions_mut().insert(invocation.trace.clone());
             if let Some(address) = source_address(&request) {
                 request.extensions_mut().insert(address);
             }
@@ -313,6 +320,27 @@ fn source_address(request: &lambda_http::Request) -> Option<SourceAddress> {
         }
         _ => None,
     }
+}
+
+/// Returns true for an answer that says 503, or UNAVAILABLE in an envelope.
+fn is_unavailable(answer: &RawValue) -> bool {
+    match serde_json::from_str(answer.get()) {
+        Ok(Outcome { status: Some(status), .. }) => status == StatusCode::SERVICE_UNAVAILABLE.as_u16(),
+        Ok(Outcome { grpc: Some(call), .. }) => {
+            let unavailable = i32::from(tonic::Code::Unavailable).to_string();
+            let is_status = |name: &str| name.eq_ignore_ascii_case("grpc-status");
+            call.headers.iter().any(|(name, value)| is_status(name) && *value == unavailable)
+        }
+        _ => false,
+    }
+}
+
+/// Status of an answer: HTTP's, or the headers of a call's.
+#[derive(Deserialize)]
+struct Outcome {
+    #[serde(rename = "statusCode")]
+    status: Option<u16>,
+    grpc: Option<CallHeaders>,
 }
 
 fn raw(answer: Vec<u8>) -> Result<Box<RawValue>, Error> {

@@ -138,11 +138,16 @@ impl Environment {
         self.frozen.load(Ordering::SeqCst)
     }
 
-    /// Runs one invocation.
-    pub(crate) async fn run(&self, function: &Settings, payload: Bytes, blow: Blow) -> Invoked {
-        let request_id = Uuid::new_v4().to_string();
+    /// Runs one invocation, which has this request ID.
+    pub(crate) async fn run(
+        &self,
+        function: &Settings,
+        request_id: &str,
+        payload: Bytes,
+        blow: Blow,
+    ) -> Invoked {
         if blow == Blow::KillBefore {
-            return Invoked::exited(&request_id, self.process.kill().await);
+            return Invoked::exited(request_id, self.process.kill().await);
         }
         if blow == Blow::Hang {
             // It is given what it will never look at.
@@ -152,7 +157,7 @@ impl Environment {
         }
         let (done, ended) = oneshot::channel();
         self.api.deliver(Delivery {
-            request_id: request_id.clone(),
+            request_id: request_id.to_owned(),
             arn: function.arn(),
             deadline: Clock::system().now().after(function.timeout).millis(),
             trace_id: format!("Root=1-{:08x}-{:024x};Sampled=0", 0, Uuid::new_v4().as_u128() >> 32),
@@ -169,11 +174,11 @@ impl Environment {
             // An answer counts also when the process ends right after it.
             biased;
             Ok(ending) = ended => match blow {
-                Blow::KillAfter => Invoked::exited(&request_id, self.process.kill().await),
+                Blow::KillAfter => Invoked::exited(request_id, self.process.kill().await),
                 _ => Self::invoked(ending),
             },
-            exit = self.process.ended() => Invoked::exited(&request_id, exit),
-            () = killed => Invoked::exited(&request_id, self.process.kill().await),
+            exit = self.process.ended() => Invoked::exited(request_id, exit),
+            () = killed => Invoked::exited(request_id, self.process.kill().await),
             () = tokio::time::sleep(function.timeout) => {
                 self.process.kill().await;
                 let seconds = function.timeout.as_secs_f64();

@@ -13,6 +13,8 @@ use http::Method;
 use serde::Deserialize;
 use tokio::sync::{Mutex as AsyncMutex, mpsc, oneshot, watch};
 
+use crate::proxy::Moment;
+
 /// Kinds of faults.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
@@ -31,6 +33,8 @@ pub enum Fault {
     DropAnswer,
     /// It is done so many times, one after another; the caller gets the first answer, after the last one.
     Repeat(u32),
+    /// The line is silent for this long, before the work or after it, and then goes on.
+    Silent(Moment, Duration),
     /// It is done only when the caller has given up and hung up.
     Late,
     /// Lambda refuses it, as if too many ran at a time: nothing is done.

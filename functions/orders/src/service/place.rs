@@ -1,13 +1,14 @@
 //! Placing an order: the saga, step by step, and the undo or repeat of each step.
 //!
-//! One read and two writes: the hold and the order. IDs follow from the key of a request, if it has one. So a
-//! retry or a concurrent duplicate runs into the same hold and the same insert.
+//! One read and two writes: the hold and the order. IDs follow from the key of a request, which is its
+//! invocation if the client sent none. So a retry, a concurrent duplicate or an event that runs again meets the
+//! same hold and the same insert.
 //!
 //! An attempt that fails is made void before its hold is ended. After that no insert can arrive any more, and
 //! ending the hold is a task.
 
 use shared::error::Error;
-use shared::http::idempotency::{Idempotent, RequestKey};
+use shared::http::idempotency::{Idempotent, KeyOrigin, RequestKey};
 use shared::input::validation::ValidationErrors;
 use shared::runtime::context::Context;
 use shared::values::ids::{OrderId, UserId};
@@ -45,7 +46,7 @@ impl OrderService {
         &self,
         context: &Context,
         new: NewOrder,
-        request_key: Option<RequestKey>,
+        request_key: RequestKey,
     ) -> Result<Idempotent<Order>, Error> {
         let caller = context.caller.signed_in()?;
         let user = new.user_id.unwrap_or(caller);
@@ -54,13 +55,15 @@ impl OrderService {
                 "Only staff may order for another user; omit `user_id` to order for yourself.",
             ));
         }
-        let idempotency = request_key.map(|request_key| IdempotencyRef { caller, request_key });
+        let idempotency = IdempotencyRef { caller, request_key };
+        let origin = idempotency.request_key.origin;
         let mut attempt = 0;
         let mut user_is_known = user == caller;
         while attempt < ATTEMPTS {
-            if let Some(idempotency) = &idempotency {
-                match self.find_attempts(context, idempotency, attempt).await? {
-                    Attempts::Answered(order) => return replay(*order, idempotency),
+            // An event that runs again is rare: it meets its own hold and its own order.
+            if origin == KeyOrigin::Client {
+                match self.find_attempts(context, &idempotency, attempt).await? {
+                    Attempts::Answered(order) => return replay(*order, &idempotency),
                     Attempts::Open(open) => attempt = open,
                 }
             }
@@ -68,10 +71,8 @@ impl OrderService {
                 self.require_active(context, user).await?;
                 user_is_known = true;
             }
-            let id = idempotency
-                .as_ref()
-                .map_or_else(OrderId::new, |idempotency| order_id::of_attempt(idempotency, attempt));
-            if let Some(made) = self.attempt(context, id, idempotency.as_ref(), user, caller, &new).await? {
+            let id = order_id::of_attempt(&idempotency, attempt);
+            if let Some(made) = self.attempt(context, id, &idempotency, user, caller, &new).await? {
                 return Ok(made);
             }
             attempt += 1;
@@ -110,12 +111,13 @@ impl OrderService {
         &self,
         context: &Context,
         id: OrderId,
-        idempotency: Option<&IdempotencyRef>,
+        idempotency: &IdempotencyRef,
         user: UserId,
         caller: UserId,
         new: &NewOrder,
     ) -> Result<Option<Idempotent<Order>>, Error> {
         // Step 1: hold the stock, all items or none. After a crash Reconcile finds the hold, and ends it.
+        let origin = idempotency.request_key.origin;
         let held = match self.products.hold(context, id, 1, &new.items).await {
             Ok(held) => held,
             // Ended already, or a concurrent duplicate has placed the order: the next lookup finds out.
@@ -134,28 +136,35 @@ impl OrderService {
             number: random_number(),
             user_id: user,
             by: caller,
-            under: idempotency.cloned(),
+            under: (origin == KeyOrigin::Client).then(|| idempotency.clone()),
             at,
             expires_at: at.after(self.payment_window),
         };
         let items = held.into_iter().map(|Held { item, .. }| item).collect();
         match Order::place(placing, new.clone(), items) {
-            Ok(order) => self.insert(context, order).await,
+            Ok(order) => self.insert(context, order, origin).await,
             // Prices are known only now. A concurrent duplicate may have met others, and placed the order.
             Err(error) => match self.void_attempt(context, id).await? {
-                Some(order) => Ok(Some(Idempotent::Replayed(order))),
+                Some(order) => Ok(Some(Idempotent::replayed(order, origin))),
                 None => Err(error),
             },
         }
     }
 
-    async fn insert(&self, context: &Context, mut order: Order) -> Result<Option<Idempotent<Order>>, Error> {
+    async fn insert(
+        &self,
+        context: &Context,
+        mut order: Order,
+        origin: KeyOrigin,
+    ) -> Result<Option<Idempotent<Order>>, Error> {
         for _ in 0..NUMBERS {
             match self.store.insert(&order).await? {
                 Inserted::Done => return Ok(Some(Idempotent::Created(order))),
                 Inserted::NumberTaken => order.number = random_number(),
                 // A concurrent duplicate placed it: return that order, not the one in memory.
-                Inserted::Exists(Stored::Order(there)) => return Ok(Some(Idempotent::Replayed(*there))),
+                Inserted::Exists(Stored::Order(there)) => {
+                    return Ok(Some(Idempotent::replayed(*there, origin)));
+                }
                 Inserted::Exists(Stored::Void(void)) => {
                     self.end_hold(context, void).await?;
                     return Ok(None);

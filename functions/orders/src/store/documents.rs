@@ -231,7 +231,7 @@ impl TryFrom<PlacedUnderDocument> for IdempotencyRef {
         let key = IdempotencyKey::parse(document.key.as_bytes()).map_err(|error| error.to_string())?;
         let bytes = document.fingerprint.bytes.try_into().map_err(|_| "a fingerprint of another length")?;
         let fingerprint = RequestFingerprint::from_bytes(bytes);
-        Ok(Self { caller: mongo::id(document.caller), request_key: RequestKey { key, fingerprint } })
+        Ok(Self { caller: mongo::id(document.caller), request_key: RequestKey::of_client(key, fingerprint) })
     }
 }
 

@@ -114,8 +114,8 @@ pub struct StockWrite {
     pub by: String,
     /// Time of the change.
     pub now: Timestamp,
-    /// Idempotency key of the request, if it has one.
-    pub key_record: Option<KeyRecord>,
+    /// Idempotency key of the request.
+    pub key_record: KeyRecord,
 }
 
 impl ProductStore {
@@ -168,7 +168,7 @@ impl ProductStore {
             self.movements.insert_one(entry).session(&mut *session).await?;
         }
         let (done, taken) = (Ok(StockWritten::Done(product)), Ok(StockWritten::KeyTaken));
-        self.keep_key(session, key_record.as_ref(), id, now, done, taken).await
+        self.keep_key(session, &key_record, id, now, done, taken).await
     }
 
     /// Finds out why the on-hand count cannot change like this, as of the moment of the failed write.

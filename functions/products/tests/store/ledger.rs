@@ -10,7 +10,7 @@ use shared::http::conditional::IfMatch;
 use shared::values::clock::Timestamp;
 use shared::values::ids::{OrderId, ProductId};
 
-use crate::{Fixture, NOW};
+use crate::{Fixture, NOW, new_key};
 
 fn row(movement: &StockMovement) -> (i64, i64, i64, Option<&str>, &str) {
     let Cause { reason, by, .. } = &movement.cause;
@@ -32,7 +32,7 @@ async fn every_change_of_on_hand_has_one_entry_and_no_other() {
                 count,
                 by,
                 now: NOW,
-                key_record: None,
+                key_record: new_key(),
             })
             .await
             .unwrap()
@@ -87,8 +87,14 @@ async fn times_never_run_backwards_whatever_the_clocks_say() {
         let at = |millis| NOW.after(Duration::from_millis(millis));
         let count = StockCount { change: StockChange::Move(1), reason: None };
         let by = "somebody".to_owned();
-        let write =
-            StockWrite { product: mug, if_match: IfMatch::Any, count, by, now: at(millis), key_record: None };
+        let write = StockWrite {
+            product: mug,
+            if_match: IfMatch::Any,
+            count,
+            by,
+            now: at(millis),
+            key_record: new_key(),
+        };
         fixture.store.change_stock(&write).await.unwrap();
         assert_eq!(fixture.movements(mug).await[0].at, at(shown));
     }

@@ -18,12 +18,19 @@ use products::product::{NewProduct, Product, ProductChange, Sku, Status};
 use products::stock::{Declaration, DeclarationKind, Item, Rejection, StockChange, StockCount};
 use products::store::{Inserted, ProductStore, StockWrite, StockWritten};
 use shared::http::conditional::IfMatch;
+use shared::http::idempotency::{KeyRecord, RequestKey};
 use shared::mongo;
+use shared::runtime::context::InvocationId;
 use shared::values::clock::Timestamp;
 use shared::values::ids::{OrderId, ProductId};
 use shared::values::money::{Currency, Money};
 
 pub(crate) const NOW: Timestamp = Timestamp::from_millis(1_800_000_000_000);
+
+/// Key of a request that was not sent before.
+pub(crate) fn new_key() -> KeyRecord {
+    RequestKey::of_invocation(InvocationId::new()).sent_to("a test").by("somebody")
+}
 
 /// Store on a database of its own.
 pub(crate) struct Fixture {
@@ -47,7 +54,7 @@ impl Fixture {
 
     pub(crate) async fn product_in(&self, currency: &str, on_hand: i64) -> ProductId {
         let product = new_product(currency, on_hand);
-        assert_eq!(self.store.insert(&product, "somebody", None).await.unwrap(), Inserted::Done);
+        assert_eq!(self.store.insert(&product, "somebody", &new_key()).await.unwrap(), Inserted::Done);
         product.id
     }
 
@@ -62,7 +69,7 @@ impl Fixture {
                 count,
                 by,
                 now: NOW,
-                key_record: None,
+                key_record: new_key(),
             })
             .await
             .unwrap()

@@ -2,7 +2,7 @@
 
 use shared::auth::{Caller, Role};
 use shared::error::Error;
-use shared::http::idempotency::{Idempotent, KeyRecord, RequestKey, ScopedKey};
+use shared::http::idempotency::{Idempotent, KeyOrigin, KeyRecord, RequestKey, ScopedKey};
 use shared::input::validation::ValidationErrors;
 use shared::runtime::context::Context;
 use shared::values::ids::UserId;
@@ -22,27 +22,25 @@ impl UserService {
         &self,
         context: &Context,
         new: NewUser,
-        request: Option<ScopedKey>,
+        request: ScopedKey,
     ) -> Result<Idempotent<User>, Error> {
         if new.role != Role::Customer && !context.caller.is_admin() {
             return Err(Error::forbidden(
                 "Only admins may set a `role` other than customer; omit it to sign up.",
             ));
         }
-        let Some(request) = request else {
-            return match self.insert(new, None).await? {
-                (user, Inserted::Done) => Ok(Idempotent::Created(user)),
-                (_, Inserted::EmailTaken | Inserted::KeyTaken) => Err(store::email_taken()),
-            };
-        };
         // A caller without a token is identified by the e-mail address of the sign-up.
         let caller = match context.caller {
             Caller::Anonymous => new.email.key(),
             known => known.to_string(),
         };
         let key_record = request.by(&caller);
-        if let Some(id) = self.store.keys().find(&key_record, self.clock.now()).await? {
-            return self.replay(id, new.password).await;
+        let origin = key_record.origin;
+        // An event that runs again is rare: its write meets the key.
+        if origin == KeyOrigin::Client
+            && let Some(id) = self.store.keys().find(&key_record, self.clock.now()).await?
+        {
+            return self.replay(id, new.password, origin).await;
         }
         let password = new.password.clone();
         let conflict = match self.insert(new, Some(&key_record)).await? {
@@ -55,19 +53,24 @@ impl UserService {
         };
         // The conflict may come from a concurrent duplicate of this request.
         match self.store.keys().find_again(&key_record, self.clock.now()).await? {
-            Some(id) => self.replay(id, password).await,
+            Some(id) => self.replay(id, password, origin).await,
             None => Err(conflict),
         }
     }
 
     /// Replays the user of an earlier request, for a caller who knows its password: an address and a key
     /// prove nothing. The fingerprint does not include the password.
-    async fn replay(&self, id: UserId, password: Password) -> Result<Idempotent<User>, Error> {
+    async fn replay(
+        &self,
+        id: UserId,
+        password: Password,
+        origin: KeyOrigin,
+    ) -> Result<Idempotent<User>, Error> {
         let stored = self.store.find(id).await?;
         match stored {
             None => Err(Error::not_found("user")),
             Some(StoredUser { user, hash, .. }) => match self.knows_password(&user, password, hash).await? {
-                true => Ok(Idempotent::Replayed(user)),
+                true => Ok(Idempotent::replayed(user, origin)),
                 false => Err(RequestKey::reused()),
             },
         }
