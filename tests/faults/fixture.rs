@@ -38,7 +38,7 @@ const HEALING: Duration = Duration::from_secs(30);
 /// Longer than what anything waits for that is not finished, and shorter than what is remembered.
 pub(crate) const OLD: Duration = Duration::from_secs(600);
 
-/// Choices that may differ from case to case.
+/// Collections that a case may change.
 const COLLECTIONS: [&str; 5] =
     ["orders", "products", "stock_movements", "reconcile_progress", "reconcile_set_aside"];
 
@@ -86,6 +86,11 @@ pub(crate) struct Snapshot(Vec<(&'static str, Vec<Document>)>);
 impl Fixture {
     pub(crate) async fn open() -> Self {
         let uri = mongod::shared_for_tests().await.unwrap();
+        Self::open_on(uri, TRANSACTION_SECONDS, None).await
+    }
+
+    /// Opens one on this server, whose transactions end after so long, with so many milliseconds between heartbeats.
+    pub(crate) async fn open_on(uri: &str, transaction_seconds: i32, heartbeat: Option<u32>) -> Self {
         let at = uri.trim_start_matches("mongodb://").split('/').next().unwrap().to_owned();
         let mut proxies = Vec::new();
         for function in ["orders", "products", "users"] {
@@ -98,13 +103,16 @@ impl Fixture {
                 for (_, value) in settings.variables.iter_mut().filter(|(name, _)| name == "MONGO_URI") {
                     *value =
                         format!("{}&directConnection=true", value.replace(&at, &proxy.address.to_string()));
+                    if let Some(heartbeat) = heartbeat {
+                        value.push_str(&format!("&heartbeatFrequencyMS={heartbeat}"));
+                    }
                 }
             }
             settings
         };
         let functions = |functions: Vec<Settings>| functions.into_iter().map(along_wires).collect();
         let shop = OnLambda::open_at(uri, Options::default(), functions).await;
-        let limit = doc! { "setParameter": 1, "transactionLifetimeLimitSeconds": TRANSACTION_SECONDS };
+        let limit = doc! { "setParameter": 1, "transactionLifetimeLimitSeconds": transaction_seconds };
         shop.database.client().database("admin").run_command(limit).await.unwrap();
         let (ada, staff) = (shop.customer().await, shop.staff().await);
         let products =
@@ -187,13 +195,19 @@ impl Fixture {
     /// Lets time go by until all that is unfinished is old, and has Reconcile run until it says that nothing is
     /// left. How long that took from its first call on; an error: what was left after half a minute.
     pub(crate) async fn heals(&self) -> Result<Duration, String> {
+        self.heals_within(HEALING).await
+    }
+
+    pub(crate) async fn heals_within(&self, patience: Duration) -> Result<Duration, String> {
         self.ages(OLD).await;
         let begun = Instant::now();
         loop {
             let healed = self.reconciles().await;
             match &healed {
                 Ok(healed) if healed.finished && healed.set_aside == 0 => return Ok(begun.elapsed()),
-                _ if begun.elapsed() > HEALING => return Err(format!("Reconcile does not heal: {healed:?}")),
+                _ if begun.elapsed() > patience => {
+                    return Err(format!("Reconcile does not heal: {healed:?}"));
+                }
                 _ => {}
             }
         }

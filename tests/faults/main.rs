@@ -15,3 +15,4 @@ mod deliveries;
 mod fixture;
 mod freezes;
 mod report;
+mod silence;

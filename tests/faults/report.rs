@@ -39,9 +39,14 @@ impl Report {
     /// True if a case is to be run: the one that was asked for, each one in a long run, else a part of them. If so it is
     /// counted.
     pub(crate) fn runs(&mut self, case: &str) -> bool {
+        self.runs_one_of(SHARE, case)
+    }
+
+    /// The same where a short run goes through one of so many.
+    pub(crate) fn runs_one_of(&mut self, share: u64, case: &str) -> bool {
         let runs = match &self.only {
             Some(only) => only == case,
-            None => is_long() || (self.seen + seeds().start).is_multiple_of(SHARE),
+            None => is_long() || (self.seen + seeds().start).is_multiple_of(share),
         };
         self.seen += 1;
         self.cases += usize::from(runs);
