@@ -1,8 +1,9 @@
 //! Application error; maps to RFC 9457 problem details and to gRPC status.
 //!
 //! REST clients get problem+json (RFC 9457). Calls between functions get a `tonic::Status` that carries the
-//! whole problem, so that the caller can pass it on. Clients see the kind, a detail and a request ID; the
-//! cause goes to the log only. Status codes are assigned here and nowhere else.
+//! whole problem, so that the caller can pass it on. Clients see the kind, a detail and a request ID. The log
+//! has another text, since the detail may repeat what the client has sent: the kind, the places of invalid
+//! values, and a [`Cause`]. Status codes are assigned here and nowhere else.
 
 use std::error::Error as StdError;
 use std::fmt;
@@ -11,15 +12,20 @@ use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, HeaderValue, header};
 use serde_json::{Map, Value, json};
 
-use crate::input::validation::FieldError;
+use crate::input::validation::{FieldError, NamedBy};
 
+mod cause;
 mod grpc;
 mod kind;
 
+pub use cause::Cause;
 pub use kind::Kind;
 
 /// Media type of problem details (RFC 9457).
 const PROBLEM_JSON: HeaderValue = HeaderValue::from_static("application/problem+json");
+
+/// Most places that a line of the log names.
+const MAX_LOGGED_PLACES: usize = 8;
 
 /// Default for `Retry-After`, in seconds.
 const DEFAULT_RETRY_AFTER: u32 = 1;
@@ -33,7 +39,7 @@ pub struct Error {
     members: Map<String, Value>,
     retry_after: Option<u32>,
     allow: Option<HeaderValue>,
-    cause: Option<Box<dyn StdError + Send + Sync>>,
+    cause: Option<Cause>,
 }
 
 impl Error {
@@ -73,7 +79,7 @@ impl Error {
     }
 
     /// Error for a dependency that is unavailable.
-    pub fn unavailable(cause: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
+    pub fn unavailable(cause: impl Into<Cause>) -> Self {
         Self::new(
             Kind::Unavailable,
             "A part of the system did not answer in time. Retry after the seconds in `Retry-After`.",
@@ -82,12 +88,12 @@ impl Error {
     }
 
     /// Error for a bug in this code.
-    pub fn internal(cause: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
+    pub fn internal(cause: impl Into<Cause>) -> Self {
         Self::new(Kind::Internal, "Internal error. Quote the request ID when reporting it.").caused_by(cause)
     }
 
     /// Adds a cause, for the log only.
-    pub fn caused_by(mut self, cause: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
+    pub fn caused_by(mut self, cause: impl Into<Cause>) -> Self {
         self.cause = Some(cause.into());
         self
     }
@@ -115,6 +121,11 @@ impl Error {
         self.kind
     }
 
+    /// Text for the client.
+    pub fn detail(&self) -> &str {
+        &self.detail
+    }
+
     /// Value of an extension member of the problem, if present.
     pub fn member(&self, name: &str) -> Option<&Value> {
         self.members.get(name)
@@ -139,15 +150,9 @@ impl Error {
         Self { errors, detail, ..self }
     }
 
-    /// Chain of causes, for the log only.
-    pub fn causes(&self) -> String {
-        let mut chain = Vec::new();
-        let mut next: Option<&dyn StdError> = self.cause.as_deref().map(|cause| cause as &dyn StdError);
-        while let Some(cause) = next {
-            chain.push(cause.to_string());
-            next = cause.source();
-        }
-        chain.join(": ")
+    /// Cause, for the log only; empty if there is none.
+    pub fn causes(&self) -> &str {
+        self.cause.as_ref().map_or("", Cause::as_str)
     }
 
     /// Problem details as JSON. `instance` is the path of the request.
@@ -188,17 +193,21 @@ impl Error {
     }
 }
 
+/// Text for the log: the kind, and the places of invalid values that the code itself has named.
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.kind.slug(), self.detail)
+        f.write_str(self.kind.slug())?;
+        let named = self.errors.iter().filter(|error| error.named_by == NamedBy::Code);
+        for (place, error) in named.take(MAX_LOGGED_PLACES).enumerate() {
+            let between = if place == 0 { " at " } else { ", " };
+            let pointer = if error.pointer.is_empty() { "the body" } else { &error.pointer };
+            write!(f, "{between}{pointer}")?;
+        }
+        Ok(())
     }
 }
 
-impl StdError for Error {
-    fn source(&self) -> Option<&(dyn StdError + 'static)> {
-        self.cause.as_deref().map(|cause| cause as &(dyn StdError + 'static))
-    }
-}
+impl StdError for Error {}
 
 /// Error of a handler, as a response extension: `routes` writes the body, since it knows path and request ID.
 #[derive(Clone)]
@@ -227,14 +236,28 @@ mod tests {
         for kind in Kind::ALL {
             let sent = Error::new(kind, "what is wrong: naïve ☕")
                 .with("items", json!([{"requested": 3, "available": 1}]));
-            let sent =
-                Error { errors: vec![FieldError { pointer: "/a".into(), detail: "is bad".into() }], ..sent };
+            let errors = vec![FieldError::new("/a", "is bad", NamedBy::Code)];
+            let sent = Error { errors, ..sent };
             let received = Error::from(tonic::Status::from(sent));
             assert_eq!(received.kind(), kind);
             assert_eq!(received.detail, "what is wrong: naïve ☕");
             assert_eq!(received.member("items"), Some(&json!([{"requested": 3, "available": 1}])));
             assert_eq!(received.errors().len(), 1);
         }
+    }
+
+    #[test]
+    fn the_log_has_the_places_that_the_code_names_and_no_detail() {
+        let errors = vec![
+            FieldError::new("/items/0/quantity", "must be 1 to 10000; got 4711", NamedBy::Code),
+            FieldError::new("/s3cret", "is unknown", NamedBy::Client),
+            FieldError::new("", "must have one of two", NamedBy::Code),
+        ];
+        let error = Error::validation(errors).caused_by("a cause");
+        assert_eq!(error.to_string(), "validation at /items/0/quantity, the body");
+        assert_eq!(error.causes(), "a cause");
+        let error = Error::new(Kind::InvalidQuery, "Unknown parameter `s3cret`.");
+        assert_eq!(error.to_string(), "invalid-query");
     }
 
     #[test]

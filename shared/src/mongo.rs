@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::Semaphore;
 use type_safe_id::{StaticType, TypeSafeId};
 
-use crate::error::Error;
+use crate::error::{Cause, Error};
 use crate::runtime::secrets::SecretSource;
 use crate::values::clock::Timestamp;
 
@@ -160,6 +160,35 @@ pub fn is_duplicate_key(error: &MongoError) -> bool {
         ErrorKind::Command(error) => error.code == DUPLICATE_KEY,
         _ => false,
     }
+}
+
+/// Kind and code of an error of the driver. Its text may repeat what is stored: the key of a duplicate, the values of a
+/// document that a validator refuses.
+impl From<MongoError> for Cause {
+    fn from(error: MongoError) -> Self {
+        let (code, name) = match error.kind.as_ref() {
+            ErrorKind::Command(error) => (error.code, error.code_name.clone()),
+            ErrorKind::Write(WriteFailure::WriteError(error)) => {
+                (error.code, error.code_name.clone().unwrap_or_default())
+            }
+            ErrorKind::Write(WriteFailure::WriteConcernError(error)) => (error.code, error.code_name.clone()),
+            // They name a host and a reason, and were raised before any document was read.
+            ErrorKind::ServerSelection { message, .. } => return format!("MongoDB: {message}").into(),
+            ErrorKind::Io(error) => return format!("the connection to MongoDB: {}", error.kind()).into(),
+            ErrorKind::Authentication { .. } => return "MongoDB refused the credentials".into(),
+            ErrorKind::ConnectionPoolCleared { .. } => {
+                return "the connections to MongoDB were closed while one was used".into();
+            }
+            _ => return format!("the driver of MongoDB: {}", kind_name(&error)).into(),
+        };
+        format!("MongoDB: code {code} {name}").into()
+    }
+}
+
+/// Name of an error's kind, without what it holds.
+fn kind_name(error: &MongoError) -> String {
+    let debug = format!("{:?}", error.kind);
+    debug.chars().take_while(char::is_ascii_alphanumeric).collect()
 }
 
 impl From<MongoError> for Error {

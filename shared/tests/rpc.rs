@@ -24,7 +24,7 @@ use proto::users::v1::{CreateUserRequest, User};
 use serde_json::{Value, json};
 use shared::auth::{Caller, Role};
 use shared::error::{Error, Kind};
-use shared::input::validation::FieldError;
+use shared::input::validation::{FieldError, NamedBy};
 use shared::rpc::channel::{Channel, Invoke};
 use shared::rpc::envelope::{self, AnswerEnvelope, Call, CallEnvelope, MAX_PAYLOAD};
 use shared::rpc::metadata;
@@ -408,7 +408,8 @@ async fn an_error_of_every_kind_is_the_same_error_at_the_other_end() {
 #[tokio::test]
 async fn the_field_errors_of_an_error_come_back_in_order() {
     let errors: Vec<_> = ["", "/name", "/addresses/0/Straße~1漢"]
-        .map(|pointer| FieldError { pointer: pointer.to_owned(), detail: TEXT.to_owned() })
+        // The log must not take names of another function for its own.
+        .map(|pointer| FieldError::new(pointer, TEXT, NamedBy::Client))
         .into();
     let error = || Error::validation(errors.clone()).with("hint", json!(TEXT));
 

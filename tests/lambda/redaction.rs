@@ -3,7 +3,10 @@
 
 use std::time::{Duration, Instant};
 
+use mongodb::bson::{Document, doc};
 use serde_json::json;
+use shared::mongo;
+use shared::values::ids::OrderId;
 use tests::JWT_SECRET;
 use tests::lambda::{Lambda, Options};
 use tests::on_lambda::OnLambda;
@@ -37,6 +40,29 @@ async fn the_programs_log_requests_and_none_of_their_secrets() {
     let mut leaks = secrets.found_in(&lines);
     leaks.extend(lines.into_iter().filter(|line| line.contains(JWT_SECRET)));
     assert!(leaks.is_empty(), "{}", leaks.join("\n"));
+}
+
+#[tokio::test]
+async fn the_log_has_no_value_of_a_document_that_mongodb_refuses() {
+    let shop = OnLambda::open().await;
+    let (customer, order) = shop.order_in("placed").await;
+    let orders = shop.database.collection::<Document>("orders");
+    // As if the rule had been another one when it was placed.
+    let note = format!("s3cret-note {}", "x".repeat(3_000));
+    let id = mongo::uuid(order.parse::<OrderId>().unwrap());
+    let set = orders.update_one(doc! { "_id": id }, doc! { "$set": { "note": &note } });
+    assert_eq!(set.bypass_document_validation(true).await.unwrap().modified_count, 1);
+    let taken = orders.find_one(doc! { "_id": id }).await.unwrap().unwrap();
+    assert_eq!(taken.get_str("note").unwrap(), note);
+    let change = json!({ "status": "cancelled" });
+    let request = customer.request(http::Method::PUT, &format!("/orders/{order}"));
+    let answer = customer.outcome(request.header("x-request-id", "the-last-one").json(&change)).await;
+    assert!(answer.is_ok(), "{answer:?}");
+    let lines = lines_with(&shop, "the-last-one").await;
+    let leaks: Vec<&String> = lines.iter().filter(|line| line.contains("s3cret")).collect();
+    assert!(leaks.is_empty(), "{leaks:#?}");
+    let refused: Vec<&String> = lines.iter().filter(|line| line.contains(" 500 ")).collect();
+    assert!(refused.iter().all(|line| line.contains("MongoDB: code 121")), "{refused:#?}");
 }
 
 #[tokio::test]

@@ -4,7 +4,7 @@ use http::{Method, header};
 use serde_json::json;
 
 use crate::person::Person;
-use crate::shop::{Shop, new_sku, order_of};
+use crate::shop::{Shop, new_email, new_sku, order_of};
 
 /// Texts that no log line may have: secrets and personal data.
 #[derive(Clone, Debug)]
@@ -80,6 +80,7 @@ pub async fn tell_secrets(shop: &Shop) -> Secrets {
     let user = anyone.with_token(token.clone());
     with_tokens(&anyone, &token, &mut secrets).await;
     with_bodies(shop, &user, &mut secrets).await;
+    as_numbers_and_names(shop, &user, &mut secrets).await;
     in_paths_and_queries(&anyone, &token, &refresh).await;
     secrets
 }
@@ -141,6 +142,54 @@ async fn with_bodies(shop: &Shop, user: &Person, secrets: &mut Secrets) {
     user.answer(request.body(breaking)).await.problem(400, "malformed-request");
     let long = json!({ "sku": new_sku(), "name": "s3cret-name".repeat(40_000) });
     shop.admin().post("/products", long).await.problem(413, "payload-too-large");
+}
+
+/// Numbers, names of fields and keys, names of parameters, and values of headers.
+async fn as_numbers_and_names(shop: &Shop, user: &Person, secrets: &mut Secrets) {
+    let anyone = shop.anyone();
+    let pin = secrets.add("password that is a number", "447700900123");
+    let digits: i64 = pin.parse().unwrap_or_default();
+    let sign_up = json!({ "email": new_email(), "password": digits, "name": "Somebody" });
+    anyone.post("/users", sign_up).await.problem(422, "validation");
+    for body in
+        [json!({ "password": digits }), json!({ "email": digits, "password": [digits, { "is": digits }] })]
+    {
+        anyone.post("/auth", body).await.problem(422, "validation");
+    }
+    let name = secrets.add("name of a field", "s3cret-name-of-a-field");
+    anyone.post("/auth/refresh", json!({ &name: 1 })).await.problem(422, "validation");
+    let product = shop.product(5).await;
+    let order = |extra: serde_json::Value| {
+        let mut order = order_of(&product, 1);
+        for (name, value) in extra.as_object().into_iter().flatten() {
+            order[name] = value.clone();
+        }
+        order
+    };
+    let key = secrets.add("key of a map", "s3cret-key-of-a-map");
+    let nested = secrets.add("nested name", "s3cret-nested-name");
+    for extra in [
+        json!({ "metadata": { &key: "bell \u{7}" } }),
+        json!({ "metadata": { &key: digits } }),
+        json!({ "metadata": { format!("{key} {}", "k".repeat(40)): "" } }),
+        json!({ "shipping_address": { &nested: digits } }),
+        json!({ "items": [{ "product_id": &product, "quantity": 1, &nested: digits }] }),
+        json!({ "items": [{ "product_id": secrets.add("ID that is none", "s3cret-id-of-a-product"), "quantity": 1 }] }),
+    ] {
+        user.post("/orders", order(extra)).await.problem(422, "validation");
+    }
+    let parameter = secrets.add("name of a parameter", "s3cret-ada@example.com");
+    for path in ["/orders", "/products"] {
+        user.get(&format!("{path}?{parameter}=1")).await.problem(400, "invalid-query");
+        user.get(&format!("{path}?limit={digits}")).await.problem(400, "invalid-query");
+    }
+    let header = secrets.add("value of a header", "Bearer s3cret-in-a-content-type");
+    let request = user.request(Method::POST, "/orders").header("content-type", &header);
+    user.answer(request.body("{}")).await.problem(415, "unsupported-media-type");
+    let tag = secrets.add("tag", "\"s3cret-tag-of-a-version\"");
+    let me = format!("/users/{}", user.own_id());
+    let request = user.request(Method::PUT, &me).header("if-match", &tag).json(&json!({ "name": "Ada" }));
+    user.answer(request).await.problem(412, "version-mismatch");
 }
 
 /// Places where a client puts a secret by mistake.

@@ -7,7 +7,7 @@
 use serde::Serialize;
 use serde_json::{Value, json};
 use shared::error::{Error, Kind};
-use shared::input::validation::FieldError;
+use shared::input::validation::{FieldError, NamedBy};
 
 /// Type of problem, an entry of the catalogue.
 #[derive(Debug, Serialize)]
@@ -293,8 +293,8 @@ fn entry(kind: Kind) -> Entry {
             (
                 "/orders",
                 Error::validation(vec![
-                    FieldError { pointer: "/items/0/quantity".into(), detail: "must be 1 to 10000; got 0".into() },
-                    FieldError { pointer: "/shipping_address".into(), detail: "is required".into() },
+                    FieldError::new("/items/0/quantity", "must be 1 to 10000; got 0", NamedBy::Code),
+                    FieldError::new("/shipping_address", "is required", NamedBy::Code),
                 ]),
             ),
         )

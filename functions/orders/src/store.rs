@@ -365,7 +365,7 @@ fn read_order(document: Document) -> Result<Order, Error> {
 fn id_of(document: &Document) -> Result<OrderId, Error> {
     match document.get("_id") {
         Some(Bson::Binary(binary)) => Ok(mongo::id(binary.to_uuid().map_err(Error::internal)?)),
-        other => Err(Error::internal(format!("an order with the ID {other:?}"))),
+        _ => Err(Error::internal("an order whose ID is no UUID")),
     }
 }
 

@@ -125,7 +125,9 @@ impl TryFrom<ProductDocument> for Product {
     type Error = Error;
 
     fn try_from(document: ProductDocument) -> Result<Self, Error> {
-        let damaged = |what: String| Error::internal(format!("the product {}: {what}", document._id));
+        let damaged = |_: String| {
+            Error::internal(format!("the product {} has a value that cannot be read", document._id))
+        };
         let currency = Currency::parse(document.price.currency).map_err(damaged)?;
         Ok(Self {
             id: mongo::id(document._id),

@@ -113,7 +113,8 @@ impl TryFrom<UserDocument> for StoredUser {
     type Error = Error;
 
     fn try_from(document: UserDocument) -> Result<Self, Error> {
-        let damaged = |what: String| Error::internal(format!("the user {}: {what}", document._id));
+        let damaged =
+            |_: String| Error::internal(format!("the user {} has a value that cannot be read", document._id));
         Ok(Self {
             user: User {
                 id: mongo::id(document._id),

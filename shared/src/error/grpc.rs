@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 use tonic::metadata::MetadataValue;
 
 use super::{Error, Kind};
-use crate::input::validation::FieldError;
+use crate::input::validation::{FieldError, NamedBy};
 
 /// Metadata entry that carries a [`wire::Problem`] beside a gRPC status.
 const PROBLEM_METADATA: &str = "oms-problem-bin";
@@ -80,7 +80,8 @@ fn problem_of(status: &tonic::Status) -> Option<Error> {
         errors: problem
             .errors
             .into_iter()
-            .map(|field| FieldError { pointer: field.pointer, detail: field.detail })
+            // Whose names they are is not known here. The callee has logged its own.
+            .map(|field| FieldError::new(field.pointer, field.detail, NamedBy::Client))
             .collect(),
         members,
         retry_after: problem.retry_after,

@@ -321,7 +321,8 @@ fn log(
     let millis = format_args!("{}.{}", micros / 1000, micros % 1000 / 100).to_string();
     let caller = caller.unwrap_or(Caller::Anonymous);
     let path = for_log(path);
-    let (problem, causes) = error.map_or_else(Default::default, |error| (error.to_string(), error.causes()));
+    let (problem, causes) =
+        error.map_or_else(Default::default, |error| (error.to_string(), error.causes().to_owned()));
     let problem = for_log(&problem);
     if status >= 500 {
         tracing::error!(%caller, problem, causes, "{method} {path} {status} {millis} ms");

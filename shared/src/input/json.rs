@@ -20,7 +20,7 @@ use serde::forward_to_deserialize_any;
 use serde_json::{Map, Number, Value};
 
 use crate::error::{Error, Kind};
-use crate::input::validation::FieldError;
+use crate::input::validation::{FieldError, NamedBy};
 use crate::values::text::{escape_pointer, quoted};
 
 /// Largest body in bytes: 256 KiB.
@@ -77,8 +77,8 @@ pub(crate) async fn read(headers: &HeaderMap, body: Body) -> Result<Bytes, Error
                 format!("The body must be at most {} KiB.", MAX_BODY / 1024),
             ));
         }
-        Err(error) => {
-            return Err(Error::new(Kind::MalformedRequest, "The body ended early.").caused_by(error));
+        Err(_) => {
+            return Err(Error::new(Kind::MalformedRequest, "The body ended early."));
         }
     };
     if is_json {
@@ -162,12 +162,12 @@ fn describe(error: &serde_json::Error) -> String {
 pub(crate) fn parse_form<T: DeserializeOwned>(value: &Value) -> Result<T, Error> {
     if !value.is_object() {
         let detail = format!("must be a JSON object; got {}", name_of(value));
-        return Err(Error::validation(vec![FieldError { pointer: String::new(), detail }]));
+        return Err(Error::validation(vec![FieldError::new("", detail, NamedBy::Code)]));
     }
     serde_path_to_error::deserialize(FormDeserializer(value)).map_err(|error| {
         let pointer = pointer_to(error.path());
         let FormError(detail) = error.into_inner();
-        Error::validation(vec![FieldError { pointer, detail }])
+        Error::validation(vec![FieldError::new(pointer, detail, NamedBy::Client)])
     })
 }
 

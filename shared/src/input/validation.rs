@@ -11,6 +11,24 @@ pub struct FieldError {
     pub pointer: String,
     /// Problem and allowed values, as a predicate of the pointer: "must be 1 to 10000".
     pub detail: String,
+    /// Origin of the names in the pointer.
+    pub named_by: NamedBy,
+}
+
+/// Origin of the names in a pointer, which decides if the log may have it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NamedBy {
+    /// Names of this API.
+    Code,
+    /// A name that the client has sent, which may be a secret.
+    Client,
+}
+
+impl FieldError {
+    /// Error of the value at `pointer`.
+    pub fn new(pointer: impl Into<String>, detail: impl Into<String>, named_by: NamedBy) -> Self {
+        Self { pointer: pointer.into(), detail: detail.into(), named_by }
+    }
 }
 
 /// Field of a partial update: absent keeps it, null clears it.
@@ -79,7 +97,14 @@ pub struct ValidationErrors {
 impl ValidationErrors {
     /// Adds an error at `pointer`, relative to the part in progress.
     pub fn add(&mut self, pointer: &str, detail: impl Into<String>) {
-        self.found.push(FieldError { pointer: format!("{}{pointer}", self.prefix), detail: detail.into() });
+        let pointer = format!("{}{pointer}", self.prefix);
+        self.found.push(FieldError::new(pointer, detail, NamedBy::Code));
+    }
+
+    /// Adds an error at a pointer with names that the client has sent.
+    pub fn add_at_clients_name(&mut self, pointer: &str, detail: impl Into<String>) {
+        let pointer = format!("{}{pointer}", self.prefix);
+        self.found.push(FieldError::new(pointer, detail, NamedBy::Client));
     }
 
     /// Validates a part: errors that `look` adds get `pointer` as a prefix.

@@ -66,14 +66,19 @@ impl SortKey {
             (SortType::Time, Some(Bson::DateTime(at))) => SortValue::Time(mongo::timestamp(*at)),
             (SortType::Integer, Some(Bson::Int64(number))) => SortValue::Integer(*number),
             (SortType::Text, Some(Bson::String(text))) => SortValue::Text(text.clone()),
-            (_, other) => return Err(Error::internal(format!("sorted by {}: {other:?}", self.field))),
+            _ => {
+                let field = self.field;
+                return Err(Error::internal(format!(
+                    "{field} is missing, or of another type than the sort's"
+                )));
+            }
         };
         match document.get("_id") {
             Some(Bson::Binary(id)) => {
                 let id = id.to_uuid().map_err(Error::internal)?;
                 Ok(Position { value, id: uuid::Uuid::from_bytes(id.bytes()) })
             }
-            other => Err(Error::internal(format!("a document with the ID {other:?}"))),
+            _ => Err(Error::internal("a document whose ID is no UUID")),
         }
     }
 

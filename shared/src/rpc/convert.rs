@@ -97,7 +97,7 @@ pub fn trusted_time(time: Option<proto::Timestamp>) -> Result<Timestamp, Error> 
 /// # Errors
 /// 500 if it is invalid: the two functions disagree on the protocol then.
 pub fn trusted_id<T: StaticType>(id: &str) -> Result<TypeSafeId<T>, Error> {
-    id.parse().map_err(|_| Error::internal(format!("no ID of the kind {}: {id:?}", T::TYPE)))
+    id.parse().map_err(|_| Error::internal(format!("no ID of the kind {}", T::TYPE)))
 }
 
 /// Converts a page request from a caller.

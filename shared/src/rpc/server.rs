@@ -130,7 +130,7 @@ impl RpcServer {
         let request = match unpack(payload) {
             Ok(request) => request,
             Err(status) => {
-                tracing::warn!("unreadable call: {}", status.message());
+                tracing::warn!("unreadable call: {:?}", status.code());
                 return error_payload(&status);
             }
         };
@@ -199,20 +199,21 @@ fn log(path: &str, caller: Caller, started: Instant, response: &Response<Body>) 
     let millis = started.elapsed().as_millis();
     match status {
         Some(status) if matches!(code, Code::Internal | Code::Unknown | Code::Unavailable) => {
-            let (problem, causes) = (status.message(), causes(status));
+            let (problem, causes) = for_log(status);
             tracing::error!(%caller, problem, causes, "{path} {code:?} {millis} ms");
         }
         Some(status) => {
-            tracing::info!(%caller, problem = status.message(), "{path} {code:?} {millis} ms");
+            let (problem, _) = for_log(status);
+            tracing::info!(%caller, problem, "{path} {code:?} {millis} ms");
         }
         None => tracing::info!(%caller, "{path} {code:?} {millis} ms"),
     }
 }
 
-/// Causes of an error, for the log only.
-fn causes(status: &Status) -> String {
+/// Text of an error for the log, and its cause. The message of a status is for the client: it may repeat its data.
+fn for_log(status: &Status) -> (String, String) {
     let error = std::error::Error::source(status).and_then(|source| source.downcast_ref::<Error>());
-    error.map(Error::causes).unwrap_or_default()
+    error.map(|error| (error.to_string(), error.causes().to_owned())).unwrap_or_default()
 }
 
 fn unpack(payload: &[u8]) -> Result<Request<Body>, Status> {

@@ -99,15 +99,18 @@ pub fn string_map(
         for (key, value) in &entries {
             let place = format!("/{}", escape_pointer(key));
             if let Err(detail) = MapKey::parse(key.clone()) {
-                errors.add(&place, format!("has a bad key: it {detail}"));
+                errors.add_at_clients_name(&place, format!("has a bad key: it {detail}"));
             }
             let length = value.chars().count();
             if length > MAX_VALUE {
-                errors.add(&place, format!("must have at most {MAX_VALUE} characters; got {length}"));
+                errors.add_at_clients_name(
+                    &place,
+                    format!("must have at most {MAX_VALUE} characters; got {length}"),
+                );
             } else if let Some(character) = value.chars().find(|character| character.is_control()) {
-                errors.add(&place, no_control(character));
+                errors.add_at_clients_name(&place, no_control(character));
             } else if !value.is_empty() && value.chars().all(char::is_whitespace) {
-                errors.add(&place, "must not be blank");
+                errors.add_at_clients_name(&place, "must not be blank");
             }
         }
     });

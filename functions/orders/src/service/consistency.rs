@@ -318,7 +318,7 @@ fn unreadable(id: OrderId, error: &Error) -> Violation {
         order: Some(id),
         product: None,
         // The store's message about a damaged document has no personal data: it names fields.
-        detail: error.causes(),
+        detail: error.causes().to_owned(),
     }
 }
 

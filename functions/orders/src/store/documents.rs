@@ -348,7 +348,8 @@ impl TryFrom<OrderDocument> for Order {
 
     fn try_from(document: OrderDocument) -> Result<Self, Error> {
         let id = document._id;
-        document.into_order().map_err(|what| Error::internal(format!("the order {id}: {what}")))
+        let unreadable = |_| Error::internal(format!("the order {id} has a value that cannot be read"));
+        document.into_order().map_err(unreadable)
     }
 }
 

@@ -82,7 +82,10 @@ impl ProductStore {
             let updates: Vec<Document> = batch.iter().map(begin_to_list).collect();
             let answer = self.database.run_command(doc! { "update": PRODUCTS, "updates": updates }).await?;
             if let Ok(errors) = answer.get_array("writeErrors") {
-                return Err(Error::internal(format!("filling in what products are listed by: {errors:?}")));
+                let refused = errors.len();
+                return Err(Error::internal(format!(
+                    "{refused} products refused the fields that lists need"
+                )));
             }
         }
     }
