@@ -27,7 +27,7 @@ use tonic::Status;
 use crate::demo;
 use crate::error::CommandError;
 use crate::run::{checkout, data_folder};
-use crate::settings::Settings;
+use crate::settings::{self, Settings};
 use crate::terminal::print_ignoring_epipe;
 
 /// User of the samples. A call and a token are trusted as they are, so this user need not exist.
@@ -128,7 +128,8 @@ pub fn write(folder: &Path, samples: &[Sample]) -> Result<(), CommandError> {
     };
     std::fs::create_dir_all(folder).map_err(failed)?;
     for Sample { file, event } in samples {
-        std::fs::write(folder.join(file), text(event)).map_err(failed)?;
+        // Some have an access token.
+        settings::write_private(&folder.join(file), &text(event)).map_err(failed)?;
     }
     Ok(())
 }

@@ -8,6 +8,7 @@ use std::time::Duration;
 use mongod::{Data, Mongod};
 use mongodb::Database;
 use mongodb::bson::{Document, doc};
+use serde_json::json;
 use shared::auth::Signer;
 use shared::values::clock::Clock;
 use tokio::net::TcpListener;
@@ -109,7 +110,7 @@ pub(crate) fn checkout() -> PathBuf {
 pub(crate) fn data_folder(chosen: Option<PathBuf>) -> Result<PathBuf, CommandError> {
     let named = || std::env::var_os("OMS_DATA").filter(|folder| !folder.is_empty()).map(PathBuf::from);
     let folder = chosen.or_else(named).unwrap_or_else(|| checkout().join(".oms"));
-    std::fs::create_dir_all(&folder).map_err(|error| {
+    settings::private_folder(&folder).map_err(|error| {
         CommandError::new(format!("{} cannot be created: {error}", folder.display()))
             .advice("Choose another folder: cargo local --data DIR")
     })?;
@@ -353,9 +354,30 @@ pub(crate) async fn set_up(database: &Database, settings: &Settings) -> Result<B
     Ok(backend)
 }
 
+/// Quotes a word for a POSIX shell.
+fn shell_quoted(word: &str) -> String {
+    format!("'{}'", word.replace('\'', r"'\''"))
+}
+
+/// Argument of curl that is the body of a sign-in. A password of the environment is taken from there again.
+fn sign_in_body(settings: &Settings) -> String {
+    let Settings { admin_email, admin_password, password_is_given, .. } = settings;
+    if !password_is_given {
+        return shell_quoted(&json!({ "email": admin_email, "password": admin_password }).to_string());
+    }
+    // A text of JSON is one of Python, too.
+    let email = json!(admin_email);
+    let program = format!(
+        r#"import json, os; print(json.dumps({{"email": {email}, "password": os.environ["ADMIN_PASSWORD"]}}))"#
+    );
+    format!(r#""$(python3 -c {})""#, shell_quoted(&program))
+}
+
 /// Prints the address and the accounts.
 pub(crate) fn announce(base: &str, settings: &Settings, demo: demo::Demo, demo_withheld: bool) {
-    let Settings { admin_email, admin_password, .. } = settings;
+    let admin_email = &settings.admin_email;
+    let admin_password =
+        if settings.password_is_given { "(your ADMIN_PASSWORD)" } else { &settings.admin_password };
     let mut text = format!(
         "ready {base}\n\ndocs      {base}/docs  read and try the API in a browser\n\nadmin     {admin_email}  {admin_password}\n"
     );
@@ -369,13 +391,13 @@ pub(crate) fn announce(base: &str, settings: &Settings, demo: demo::Demo, demo_w
             "\nno demo data: MONGO_URI is not on this machine, and the passwords of demo users are published\n",
         );
     }
-    let sign_in = format!(r#"{{"email":"{admin_email}","password":"{admin_password}"}}"#);
+    let sign_in = sign_in_body(settings);
     text.push_str(&format!(
         r#"
 To paste into another terminal:
 
 curl -s '{base}/products?limit=2'
-TOKEN=$(curl -s {base}/auth -H 'content-type: application/json' -d '{sign_in}' | python3 -c 'import json, sys; print(json.load(sys.stdin)["access_token"])')
+TOKEN=$(curl -s {base}/auth -H 'content-type: application/json' -d {sign_in} | python3 -c 'import json, sys; print(json.load(sys.stdin)["access_token"])')
 curl -s '{base}/orders?limit=1' -H "authorization: Bearer $TOKEN"
 
 Ctrl-C stops everything."#

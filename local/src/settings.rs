@@ -1,6 +1,8 @@
 //! Secrets and the first admin: from the environment, else generated once and kept with the data.
 
+use std::fs::Permissions;
 use std::io::Write as _;
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::Path;
 use std::time::Duration;
 
@@ -25,6 +27,9 @@ pub struct Settings {
     pub admin_email: String,
     /// Password of the first admin.
     pub admin_password: String,
+    /// True if the password came from the environment: it is not printed.
+    #[serde(skip)]
+    pub password_is_given: bool,
 }
 
 impl Settings {
@@ -60,15 +65,18 @@ impl Settings {
             jwt_secret: random_text(32)?,
             admin_email: "admin@example.com".to_owned(),
             admin_password: random_text(12)?,
+            password_is_given: false,
         })
     }
 
     /// Replaces each setting that `variable` has a value for.
     pub fn overridden_by(self, variable: impl Fn(&str) -> Option<String>) -> Self {
+        let given = variable("ADMIN_PASSWORD");
         Self {
             jwt_secret: variable("JWT_SECRET").unwrap_or(self.jwt_secret),
             admin_email: variable("ADMIN_EMAIL").unwrap_or(self.admin_email),
-            admin_password: variable("ADMIN_PASSWORD").unwrap_or(self.admin_password),
+            password_is_given: given.is_some(),
+            admin_password: given.unwrap_or(self.admin_password),
         }
     }
 
@@ -83,8 +91,27 @@ impl Settings {
 
 /// Creates a file that only its owner can read.
 fn private_file(path: &Path) -> std::io::Result<std::fs::File> {
-    use std::os::unix::fs::OpenOptionsExt as _;
     std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)
+}
+
+/// Writes a file that only its owner can read, also where it was there for others.
+///
+/// # Errors
+/// If it cannot be written.
+pub fn write_private(path: &Path, text: &str) -> std::io::Result<()> {
+    let mut file =
+        std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
+    file.set_permissions(Permissions::from_mode(0o600))?;
+    file.write_all(text.as_bytes())
+}
+
+/// Creates a folder that only its owner can enter. One that is there is closed to others.
+///
+/// # Errors
+/// If it cannot be created.
+pub fn private_folder(path: &Path) -> std::io::Result<()> {
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path)?;
+    std::fs::set_permissions(path, Permissions::from_mode(0o700))
 }
 
 fn random_text(bytes: usize) -> Result<String, CommandError> {
@@ -127,6 +154,8 @@ mod tests {
         let settings =
             kept.clone().overridden_by(|name| (name == "ADMIN_EMAIL").then(|| "ada@example.com".to_owned()));
         assert_eq!(settings.admin_email, "ada@example.com");
+        assert!(!settings.password_is_given);
+        assert!(kept.clone().overridden_by(|_| Some("given".to_owned())).password_is_given);
         assert_eq!(settings.jwt_secret, kept.jwt_secret);
     }
 

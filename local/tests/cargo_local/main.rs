@@ -282,6 +282,48 @@ async fn an_ephemeral_run_prints_working_lines_and_leaves_nothing() {
     assert_eq!(std::fs::read_dir(&temporary.0).unwrap().count(), 0);
 }
 
+#[test]
+fn a_given_password_is_not_printed_and_pasted_lines_are_quoted() {
+    let folder = Folder::new();
+    let (email, password) = ("o'neil@example.com", "it's; touch x; echo 'y");
+    let mut command = program(&["--port", "0", "--ephemeral", "--no-demo"]);
+    let run = Run::start(command.env("ADMIN_EMAIL", email).env("ADMIN_PASSWORD", password));
+    assert!(!run.said.join("\n").contains(password), "{:?}", run.said);
+    let lines = run.curl_lines();
+    let mut shell = Command::new("sh");
+    shell.args(["-e", "-c", &lines]).current_dir(&folder.0).env("ADMIN_PASSWORD", password);
+    let said = String::from_utf8(shell.output().unwrap().stdout).unwrap();
+    assert_eq!(said.matches(r#""data":[]"#).count(), 2, "{lines}\n{said}");
+    assert_eq!(std::fs::read_dir(&folder.0).unwrap().count(), 0, "a pasted line ran a part of the password");
+    run.signal("-TERM");
+    run.ended();
+}
+
+#[test]
+fn an_email_with_a_quote_can_be_pasted() {
+    let mut command = program(&["--port", "0", "--ephemeral", "--no-demo"]);
+    let run = Run::start(command.env("ADMIN_EMAIL", "o'neil@example.com"));
+    let pasted = Command::new("sh").args(["-e", "-c", &run.curl_lines()]).output().unwrap();
+    let said = String::from_utf8(pasted.stdout).unwrap();
+    assert_eq!(said.matches(r#""data":[]"#).count(), 2, "{said}");
+    run.signal("-TERM");
+    run.ended();
+}
+
+#[test]
+fn data_and_secrets_are_closed_to_other_users() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let folder = Folder::new();
+    let data = folder.0.join("data");
+    std::fs::create_dir(&data).unwrap();
+    std::fs::set_permissions(&data, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let run = Run::start(&mut program(&["--port", "0", "--data", data.to_str().unwrap()]));
+    let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    assert_eq!((mode(&data), mode(&data.join("local.json"))), (0o700, 0o600));
+    run.signal("-TERM");
+    run.ended();
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn demo_orders_are_in_every_state_and_may_be_left_out() {
     let run = Run::start(&mut program(&["--port", "0", "--ephemeral"]));
