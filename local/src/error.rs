@@ -46,11 +46,17 @@ impl From<mongod::Error> for CommandError {
 
 impl From<shared::error::Error> for CommandError {
     fn from(error: shared::error::Error) -> Self {
-        let causes = error.causes();
-        if causes.is_empty() {
-            Self::new(error.to_string())
-        } else {
-            Self::new(format!("{error} ({causes})"))
+        // Whoever runs the command has sent the values. So the text for clients is right here.
+        let message = match error.errors() {
+            [] | [_] => error.detail().to_owned(),
+            several => {
+                let lines = several.iter().map(|error| format!("{} {}", error.pointer, error.detail));
+                lines.collect::<Vec<_>>().join("; ")
+            }
+        };
+        match error.causes() {
+            "" => Self::new(message),
+            causes => Self::new(format!("{message} ({causes})")),
         }
     }
 }

@@ -155,7 +155,7 @@ mod tests {
             ("created_from=today", "`created_from` must be a time of RFC 3339"),
             ("product_id=user_01h455vb4pex5vsknk084sn02q", "`product_id` must be an ID of type product"),
         ] {
-            let error = listing(bad).unwrap_err().to_string();
+            let error = listing(bad).unwrap_err().detail().to_owned();
             assert!(error.contains(expected), "{bad}: {error}");
         }
     }
@@ -165,6 +165,6 @@ mod tests {
         let bad = wire::ListOrdersRequest { sort: Some("price".to_owned()), ..Default::default() };
         let (over_grpc, over_rest) =
             (Listing::from_message(bad).unwrap_err(), listing("sort=price").unwrap_err());
-        assert_eq!(over_grpc.to_string(), over_rest.to_string());
+        assert_eq!(over_grpc.detail(), over_rest.detail());
     }
 }

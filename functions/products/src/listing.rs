@@ -186,7 +186,7 @@ mod tests {
             ("max_price=5", "`max_price` needs `currency`"),
             ("sku=a%20b", "`sku` must have 1 to 64 characters"),
         ] {
-            let error = listing(bad).unwrap_err().to_string();
+            let error = listing(bad).unwrap_err().detail().to_owned();
             assert!(error.contains(expected), "{bad}: {error}");
         }
         assert!(listing(&format!("q={}", "é".repeat(100))).is_ok());
@@ -198,6 +198,6 @@ mod tests {
         let bad = wire::ListProductsRequest { min_price: Some(5), ..Default::default() };
         let (over_grpc, over_rest) =
             (Listing::from_message(bad).unwrap_err(), listing("min_price=5").unwrap_err());
-        assert_eq!(over_grpc.to_string(), over_rest.to_string());
+        assert_eq!(over_grpc.detail(), over_rest.detail());
     }
 }

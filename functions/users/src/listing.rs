@@ -78,7 +78,7 @@ mod tests {
             ("email=ada", "`email` must be an e-mail address"),
         ] {
             let query = Query::parse(Some(bad), &LIST_USERS.query_names()).unwrap();
-            let error = Listing::from_query(&query).unwrap_err().to_string();
+            let error = Listing::from_query(&query).unwrap_err().detail().to_owned();
             assert!(error.contains(expected), "{bad}: {error}");
         }
     }

@@ -136,7 +136,7 @@ mod tests {
         for (millis, seconds) in [(0, "1 s"), (1, "1 s"), (1_000, "1 s"), (1_001, "2 s"), (900_000, "900 s")]
         {
             let error = too_many("Too many.", now.after(Duration::from_millis(millis)), now);
-            assert!(error.to_string().ends_with(&format!("in {seconds}.")), "{error}");
+            assert!(error.detail().ends_with(&format!("in {seconds}.")), "{error}");
         }
     }
 }

@@ -273,7 +273,7 @@ mod tests {
         let error = IfMatch::of_call(Some(3)).check(5).unwrap_err();
         assert_eq!(error.kind(), Kind::VersionMismatch);
         assert_eq!(error.member("current_version"), Some(&json!(5)));
-        assert!(error.to_string().contains("`If-Match: \"5\"`"), "{error}");
+        assert!(error.detail().contains("`If-Match: \"5\"`"), "{error}");
         assert!(IfMatch::of_call(None).check(5).is_ok());
     }
 

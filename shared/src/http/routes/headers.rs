@@ -66,7 +66,7 @@ mod tests {
     fn a_head_is_measured_to_the_byte() {
         let head = |padding: usize| {
             let request = Request::builder().uri("/orders?limit=1").header("x", "y".repeat(padding));
-            check_head(&request.body(()).unwrap()).map_err(|error| error.to_string())
+            check_head(&request.body(()).unwrap()).map_err(|error| error.detail().to_owned())
         };
         let others = "limit=1x: \r\n".len();
         assert_eq!(head(MAX_HEAD - others), Ok(()));

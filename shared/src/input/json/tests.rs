@@ -51,7 +51,7 @@ fn what_is_not_json_is_a_400_that_names_the_place() {
     ] {
         let error = refused(body);
         assert_eq!(error.kind(), Kind::MalformedRequest, "{body}");
-        assert!(error.to_string().contains(says), "{body}: {error}");
+        assert!(error.detail().contains(says), "{body}: {error}");
     }
     assert_eq!(parse::<Body>(b"{\"a\": \"\xff\"}").unwrap_err().kind(), Kind::MalformedRequest);
 }
@@ -78,7 +78,7 @@ fn each_syntax_error_of_the_parser_is_described() {
         let error = serde_json::from_slice::<Value>(body).unwrap_err();
         let (line, column) = (error.line(), error.column());
         assert_eq!(error.to_string(), format!("{message} at line {line} column {column}"));
-        let error = parse_value(body).unwrap_err().to_string();
+        let error = parse_value(body).unwrap_err().detail().to_owned();
         assert!(error.ends_with(&format!(": {description}.")), "{error}");
     }
 }
@@ -90,7 +90,7 @@ fn thirty_two_levels_are_read_and_no_more() {
     let error = refused(&nested(33));
     assert_eq!(error.kind(), Kind::MalformedRequest);
     assert!(
-        error.to_string().contains("at line 1, column 34: it is nested more than 32 levels deep."),
+        error.detail().contains("at line 1, column 34: it is nested more than 32 levels deep."),
         "{error}"
     );
     assert_eq!(refused(&nested(100_000)).kind(), Kind::MalformedRequest);
@@ -110,7 +110,7 @@ fn a_body_has_two_thousand_parts_and_no_more() {
     {
         let error = refused(&too_many);
         assert_eq!(error.kind(), Kind::MalformedRequest);
-        assert!(error.to_string().contains("more than 2000 keys and elements"), "{error}");
+        assert!(error.detail().contains("more than 2000 keys and elements"), "{error}");
     }
     // All objects and arrays of a body count together.
     let nested = format!("{{\"a\": {}, \"b\": {}}}", elements(1_000), elements(999));
@@ -120,7 +120,7 @@ fn a_body_has_two_thousand_parts_and_no_more() {
 #[test]
 fn a_message_repeats_only_the_begin_of_a_long_key() {
     let key = "ü".repeat(10_000);
-    let error = refused(&format!("{{\"{key}\": 1, \"{key}\": 1}}")).to_string();
+    let error = refused(&format!("{{\"{key}\": 1, \"{key}\": 1}}")).detail().to_owned();
     assert!(error.contains("stands twice") && error.len() < 400, "{error}");
 }
 
