@@ -121,10 +121,17 @@ pub async fn track_auth_failures<T>(work: impl Future<Output = T>) -> (T, bool) 
 }
 
 /// Returns true if MongoDB refused the credentials, in the handshake of a connection or for the operation.
+///
+/// An operation that waits for a connection while the handshake of another one is refused has that as its error, with
+/// the cause in its text alone. The test of replaced database users pins the text. An operation that was sent, and whose
+/// connection a heartbeat then gave up, has an error of the same kind: that is no refusal.
 fn is_refusal(error: &MongoError) -> bool {
     match error.kind.as_ref() {
         ErrorKind::Authentication { .. } => true,
         ErrorKind::Command(error) => REFUSED_CODES.contains(&error.code),
+        ErrorKind::ConnectionPoolCleared { message, .. } => {
+            message.contains("because another operation failed with") && message.contains(" failure: ")
+        }
         _ => false,
     }
 }
