@@ -45,7 +45,7 @@ fn decide(products: [Product; 2], call: Call) -> ([Product; 2], Answer) {
         product: id,
         stock: Stock { on_hand: product.on_hand.into(), reserved: product.reserved.into() },
         active: true,
-        currency,
+        currency: Some(currency),
         // Far from the limits, which the model leaves out.
         live: 0,
         entries: 0,

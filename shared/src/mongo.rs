@@ -24,6 +24,7 @@ pub mod conflict_retry;
 pub mod json_schema;
 pub mod keyset;
 mod schema;
+pub mod unreadable;
 
 pub use schema::{Collection, Index};
 

@@ -5,4 +5,5 @@ pub mod clock;
 pub mod ids;
 pub mod integer;
 pub mod money;
+pub mod stored;
 pub mod text;

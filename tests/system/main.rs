@@ -73,6 +73,11 @@ mod socket {
     pub(crate) mod services;
 }
 
+mod stored {
+    mod poison;
+    mod rules;
+}
+
 mod support {
     pub(crate) mod branch;
     pub(crate) mod clock;

@@ -299,7 +299,8 @@ fn transition(
     }
     let transition = match status {
         // An order is placed by POST /orders alone; the state machine says so.
-        None | Some(Status::Placed) => None,
+        // No client can name an unknown one.
+        None | Some(Status::Placed | Status::Unknown(_)) => None,
         Some(Status::Paid) => pay(&mut errors, payment),
         Some(Status::Shipped) => ship(&mut errors, tracking),
         Some(Status::Delivered) => Some(Transition::Deliver),

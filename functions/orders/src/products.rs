@@ -110,6 +110,8 @@ pub struct AuditedProduct {
     pub ledger: i64,
     /// Live holds.
     pub holds: Vec<Hold>,
+    /// True if products cannot read it. Then the other fields mean nothing.
+    pub unreadable: bool,
 }
 
 impl AuditedProduct {
@@ -121,6 +123,7 @@ impl AuditedProduct {
             reserved: product.reserved,
             ledger: product.ledger,
             holds: holds?,
+            unreadable: product.unreadable,
         })
     }
 }

@@ -1,12 +1,11 @@
 //! State machine of orders: allowed transitions, and the actors that may make them. Declared here and nowhere
 //! else.
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
+use shared::values::stored;
 
 /// Status of an order.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
-#[serde(rename_all = "snake_case")]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = OrderStatus))]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Status {
     /// Stock is held; payment is awaited.
     Placed,
@@ -22,7 +21,23 @@ pub enum Status {
     Returned,
     /// Money paid back.
     Refunded,
+    /// Status of a newer build, by its name. It allows no transition.
+    Unknown(&'static str),
 }
+
+impl Serialize for Status {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.name())
+    }
+}
+
+#[cfg(feature = "openapi")]
+shared::component_schema!(
+    Status,
+    "OrderStatus",
+    "Status of an order.",
+    shared::openapi::values::one_of(Self::ALL.map(Self::name))
+);
 
 /// Role of the caller who asks for a transition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,7 +60,7 @@ pub enum Refused {
 }
 
 impl Status {
-    /// All statuses, in the usual order of an order's life.
+    /// All statuses that this build knows, in the usual order of an order's life.
     pub const ALL: [Self; 7] = [
         Self::Placed,
         Self::Paid,
@@ -66,6 +81,7 @@ impl Status {
             Self::Cancelled => "cancelled",
             Self::Returned => "returned",
             Self::Refunded => "refunded",
+            Self::Unknown(name) => name,
         }
     }
 
@@ -78,6 +94,14 @@ impl Status {
             let names = Self::ALL.map(Self::name).join(", ");
             format!("must be one of {names}")
         })
+    }
+
+    /// Reads a stored status, known to this build or not.
+    ///
+    /// # Errors
+    /// A message for text that cannot be kept as a name.
+    pub fn from_stored(name: &str) -> Result<Self, String> {
+        Self::parse(name).or_else(|_| stored::name(name).map(Self::Unknown))
     }
 
     /// Statuses that this actor may set next.
@@ -172,5 +196,15 @@ mod tests {
             assert_eq!(Status::parse(status.name()), Ok(status));
         }
         assert!(Status::parse("void").is_err());
+    }
+
+    #[test]
+    fn a_stored_status_is_kept_and_allows_nothing() {
+        let newer = Status::from_stored("picked").unwrap();
+        assert_eq!(newer.name(), "picked");
+        assert_eq!(Status::from_stored("paid"), Ok(Status::Paid));
+        for actor in [Actor::Owner, Actor::Staff, Actor::System] {
+            assert_eq!(newer.next(true, actor), []);
+        }
     }
 }

@@ -8,6 +8,7 @@ use mongodb::options::ReadConcern;
 use mongodb::{Collection, Database};
 use serde::Serialize;
 use shared::error::Error;
+use shared::mongo::unreadable::{self, Unreadable};
 use shared::mongo::{self, Index};
 use shared::values::clock::Timestamp;
 use shared::values::ids::OrderId;
@@ -27,7 +28,7 @@ pub use documents::{Stored, Void};
 pub use progress::ReconcileScan;
 
 /// Version of the schema. Raise it with every change of `ensure_schema` that this build requires.
-pub const SCHEMA_VERSION: i32 = 3;
+pub const SCHEMA_VERSION: i32 = 4;
 
 const ORDERS: &str = "orders";
 
@@ -144,7 +145,7 @@ impl OrderStore {
     pub async fn insert_void(&self, id: OrderId, now: Timestamp) -> Result<Stored, Error> {
         let void = bson::serialize_to_document(&VoidDocument::of(id, mongo::date(now)));
         let void = void.map_err(Error::internal)?;
-        let Err(error) = self.all.insert_one(&void).await else { return void.try_into() };
+        let Err(error) = self.all.insert_one(&void).await else { return Ok(void.try_into()?) };
         if !mongo::is_duplicate_key(&error) {
             return Err(error.into());
         }
@@ -168,11 +169,12 @@ impl OrderStore {
     async fn find_on_majority(&self, filter: Document) -> Result<Option<Stored>, Error> {
         let found =
             self.all.find_one(filter).read_concern(ReadConcern::linearizable()).max_time(MAJORITY_TIMEOUT);
-        found.await?.map(Stored::try_from).transpose()
+        Ok(found.await?.map(Stored::try_from).transpose()?)
     }
 
     async fn find_stored(&self, id: OrderId) -> Result<Option<Stored>, Error> {
-        self.all.find_one(doc! { "_id": mongo::uuid(id) }).await?.map(Stored::try_from).transpose()
+        let found = self.all.find_one(doc! { "_id": mongo::uuid(id) }).await?;
+        Ok(found.map(Stored::try_from).transpose()?)
     }
 
     /// Filters these IDs to those of existing orders.
@@ -191,7 +193,10 @@ impl OrderStore {
     ///
     /// # Errors
     /// Fails when MongoDB is unavailable.
-    pub async fn find_many(&self, ids: &[OrderId]) -> Result<Vec<(OrderId, Result<Stored, Error>)>, Error> {
+    pub async fn find_many(
+        &self,
+        ids: &[OrderId],
+    ) -> Result<Vec<(OrderId, Result<Stored, Unreadable>)>, Error> {
         let documents: Vec<Document> = self.all.find(with_ids(ids)).await?.try_collect().await?;
         documents.into_iter().map(|document| Ok((id_of(&document)?, Stored::try_from(document)))).collect()
     }
@@ -205,12 +210,10 @@ impl OrderStore {
         idempotency: &IdempotencyRef,
         ids: &[OrderId],
     ) -> Result<Vec<Stored>, Error> {
-        self.find_all(doc! { "$or": [placed_under(idempotency), with_ids(ids)] }).await
-    }
-
-    async fn find_all(&self, filter: Document) -> Result<Vec<Stored>, Error> {
+        let filter = doc! { "$or": [placed_under(idempotency), with_ids(ids)] };
         let documents: Vec<Document> = self.all.find(filter).await?.try_collect().await?;
-        documents.into_iter().map(Stored::try_from).collect()
+        // All of them are of this request: an unreadable one may be its answer.
+        Ok(documents.into_iter().map(Stored::try_from).collect::<Result<_, _>>()?)
     }
 
     /// Finds up to `limit` orders and voids with unfinished work from before `before`, oldest first, after this
@@ -241,7 +244,7 @@ impl OrderStore {
             self.all.find(filter).sort(order).limit(limit).await?.try_collect().await?;
         documents
             .into_iter()
-            .map(|document| Ok((cursor_of(&document)?, Stored::try_from(document))))
+            .map(|document| Ok((cursor_of(&document)?, Stored::try_from(document).map_err(Error::from))))
             .collect()
     }
 
@@ -253,7 +256,8 @@ impl OrderStore {
         let filter = doc! { "status": Status::Placed.name(), "expires_at": { "$lte": mongo::date(now) } };
         let unpaid = self.all.find(filter).sort(doc! { "expires_at": 1 }).limit(limit);
         let documents: Vec<Document> = unpaid.await?.try_collect().await?;
-        Ok(documents.into_iter().map(read_order).collect())
+        let read = |document| OrderDocument::read(document).map_err(Error::from);
+        Ok(documents.into_iter().map(read).collect())
     }
 
     /// Filters these IDs to orders that have tasks, or have finished one after `since`.
@@ -290,11 +294,13 @@ impl OrderStore {
         &self,
         after: OrderId,
         limit: i64,
-    ) -> Result<Vec<(OrderId, Result<Order, Error>)>, Error> {
-        let filter = doc! { "_id": { "$gt": mongo::uuid(after) }, "status": { "$ne": VOID } };
+    ) -> Result<Vec<(OrderId, Result<Order, Unreadable>)>, Error> {
+        let last = bson::Uuid::from_bytes([u8::MAX; 16]);
+        let filter = doc! { "_id": { "$gt": mongo::uuid(after), "$lte": last }, "status": { "$ne": VOID } };
         let documents: Vec<Document> =
             self.all.find(filter).sort(doc! { "_id": 1 }).limit(limit).await?.try_collect().await?;
-        documents.into_iter().map(|document| Ok((id_of(&document)?, read_order(document)))).collect()
+        let read = |document| Ok((id_of(&document)?, OrderDocument::read(document)));
+        documents.into_iter().map(read).collect()
     }
 
     /// Writes a decision, in one conditional write. `false`: a concurrent write was faster.
@@ -321,7 +327,8 @@ impl OrderStore {
         if !push.is_empty() {
             update.insert("$push", push);
         }
-        let result = self.orders.update_one(doc! { "_id": id, "version": version - 1 }, update).await?;
+        let result =
+            self.orders.update_one(doc! { "_id": id, "version": version.saturating_sub(1) }, update).await?;
         Ok(result.matched_count == 1)
     }
 
@@ -357,16 +364,9 @@ fn placed_under(idempotency: &IdempotencyRef) -> Document {
     doc! { "placed_under.caller": mongo::uuid(idempotency.caller), "placed_under.key": key }
 }
 
-fn read_order(document: Document) -> Result<Order, Error> {
-    let order: OrderDocument = bson::deserialize_from_document(document).map_err(Error::internal)?;
-    order.try_into()
-}
-
 fn id_of(document: &Document) -> Result<OrderId, Error> {
-    match document.get("_id") {
-        Some(Bson::Binary(binary)) => Ok(mongo::id(binary.to_uuid().map_err(Error::internal)?)),
-        _ => Err(Error::internal("an order whose ID is no UUID")),
-    }
+    let id = unreadable::id_of(document).map(OrderId::from_uuid);
+    id.ok_or_else(|| Unreadable::of(ORDERS, document).into())
 }
 
 fn cursor_of(document: &Document) -> Result<HoldCursor, Error> {

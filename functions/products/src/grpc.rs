@@ -16,7 +16,7 @@ use tonic::{Request, Response, Status};
 use crate::forms::{self, CreateProductForm, UpdateProductForm, UpdateStockForm, declaration};
 use crate::holds::{AuditedProduct, Hold, HoldPosition};
 use crate::listing::Listing;
-use crate::product::Product;
+use crate::product::HeldProduct;
 use crate::service::{DeclareError, ProductService};
 use crate::stock::DeclarationKind;
 use crate::views::{message, movement};
@@ -187,7 +187,7 @@ impl Grpc {
         order_id: String,
         revision: i64,
         items: Vec<wire::StockItem>,
-    ) -> Result<Vec<Product>, Status> {
+    ) -> Result<Vec<HeldProduct>, Status> {
         let declaration = declaration(kind, order_id, revision, items)?;
         self.0.declare(context, declaration).await.map_err(|not_declared| match not_declared {
             DeclareError::Superseded => {
@@ -208,7 +208,7 @@ fn product_id(text: String) -> Result<ProductId, Error> {
     ids::parse(text).map_err(|_| Error::not_found("product"))
 }
 
-fn held(product: Product) -> wire::HeldProduct {
+fn held(product: HeldProduct) -> wire::HeldProduct {
     wire::HeldProduct {
         product_id: product.id.to_string(),
         sku: product.sku.as_str().to_owned(),
@@ -242,5 +242,6 @@ fn audited(audited: AuditedProduct) -> wire::AuditedProduct {
         reserved: audited.stock.reserved,
         ledger: audited.ledger,
         holds: audited.holds.into_iter().map(hold).collect(),
+        unreadable: audited.unreadable,
     }
 }

@@ -56,4 +56,14 @@ pub struct AuditedProduct {
     pub ledger: i64,
     /// Live holds.
     pub holds: Vec<Hold>,
+    /// True if its counts or holds cannot be read. Then the other fields mean nothing.
+    pub unreadable: bool,
+}
+
+impl AuditedProduct {
+    /// Product that cannot be read.
+    pub fn unreadable(product: ProductId) -> Self {
+        let stock = Stock { on_hand: 0, reserved: 0 };
+        Self { product, stock, ledger: 0, holds: Vec::new(), unreadable: true }
+    }
 }

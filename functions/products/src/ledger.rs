@@ -61,7 +61,7 @@ impl LedgerEnd {
     /// sequence does not. So the time is `now`, or that of the previous entry when `now` is earlier.
     pub fn next(self, delta: i64, stock: Stock, cause: Cause, now: Timestamp) -> StockMovement {
         let at = self.at.map_or(now, |before| before.max(now));
-        StockMovement { number: self.number + 1, at, delta, stock, cause }
+        StockMovement { number: self.number.saturating_add(1), at, delta, stock, cause }
     }
 }
 

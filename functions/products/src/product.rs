@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 use shared::input::validation::Patch;
 use shared::values::clock::Timestamp;
 use shared::values::ids::ProductId;
 use shared::values::money::Money;
+use shared::values::stored;
 use shared::values::text::MAX_SKU;
 
 use crate::stock::Stock;
@@ -39,9 +40,7 @@ pub struct Product {
 }
 
 /// Status of a product: only active ones can be ordered.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = ProductStatus))]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Status {
     /// Not yet for sale: only staff see it.
     Draft,
@@ -49,10 +48,26 @@ pub enum Status {
     Active,
     /// No longer for sale: only staff see it.
     Archived,
+    /// Status of a newer build, by its name: only staff see it.
+    Unknown(&'static str),
 }
 
+impl Serialize for Status {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.name())
+    }
+}
+
+#[cfg(feature = "openapi")]
+shared::component_schema!(
+    Status,
+    "ProductStatus",
+    "Status of a product: only active ones can be ordered.",
+    shared::openapi::values::one_of(Self::ALL.map(Self::name))
+);
+
 impl Status {
-    /// All statuses.
+    /// All statuses that this build knows.
     pub const ALL: [Self; 3] = [Self::Draft, Self::Active, Self::Archived];
 
     /// The name in JSON and the database.
@@ -61,6 +76,7 @@ impl Status {
             Self::Draft => "draft",
             Self::Active => "active",
             Self::Archived => "archived",
+            Self::Unknown(name) => name,
         }
     }
 
@@ -73,6 +89,14 @@ impl Status {
             .into_iter()
             .find(|status| status.name() == name)
             .ok_or_else(|| "must be one of draft, active, archived".to_owned())
+    }
+
+    /// Reads a stored status, known to this build or not.
+    ///
+    /// # Errors
+    /// A message for text that cannot be kept as a name.
+    pub fn from_stored(name: &str) -> Result<Self, String> {
+        Self::parse(name).or_else(|_| stored::name(name).map(Self::Unknown))
     }
 }
 
@@ -110,10 +134,26 @@ impl Sku {
         }
     }
 
+    /// Reads a stored SKU, whatever today's rule is.
+    pub fn from_stored(text: String) -> Self {
+        Self(text)
+    }
+
     /// The SKU as text.
     pub fn as_str(&self) -> &str {
         &self.0
     }
+}
+
+/// Product for which stock is declared, as far as an order keeps it.
+#[derive(Clone, Debug, PartialEq)]
+#[expect(missing_docs, reason = "the fields are those of Product")]
+pub struct HeldProduct {
+    pub id: ProductId,
+    pub sku: Sku,
+    pub name: String,
+    pub price: Money,
+    pub status: Status,
 }
 
 /// Product to be created.
@@ -189,7 +229,7 @@ impl Product {
         if product == *self {
             return None;
         }
-        Some(Self { version: self.version + 1, updated_at: now, ..product })
+        Some(Self { version: self.version.saturating_add(1), updated_at: now, ..product })
     }
 }
 

@@ -7,18 +7,17 @@ use shared::auth::Access;
 use shared::error::{Error, Kind};
 use shared::http::conditional::IfMatch;
 use shared::http::idempotency::{Idempotent, KeyOrigin, KeyRecord, ScopedKey};
-use shared::input::page::{Page, PageRequest, PageRows, Position, SortType, SortValue};
+use shared::input::page::{Page, PageRequest, PageRows, SortType};
 use shared::input::validation::ValidationErrors;
 use shared::mongo::conflict_retry::ConflictRetry;
 use shared::runtime::context::Context;
 use shared::values::clock::{Clock, Timestamp};
 use shared::values::ids::{OrderId, ProductId};
-use uuid::Uuid;
 
 use crate::holds::{AuditedProduct, Hold, HoldPosition, HoldWalk};
 use crate::ledger::StockMovement;
 use crate::listing::Listing;
-use crate::product::{NewProduct, Product, ProductChange, Status};
+use crate::product::{HeldProduct, NewProduct, Product, ProductChange, Status};
 use crate::stock::{Declaration, ItemError, MAX_ON_HAND, Rejection, Shortage, Stock, StockCount};
 use crate::store::{self, Inserted, ProductStore, StockWrite, StockWritten};
 
@@ -208,17 +207,9 @@ impl ProductService {
     ) -> Result<Page<StockMovement>, Error> {
         Access::Staff.check(context.caller)?;
         let scope = format!("stock_movements|{}|{id}", context.caller);
-        let below = page.after(&scope, SortType::Integer)?.map(|position| match position.value {
-            SortValue::Integer(number) => number,
-            SortValue::Time(_) | SortValue::Text(_) => i64::MAX,
-        });
+        let after = page.after(&scope, SortType::Integer)?;
         self.existing(id).await?;
-        let movements = self.store.movements(id, below, page.fetch()).await?;
-        // The number alone determines the position.
-        let position = |movement: &StockMovement| {
-            Ok(Position { value: SortValue::Integer(movement.number), id: Uuid::nil() })
-        };
-        Ok(page.page(page.found(movements, position)?, &scope))
+        Ok(page.page(self.store.movements(id, &page, after.as_ref()).await?, &scope))
     }
 
     /// Applies a declaration of another function about an order's stock, all of it or nothing. Returns the
@@ -231,7 +222,7 @@ impl ProductService {
         &self,
         context: &Context,
         declaration: Declaration,
-    ) -> Result<Vec<Product>, DeclareError> {
+    ) -> Result<Vec<HeldProduct>, DeclareError> {
         context.caller.require_system().map_err(DeclareError::Failed)?;
         let rejection = match self.store.declare(&declaration, self.clock.now()).await? {
             Ok(products) => return Ok(products),

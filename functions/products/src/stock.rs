@@ -31,7 +31,7 @@ pub struct Stock {
 impl Stock {
     /// Units that can still be ordered.
     pub fn available(self) -> i64 {
-        (self.on_hand - self.reserved).max(0)
+        self.on_hand.saturating_sub(self.reserved).max(0)
     }
 }
 
@@ -48,7 +48,7 @@ impl StockChange {
     /// Delta for this on-hand count, in units.
     pub fn delta(self, on_hand: i64) -> i64 {
         match self {
-            Self::Set(count) => count - on_hand,
+            Self::Set(count) => count.saturating_sub(on_hand),
             Self::Move(delta) => delta,
         }
     }
@@ -114,8 +114,8 @@ pub struct ProductState {
     pub stock: Stock,
     /// True if the product can be ordered.
     pub active: bool,
-    /// Currency of its price.
-    pub currency: Currency,
+    /// Currency of its price; none if the product cannot be read. Then it cannot be ordered either.
+    pub currency: Option<Currency>,
     /// Its entry of the order.
     pub entry: Option<Entry>,
     /// Number of live holds.
@@ -221,7 +221,7 @@ pub fn decide(declaration: &Declaration, states: &[ProductState]) -> Result<Vec<
         let write = StockUpdate {
             product: item.product,
             on_hand,
-            reserved: held - state.held(),
+            reserved: held.saturating_sub(state.held()),
             live: live(held) - live(state.held()),
             entry: Entry { quantity: held, revision: declaration.revision },
         };
@@ -230,15 +230,15 @@ pub fn decide(declaration: &Declaration, states: &[ProductState]) -> Result<Vec<
             shortages.push(Shortage {
                 product: item.product,
                 requested: item.quantity,
-                available: state.stock.available() + state.held(),
+                available: state.stock.available().saturating_add(state.held()),
             });
         }
         if write.live > 0 && !state.has_room() {
             full.push(item.product);
         }
         let after = Stock {
-            on_hand: state.stock.on_hand + write.on_hand,
-            reserved: state.stock.reserved + write.reserved,
+            on_hand: state.stock.on_hand.saturating_add(write.on_hand),
+            reserved: state.stock.reserved.saturating_add(write.reserved),
         };
         if declaration.kind == DeclarationKind::Ship && (after.reserved < 0 || after.on_hand < after.reserved)
         {
@@ -256,7 +256,7 @@ pub fn decide(declaration: &Declaration, states: &[ProductState]) -> Result<Vec<
     writes.extend(states.iter().filter(|state| !named(state)).map(|state| StockUpdate {
         product: state.product,
         on_hand: 0,
-        reserved: -state.held(),
+        reserved: state.held().saturating_neg(),
         live: -live(state.held()),
         entry: Entry { quantity: 0, revision: declaration.revision },
     }));
@@ -273,15 +273,14 @@ fn live(quantity: i64) -> i64 {
 fn check_orderable(declaration: &Declaration, states: &[ProductState]) -> Result<(), Rejection> {
     let state_of = |product| states.iter().find(|state| state.product == product);
     let first_hold = states.iter().all(|state| state.held() == 0);
-    let first_currency =
-        declaration.items.iter().find_map(|item| state_of(item.product)).map(|state| state.currency);
+    let first_currency = declaration.items.iter().find_map(|item| state_of(item.product)?.currency);
     let mut unorderable = Vec::new();
     for (index, item) in declaration.items.iter().enumerate() {
         match (state_of(item.product), first_currency) {
             (Some(state), _) if state.held() > 0 => {}
-            (Some(state), Some(first)) if state.active => {
-                if first_hold && state.currency != first {
-                    unorderable.push((index, ItemError::OtherCurrency { this: state.currency, first }));
+            (Some(ProductState { active: true, currency: Some(this), .. }), Some(first)) => {
+                if first_hold && *this != first {
+                    unorderable.push((index, ItemError::OtherCurrency { this: *this, first }));
                 }
             }
             _ => unorderable.push((index, ItemError::NotActive)),

@@ -15,6 +15,7 @@ use shared::error::{Error, Kind};
 use shared::http::idempotency::KeyRecord;
 use shared::http::idempotency::key_store::KeyStore;
 use shared::mongo::json_schema;
+use shared::mongo::unreadable::Unreadable;
 use shared::mongo::{self, Index, TxOutcome};
 use shared::values::clock::Timestamp;
 use shared::values::ids::ProductId;
@@ -38,7 +39,7 @@ use ledger::MovementDocument;
 pub use ledger::{StockWrite, StockWritten};
 
 /// Version of the schema. Raise it with every change of `ensure_schema` that this build requires.
-pub const SCHEMA_VERSION: i32 = 3;
+pub const SCHEMA_VERSION: i32 = 4;
 
 const PRODUCTS: &str = "products";
 
@@ -121,22 +122,28 @@ impl ProductDocument {
     }
 }
 
-impl TryFrom<ProductDocument> for Product {
-    type Error = Error;
+impl ProductDocument {
+    /// Reads a product.
+    ///
+    /// # Errors
+    /// The document, if it cannot be read.
+    fn read(document: Document) -> Result<Product, Unreadable> {
+        Unreadable::or_read::<Self>(PRODUCTS, document)?.into_product()
+    }
 
-    fn try_from(document: ProductDocument) -> Result<Self, Error> {
-        let damaged = |_: String| {
-            Error::internal(format!("the product {} has a value that cannot be read", document._id))
-        };
-        let currency = Currency::parse(document.price.currency).map_err(damaged)?;
-        Ok(Self {
+    fn into_product(self) -> Result<Product, Unreadable> {
+        let document = self;
+        let id = uuid::Uuid::from_bytes(document._id.bytes());
+        let unreadable = |_| Unreadable { collection: PRODUCTS, id: Some(id) };
+        let currency = Currency::from_stored(&document.price.currency).map_err(unreadable)?;
+        Ok(Product {
             id: mongo::id(document._id),
-            sku: Sku::parse(document.sku).map_err(damaged)?,
+            sku: Sku::from_stored(document.sku),
             name: document.name,
             description: document.description,
-            price: Money::new(document.price.amount, currency).map_err(damaged)?,
+            price: Money::from_stored(document.price.amount, currency),
             attributes: mongo::map(document.attributes),
-            status: Status::parse(&document.status).map_err(damaged)?,
+            status: Status::from_stored(&document.status).map_err(unreadable)?,
             stock: Stock { on_hand: document.on_hand, reserved: document.reserved },
             version: document.version,
             created_at: mongo::timestamp(document.created_at),
@@ -310,8 +317,8 @@ impl ProductStore {
     /// Fails when MongoDB is unavailable.
     pub async fn find(&self, id: ProductId) -> Result<Option<Product>, Error> {
         let found =
-            self.products.find_one(doc! { "_id": mongo::uuid(id) }).projection(without_holds()).await?;
-        found.map(Product::try_from).transpose()
+            self.documents().find_one(doc! { "_id": mongo::uuid(id) }).projection(without_holds()).await?;
+        Ok(found.map(ProductDocument::read).transpose()?)
     }
 
     /// Replaces a product at the version before, except its stock. `None`: a concurrent write was faster.
@@ -325,15 +332,21 @@ impl ProductStore {
             fields.remove(untouched);
         }
         fields.extend(listed(product));
-        let write = self
-            .products
+        let products = self.documents();
+        let write = products
             .find_one_and_update(
-                doc! { "_id": mongo::uuid(product.id), "version": product.version - 1 },
+                doc! { "_id": mongo::uuid(product.id), "version": product.version.saturating_sub(1) },
                 doc! { "$set": fields },
             )
             .projection(without_holds())
             .return_document(ReturnDocument::After);
-        mongo::bounded_write(write).await.map_err(sku_taken_or)?.map(Product::try_from).transpose()
+        let written = mongo::bounded_write(write).await.map_err(sku_taken_or)?;
+        Ok(written.map(ProductDocument::read).transpose()?)
+    }
+
+    /// Products as they are stored.
+    fn documents(&self) -> Collection<Document> {
+        self.products.clone_with_type()
     }
 }
 

@@ -4,7 +4,7 @@
 //! - [`counts`]: counts for rate limits
 
 use futures::TryStreamExt as _;
-use mongodb::bson::{self, Document, doc};
+use mongodb::bson::{self, Bson, Document, doc};
 use mongodb::results::InsertOneResult;
 use mongodb::{ClientSession, Collection, Database};
 use serde::{Deserialize, Serialize};
@@ -14,6 +14,7 @@ use shared::error::{Error, Kind};
 use shared::http::idempotency::KeyRecord;
 use shared::http::idempotency::key_store::KeyStore;
 use shared::mongo::json_schema;
+use shared::mongo::unreadable::{self, Unreadable};
 use shared::mongo::{self, Index, TxOutcome};
 use shared::values::address::Address;
 use shared::values::clock::Timestamp;
@@ -33,7 +34,7 @@ mod bulk;
 mod list;
 
 /// Version of the schema. Raise it with every change of `ensure_schema` that this build requires.
-pub const SCHEMA_VERSION: i32 = 3;
+pub const SCHEMA_VERSION: i32 = 4;
 
 const USERS: &str = "users";
 
@@ -69,15 +70,6 @@ struct UserDocument {
     epoch: i64,
 }
 
-/// Revocation, as read from a user whose sessions have ended.
-#[derive(Debug, Deserialize)]
-struct RevokedDocument {
-    _id: bson::Uuid,
-    epoch: i64,
-    /// Time when they last ended.
-    revoked_at: bson::DateTime,
-}
-
 impl UserDocument {
     fn of(user: &User, hash: &PasswordHash) -> Self {
         Self {
@@ -109,21 +101,21 @@ pub struct StoredUser {
     pub epoch: Epoch,
 }
 
-impl TryFrom<UserDocument> for StoredUser {
-    type Error = Error;
+impl TryFrom<Document> for StoredUser {
+    type Error = Unreadable;
 
-    fn try_from(document: UserDocument) -> Result<Self, Error> {
-        let damaged =
-            |_: String| Error::internal(format!("the user {} has a value that cannot be read", document._id));
+    fn try_from(document: Document) -> Result<Self, Unreadable> {
+        let unreadable = Unreadable::of(USERS, &document);
+        let document: UserDocument = Unreadable::or_read(USERS, document)?;
         Ok(Self {
             user: User {
                 id: mongo::id(document._id),
-                email: Email::parse(document.email).map_err(damaged)?,
+                email: Email::from_stored(document.email),
                 name: document.name,
                 phone: document.phone,
                 address: document.address,
                 role: document.role,
-                status: Status::parse(&document.status).map_err(damaged)?,
+                status: Status::from_stored(&document.status).map_err(|_| unreadable)?,
                 version: document.version,
                 created_at: mongo::timestamp(document.created_at),
                 updated_at: mongo::timestamp(document.updated_at),
@@ -312,11 +304,13 @@ impl UserStore {
     /// # Errors
     /// Fails when MongoDB is unavailable.
     pub async fn has_active_admin(&self) -> Result<bool, Error> {
-        Ok(self.find_one(active_admins()).await?.is_some())
+        let users = self.users.clone_with_type::<Document>();
+        Ok(users.find_one(active_admins()).projection(doc! { "_id": 1 }).await?.is_some())
     }
 
     async fn find_one(&self, filter: Document) -> Result<Option<StoredUser>, Error> {
-        self.users.find_one(filter).await?.map(StoredUser::try_from).transpose()
+        let users = self.users.clone_with_type::<Document>();
+        Ok(users.find_one(filter).await?.map(StoredUser::try_from).transpose()?)
     }
 
     /// Reads the revocations since a time, the latest first. If they are too many, the rest is covered by the
@@ -326,9 +320,9 @@ impl UserStore {
     /// Fails when MongoDB is unavailable.
     pub async fn revoked_since(&self, since: Timestamp) -> Result<Revoked, Error> {
         let most = i64::try_from(MAX_REVOKED).unwrap_or(i64::MAX);
-        let mut documents: Vec<RevokedDocument> = self
+        let mut documents: Vec<Document> = self
             .users
-            .clone_with_type()
+            .clone_with_type::<Document>()
             .find(doc! { "revoked_at": { "$gt": mongo::date(since) } })
             .projection(doc! { "epoch": 1, "revoked_at": 1 })
             .sort(doc! { "revoked_at": -1 })
@@ -337,9 +331,19 @@ impl UserStore {
             .try_collect()
             .await?;
         let left_out = documents.drain(MAX_REVOKED.min(documents.len())..).next();
-        let everyone = left_out.map(|latest| mongo::timestamp(latest.revoked_at));
-        let users = documents.into_iter().map(|document| (mongo::id(document._id), Epoch(document.epoch)));
-        Ok(Revoked::new(users, everyone))
+        // The query matches dates alone.
+        let everyone = left_out.and_then(|latest| latest.get_datetime("revoked_at").ok().copied());
+        let users = documents.iter().filter_map(|document| {
+            let id = unreadable::id_of(document).map(UserId::from_uuid)?;
+            // Without a readable epoch no token of the user is good.
+            let epoch = match document.get("epoch") {
+                Some(Bson::Int64(epoch)) => *epoch,
+                Some(Bson::Int32(epoch)) => i64::from(*epoch),
+                _ => i64::MAX,
+            };
+            Some((id, Epoch(epoch)))
+        });
+        Ok(Revoked::new(users, everyone.map(mongo::timestamp)))
     }
 
     /// Stores a new hash of the same password, unless the password was changed meanwhile. It does not raise
@@ -366,7 +370,7 @@ impl UserStore {
         keeps_admin: bool,
         ends_sessions: bool,
     ) -> Result<Written, Error> {
-        let filter = doc! { "_id": mongo::uuid(user.id), "version": user.version - 1 };
+        let filter = doc! { "_id": mongo::uuid(user.id), "version": user.version.saturating_sub(1) };
         let mut fields =
             bson::serialize_to_document(&UserDocument::of(user, hash)).map_err(Error::internal)?;
         let mut update = Document::new();
@@ -451,13 +455,14 @@ impl UserStore {
     ) -> mongodb::error::Result<TxOutcome<Written>> {
         let guards: Collection<Document> = self.database.collection(GUARDS);
         guards
-            .update_one(doc! { "_id": "admins" }, doc! { "$inc": { "changes": 1_i64 } })
+            .update_one(doc! { "_id": "admins" }, vec![one_more_change()])
             .upsert(true)
             .session(&mut *session)
             .await?;
         let mut others = active_admins();
         others.insert("_id", doc! { "$ne": mongo::uuid(id) });
-        if self.users.find_one(others).session(&mut *session).await?.is_none() {
+        let users = self.users.clone_with_type::<Document>();
+        if users.find_one(others).projection(doc! { "_id": 1 }).session(&mut *session).await?.is_none() {
             return Ok(TxOutcome::Abort(Written::LastAdmin));
         }
         let result = self.users.update_one(filter, update).session(session).await?;
@@ -467,6 +472,15 @@ impl UserStore {
             TxOutcome::Abort(Written::Outdated)
         })
     }
+}
+
+/// Update that counts a change, whatever the guard has been made to hold.
+fn one_more_change() -> Document {
+    let good = doc! { "$and": [
+        { "$isNumber": "$changes" }, { "$gte": ["$changes", 0] }, { "$lt": ["$changes", i64::from(i32::MAX)] },
+    ] };
+    let before = doc! { "$cond": [good, "$changes", 0_i64] };
+    doc! { "$set": { "changes": { "$toLong": { "$add": [before, 1_i64] } } } }
 }
 
 fn active_admins() -> Document {

@@ -1,11 +1,12 @@
 //! Users: their invariants and changes. No I/O, no clock.
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 use shared::auth::Role;
 use shared::input::validation::Patch;
 use shared::values::address::Address;
 use shared::values::clock::Timestamp;
 use shared::values::ids::UserId;
+use shared::values::stored;
 
 use crate::credentials::{Password, PasswordHash};
 use crate::limits::MAX_EMAIL;
@@ -36,18 +37,32 @@ pub struct User {
 }
 
 /// Status of a user: only active users can sign in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = UserStatus))]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Status {
     /// Can sign in.
     Active,
     /// Cannot sign in, until activated again.
     Disabled,
+    /// Status of a newer build, by its name. Cannot sign in.
+    Unknown(&'static str),
 }
 
+impl Serialize for Status {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.name())
+    }
+}
+
+#[cfg(feature = "openapi")]
+shared::component_schema!(
+    Status,
+    "UserStatus",
+    "Status of a user: only active users can sign in.",
+    shared::openapi::values::one_of(Self::ALL.map(Self::name))
+);
+
 impl Status {
-    /// All statuses.
+    /// All statuses that this build knows.
     pub const ALL: [Self; 2] = [Self::Active, Self::Disabled];
 
     /// The name in JSON and the database.
@@ -55,6 +70,7 @@ impl Status {
         match self {
             Self::Active => "active",
             Self::Disabled => "disabled",
+            Self::Unknown(name) => name,
         }
     }
 
@@ -68,6 +84,14 @@ impl Status {
             "disabled" => Ok(Self::Disabled),
             _ => Err("must be one of active, disabled".to_owned()),
         }
+    }
+
+    /// Reads a stored status, known to this build or not.
+    ///
+    /// # Errors
+    /// A message for text that cannot be kept as a name.
+    pub fn from_stored(name: &str) -> Result<Self, String> {
+        Self::parse(name).or_else(|_| stored::name(name).map(Self::Unknown))
     }
 }
 
@@ -88,6 +112,11 @@ impl Email {
                 "must be an e-mail address of at most {MAX_EMAIL} characters, such as ada@example.com"
             ))
         }
+    }
+
+    /// Reads a stored address, whatever today's rule is.
+    pub fn from_stored(text: String) -> Self {
+        Self(text)
     }
 
     /// The address as it was sent.
@@ -228,7 +257,7 @@ impl User {
         if user == *self && new_hash.is_none() {
             return None;
         }
-        Some(Self { version: self.version + 1, updated_at: now, ..user })
+        Some(Self { version: self.version.saturating_add(1), updated_at: now, ..user })
     }
 }
 

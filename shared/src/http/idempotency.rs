@@ -56,6 +56,11 @@ impl IdempotencyKey {
         Self(format!("invocation {}", id.uuid().simple()))
     }
 
+    /// Reads a stored key, whatever today's rule is.
+    pub fn from_stored(text: String) -> Self {
+        Self(text)
+    }
+
     fn from_values<'a>(mut values: impl Iterator<Item = &'a [u8]>) -> Result<Option<Self>, Error> {
         let key = values.next().map(Self::parse).transpose()?;
         if values.next().is_some() {
@@ -103,9 +108,9 @@ impl RequestFingerprint {
         Self([0; 32])
     }
 
-    /// Reads a stored fingerprint.
-    pub fn from_bytes(bytes: [u8; 32]) -> Self {
-        Self(bytes)
+    /// Reads a stored fingerprint. No request has one of another length.
+    pub fn from_stored(bytes: &[u8]) -> Self {
+        Self(bytes.try_into().unwrap_or([u8::MAX; 32]))
     }
 
     /// Bytes to store.

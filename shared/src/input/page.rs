@@ -88,6 +88,8 @@ pub struct Position {
 pub struct PageRows<T> {
     /// Elements, at most as many as the limit.
     pub data: Vec<T>,
+    /// Position of each element; none where it cannot be named.
+    positions: Vec<Option<Position>>,
     /// Position that the next page begins after, if there is a next page.
     ///
     /// It is the last element, or the place where a search stopped without filling the page.
@@ -97,7 +99,32 @@ pub struct PageRows<T> {
 impl<T> PageRows<T> {
     /// Empty page, with no page after it.
     pub fn nothing() -> Self {
-        Self { data: Vec::new(), next: None }
+        Self { data: Vec::new(), positions: Vec::new(), next: None }
+    }
+
+    /// Page of the only element that there is, if any.
+    pub fn only(element: Option<T>) -> Self {
+        Self {
+            positions: element.iter().map(|_| None).collect(),
+            data: element.into_iter().collect(),
+            next: None,
+        }
+    }
+
+    /// Page without the elements that have no position: they are at no place of the list, or at several.
+    pub fn positioned(self) -> Self {
+        let rows = self.data.into_iter().zip(self.positions);
+        let (data, positions) = rows.filter(|(_, position)| position.is_some()).unzip();
+        Self { data, positions, next: self.next }
+    }
+
+    /// Page with its elements in another form, without those that have none. The next page begins at the same
+    /// place.
+    pub fn filter_map<U>(self, mut form: impl FnMut(T) -> Option<U>) -> PageRows<U> {
+        let rows = self.data.into_iter().zip(self.positions);
+        let (data, positions) =
+            rows.filter_map(|(element, position)| Some((form(element)?, position))).unzip();
+        PageRows { data, positions, next: self.next }
     }
 }
 
@@ -119,6 +146,9 @@ pub struct Page<T> {
     pub data: Vec<T>,
     /// Cursor to the next page; `None` on the last.
     pub next_cursor: Option<String>,
+    /// Cursor to what follows each element.
+    #[serde(skip)]
+    cursors: Vec<Option<String>>,
 }
 
 impl PageRequest {
@@ -184,33 +214,61 @@ impl PageRequest {
         })
     }
 
-    /// Cuts up to [`Self::fetch`] elements down to the page; `position` is that of an element.
+    /// Cuts up to [`Self::fetch`] elements down to the page. `position` is that of an element, if it has one.
+    /// `cut` says that fewer were fetched although there may be more.
     ///
-    /// # Errors
-    /// Those of `position`.
+    /// The next page begins after the last element that has a position.
     pub fn found<T>(
         &self,
         mut fetched: Vec<T>,
-        position: impl Fn(&T) -> Result<Position, Error>,
-    ) -> Result<PageRows<T>, Error> {
+        cut: bool,
+        position: impl Fn(&T) -> Option<Position>,
+    ) -> PageRows<T> {
         let length = usize::try_from(self.limit).unwrap_or(usize::MAX);
-        let more = fetched.len() > length;
+        let more = cut || fetched.len() > length;
         fetched.truncate(length);
-        let next = fetched.last().filter(|_| more).map(position).transpose()?;
-        Ok(PageRows { data: fetched, next })
+        let positions: Vec<_> = fetched.iter().map(position).collect();
+        let next = if more { positions.iter().rev().flatten().next().cloned() } else { None };
+        PageRows { data: fetched, positions, next }
     }
 
     /// Page of these elements, with its cursor.
     pub fn page<T>(&self, found: PageRows<T>, scope: &str) -> Page<T> {
-        let next_cursor = found.next.map(|position| encode(&position, scope));
-        Page { data: found.data, next_cursor }
+        let cursor = |position: Position| encode(&position, scope);
+        Page {
+            data: found.data,
+            next_cursor: found.next.map(cursor),
+            cursors: found.positions.into_iter().map(|position| position.map(cursor)).collect(),
+        }
     }
 }
 
 impl<T> Page<T> {
     /// Same page with its elements in another form.
     pub fn map<U>(self, form: impl FnMut(T) -> U) -> Page<U> {
-        Page { data: self.data.into_iter().map(form).collect(), next_cursor: self.next_cursor }
+        let Self { data, next_cursor, cursors } = self;
+        Page { data: data.into_iter().map(form).collect(), next_cursor, cursors }
+    }
+
+    /// Same page, ended early where the sizes of its elements would exceed `most`. It keeps one element at
+    /// least.
+    pub fn within(mut self, most: usize, size: impl Fn(&T) -> usize) -> Self {
+        let mut total = 0_usize;
+        let fits = |element: &&T| {
+            total = total.saturating_add(size(element));
+            total <= most
+        };
+        let fitting = self.data.iter().take_while(fits).count().max(1);
+        // A page can end only where the next one can begin.
+        let end = (1..=fitting).rev().find(|end| self.cursors.get(end - 1).is_some_and(Option::is_some));
+        if let Some(end) = end
+            && fitting < self.data.len()
+        {
+            self.data.truncate(end);
+            self.cursors.truncate(end);
+            self.next_cursor = self.cursors.last().cloned().flatten();
+        }
+        self
     }
 }
 
@@ -350,10 +408,32 @@ mod tests {
     #[test]
     fn the_last_page_has_no_cursor() {
         let request = PageRequest::new(Some(2), None).unwrap();
-        assert!(request.found(vec![1, 2], |_| Ok(at(0, 0))).unwrap().next.is_none());
-        let found = request.found(vec![1, 2, 3], |_| Ok(at(0, 0))).unwrap();
+        assert!(request.found(vec![1, 2], false, |_| Some(at(0, 0))).next.is_none());
+        let found = request.found(vec![1, 2, 3], false, |_| Some(at(0, 0)));
         assert_eq!(found.data, [1, 2]);
         assert!(request.page(found, "s").next_cursor.is_some());
+    }
+
+    #[test]
+    fn a_page_goes_on_after_the_last_element_that_has_a_position() {
+        let request = PageRequest::new(Some(3), None).unwrap();
+        let found = request.found(vec![1, 2, 0, 4], false, |&it| (it != 0).then(|| at(it, 0)));
+        assert_eq!((&found.data[..], found.next), (&[1, 2, 0][..], Some(at(2, 0))));
+    }
+
+    #[test]
+    fn a_page_of_too_many_bytes_ends_early_and_has_a_cursor() {
+        let request = PageRequest::new(Some(4), None).unwrap();
+        let page = || {
+            let found = request.found(vec![5_i64, 6, 7, 8], false, |&it| Some(at(it, 0)));
+            request.page(found, "s")
+        };
+        for (most, kept) in [(0, 1), (11, 2), (25, 3), (26, 4)] {
+            let page = page().within(most, |&size| usize::try_from(size).unwrap());
+            assert_eq!(page.data.len(), kept, "{most}");
+            let after = page.next_cursor.map(|cursor| decode(&cursor, "s").unwrap());
+            assert_eq!(after, (kept < 4).then(|| at(page.data[kept - 1], 0)), "{most}");
+        }
     }
 
     #[test]

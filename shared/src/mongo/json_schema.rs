@@ -31,6 +31,11 @@ pub fn text(longest: usize) -> Document {
     doc! { "bsonType": "string", "maxLength": size(longest) }
 }
 
+/// Text of any length.
+pub fn string() -> Document {
+    doc! { "bsonType": "string" }
+}
+
 /// Rule for one of these texts.
 pub fn one_of<'a>(texts: impl IntoIterator<Item = &'a str>) -> Document {
     doc! { "enum": texts.into_iter().collect::<Vec<_>>() }

@@ -9,17 +9,21 @@
 //! ends there, full or not.
 
 use futures::TryStreamExt as _;
-use mongodb::Collection;
-use mongodb::bson::{Bson, Document, doc};
+use mongodb::bson::{self, Bson, Document, doc};
 use mongodb::options::{Hint, ReadConcern};
+use mongodb::{Collection, Cursor};
 
 use crate::error::Error;
 use crate::input::page::{PageRequest, PageRows, Position, SortType, SortValue};
-use crate::mongo;
+use crate::mongo::{self, unreadable};
 
 /// Maximum number of elements scanned for a page with filters outside of the index. They are scanned twice,
 /// first to find the end. Each scan reads a key or two more per range: at most 5,000 keys in all.
 pub const MAX_SCANNED: u32 = 2_400;
+
+/// Number of stored bytes after which a page ends: fewer than an answer may have, so that a page of large
+/// documents is neither read nor kept in memory for nothing.
+pub const MAX_PAGE_BYTES: usize = 4_000_000;
 
 /// Sort order of a list; ties are sorted by `_id` in the same direction.
 #[derive(Clone, Copy, Debug)]
@@ -54,32 +58,47 @@ impl SortKey {
         doc! { self.field: direction, "_id": direction }
     }
 
-    /// Position of a document in the list.
-    ///
-    /// # Errors
-    /// 500 for a document without the sort field.
-    pub fn position(&self, document: &Document) -> Result<Position, Error> {
+    /// Position of a document in the list. `None`: its sort field has another type than those of the list.
+    pub fn position(&self, document: &Document) -> Option<Position> {
         let mut path = self.field.split('.');
         let first = path.next().and_then(|field| document.get(field));
-        let value = path.try_fold(first, |at, field| Some(at?.as_document()?.get(field))).flatten();
+        let value = path.try_fold(first, |at, field| Some(at?.as_document()?.get(field))).flatten()?;
         let value = match (self.of, value) {
-            (SortType::Time, Some(Bson::DateTime(at))) => SortValue::Time(mongo::timestamp(*at)),
-            (SortType::Integer, Some(Bson::Int64(number))) => SortValue::Integer(*number),
-            (SortType::Text, Some(Bson::String(text))) => SortValue::Text(text.clone()),
-            _ => {
-                let field = self.field;
-                return Err(Error::internal(format!(
-                    "{field} is missing, or of another type than the sort's"
-                )));
-            }
+            (SortType::Time, Bson::DateTime(at)) => SortValue::Time(mongo::timestamp(*at)),
+            (SortType::Integer, Bson::Int64(number)) => SortValue::Integer(*number),
+            (SortType::Integer, Bson::Int32(number)) => SortValue::Integer(i64::from(*number)),
+            (SortType::Text, Bson::String(text)) => SortValue::Text(text.clone()),
+            _ => return None,
         };
-        match document.get("_id") {
-            Some(Bson::Binary(id)) => {
-                let id = id.to_uuid().map_err(Error::internal)?;
-                Ok(Position { value, id: uuid::Uuid::from_bytes(id.bytes()) })
-            }
-            _ => Err(Error::internal("a document whose ID is no UUID")),
+        Some(Position { value, id: unreadable::id_of(document)? })
+    }
+
+    /// Values that the list is sorted by. What has another type is not in the list.
+    fn all(&self) -> Document {
+        let least: Bson = match self.of {
+            SortType::Time => bson::DateTime::MIN.into(),
+            SortType::Integer => i64::MIN.into(),
+            SortType::Text => "".into(),
+        };
+        doc! { self.field: { "$gte": least } }
+    }
+
+    /// Reads up to [`PageRequest::fetch`] documents as a page. It ends early after [`MAX_PAGE_BYTES`].
+    ///
+    /// # Errors
+    /// Fails when MongoDB is unavailable.
+    pub async fn rows(
+        &self,
+        page: &PageRequest,
+        mut cursor: Cursor<Document>,
+    ) -> Result<PageRows<Document>, Error> {
+        let (mut documents, mut bytes) = (Vec::new(), 0);
+        while bytes <= MAX_PAGE_BYTES && cursor.advance().await? {
+            bytes += cursor.current().as_bytes().len();
+            documents.push(cursor.deserialize_current()?);
         }
+        let cut = bytes > MAX_PAGE_BYTES;
+        Ok(page.found(documents, cut, |document| self.position(document)).positioned())
     }
 
     /// Filters for the part of the list after one position, up to and including another. They are ranges of
@@ -90,7 +109,7 @@ impl SortKey {
         let field = self.field;
         let at = |position: &Position| (value(position), id(position));
         match (after.map(at), until.map(at)) {
-            (None, None) => vec![Document::new()],
+            (None, None) => vec![self.all()],
             (Some((value, id)), None) => {
                 vec![doc! { field: value.clone(), "_id": { later: id } }, doc! { field: { later: value } }]
             }
@@ -126,7 +145,7 @@ impl IndexScan {
     ) -> Result<PageRows<Document>, Error> {
         let end = if self.filter.is_empty() { None } else { self.end(collection, after).await? };
         let query = self.query(after, end.as_ref(), &self.filter);
-        let documents: Vec<Document> = collection
+        let cursor = collection
             .find(query)
             .sort(self.sort_key.sort())
             .limit(page.fetch())
@@ -135,10 +154,8 @@ impl IndexScan {
             // A snapshot, so that a document which changes its partition meanwhile, such as its status, is
             // seen once.
             .read_concern(ReadConcern::snapshot())
-            .await?
-            .try_collect()
             .await?;
-        let mut found = page.found(documents, |document| self.sort_key.position(document))?;
+        let mut found = self.sort_key.rows(page, cursor).await?;
         if found.next.is_none() {
             found.next = end;
         }
@@ -162,7 +179,7 @@ impl IndexScan {
             .await?
             .try_next()
             .await?;
-        last.map(|last| self.sort_key.position(&last)).transpose()
+        Ok(last.and_then(|last| self.sort_key.position(&last)))
     }
 
     /// Query for all partitions between two positions. Each branch repeats all conditions, since MongoDB

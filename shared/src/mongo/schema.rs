@@ -75,8 +75,12 @@ impl Collection {
         {
             return Err(error);
         }
-        retry_during_index_build(db, doc! { "collMod": self.name, "validator": self.validator.clone() })
-            .await?;
+        // Moderate: a document that is valid stays so, and one that a later rule has made invalid can still
+        // be written. Otherwise a stricter rule would lock old documents.
+        let rule = doc! {
+            "collMod": self.name, "validator": self.validator.clone(), "validationLevel": "moderate",
+        };
+        retry_during_index_build(db, rule).await?;
         let indexes: Vec<Bson> = self
             .indexes
             .iter()

@@ -42,6 +42,24 @@ macro_rules! value_schema {
     };
 }
 
+/// Gives a type the schema of a component with this name and description.
+#[macro_export]
+macro_rules! component_schema {
+    ($type:ty, $name:literal, $description:literal, $schema:expr) => {
+        impl utoipa::PartialSchema for $type {
+            fn schema() -> $crate::openapi::ApiSchema {
+                ($schema).description(Some($description)).into()
+            }
+        }
+
+        impl utoipa::ToSchema for $type {
+            fn name() -> std::borrow::Cow<'static, str> {
+                std::borrow::Cow::Borrowed($name)
+            }
+        }
+    };
+}
+
 /// Prefix of the names of values: no component begins with it.
 const VALUE: &str = "value ";
 

@@ -5,7 +5,7 @@ use type_safe_id::{StaticType, TypeSafeId};
 
 use crate::error::Error;
 use crate::input::page::PageRequest;
-use crate::input::validation::{Form as _, ValidationErrors};
+use crate::input::validation::ValidationErrors;
 use crate::values::address::{Address, AddressForm};
 use crate::values::clock::Timestamp;
 use crate::values::money::{Currency, Money, MoneyForm};
@@ -23,11 +23,11 @@ pub fn money_form(money: wire::Money) -> MoneyForm {
 /// Converts money from another function.
 ///
 /// # Errors
-/// 500 if it is missing or invalid: the two functions disagree on the protocol then.
+/// 500 if it is missing: the two functions disagree on the protocol then.
 pub fn trusted_money(money: Option<wire::Money>) -> Result<Money, Error> {
-    let mut errors = ValidationErrors::default();
-    let money = money.map(money_form).unwrap_or_default().check(&mut errors);
-    money.ok_or_else(|| Error::internal(errors.into_error()))
+    let money = money.ok_or_else(|| Error::internal("an amount of money is missing"))?;
+    let currency = Currency::from_stored(&money.currency).map_err(Error::internal)?;
+    Ok(Money::from_stored(money.amount, currency))
 }
 
 /// Converts an address to a message.

@@ -7,10 +7,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::input::validation::{Form, ValidationErrors};
 use crate::values::integer::Integer;
+use crate::values::stored;
 
-/// Active currency of ISO 4217.
+/// Currency by its code of ISO 4217. A client names an active one; a stored one may have been withdrawn.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Currency(IsoCurrency);
+pub struct Currency(&'static str);
 
 impl Currency {
     /// The length of a code.
@@ -23,8 +24,19 @@ impl Currency {
     pub fn parse(code: String) -> Result<Self, String> {
         IsoCurrency::from_code(&code)
             .filter(|currency| currency.is_superseded().is_none())
-            .map(Self)
+            .map(|currency| Self(currency.code()))
             .ok_or_else(|| "must be an active ISO 4217 code in capitals, such as EUR".to_owned())
+    }
+
+    /// Reads a stored code, active or not.
+    ///
+    /// # Errors
+    /// A message for text that cannot be kept as a name.
+    pub fn from_stored(code: &str) -> Result<Self, String> {
+        match IsoCurrency::from_code(code) {
+            Some(known) => Ok(Self(known.code())),
+            None => stored::name(code).map(Self),
+        }
     }
 
     /// All active currencies, sorted by code.
@@ -38,7 +50,7 @@ impl Currency {
 
     /// Code of three capitals.
     pub fn code(self) -> &'static str {
-        self.0.code()
+        self.0
     }
 }
 
@@ -48,7 +60,7 @@ impl fmt::Debug for Currency {
     }
 }
 
-/// Amount of 0 to 10^12 in the minor unit of its currency.
+/// Amount in the minor unit of its currency: of 0 to 10^12 where a client sets it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Money {
     amount: i64,
@@ -74,6 +86,11 @@ impl Money {
                 "must be 0 to {MAX_AMOUNT} in the currency's minor unit (1299 is 12.99 USD); got {amount}"
             ))
         }
+    }
+
+    /// Reads a stored amount, whatever today's range is.
+    pub fn from_stored(amount: i64, currency: Currency) -> Self {
+        Self { amount, currency }
     }
 
     /// Amount in minor units.
@@ -107,7 +124,7 @@ impl Form for MoneyForm {
         let currency = errors.required("/currency", self.currency, Currency::parse);
         // The amount is checked with any currency, so that both errors are reported at once.
         let amount = errors.required("/amount", self.amount, |amount| {
-            Money::new(amount, Currency(IsoCurrency::EUR)).map(Money::amount)
+            Money::new(amount, Currency(IsoCurrency::EUR.code())).map(Money::amount)
         });
         Some(Money { amount: amount?, currency: currency? })
     }
@@ -151,6 +168,15 @@ mod tests {
     }
 
     #[test]
+    fn a_stored_currency_is_kept_whatever_became_of_it() {
+        for code in ["EUR", "HRK", "XYZ", "eur", ""] {
+            assert_eq!(Currency::from_stored(code).unwrap().code(), code);
+        }
+        let euro = Currency::parse("EUR".to_owned()).unwrap();
+        assert_eq!(Currency::from_stored("EUR").unwrap(), euro);
+    }
+
+    #[test]
     fn both_errors_of_an_amount_of_money_are_reported_at_once() {
         let mut errors = ValidationErrors::default();
         let form = MoneyForm { amount: Some(-1), currency: Some("usd".to_owned()) };
@@ -162,7 +188,7 @@ mod tests {
 
     #[test]
     fn amounts_end_at_ten_to_the_twelfth() {
-        let euro = Currency(IsoCurrency::EUR);
+        let euro = Currency(IsoCurrency::EUR.code());
         assert!(Money::new(MAX_AMOUNT, euro).is_ok());
         assert!(Money::new(MAX_AMOUNT + 1, euro).is_err());
         assert!(Money::new(0, euro).is_ok());

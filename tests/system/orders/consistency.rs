@@ -182,9 +182,25 @@ async fn an_order_that_cannot_be_read_is_found() {
     let shop = ImportedOrder::open().await;
     // With a hold and without.
     for order in [&shop.cancelled, &shop.placed] {
-        shop.damage_order(order, doc! { "$set": { "status": "lost" } }).await;
+        shop.damage_order(order, doc! { "$set": { "items": 7_i64 } }).await;
         shop.finds(&["unreadable-order"]).await;
     }
+}
+
+#[tokio::test]
+async fn an_order_in_a_status_of_a_newer_build_is_in_order() {
+    let shop = ImportedOrder::open().await;
+    for order in [&shop.cancelled, &shop.placed] {
+        shop.damage_order(order, doc! { "$set": { "status": "picked" } }).await;
+        shop.finds(&[]).await;
+    }
+}
+
+#[tokio::test]
+async fn a_product_that_cannot_be_read_is_found() {
+    let shop = ImportedOrder::open().await;
+    shop.damage_mug(doc! { "$set": { "reserved": "three" } }).await;
+    shop.finds(&["unreadable-product"]).await;
 }
 
 #[tokio::test]

@@ -192,10 +192,7 @@ impl Order {
 
     fn check_editable(&self, change: &OrderChange, actor: Actor) -> Result<(), Error> {
         let (placed, unsent): (&[Status], &[Status]) = (&[Status::Placed], &[Status::Placed, Status::Paid]);
-        let (address_may, note_may) = match actor {
-            Actor::Owner => (placed, placed),
-            Actor::Staff | Actor::System => (unsent, &Status::ALL[..]),
-        };
+        let address_may = if actor == Actor::Owner { placed } else { unsent };
         let may = |named: bool, field: &str, in_status: &[Status]| {
             if !named || in_status.contains(&self.status) {
                 return Ok(());
@@ -207,7 +204,8 @@ impl Order {
         };
         may(change.shipping_address.is_some(), "shipping_address", address_may)?;
         may(change.items.is_some(), "items", placed)?;
-        may(change.note.is_present(), "note", note_may)
+        // Staff may change it always.
+        may(change.note.is_present() && actor == Actor::Owner, "note", placed)
     }
 
     /// Applies changes of address, note and metadata.
@@ -260,7 +258,7 @@ impl Order {
     ) -> Decision {
         let task = task.or(self.changing.then_some(TaskKind::Hold));
         self.changing = false;
-        self.version += 1;
+        self.version = self.version.saturating_add(1);
         self.updated_at = now;
         self.history.extend(status_change.clone());
         let task = task.map(|kind| Task { revision: self.version, kind });

@@ -2,15 +2,16 @@
 
 use mongodb::bson::{self, Document, doc};
 use serde::{Deserialize, Serialize};
-use shared::error::Error;
 use shared::http::idempotency::{self, IdempotencyKey, RequestFingerprint, RequestKey};
 use shared::mongo;
 use shared::mongo::json_schema;
+use shared::mongo::unreadable::Unreadable;
 use shared::values::address::Address;
 use shared::values::ids::OrderId;
 use shared::values::money::{Currency, Money};
-use shared::values::text::{MAX_SKU, Name, Reason};
+use shared::values::text::Reason;
 
+use super::ORDERS;
 use crate::limits::{MAX_ITEMS, Note, Reference};
 use crate::number::Number;
 use crate::order::{IdempotencyRef, Item, Order, Payment, StatusChange, Task, TaskKind, Tracking};
@@ -47,8 +48,9 @@ fn of_an_order() -> [(&'static str, Document); 11] {
     let item = json_schema::document(
         &[
             ("product_id", json_schema::bytes()),
-            ("sku", json_schema::text(MAX_SKU)),
-            ("name", json_schema::text(Name::MAX)),
+            // Copied from a stored product, whatever the rules were then.
+            ("sku", json_schema::string()),
+            ("name", json_schema::string()),
             ("unit_price", json_schema::whole(0)),
             ("quantity", json_schema::whole(1)),
         ],
@@ -72,7 +74,7 @@ fn of_an_order() -> [(&'static str, Document); 11] {
         ("user_id", json_schema::bytes()),
         ("status", json_schema::one_of(Status::ALL.map(Status::name))),
         ("items", json_schema::list(1, MAX_ITEMS, item)),
-        ("currency", json_schema::text(Currency::LENGTH)),
+        ("currency", json_schema::string()),
         ("total", json_schema::whole(0)),
         ("shipping_address", json_schema::address()),
         ("metadata", json_schema::map()),
@@ -206,8 +208,8 @@ impl TryFrom<StatusChangeDocument> for StatusChange {
     fn try_from(document: StatusChangeDocument) -> Result<Self, String> {
         Ok(Self {
             at: mongo::timestamp(document.at),
-            from: document.from.as_deref().map(Status::parse).transpose()?,
-            to: Status::parse(&document.to)?,
+            from: document.from.as_deref().map(Status::from_stored).transpose()?,
+            to: Status::from_stored(&document.to)?,
             by: document.by.map(mongo::id),
             reason: document.reason,
         })
@@ -224,14 +226,11 @@ impl From<&IdempotencyRef> for PlacedUnderDocument {
     }
 }
 
-impl TryFrom<PlacedUnderDocument> for IdempotencyRef {
-    type Error = String;
-
-    fn try_from(document: PlacedUnderDocument) -> Result<Self, String> {
-        let key = IdempotencyKey::parse(document.key.as_bytes()).map_err(|error| error.to_string())?;
-        let bytes = document.fingerprint.bytes.try_into().map_err(|_| "a fingerprint of another length")?;
-        let fingerprint = RequestFingerprint::from_bytes(bytes);
-        Ok(Self { caller: mongo::id(document.caller), request_key: RequestKey::of_client(key, fingerprint) })
+impl From<PlacedUnderDocument> for IdempotencyRef {
+    fn from(document: PlacedUnderDocument) -> Self {
+        let key = IdempotencyKey::from_stored(document.key);
+        let fingerprint = RequestFingerprint::from_stored(&document.fingerprint.bytes);
+        Self { caller: mongo::id(document.caller), request_key: RequestKey::of_client(key, fingerprint) }
     }
 }
 
@@ -303,22 +302,20 @@ impl OrderDocument {
     }
 
     fn into_order(self) -> Result<Order, String> {
-        let currency = Currency::parse(self.currency)?;
-        let item = |item: ItemDocument| {
-            Ok(Item {
-                product_id: mongo::id(item.product_id),
-                sku: item.sku,
-                name: item.name,
-                unit_price: Money::new(item.unit_price, currency)?,
-                quantity: item.quantity,
-            })
+        let currency = Currency::from_stored(&self.currency)?;
+        let item = |item: ItemDocument| Item {
+            product_id: mongo::id(item.product_id),
+            sku: item.sku,
+            name: item.name,
+            unit_price: Money::from_stored(item.unit_price, currency),
+            quantity: item.quantity,
         };
         Ok(Order {
             id: mongo::id(self._id),
-            number: Number::parse(&self.number)?,
+            number: Number::from_stored(self.number),
             user_id: mongo::id(self.user_id),
-            status: Status::parse(&self.status)?,
-            items: self.items.into_iter().map(item).collect::<Result<_, String>>()?,
+            status: Status::from_stored(&self.status)?,
+            items: self.items.into_iter().map(item).collect(),
             currency,
             shipping_address: self.shipping_address,
             note: self.note,
@@ -334,7 +331,7 @@ impl OrderDocument {
             history: self.history.into_iter().map(StatusChange::try_from).collect::<Result<_, _>>()?,
             tasks: self.tasks.into_iter().map(Task::from).collect(),
             changing: self.changing,
-            placed_under: self.placed_under.map(IdempotencyRef::try_from).transpose()?,
+            placed_under: self.placed_under.map(IdempotencyRef::from),
             expires_at: self.expires_at.map(mongo::timestamp),
             version: self.version,
             created_at: mongo::timestamp(self.created_at),
@@ -343,13 +340,15 @@ impl OrderDocument {
     }
 }
 
-impl TryFrom<OrderDocument> for Order {
-    type Error = Error;
-
-    fn try_from(document: OrderDocument) -> Result<Self, Error> {
-        let id = document._id;
-        let unreadable = |_| Error::internal(format!("the order {id} has a value that cannot be read"));
-        document.into_order().map_err(unreadable)
+impl OrderDocument {
+    /// Reads an order.
+    ///
+    /// # Errors
+    /// The document, if it cannot be read.
+    pub(super) fn read(document: Document) -> Result<Order, Unreadable> {
+        let unreadable = Unreadable::of(ORDERS, &document);
+        let order: Self = Unreadable::or_read(ORDERS, document)?;
+        order.into_order().map_err(|_| unreadable)
     }
 }
 
@@ -395,15 +394,14 @@ pub struct Void {
 }
 
 impl TryFrom<Document> for Stored {
-    type Error = Error;
+    type Error = Unreadable;
 
-    fn try_from(document: Document) -> Result<Self, Error> {
+    fn try_from(document: Document) -> Result<Self, Unreadable> {
         if document.get_str("status").is_ok_and(|status| status == VOID) {
-            let void: VoidDocument = bson::deserialize_from_document(document).map_err(Error::internal)?;
+            let void: VoidDocument = Unreadable::or_read(ORDERS, document)?;
             let tasks = void.tasks.into_iter().map(Task::from).collect();
             return Ok(Self::Void(Void { id: mongo::id(void._id), tasks }));
         }
-        let order: OrderDocument = bson::deserialize_from_document(document).map_err(Error::internal)?;
-        Ok(Self::Order(Box::new(order.try_into()?)))
+        OrderDocument::read(document).map(|order| Self::Order(Box::new(order)))
     }
 }

@@ -1,9 +1,10 @@
 //! Lists of orders: the index for each combination of filters and sort.
 
-use mongodb::bson::{self, Bson, Document, doc};
+use mongodb::bson::{Bson, Document, doc};
 use shared::error::Error;
 use shared::input::page::{PageRequest, PageRows, Position, SortType};
 use shared::mongo::keyset::{IndexScan, SortKey, conjunction};
+use shared::mongo::unreadable::readable;
 use shared::mongo::{self, Index};
 use shared::values::ids::UserId;
 
@@ -51,12 +52,7 @@ impl OrderStore {
             Some(number) => self.numbered(&number.to_string(), listing, of, after).await?,
             None => index_scan(listing, of).page(&self.all, page, after, Document::new()).await?,
         };
-        let read = |document| {
-            let order: OrderDocument = bson::deserialize_from_document(document).map_err(Error::internal)?;
-            Order::try_from(order)
-        };
-        let data = found.data.into_iter().map(read).collect::<Result<_, Error>>()?;
-        Ok(PageRows { data, next: found.next })
+        Ok(readable(found, OrderDocument::read))
     }
 
     /// Finds the order with a number, if the other filters match. It reads one key, whatever they are.
@@ -87,7 +83,7 @@ impl OrderStore {
             filter.insert("created_at", placed);
         }
         let found = self.all.find_one(filter).await?;
-        Ok(PageRows { data: found.into_iter().collect(), next: None })
+        Ok(PageRows::only(found))
     }
 }
 

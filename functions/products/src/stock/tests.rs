@@ -13,7 +13,7 @@ fn state(on_hand: i64, reserved: i64, entry: Option<Entry>) -> ProductState {
         product: ProductId::new(),
         stock: Stock { on_hand, reserved },
         active: true,
-        currency: euro(),
+        currency: Some(euro()),
         entry,
         live: 1,
         entries: 2,
@@ -81,11 +81,12 @@ fn unorderable_items_are_reported_before_shortages() {
     let mut draft = state(0, 0, None);
     draft.active = false;
     let mut yen = state(0, 0, None);
-    yen.currency = Currency::parse("JPY".to_owned()).unwrap();
+    let japanese = Currency::parse("JPY".to_owned()).unwrap();
+    yen.currency = Some(japanese);
     let mug = state(0, 0, None);
     let unknown = state(0, 0, None);
     let declaration = hold(1, &[(&mug, 1), (&draft, 1), (&yen, 1), (&unknown, 1)]);
-    let other = ItemError::OtherCurrency { this: yen.currency, first: euro() };
+    let other = ItemError::OtherCurrency { this: japanese, first: euro() };
     let states = [draft.clone(), yen.clone(), mug.clone()];
     let expected = vec![(1, ItemError::NotActive), (2, other), (3, ItemError::NotActive)];
     assert_eq!(decide(&declaration, &states), Err(Rejection::ItemError(expected)));

@@ -6,29 +6,96 @@ use mongodb::bson::{self, Document, doc};
 use mongodb::options::ReturnDocument;
 use serde::Deserialize;
 use shared::error::Error;
+use shared::mongo::unreadable::{self, Unreadable};
 use shared::mongo::{self, TxOutcome};
 use shared::values::clock::Timestamp;
 use shared::values::ids::{OrderId, ProductId};
+use shared::values::money::{Currency, Money};
 
 use super::ledger::MovementDocument;
 use super::list::in_stock;
-use super::{CountedDocument, HoldDocument, PRODUCTS, ProductStore, without_holds};
+use super::{HoldDocument, PRODUCTS, PriceDocument, ProductStore};
 use crate::ledger::{Cause, LedgerEnd, RETURNED, SHIPPED, StockMovement};
-use crate::product::{Product, Status};
+use crate::product::{HeldProduct, Sku, Status};
 use crate::stock::{
     self, Declaration, DeclarationKind, Entry, Item, MAX_ENTRIES, MAX_LIVE_HOLDS, ProductState, Rejection,
     Stock, StockUpdate,
 };
 
-/// Product with its entry of one order.
+/// Counts of a product, with its entry of one order.
 #[derive(Debug, Deserialize)]
 struct ProductStateDocument {
-    #[serde(flatten)]
-    counted: CountedDocument,
+    _id: bson::Uuid,
+    on_hand: i64,
+    reserved: i64,
     #[serde(default)]
     holds: Vec<HoldDocument>,
     live: i64,
     entries: i32,
+    movements: i64,
+    moved_at: Option<bson::DateTime>,
+}
+
+/// Fields of the catalogue that an order keeps.
+#[derive(Debug, Deserialize)]
+struct HeldProductDocument {
+    _id: bson::Uuid,
+    sku: String,
+    name: String,
+    price: PriceDocument,
+    status: String,
+}
+
+impl HeldProductDocument {
+    fn read(document: Document) -> Result<HeldProduct, Unreadable> {
+        let unreadable = Unreadable::of(PRODUCTS, &document);
+        let held: Self = Unreadable::or_read(PRODUCTS, document)?;
+        held.into_product().map_err(|_| unreadable)
+    }
+
+    fn into_product(self) -> Result<HeldProduct, String> {
+        let currency = Currency::from_stored(&self.price.currency)?;
+        Ok(HeldProduct {
+            id: mongo::id(self._id),
+            sku: Sku::from_stored(self.sku),
+            name: self.name,
+            price: Money::from_stored(self.price.amount, currency),
+            status: Status::from_stored(&self.status)?,
+        })
+    }
+}
+
+/// Product with which a declaration is concerned.
+struct Concerned {
+    state: ProductState,
+    ledger: LedgerEnd,
+    /// Its fields of the catalogue. Without them its hold can still end.
+    held: Option<HeldProduct>,
+}
+
+impl Concerned {
+    fn read(document: Document) -> Result<Self, Unreadable> {
+        let counts: ProductStateDocument = Unreadable::or_read(PRODUCTS, document.clone())?;
+        let held = match HeldProductDocument::read(document) {
+            Ok(held) => Some(held),
+            Err(unreadable) => {
+                unreadable::log(&[unreadable]);
+                None
+            }
+        };
+        let entry = counts.holds.first().map(|hold| Entry { quantity: hold.q, revision: hold.r });
+        let state = ProductState {
+            product: mongo::id(counts._id),
+            stock: Stock { on_hand: counts.on_hand, reserved: counts.reserved },
+            active: held.as_ref().is_some_and(|held| held.status == Status::Active),
+            currency: held.as_ref().map(|held| held.price.currency()),
+            entry,
+            live: counts.live,
+            entries: i64::from(counts.entries),
+        };
+        let ledger = LedgerEnd { number: counts.movements, at: counts.moved_at.map(mongo::timestamp) };
+        Ok(Self { state, ledger, held })
+    }
 }
 
 impl ProductStore {
@@ -41,7 +108,7 @@ impl ProductStore {
         &self,
         declaration: &Declaration,
         now: Timestamp,
-    ) -> Result<Result<Vec<Product>, Rejection>, Error> {
+    ) -> Result<Result<Vec<HeldProduct>, Rejection>, Error> {
         if let (DeclarationKind::Hold, 1, [item]) =
             (declaration.kind, declaration.revision, &declaration.items[..])
             && let Some(product) = self.hold_first_item(declaration.order, *item).await?
@@ -57,10 +124,15 @@ impl ProductStore {
 
     /// Applies the commonest case, a first hold of one item, in one conditional write. `None` when it is not
     /// that simple. The product may be inactive, short or full of holds, or have an entry of the order.
-    async fn hold_first_item(&self, order: OrderId, item: Item) -> Result<Option<Product>, Error> {
+    async fn hold_first_item(&self, order: OrderId, item: Item) -> Result<Option<HeldProduct>, Error> {
         let filter = doc! {
             "_id": mongo::uuid(item.product),
             "status": Status::Active.name(),
+            // Nothing may be held of a product that the order could not keep.
+            "sku": { "$type": "string" },
+            "name": { "$type": "string" },
+            "price.amount": { "$type": ["int", "long"] },
+            "price.currency": { "$type": "string" },
             "holds.o": { "$ne": mongo::uuid(order) },
             "live": { "$lt": MAX_LIVE_HOLDS },
             // The last possible slot for an entry is free.
@@ -74,12 +146,12 @@ impl ProductStore {
             "live": { "$add": ["$live", 1_i64] },
             "holds": { "$concatArrays": ["$holds", [entry]] },
         } };
-        let write = self
-            .products
+        let products = self.documents();
+        let write = products
             .find_one_and_update(filter, vec![update])
-            .projection(without_holds())
+            .projection(doc! { "sku": 1, "name": 1, "price": 1, "status": 1 })
             .return_document(ReturnDocument::After);
-        mongo::bounded_write(write).await?.map(Product::try_from).transpose()
+        Ok(mongo::bounded_write(write).await?.map(HeldProductDocument::read).transpose()?)
     }
 
     async fn declare_in(
@@ -87,14 +159,14 @@ impl ProductStore {
         session: &mut ClientSession,
         declaration: &Declaration,
         now: Timestamp,
-    ) -> mongodb::error::Result<TxOutcome<Result<Result<Vec<Product>, Rejection>, Error>>> {
+    ) -> mongodb::error::Result<TxOutcome<Result<Result<Vec<HeldProduct>, Rejection>, Error>>> {
         let found = self.find_concerned(session, declaration).await?;
-        let ledgers: Vec<LedgerEnd> = found.iter().map(|found| found.counted.ledger_end()).collect();
-        let states: Result<Vec<(Product, ProductState)>, Error> = found.into_iter().map(state_of).collect();
-        let (products, states): (Vec<Product>, Vec<ProductState>) = match states {
-            Ok(states) => states.into_iter().unzip(),
-            Err(error) => return Ok(TxOutcome::Abort(Err(error))),
+        let concerned: Vec<Concerned> = match found.into_iter().map(Concerned::read).collect::<Result<_, _>>()
+        {
+            Ok(concerned) => concerned,
+            Err(unreadable) => return Ok(TxOutcome::Abort(Err(unreadable.into()))),
         };
+        let states: Vec<ProductState> = concerned.iter().map(|it| it.state.clone()).collect();
         let writes = match stock::decide(declaration, &states) {
             Ok(writes) => writes,
             // The caller takes this as done, so an election must not undo it. Only a commit waits until the
@@ -102,18 +174,18 @@ impl ProductStore {
             Err(Rejection::Superseded) => return Ok(TxOutcome::Commit(Ok(Err(Rejection::Superseded)))),
             Err(rejection) => return Ok(TxOutcome::Abort(Ok(Err(rejection)))),
         };
-        let named = |item: &Item| products.iter().find(|product| product.id == item.product).cloned();
-        let answer = Ok(Ok(declaration.items.iter().filter_map(named).collect()));
+        let named = |item: &Item| concerned.iter().find(|it| it.state.product == item.product);
+        let held = declaration.items.iter().filter_map(named).filter_map(|it| it.held.clone());
+        let answer = Ok(Ok(held.collect()));
         if writes.is_empty() {
             // A replay: as above.
             return Ok(TxOutcome::Commit(answer));
         }
-        let movements: Vec<(ProductId, StockMovement)> = states
+        let movements: Vec<(ProductId, StockMovement)> = concerned
             .iter()
-            .zip(ledgers)
-            .filter_map(|(state, ledger)| {
+            .filter_map(|Concerned { state, ledger, .. }| {
                 let write = writes.iter().find(|write| write.product == state.product)?;
-                Some((state.product, movement(declaration, state, ledger, write, now)?))
+                Some((state.product, movement(declaration, state, *ledger, write, now)?))
             })
             .collect();
         self.write(session, declaration.order, &writes, &movements).await?;
@@ -125,34 +197,20 @@ impl ProductStore {
         &self,
         session: &mut ClientSession,
         declaration: &Declaration,
-    ) -> mongodb::error::Result<Vec<ProductStateDocument>> {
+    ) -> mongodb::error::Result<Vec<Document>> {
         let order = mongo::uuid(declaration.order);
         let named: Vec<bson::Uuid> = declaration.items.iter().map(|item| mongo::uuid(item.product)).collect();
         let mut projection = doc! {
             "holds": { "$elemMatch": { "o": order } },
-            "entries": { "$size": "$holds" },
+            "entries": { "$cond": [{ "$isArray": "$holds" }, { "$size": "$holds" }, null] },
         };
-        for field in [
-            "sku",
-            "name",
-            "description",
-            "price",
-            "attributes",
-            "status",
-            "on_hand",
-            "reserved",
-            "version",
-            "created_at",
-            "updated_at",
-            "live",
-            "movements",
-            "moved_at",
-        ] {
+        for field in
+            ["sku", "name", "price", "status", "on_hand", "reserved", "live", "movements", "moved_at"]
+        {
             projection.insert(field, 1);
         }
         let mut cursor = self
-            .products
-            .clone_with_type::<ProductStateDocument>()
+            .documents()
             .find(doc! { "$or": [{ "_id": { "$in": named } }, { "holds.o": order }] })
             .projection(projection)
             .session(&mut *session)
@@ -229,29 +287,13 @@ fn movement(
         return None;
     }
     let stock = Stock {
-        on_hand: state.stock.on_hand + write.on_hand,
-        reserved: state.stock.reserved + write.reserved,
+        on_hand: state.stock.on_hand.saturating_add(write.on_hand),
+        reserved: state.stock.reserved.saturating_add(write.reserved),
     };
     // Another function declares for an order; the order's own history has the actor.
     let by = "system".to_owned();
     let cause = Cause { reason: Some(reason.to_owned()), order: Some(declaration.order), by };
     Some(ledger.next(write.on_hand, stock, cause, now))
-}
-
-fn state_of(document: ProductStateDocument) -> Result<(Product, ProductState), Error> {
-    let ProductStateDocument { counted, holds, live, entries } = document;
-    let entry = holds.first().map(|hold| Entry { quantity: hold.q, revision: hold.r });
-    let product = Product::try_from(counted.product)?;
-    let state = ProductState {
-        product: product.id,
-        stock: product.stock,
-        active: product.status == Status::Active,
-        currency: product.price.currency(),
-        entry,
-        live,
-        entries: i64::from(entries),
-    };
-    Ok((product, state))
 }
 
 /// Entry of an order, as an expression. Its time is the database's, since clocks differ between machines.

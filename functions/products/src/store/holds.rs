@@ -5,17 +5,18 @@ use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use futures::TryStreamExt as _;
-use mongodb::bson::{self, Document, doc};
+use mongodb::bson::{self, Bson, Document, doc};
 use mongodb::options::ReadConcern;
 use mongodb::{Cursor, SessionCursor};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use shared::error::Error;
 use shared::mongo;
+use shared::mongo::unreadable::{self, Unreadable};
 use shared::values::clock::Timestamp;
 use shared::values::ids::{OrderId, ProductId};
 
-use super::{HoldDocument, MOVEMENTS, ProductStore};
+use super::{HoldDocument, MOVEMENTS, PRODUCTS, ProductStore};
 use crate::holds::{AuditedProduct, Hold, HoldPosition, HoldWalk};
 use crate::stock::Stock;
 
@@ -47,12 +48,6 @@ struct CountsDocument {
     reserved: i64,
     live: i64,
     movements: i64,
-}
-
-#[derive(Debug, Deserialize)]
-struct SumDocument {
-    _id: bson::Uuid,
-    sum: i64,
 }
 
 impl From<EntryDocument> for Hold {
@@ -107,7 +102,7 @@ impl ProductStore {
         } else {
             doc! { "$gt": 0_i64 }
         };
-        let mut wanted = doc! { "holds.t": times.clone(), "holds.q": quantity.clone() };
+        let mut wanted = doc! { "holds.t": times.clone(), "holds.q": quantity.clone(), "holds.o": any_id() };
         if let Some((at, Some(order))) = walk.after {
             let at = mongo::date(at);
             let later = doc! { "holds.t": { "$gt": at } };
@@ -174,8 +169,16 @@ impl ProductStore {
             doc! { "$unwind": "$holds" },
             doc! { "$match": entry },
         ];
-        let cursor: Cursor<EntryDocument> = self.products.aggregate(pipeline).with_type().await?;
-        Ok(cursor.map_ok(Hold::from).try_collect().await?)
+        let entries: Vec<Document> = self.products.aggregate(pipeline).await?.try_collect().await?;
+        let (mut holds, mut left_out) = (Vec::new(), Vec::new());
+        for entry in entries {
+            match Unreadable::or_read::<EntryDocument>(PRODUCTS, entry) {
+                Ok(entry) => holds.push(Hold::from(entry)),
+                Err(unreadable) => left_out.push(unreadable),
+            }
+        }
+        unreadable::log(&left_out);
+        Ok(holds)
     }
 
     /// Reads a page of products by ID, all as of one moment. The flag is true if there are more.
@@ -191,24 +194,31 @@ impl ProductStore {
         // own read concern overrides the session's.
         let snapshot = ReadConcern::snapshot;
         let mut session = self.database.client().start_session().snapshot(true).await?;
-        let filter = after.map_or_else(Document::new, |after| doc! { "_id": { "$gt": mongo::uuid(after) } });
+        let mut ids = any_id();
+        if let Some(after) = after {
+            ids.insert("$gt", mongo::uuid(after));
+        }
         let mut cursor = self
-            .products
-            .clone_with_type::<CountsDocument>()
-            .find(filter)
+            .documents()
+            .find(doc! { "_id": ids })
             .projection(doc! { "on_hand": 1, "reserved": 1, "live": 1, "movements": 1 })
             .sort(doc! { "_id": 1 })
             .limit(limit + 1)
             .read_concern(snapshot())
             .session(&mut session)
             .await?;
-        let mut counts: Vec<CountsDocument> = cursor.stream(&mut session).try_collect().await?;
-        let found = counts.len();
+        let found: Vec<Document> = cursor.stream(&mut session).try_collect().await?;
+        let length = found.len();
+        let mut counts: Vec<Result<CountsDocument, Unreadable>> =
+            found.into_iter().map(|document| Unreadable::or_read(PRODUCTS, document)).collect();
         counts.truncate(audited(&counts, usize::try_from(limit).unwrap_or(usize::MAX)));
-        let ids: Vec<bson::Uuid> = counts.iter().map(|counts| counts._id).collect();
+        let more = length > counts.len();
+        let ids: Vec<bson::Uuid> = counts.iter().flatten().map(|counts| counts._id).collect();
 
         let live = doc! { "$filter": {
-            "input": "$holds", "as": "hold", "cond": { "$gt": ["$$hold.q", 0] },
+            "input": { "$cond": [{ "$isArray": "$holds" }, "$holds", []] },
+            "as": "hold",
+            "cond": { "$gt": ["$$hold.q", 0] },
         } };
         let holds = vec![
             doc! { "$match": { "_id": { "$in": ids.clone() } } },
@@ -218,10 +228,19 @@ impl ProductStore {
         let cursor =
             self.products.aggregate(holds).with_type().read_concern(snapshot()).session(&mut session).await?;
         let mut holds: HashMap<ProductId, Vec<Hold>> = HashMap::new();
-        for entry in all::<EntryDocument>(cursor, &mut session).await? {
-            let hold = Hold::from(entry);
-            holds.entry(hold.product).or_default().push(hold);
+        let mut left_out: Vec<Unreadable> =
+            counts.iter().filter_map(|it| it.as_ref().err().cloned()).collect();
+        for entry in all::<Document>(cursor, &mut session).await? {
+            match Unreadable::or_read::<EntryDocument>(PRODUCTS, entry) {
+                Ok(entry) => {
+                    let hold = Hold::from(entry);
+                    holds.entry(hold.product).or_default().push(hold);
+                }
+                Err(unreadable) if !left_out.contains(&unreadable) => left_out.push(unreadable),
+                Err(_) => {}
+            }
         }
+        unreadable::log(&left_out);
         let sums = vec![
             doc! { "$match": { "product": { "$in": ids } } },
             doc! { "$group": { "_id": "$product", "sum": { "$sum": "$delta" } } },
@@ -229,18 +248,24 @@ impl ProductStore {
         let movements = self.database.collection::<Document>(MOVEMENTS);
         let cursor =
             movements.aggregate(sums).with_type().read_concern(snapshot()).session(&mut session).await?;
-        let sums = all::<SumDocument>(cursor, &mut session).await?;
-        let sums: HashMap<bson::Uuid, i64> = sums.into_iter().map(|sum| (sum._id, sum.sum)).collect();
+        let sums: HashMap<ProductId, i64> = all::<Document>(cursor, &mut session)
+            .await?
+            .iter()
+            .filter_map(|sum| Some((ProductId::from_uuid(unreadable::id_of(sum)?), integer(sum.get("sum")?))))
+            .collect();
 
-        let more = found > counts.len();
-        let audited = counts.into_iter().map(|counts| {
-            let product = mongo::id(counts._id);
-            AuditedProduct {
-                product,
-                stock: Stock { on_hand: counts.on_hand, reserved: counts.reserved },
-                ledger: sums.get(&counts._id).copied().unwrap_or(0),
-                holds: holds.remove(&product).unwrap_or_default(),
+        let audited = counts.into_iter().filter_map(|counts| match counts {
+            Ok(counts) => {
+                let product = mongo::id(counts._id);
+                Some(AuditedProduct {
+                    product,
+                    unreadable: left_out.iter().any(|it| it.id == Some(product.uuid())),
+                    stock: Stock { on_hand: counts.on_hand, reserved: counts.reserved },
+                    ledger: sums.get(&product).copied().unwrap_or(0),
+                    holds: holds.remove(&product).unwrap_or_default(),
+                })
             }
+            Err(Unreadable { id, .. }) => id.map(|id| AuditedProduct::unreadable(ProductId::from_uuid(id))),
         });
         Ok((audited.collect(), more))
     }
@@ -253,11 +278,13 @@ impl ProductStore {
 }
 
 /// Number of these products that a page takes: at least one, however much it keeps.
-fn audited(counts: &[CountsDocument], limit: usize) -> usize {
-    let (mut holds, mut movements) = (0, 0);
-    let fits = |counts: &&CountsDocument| {
-        holds += counts.live;
-        movements += counts.movements;
+fn audited(counts: &[Result<CountsDocument, Unreadable>], limit: usize) -> usize {
+    let (mut holds, mut movements) = (0_i64, 0_i64);
+    let fits = |counts: &&Result<CountsDocument, Unreadable>| {
+        if let Ok(counts) = counts {
+            holds = holds.saturating_add(counts.live);
+            movements = movements.saturating_add(counts.movements);
+        }
         holds <= MAX_AUDITED_HOLDS && movements <= MAX_AUDITED_MOVEMENTS
     };
     counts.iter().take(limit).take_while(fits).count().max(1)
@@ -268,6 +295,20 @@ async fn all<T: DeserializeOwned + Unpin + Send + Sync>(
     session: &mut mongodb::ClientSession,
 ) -> mongodb::error::Result<Vec<T>> {
     cursor.stream(session).try_collect().await
+}
+
+/// Condition for an ID of the right type.
+fn any_id() -> Document {
+    doc! { "$gte": bson::Uuid::from_bytes([0; 16]), "$lte": bson::Uuid::from_bytes([u8::MAX; 16]) }
+}
+
+/// Sum of a ledger. One that is no integer is like no count.
+fn integer(sum: &Bson) -> i64 {
+    match sum {
+        Bson::Int64(sum) => *sum,
+        Bson::Int32(sum) => i64::from(*sum),
+        _ => i64::MIN,
+    }
 }
 
 fn one_of(orders: &[OrderId]) -> Document {

@@ -8,14 +8,17 @@ use serde::{Deserialize, Serialize};
 use shared::error::Error;
 use shared::http::conditional::IfMatch;
 use shared::http::idempotency::KeyRecord;
+use shared::input::page::{PageRequest, PageRows, Position, SortValue};
 use shared::mongo::json_schema;
+use shared::mongo::unreadable::{Unreadable, readable};
 use shared::mongo::{self, TxOutcome};
 use shared::values::clock::Timestamp;
 use shared::values::ids::ProductId;
 use shared::values::text::Reason;
+use uuid::Uuid;
 
 use super::list::in_stock;
-use super::{CountedDocument, ProductStore, without_holds};
+use super::{CountedDocument, MOVEMENTS, PRODUCTS, ProductDocument, ProductStore, without_holds};
 use crate::ledger::{Cause, StockMovement};
 use crate::product::Product;
 use crate::stock::{MAX_ON_HAND, Stock, StockChange, StockCount};
@@ -143,8 +146,7 @@ impl ProductStore {
         // The write comes first, so that the product cannot change between a read and this write. On a
         // product with constant holds the transaction would otherwise restart again and again.
         let before = self
-            .products
-            .clone_with_type::<CountedDocument>()
+            .documents()
             .find_one_and_update(filter, update)
             .projection(without_holds())
             .return_document(ReturnDocument::Before)
@@ -153,15 +155,16 @@ impl ProductStore {
         let Some(before) = before else {
             return self.find_reason(session, id, &if_match, change).await.map(TxOutcome::Abort);
         };
-        let ledger = before.ledger_end();
-        let mut product = match Product::try_from(before.product) {
-            Ok(product) => product,
-            Err(error) => return Ok(TxOutcome::Abort(Err(error))),
+        let read = Unreadable::or_read::<CountedDocument>(PRODUCTS, before)
+            .and_then(|before| Ok((before.ledger_end(), before.product.into_product()?)));
+        let (ledger, mut product) = match read {
+            Ok(read) => read,
+            Err(unreadable) => return Ok(TxOutcome::Abort(Err(unreadable.into()))),
         };
         let delta = change.delta(product.stock.on_hand);
         if delta != 0 {
-            product.stock.on_hand += delta;
-            product.version += 1;
+            product.stock.on_hand = product.stock.on_hand.saturating_add(delta);
+            product.version = product.version.saturating_add(1);
             product.updated_at = now;
             let movement = ledger.next(delta, product.stock, Cause { reason, order: None, by }, now);
             let entry = MovementDocument::of(id, movement);
@@ -180,12 +183,16 @@ impl ProductStore {
         change: StockChange,
     ) -> mongodb::error::Result<Result<StockWritten, Error>> {
         let found = self
-            .products
+            .documents()
             .find_one(doc! { "_id": mongo::uuid(id) })
             .projection(without_holds())
             .session(session)
             .await?;
         let Some(document) = found else { return Ok(Ok(StockWritten::NotFound)) };
+        let document: ProductDocument = match Unreadable::or_read(PRODUCTS, document) {
+            Ok(document) => document,
+            Err(unreadable) => return Ok(Err(unreadable.into())),
+        };
         if if_match.check(document.version).is_err() {
             return Ok(Ok(StockWritten::Outdated(document.version)));
         }
@@ -196,22 +203,33 @@ impl ProductStore {
         }))
     }
 
-    /// Reads up to `limit` entries of a product's ledger, newest first, below a number or from the end.
+    /// Reads a page of a product's ledger, newest first, after this position.
     ///
     /// # Errors
     /// Fails when MongoDB is unavailable.
     pub async fn movements(
         &self,
         product: ProductId,
-        below: Option<i64>,
-        limit: i64,
-    ) -> Result<Vec<StockMovement>, Error> {
-        let mut filter = doc! { "product": mongo::uuid(product) };
-        if let Some(below) = below {
-            filter.insert("number", doc! { "$lt": below });
-        }
-        let found = self.movements.find(filter).sort(doc! { "number": -1 }).limit(limit).await?;
-        Ok(found.map_ok(StockMovement::from).try_collect().await?)
+        page: &PageRequest,
+        after: Option<&Position>,
+    ) -> Result<PageRows<StockMovement>, Error> {
+        // What has no number is in no sequence.
+        let numbers = match after.map(|position| &position.value) {
+            Some(SortValue::Integer(below)) => doc! { "$lt": *below },
+            _ => doc! { "$lte": i64::MAX },
+        };
+        let filter = doc! { "product": mongo::uuid(product), "number": numbers };
+        let entries = self.movements.clone_with_type::<Document>();
+        let cursor = entries.find(filter).sort(doc! { "number": -1 }).limit(page.fetch()).await?;
+        let found: Vec<Document> = cursor.try_collect().await?;
+        // The number alone determines the position.
+        let position = |entry: &Document| {
+            let number = entry.get("number")?;
+            let number = number.as_i64().or_else(|| number.as_i32().map(i64::from))?;
+            Some(Position { value: SortValue::Integer(number), id: Uuid::nil() })
+        };
+        let read = |entry| Unreadable::or_read::<MovementDocument>(MOVEMENTS, entry).map(StockMovement::from);
+        Ok(readable(page.found(found, false, position), read))
     }
 }
 

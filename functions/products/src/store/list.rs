@@ -1,15 +1,14 @@
 //! Lists of products: the index for each combination of filters and sort, and the fields stored for them.
 
-use futures::TryStreamExt as _;
-use mongodb::Collection;
-use mongodb::bson::{self, Bson, Document, doc};
+use mongodb::bson::{Bson, Document, doc};
 use mongodb::options::{Hint, ReadConcern};
 use shared::error::Error;
 use shared::input::page::{PageRequest, PageRows, Position, SortType};
 use shared::mongo::Index;
 use shared::mongo::keyset::{IndexScan, SortKey, conjunction};
+use shared::mongo::unreadable::readable;
 
-use super::{PRODUCTS, ProductDocument, ProductStore, without_holds};
+use super::{ProductDocument, ProductStore, without_holds};
 use crate::listing::{Listing, SortBy};
 use crate::product::{Product, Status};
 use crate::words::words;
@@ -73,7 +72,7 @@ impl ProductStore {
                 Some(_) => PageRows::nothing(),
                 None => {
                     let found = self.documents().find_one(filter).projection(without_holds()).await?;
-                    PageRows { data: found.into_iter().collect(), next: None }
+                    PageRows::only(found)
                 }
             }
         } else if listing.words.is_some() {
@@ -81,13 +80,7 @@ impl ProductStore {
         } else {
             scan.page(&self.documents(), page, after, without_holds()).await?
         };
-        let read = |document| {
-            let product: ProductDocument =
-                bson::deserialize_from_document(document).map_err(Error::internal)?;
-            Product::try_from(product)
-        };
-        let data = found.data.into_iter().map(read).collect::<Result<_, Error>>()?;
-        Ok(PageRows { data, next: found.next })
+        Ok(readable(found, ProductDocument::read))
     }
 
     /// Searches for products that have all words. If one of the words is rare, reads all its products, and
@@ -108,14 +101,9 @@ impl ProductStore {
         words.sort_by_key(|word| std::cmp::Reverse(word.len()));
         for word in words.iter().take(PROBES) {
             if self.is_rare(word).await? {
-                let after = scan.sort_key.between(after, None);
-                let after = if after.len() == 1 {
-                    Document::new()
-                } else {
-                    doc! { "$or": after }
-                };
+                let after = doc! { "$or": scan.sort_key.between(after, None) };
                 let filter = conjunction(vec![doc! { "words": *word }, all_filters(listing, &scan), after]);
-                let found: Vec<Document> = self
+                let found = self
                     .documents()
                     .find(filter)
                     .sort(scan.sort_key.sort())
@@ -126,10 +114,8 @@ impl ProductStore {
                     .hint(Hint::Name("words".to_owned()))
                     .projection(without_holds())
                     .read_concern(ReadConcern::snapshot())
-                    .await?
-                    .try_collect()
                     .await?;
-                return page.found(found, |document| scan.sort_key.position(document));
+                return scan.sort_key.rows(page, found).await;
             }
         }
         scan.filter = conjunction(vec![with_words(listing), scan.filter]);
@@ -145,10 +131,6 @@ impl ProductStore {
             .projection(doc! { "_id": 1 })
             .hint(Hint::Name("words".to_owned()));
         Ok(one_more.await?.is_none())
-    }
-
-    fn documents(&self) -> Collection<Document> {
-        self.database.collection(PRODUCTS)
     }
 }
 

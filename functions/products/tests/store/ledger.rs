@@ -7,6 +7,7 @@ use products::ledger::{Cause, StockMovement};
 use products::stock::{DeclarationKind, StockChange, StockCount};
 use products::store::{StockWrite, StockWritten};
 use shared::http::conditional::IfMatch;
+use shared::input::page::PageRequest;
 use shared::values::clock::Timestamp;
 use shared::values::ids::{OrderId, ProductId};
 
@@ -109,11 +110,13 @@ async fn pages_of_the_ledger_neither_repeat_nor_skip_an_entry() {
     for _ in 0..9 {
         fixture.count(mug, StockChange::Move(1)).await;
     }
-    let mut seen = Vec::new();
+    let four = PageRequest::new(Some(4), None).unwrap();
+    let (mut seen, mut after) = (Vec::new(), None);
     while seen.last() != Some(&1) {
-        let page = fixture.store.movements(mug, seen.last().copied(), 4).await.unwrap();
-        assert!((1..=4).contains(&page.len()));
-        seen.extend(page.iter().map(|movement| movement.number));
+        let page = fixture.store.movements(mug, &four, after.as_ref()).await.unwrap();
+        assert!((1..=4).contains(&page.data.len()));
+        seen.extend(page.data.iter().map(|movement| movement.number));
+        after = page.next;
         // Concurrent entries are newer than the whole page.
         fixture.count(mug, StockChange::Move(1)).await;
     }

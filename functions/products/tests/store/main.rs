@@ -14,11 +14,12 @@ use futures::future::join_all;
 use mongodb::Database;
 use mongodb::bson::{self, Document, doc};
 use products::ledger::StockMovement;
-use products::product::{NewProduct, Product, ProductChange, Sku, Status};
+use products::product::{HeldProduct, NewProduct, Product, ProductChange, Sku, Status};
 use products::stock::{Declaration, DeclarationKind, Item, Rejection, StockChange, StockCount};
 use products::store::{Inserted, ProductStore, StockWrite, StockWritten};
 use shared::http::conditional::IfMatch;
 use shared::http::idempotency::{KeyRecord, RequestKey};
+use shared::input::page::PageRequest;
 use shared::mongo;
 use shared::runtime::context::InvocationId;
 use shared::values::clock::Timestamp;
@@ -77,7 +78,8 @@ impl Fixture {
 
     /// Reads the whole ledger, newest first.
     pub(crate) async fn movements(&self, product: ProductId) -> Vec<StockMovement> {
-        self.store.movements(product, None, 10_000).await.unwrap()
+        let all = PageRequest::within(Some(10_000), None, 1, 10_000).unwrap();
+        self.store.movements(product, &all, None).await.unwrap().data
     }
 
     pub(crate) async fn products<const N: usize>(&self, on_hand: [i64; N]) -> [ProductId; N] {
@@ -101,7 +103,7 @@ impl Fixture {
         revision: i64,
         kind: DeclarationKind,
         items: &[(ProductId, i64)],
-    ) -> Result<Vec<Product>, Rejection> {
+    ) -> Result<Vec<HeldProduct>, Rejection> {
         let items = items.iter().map(|&(product, quantity)| Item { product, quantity }).collect();
         self.store.declare(&Declaration { order, revision, kind, items }, NOW).await.unwrap()
     }
@@ -111,7 +113,7 @@ impl Fixture {
         order: OrderId,
         revision: i64,
         items: &[(ProductId, i64)],
-    ) -> Result<Vec<Product>, Rejection> {
+    ) -> Result<Vec<HeldProduct>, Rejection> {
         self.declare(order, revision, DeclarationKind::Hold, items).await
     }
 
@@ -174,6 +176,6 @@ pub(crate) fn new_product(currency: &str, on_hand: i64) -> Product {
     new.into_product(id, NOW)
 }
 
-pub(crate) fn ids(products: &[Product]) -> Vec<ProductId> {
+pub(crate) fn ids(products: &[HeldProduct]) -> Vec<ProductId> {
     products.iter().map(|product| product.id).collect()
 }

@@ -1,14 +1,15 @@
 //! Lists of users, on one index.
 
 use mongodb::Collection;
-use mongodb::bson::{self, Document, doc};
+use mongodb::bson::{Document, doc};
 use shared::auth::Role;
 use shared::error::Error;
 use shared::input::page::{PageRequest, PageRows, Position, SortType};
 use shared::mongo::Index;
 use shared::mongo::keyset::{IndexScan, SortKey};
+use shared::mongo::unreadable::readable;
 
-use super::{StoredUser, USERS, UserDocument, UserStore};
+use super::{StoredUser, USERS, UserStore};
 use crate::listing::Listing;
 use crate::user::{Status, User};
 
@@ -36,12 +37,7 @@ impl UserStore {
                 index_scan(listing).page(&users, page, after, Document::new()).await?
             }
         };
-        let read = |document| {
-            let user: UserDocument = bson::deserialize_from_document(document).map_err(Error::internal)?;
-            Ok(StoredUser::try_from(user)?.user)
-        };
-        let data = found.data.into_iter().map(read).collect::<Result<_, Error>>()?;
-        Ok(PageRows { data, next: found.next })
+        Ok(readable(found, |document| StoredUser::try_from(document).map(|stored| stored.user)))
     }
 
     /// Finds the user with an e-mail address, if the other filters match.
@@ -60,7 +56,7 @@ impl UserStore {
         filter.extend(listing.status.map(|status| ("status".to_owned(), status.name().into())));
         let users: Collection<Document> = self.database.collection(USERS);
         let found = users.find_one(filter).await?;
-        Ok(PageRows { data: found.into_iter().collect(), next: None })
+        Ok(PageRows::only(found))
     }
 }
 

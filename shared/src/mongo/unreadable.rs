@@ -1,0 +1,86 @@
+//! Stored documents that cannot be read: a field is missing, or has another type.
+//!
+//! Such a document must not make others unreadable. Lists and scans leave it out and log it. A request for
+//! the document itself fails with 500. Logs have its collection and its ID, and nothing of its content.
+
+use std::fmt;
+
+use mongodb::bson::{self, Bson, Document};
+use serde::de::DeserializeOwned;
+
+use crate::error::Error;
+use crate::input::page::PageRows;
+
+/// Document that cannot be read, by its collection and ID.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unreadable {
+    /// Collection of the document.
+    pub collection: &'static str,
+    /// ID of the document, if that can be read.
+    pub id: Option<uuid::Uuid>,
+}
+
+impl fmt::Display for Unreadable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { collection, .. } = self;
+        match self.id {
+            Some(id) => write!(f, "the document {id} in {collection} cannot be read"),
+            None => write!(f, "a document in {collection} has an ID of another type"),
+        }
+    }
+}
+
+impl std::error::Error for Unreadable {}
+
+impl From<Unreadable> for Error {
+    fn from(unreadable: Unreadable) -> Self {
+        Self::internal(unreadable.to_string())
+    }
+}
+
+impl Unreadable {
+    /// Names a document of this collection.
+    pub fn of(collection: &'static str, document: &Document) -> Self {
+        Self { collection, id: id_of(document) }
+    }
+
+    /// Reads the fields of a document.
+    ///
+    /// # Errors
+    /// The document, if a field is missing or has another type.
+    pub fn or_read<T: DeserializeOwned>(collection: &'static str, document: Document) -> Result<T, Self> {
+        let unreadable = Self::of(collection, &document);
+        // The cause would show the value that does not fit.
+        bson::deserialize_from_document(document).map_err(|_| unreadable)
+    }
+}
+
+/// ID of a document, if it is a UUID.
+pub fn id_of(document: &Document) -> Option<uuid::Uuid> {
+    match document.get("_id") {
+        Some(Bson::Binary(id)) => id.to_uuid().ok().map(|id| uuid::Uuid::from_bytes(id.bytes())),
+        _ => None,
+    }
+}
+
+/// Page of the documents that can be read. The others are logged.
+pub fn readable<T>(
+    rows: PageRows<Document>,
+    read: impl Fn(Document) -> Result<T, Unreadable>,
+) -> PageRows<T> {
+    let mut left_out = Vec::new();
+    let kept = rows.filter_map(|document| read(document).map_err(|bad| left_out.push(bad)).ok());
+    log(&left_out);
+    kept
+}
+
+/// Logs documents that were left out.
+pub fn log(unreadable: &[Unreadable]) {
+    let Some(Unreadable { collection, .. }) = unreadable.first() else { return };
+    let ids: Vec<String> = unreadable
+        .iter()
+        .map(|it| it.id.map_or_else(|| "of another type".to_owned(), |id| id.to_string()))
+        .collect();
+    let ids = ids.join(", ");
+    tracing::error!(unreadable = unreadable.len(), collection, ids, "documents cannot be read; left out");
+}
