@@ -97,9 +97,20 @@ pub struct Item {
 }
 
 impl Item {
-    /// Item total in minor units: at most 10^12 for a unit times 10^4 units, far from overflow.
+    /// Checks that the item at this index has the currency of its order.
+    fn check_currency(&self, errors: &mut ValidationErrors, index: usize, of_order: Currency) {
+        let own = self.unit_price.currency();
+        if own != of_order {
+            let detail =
+                format!("is priced in {own:?}, the order in {of_order:?}; an order has one currency");
+            errors.add(&format!("/items/{index}/product_id"), detail);
+        }
+    }
+
+    /// Item total in minor units: at most 10^12 for a unit times 10^4 units. Only stored values that no
+    /// client may send come near to an overflow.
     pub fn total(&self) -> i64 {
-        self.unit_price.amount() * self.quantity
+        self.unit_price.amount().saturating_mul(self.quantity)
     }
 }
 
@@ -218,11 +229,17 @@ impl Order {
     /// Builds an order at its first version.
     ///
     /// # Errors
-    /// 422 when the total is too large.
+    /// 422 when the items have several currencies, or the total is too large.
     pub fn place(placing: PlacementContext, new: NewOrder, items: Vec<Item>) -> Result<Self, Error> {
         let Some(currency) = items.first().map(|item| item.unit_price.currency()) else {
             return Err(Error::internal("an order without items"));
         };
+        // Products has checked this when the stock was first held. A repeated hold may meet other prices.
+        let mut errors = ValidationErrors::default();
+        for (index, item) in items.iter().enumerate() {
+            item.check_currency(&mut errors, index, currency);
+        }
+        errors.check()?;
         let placed = StatusChange {
             at: placing.at,
             from: None,
@@ -265,9 +282,9 @@ impl Order {
         Err(errors.into_error())
     }
 
-    /// Total in minor units: at most 100 items of 10^16, far from overflow.
+    /// Total in minor units: at most 100 items of 10^16.
     pub fn total(&self) -> i64 {
-        self.items.iter().map(Item::total).sum()
+        self.items.iter().map(Item::total).fold(0, i64::saturating_add)
     }
 
     /// True if the order was ever paid.

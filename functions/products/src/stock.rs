@@ -268,8 +268,8 @@ fn live(quantity: i64) -> i64 {
     i64::from(quantity > 0)
 }
 
-/// Checks that newly held products are active, and that all items of a first hold have one currency. Products
-/// that are held already stay, whatever their status.
+/// Checks that products of which more is held than before are active, and that all items of a first hold have
+/// one currency. What is held already stays, whatever the product's status.
 fn check_orderable(declaration: &Declaration, states: &[ProductState]) -> Result<(), Rejection> {
     let state_of = |product| states.iter().find(|state| state.product == product);
     let first_hold = states.iter().all(|state| state.held() == 0);
@@ -277,7 +277,7 @@ fn check_orderable(declaration: &Declaration, states: &[ProductState]) -> Result
     let mut unorderable = Vec::new();
     for (index, item) in declaration.items.iter().enumerate() {
         match (state_of(item.product), first_currency) {
-            (Some(state), _) if state.held() > 0 => {}
+            (Some(state), _) if state.held() >= item.quantity => {}
             (Some(ProductState { active: true, currency: Some(this), .. }), Some(first)) => {
                 if first_hold && *this != first {
                     unorderable.push((index, ItemError::OtherCurrency { this: *this, first }));

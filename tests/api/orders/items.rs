@@ -22,17 +22,22 @@ async fn new_items_replace_the_old_and_the_hold_follows() {
     let ada = shop.customer().await;
     let order = ada.orders(&[(&mug, 4), (&pot, 5)]).await.expect(201);
     let path = format!("/orders/{}", order.id());
-    // What a mug costs by now does not matter to who has ordered it.
+    // Fewer mugs cost what they cost when they were ordered. More of them cost what they cost by now.
     let dearer = json!({ "name": "Dear mug", "price": { "amount": 999, "currency": "EUR" } });
     shop.admin().put(&format!("/products/{mug}"), dearer).await.expect(200);
+    let fewer = change(&ada, &order.id(), &[(&mug, 3), (&pot, 5)]).await.expect(200);
+    assert_eq!(
+        (&fewer["items"][0]["name"], &fewer["items"][0]["total"]["amount"]),
+        (&json!("Mug"), &json!(1500))
+    );
 
     let changed = change(&ada, &order.id(), &[(&cup, 2), (&mug, 9)]).await.expect(200);
     assert_eq!(changed["items"][0]["product_id"], cup);
     assert_eq!(
         (&changed["items"][1]["name"], &changed["items"][1]["total"]["amount"]),
-        (&json!("Mug"), &json!(4500))
+        (&json!("Dear mug"), &json!(8991))
     );
-    assert_eq!(changed["total"]["amount"], 5500);
+    assert_eq!(changed["total"]["amount"], 9991);
     assert_eq!(changed["history"], order["history"]);
     assert_eq!(ada.get(&path).await.body, changed.body);
     assert_eq!(shop.stock(&mug).await, (10, 9, 1));
@@ -88,9 +93,27 @@ async fn what_is_in_the_order_may_be_archived_by_now() {
     for product in [&mug, &pot] {
         shop.admin().put(&format!("/products/{product}"), json!({ "status": "archived" })).await.expect(200);
     }
-    change(&ada, &order, &[(&mug, 6)]).await.expect(200);
-    change(&ada, &order, &[(&mug, 6), (&pot, 1)]).await.faults_at(&["/items/1/product_id"]);
-    assert_eq!(shop.stock(&mug).await, (9, 6, 3));
+    change(&ada, &order, &[(&mug, 3)]).await.expect(200);
+    change(&ada, &order, &[(&mug, 3), (&pot, 1)]).await.faults_at(&["/items/1/product_id"]);
+    assert_eq!(shop.stock(&mug).await, (9, 3, 6));
+}
+
+#[tokio::test]
+async fn more_of_what_is_archived_by_now_cannot_be_ordered() {
+    let shop = Shop::open().await;
+    let cheap = json!({ "stock": 9_000, "price": { "amount": 1, "currency": "EUR" } });
+    let mug = shop.product_with(cheap).await.id();
+    let ada = shop.customer().await;
+    let order = ada.orders(&[(&mug, 1)]).await.expect(201).id();
+    let (path, dear) = (format!("/products/{mug}"), json!({ "amount": 99_900, "currency": "EUR" }));
+    shop.admin().put(&path, json!({ "price": dear, "status": "archived" })).await.expect(200);
+    for quantity in [5_000, 10_000] {
+        change(&ada, &order, &[(&mug, quantity)]).await.faults_at(&["/items/0/product_id"]);
+    }
+    assert_eq!(shop.stock(&mug).await, (9_000, 1, 8_999));
+    shop.admin().put(&path, json!({ "status": "active" })).await.expect(200);
+    let changed = change(&ada, &order, &[(&mug, 5_000)]).await.expect(200);
+    assert_eq!(changed["total"], json!({ "amount": 499_500_000, "currency": "EUR" }));
 }
 
 #[tokio::test]

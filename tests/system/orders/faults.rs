@@ -190,3 +190,35 @@ async fn without_the_products_function_requests_without_stock_work() {
     }
     assert_eq!(tasks(&shop, &order).await, []);
 }
+
+#[tokio::test]
+async fn an_order_never_mixes_the_currencies_of_two_attempts() {
+    let shop = InProcess::open().await;
+    let branch = Branch::of(&shop).await;
+    let (mug, pot, ada) = (shop.product(10).await, shop.product(10).await, shop.customer().await);
+    let mut both = order_of(&mug, 1);
+    both["items"] = json!([both["items"][0], { "product_id": pot, "quantity": 1 }]);
+    let send = async || {
+        let request = branch.request(&ada, Method::POST, "/orders").header("idempotency-key", "a-key");
+        let answer = request.json(&both).send().await.unwrap();
+        (answer.status().as_u16(), answer.json::<serde_json::Value>().await.unwrap())
+    };
+    branch.line(Line::AnswerLost);
+    assert_eq!(send().await.0, 503);
+    assert_eq!(shop.stock(&pot).await, (10, 1, 9));
+    let yen = json!({ "price": { "amount": 100_000, "currency": "JPY" } });
+    shop.admin().put(&format!("/products/{pot}"), yen).await.expect(200);
+    branch.line(Line::Works);
+    let (status, problem) = send().await;
+    assert_eq!((status, problem["type"].as_str()), (422, Some("/problems/validation")), "{problem:#}");
+    assert_eq!(problem["errors"][0]["pointer"], "/items/1/product_id");
+    // Nothing stays held, and the same request is refused again.
+    for product in [&mug, &pot] {
+        assert_eq!(shop.stock(product).await, (10, 0, 10));
+    }
+    assert_eq!(send().await.0, 422);
+    let euro = json!({ "price": { "amount": 100_000, "currency": "EUR" } });
+    shop.admin().put(&format!("/products/{pot}"), euro).await.expect(200);
+    let (status, order) = send().await;
+    assert_eq!((status, order["total"]["amount"].as_i64()), (201, Some(100_500)), "{order:#}");
+}

@@ -39,7 +39,8 @@ impl Order {
         {
             return Ok(None);
         }
-        let intent = Self { changing: true, version: self.version + 1, updated_at: now, ..self };
+        let intent =
+            Self { changing: true, version: self.version.saturating_add(1), updated_at: now, ..self };
         Ok(Some(Decision { order: intent, status_change: None, task: None }))
     }
 
@@ -59,7 +60,8 @@ impl Order {
     }
 
     /// Completes a change of items, for the order at its intent: adopts the `held` items. Products that it
-    /// had keep name, SKU and price.
+    /// had keep name, SKU and price for the quantity that they had. A larger quantity, like a new product,
+    /// needs an active product, and has today's name and price for all its units.
     ///
     /// # Errors
     /// 422 for a product that is not active or has another currency, and for a total that is too large. In
@@ -76,22 +78,17 @@ impl Order {
             let had = self.items.iter().find(|item| item.product_id == wanted.product_id);
             let held = held.iter().find(|held| held.item.product_id == wanted.product_id);
             let item = match (had, held) {
-                (Some(item), _) => item.clone(),
-                (None, Some(held)) => {
-                    let pointer = format!("/items/{index}/product_id");
-                    let currency = held.item.unit_price.currency();
-                    if !held.active {
+                (Some(item), _) if wanted.quantity <= item.quantity => item.clone(),
+                (_, Some(held)) => {
+                    if held.active {
+                        held.item.check_currency(&mut errors, index, self.currency);
+                    } else {
+                        let pointer = format!("/items/{index}/product_id");
                         errors.add(&pointer, "must be the ID of an active product");
-                    } else if currency != self.currency {
-                        let detail = format!(
-                            "is priced in {currency:?}, the order in {:?}; an order has one currency",
-                            self.currency
-                        );
-                        errors.add(&pointer, detail);
                     }
                     held.item.clone()
                 }
-                (None, None) => return Err(Error::internal("an item was not held")),
+                (_, None) => return Err(Error::internal("an item was not held")),
             };
             items.push(Item { quantity: wanted.quantity, ..item });
         }

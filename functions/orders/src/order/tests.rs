@@ -162,13 +162,40 @@ fn a_change_of_items_is_an_intent_and_then_a_decision() {
     assert_eq!((intent.order.version, intent.task, intent.order.total()), (2, None, 4500));
     let larger = intent.order.max_per_product(&items);
     assert_eq!(larger, [wanted(&cup, 3), wanted(&pot, 5), wanted(&mug, 9)]);
-    // The current price of the mug does not matter: the order has it already.
-    let dearer = item(900, 0);
-    let dearer = held(&Item { product_id: mug.product_id, ..dearer });
-    let finished = intent.order.complete_item_change(change, &[held(&cup), held(&pot), dearer], NOW).unwrap();
+    // Both are dearer by now. Four pots are in the order already, and nine mugs are not.
+    let price = item(900, 0).unit_price;
+    let dearer = |item: &Item| held(&Item { unit_price: price, ..item.clone() });
+    let all = [held(&cup), dearer(&pot), dearer(&mug)];
+    let finished = intent.order.complete_item_change(change, &all, NOW).unwrap();
     assert_eq!(finished.task, Some(Task { revision: 3, kind: TaskKind::Hold }));
-    assert_eq!(finished.order.total(), 300 + 2800 + 4500);
+    assert_eq!(finished.order.total(), 300 + 2800 + 8100);
     assert!(!finished.order.changing);
+}
+
+#[test]
+fn more_of_an_item_needs_an_active_product_in_its_currency() {
+    let mug = item(500, 2);
+    let finish = |now: Held, quantity: i64| {
+        let (order, cup) = (place(vec![mug.clone()]).unwrap(), item(1, 1));
+        let change = change_items(vec![wanted(&mug, quantity), wanted(&cup, 1)]);
+        let intent = order.begin_item_change(&change, by(Role::Customer), NOW).unwrap().unwrap().order;
+        intent.complete_item_change(change, &[now, held(&cup)], NOW)
+    };
+    let archived = Held { item: mug.clone(), active: false };
+    let yen = Money::new(500, Currency::parse("JPY".to_owned()).unwrap()).unwrap();
+    let in_yen = held(&Item { unit_price: yen, ..mug.clone() });
+    for changed in [archived, in_yen] {
+        assert!(finish(changed.clone(), 1).is_ok());
+        assert!(finish(changed.clone(), 2).is_ok());
+        assert_eq!(finish(changed, 3).unwrap_err().errors()[0].pointer, "/items/0/product_id");
+    }
+}
+
+#[test]
+fn an_order_of_several_currencies_is_refused() {
+    let yen = Money::new(5, Currency::parse("JPY".to_owned()).unwrap()).unwrap();
+    let refused = place(vec![item(1, 1), Item { unit_price: yen, ..item(1, 1) }]).unwrap_err();
+    assert_eq!(refused.errors()[0].pointer, "/items/1/product_id");
 }
 
 #[test]
