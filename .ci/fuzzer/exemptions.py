@@ -41,6 +41,12 @@ ERRORS = [
     (ORDERS, PRODUCT, "is priced in ", KNOWN),
     (("placeOrder",), re.compile("/user_id"), "must be the ID of an active user", KNOWN),
     (("updateUser",), re.compile("/current_password"), "", "which password is the right one is data"),
+    (
+        (*ORDERS, "createProduct", "updateProduct"),
+        re.compile("/(metadata|attributes)"),
+        "must have at most 16384 bytes",
+        "a schema counts entries and characters, and no bytes",
+    ),
     (("updateOrder",), re.compile("/items"), "cannot be changed together with the status", FIELDS),
     (("updateOrder",), re.compile("/reason"), "belongs to a change of status", FIELDS),
     (("updateOrder",), re.compile("/(payment(/.*)?|tracking|restock)"), "belongs to a change of status to ", FIELDS),

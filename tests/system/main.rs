@@ -19,6 +19,7 @@ mod conventions {
     mod limits;
     mod messages;
     pub(crate) mod problems;
+    mod sizes;
 }
 
 mod grpc {

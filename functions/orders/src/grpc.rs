@@ -70,7 +70,7 @@ impl Rpc for Grpc {
         let mut request = request.into_inner();
         let page = convert::page(request.page.take())?;
         let page = self.0.list(&context, Listing::from_message(request)?, page).await?;
-        let page = page.map(|order| message(order, context.caller));
+        let page = convert::bounded(page.map(|order| message(order, context.caller)));
         Ok(Response::new(wire::ListOrdersResponse { data: page.data, next_cursor: page.next_cursor }))
     }
 

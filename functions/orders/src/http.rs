@@ -87,7 +87,7 @@ pub static LIST_ORDERS: RouteSpec = RouteSpec::get("/orders", "listOrders")
 async fn list_orders(State(orders): Service, context: Context, query: Query) -> Result<Response, Error> {
     let listing = Listing::from_query(&query)?;
     let page = orders.list(&context, listing, PageRequest::from_query(&query)?).await?;
-    let page = page.map(|order| OrderJson::of(order, context.caller));
+    let page = json::bounded(page.map(|order| OrderJson::of(order, context.caller)))?;
     Ok(query.linked(LIST_ORDERS.path, page.next_cursor.as_deref(), json::answer(StatusCode::OK, &page)))
 }
 

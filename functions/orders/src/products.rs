@@ -243,9 +243,21 @@ impl Products {
     /// # Errors
     /// Fails when products is unavailable.
     pub async fn holds_of(&self, context: &Context, orders: &[OrderId]) -> Result<Vec<Hold>, Error> {
-        let request = wire::GetHoldsRequest { order_ids: orders.iter().map(OrderId::to_string).collect() };
-        let answer = self.client.clone().get_holds(self.request(request, context)).await?.into_inner();
-        answer.holds.into_iter().map(Hold::from_message).collect()
+        let mut order_ids: Vec<String> = orders.iter().map(OrderId::to_string).collect();
+        let mut holds = Vec::new();
+        while !order_ids.is_empty() {
+            let asked = order_ids.len();
+            let request = wire::GetHoldsRequest { order_ids };
+            let answer = self.client.clone().get_holds(self.request(request, context)).await?.into_inner();
+            for hold in answer.holds {
+                holds.push(Hold::from_message(hold)?);
+            }
+            order_ids = answer.remaining_order_ids;
+            if order_ids.len() >= asked {
+                return Err(Error::internal("an answer about holds leaves all orders out"));
+            }
+        }
+        Ok(holds)
     }
 
     /// Deletes ended holds of these orders that have at least this age. Returns their number.

@@ -303,6 +303,15 @@ impl OrderStore {
         documents.into_iter().map(read).collect()
     }
 
+    /// True if the order still has this version.
+    ///
+    /// # Errors
+    /// Fails when MongoDB is unavailable.
+    pub async fn is_at_version(&self, id: OrderId, version: i64) -> Result<bool, Error> {
+        let filter = doc! { "_id": mongo::uuid(id), "version": version };
+        Ok(self.all.find_one(filter).projection(doc! { "_id": 1 }).await?.is_some())
+    }
+
     /// Writes a decision, in one conditional write. `false`: a concurrent write was faster.
     ///
     /// # Errors

@@ -10,7 +10,7 @@ use shared::http::idempotency::{RequestKey, ScopedKey};
 use shared::rpc::convert;
 use shared::rpc::metadata::context_of;
 use shared::runtime::context::Context;
-use shared::values::ids::{self, ProductId};
+use shared::values::ids::{self, OrderId, ProductId};
 use tonic::{Request, Response, Status};
 
 use crate::forms::{self, CreateProductForm, UpdateProductForm, UpdateStockForm, declaration};
@@ -72,7 +72,8 @@ impl Rpc for Grpc {
         let context = context_of(&request)?;
         let mut request = request.into_inner();
         let page = convert::page(request.page.take())?;
-        let page = self.0.list(&context, Listing::from_message(request)?, page).await?.map(message);
+        let page = self.0.list(&context, Listing::from_message(request)?, page).await?;
+        let page = convert::bounded(page.map(message));
         Ok(Response::new(wire::ListProductsResponse { data: page.data, next_cursor: page.next_cursor }))
     }
 
@@ -128,7 +129,7 @@ impl Rpc for Grpc {
         let request = request.into_inner();
         let page = convert::page(request.page)?;
         let id = product_id(request.product_id)?;
-        let page = self.0.list_stock_movements(&context, id, page).await?.map(movement);
+        let page = convert::bounded(self.0.list_stock_movements(&context, id, page).await?.map(movement));
         Ok(Response::new(wire::ListStockMovementsResponse { data: page.data, next_cursor: page.next_cursor }))
     }
 
@@ -151,8 +152,11 @@ impl Rpc for Grpc {
     ) -> Result<Response<wire::GetHoldsResponse>, Status> {
         let context = context_of(&request)?;
         let orders = forms::orders(request.into_inner().order_ids)?;
-        let holds = self.0.holds_of(&context, &orders).await?;
-        Ok(Response::new(wire::GetHoldsResponse { holds: holds.into_iter().map(hold).collect() }))
+        let (holds, left) = self.0.holds_of(&context, &orders).await?;
+        Ok(Response::new(wire::GetHoldsResponse {
+            holds: holds.into_iter().map(hold).collect(),
+            remaining_order_ids: left.iter().map(OrderId::to_string).collect(),
+        }))
     }
 
     async fn prune_holds(

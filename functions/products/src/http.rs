@@ -84,7 +84,7 @@ pub static LIST_PRODUCTS: RouteSpec = RouteSpec::get("/products", "listProducts"
 async fn list_products(State(products): Service, context: Context, query: Query) -> Result<Response, Error> {
     let listing = Listing::from_query(&query)?;
     let page = products.list(&context, listing, PageRequest::from_query(&query)?).await?;
-    let page = page.map(ProductJson::from);
+    let page = json::bounded(page.map(ProductJson::from))?;
     Ok(query.linked(LIST_PRODUCTS.path, page.next_cursor.as_deref(), json::answer(StatusCode::OK, &page)))
 }
 
@@ -190,7 +190,8 @@ async fn list_stock_movements(
 ) -> Result<Response, Error> {
     let page = PageRequest::from_query(&query)?;
     let id = id.require()?;
-    let page = products.list_stock_movements(&context, id, page).await?.map(MovementJson::from);
+    let page = products.list_stock_movements(&context, id, page).await?;
+    let page = json::bounded(page.map(MovementJson::from))?;
     let path = LIST_STOCK_MOVEMENTS.path_of(id);
     Ok(query.linked(&path, page.next_cursor.as_deref(), json::answer(StatusCode::OK, &page)))
 }

@@ -21,6 +21,12 @@ use crate::product::{HeldProduct, NewProduct, Product, ProductChange, Status};
 use crate::stock::{Declaration, ItemError, MAX_ON_HAND, Rejection, Shortage, Stock, StockCount};
 use crate::store::{self, Inserted, ProductStore, StockWrite, StockWritten};
 
+/// Number of holds after which an answer ends. One has some 100 bytes in a message.
+const MAX_HOLDS: usize = 15_000;
+
+/// Number of orders whose holds are read at once.
+pub const HOLDS_AT_ONCE: usize = 50;
+
 /// Use cases of products.
 pub struct ProductService {
     store: ProductStore,
@@ -253,13 +259,26 @@ impl ProductService {
         self.store.list_holds(&walk).await
     }
 
-    /// Holds of these orders, live or ended.
+    /// Holds of these orders, live or ended, and the orders whose holds were not read. An answer has a limited
+    /// size, and at least the first [`HOLDS_AT_ONCE`] orders.
     ///
     /// # Errors
     /// 403 unless the caller is a function.
-    pub async fn holds_of(&self, context: &Context, orders: &[OrderId]) -> Result<Vec<Hold>, Error> {
+    pub async fn holds_of<'a>(
+        &self,
+        context: &Context,
+        orders: &'a [OrderId],
+    ) -> Result<(Vec<Hold>, &'a [OrderId]), Error> {
         context.caller.require_system()?;
-        self.store.find_holds(orders).await
+        let (mut holds, mut left) = (Vec::new(), orders);
+        while holds.len() < MAX_HOLDS
+            && let Some((next, rest)) = left.split_at_checked(HOLDS_AT_ONCE.min(left.len()))
+            && !next.is_empty()
+        {
+            holds.extend(self.store.find_holds(next).await?);
+            left = rest;
+        }
+        Ok((holds, left))
     }
 
     /// Deletes ended holds of these orders that have at least this age. Returns their number.

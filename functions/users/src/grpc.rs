@@ -91,7 +91,8 @@ impl Rpc for Grpc {
         let context = context_of(&request)?;
         let mut request = request.into_inner();
         let page = convert::page(request.page.take())?;
-        let page = self.users.list(&context, Listing::from_message(request)?, page).await?.map(message);
+        let page = self.users.list(&context, Listing::from_message(request)?, page).await?;
+        let page = convert::bounded(page.map(message));
         Ok(Response::new(wire::ListUsersResponse { data: page.data, next_cursor: page.next_cursor }))
     }
 

@@ -89,7 +89,7 @@ pub static LIST_USERS: RouteSpec = RouteSpec::get("/users", "listUsers")
 async fn list_users(State(users): Service, context: Context, query: Query) -> Result<Response, Error> {
     let listing = Listing::from_query(&query)?;
     let page = users.list(&context, listing, PageRequest::from_query(&query)?).await?;
-    let page = page.map(UserJson::from);
+    let page = json::bounded(page.map(UserJson::from))?;
     Ok(query.linked(LIST_USERS.path, page.next_cursor.as_deref(), json::answer(StatusCode::OK, &page)))
 }
 

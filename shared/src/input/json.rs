@@ -17,9 +17,11 @@ use serde::de::{
     Visitor,
 };
 use serde::forward_to_deserialize_any;
+use serde_json::value::{RawValue, to_raw_value};
 use serde_json::{Map, Number, Value};
 
 use crate::error::{Error, Kind};
+use crate::input::page::Page;
 use crate::input::validation::{FieldError, NamedBy};
 use crate::values::text::{escape_pointer, quoted};
 
@@ -44,6 +46,27 @@ pub fn answer(status: StatusCode, body: &impl Serialize) -> Response {
         Ok(bytes) => (status, [(header::CONTENT_TYPE, "application/json")], bytes).into_response(),
         Err(error) => Error::internal(error).into_response(),
     }
+}
+
+/// Largest answer, in bytes of the JSON string that carries its body on Lambda.
+pub const MAX_ANSWER: usize = 4_000_000;
+
+/// Part of an answer that is left for what surrounds the elements of a page: status, headers, two cursors.
+const AROUND: usize = 32 * 1024;
+
+/// Page of elements as JSON. It ends early where the answer would be larger than [`MAX_ANSWER`].
+///
+/// # Errors
+/// 500 for an element that cannot be written.
+pub fn bounded<T: Serialize>(page: Page<T>) -> Result<Page<Box<RawValue>>, Error> {
+    let page = page.try_map(|element| to_raw_value(&element)).map_err(Error::internal)?;
+    Ok(page.within(MAX_ANSWER - AROUND, |element| length_in_string(element.get()) + 1))
+}
+
+/// Length of a text within a JSON string, where quotes and backslashes are escaped.
+pub fn length_in_string(json: &str) -> usize {
+    let escaped = json.bytes().filter(|byte| matches!(byte, b'"' | b'\\')).count();
+    json.len() + escaped
 }
 
 /// Response 201 to a POST, with the `Location` of the new resource.

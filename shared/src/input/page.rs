@@ -250,6 +250,15 @@ impl<T> Page<T> {
         Page { data: data.into_iter().map(form).collect(), next_cursor, cursors }
     }
 
+    /// Same page with its elements in a form that may fail.
+    ///
+    /// # Errors
+    /// Error of the first element that fails.
+    pub fn try_map<U, E>(self, form: impl FnMut(T) -> Result<U, E>) -> Result<Page<U>, E> {
+        let Self { data, next_cursor, cursors } = self;
+        Ok(Page { data: data.into_iter().map(form).collect::<Result<_, E>>()?, next_cursor, cursors })
+    }
+
     /// Same page, ended early where the sizes of its elements would exceed `most`. It keeps one element at
     /// least.
     pub fn within(mut self, most: usize, size: impl Fn(&T) -> usize) -> Self {

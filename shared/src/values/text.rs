@@ -63,6 +63,9 @@ impl StringMap {
 
     /// The longest value, in code points.
     pub const MAX_VALUE: usize = 500;
+
+    /// The most bytes of all keys and values together, as UTF-8.
+    pub const MAX_BYTES: usize = 16 * 1024;
 }
 
 fn check(text: String, min: usize, max: usize, also: impl Fn(char) -> bool) -> Result<String, String> {
@@ -94,6 +97,11 @@ pub fn string_map(
     if entries.len() > MAX_ENTRIES {
         errors.add(pointer, format!("must have at most {MAX_ENTRIES} entries; got {}", entries.len()));
         return BTreeMap::new();
+    }
+    let bytes: usize = entries.iter().map(|(key, value)| key.len() + value.len()).sum();
+    if bytes > StringMap::MAX_BYTES {
+        let most = StringMap::MAX_BYTES;
+        errors.add(pointer, format!("must have at most {most} bytes in all keys and values; got {bytes}"));
     }
     errors.nested(pointer, |errors| {
         for (key, value) in &entries {
@@ -163,6 +171,21 @@ mod tests {
         }
         assert!(Prose::<100>::parse("two\nlines\tand a tab".to_owned()).is_ok());
         assert!(Prose::<100>::parse("a\rb".to_owned()).is_err());
+    }
+
+    #[test]
+    fn a_map_has_so_many_bytes_in_all() {
+        let map = |last: usize| {
+            let mut entries: BTreeMap<String, String> =
+                (0..31).map(|place| (format!("{place:028}"), "é".repeat(250))).collect();
+            entries.insert("x".repeat(12), "x".repeat(last));
+            let mut errors = ValidationErrors::default();
+            string_map(&mut errors, "/metadata", entries);
+            errors.check().map_err(|error| error.errors()[0].pointer.clone())
+        };
+        // 31 entries of 528 bytes, and one more.
+        assert_eq!(map(4), Ok(()));
+        assert_eq!(map(5), Err("/metadata".to_owned()));
     }
 
     #[test]

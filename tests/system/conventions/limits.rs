@@ -63,7 +63,7 @@ async fn a_body_of_too_many_parts_is_refused_before_it_is_built() {
     let product = shop.product(10_000).await;
     let text = |length: usize| "ü".repeat(length);
     let metadata: serde_json::Map<_, _> =
-        (0..50).map(|key| (format!("{key:02}{}", text(38)), text(500).into())).collect();
+        (0..50).map(|key| (format!("{key:02}{}", text(38)), text(120).into())).collect();
     let order = json!({
         "items": [{ "product_id": product, "quantity": 10_000 }],
         "shipping_address": { "line1": text(200), "line2": text(200), "city": text(200), "region": text(200),

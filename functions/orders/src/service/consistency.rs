@@ -36,6 +36,9 @@ const RECONCILED_WITHIN: Duration = Duration::from_secs(300);
 /// Number of orders looked up at once.
 const CHUNK: usize = 1_000;
 
+/// Number of violations after which a page ends. One has some 300 bytes in an answer.
+const MAX_VIOLATIONS: usize = 5_000;
+
 /// Detail about a document that cannot be read. Its content is not shown.
 const UNREADABLE: &str = "a field is missing or has another type";
 
@@ -202,13 +205,35 @@ impl OrderService {
         scope: &str,
     ) -> Result<ConsistencyPage, Error> {
         let read = self.store.list_by_id(after, page.limit()).await?;
-        let full = count(read.len()) == page.limit();
-        let last = read.last().map(|(id, _)| *id).filter(|_| full);
-        let mut checked = ConsistencyPage { orders: count(read.len()), ..ConsistencyPage::default() };
-        let (mut orders, mut left_out) = (Vec::new(), Vec::new());
+        let mut more = count(read.len()) == page.limit();
+        let mut checked = ConsistencyPage::default();
+        let now = self.clock.now();
+        let holding =
+            read.iter().filter_map(|(id, order)| order.as_ref().is_ok_and(Order::holds_stock).then_some(*id));
+        let holding: Vec<OrderId> = holding.collect();
+        let mut holds: HashMap<OrderId, Vec<Hold>> = HashMap::new();
+        for chunk in holding.chunks(CHUNK) {
+            for hold in self.products.holds_of(context, chunk).await? {
+                holds.entry(hold.order).or_default().push(hold);
+            }
+        }
+        let (mut last, mut left_out) = (None, Vec::new());
         for (id, order) in read {
+            if checked.violations.len() >= MAX_VIOLATIONS {
+                more = true;
+                break;
+            }
+            checked.orders += 1;
+            last = Some(id);
             match order {
-                Ok(order) => orders.push(order),
+                Ok(order) => {
+                    let held = holds.get(&id).map(Vec::as_slice).unwrap_or_default();
+                    let found = check_order(&order, held, now);
+                    // The holds were read after the order: a decision may have come in between.
+                    if !found.is_empty() && self.store.is_at_version(id, order.version).await? {
+                        checked.violations.extend(found);
+                    }
+                }
                 Err(unreadable) => {
                     checked.violations.push(unreadable_order(id));
                     left_out.push(unreadable);
@@ -216,26 +241,8 @@ impl OrderService {
             }
         }
         unreadable::log(&left_out);
-        let now = self.clock.now();
-        let holding: Vec<OrderId> = orders.iter().filter(|it| it.holds_stock()).map(|it| it.id).collect();
-        let mut holds: HashMap<OrderId, Vec<Hold>> = HashMap::new();
-        for chunk in holding.chunks(CHUNK) {
-            for hold in self.products.holds_of(context, chunk).await? {
-                holds.entry(hold.order).or_default().push(hold);
-            }
-        }
-        for order in &orders {
-            let held = holds.get(&order.id).map(Vec::as_slice).unwrap_or_default();
-            let found = check_order(order, held, now);
-            // The holds were read after the order: a decision may have come in between.
-            if !found.is_empty()
-                && self.store.find(order.id).await?.is_some_and(|it| it.version == order.version)
-            {
-                checked.violations.extend(found);
-            }
-        }
-        checked.next_cursor =
-            last.map(|id| page.cursor_at(&Position { value: ORDERS, id: id.uuid() }, scope));
+        let next = last.filter(|_| more).map(|id| Position { value: ORDERS, id: id.uuid() });
+        checked.next_cursor = next.map(|next| page.cursor_at(&next, scope));
         Ok(checked)
     }
 }
