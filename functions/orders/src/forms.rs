@@ -41,7 +41,7 @@ pub struct CreateOrderForm {
     /// User whose order it is; by default the caller. For staff.
     #[cfg_attr(feature = "openapi", schema(value_type = Option<UserKind>))]
     pub user_id: Option<String>,
-    /// Data of your own.
+    /// Data of your own, of 16 KiB in all.
     #[cfg_attr(feature = "openapi", schema(value_type = Option<StringMap>))]
     pub metadata: Option<BTreeMap<String, String>>,
 }
@@ -150,9 +150,9 @@ pub struct UpdateOrderForm {
     #[serde(default)]
     #[cfg_attr(feature = "openapi", schema(value_type = Option<Note>))]
     pub note: Patch<String>,
-    /// Data of your own, as a whole.
+    /// Data of your own, as a whole, of 16 KiB in all.
     #[serde(default)]
-    #[cfg_attr(feature = "openapi", schema(value_type = StringMap))]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<StringMap>))]
     pub metadata: Patch<BTreeMap<String, String>>,
     /// With `paid` and `refunded`.
     pub payment: Option<PaymentForm>,

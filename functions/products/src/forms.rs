@@ -41,7 +41,7 @@ pub struct CreateProductForm {
     /// Units on hand; by default 0.
     #[cfg_attr(feature = "openapi", schema(value_type = Option<OnHand>))]
     pub stock: Option<i64>,
-    /// Colour, size and the like.
+    /// Colour, size and the like, of 16 KiB in all.
     #[cfg_attr(feature = "openapi", schema(value_type = Option<StringMap>))]
     pub attributes: Option<BTreeMap<String, String>>,
     /// By default `active`.
@@ -108,9 +108,9 @@ pub struct UpdateProductForm {
     #[serde(default)]
     #[cfg_attr(feature = "openapi", schema(value_type = MoneyForm))]
     pub price: Patch<MoneyForm>,
-    /// Colour, size and the like, as a whole.
+    /// Colour, size and the like, as a whole, of 16 KiB in all.
     #[serde(default)]
-    #[cfg_attr(feature = "openapi", schema(value_type = StringMap))]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<StringMap>))]
     pub attributes: Patch<BTreeMap<String, String>>,
     /// Whether it can be ordered.
     #[serde(default)]

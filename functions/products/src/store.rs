@@ -49,7 +49,7 @@ const KEYS: &str = "product_keys";
 
 /// Product on disk, without the fields that are read and written apart. These are `holds`, read for one order
 /// at a time; `live`, the number of live holds; `movements` and `moved_at`, the end of the ledger.
-/// `in_stock`, `name_key` and `words` serve lists.
+/// `in_stock`, `name_key`, `words` and `folding`, the rule that made the words, serve lists.
 #[derive(Debug, Serialize, Deserialize)]
 struct ProductDocument {
     _id: bson::Uuid,
@@ -364,7 +364,7 @@ fn document(product: &Product, holds: &[HoldDocument], end: LedgerEnd) -> Result
 }
 
 fn without_holds() -> Document {
-    doc! { "holds": 0, "words": 0 }
+    doc! { "holds": 0, "words": 0, "folding": 0 }
 }
 
 fn listed(product: &Product) -> Document {

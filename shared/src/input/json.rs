@@ -89,7 +89,7 @@ fn is_json(content_type: &[u8]) -> bool {
 /// Bytes of a body with the content type of JSON.
 ///
 /// # Errors
-/// 413 for a body that is too large, 415 for another content type.
+/// 413 for a body that is too large, 415 for another content type or a content encoding.
 pub(crate) async fn read(headers: &HeaderMap, body: Body) -> Result<Bytes, Error> {
     let is_json = headers.get(header::CONTENT_TYPE).is_some_and(|value| is_json(value.as_bytes()));
     let bytes = match Limited::new(body, MAX_BODY).collect().await {
@@ -104,6 +104,12 @@ pub(crate) async fn read(headers: &HeaderMap, body: Body) -> Result<Bytes, Error
             return Err(Error::new(Kind::MalformedRequest, "The body ended early."));
         }
     };
+    if headers.contains_key(header::CONTENT_ENCODING) {
+        return Err(Error::new(
+            Kind::UnsupportedMediaType,
+            "The body was sent with a Content-Encoding; send it as it is, without that header.",
+        ));
+    }
     if is_json {
         return Ok(bytes);
     }
@@ -126,11 +132,15 @@ pub fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Error> {
     parse_form(&parse_value(bytes)?)
 }
 
-/// Parses a body as JSON of any form.
+/// Byte order mark in UTF-8. RFC 8259 permits to skip it.
+const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
+
+/// Parses a body as JSON of any form, after a byte order mark or none.
 ///
 /// # Errors
 /// 400 for text that is not JSON.
 pub(crate) fn parse_value(bytes: &[u8]) -> Result<Value, Error> {
+    let bytes = bytes.strip_prefix(BYTE_ORDER_MARK).unwrap_or(bytes);
     let malformed = |detail: String| Error::new(Kind::MalformedRequest, detail);
     if bytes.trim_ascii().is_empty() {
         return Err(malformed("The body is empty; send a JSON object.".to_owned()));

@@ -18,6 +18,12 @@ use crate::values::text::{MapKey, StringMap};
 /// White space that is no control character, as a class has it.
 const WHITE: &str = r" \u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000";
 
+/// Other characters that show nothing: formats and fillers of the basic plane.
+const BLANK: &str = concat!(
+    r"\u00ad\u034f\u0600-\u0605\u061c\u06dd\u070f\u0890\u0891\u08e2\u115f\u1160\u17b4\u17b5\u180b-\u180f",
+    r"\u200b-\u200f\u202a-\u202e\u2060-\u206f\u2800\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff9-\ufffb",
+);
+
 /// Control characters, as a class has them.
 const CONTROL: &str = r"\u0000-\u001f\u007f-\u009f";
 
@@ -46,20 +52,22 @@ pub fn matching(pattern: &str) -> ObjectBuilder {
 
 /// Schema of [`crate::values::text::Line`].
 pub fn line(min: usize, max: usize) -> ObjectBuilder {
-    let pattern = format!("^[{WHITE}]*[^{WHITE}{CONTROL}][^{CONTROL}]*$");
+    let pattern = format!("^[{WHITE}{BLANK}]*[^{WHITE}{BLANK}{CONTROL}][^{CONTROL}]*$");
     matching(&pattern).min_length(Some(min)).max_length(Some(max))
 }
 
 /// Schema of [`crate::values::text::Prose`].
 pub fn prose(max: usize) -> ObjectBuilder {
-    let pattern = format!(r"^[{WHITE}\n\t]*[^{WHITE}{CONTROL}][^{CONTROL_IN_PROSE}]*$");
+    let blank = format!(r"(?:[{WHITE}{BLANK}\n\t]|\r\n)*");
+    let pattern = format!(r"^{blank}[^{WHITE}{BLANK}{CONTROL}](?:[^{CONTROL_IN_PROSE}]|\r\n)*$");
     matching(&pattern).min_length(Some(1)).max_length(Some(max))
 }
 
 /// [`crate::values::text::StringMap`] as a client sends it.
 pub fn string_map() -> ObjectBuilder {
     let max = StringMap::MAX_VALUE;
-    let value = matching(&format!("^(?:[{WHITE}]*[^{WHITE}{CONTROL}][^{CONTROL}]*)?$")).max_length(Some(max));
+    let value = format!("^(?:[{WHITE}{BLANK}]*[^{WHITE}{BLANK}{CONTROL}][^{CONTROL}]*)?$");
+    let value = matching(&value).max_length(Some(max));
     let key: Schema = line(1, MapKey::MAX).into();
     ObjectBuilder::new()
         .max_properties(Some(StringMap::MAX_ENTRIES))

@@ -17,13 +17,14 @@ impl Currency {
     /// The length of a code.
     pub const LENGTH: usize = 3;
 
-    /// A rule for [`ValidationErrors`]: three capitals of the active list.
+    /// A rule for [`ValidationErrors`]: three capitals of the active list. Precious metals, accounting units
+    /// and test codes have no minor unit, and so no prices.
     ///
     /// # Errors
     /// Message with the form of a valid code.
     pub fn parse(code: String) -> Result<Self, String> {
         IsoCurrency::from_code(&code)
-            .filter(|currency| currency.is_superseded().is_none())
+            .filter(|currency| currency.is_superseded().is_none() && currency.exponent().is_some())
             .map(|currency| Self(currency.code()))
             .ok_or_else(|| "must be an active ISO 4217 code in capitals, such as EUR".to_owned())
     }
@@ -161,8 +162,10 @@ mod tests {
 
     #[test]
     fn only_active_currencies_in_capitals_are_taken() {
-        assert_eq!(Currency::parse("EUR".to_owned()).unwrap().code(), "EUR");
-        for bad in ["eur", "DEM", "EU", "EURO", "", "XYZ", "€"] {
+        for good in ["EUR", "JPY", "KWD", "XOF", "XCD", "CLF"] {
+            assert_eq!(Currency::parse(good.to_owned()).unwrap().code(), good);
+        }
+        for bad in ["eur", "DEM", "EU", "EURO", "", "XYZ", "€", "XXX", "XTS", "XAU", "XDR"] {
             assert!(Currency::parse(bad.to_owned()).is_err(), "{bad}");
         }
     }

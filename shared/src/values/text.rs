@@ -1,7 +1,10 @@
-//! Rules for text written by people: lengths count code points, nothing is trimmed, invisible text is
-//! rejected.
+//! Rules for text written by people: lengths count code points, nothing is trimmed, text that shows nothing is
+//! refused.
 
 use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
+
+use unicode_properties::{GeneralCategory, UnicodeGeneralCategory as _};
 
 use crate::input::validation::{Patch, ValidationErrors};
 
@@ -26,7 +29,8 @@ impl<const MIN: usize, const MAX: usize> Line<MIN, MAX> {
     }
 }
 
-/// Text of several lines, of 1 to `MAX` code points: as [`Line`], but `\n` and `\t` are allowed.
+/// Text of several lines, of 1 to `MAX` code points: as [`Line`], but `\n` and `\t` are allowed. A line may end
+/// with `\r\n`, which becomes `\n`.
 pub enum Prose<const MAX: usize> {}
 
 impl<const MAX: usize> Prose<MAX> {
@@ -38,6 +42,7 @@ impl<const MAX: usize> Prose<MAX> {
     /// # Errors
     /// A message with the rule that the text breaks.
     pub fn parse(text: String) -> Result<String, String> {
+        let text = if text.contains('\r') { text.replace("\r\n", "\n") } else { text };
         check(text, 1, MAX, |character| matches!(character, '\n' | '\t'))
     }
 }
@@ -73,7 +78,7 @@ fn check(text: String, min: usize, max: usize, also: impl Fn(char) -> bool) -> R
     if length < min || length > max {
         return Err(format!("must have {min} to {max} characters; got {length}"));
     }
-    if text.chars().all(char::is_whitespace) {
+    if is_blank(&text) {
         return Err("must not be blank".to_owned());
     }
     match text.chars().find(|&character| character.is_control() && !also(character)) {
@@ -81,6 +86,30 @@ fn check(text: String, min: usize, max: usize, also: impl Fn(char) -> bool) -> R
         None => Ok(text),
     }
 }
+
+/// True if a text shows nothing: it has white space, format characters and fillers alone.
+fn is_blank(text: &str) -> bool {
+    text.chars().all(|character| {
+        character.is_whitespace()
+            || character.general_category() == GeneralCategory::Format
+            || FILLERS.iter().any(|fillers| fillers.contains(&character))
+    })
+}
+
+/// Characters of other categories that show nothing: joiners, Hangul fillers, inherent vowels, variation
+/// selectors, and Braille without dots. (Unicode: `Default_Ignorable_Code_Point`, and U+2800.)
+pub const FILLERS: [RangeInclusive<char>; 10] = [
+    '\u{034f}'..='\u{034f}',
+    '\u{115f}'..='\u{1160}',
+    '\u{17b4}'..='\u{17b5}',
+    '\u{180b}'..='\u{180f}',
+    '\u{2065}'..='\u{2065}',
+    '\u{2800}'..='\u{2800}',
+    '\u{3164}'..='\u{3164}',
+    '\u{fe00}'..='\u{fe0f}',
+    '\u{ffa0}'..='\u{ffa0}',
+    '\u{e0000}'..='\u{e0fff}',
+];
 
 fn no_control(character: char) -> String {
     format!("must not contain the control character U+{:04X}", u32::from(character))
@@ -117,7 +146,7 @@ pub fn string_map(
                 );
             } else if let Some(character) = value.chars().find(|character| character.is_control()) {
                 errors.add_at_clients_name(&place, no_control(character));
-            } else if !value.is_empty() && value.chars().all(char::is_whitespace) {
+            } else if !value.is_empty() && is_blank(value) {
                 errors.add_at_clients_name(&place, "must not be blank");
             }
         }
@@ -125,7 +154,7 @@ pub fn string_map(
     entries
 }
 
-/// Checks a change of `attributes` or `metadata`, which replaces the whole map.
+/// Checks a change of `attributes` or `metadata`, which replaces the whole map. Null clears it.
 pub fn string_map_change(
     errors: &mut ValidationErrors,
     pointer: &str,
@@ -133,10 +162,7 @@ pub fn string_map_change(
 ) -> Option<BTreeMap<String, String>> {
     match entries {
         Patch::Absent => None,
-        Patch::Null => {
-            errors.add(pointer, "cannot be null; send {} to clear it");
-            None
-        }
+        Patch::Null => Some(BTreeMap::new()),
         Patch::Value(entries) => Some(string_map(errors, pointer, entries)),
     }
 }
@@ -171,6 +197,39 @@ mod tests {
         }
         assert!(Prose::<100>::parse("two\nlines\tand a tab".to_owned()).is_ok());
         assert!(Prose::<100>::parse("a\rb".to_owned()).is_err());
+    }
+
+    #[test]
+    fn text_that_shows_nothing_is_blank() {
+        for blank in [
+            "\u{200b}",
+            "\u{200d}\u{200c}",
+            "\u{feff}",
+            "\u{2060} \u{ad}",
+            "\u{202e}",
+            "\u{3164}",
+            "\u{2800}",
+            "\u{e0001}",
+            "\u{fe0f}",
+            "\u{34f}",
+            "\u{1160}",
+        ] {
+            assert!(Line::<1, 100>::parse(blank.to_owned()).is_err(), "{blank:?}");
+            assert!(Prose::<100>::parse(blank.to_owned()).is_err(), "{blank:?}");
+        }
+        for shown in ["a\u{200b}", "👨\u{200d}👩", "\u{200f}א", "☂\u{fe0f}"] {
+            assert_eq!(Line::<1, 100>::parse(shown.to_owned()), Ok(shown.to_owned()));
+        }
+    }
+
+    #[test]
+    fn lines_end_with_a_line_feed_alone() {
+        let kept = Prose::<5>::parse("a\r\nb\r\n\n".to_owned());
+        assert_eq!(kept, Ok("a\nb\n\n".to_owned()));
+        for bad in ["\r\n", "a\r", "a\r\r\n"] {
+            assert!(Prose::<100>::parse(bad.to_owned()).is_err(), "{bad:?}");
+        }
+        assert!(Line::<1, 100>::parse("a\r\nb".to_owned()).is_err());
     }
 
     #[test]

@@ -286,8 +286,8 @@ async fn all_faults_of_a_change_are_told_at_once() {
         (json!({ "status": "void", "reason": "x", "payment": {}, "restock": true }), &["/status"]),
         (json!({ "note": "", "restock": true }), &["/note", "/restock"]),
         (
-            json!({ "note": "", "metadata": null, "shipping_address": null }),
-            &["/metadata", "/note", "/shipping_address"],
+            json!({ "note": "", "metadata": { "": "x" }, "shipping_address": null }),
+            &["/metadata/", "/note", "/shipping_address"],
         ),
         (json!({ "status": "paid", "note": "" }), &["/note", "/payment"]),
         (

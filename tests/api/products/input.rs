@@ -23,8 +23,9 @@ fn assert_faults(answer: Answer, places: &[&str]) {
 async fn the_largest_product_fits_into_a_request() {
     let shop = Shop::open().await;
     let crab = "🦀";
+    // 50 entries, of 16 KiB in all.
     let attributes: BTreeMap<String, String> =
-        (10..60).map(|place| (format!("{place}{}", crab.repeat(38)), crab.repeat(500))).collect();
+        (10..60).map(|place| (format!("{place}{}", crab.repeat(38)), crab.repeat(43))).collect();
     let fields =
         json!({ "name": crab.repeat(200), "description": crab.repeat(10_000), "attributes": attributes });
     let product = shop.product_with(fields.clone()).await;
@@ -60,6 +61,10 @@ async fn null_clears_what_is_optional_and_is_refused_for_the_rest() {
     assert_faults(shop.admin().put(&path, all).await, &["/sku", "/name", "/price", "/status"]);
     let cleared = shop.admin().put(&path, json!({ "description": null })).await.expect(200);
     assert_eq!((&cleared["description"], &cleared["version"]), (&Value::Null, &json!(2)));
+    let blue = json!({ "attributes": { "colour": "blue" } });
+    assert_eq!(shop.admin().put(&path, blue.clone()).await.expect(200)["attributes"], blue["attributes"]);
+    let cleared = shop.admin().put(&path, json!({ "attributes": null })).await.expect(200);
+    assert_eq!(cleared["attributes"], json!({}));
 }
 
 #[tokio::test]

@@ -59,9 +59,10 @@ fn bad_values() -> Vec<(&'static str, String, Vec<String>)> {
         add("price", &format!("{{\"amount\": {amount}, \"currency\": \"EUR\"}}"), &["/price/amount"]);
     }
     // Lower case, too short and too long, unknown, and superseded ones of several ages.
-    for currency in
-        ["", " ", "eur", "Eur", "EU", "EURO", " EUR", "EUR\0", "€", "ABC", "DEM", "HRK", "ZWL", "SLL", "VEF"]
-    {
+    for currency in [
+        "", " ", "eur", "Eur", "EU", "EURO", " EUR", "EUR\0", "€", "ABC", "DEM", "HRK", "ZWL", "SLL", "VEF",
+        "XXX", "XTS", "XAU", "XDR",
+    ] {
         let price = json!({ "amount": 1, "currency": currency });
         add("price", &price.to_string(), &["/price/currency"]);
     }

@@ -139,3 +139,60 @@ async fn an_order_that_cannot_be_read_is_left_out_of_lists() {
         assert_eq!(own["request_id"].as_str(), own.header("x-request-id"));
     }
 }
+
+#[tokio::test]
+async fn lines_end_with_a_line_feed_when_they_are_stored() {
+    let shop = InProcess::open().await;
+    let mug = shop.product_with(json!({ "description": "Blue.\r\nRound.\r\n", "stock": 5 })).await;
+    assert_eq!(mug["description"], "Blue.\nRound.\n");
+    let ada = shop.customer().await;
+    let mut order = tests::shop::order_of(&mug.id(), 1);
+    order["note"] = json!("Ring\r\ntwice");
+    let order = ada.post("/orders", order).await.expect(201);
+    assert_eq!(order["note"], "Ring\ntwice");
+    let path = format!("/orders/{}", order.id());
+    assert_eq!(ada.put(&path, json!({ "note": "1\r\n2\n3" })).await.expect(200)["note"], "1\n2\n3");
+    ada.put(&path, json!({ "note": "1\r2" })).await.faults_at(&["/note"]);
+}
+
+#[tokio::test]
+async fn text_that_shows_nothing_is_refused_in_every_field() {
+    let shop = InProcess::open().await;
+    let admin = shop.admin();
+    let mug = format!("/products/{}", shop.product(5).await);
+    let own = format!("/users/{}", admin.id);
+    for blank in ["\u{200b}", "\u{feff} ", "\u{2060}\u{ad}", "\u{3164}", "\u{2800}\u{2800}"] {
+        for field in ["name", "description"] {
+            admin.put(&mug, json!({ field: blank })).await.faults_at(&[&format!("/{field}")]);
+        }
+        admin.put(&mug, json!({ "attributes": { "a": blank } })).await.faults_at(&["/attributes/a"]);
+        admin.put(&mug, json!({ "attributes": { blank: "a" } })).await.problem(422, "validation");
+        admin.put(&own, json!({ "name": blank })).await.faults_at(&["/name"]);
+        let stock = json!({ "delta": 1, "reason": blank });
+        admin.put(&format!("{mug}/stock"), stock).await.faults_at(&["/reason"]);
+    }
+}
+
+#[tokio::test]
+async fn a_search_finds_words_in_any_case_and_without_strokes() {
+    let shop = InProcess::open().await;
+    for (name, sku) in
+        [("Größe", "A"), ("FUSSBALL", "B"), ("Łódka", "C"), ("Smørbrød", "D"), ("Ærø Đ", "E"), ("ΟΔΟΣ", "F")]
+    {
+        shop.product_with(json!({ "name": name, "sku": sku })).await;
+    }
+    for (query, sku) in [
+        ("GRÖSSE", "A"),
+        ("grosse", "A"),
+        ("fußball", "B"),
+        ("lodka", "C"),
+        ("ŁÓDKA", "C"),
+        ("SMORBROD", "D"),
+        ("aero d", "E"),
+        ("οδος", "F"),
+    ] {
+        let found = shop.anyone().get(&format!("/products?q={query}")).await.expect(200);
+        let skus: Vec<&Value> = found.data().iter().map(|it| &it["sku"]).collect();
+        assert_eq!(skus, [sku], "{query}");
+    }
+}

@@ -11,7 +11,7 @@ use shared::mongo::unreadable::readable;
 use super::{ProductDocument, ProductStore, without_holds};
 use crate::listing::{Listing, SortBy};
 use crate::product::{Product, Status};
-use crate::words::words;
+use crate::words::{FOLDING, words};
 
 /// Number of products with a word above which the list is scanned in its order. Fewer are all read and
 /// sorted.
@@ -27,7 +27,7 @@ pub(super) fn listed_by(name: &str, description: Option<&str>, sku: &str) -> Doc
     all.extend(words(description.unwrap_or_default()));
     all.extend(words(sku));
     let words: Vec<String> = all.into_iter().collect();
-    doc! { "name_key": name.to_lowercase(), "words": words }
+    doc! { "name_key": name.to_lowercase(), "words": words, "folding": FOLDING }
 }
 
 /// Availability, as an expression over the new counts. The same write stores it.

@@ -15,6 +15,7 @@ use super::list::{in_stock, listed_by};
 use super::{CountedDocument, PRODUCTS, ProductStore, without_holds};
 use crate::ledger::{Cause, INITIAL, LedgerEnd};
 use crate::stock::Stock;
+use crate::words::FOLDING;
 
 /// Number of products in a batch.
 const BATCH: i64 = 500;
@@ -24,7 +25,8 @@ impl ProductStore {
     pub(super) async fn begin_ledgers(&self) -> Result<(), Error> {
         let mut after = None;
         loop {
-            let batch = self.without("movements", after, doc! { "_id": 1 }).await?;
+            let without = doc! { "movements": { "$exists": false } };
+            let batch = self.batch(without, after, doc! { "_id": 1 }).await?;
             for product in &batch {
                 let filter = doc! { "_id": product.get("_id"), "movements": { "$exists": false } };
                 let begun = mongo::transaction(&self.database, |session| {
@@ -71,12 +73,13 @@ impl ProductStore {
         Ok(())
     }
 
-    /// Fills the fields for lists in products from before schema version 3.
+    /// Fills the fields for lists in products from before schema version 3, and in those whose words were
+    /// folded by an earlier rule.
     pub(super) async fn begin_lists(&self) -> Result<(), Error> {
         let mut after = None;
         loop {
-            let read = doc! { "name": 1, "description": 1, "sku": 1 };
-            let batch = self.without("words", after, read).await?;
+            let read = doc! { "name": 1, "description": 1, "sku": 1, "version": 1 };
+            let batch = self.batch(folded_before(), after, read).await?;
             let Some(last) = batch.last() else { return Ok(()) };
             after = last.get("_id").cloned();
             let updates: Vec<Document> = batch.iter().map(begin_to_list).collect();
@@ -90,14 +93,13 @@ impl ProductStore {
         }
     }
 
-    /// Reads the next batch of products after an ID that lack a field.
-    async fn without(
+    /// Reads the next batch of the products that match, after an ID.
+    async fn batch(
         &self,
-        field: &str,
+        mut filter: Document,
         after: Option<Bson>,
         read: Document,
     ) -> Result<Vec<Document>, Error> {
-        let mut filter = doc! { field: { "$exists": false } };
         if let Some(after) = after {
             filter.insert("_id", doc! { "$gt": after });
         }
@@ -112,13 +114,20 @@ impl ProductStore {
     }
 }
 
-/// Builds the update that fills the fields for lists.
+/// Filter for products whose words this build would fold otherwise.
+fn folded_before() -> Document {
+    doc! { "$or": [{ "folding": { "$ne": FOLDING } }, { "words": { "$exists": false } }] }
+}
+
+/// Builds the update that fills the fields for lists. A product that changes meanwhile is left to the next run:
+/// its writer may be an older build.
 fn begin_to_list(product: &Document) -> Document {
     let text = |field| product.get_str(field).unwrap_or_default();
     let listed = listed_by(text("name"), Some(text("description")), text("sku"));
     let mut set = doc! { "in_stock": in_stock("$on_hand", "$reserved") };
     // Literal, since user text may look like an expression.
     set.extend(listed.into_iter().map(|(field, value)| (field, doc! { "$literal": value }.into())));
-    let filter = doc! { "_id": product.get("_id"), "words": { "$exists": false } };
+    let mut filter = folded_before();
+    filter.extend(doc! { "_id": product.get("_id"), "version": product.get("version") });
     doc! { "q": filter, "u": [{ "$set": set }] }
 }

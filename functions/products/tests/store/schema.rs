@@ -70,13 +70,37 @@ async fn products_of_version_1_get_a_ledger_from_their_count() {
 }
 
 #[tokio::test]
+async fn the_migration_folds_stored_words_anew() {
+    let fixture = Fixture::new().await;
+    let [mug, pot] = fixture.products([1, 1]).await;
+    let products = fixture.database.collection::<Document>("products");
+    let with_id = |product| doc! { "_id": mongo::uuid(product) };
+    // As the build before folded them; the second was never in a list.
+    let old = doc! {
+        "$set": { "name": "Größe", "words": ["große"], "name_key": "größe" }, "$unset": { "folding": "" },
+    };
+    products.update_one(with_id(mug), old).await.unwrap();
+    let older = doc! { "$set": { "name": "Łódź" }, "$unset": { "folding": "", "words": "", "name_key": "" } };
+    products.update_one(with_id(pot), older).await.unwrap();
+    for _ in 0..2 {
+        fixture.store.ensure_schema().await.unwrap();
+        for (product, word) in [(mug, "grosse"), (pot, "lodz")] {
+            let found = products.find_one(with_id(product)).await.unwrap().unwrap();
+            let words = found.get_array("words").unwrap();
+            assert!(words.iter().any(|it| it.as_str() == Some(word)), "{words:?}");
+            assert_eq!(found.get_i32("folding").unwrap(), products::words::FOLDING);
+        }
+    }
+}
+
+#[tokio::test]
 async fn the_migration_reads_each_product_once() {
     const MANY: usize = 1_100;
     let fixture = Fixture::new().await;
     let first = fixture.product(0).await;
     let products = fixture.database.collection::<Document>("products");
     let mut old = products.find_one(doc! { "_id": mongo::uuid(first) }).await.unwrap().unwrap();
-    for field in ["words", "name_key", "in_stock"] {
+    for field in ["words", "name_key", "in_stock", "folding"] {
         assert!(old.remove(field).is_some(), "{field}");
     }
     fixture.database.run_command(doc! { "collMod": "products", "validator": {} }).await.unwrap();
