@@ -24,6 +24,7 @@ const roles = [
     "collections": {
       "products": ["find", "insert", "update"],
       "stock_movements": ["find", "insert"],
+      "stock_checkpoints": ["find", "insert", "update", "remove"],
       "product_keys": ["find", "insert", "update"],
       "schema": ["find"]
     }

@@ -2,6 +2,7 @@
 //!
 //! - `declarations`: declarations about an order's stock
 //! - `ledger`: changes of the on-hand count by people, and the ledger of all changes
+//! - `checkpoints`: how far ledgers have been verified
 //! - `holds`: queries of other functions about holds
 //! - `list`: lists, and the fields stored for them
 //! - `upgrade`: migration of products from earlier schema versions
@@ -28,6 +29,7 @@ use crate::product::{Product, Sku, Status};
 use crate::stock::{MAX_ENTRIES, Stock};
 
 mod bulk;
+mod checkpoints;
 mod declarations;
 mod holds;
 mod ledger;
@@ -44,6 +46,9 @@ pub const SCHEMA_VERSION: i32 = 4;
 const PRODUCTS: &str = "products";
 
 const MOVEMENTS: &str = "stock_movements";
+
+/// Verified beginnings of ledgers.
+const CHECKPOINTS: &str = "stock_checkpoints";
 
 const KEYS: &str = "product_keys";
 
@@ -237,6 +242,7 @@ impl ProductStore {
             validator: ledger::valid_movement(),
         };
         movements.ensure(&self.database).await?;
+        checkpoints::collection().ensure(&self.database).await?;
         KeyStore::collection(KEYS).ensure(&self.database).await?;
         self.begin_ledgers().await?;
         self.begin_lists().await?;

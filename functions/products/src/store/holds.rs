@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use futures::TryStreamExt as _;
-use mongodb::bson::{self, Bson, Document, doc};
+use mongodb::bson::{self, Document, doc};
 use mongodb::options::ReadConcern;
 use mongodb::{Cursor, SessionCursor};
 use serde::Deserialize;
@@ -16,14 +16,16 @@ use shared::mongo::unreadable::{self, Unreadable};
 use shared::values::clock::Timestamp;
 use shared::values::ids::{OrderId, ProductId};
 
-use super::{HoldDocument, MOVEMENTS, PRODUCTS, ProductStore};
+use super::checkpoints::Checkpoint;
+use super::{HoldDocument, PRODUCTS, ProductStore};
 use crate::holds::{AuditedProduct, Hold, HoldPosition, HoldWalk};
 use crate::stock::Stock;
 
 /// First time window of a page. It grows while too few holds are found.
 const FIRST_WINDOW: Duration = Duration::from_secs(60);
 
-/// Limits at which a page of an audit ends early: number of live holds, and of ledger entries to add up.
+/// Limits at which a page of an audit ends early: number of live holds, and of ledger entries that no
+/// checkpoint covers.
 const MAX_AUDITED_HOLDS: i64 = 20_000;
 const MAX_AUDITED_MOVEMENTS: i64 = 200_000;
 
@@ -211,7 +213,9 @@ impl ProductStore {
         let length = found.len();
         let mut counts: Vec<Result<CountsDocument, Unreadable>> =
             found.into_iter().map(|document| Unreadable::or_read(PRODUCTS, document)).collect();
-        counts.truncate(audited(&counts, usize::try_from(limit).unwrap_or(usize::MAX)));
+        let ids: Vec<bson::Uuid> = counts.iter().flatten().map(|counts| counts._id).collect();
+        let checkpoints = self.checkpoints(&mut session, &ids).await?;
+        counts.truncate(audited(&counts, &checkpoints, usize::try_from(limit).unwrap_or(usize::MAX)));
         let more = length > counts.len();
         let ids: Vec<bson::Uuid> = counts.iter().flatten().map(|counts| counts._id).collect();
 
@@ -241,18 +245,9 @@ impl ProductStore {
             }
         }
         unreadable::log(&left_out);
-        let sums = vec![
-            doc! { "$match": { "product": { "$in": ids } } },
-            doc! { "$group": { "_id": "$product", "sum": { "$sum": "$delta" } } },
-        ];
-        let movements = self.database.collection::<Document>(MOVEMENTS);
-        let cursor =
-            movements.aggregate(sums).with_type().read_concern(snapshot()).session(&mut session).await?;
-        let sums: HashMap<ProductId, i64> = all::<Document>(cursor, &mut session)
-            .await?
-            .iter()
-            .filter_map(|sum| Some((ProductId::from_uuid(unreadable::id_of(sum)?), integer(sum.get("sum")?))))
-            .collect();
+        let ledger = |counts: &CountsDocument| (mongo::id(counts._id), counts.movements, counts.on_hand);
+        let ledgers: Vec<(ProductId, i64, i64)> = counts.iter().flatten().map(ledger).collect();
+        let sums = self.ledger_sums(&mut session, &ledgers, checkpoints).await?;
 
         let audited = counts.into_iter().filter_map(|counts| match counts {
             Ok(counts) => {
@@ -278,12 +273,17 @@ impl ProductStore {
 }
 
 /// Number of these products that a page takes: at least one, however much it keeps.
-fn audited(counts: &[Result<CountsDocument, Unreadable>], limit: usize) -> usize {
+fn audited(
+    counts: &[Result<CountsDocument, Unreadable>],
+    checkpoints: &HashMap<ProductId, Checkpoint>,
+    limit: usize,
+) -> usize {
     let (mut holds, mut movements) = (0_i64, 0_i64);
     let fits = |counts: &&Result<CountsDocument, Unreadable>| {
         if let Ok(counts) = counts {
             holds = holds.saturating_add(counts.live);
-            movements = movements.saturating_add(counts.movements);
+            let verified = checkpoints.get(&mongo::id(counts._id)).map_or(0, |it| it.number);
+            movements = movements.saturating_add(counts.movements.saturating_sub(verified));
         }
         holds <= MAX_AUDITED_HOLDS && movements <= MAX_AUDITED_MOVEMENTS
     };
@@ -300,15 +300,6 @@ async fn all<T: DeserializeOwned + Unpin + Send + Sync>(
 /// Condition for an ID of the right type.
 fn any_id() -> Document {
     doc! { "$gte": bson::Uuid::from_bytes([0; 16]), "$lte": bson::Uuid::from_bytes([u8::MAX; 16]) }
-}
-
-/// Sum of a ledger. One that is no integer is like no count.
-fn integer(sum: &Bson) -> i64 {
-    match sum {
-        Bson::Int64(sum) => *sum,
-        Bson::Int32(sum) => i64::from(*sum),
-        _ => i64::MIN,
-    }
 }
 
 fn one_of(orders: &[OrderId]) -> Document {

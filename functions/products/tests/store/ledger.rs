@@ -2,12 +2,15 @@
 
 use std::time::Duration;
 
+use futures::TryStreamExt as _;
 use futures::future::{join, join_all};
+use mongodb::bson::{Document, doc};
 use products::ledger::{Cause, StockMovement};
 use products::stock::{DeclarationKind, StockChange, StockCount};
 use products::store::{StockWrite, StockWritten};
 use shared::http::conditional::IfMatch;
 use shared::input::page::PageRequest;
+use shared::mongo;
 use shared::values::clock::Timestamp;
 use shared::values::ids::{OrderId, ProductId};
 
@@ -173,4 +176,119 @@ async fn a_count_succeeds_beside_constant_holds() {
     };
     let (held, ()) = join(holds, counts).await;
     assert_eq!(fixture.stock(mug).await, (1_000_020, held.iter().sum()));
+}
+
+/// Sum of a product's ledger, as the audit sees it.
+async fn audited(fixture: &Fixture, product: ProductId) -> i64 {
+    let (products, _) = fixture.store.audit(None, 1_000).await.unwrap();
+    products.iter().find(|it| it.product == product).unwrap().ledger
+}
+
+/// Entries of a long ledger, and the end that the product then has. Returns the sum.
+async fn lengthen(fixture: &Fixture, product: ProductId, from: i64, to: i64) -> i64 {
+    let ledger = fixture.database.collection::<Document>("stock_movements");
+    let entry = |number: i64| {
+        doc! {
+            "product": mongo::uuid(product), "number": number, "at": mongo::date(NOW), "delta": 1_i64,
+            "on_hand": number, "reserved": 0_i64, "reason": null, "order": null, "by": "somebody",
+        }
+    };
+    for numbers in (from..=to).collect::<Vec<_>>().chunks(20_000) {
+        ledger.insert_many(numbers.iter().map(|number| entry(*number))).await.unwrap();
+    }
+    let end = doc! { "$set": { "on_hand": to, "movements": to } };
+    let products = fixture.database.collection::<Document>("products");
+    products.update_one(doc! { "_id": mongo::uuid(product) }, end).await.unwrap();
+    to
+}
+
+async fn checkpoint(fixture: &Fixture, product: ProductId) -> Option<(i64, i64)> {
+    let saved = fixture.database.collection::<Document>("stock_checkpoints");
+    let found = saved.find_one(doc! { "_id": mongo::uuid(product) }).await.unwrap()?;
+    Some((found.get_i64("number").unwrap(), found.get_i64("sum").unwrap()))
+}
+
+#[tokio::test]
+async fn a_long_ledger_is_added_up_from_its_checkpoint() {
+    let fixture = Fixture::new().await;
+    let [mug, pot] = fixture.products([1, 7]).await;
+    assert_eq!(lengthen(&fixture, mug, 2, 2_500).await, audited(&fixture, mug).await);
+    assert_eq!(checkpoint(&fixture, mug).await, Some((2_500, 2_500)));
+    assert_eq!((audited(&fixture, pot).await, checkpoint(&fixture, pot).await), (7, None));
+    // Few new entries are not worth another checkpoint.
+    assert_eq!(lengthen(&fixture, mug, 2_501, 2_600).await, audited(&fixture, mug).await);
+    assert_eq!(checkpoint(&fixture, mug).await, Some((2_500, 2_500)));
+    // An audit reads the new ones alone.
+    fixture.database.run_command(doc! { "profile": 2 }).await.unwrap();
+    audited(&fixture, mug).await;
+    fixture.database.run_command(doc! { "profile": 0 }).await.unwrap();
+    let profile = fixture.database.collection::<Document>("system.profile");
+    let reads = doc! { "ns": { "$regex": "stock_movements$" } };
+    let reads: Vec<Document> = profile.find(reads).await.unwrap().try_collect().await.unwrap();
+    let read: i64 = reads.iter().map(|it| it.get_i32("docsExamined").map(i64::from).unwrap_or(0)).sum();
+    assert!((100..=110).contains(&read), "{read}");
+}
+
+#[tokio::test]
+async fn a_ledger_that_is_wrong_is_never_behind_a_checkpoint() {
+    let fixture = Fixture::new().await;
+    let mug = fixture.product(1).await;
+    let ledger = fixture.database.collection::<Document>("stock_movements");
+    let number = |number: i64| doc! { "product": mongo::uuid(mug), "number": number };
+    lengthen(&fixture, mug, 2, 1_500).await;
+    ledger.delete_one(number(700)).await.unwrap();
+    for _ in 0..2 {
+        assert_eq!((audited(&fixture, mug).await, checkpoint(&fixture, mug).await), (1_499, None));
+    }
+    // Changed entries: the sum is right, and what the last one states is not.
+    lengthen(&fixture, mug, 1_501, 1_501).await;
+    ledger.update_one(number(800), doc! { "$inc": { "delta": 1_i64 } }).await.unwrap();
+    assert_eq!((audited(&fixture, mug).await, checkpoint(&fixture, mug).await), (1_501, None));
+}
+
+#[tokio::test]
+async fn a_checkpoint_that_is_wrong_is_not_believed() {
+    let fixture = Fixture::new().await;
+    let mug = fixture.product(1).await;
+    lengthen(&fixture, mug, 2, 1_500).await;
+    let saved = fixture.database.collection::<Document>("stock_checkpoints");
+    for (number, sum) in [
+        (1_500.into(), 7_i64.into()),
+        (1_200.into(), 1_500_i64.into()),
+        (9_000_i64.into(), 1_500_i64.into()),
+        (mongodb::bson::Bson::Null, 1_500_i64.into()),
+        (1_000_i64.into(), mongodb::bson::Bson::String("x".to_owned())),
+    ] {
+        let wrong: Document = doc! { "$set": { "number": number, "sum": sum } };
+        let set = saved.update_one(doc! { "_id": mongo::uuid(mug) }, wrong).upsert(true);
+        set.bypass_document_validation(true).await.unwrap();
+        assert_eq!(audited(&fixture, mug).await, 1_500);
+    }
+}
+
+#[tokio::test]
+async fn audits_at_once_beside_changes_save_true_checkpoints() {
+    let fixture = Fixture::new().await;
+    let mug = fixture.product(1).await;
+    lengthen(&fixture, mug, 2, 3_000).await;
+    let audits = join_all((0..8).map(|_| audited(&fixture, mug)));
+    let changes = async {
+        for _ in 0..20 {
+            fixture.count(mug, StockChange::Move(3)).await;
+        }
+    };
+    let (sums, ()) = join(audits, changes).await;
+    assert!(sums.iter().all(|sum| (3_000..=3_060).contains(sum)), "{sums:?}");
+    let (number, sum) = checkpoint(&fixture, mug).await.unwrap();
+    assert_eq!(sum, 3_000 + 3 * (number - 3_000));
+    assert_eq!(audited(&fixture, mug).await, 3_060);
+}
+
+#[tokio::test]
+async fn a_ledger_of_many_steps_is_verified_in_all_of_them() {
+    let fixture = Fixture::new().await;
+    let mug = fixture.product(1).await;
+    lengthen(&fixture, mug, 2, 401_000).await;
+    assert_eq!(audited(&fixture, mug).await, 401_000);
+    assert_eq!(checkpoint(&fixture, mug).await, Some((401_000, 401_000)));
 }
