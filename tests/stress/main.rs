@@ -6,6 +6,7 @@
 //! - [`brute_force`]: guesses over many connections at once
 //! - [`commands`]: a fault at every command that an operation sends to MongoDB
 //! - [`elections`]: a replica set whose primary steps down and is killed
+//! - [`memory`]: what the consistency check needs of it
 //! - [`explains`]: what a page of each list costs, of a shop that was loaded in bulk
 //!
 //! They take a minute or more, so `cargo test` leaves them out; `--ignored` runs them. `OMS_LONG=1` gives them their
@@ -21,6 +22,7 @@ mod enumeration;
 mod explains;
 mod fault;
 mod lists;
+mod memory;
 mod operations;
 mod oversell;
 mod profile;

@@ -104,6 +104,11 @@ impl Status {
         Self::parse(name).or_else(|_| stored::name(name).map(Self::Unknown))
     }
 
+    /// True if an order in this status holds its items.
+    pub fn holds_stock(self) -> bool {
+        matches!(self, Self::Placed | Self::Paid)
+    }
+
     /// Statuses that this actor may set next.
     pub fn next(self, was_paid: bool, actor: Actor) -> Vec<Self> {
         Self::ALL.into_iter().filter(|&to| allowed_actors(self, to, was_paid).contains(&actor)).collect()

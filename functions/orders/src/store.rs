@@ -18,11 +18,13 @@ use crate::products::HoldCursor;
 use crate::status::Status;
 
 mod bulk;
+mod check;
 mod documents;
 mod list;
 mod progress;
 
 pub use bulk::ImportedOrder;
+pub use check::CheckedOrder;
 use documents::{OrderDocument, StatusChangeDocument, TaskDocument, VOID, VoidDocument};
 pub use documents::{Stored, Void};
 pub use progress::ReconcileScan;
@@ -189,18 +191,6 @@ impl OrderStore {
         found.iter().map(id_of).collect()
     }
 
-    /// Reads the documents with these IDs. An unreadable one gives an error in its place.
-    ///
-    /// # Errors
-    /// Fails when MongoDB is unavailable.
-    pub async fn find_many(
-        &self,
-        ids: &[OrderId],
-    ) -> Result<Vec<(OrderId, Result<Stored, Unreadable>)>, Error> {
-        let documents: Vec<Document> = self.all.find(with_ids(ids)).await?.try_collect().await?;
-        documents.into_iter().map(|document| Ok((id_of(&document)?, Stored::try_from(document)))).collect()
-    }
-
     /// Finds the order that was placed under a key, and the documents with these IDs.
     ///
     /// # Errors
@@ -283,24 +273,6 @@ impl OrderStore {
             "status": VOID, "tasks": { "$size": 0 }, "updated_at": old.clone(), "task_ended_at": old,
         };
         Ok(self.all.delete_many(filter).await?.deleted_count)
-    }
-
-    /// Reads up to `limit` orders after this one, sorted by ID. An unreadable one gives an error in its
-    /// place.
-    ///
-    /// # Errors
-    /// Fails when MongoDB is unavailable.
-    pub async fn list_by_id(
-        &self,
-        after: OrderId,
-        limit: i64,
-    ) -> Result<Vec<(OrderId, Result<Order, Unreadable>)>, Error> {
-        let last = bson::Uuid::from_bytes([u8::MAX; 16]);
-        let filter = doc! { "_id": { "$gt": mongo::uuid(after), "$lte": last }, "status": { "$ne": VOID } };
-        let documents: Vec<Document> =
-            self.all.find(filter).sort(doc! { "_id": 1 }).limit(limit).await?.try_collect().await?;
-        let read = |document| Ok((id_of(&document)?, OrderDocument::read(document)));
-        documents.into_iter().map(read).collect()
     }
 
     /// True if the order still has this version.

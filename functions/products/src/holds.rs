@@ -56,7 +56,7 @@ pub struct AuditedProduct {
     pub ledger: i64,
     /// Live holds.
     pub holds: Vec<Hold>,
-    /// True if its counts or holds cannot be read. Then the other fields mean nothing.
+    /// True if it cannot be read. Then the other fields mean nothing.
     pub unreadable: bool,
 }
 

@@ -163,11 +163,18 @@ const MOST_HOLDS: i64 = 5 * MAX_ENTRIES;
 
 /// Validation rule for products.
 fn valid_product() -> Document {
+    let mut rule = doc! { "$jsonSchema": product_rule() };
+    rule.insert("$expr", doc! { "$lte": ["$reserved", "$on_hand"] });
+    rule
+}
+
+/// Rule for the fields of a product.
+fn product_rule() -> Document {
     let price = json_schema::document(
         &[("amount", json_schema::whole(0)), ("currency", json_schema::text(Currency::LENGTH))],
         &[],
     );
-    let mut rule = json_schema::documents(
+    json_schema::document(
         &[
             ("_id", json_schema::bytes()),
             ("sku", json_schema::text(MAX_SKU)),
@@ -188,9 +195,7 @@ fn valid_product() -> Document {
             ("description", json_schema::or_null(json_schema::text(Description::MAX))),
             ("moved_at", json_schema::or_null(json_schema::date())),
         ],
-    );
-    rule.insert("$expr", doc! { "$lte": ["$reserved", "$on_hand"] });
-    rule
+    )
 }
 
 /// Result of an insert.

@@ -101,7 +101,57 @@ pub fn address() -> Document {
     )
 }
 
+/// The same rule about types and required fields alone: without lengths, bounds and words.
+pub fn types(rule: &Document) -> Document {
+    let mut of_types = Document::new();
+    for (keyword, value) in rule {
+        match (keyword.as_str(), value) {
+            ("maxLength" | "minItems" | "maxItems" | "minimum", _) => {}
+            ("enum", _) => drop(of_types.insert("bsonType", "string")),
+            ("items", Bson::Document(rule)) => drop(of_types.insert(keyword, types(rule))),
+            ("properties", Bson::Document(fields)) => {
+                let fields = fields.iter().map(|(name, rule)| (name.clone(), types_of(rule)));
+                of_types.insert(keyword, fields.collect::<Document>());
+            }
+            ("anyOf", Bson::Array(rules)) => {
+                of_types.insert(keyword, rules.iter().map(types_of).collect::<Vec<Bson>>());
+            }
+            (_, value) => drop(of_types.insert(keyword, value.clone())),
+        }
+    }
+    of_types
+}
+
+fn types_of(rule: &Bson) -> Bson {
+    rule.as_document().map_or_else(|| rule.clone(), |rule| types(rule).into())
+}
+
 /// A length as BSON has it.
 fn size(size: usize) -> i64 {
     i64::try_from(size).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_types_of_a_rule_have_no_bounds() {
+        let rule = document(
+            &[("name", text(3)), ("status", one_of(["on", "off"]))],
+            &[("note", or_null(text(5))), ("list", list(1, 2, whole(1)))],
+        );
+        let number = doc! { "bsonType": ["int", "long"] };
+        let expected = doc! {
+            "bsonType": "object",
+            "properties": {
+                "name": { "bsonType": "string" },
+                "status": { "bsonType": "string" },
+                "note": { "anyOf": [{ "bsonType": "string" }, { "bsonType": "null" }] },
+                "list": { "bsonType": "array", "items": number },
+            },
+            "required": ["name", "status"],
+        };
+        assert_eq!(types(&rule), expected);
+    }
 }

@@ -43,7 +43,7 @@ mod tests {
     #[test]
     fn an_unknown_name_is_kept_once() {
         let first = name("archived").unwrap();
-        let again = name(&"archived".to_owned()).unwrap();
+        let again = name(&String::from("archived")).unwrap();
         assert_eq!(first, "archived");
         assert!(std::ptr::eq(first, again));
     }

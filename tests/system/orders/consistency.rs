@@ -182,7 +182,9 @@ async fn an_order_that_cannot_be_read_is_found() {
     let shop = ImportedOrder::open().await;
     // With a hold and without.
     for order in [&shop.cancelled, &shop.placed] {
-        shop.damage_order(order, doc! { "$set": { "items": 7_i64 } }).await;
+        shop.damage_order(order, doc! { "$set": { "note": 7_i64 } }).await;
+        shop.finds(&["unreadable-order"]).await;
+        shop.damage_order(order, doc! { "$set": { "note": null, "items": 7_i64 } }).await;
         shop.finds(&["unreadable-order"]).await;
     }
 }
@@ -199,7 +201,9 @@ async fn an_order_in_a_status_of_a_newer_build_is_in_order() {
 #[tokio::test]
 async fn a_product_that_cannot_be_read_is_found() {
     let shop = ImportedOrder::open().await;
-    shop.damage_mug(doc! { "$set": { "reserved": "three" } }).await;
+    shop.damage_mug(doc! { "$set": { "name": 7_i64 } }).await;
+    shop.finds(&["unreadable-product"]).await;
+    shop.damage_mug(doc! { "$set": { "name": "Mug", "reserved": "three" } }).await;
     shop.finds(&["unreadable-product"]).await;
 }
 

@@ -345,11 +345,9 @@ async fn poison(collection: &str, list: &str, opaque: &[&str]) {
     let victim = fixture.victim(collection).await;
     assert_eq!(fixture.ask().await, Vec::<String>::new());
     let copies = fixture.insert(collection, &damaged(&victim)).await;
-    println!("{collection}: {} damaged copies", copies.len());
     assert!(copies.len() >= 20, "{}", copies.len());
     let mut wrong = fixture.ask().await;
     if !wrong.is_empty() {
-        println!("{collection}: {wrong:#?}");
         // Finds out which of them it is.
         fixture.delete(collection, &copies).await;
         for copy in &copies {

@@ -10,16 +10,15 @@ use serde::Serialize;
 use shared::auth::{Access, Caller};
 use shared::error::Error;
 use shared::input::page::{PageRequest, Position, SortType, SortValue};
-use shared::mongo::unreadable;
+use shared::mongo::unreadable::{self, Unreadable};
 use shared::runtime::context::Context;
 use shared::values::clock::Timestamp;
 use shared::values::ids::{OrderId, ProductId};
 
 use super::OrderService;
-use crate::order::Order;
 use crate::products::{AuditedProduct, Hold};
 use crate::status::Status;
-use crate::store::Stored;
+use crate::store::CheckedOrder;
 
 /// Maximum page size, in documents read.
 pub const MAX_LIMIT: i64 = 5_000;
@@ -33,8 +32,9 @@ const GRACE: Duration = Duration::from_secs(120);
 /// Time within which Reconcile must run a task and end a hold without an order. It runs every minute.
 const RECONCILED_WITHIN: Duration = Duration::from_secs(300);
 
-/// Number of orders looked up at once.
-const CHUNK: usize = 1_000;
+/// Number of orders that are read and compared at once. A larger page goes through more of them: what it keeps in
+/// memory is one part and the violations.
+const CHUNK: usize = 250;
 
 /// Number of violations after which a page ends. One has some 300 bytes in an answer.
 const MAX_VIOLATIONS: usize = 5_000;
@@ -94,7 +94,7 @@ pub enum ViolationKind {
     TaskOverdue,
     /// Order on disk that cannot be read.
     UnreadableOrder,
-    /// Product on disk whose counts or holds cannot be read.
+    /// Product on disk that cannot be read.
     UnreadableProduct,
 }
 
@@ -166,65 +166,96 @@ impl OrderService {
         page: &PageRequest,
         scope: &str,
     ) -> Result<ConsistencyPage, Error> {
-        let (products, more) = self.products.audit(context, after, page.limit()).await?;
+        let (products, mut more) = self.products.audit(context, after, page.limit()).await?;
+        let mut checked = ConsistencyPage::default();
+        let (mut last, mut left) = (None, products.as_slice());
+        while let Some((part, rest)) = part_of(left) {
+            if checked.violations.len() >= MAX_VIOLATIONS {
+                more = true;
+                break;
+            }
+            // Read after the holds: changes in between are younger than the grace period.
+            let orders = self.find_orders(part).await?;
+            let now = self.clock.now();
+            for product in part {
+                checked.violations.extend(check_product(product, &orders, now));
+            }
+            checked.products += count(part.len());
+            last = part.last();
+            left = rest;
+        }
+        let next = match last {
+            Some(last) if more => Position { value: PRODUCTS, id: last.id.uuid() },
+            _ => Position { value: ORDERS, id: uuid::Uuid::nil() },
+        };
+        checked.next_cursor = Some(page.cursor_at(&next, scope));
+        Ok(checked)
+    }
+
+    /// Finds the orders that hold these products. None in place of an unreadable one.
+    async fn find_orders(
+        &self,
+        products: &[AuditedProduct],
+    ) -> Result<HashMap<OrderId, Option<CheckedOrder>>, Error> {
         let mut holding: Vec<OrderId> =
             products.iter().flat_map(|product| &product.holds).map(|hold| hold.order).collect();
         holding.sort_unstable();
         holding.dedup();
-        // Read after the holds: changes in between are younger than the grace period.
         let mut orders = HashMap::new();
         for chunk in holding.chunks(CHUNK) {
-            for (id, stored) in self.store.find_many(chunk).await? {
-                match stored {
-                    Ok(Stored::Order(order)) => drop(orders.insert(id, Some(*order))),
-                    Ok(Stored::Void(_)) => {}
-                    // The page of orders reports it.
-                    Err(_) => drop(orders.insert(id, None)),
-                }
-            }
+            // The page of orders reports unreadable ones.
+            let found = self.store.find_for_check(chunk).await?.into_iter();
+            orders.extend(found.map(|(id, order)| (id, order.ok())));
         }
-        let now = self.clock.now();
-        let violations = products.iter().flat_map(|product| check_product(product, &orders, now)).collect();
-        let next = match products.last() {
-            Some(last) if more => Position { value: PRODUCTS, id: last.id.uuid() },
-            _ => Position { value: ORDERS, id: uuid::Uuid::nil() },
-        };
-        Ok(ConsistencyPage {
-            orders: 0,
-            products: count(products.len()),
-            violations,
-            next_cursor: Some(page.cursor_at(&next, scope)),
-        })
+        Ok(orders)
     }
 
     async fn check_orders(
         &self,
         context: &Context,
-        after: OrderId,
+        mut after: OrderId,
         page: &PageRequest,
         scope: &str,
     ) -> Result<ConsistencyPage, Error> {
-        let read = self.store.list_by_id(after, page.limit()).await?;
-        let mut more = count(read.len()) == page.limit();
         let mut checked = ConsistencyPage::default();
-        let now = self.clock.now();
-        let holding =
-            read.iter().filter_map(|(id, order)| order.as_ref().is_ok_and(Order::holds_stock).then_some(*id));
-        let holding: Vec<OrderId> = holding.collect();
-        let mut holds: HashMap<OrderId, Vec<Hold>> = HashMap::new();
-        for chunk in holding.chunks(CHUNK) {
-            for hold in self.products.holds_of(context, chunk).await? {
-                holds.entry(hold.order).or_default().push(hold);
+        let mut more = true;
+        while more && checked.orders < page.limit() && checked.violations.len() < MAX_VIOLATIONS {
+            let limit = count(CHUNK).min(page.limit() - checked.orders);
+            let orders = self.store.list_for_check(after, limit).await?;
+            more = count(orders.len()) == limit;
+            if let Some((last, whole)) = self.check_part(context, orders, &mut checked).await? {
+                after = last;
+                more |= !whole;
             }
         }
-        let (mut last, mut left_out) = (None, Vec::new());
-        for (id, order) in read {
+        let next = more.then(|| Position { value: ORDERS, id: after.uuid() });
+        checked.next_cursor = next.map(|next| page.cursor_at(&next, scope));
+        Ok(checked)
+    }
+
+    /// Checks a part of the orders, until there are many violations. Returns the last one that was checked, and
+    /// whether that was all of them. `None`: there is none.
+    async fn check_part(
+        &self,
+        context: &Context,
+        orders: Vec<(OrderId, Result<CheckedOrder, Unreadable>)>,
+        checked: &mut ConsistencyPage,
+    ) -> Result<Option<(OrderId, bool)>, Error> {
+        let now = self.clock.now();
+        let readable = orders.iter().filter_map(|(_, order)| order.as_ref().ok());
+        let holding: Vec<OrderId> =
+            readable.filter(|order| order.status.holds_stock()).map(|order| order.id).collect();
+        let mut holds: HashMap<OrderId, Vec<Hold>> = HashMap::new();
+        for hold in self.products.holds_of(context, &holding).await? {
+            holds.entry(hold.order).or_default().push(hold);
+        }
+        let (length, mut last, mut left_out) = (orders.len(), None, Vec::new());
+        for (place, (id, order)) in orders.into_iter().enumerate() {
             if checked.violations.len() >= MAX_VIOLATIONS {
-                more = true;
                 break;
             }
             checked.orders += 1;
-            last = Some(id);
+            last = Some((id, place + 1 == length));
             match order {
                 Ok(order) => {
                     let held = holds.get(&id).map(Vec::as_slice).unwrap_or_default();
@@ -241,16 +272,26 @@ impl OrderService {
             }
         }
         unreadable::log(&left_out);
-        let next = last.filter(|_| more).map(|id| Position { value: ORDERS, id: id.uuid() });
-        checked.next_cursor = next.map(|next| page.cursor_at(&next, scope));
-        Ok(checked)
+        Ok(last)
     }
+}
+
+/// Splits off the products whose orders are looked up at once: one at least, and of several so many that they
+/// have few holds.
+fn part_of(products: &[AuditedProduct]) -> Option<(&[AuditedProduct], &[AuditedProduct])> {
+    let mut holds = 0;
+    let fits = |product: &&AuditedProduct| {
+        holds += product.holds.len();
+        holds <= CHUNK
+    };
+    let length = products.iter().take_while(fits).count().max(1);
+    products.split_at_checked(length)
 }
 
 /// Checks a product with its live holds. Unreadable orders are skipped here.
 fn check_product(
     product: &AuditedProduct,
-    orders: &HashMap<OrderId, Option<Order>>,
+    orders: &HashMap<OrderId, Option<CheckedOrder>>,
     now: Timestamp,
 ) -> Vec<Violation> {
     let mut found = Vec::new();
@@ -286,13 +327,13 @@ fn check_product(
                 if order.changing || !order.tasks.is_empty() || !settled(order.updated_at, now) => {}
             // A newer build knows whether it holds.
             Some(Some(order)) if matches!(order.status, Status::Unknown(_)) => {}
-            Some(Some(order)) if !order.holds_stock() => {
+            Some(Some(order)) if !order.status.holds_stock() => {
                 let detail = format!("{quantity} held, and the order is {}", order.status.name());
                 wrong(ViolationKind::HoldOfEndedOrder, Some(hold.order), detail);
             }
             Some(Some(order)) => {
-                let ordered = order.items.iter().find(|item| item.product_id == product.id);
-                let ordered = ordered.map_or(0, |item| item.quantity);
+                let ordered = order.items.iter().find(|(ordered, _)| *ordered == product.id);
+                let ordered = ordered.map_or(0, |(_, quantity)| *quantity);
                 if ordered != quantity {
                     let detail = format!("{quantity} held, and {ordered} ordered");
                     wrong(ViolationKind::HoldDiffers, Some(hold.order), detail);
@@ -304,7 +345,7 @@ fn check_product(
 }
 
 /// Checks an order against its holds.
-fn check_order(order: &Order, holds: &[Hold], now: Timestamp) -> Vec<Violation> {
+fn check_order(order: &CheckedOrder, holds: &[Hold], now: Timestamp) -> Vec<Violation> {
     if !order.tasks.is_empty() || order.changing {
         if !overdue(order.updated_at, now) {
             return Vec::new();
@@ -316,16 +357,16 @@ fn check_order(order: &Order, holds: &[Hold], now: Timestamp) -> Vec<Violation> 
         let kind = ViolationKind::TaskOverdue;
         return vec![Violation { kind, order: Some(order.id), product: None, detail }];
     }
-    if !order.holds_stock() || !settled(order.updated_at, now) {
+    if !order.status.holds_stock() || !settled(order.updated_at, now) {
         return Vec::new();
     }
     let mut found = Vec::new();
-    for item in &order.items {
-        let held = holds.iter().find(|hold| hold.product == item.product_id);
+    for &(product, quantity) in &order.items {
+        let held = holds.iter().find(|hold| hold.product == product);
         let held = held.map_or(0, |hold| hold.quantity);
         if held == 0 {
-            let detail = format!("{} ordered, and none held", item.quantity);
-            let product = Some(item.product_id);
+            let detail = format!("{quantity} ordered, and none held");
+            let product = Some(product);
             found.push(Violation {
                 kind: ViolationKind::OrderWithoutHold,
                 order: Some(order.id),
@@ -356,11 +397,4 @@ fn overdue(at: Timestamp, now: Timestamp) -> bool {
 
 fn count(length: usize) -> i64 {
     i64::try_from(length).unwrap_or(i64::MAX)
-}
-
-impl Order {
-    /// True if the status requires its items to be held.
-    pub fn holds_stock(&self) -> bool {
-        matches!(self.status, Status::Placed | Status::Paid)
-    }
 }

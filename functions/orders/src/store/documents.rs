@@ -25,6 +25,17 @@ const VOID_VERSION: i64 = 2;
 
 /// Validation rule for documents: an order, or a void.
 pub(super) fn valid() -> Document {
+    let status = [("status", json_schema::one_of([VOID]))];
+    let void = json_schema::document(&[&in_both()[..], &status].concat(), &[]);
+    doc! { "$jsonSchema": { "anyOf": [order_rule(), void] } }
+}
+
+/// Rule for an order.
+pub(super) fn order_rule() -> Document {
+    json_schema::document(&[&in_both()[..], &of_an_order()].concat(), &optional_in_an_order())
+}
+
+fn in_both() -> [(&'static str, Document); 4] {
     let task = json_schema::document(
         &[
             ("revision", json_schema::whole(1)),
@@ -32,16 +43,12 @@ pub(super) fn valid() -> Document {
         ],
         &[],
     );
-    let always = [
+    [
         ("_id", json_schema::bytes()),
         ("tasks", json_schema::list(0, 1_000, task)),
         ("version", json_schema::whole(1)),
         ("updated_at", json_schema::date()),
-    ];
-    let void =
-        json_schema::document(&[&always[..], &[("status", json_schema::one_of([VOID]))]].concat(), &[]);
-    let order = json_schema::document(&[&always[..], &of_an_order()].concat(), &optional_in_an_order());
-    doc! { "$jsonSchema": { "anyOf": [order, void] } }
+    ]
 }
 
 fn of_an_order() -> [(&'static str, Document); 11] {

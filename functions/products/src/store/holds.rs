@@ -7,17 +7,18 @@ use std::time::Duration;
 use futures::TryStreamExt as _;
 use mongodb::bson::{self, Document, doc};
 use mongodb::options::ReadConcern;
-use mongodb::{Cursor, SessionCursor};
+use mongodb::{ClientSession, Cursor, SessionCursor};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use shared::error::Error;
 use shared::mongo;
+use shared::mongo::json_schema;
 use shared::mongo::unreadable::{self, Unreadable};
 use shared::values::clock::Timestamp;
 use shared::values::ids::{OrderId, ProductId};
 
 use super::checkpoints::Checkpoint;
-use super::{HoldDocument, PRODUCTS, ProductStore};
+use super::{HoldDocument, PRODUCTS, ProductDocument, ProductStore, product_rule, without_holds};
 use crate::holds::{AuditedProduct, Hold, HoldPosition, HoldWalk};
 use crate::stock::Stock;
 
@@ -244,6 +245,11 @@ impl ProductStore {
                 Err(_) => {}
             }
         }
+        for unreadable in self.unreadable_of(&mut session, &ids).await? {
+            if !left_out.contains(&unreadable) {
+                left_out.push(unreadable);
+            }
+        }
         unreadable::log(&left_out);
         let ledger = |counts: &CountsDocument| (mongo::id(counts._id), counts.movements, counts.on_hand);
         let ledgers: Vec<(ProductId, i64, i64)> = counts.iter().flatten().map(ledger).collect();
@@ -263,6 +269,29 @@ impl ProductStore {
             Err(Unreadable { id, .. }) => id.map(|id| AuditedProduct::unreadable(ProductId::from_uuid(id))),
         });
         Ok((audited.collect(), more))
+    }
+
+    /// Finds those of these products whose catalogue fields cannot be read. MongoDB names those whose types do
+    /// not fit; they are few, and are read whole, one after the other.
+    async fn unreadable_of(
+        &self,
+        session: &mut ClientSession,
+        products: &[bson::Uuid],
+    ) -> Result<Vec<Unreadable>, Error> {
+        let fits = doc! { "$jsonSchema": json_schema::types(&product_rule()) };
+        let mut cursor = self
+            .documents()
+            .find(doc! { "_id": { "$in": products }, "$nor": [fits] })
+            .projection(without_holds())
+            .read_concern(ReadConcern::snapshot())
+            .session(&mut *session)
+            .await?;
+        let mut unreadable = Vec::new();
+        let mut found = cursor.stream(session);
+        while let Some(document) = found.try_next().await? {
+            unreadable.extend(ProductDocument::read(document).err());
+        }
+        Ok(unreadable)
     }
 
     /// Reads the database's clock, from which the times of holds come.
@@ -292,7 +321,7 @@ fn audited(
 
 async fn all<T: DeserializeOwned + Unpin + Send + Sync>(
     mut cursor: SessionCursor<T>,
-    session: &mut mongodb::ClientSession,
+    session: &mut ClientSession,
 ) -> mongodb::error::Result<Vec<T>> {
     cursor.stream(session).try_collect().await
 }

@@ -1,0 +1,177 @@
+//! Orders as the consistency check reads them: without their texts, so that a part of the fattest orders is
+//! small.
+
+use std::collections::HashSet;
+
+use futures::TryStreamExt as _;
+use mongodb::bson::{self, Document, doc};
+use serde::Deserialize;
+use shared::error::Error;
+use shared::mongo::unreadable::Unreadable;
+use shared::mongo::{self, json_schema};
+use shared::values::clock::Timestamp;
+use shared::values::ids::{OrderId, ProductId};
+use shared::values::money::Currency;
+
+use super::documents::{self, OrderDocument, TaskDocument};
+use super::{ORDERS, OrderStore, VOID, id_of, with_ids};
+use crate::order::Task;
+use crate::status::Status;
+
+/// Order as far as its stock is concerned.
+#[derive(Clone, Debug, PartialEq)]
+pub struct CheckedOrder {
+    /// Order ID.
+    pub id: OrderId,
+    /// Status of the order.
+    pub status: Status,
+    /// Products and their quantities.
+    pub items: Vec<(ProductId, i64)>,
+    /// Pending stock tasks, oldest first.
+    pub tasks: Vec<Task>,
+    /// True during a change of items.
+    pub changing: bool,
+    /// Version of the order.
+    pub version: i64,
+    /// Time of the last decision.
+    pub updated_at: Timestamp,
+}
+
+/// All fields of an order that are no texts.
+#[derive(Debug, Deserialize)]
+#[expect(dead_code, reason = "some are read only to see whether they can be")]
+struct CheckedOrderDocument {
+    _id: bson::Uuid,
+    user_id: bson::Uuid,
+    status: String,
+    items: Vec<CheckedItemDocument>,
+    currency: String,
+    total: i64,
+    history: Vec<CheckedChangeDocument>,
+    tasks: Vec<TaskDocument>,
+    #[serde(default)]
+    changing: bool,
+    placed_under: Option<CheckedKeyDocument>,
+    expires_at: Option<bson::DateTime>,
+    version: i64,
+    created_at: bson::DateTime,
+    updated_at: bson::DateTime,
+}
+
+#[derive(Debug, Deserialize)]
+#[expect(dead_code, reason = "as in CheckedOrderDocument")]
+struct CheckedItemDocument {
+    product_id: bson::Uuid,
+    unit_price: i64,
+    quantity: i64,
+}
+
+#[derive(Debug, Deserialize)]
+#[expect(dead_code, reason = "as in CheckedOrderDocument")]
+struct CheckedChangeDocument {
+    at: bson::DateTime,
+    from: Option<String>,
+    to: String,
+    by: Option<bson::Uuid>,
+}
+
+#[derive(Debug, Deserialize)]
+#[expect(dead_code, reason = "as in CheckedOrderDocument")]
+struct CheckedKeyDocument {
+    caller: bson::Uuid,
+    fingerprint: bson::Binary,
+}
+
+/// Projection to the fields of [`CheckedOrderDocument`].
+fn without_texts() -> Document {
+    doc! {
+        "user_id": 1, "status": 1, "items.product_id": 1, "items.unit_price": 1, "items.quantity": 1,
+        "currency": 1, "total": 1, "history.at": 1, "history.from": 1, "history.to": 1, "history.by": 1, "tasks": 1, "changing": 1, "placed_under.caller": 1,
+        "placed_under.fingerprint": 1, "expires_at": 1, "version": 1, "created_at": 1, "updated_at": 1,
+    }
+}
+
+fn read(document: Document) -> Result<CheckedOrder, Unreadable> {
+    let unreadable = Unreadable::of(ORDERS, &document);
+    let order: CheckedOrderDocument = Unreadable::or_read(ORDERS, document)?;
+    let mut names = order.history.iter().flat_map(|change| change.from.iter().chain([&change.to]));
+    let are_names = names.all(|name| Status::from_stored(name).is_ok());
+    let status = Status::from_stored(&order.status);
+    let (true, Ok(status), Ok(_)) = (are_names, status, Currency::from_stored(&order.currency)) else {
+        return Err(unreadable);
+    };
+    Ok(CheckedOrder {
+        id: mongo::id(order._id),
+        status,
+        items: order.items.iter().map(|item| (mongo::id(item.product_id), item.quantity)).collect(),
+        tasks: order.tasks.into_iter().map(Task::from).collect(),
+        changing: order.changing,
+        version: order.version,
+        updated_at: mongo::timestamp(order.updated_at),
+    })
+}
+
+impl OrderStore {
+    /// Reads up to `limit` orders after this one, sorted by ID. An unreadable one gives an error in its
+    /// place.
+    ///
+    /// # Errors
+    /// Fails when MongoDB is unavailable.
+    pub async fn list_for_check(
+        &self,
+        after: OrderId,
+        limit: i64,
+    ) -> Result<Vec<(OrderId, Result<CheckedOrder, Unreadable>)>, Error> {
+        let end = OrderId::from_uuid(uuid::Uuid::max());
+        let found = self.all.find(between(after, end)).sort(doc! { "_id": 1 }).limit(limit);
+        let found: Vec<Document> = found.projection(without_texts()).await?.try_collect().await?;
+        let Some(last) = found.last().map(id_of).transpose()? else { return Ok(Vec::new()) };
+        let unreadable = self.unreadable_between(after, last).await?;
+        let row = |document: Document| {
+            let id = id_of(&document)?;
+            let bad = || Unreadable::of(ORDERS, &document);
+            let row = if unreadable.contains(&id) { Err(bad()) } else { read(document.clone()) };
+            Ok((id, row))
+        };
+        found.into_iter().map(row).collect()
+    }
+
+    /// Finds the orders in a range of IDs that cannot be read. MongoDB names those whose types do not fit; they
+    /// are few, and are read whole, one after the other.
+    async fn unreadable_between(&self, after: OrderId, last: OrderId) -> Result<HashSet<OrderId>, Error> {
+        let mut filter = between(after, last);
+        filter.insert("$nor", vec![doc! { "$jsonSchema": json_schema::types(&documents::order_rule()) }]);
+        let mut found = self.all.find(filter).batch_size(1).await?;
+        let mut unreadable = HashSet::new();
+        while let Some(document) = found.try_next().await? {
+            let id = id_of(&document)?;
+            if OrderDocument::read(document).is_err() {
+                unreadable.insert(id);
+            }
+        }
+        Ok(unreadable)
+    }
+
+    /// Reads those of these IDs that are orders. An unreadable one gives an error in its place.
+    ///
+    /// # Errors
+    /// Fails when MongoDB is unavailable.
+    pub async fn find_for_check(
+        &self,
+        ids: &[OrderId],
+    ) -> Result<Vec<(OrderId, Result<CheckedOrder, Unreadable>)>, Error> {
+        let mut filter = with_ids(ids);
+        filter.insert("status", doc! { "$ne": VOID });
+        let mut found = self.all.find(filter).projection(without_texts()).await?;
+        let mut orders = Vec::new();
+        while let Some(document) = found.try_next().await? {
+            orders.push((id_of(&document)?, read(document)));
+        }
+        Ok(orders)
+    }
+}
+
+fn between(after: OrderId, last: OrderId) -> Document {
+    let ids = doc! { "$gt": mongo::uuid(after), "$lte": mongo::uuid(last) };
+    doc! { "_id": ids, "status": { "$ne": VOID } }
+}
