@@ -14,13 +14,15 @@
 //!   deciding     decisions, changes of items, and the tasks that follow
 //!   recovering   the steps of Reconcile, one by one and to its end
 //! invariants   conditions at every moment, and conditions once Reconcile has run
-//! walk         a model of its own: how Reconcile walks through the holds and saves its watermark
+//! walk         a model of its own: how Reconcile walks through the holds and saves its position
+//! progress     a model of its own: how the jobs of Reconcile share a budget, beside things that always fail
 //! ```
 
 pub mod explorer;
 pub mod guards;
 pub mod invariants;
 pub mod placing;
+pub mod progress;
 pub mod scenario;
 pub mod state;
 pub mod steps;

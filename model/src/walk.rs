@@ -1,34 +1,33 @@
-//! Walk of Reconcile through the holds, and its watermark: a model of its own, with a clock.
+//! Walk of Reconcile through the holds, and its saved position: a model of its own, with a clock.
 //!
-//! A walk reads pages, here of one hold, in the order of (`at`, ID). It begins a margin before the watermark.
-//! It ends at holds that were two minutes old when it began to read.
+//! A walk reads pages, here of one hold, in the order of (`at`, ID). It begins after the saved position, and
+//! reads holds of a minimum age alone. At the end of the holds its position is the newest time that is old
+//! enough.
 //!
-//! A hold without an order is settled by a void order. One that cannot be settled now is deferred. Last comes
-//! one write. It adds its deferred holds to those of other walks, and saves the moment at which it began to
-//! read as the watermark, unless a later one is saved. Deferred holds are retried, and leave the list once
-//! settled.
+//! A hold without an order is settled by a void order. One that cannot be settled now is set aside. Then the
+//! position is saved. What was set aside is tried again, and cleared once settled.
 //!
-//! A walk may crash at any step, and several may run at once.
+//! A walk may crash at any step, and several may run at once. It lasts for `RUN` at most.
 //!
-//! A hold bears the time at which its transaction began. It is visible only after the commit, up to
-//! `COMMIT` later.
+//! A hold bears the time at which its transaction began. It commits up to `COMMIT` later. Reads see it only
+//! once it is on a majority, which may take any time. A walk begins with a read that waits for that.
 
 use crate::explorer::Model;
 
 /// Number of holds. None of them gets an order.
-const HOLDS: usize = 3;
-
-/// Age in ticks from which a hold counts as orphaned.
-const STALE: u8 = 1;
+const HOLDS: usize = 2;
 
 /// Maximum number of ticks between the time of a hold and its commit.
 const COMMIT: u8 = 1;
 
-/// Number of ticks before the watermark at which a walk begins.
-const MARGIN: u8 = STALE + COMMIT;
+/// Maximum number of ticks of a walk.
+const RUN: u8 = 2;
+
+/// Age in ticks from which holds are read: a hold is committed before a walk begins that may read it.
+const AGE: u8 = COMMIT + RUN + 1;
 
 /// Number of ticks.
-const TICKS: u8 = 4;
+const TICKS: u8 = 6;
 
 /// Number of walks.
 const WALKS: u8 = 2;
@@ -40,17 +39,16 @@ pub enum WalkGuard {
     OrderOfTies,
     /// A page has the holds in the order of (`at`, ID). Without: in the order of the ID alone.
     OrderOfTimes,
-    /// A walk begins a margin before the watermark. Without: at the watermark.
-    Margin,
-    /// The watermark is saved last. Without: first.
-    SavedLast,
-    /// The watermark is the moment at which the walk began to read. Without: the moment at which it ends.
+    /// Only holds are read that are older than a commit and a walk may take. Without: all of the past.
+    OldEnough,
+    /// A walk begins when earlier writes are on a majority. Without: at once.
+    OnMajority,
+    /// The position is saved once a page is settled. Without: when it was read.
+    SavedAfter,
+    /// The position at the end is of the moment of reading. Without: of the moment of saving.
     AsOfReading,
-    /// A hold that cannot be settled is deferred. Without: it is skipped.
-    Deferral,
-    /// A walk that ends late neither lowers the watermark nor drops deferred holds of others. Without: the
-    /// last walk to save overwrites both.
-    OthersSaved,
+    /// A hold that cannot be settled is set aside. Without: it is skipped.
+    SetAside,
 }
 
 impl WalkGuard {
@@ -58,11 +56,11 @@ impl WalkGuard {
     pub const ALL: [Self; 7] = [
         Self::OrderOfTies,
         Self::OrderOfTimes,
-        Self::Margin,
-        Self::SavedLast,
+        Self::OldEnough,
+        Self::OnMajority,
+        Self::SavedAfter,
         Self::AsOfReading,
-        Self::Deferral,
-        Self::OthersSaved,
+        Self::SetAside,
     ];
 }
 
@@ -73,28 +71,51 @@ pub struct Walk {
     pub without: Option<WalkGuard>,
 }
 
+/// Progress of a hold's write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+enum Write {
+    /// Its transaction is open.
+    Open,
+    /// It is committed on the primary.
+    Committed,
+    /// It is on a majority, where reads see it.
+    Visible,
+}
+
 /// Hold without an order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Hold {
+struct Hold {
     /// Time that it bears.
-    pub at: u8,
-    /// True if it is visible.
-    pub committed: bool,
+    at: u8,
+    /// Progress of its write.
+    write: Write,
     /// True if a void order ended it.
-    pub settled: bool,
+    settled: bool,
+}
+
+/// Position: after the hold of this time and ID plus one. 0 is before all holds of the time.
+type Position = (u8, usize);
+
+/// Page that a walk has read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+enum Page {
+    /// None.
+    Unread,
+    /// A hold.
+    Hold(usize),
+    /// The end of the holds, read at this time.
+    End(u8),
 }
 
 /// Running walk with its memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Walker {
-    /// Time at which it began to read.
-    read_at: u8,
-    /// Position of the next page: after this (`at`, ID).
-    after: Option<(u8, usize)>,
-    /// First `at` of the walk.
-    from: u8,
-    /// Holds that it could not settle.
-    deferred: [bool; HOLDS],
+struct Walker {
+    /// Time at which it began.
+    began: u8,
+    /// Position of the next page.
+    after: Position,
+    /// Page that it works on.
+    page: Page,
 }
 
 /// Complete state.
@@ -108,10 +129,10 @@ pub struct State {
     walkers: Vec<Walker>,
     /// Number of walks that may still begin.
     walks: u8,
-    /// Saved watermark.
-    watermark: u8,
-    /// Saved list of deferred holds.
-    deferred: [bool; HOLDS],
+    /// Saved position.
+    position: Position,
+    /// Holds that are set aside.
+    set_aside: [bool; HOLDS],
 }
 
 /// Possible step.
@@ -123,16 +144,20 @@ pub enum Step {
     Begin(usize),
     /// A hold commits.
     Commit(usize),
-    /// A walk begins to read.
-    Read,
-    /// A walk settles the next hold.
+    /// All that is committed reaches a majority.
+    Replicate,
+    /// A walk begins.
+    Walk,
+    /// A walk reads the next page: a hold, or the end.
+    Read(Option<usize>),
+    /// A walk settles the hold of its page.
     Settle(usize),
-    /// A walk cannot settle the next hold.
+    /// A walk cannot settle the hold of its page.
     Fail(usize),
-    /// A walk settles a deferred hold.
+    /// A walk settles a hold that was set aside.
     Retry(usize),
     /// A walk ends.
-    Save,
+    End,
 }
 
 impl Walk {
@@ -140,72 +165,69 @@ impl Walk {
         self.without != Some(guard)
     }
 
+    fn age(self) -> u8 {
+        if self.has(WalkGuard::OldEnough) { AGE } else { 0 }
+    }
+
     fn begin(self, state: &mut State) -> Walker {
-        let margin = if self.has(WalkGuard::Margin) { MARGIN } else { 0 };
-        let from = state.watermark.saturating_sub(margin);
-        if !self.has(WalkGuard::SavedLast) {
-            state.watermark = state.now;
+        if self.has(WalkGuard::OnMajority) {
+            replicate(state);
         }
-        Walker { read_at: state.now, after: None, from, deferred: [false; HOLDS] }
+        Walker { began: state.now, after: state.position, page: Page::Unread }
     }
 
     /// Returns the hold on the next page.
     fn next(self, state: &State, walker: Walker) -> Option<usize> {
         let holds = state.holds.iter().enumerate().filter_map(|(id, hold)| Some((id, (*hold)?)));
-        let stale = holds.filter(|(_, hold)| {
-            hold.committed && !hold.settled && hold.at >= walker.from && hold.at + STALE <= walker.read_at
+        let old = holds.filter(|(_, hold)| {
+            hold.write == Write::Visible && !hold.settled && hold.at + self.age() <= state.now
         });
-        let left = stale.filter(|(id, hold)| match walker.after {
-            None => true,
-            Some((at, _)) if !self.has(WalkGuard::OrderOfTies) => hold.at > at,
-            Some(after) => (hold.at, *id) > after,
+        let left = old.filter(|(id, hold)| {
+            if !self.has(WalkGuard::OrderOfTies) && walker.after.1 > 0 {
+                return hold.at > walker.after.0;
+            }
+            (hold.at, id + 1) > walker.after
         });
         let by_id = !self.has(WalkGuard::OrderOfTimes);
         left.min_by_key(|(id, hold)| (if by_id { 0 } else { hold.at }, *id)).map(|(id, _)| id)
     }
 
-    fn save(self, state: &mut State, walker: Walker) {
-        let reached = if self.has(WalkGuard::AsOfReading) { walker.read_at } else { state.now };
-        if self.has(WalkGuard::OthersSaved) {
-            state.watermark = state.watermark.max(reached);
-        } else {
-            state.watermark = reached;
-            state.deferred = [false; HOLDS];
-        }
-        for (deferred, more) in state.deferred.iter_mut().zip(walker.deferred) {
-            *deferred |= more;
-        }
-    }
-
-    /// Returns the state after undisturbed walks, once every hold is old enough.
+    /// Returns the state after an undisturbed walk, once every hold is old enough.
     fn recovered(self, state: &State) -> State {
         let mut state = state.clone();
         state.walkers.clear();
         for hold in state.holds.iter_mut().flatten() {
-            hold.committed = true;
+            hold.write = Write::Visible;
         }
-        state.now += STALE + COMMIT;
+        state.now += AGE;
         for id in 0..HOLDS {
-            if state.deferred[id] {
+            if state.set_aside[id] {
                 settle(&mut state, id);
             }
         }
         let mut walker = self.begin(&mut state);
         while let Some(id) = self.next(&state, walker) {
-            pass(&state, &mut walker, id);
+            walker.after = position_of(&state, id);
             settle(&mut state, id);
         }
-        self.save(&mut state, walker);
         state
     }
 }
 
-fn pass(state: &State, walker: &mut Walker, id: usize) {
-    walker.after = state.holds[id].map(|hold| (hold.at, id));
+fn position_of(state: &State, id: usize) -> Position {
+    (state.holds[id].map_or(0, |hold| hold.at), id + 1)
+}
+
+fn replicate(state: &mut State) {
+    for hold in state.holds.iter_mut().flatten() {
+        if hold.write == Write::Committed {
+            hold.write = Write::Visible;
+        }
+    }
 }
 
 fn settle(state: &mut State, id: usize) {
-    state.deferred[id] = false;
+    state.set_aside[id] = false;
     if let Some(hold) = &mut state.holds[id] {
         hold.settled = true;
     }
@@ -217,12 +239,12 @@ impl Model for Walk {
 
     fn initial(&self) -> State {
         State {
-            now: MARGIN,
+            now: 0,
             holds: [None; HOLDS],
             walkers: Vec::new(),
             walks: WALKS,
-            watermark: MARGIN,
-            deferred: [false; HOLDS],
+            position: (0, 0),
+            set_aside: [false; HOLDS],
         }
     }
 
@@ -231,52 +253,76 @@ impl Model for Walk {
         let mut step = |step: Step, change: &dyn Fn(&mut State)| {
             let mut after = state.clone();
             change(&mut after);
+            after.walkers.sort_unstable();
             steps.push((step, after));
         };
-        let waits = |hold: &Hold| !hold.committed && hold.at + COMMIT <= state.now;
-        if state.now < MARGIN + TICKS && !state.holds.iter().flatten().any(waits) {
-            step(Step::Tick, &|after| after.now += 1);
+        let waits = |hold: &Hold| hold.write == Write::Open && hold.at + COMMIT <= state.now;
+        if state.now < TICKS && !state.holds.iter().flatten().any(waits) {
+            step(Step::Tick, &|after| {
+                after.now += 1;
+                // A walk that has lasted for its time ends.
+                after.walkers.retain(|walker| walker.began + RUN >= after.now);
+            });
         }
         for (id, hold) in state.holds.iter().enumerate() {
             match hold {
                 None => step(Step::Begin(id), &|after| {
-                    after.holds[id] = Some(Hold { at: after.now, committed: false, settled: false });
+                    after.holds[id] = Some(Hold { at: after.now, write: Write::Open, settled: false });
                 }),
-                Some(Hold { committed: false, .. }) => step(Step::Commit(id), &|after| {
-                    after.holds[id].iter_mut().for_each(|hold| hold.committed = true);
+                Some(Hold { write: Write::Open, .. }) => step(Step::Commit(id), &|after| {
+                    after.holds[id].iter_mut().for_each(|hold| hold.write = Write::Committed);
                 }),
                 Some(_) => {}
             }
-            if state.deferred[id] {
+            if state.set_aside[id] {
                 step(Step::Retry(id), &|after| settle(after, id));
             }
         }
+        if state.holds.iter().flatten().any(|hold| hold.write == Write::Committed) {
+            step(Step::Replicate, &replicate);
+        }
         if state.walks > 0 {
-            step(Step::Read, &|after| {
+            step(Step::Walk, &|after| {
                 after.walks -= 1;
                 let walker = self.begin(after);
                 after.walkers.push(walker);
-                after.walkers.sort_unstable();
             });
         }
         for (place, walker) in state.walkers.iter().enumerate() {
-            let goes = |after: &mut State, id: usize, fails: bool| {
-                let walker = &mut after.walkers[place];
-                pass(state, walker, id);
-                walker.deferred[id] |= fails && self.has(WalkGuard::Deferral);
-                after.walkers.sort_unstable();
+            let moves = |after: &mut State, position: Position, page: Page| {
+                after.walkers[place].after = position;
+                after.walkers[place].page = page;
             };
-            match self.next(state, *walker) {
-                Some(id) => {
+            match walker.page {
+                Page::Unread => match self.next(state, *walker) {
+                    Some(id) => step(Step::Read(Some(id)), &|after| {
+                        moves(after, position_of(after, id), Page::Hold(id));
+                        if !self.has(WalkGuard::SavedAfter) {
+                            after.position = position_of(after, id);
+                        }
+                    }),
+                    None => step(Step::Read(None), &|after| moves(after, walker.after, Page::End(after.now))),
+                },
+                Page::Hold(id) => {
+                    let goes_on = |after: &mut State| {
+                        after.position = position_of(after, id);
+                        moves(after, walker.after, Page::Unread);
+                    };
                     step(Step::Settle(id), &|after| {
-                        goes(after, id, false);
                         settle(after, id);
+                        goes_on(after);
                     });
-                    step(Step::Fail(id), &|after| goes(after, id, true));
+                    step(Step::Fail(id), &|after| {
+                        after.set_aside[id] |= self.has(WalkGuard::SetAside);
+                        goes_on(after);
+                    });
                 }
-                None => step(Step::Save, &|after| {
+                Page::End(read_at) => step(Step::End, &|after| {
+                    let moment = if self.has(WalkGuard::AsOfReading) { read_at } else { after.now };
+                    if let Some(at) = moment.checked_sub(self.age()) {
+                        after.position = after.walkers[place].after.max((at, 0));
+                    }
                     after.walkers.remove(place);
-                    self.save(after, *walker);
                 }),
             }
         }
@@ -285,7 +331,7 @@ impl Model for Walk {
 
     fn check(&self, state: &State) -> Result<(), String> {
         let left = self.recovered(state).holds.iter().flatten().any(|hold| !hold.settled);
-        if left { Err("a hold without an order stays behind the watermark".to_owned()) } else { Ok(()) }
+        if left { Err("a hold without an order stays behind the position".to_owned()) } else { Ok(()) }
     }
 
     fn describe_step(&self, step: &Step) -> String {
@@ -293,27 +339,24 @@ impl Model for Walk {
             Step::Tick => "the clock ticks".to_owned(),
             Step::Begin(id) => format!("hold {id} begins"),
             Step::Commit(id) => format!("hold {id} commits"),
-            Step::Read => "a walk begins".to_owned(),
+            Step::Replicate => "all that is committed reaches a majority".to_owned(),
+            Step::Walk => "a walk begins".to_owned(),
+            Step::Read(Some(id)) => format!("a walk reads hold {id}"),
+            Step::Read(None) => "a walk reads the end".to_owned(),
             Step::Settle(id) => format!("a walk settles hold {id}"),
             Step::Fail(id) => format!("a walk cannot settle hold {id}"),
-            Step::Retry(id) => format!("hold {id}, which was deferred, is settled"),
-            Step::Save => "a walk ends and saves".to_owned(),
+            Step::Retry(id) => format!("hold {id}, which was set aside, is settled"),
+            Step::End => "a walk ends and saves".to_owned(),
         }
     }
 
     fn describe_state(&self, state: &State) -> String {
         let hold = |(id, hold): (usize, &Option<Hold>)| {
-            let Hold { at, committed, settled } = (*hold)?;
-            let how = if settled {
-                "settled"
-            } else if committed {
-                "held"
-            } else {
-                "not committed"
-            };
+            let Hold { at, write, settled } = (*hold)?;
+            let how = if settled { "settled".to_owned() } else { format!("{write:?}") };
             Some(format!("hold {id} of {at} {how}"))
         };
         let holds: Vec<_> = state.holds.iter().enumerate().filter_map(hold).collect();
-        format!("now {}, watermark {} | {}", state.now, state.watermark, holds.join(", "))
+        format!("now {}, position {:?} | {}", state.now, state.position, holds.join(", "))
     }
 }

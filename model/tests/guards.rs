@@ -8,6 +8,7 @@
 
 use model::explorer::{Model, explore};
 use model::guards::Guard;
+use model::progress::{Progress, ProgressGuard, THINGS};
 use model::scenario::Scenario;
 use model::steps::Protocol;
 use model::walk::{Walk, WalkGuard};
@@ -41,5 +42,16 @@ fn a_search_without_any_one_guard_finds_a_violation() {
 fn a_walk_without_any_one_guard_misses_a_hold() {
     for guard in WalkGuard::ALL {
         missed(guard, &Walk { without: Some(guard) });
+    }
+}
+
+#[test]
+fn jobs_without_any_one_guard_leave_something_undone() {
+    for guard in ProgressGuard::ALL {
+        let overloaded = guard == ProgressGuard::Shares;
+        let mut broken = [false; THINGS];
+        // The things that a scan meets first.
+        broken[..3].fill(!overloaded);
+        missed(guard, &Progress { broken, overloaded, without: Some(guard) });
     }
 }

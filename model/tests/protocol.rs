@@ -7,6 +7,7 @@
 #![expect(clippy::panic, reason = "a test that finds a violation has failed")]
 
 use model::explorer::{Explored, Model, explore};
+use model::progress::{BOUND, Progress, THINGS};
 use model::scenario::{Scenario, Size};
 use model::steps::Protocol;
 use model::walk::Walk;
@@ -53,12 +54,34 @@ fn an_order_is_shipped_once_and_restocked_once() {
 }
 
 #[test]
-fn no_hold_stays_behind_the_watermark() {
-    finds_nothing("the walk", "3 holds, 2 walks, 4 ticks", &Walk::default());
+fn no_hold_stays_behind_the_saved_position() {
+    finds_nothing("the walk", "2 holds, 2 walks, 6 ticks", &Walk::default());
+}
+
+#[test]
+fn everything_healthy_is_done_within_a_few_runs() {
+    beside_broken_things(1);
+}
+
+/// Searches with each choice of up to so many things that always fail.
+fn beside_broken_things(most: u32) {
+    for broken in (0..1_u32 << THINGS).filter(|broken| broken.count_ones() <= most) {
+        let broken = std::array::from_fn(|place| broken & (1 << place) != 0);
+        let model = Progress { broken, ..Progress::default() };
+        finds_nothing("progress", &format!("{BOUND} runs, broken: {broken:?}"), &model);
+    }
+}
+
+#[test]
+fn a_job_with_too_much_to_do_starves_no_other() {
+    let model = Progress { overloaded: true, ..Progress::default() };
+    let explored = explore(&model, LIMIT);
+    assert!(explored.counterexample.is_none(), "{:?}", explored.counterexample);
 }
 
 #[test]
 #[ignore = "takes minutes and gigabytes"]
 fn a_longer_search_finds_nothing_either() {
     Scenario::all(Size::Long).into_iter().for_each(search);
+    beside_broken_things(u32::MAX);
 }
