@@ -66,7 +66,7 @@ impl Backend {
     /// # Errors
     /// The first error that stops it.
     pub async fn reconcile(&self) -> Result<ReconcileResponse, Error> {
-        let request = self.by_the_system(ReconcileRequest {});
+        let request = self.by_the_system(ReconcileRequest::default());
         Ok(self.orders_client().reconcile(request).await?.into_inner())
     }
 

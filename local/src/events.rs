@@ -64,7 +64,8 @@ pub async fn samples() -> Result<Vec<Sample>, CommandError> {
         OrderServiceClient::new(channel).list_orders(by(Role::Staff, list_orders)?).await.map(drop)
     });
     let reconcile = call(async |channel| {
-        let by_the_schedule = metadata::request(ReconcileRequest {}, &Context::new(Caller::System, FAR_AWAY));
+        let by_the_schedule =
+            metadata::request(ReconcileRequest::default(), &Context::new(Caller::System, FAR_AWAY));
         OrderServiceClient::new(channel).reconcile(by_the_schedule).await.map(drop)
     });
     Ok(vec![

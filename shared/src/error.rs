@@ -18,7 +18,7 @@ mod cause;
 mod grpc;
 mod kind;
 
-pub use cause::Cause;
+pub use cause::{Cause, DatabaseFailure};
 pub use kind::Kind;
 
 /// Media type of problem details (RFC 9457).
@@ -39,7 +39,8 @@ pub struct Error {
     members: Map<String, Value>,
     retry_after: Option<u32>,
     allow: Option<HeaderValue>,
-    cause: Option<Cause>,
+    /// Boxed, so that results with an error stay small.
+    cause: Option<Box<Cause>>,
 }
 
 impl Error {
@@ -94,7 +95,7 @@ impl Error {
 
     /// Adds a cause, for the log only.
     pub fn caused_by(mut self, cause: impl Into<Cause>) -> Self {
-        self.cause = Some(cause.into());
+        self.cause = Some(Box::new(cause.into()));
         self
     }
 
@@ -152,7 +153,12 @@ impl Error {
 
     /// Cause, for the log only; empty if there is none.
     pub fn causes(&self) -> &str {
-        self.cause.as_ref().map_or("", Cause::as_str)
+        self.cause.as_ref().map_or("", |cause| cause.as_str())
+    }
+
+    /// Failure of the database that caused it, if one did.
+    pub fn database_failure(&self) -> Option<DatabaseFailure> {
+        self.cause.as_ref().and_then(|cause| cause.database())
     }
 
     /// Problem details as JSON. `instance` is the path of the request.

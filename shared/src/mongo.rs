@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::Semaphore;
 use type_safe_id::{StaticType, TypeSafeId};
 
-use crate::error::{Cause, Error};
+use crate::error::{Cause, DatabaseFailure, Error};
 use crate::runtime::secrets::SecretSource;
 use crate::values::clock::Timestamp;
 
@@ -36,6 +36,12 @@ pub const DUPLICATE_KEY: i32 = 11000;
 
 /// Error codes of temporary conditions: shutdowns, elections, conflicts, time limits.
 const TRANSIENT_CODES: [i32; 14] = [6, 7, 50, 64, 89, 91, 112, 189, 251, 262, 9001, 10107, 11600, 11602];
+
+/// Error code of a document that violates the validation rules of its collection.
+const INVALID_DOCUMENT: i32 = 121;
+
+/// Error codes of a server that is shut down, not the primary, out of reach, or refuses the credentials.
+const AWAY_CODES: [i32; 14] = [6, 7, 13, 18, 64, 89, 91, 189, 9001, 10107, 11600, 11602, 13435, 13436];
 
 /// Error codes of failed authentication or authorization. The user of the driver has all rights that it
 /// needs. So they mean that its password was changed, or that another user replaced it.
@@ -174,22 +180,45 @@ pub fn is_duplicate_key(error: &MongoError) -> bool {
 /// document that a validator refuses.
 impl From<MongoError> for Cause {
     fn from(error: MongoError) -> Self {
-        let (code, name) = match error.kind.as_ref() {
-            ErrorKind::Command(error) => (error.code, error.code_name.clone()),
-            ErrorKind::Write(WriteFailure::WriteError(error)) => {
-                (error.code, error.code_name.clone().unwrap_or_default())
-            }
-            ErrorKind::Write(WriteFailure::WriteConcernError(error)) => (error.code, error.code_name.clone()),
-            // They name a host and a reason, and were raised before any document was read.
-            ErrorKind::ServerSelection { message, .. } => return format!("MongoDB: {message}").into(),
-            ErrorKind::Io(error) => return format!("the connection to MongoDB: {}", error.kind()).into(),
-            ErrorKind::Authentication { .. } => return "MongoDB refused the credentials".into(),
-            ErrorKind::ConnectionPoolCleared { .. } => {
-                return "the connections to MongoDB were closed while one was used".into();
-            }
-            _ => return format!("the driver of MongoDB: {}", kind_name(&error)).into(),
-        };
-        format!("MongoDB: code {code} {name}").into()
+        text_of(&error).of_database(failure_of(&error))
+    }
+}
+
+fn text_of(error: &MongoError) -> Cause {
+    let (code, name) = match error.kind.as_ref() {
+        ErrorKind::Command(error) => (error.code, error.code_name.clone()),
+        ErrorKind::Write(WriteFailure::WriteError(error)) => {
+            (error.code, error.code_name.clone().unwrap_or_default())
+        }
+        ErrorKind::Write(WriteFailure::WriteConcernError(error)) => (error.code, error.code_name.clone()),
+        // They name a host and a reason, and were raised before any document was read.
+        ErrorKind::ServerSelection { message, .. } => return format!("MongoDB: {message}").into(),
+        ErrorKind::Io(error) => return format!("the connection to MongoDB: {}", error.kind()).into(),
+        ErrorKind::Authentication { .. } => return "MongoDB refused the credentials".into(),
+        ErrorKind::ConnectionPoolCleared { .. } => {
+            return "the connections to MongoDB were closed while one was used".into();
+        }
+        _ => return format!("the driver of MongoDB: {}", kind_name(error)).into(),
+    };
+    format!("MongoDB: code {code} {name}").into()
+}
+
+fn failure_of(error: &MongoError) -> DatabaseFailure {
+    let code = match error.kind.as_ref() {
+        ErrorKind::Io(_)
+        | ErrorKind::ServerSelection { .. }
+        | ErrorKind::DnsResolve { .. }
+        | ErrorKind::Authentication { .. }
+        | ErrorKind::ConnectionPoolCleared { .. }
+        | ErrorKind::Write(WriteFailure::WriteConcernError(_)) => return DatabaseFailure::Away,
+        ErrorKind::Write(WriteFailure::WriteError(error)) => error.code,
+        ErrorKind::Command(error) => error.code,
+        _ => return DatabaseFailure::Other,
+    };
+    match code {
+        INVALID_DOCUMENT => DatabaseFailure::Invalid,
+        code if AWAY_CODES.contains(&code) => DatabaseFailure::Away,
+        _ => DatabaseFailure::Other,
     }
 }
 

@@ -189,7 +189,7 @@ impl Fixture {
         let schedule = Schedule { http: reqwest::Client::new(), url };
         let mut orders = OrderServiceClient::new(Channel::new(Arc::new(schedule), clock.clone()));
         let context = Context::new(Caller::System, clock.now().after(Duration::from_secs(20)));
-        Ok(orders.reconcile(metadata::request(ReconcileRequest {}, &context)).await?.into_inner())
+        Ok(orders.reconcile(metadata::request(ReconcileRequest::default(), &context)).await?.into_inner())
     }
 
     /// Lets time go by until all that is unfinished is old, and has Reconcile run until it says that nothing is
@@ -204,10 +204,12 @@ impl Fixture {
         loop {
             let healed = self.reconciles().await;
             match &healed {
-                Ok(healed) if healed.finished && healed.set_aside == 0 => return Ok(begun.elapsed()),
+                Ok(healed) if healed.finished && is_nothing_left(healed) => return Ok(begun.elapsed()),
                 _ if begun.elapsed() > patience => {
                     return Err(format!("Reconcile does not heal: {healed:?}"));
                 }
+                // What was set aside waits, and what was decided just now may still be at work.
+                Ok(healed) if healed.finished => self.ages(OLD).await,
                 _ => {}
             }
         }
@@ -225,6 +227,7 @@ impl Fixture {
             ("orders", "updated_at", earlier("updated_at")),
             ("orders", "task_ended_at", earlier("task_ended_at")),
             ("reconcile_progress", "at", earlier("at")),
+            ("reconcile_set_aside", "due", earlier("due")),
         ];
         join_all(earlier.map(async |(collection, field, value)| {
             let there = doc! { field: { "$exists": true } };
@@ -334,6 +337,10 @@ impl Fixture {
         }))
         .await;
     }
+}
+
+fn is_nothing_left(healed: &ReconcileResponse) -> bool {
+    healed.set_aside == 0 && healed.jobs.iter().all(|job| job.oldest_due_seconds.is_none())
 }
 
 /// The schedule that calls Reconcile.

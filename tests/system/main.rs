@@ -52,6 +52,7 @@ mod orders {
     mod placing;
     mod race;
     mod reconcile;
+    mod reconcile_bad_days;
     mod round_trips;
 }
 
@@ -80,6 +81,7 @@ mod stored {
 }
 
 mod support {
+    pub(crate) mod aging;
     pub(crate) mod branch;
     pub(crate) mod clock;
     pub(crate) mod grpc;

@@ -15,6 +15,8 @@ use tonic::{Request, Response, Status};
 use crate::forms::{CreateOrderForm, UpdateOrderForm};
 use crate::listing::Listing;
 use crate::service::OrderService;
+use crate::service::reconcile::{JobReport, ReconcileReport, Shard};
+use crate::store::Job;
 use crate::views::{message, violation};
 
 /// gRPC service that tonic's server calls.
@@ -78,17 +80,10 @@ impl Rpc for Grpc {
         &self,
         request: Request<wire::ReconcileRequest>,
     ) -> Result<Response<wire::ReconcileResponse>, Status> {
-        let report = self.0.reconcile(&context_of(&request)?).await?;
-        Ok(Response::new(wire::ReconcileResponse {
-            tasks_done: report.tasks_done,
-            changes_ended: report.changes_ended,
-            holds_ended: report.holds_ended,
-            orders_expired: report.orders_expired,
-            tombstones_pruned: report.tombstones_pruned,
-            voids_pruned: report.voids_pruned,
-            set_aside: report.deferred,
-            finished: report.finished,
-        }))
+        let context = context_of(&request)?;
+        let wire::ReconcileRequest { shard, shards } = request.into_inner();
+        let report = self.0.reconcile(&context, Shard::new(shard, shards)?).await?;
+        Ok(Response::new(reconciled(&report)))
     }
 
     async fn check_consistency(
@@ -103,6 +98,28 @@ impl Rpc for Grpc {
             violations: checked.violations.into_iter().map(violation).collect(),
             next_cursor: checked.next_cursor,
         }))
+    }
+}
+
+fn reconciled(report: &ReconcileReport) -> wire::ReconcileResponse {
+    let job = |job: &JobReport| wire::JobReport {
+        job: job.job.name().to_owned(),
+        done: job.done,
+        set_aside: job.set_aside,
+        unreadable: job.unreadable,
+        oldest_due_seconds: job.oldest_due.map(|age| i64::try_from(age.as_secs()).unwrap_or(i64::MAX)),
+        finished: job.finished,
+    };
+    wire::ReconcileResponse {
+        tasks_done: report.of(Job::Tasks).done,
+        changes_ended: report.of(Job::Changes).done,
+        holds_ended: report.of(Job::Holds).done,
+        orders_expired: report.of(Job::Expiry).done,
+        tombstones_pruned: report.tombstones_pruned,
+        voids_pruned: report.voids_pruned,
+        set_aside: report.set_aside(),
+        finished: report.finished(),
+        jobs: report.jobs.iter().filter(|job| !job.is_idle()).map(job).collect(),
     }
 }
 

@@ -14,12 +14,11 @@ use shared::values::clock::Timestamp;
 use shared::values::ids::OrderId;
 
 use crate::order::{Decision, IdempotencyRef, Order, Task};
-use crate::products::HoldCursor;
-use crate::status::Status;
 
 mod bulk;
 mod check;
 mod documents;
+mod jobs;
 mod list;
 mod progress;
 
@@ -27,10 +26,11 @@ pub use bulk::ImportedOrder;
 pub use check::CheckedOrder;
 use documents::{OrderDocument, StatusChangeDocument, TaskDocument, VOID, VoidDocument};
 pub use documents::{Stored, Void};
-pub use progress::ReconcileScan;
+pub use jobs::{Unfinished, is_away, is_from_store, is_invalid};
+pub use progress::{Job, Reason, SetAside};
 
 /// Version of the schema. Raise it with every change of `ensure_schema` that this build requires.
-pub const SCHEMA_VERSION: i32 = 4;
+pub const SCHEMA_VERSION: i32 = 5;
 
 const ORDERS: &str = "orders";
 
@@ -51,15 +51,6 @@ pub enum Inserted {
     KeyTaken(Box<Order>),
     /// The number is taken by another order.
     NumberTaken,
-}
-
-/// Kind of unfinished work for Reconcile.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Unfinished {
-    /// Tasks of orders and of voids.
-    Tasks,
-    /// Changes of items.
-    Changes,
 }
 
 /// Store of orders.
@@ -92,16 +83,12 @@ impl OrderStore {
             Index::unique(NUMBER_INDEX, doc! { "number": 1 }).only(doc! { "number": { "$exists": true } }),
             Index::unique("placed_under", doc! { "placed_under.caller": 1, "placed_under.key": 1 })
                 .only(doc! { "placed_under.key": { "$exists": true } }),
-            // For Reconcile. They are small, since few documents match at a time.
-            Index::plain("with_tasks", doc! { "updated_at": 1, "_id": 1 }).only(with_tasks()),
-            Index::plain("changing", doc! { "updated_at": 1, "_id": 1 }).only(doc! { "changing": true }),
-            Index::plain("unpaid", doc! { "expires_at": 1 }).only(doc! { "status": "placed" }),
-            Index::plain("voids", doc! { "updated_at": 1 }).only(doc! { "status": VOID }),
         ]);
+        indexes.extend(jobs::indexes());
         let orders = mongo::Collection {
             name: ORDERS,
             indexes,
-            obsolete: vec!["number", "newest", "user_newest"],
+            obsolete: vec!["number", "newest", "user_newest", "unpaid"],
             validator: documents::valid(),
         };
         orders.ensure(&self.database).await?;
@@ -179,16 +166,16 @@ impl OrderStore {
         Ok(found.map(Stored::try_from).transpose()?)
     }
 
-    /// Filters these IDs to those of existing orders.
+    /// Reads the documents with these IDs. An unreadable one gives an error in its place.
     ///
     /// # Errors
     /// Fails when MongoDB is unavailable.
-    pub async fn existing(&self, ids: &[OrderId]) -> Result<Vec<OrderId>, Error> {
-        let mut filter = with_ids(ids);
-        filter.insert("status", doc! { "$ne": VOID });
-        let found: Vec<Document> =
-            self.all.find(filter).projection(doc! { "_id": 1 }).await?.try_collect().await?;
-        found.iter().map(id_of).collect()
+    pub async fn find_many(&self, ids: &[OrderId]) -> Result<Vec<(OrderId, Result<Stored, Error>)>, Error> {
+        let documents: Vec<Document> = self.all.find(with_ids(ids)).await?.try_collect().await?;
+        documents
+            .into_iter()
+            .map(|document| Ok((id_of(&document)?, Stored::try_from(document).map_err(Error::from))))
+            .collect()
     }
 
     /// Finds the order that was placed under a key, and the documents with these IDs.
@@ -204,75 +191,6 @@ impl OrderStore {
         let documents: Vec<Document> = self.all.find(filter).await?.try_collect().await?;
         // All of them are of this request: an unreadable one may be its answer.
         Ok(documents.into_iter().map(Stored::try_from).collect::<Result<_, _>>()?)
-    }
-
-    /// Finds up to `limit` orders and voids with unfinished work from before `before`, oldest first, after this
-    /// cursor.
-    ///
-    /// # Errors
-    /// Fails when MongoDB is unavailable.
-    pub async fn find_unfinished(
-        &self,
-        kind: Unfinished,
-        before: Timestamp,
-        after: Option<HoldCursor>,
-        limit: i64,
-    ) -> Result<Vec<(HoldCursor, Result<Stored, Error>)>, Error> {
-        let mut filter = match kind {
-            Unfinished::Tasks => with_tasks(),
-            Unfinished::Changes => doc! { "changing": true },
-        };
-        filter.insert("updated_at", doc! { "$lt": mongo::date(before) });
-        if let Some(HoldCursor { at, order: Some(order) }) = after {
-            let (at, order) = (mongo::date(at), mongo::uuid(order));
-            let later = doc! { "updated_at": { "$gt": at } };
-            let beside = doc! { "updated_at": at, "_id": { "$gt": order } };
-            filter = doc! { "$and": [filter, { "$or": [later, beside] }] };
-        }
-        let order = doc! { "updated_at": 1, "_id": 1 };
-        let documents: Vec<Document> =
-            self.all.find(filter).sort(order).limit(limit).await?.try_collect().await?;
-        documents
-            .into_iter()
-            .map(|document| Ok((cursor_of(&document)?, Stored::try_from(document).map_err(Error::from))))
-            .collect()
-    }
-
-    /// Finds up to `limit` orders past their payment deadline. An unreadable one gives an error in its place.
-    ///
-    /// # Errors
-    /// Fails when MongoDB is unavailable.
-    pub async fn find_unpaid(&self, now: Timestamp, limit: i64) -> Result<Vec<Result<Order, Error>>, Error> {
-        let filter = doc! { "status": Status::Placed.name(), "expires_at": { "$lte": mongo::date(now) } };
-        let unpaid = self.all.find(filter).sort(doc! { "expires_at": 1 }).limit(limit);
-        let documents: Vec<Document> = unpaid.await?.try_collect().await?;
-        let read = |document| OrderDocument::read(document).map_err(Error::from);
-        Ok(documents.into_iter().map(read).collect())
-    }
-
-    /// Filters these IDs to orders that have tasks, or have finished one after `since`.
-    ///
-    /// # Errors
-    /// Fails when MongoDB is unavailable.
-    pub async fn busy_since(&self, since: Timestamp, ids: &[OrderId]) -> Result<Vec<OrderId>, Error> {
-        let lately = doc! { "task_ended_at": { "$gt": mongo::date(since) } };
-        let mut filter = with_ids(ids);
-        filter.insert("$or", vec![with_tasks(), lately]);
-        let found: Vec<Document> =
-            self.all.find(filter).projection(doc! { "_id": 1 }).await?.try_collect().await?;
-        found.iter().map(id_of).collect()
-    }
-
-    /// Deletes voids without tasks that were inserted before `before`. Returns their number.
-    ///
-    /// # Errors
-    /// Fails when MongoDB is unavailable.
-    pub async fn prune_voids(&self, before: Timestamp) -> Result<u64, Error> {
-        let old = doc! { "$lt": mongo::date(before) };
-        let filter = doc! {
-            "status": VOID, "tasks": { "$size": 0 }, "updated_at": old.clone(), "task_ended_at": old,
-        };
-        Ok(self.all.delete_many(filter).await?.deleted_count)
     }
 
     /// True if the order still has this version.
@@ -331,10 +249,6 @@ fn to_bson(value: &impl Serialize) -> Result<Bson, Error> {
     bson::serialize_to_bson(value).map_err(Error::internal)
 }
 
-fn with_tasks() -> Document {
-    doc! { "tasks.0": { "$exists": true } }
-}
-
 fn with_ids(ids: &[OrderId]) -> Document {
     let ids: Vec<bson::Uuid> = ids.iter().map(|id| mongo::uuid(*id)).collect();
     doc! { "_id": { "$in": ids } }
@@ -348,9 +262,4 @@ fn placed_under(idempotency: &IdempotencyRef) -> Document {
 fn id_of(document: &Document) -> Result<OrderId, Error> {
     let id = unreadable::id_of(document).map(OrderId::from_uuid);
     id.ok_or_else(|| Unreadable::of(ORDERS, document).into())
-}
-
-fn cursor_of(document: &Document) -> Result<HoldCursor, Error> {
-    let at = document.get_datetime("updated_at").map_err(Error::internal)?;
-    Ok(HoldCursor { at: mongo::timestamp(*at), order: Some(id_of(document)?) })
 }

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "these are tests: what fails there fails the test")]
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use mongodb::Database;
 use mongodb::bson::{self, Document, doc};
@@ -11,12 +12,14 @@ use orders::number::Number;
 use orders::order::{
     Decision, Item, NewOrder, Order, OrderChange, PlacementContext, Task, TaskKind, Tracking, Transition,
 };
+use orders::products::HoldCursor;
 use orders::status::Status;
-use orders::store::{Inserted, OrderStore};
+use orders::store::{Inserted, Job, OrderStore, Reason, SetAside, Unfinished};
 use shared::auth::{Caller, Role};
 use shared::error::Kind;
 use shared::input::page::PageRequest;
 use shared::input::validation::Patch;
+use shared::mongo;
 use shared::values::address::Address;
 use shared::values::clock::Timestamp;
 use shared::values::ids::{OrderId, ProductId, UserId};
@@ -309,7 +312,110 @@ async fn an_unexpected_duplicate_key_may_be_tried_again() {
     };
     let fails = doc! { "configureFailPoint": "failCommand", "mode": { "times": 1 }, "data": data };
     admin.run_command(fails).await.unwrap();
-    let error = store.defer(OrderId::new(), NOW).await.unwrap_err();
+    let task = Task { revision: 2, kind: TaskKind::Release };
+    let error = store.finish(OrderId::new(), task, NOW).await.unwrap_err();
     assert_eq!(error.kind(), Kind::Unavailable, "{}", error.causes());
-    store.defer(OrderId::new(), NOW).await.unwrap();
+    store.finish(OrderId::new(), task, NOW).await.unwrap();
+}
+
+#[tokio::test]
+async fn holds_deferred_by_an_older_build_are_set_aside() {
+    let (database, store) = store().await;
+    let deferred = database.collection::<Document>("reconcile_set_aside");
+    let old = [OrderId::new(), OrderId::new()];
+    let document = |id: &OrderId| doc! { "_id": mongo::uuid(*id), "tried": mongo::date(NOW) };
+    deferred.insert_many(old.iter().map(document)).bypass_document_validation(true).await.unwrap();
+    assert_eq!(store.find_set_aside(Job::Holds, NOW, None, 10).await.unwrap(), []);
+    for _ in 0..2 {
+        store.ensure_schema().await.unwrap();
+        let mut found = store.find_set_aside(Job::Holds, NOW, None, 10).await.unwrap();
+        found.sort_by_key(|it| it.order != old[0]);
+        assert_eq!(found, old.map(|order| SetAside { order, attempts: 1, due: NOW }));
+    }
+    assert_eq!(store.oldest_set_aside(Job::Holds).await.unwrap(), Some(NOW));
+}
+
+#[tokio::test]
+async fn an_order_is_set_aside_for_one_job_until_it_is_due() {
+    let (_, store) = store().await;
+    let (order, later) = (OrderId::new(), NOW.after(Duration::from_secs(60)));
+    for attempts in [1, 2] {
+        let written = store.set_aside(Job::Tasks, order, Reason::Refused, attempts, NOW, later).await;
+        written.unwrap();
+    }
+    assert_eq!(store.find_set_aside(Job::Tasks, NOW, None, 10).await.unwrap(), []);
+    let found = store.find_set_aside(Job::Tasks, later, None, 10).await.unwrap();
+    assert_eq!(found, [SetAside { order, attempts: 2, due: later }]);
+    let among = async |job| store.set_aside_among(job, &[order, OrderId::new()]).await.unwrap();
+    assert_eq!((among(Job::Tasks).await, among(Job::Expiry).await), (vec![order], Vec::new()));
+    store.clear_set_aside(Job::Tasks, order).await.unwrap();
+    assert_eq!(among(Job::Tasks).await, []);
+}
+
+#[tokio::test]
+async fn marks_that_cannot_be_read_keep_no_order_back() {
+    let (database, store) = store().await;
+    let marks = database.collection::<Document>("reconcile_set_aside");
+    let order = OrderId::new();
+    let mark = doc! {
+        "job": "tasks", "order": mongo::uuid(order), "reason": "failed", "attempts": "x", "due": "x", "since": 7,
+    };
+    marks
+        .insert_many([mark, doc! { "job": "tasks", "order": 7, "due": mongo::date(NOW) }])
+        .bypass_document_validation(true)
+        .await
+        .unwrap();
+    assert_eq!(store.set_aside_among(Job::Tasks, &[order]).await.unwrap(), []);
+    assert_eq!(store.find_set_aside(Job::Tasks, NOW, None, 10).await.unwrap(), []);
+    assert_eq!(store.oldest_set_aside(Job::Tasks).await.unwrap(), None);
+    // A new mark takes its place.
+    store.set_aside(Job::Tasks, order, Reason::Failed, 1, NOW, NOW).await.unwrap();
+    let found = store.find_set_aside(Job::Tasks, NOW, None, 10).await.unwrap();
+    assert_eq!(found, [SetAside { order, attempts: 1, due: NOW }]);
+}
+
+#[tokio::test]
+async fn a_position_that_cannot_be_read_is_none() {
+    let (database, store) = store().await;
+    let position = HoldCursor { at: NOW, order: Some(OrderId::new()) };
+    store.save_position("tasks", position).await.unwrap();
+    assert_eq!(store.position("tasks").await.unwrap(), Some(position));
+    let positions = database.collection::<Document>("reconcile_progress");
+    let damaged = positions.update_one(doc! { "_id": "tasks" }, doc! { "$set": { "at": "x" } });
+    damaged.bypass_document_validation(true).await.unwrap();
+    assert_eq!(store.position("tasks").await.unwrap(), None);
+    store.save_position("tasks", position).await.unwrap();
+    assert_eq!(store.position("tasks").await.unwrap(), Some(position));
+}
+
+#[tokio::test]
+async fn unfinished_work_is_found_page_by_page_in_order() {
+    let (database, store) = store().await;
+    let orders = database.collection::<Document>("orders");
+    let mut expected = Vec::new();
+    for place in 0..10 {
+        let order = order(place);
+        store.insert(&order).await.unwrap();
+        // Some at the same time.
+        let at = mongo::date(NOW.after(Duration::from_secs(place / 3)));
+        let due = doc! { "$set": { "expires_at": at } };
+        orders.update_one(doc! { "_id": mongo::uuid(order.id) }, due).await.unwrap();
+        expected.push((place / 3, order.id.uuid()));
+    }
+    // No order can have such an ID.
+    let foreign = doc! { "_id": "x", "status": "placed", "expires_at": mongo::date(NOW) };
+    orders.insert_one(foreign).bypass_document_validation(true).await.unwrap();
+    expected.sort_unstable();
+    let (mut found, mut after) = (Vec::new(), None);
+    loop {
+        let until = NOW.after(Duration::from_secs(60));
+        let page = store.find_unfinished(Unfinished::Payment, until, after, 2).await.unwrap();
+        let Some((last, ..)) = page.last() else { break };
+        after = Some(*last);
+        found.extend(page.iter().map(|(_, order, _)| order.uuid()));
+    }
+    assert_eq!(found, expected.into_iter().map(|(_, id)| id).collect::<Vec<_>>());
+    assert_eq!(store.oldest_unfinished(Unfinished::Payment, NOW).await.unwrap(), Some(NOW));
+    let before = NOW.before(Duration::from_secs(1));
+    assert_eq!(store.oldest_unfinished(Unfinished::Payment, before).await.unwrap(), None);
 }

@@ -7,25 +7,49 @@ use std::borrow::Cow;
 /// Errors of libraries may repeat the data that they failed on: a stored document, a header, a token. So each of
 /// them has a conversion of its own, which keeps its kind, and there is none for any error.
 #[derive(Clone, Debug)]
-pub struct Cause(Cow<'static, str>);
+pub struct Cause {
+    text: Cow<'static, str>,
+    database: Option<DatabaseFailure>,
+}
+
+/// Kind of a failure of MongoDB.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DatabaseFailure {
+    /// It is away: no connection, no primary, shut down, or the credentials refused.
+    Away,
+    /// It refuses a document that violates the validation rules.
+    Invalid,
+    /// Any other.
+    Other,
+}
 
 impl Cause {
     /// Text for the log.
     pub fn as_str(&self) -> &str {
-        &self.0
+        &self.text
+    }
+
+    /// Failure of the database, if it is one.
+    pub fn database(&self) -> Option<DatabaseFailure> {
+        self.database
+    }
+
+    /// Marks it as a failure of the database.
+    pub(crate) fn of_database(self, failure: DatabaseFailure) -> Self {
+        Self { database: Some(failure), ..self }
     }
 }
 
 impl From<&'static str> for Cause {
     fn from(text: &'static str) -> Self {
-        Self(Cow::Borrowed(text))
+        Self { text: Cow::Borrowed(text), database: None }
     }
 }
 
 /// The caller puts nothing into the text that came from outside.
 impl From<String> for Cause {
     fn from(text: String) -> Self {
-        Self(Cow::Owned(text))
+        Self { text: Cow::Owned(text), database: None }
     }
 }
 

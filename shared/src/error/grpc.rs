@@ -88,6 +88,6 @@ fn problem_of(status: &tonic::Status) -> Option<Error> {
         allow: None,
         // The callee has logged its own cause; this cause names the callee as the origin.
         cause: matches!(kind, Kind::Internal | Kind::Unavailable)
-            .then(|| format!("the called function answered {:?}", status.code()).into()),
+            .then(|| Box::new(format!("the called function answered {:?}", status.code()).into())),
     })
 }

@@ -2,124 +2,18 @@
 
 #![expect(clippy::unwrap_used, reason = "what fails in a test fails the test")]
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
-use std::time::Duration;
-
 use futures::future::join_all;
 use http::Method;
 use mongodb::bson::{self, Document, doc};
-use proto::orders::v1 as wire;
-use proto::orders::v1::order_service_client::OrderServiceClient;
 use serde_json::{Value, json};
 use shared::auth::{Caller, Role};
 use shared::mongo;
-use shared::rpc::channel::Channel;
-use shared::rpc::metadata;
-use shared::runtime::context::Context;
-use shared::values::clock::{Clock, Timestamp};
-use shared::values::ids::{OrderId, ProductId};
-use tests::in_process::InProcess;
-use tests::person::{PASSWORD, Person};
+use shared::values::ids::OrderId;
 use tests::shop::order_of;
-use tonic::{Code, Status};
+use tonic::Code;
 
-use crate::support::branch::{Branch, Line};
-
-const SECOND: i64 = 1_000;
-
-const MINUTE: i64 = 60 * SECOND;
-
-const HOUR: i64 = 60 * MINUTE;
-
-/// A shop whose clock a test moves; MongoDB's own goes with it as far as the times of holds are concerned.
-struct Aging {
-    shop: InProcess,
-    clock: Clock,
-    now: Arc<AtomicI64>,
-}
-
-impl Aging {
-    async fn open() -> Self {
-        let now = Arc::new(AtomicI64::new(Clock::system().now().millis()));
-        let hand = now.clone();
-        let clock = Clock::from_fn(move || Timestamp::from_millis(hand.load(Ordering::SeqCst)));
-        Self { shop: InProcess::open_with_clock(clock.clone()).await, clock, now }
-    }
-
-    /// An orders function beside the shop's, whose line to products can be cut.
-    async fn branch(&self) -> Branch {
-        Branch::with_clock(&self.shop, self.clock.clone()).await
-    }
-
-    /// So many milliseconds go by.
-    async fn ages(&self, millis: i64) {
-        self.now.fetch_add(millis, Ordering::SeqCst);
-        let earlier = |time: &str| doc! { "$subtract": [time, millis] };
-        let holds = doc! { "$map": { "input": "$holds", "as": "hold", "in": {
-            "$mergeObjects": ["$$hold", { "t": earlier("$$hold.t") }],
-        } } };
-        let products = self.shop.database.collection::<Document>("products");
-        products.update_many(doc! {}, vec![doc! { "$set": { "holds": holds } }]).await.unwrap();
-    }
-
-    async fn reconciles(&self) -> wire::ReconcileResponse {
-        self.reconciles_for(Caller::System).await.unwrap()
-    }
-
-    async fn reconciles_for(&self, caller: Caller) -> Result<wire::ReconcileResponse, Status> {
-        let orders = Arc::new(self.shop.backend.orders.rpc.clone());
-        let mut orders = OrderServiceClient::new(Channel::new(orders, self.clock.clone()));
-        let deadline = self.clock.now().after(Duration::from_secs(20));
-        let context = Context::new(caller, deadline);
-        let request = metadata::request(wire::ReconcileRequest {}, &context);
-        Ok(orders.reconcile(request).await?.into_inner())
-    }
-
-    /// Somebody whose access token may have run out.
-    async fn again(&self, person: &Person) -> Person {
-        self.shop.anyone().signs_in(&person.email, PASSWORD).await
-    }
-
-    async fn stock(&self, product: &str) -> (i64, i64, i64) {
-        let found = self.shop.database.collection::<Document>("products");
-        let id: ProductId = product.parse().unwrap();
-        let found = found.find_one(doc! { "_id": mongo::uuid(id) }).await.unwrap().unwrap();
-        let (on_hand, reserved) = (found.get_i64("on_hand").unwrap(), found.get_i64("reserved").unwrap());
-        (on_hand, reserved, on_hand - reserved)
-    }
-
-    /// Number of a product's marks of orders.
-    async fn marks(&self, product: &str) -> usize {
-        let found = self.shop.database.collection::<Document>("products");
-        let id: ProductId = product.parse().unwrap();
-        let found = found.find_one(doc! { "_id": mongo::uuid(id) }).await.unwrap().unwrap();
-        found.get_array("holds").unwrap().len()
-    }
-
-    /// An order on disk.
-    async fn stored(&self, order: &str) -> Option<Document> {
-        let orders = self.shop.database.collection::<Document>("orders");
-        orders.find_one(doc! { "_id": stored_id(order) }).await.unwrap()
-    }
-
-    /// Changes an order on disk, past the function.
-    async fn sets(&self, order: &str, fields: Document) {
-        let orders = self.shop.database.collection::<Document>("orders");
-        // Past what MongoDB itself would refuse: a document may also be damaged.
-        let set = orders.update_one(doc! { "_id": stored_id(order) }, doc! { "$set": fields });
-        let set = set.bypass_document_validation(true).await.unwrap();
-        assert_eq!(set.matched_count, 1);
-    }
-
-    async fn count(&self, filter: Document) -> u64 {
-        self.shop.database.collection::<Document>("orders").count_documents(filter).await.unwrap()
-    }
-}
-
-fn stored_id(order: &str) -> bson::Uuid {
-    mongo::uuid(order.parse::<OrderId>().unwrap())
-}
+use crate::support::aging::{Aging, HOUR, MINUTE, SECOND};
+use crate::support::branch::Line;
 
 /// An order whose insert never came: the crash between the two writes of placing one. Its hold is left.
 async fn hold_without_an_order(aging: &Aging, body: Value, key: &str) {
@@ -334,10 +228,16 @@ async fn what_cannot_be_settled_stops_nothing_and_is_tried_again() {
     aging.sets(&bad, doc! { "items.0.quantity": 20_i64 }).await;
     aging.sets(&good, left("release")).await;
     aging.ages(31 * SECOND).await;
+    let mut age = 31;
     for _ in 0..2 {
         let healed = aging.reconciles().await;
         assert_eq!((healed.set_aside, healed.finished), (1, true));
         assert_eq!(aging.stock(&mug).await, (10, 3, 7));
+        // It is not tried again before it is due.
+        let healed = aging.reconciles().await;
+        assert_eq!((healed.set_aside, healed.jobs[0].oldest_due_seconds), (0, Some(age)));
+        aging.ages(2 * MINUTE).await;
+        age += 120;
     }
 }
 

@@ -26,6 +26,8 @@ pub(crate) enum Line {
     AnswerLost,
     /// That happens to the next call alone.
     NextAnswerLost,
+    /// So many calls of a method arrive, and later ones of it never do.
+    Answers(&'static str, usize),
 }
 
 /// The products function at the end of a line that a test can cut.
@@ -47,7 +49,14 @@ impl Invoke for Cut {
         }
         let call: Value = serde_json::from_slice(&payload).unwrap();
         let path = call["grpc"]["path"].as_str().unwrap();
-        self.arrived.lock().unwrap().push(path.rsplit('/').next().unwrap().to_owned());
+        let method = path.rsplit('/').next().unwrap();
+        if let Line::Answers(of, times) = line
+            && method == of
+            && self.arrived.lock().unwrap().iter().filter(|arrived| *arrived == of).count() >= times
+        {
+            return Box::pin(async { Err(Status::unavailable("10.0.0.7 refused the connection")) });
+        }
+        self.arrived.lock().unwrap().push(method.to_owned());
         let answer = self.products.invoke(payload);
         Box::pin(async move {
             let answer = answer.await?;
@@ -55,7 +64,7 @@ impl Invoke for Cut {
                 Line::AnswerLost | Line::NextAnswerLost => {
                     Err(Status::unavailable("the connection broke off"))
                 }
-                Line::Works | Line::Away(_) => Ok(answer),
+                Line::Works | Line::Away(_) | Line::Answers(..) => Ok(answer),
             }
         })
     }
@@ -66,6 +75,8 @@ pub(crate) struct Branch {
     cut: Arc<Cut>,
     base: String,
     http: reqwest::Client,
+    /// The calls that it answers.
+    pub(crate) rpc: RpcServer,
 }
 
 impl Branch {
@@ -89,7 +100,7 @@ impl Branch {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let base = format!("http://{}", listener.local_addr().unwrap());
         tokio::spawn(std::future::IntoFuture::into_future(axum::serve(listener, app.router)));
-        Self { cut, base, http: reqwest::Client::new() }
+        Self { cut, base, http: reqwest::Client::new(), rpc: app.rpc }
     }
 
     pub(crate) fn line(&self, line: Line) {

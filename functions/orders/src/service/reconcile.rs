@@ -1,21 +1,47 @@
 //! Reconcile: completes work that crashes, lost answers and unpaid orders leave behind. A schedule calls it
 //! every minute.
 //!
+//! It has five jobs. None can stop another: each has its share of the time, its own saved position, and what
+//! fails is set aside with a growing delay. Only a database that is away ends a run.
+//!
 //! All of it may run beside itself and beside any request: each step is a conditional write, or an idempotent
 //! call. It stops before its deadline, and the next call continues.
+//!
+//! - `orders`: tasks, changes and expiry, which go through orders
+//! - `holds`: ends holds without an order
+//! - `pruning`: deletes old tombstones and voids
+//! - `attempt`: one order, its timeout, and how it is set aside
+//! - `crew`: several orders at once
+//! - `turn`: shares of time, and shards
 
 use std::time::Duration;
 
 use shared::error::Error;
 use shared::runtime::context::Context;
 use shared::values::clock::Timestamp;
-use shared::values::ids::OrderId;
+use tokio::time::Instant;
 
 use super::OrderService;
 use crate::products::HoldCursor;
-use crate::store::{ReconcileScan, Stored, Unfinished};
+use crate::store::{self, Job, Unfinished};
+use attempt::{Outages, Outcome, Worker};
+use crew::StuckProducts;
+use turn::Turn;
+
+mod attempt;
+mod crew;
+mod holds;
+mod orders;
+mod pruning;
+mod turn;
+
+pub use turn::Shard;
 
 /// Minimum age of a hold before its order is looked up: longer than any request runs.
+///
+/// The walk over holds relies on it too. A hold has the time at which its write began. MongoDB lets a
+/// transaction live for a minute, and looks for older ones twice a minute. So a hold of this age is committed,
+/// or never will be, even if the run began half a minute ago.
 pub const HOLD_AGE: Duration = Duration::from_secs(120);
 
 /// Minimum age of a decision before Reconcile runs its tasks, or abandons its change of items. It is longer
@@ -26,323 +52,236 @@ const DECISION_AGE: Duration = Duration::from_secs(30);
 /// deadline of half a minute at most, so none arrives that late.
 const MEMORY: Duration = Duration::from_secs(3600);
 
-/// Overlap of a scan over holds with the time before its watermark. A hold has the time at which its write
-/// began, and is visible only once that commits. MongoDB aborts transactions after a minute.
-const OVERLAP: Duration = Duration::from_secs(120);
-
 /// Time reserved for the answer.
 const MARGIN: Duration = Duration::from_secs(3);
 
+/// Time within which a turn that is over must end, even if MongoDB is silent.
+const GRACE: Duration = Duration::from_millis(500);
+
+/// Shortest time for another round of turns.
+const LEAST: Duration = Duration::from_secs(1);
+
+/// Maximum time in which the ages of what is left are read.
+const AGES_TIMEOUT: Duration = Duration::from_secs(1);
+
 /// Page size, in orders.
-const STEP: i64 = 100;
+const PAGE: i64 = 100;
+
+/// Result of one job.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct JobReport {
+    /// The job.
+    pub job: Job,
+    /// Orders, holds and voids that it settled.
+    pub done: i64,
+    /// Orders that it set aside; each is tried again later.
+    pub set_aside: i64,
+    /// Orders among them that cannot be read.
+    pub unreadable: i64,
+    /// Age of the oldest thing that is due and left, in all shards. None if nothing is left.
+    pub oldest_due: Option<Duration>,
+    /// True if it came to its end in time.
+    pub finished: bool,
+}
+
+impl JobReport {
+    fn of(job: Job) -> Self {
+        Self { job, done: 0, set_aside: 0, unreadable: 0, oldest_due: None, finished: false }
+    }
+
+    /// True if there was nothing to do.
+    pub fn is_idle(&self) -> bool {
+        *self == Self { finished: true, ..Self::of(self.job) }
+    }
+}
 
 /// Counts of one run.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ReconcileReport {
-    /// Orders and voids whose tasks were run.
-    pub tasks_done: i64,
-    /// Changes of items that were abandoned.
-    pub changes_ended: i64,
-    /// Holds without an order that were ended.
-    pub holds_ended: i64,
-    /// Unpaid orders that were cancelled.
-    pub orders_expired: i64,
+    /// The jobs, in their order.
+    pub jobs: [JobReport; Job::ALL.len()],
     /// Ended holds that were deleted.
     pub tombstones_pruned: i64,
     /// Voids that were deleted.
     pub voids_pruned: i64,
-    /// Failures; each is tried again.
-    pub deferred: i64,
-    /// True if the run came to its end in time.
-    pub finished: bool,
+}
+
+impl Default for ReconcileReport {
+    fn default() -> Self {
+        Self { jobs: Job::ALL.map(JobReport::of), tombstones_pruned: 0, voids_pruned: 0 }
+    }
+}
+
+impl ReconcileReport {
+    /// Report of a job.
+    pub fn of(&self, job: Job) -> JobReport {
+        self.jobs.iter().find(|it| it.job == job).copied().unwrap_or_else(|| JobReport::of(job))
+    }
+
+    /// Number of orders that were set aside in this run.
+    pub fn set_aside(&self) -> i64 {
+        self.jobs.iter().map(|job| job.set_aside).sum()
+    }
+
+    /// True if all jobs came to their end in time.
+    pub fn finished(&self) -> bool {
+        self.jobs.iter().all(|job| job.finished)
+    }
+
+    fn change(&mut self, job: Job, change: impl FnOnce(&mut JobReport)) {
+        if let Some(report) = self.jobs.iter_mut().find(|it| it.job == job) {
+            change(report);
+        }
+    }
+
+    /// Records the outcome of an order.
+    ///
+    /// # Errors
+    /// Error of a database that is away, which ends the run. Error of an order that could not be set aside,
+    /// which ends the job.
+    fn record(&mut self, job: Job, outcome: Outcome) -> Result<(), Error> {
+        match outcome {
+            Outcome::Done => self.change(job, |it| it.done += 1),
+            Outcome::Nothing | Outcome::Skipped => {}
+            Outcome::SetAside { unreadable } => self.change(job, |it| {
+                it.set_aside += 1;
+                it.unreadable += i64::from(unreadable);
+            }),
+            Outcome::Ends(error) => return Err(error),
+        }
+        Ok(())
+    }
+
+    /// Writes a line for the run, and one for each job. What waits for its next attempt makes no idle run
+    /// busy: a line every minute would say nothing new.
+    fn log(&self, shard: Shard) {
+        let still = |job: &JobReport| JobReport { oldest_due: None, ..*job };
+        if self.jobs.iter().all(|job| still(job).is_idle()) {
+            return;
+        }
+        let done = |job| self.of(job).done;
+        tracing::info!(
+            tasks_done = done(Job::Tasks),
+            changes_ended = done(Job::Changes),
+            holds_ended = done(Job::Holds),
+            orders_expired = done(Job::Expiry),
+            tombstones_pruned = self.tombstones_pruned,
+            voids_pruned = self.voids_pruned,
+            set_aside = self.set_aside(),
+            finished = self.finished(),
+            "reconciled"
+        );
+        for job in self.jobs.iter().filter(|job| !job.is_idle()) {
+            tracing::info!(
+                job = shard.position(job.job),
+                done = job.done,
+                set_aside = job.set_aside,
+                unreadable = job.unreadable,
+                oldest_due_seconds = job.oldest_due.map_or(0, |age| age.as_secs()),
+                finished = job.finished,
+                "reconciled a job"
+            );
+        }
+    }
 }
 
 impl OrderService {
-    /// Runs all jobs, until its deadline.
+    /// Runs all jobs for the orders of a shard, until its deadline.
     ///
     /// # Errors
-    /// 403 unless the caller is a function or the schedule. 503 when MongoDB or products is unavailable:
-    /// completed work stays, and the next call continues.
-    pub async fn reconcile(&self, context: &Context) -> Result<ReconcileReport, Error> {
+    /// 403 unless the caller is a function or the schedule. 503 when MongoDB is unavailable: completed work
+    /// stays, and the next call continues.
+    pub async fn reconcile(&self, context: &Context, shard: Shard) -> Result<ReconcileReport, Error> {
         context.caller.require_system()?;
-        let until = context.deadline.before(MARGIN);
-        let mut report = ReconcileReport::default();
-        let outcome = self.run_jobs(context, until, &mut report).await;
+        let time = context.deadline.before(MARGIN).since(self.clock.now());
+        let outages = Outages::default();
+        let mut run = Run {
+            worker: Worker { service: self, context, shard, outages: &outages },
+            stuck: StuckProducts::default(),
+            report: ReconcileReport::default(),
+            positions: Vec::new(),
+        };
+        let outcome = run.run(Instant::now() + time).await;
         match &outcome {
-            Ok(finished) => report.finished = *finished,
+            // The ages matter less than the answer.
+            Ok(()) => drop(tokio::time::timeout(AGES_TIMEOUT, run.read_ages()).await),
             Err(error) => {
                 tracing::error!(causes = error.causes(), "reconcile was stopped: {error}");
             }
         }
-        // An idle run is not worth a log line every minute.
-        if report == (ReconcileReport { finished: true, ..ReconcileReport::default() }) {
-            return outcome.map(|_| report);
-        }
-        tracing::info!(
-            tasks_done = report.tasks_done,
-            changes_ended = report.changes_ended,
-            holds_ended = report.holds_ended,
-            orders_expired = report.orders_expired,
-            tombstones_pruned = report.tombstones_pruned,
-            voids_pruned = report.voids_pruned,
-            set_aside = report.deferred,
-            finished = report.finished,
-            "reconciled"
-        );
-        outcome.map(|_| report)
-    }
-
-    /// Runs all jobs; the most valuable to the shop first. Returns true if it came to the end in time.
-    async fn run_jobs(
-        &self,
-        context: &Context,
-        until: Timestamp,
-        report: &mut ReconcileReport,
-    ) -> Result<bool, Error> {
-        Ok(self.do_tasks(context, until, report).await?
-            && self.abandon_changes(context, until, report).await?
-            && self.expire(context, until, report).await?
-            && self.settle_deferred(context, report).await?
-            && self.settle_holds(context, until, report).await?
-            && self.prune(context, until, report).await?)
-    }
-
-    fn in_time(&self, until: Timestamp) -> bool {
-        self.clock.now() < until
-    }
-
-    /// Runs tasks that their request did not finish. A failing task blocks no other: the scan continues after
-    /// it. At its end the scan starts over.
-    async fn do_tasks(
-        &self,
-        context: &Context,
-        until: Timestamp,
-        report: &mut ReconcileReport,
-    ) -> Result<bool, Error> {
-        let before = self.clock.now().before(DECISION_AGE);
-        let begun = self.store.cursor(ReconcileScan::Tasks).await?;
-        let mut after = begun;
-        loop {
-            let found = self.store.find_unfinished(Unfinished::Tasks, before, after, STEP).await?;
-            let Some((last, _)) = found.last() else { break };
-            let last = *last;
-            for (_, stored) in found {
-                if !self.in_time(until) {
-                    return Ok(false);
-                }
-                match self.do_tasks_of(context, stored).await {
-                    Ok(()) => report.tasks_done += 1,
-                    Err(error) => note_deferred("tasks", &error, report),
-                }
-            }
-            after = Some(last);
-            self.store.save_cursor(ReconcileScan::Tasks, last).await?;
-        }
-        if after.is_some() {
-            self.store.delete_cursor(ReconcileScan::Tasks).await?;
-        }
-        Ok(true)
-    }
-
-    async fn do_tasks_of(&self, context: &Context, stored: Result<Stored, Error>) -> Result<(), Error> {
-        match stored? {
-            Stored::Void(void) => self.end_hold(context, void).await,
-            Stored::Order(order) => {
-                let order = self.run_tasks(context, *order).await;
-                match order.tasks.first() {
-                    None => Ok(()),
-                    Some(task) => Err(Error::unavailable(format!("{} still has {task:?}", order.id))),
-                }
-            }
-        }
-    }
-
-    /// Abandons changes of items that were left unfinished. The order keeps its items; its task releases the
-    /// rest.
-    async fn abandon_changes(
-        &self,
-        context: &Context,
-        until: Timestamp,
-        report: &mut ReconcileReport,
-    ) -> Result<bool, Error> {
-        let before = self.clock.now().before(DECISION_AGE);
-        let mut after = None;
-        loop {
-            let found = self.store.find_unfinished(Unfinished::Changes, before, after, STEP).await?;
-            let Some((last, _)) = found.last() else { return Ok(true) };
-            after = Some(*last);
-            for (_, stored) in found {
-                if !self.in_time(until) {
-                    return Ok(false);
-                }
-                match stored {
-                    Ok(Stored::Order(order)) => {
-                        let abandoned = order.abandon(self.clock.now());
-                        if self.store.write(&abandoned).await? {
-                            report.changes_ended += 1;
-                            self.run_tasks(context, abandoned.order).await;
-                        }
-                    }
-                    Ok(Stored::Void(_)) => {}
-                    Err(error) => note_deferred("a change of items", &error, report),
-                }
-            }
-        }
-    }
-
-    /// Cancels orders that were not paid in time.
-    async fn expire(
-        &self,
-        context: &Context,
-        until: Timestamp,
-        report: &mut ReconcileReport,
-    ) -> Result<bool, Error> {
-        loop {
-            let found = self.store.find_unpaid(self.clock.now(), STEP).await?;
-            let more = i64::try_from(found.len()) == Ok(STEP);
-            let mut expired_now = 0;
-            for order in found {
-                if !self.in_time(until) {
-                    return Ok(false);
-                }
-                let order = match order {
-                    Ok(order) => order,
-                    Err(error) => {
-                        note_deferred("an unpaid order", &error, report);
-                        continue;
-                    }
-                };
-                // A refused write means that a concurrent payment or cancellation was faster.
-                if let Some(expired) = order.expire(self.clock.now())
-                    && self.store.write(&expired).await?
-                {
-                    expired_now += 1;
-                    self.run_tasks(context, expired.order).await;
-                }
-            }
-            report.orders_expired += expired_now;
-            if !more || expired_now == 0 {
-                return Ok(true);
-            }
-        }
-    }
-
-    /// Tries deferred holds again, the least recently tried first.
-    async fn settle_deferred(&self, context: &Context, report: &mut ReconcileReport) -> Result<bool, Error> {
-        let orders = self.store.find_deferred(STEP).await?;
-        if !orders.is_empty() {
-            let settled = self.settle(context, &orders, report).await?;
-            self.store.clear_deferred(&settled).await?;
-        }
-        Ok(true)
-    }
-
-    /// Checks every hold once it is old enough, and ends those without an order. The watermark is saved last,
-    /// as of the time when the holds were read.
-    async fn settle_holds(
-        &self,
-        context: &Context,
-        until: Timestamp,
-        report: &mut ReconcileReport,
-    ) -> Result<bool, Error> {
-        let watermark = self.store.cursor(ReconcileScan::Holds).await?;
-        let mut after = watermark.map(|cursor| HoldCursor { at: cursor.at.before(OVERLAP), order: None });
-        loop {
-            if !self.in_time(until) {
-                return Ok(false);
-            }
-            let page = self.products.list_holds(context, false, HOLD_AGE, after).await?;
-            let orders = page.orders();
-            self.settle(context, &orders, report).await?;
-            // At the end of the scan every hold that is old enough has been checked.
-            let end = HoldCursor { at: page.now.before(HOLD_AGE), order: None };
-            let cursor = if page.last { Some(end) } else { page.holds.last().copied() };
-            if let Some(cursor) = cursor
-                && watermark.is_none_or(|watermark| watermark < cursor)
-            {
-                self.store.save_cursor(ReconcileScan::Holds, cursor).await?;
-            }
-            if page.last {
-                return Ok(true);
-            }
-            after = page.holds.last().copied();
-        }
-    }
-
-    /// Ends the holds of IDs without an order. Makes each ID void, so that a late insert is refused, and runs
-    /// the void's task. Failures are deferred. Returns the settled IDs.
-    async fn settle(
-        &self,
-        context: &Context,
-        orders: &[OrderId],
-        report: &mut ReconcileReport,
-    ) -> Result<Vec<OrderId>, Error> {
-        let mut settled = self.store.existing(orders).await?;
-        for &id in orders {
-            if settled.contains(&id) {
-                continue;
-            }
-            match self.end_hold_without_order(context, id).await {
-                Ok(ended) => {
-                    report.holds_ended += i64::from(ended);
-                    settled.push(id);
-                }
-                Err(error) => {
-                    note_deferred(&format!("the hold of {id}"), &error, report);
-                    self.store.defer(id, self.clock.now()).await?;
-                }
-            }
-        }
-        Ok(settled)
-    }
-
-    async fn end_hold_without_order(&self, context: &Context, id: OrderId) -> Result<bool, Error> {
-        match self.store.insert_void(id, self.clock.now()).await? {
-            // It was inserted at the last moment, and keeps its hold.
-            Stored::Order(_) => Ok(false),
-            Stored::Void(void) => self.end_hold(context, void).await.map(|()| true),
-        }
-    }
-
-    /// Deletes voids, and ended holds of orders without a task, once they are old enough.
-    async fn prune(
-        &self,
-        context: &Context,
-        until: Timestamp,
-        report: &mut ReconcileReport,
-    ) -> Result<bool, Error> {
-        let mut after = self.store.cursor(ReconcileScan::Tombstones).await?;
-        loop {
-            if !self.in_time(until) {
-                return Ok(false);
-            }
-            let page = self.products.list_holds(context, true, MEMORY, after).await?;
-            let mut orders = page.orders();
-            // A repeated task must meet the tombstone that it left, or it would run twice. So the tombstone
-            // stays while the task is there. It stays as long after that as a second call may be on its way.
-            // The tombstone itself may be older than both.
-            let since = self.clock.now().before(MEMORY);
-            let busy = self.store.busy_since(since, &orders).await?;
-            orders.retain(|order| !busy.contains(order));
-            if !orders.is_empty() {
-                report.tombstones_pruned += self.products.prune_holds(context, &orders, MEMORY).await?;
-            }
-            match page.holds.last() {
-                Some(last) if !page.last => {
-                    after = Some(*last);
-                    self.store.save_cursor(ReconcileScan::Tombstones, *last).await?;
-                }
-                _ => break,
-            }
-        }
-        self.store.delete_cursor(ReconcileScan::Tombstones).await?;
-        let pruned = self.store.prune_voids(self.clock.now().before(MEMORY)).await?;
-        report.voids_pruned += i64::try_from(pruned).unwrap_or(i64::MAX);
-        Ok(true)
+        run.report.log(shard);
+        outcome.map(|()| run.report)
     }
 }
 
-fn note_deferred(what: &str, error: &Error, report: &mut ReconcileReport) {
-    report.deferred += 1;
-    tracing::error!(causes = error.causes(), "{what} cannot be settled now: {error}");
+/// A run in progress.
+struct Run<'a> {
+    worker: Worker<'a>,
+    stuck: StuckProducts,
+    report: ReconcileReport,
+    /// Positions among holds where a scan has come to, for those that did not come to their end.
+    positions: Vec<(Job, Duration)>,
+}
+
+impl Run<'_> {
+    /// Gives each job a turn, and more turns to those that need them while there is time.
+    ///
+    /// A turn is an equal share of the time that is left. What a job does not need is left to the others.
+    async fn run(&mut self, end: Instant) -> Result<(), Error> {
+        let mut open = Job::ALL.to_vec();
+        loop {
+            let mut again = Vec::new();
+            for (place, job) in open.iter().enumerate() {
+                let jobs = u32::try_from(open.len() - place).unwrap_or(u32::MAX);
+                let share = end.saturating_duration_since(Instant::now()) / jobs;
+                match tokio::time::timeout(share + GRACE, self.turn(*job, Turn::begin(share))).await {
+                    Ok(Ok(true)) => self.report.change(*job, |it| it.finished = true),
+                    Ok(Ok(false)) | Err(_) => again.push(*job),
+                    Ok(Err(error)) if store::is_away(&error) => return Err(error),
+                    Ok(Err(error)) => {
+                        let (job, causes) = (job.name(), error.causes());
+                        tracing::error!(job, causes, "a job of reconcile ended early: {error}");
+                    }
+                }
+            }
+            if again.is_empty() || end.saturating_duration_since(Instant::now()) < LEAST {
+                return Ok(());
+            }
+            open = again;
+        }
+    }
+
+    /// Runs a job for a while. Returns true if it has come to its end.
+    async fn turn(&mut self, job: Job, turn: Turn) -> Result<bool, Error> {
+        match job {
+            Job::Tasks => self.go_through(Unfinished::Tasks, turn).await,
+            Job::Changes => self.go_through(Unfinished::Changes, turn).await,
+            Job::Expiry => self.go_through(Unfinished::Payment, turn).await,
+            Job::Holds => self.end_holds(turn).await,
+            Job::Pruning => self.prune(turn).await,
+        }
+    }
+
+    /// Notes how far behind a scan over holds is that has not come to its end. Holds before its position are
+    /// settled, so the next one is younger than that.
+    fn note_lag(&mut self, job: Job, position: Option<HoldCursor>, now: Timestamp, age: Duration) {
+        self.positions.retain(|(other, _)| *other != job);
+        self.positions.extend(position.map(|at| (job, now.before(age).since(at.at))));
+    }
+
+    /// Reads the age of the oldest thing that each job has left.
+    async fn read_ages(&mut self) -> Result<(), Error> {
+        let (store, now) = (&self.worker.service.store, self.worker.service.clock.now());
+        for job in [Unfinished::Tasks, Unfinished::Changes, Unfinished::Payment] {
+            let until = now.before(orders::least_age(job));
+            let oldest = store.oldest_unfinished(job, until).await?;
+            self.report.change(orders::job_of(job), |it| it.oldest_due = oldest.map(|at| now.since(at)));
+        }
+        let oldest = store.oldest_set_aside(Job::Holds).await?;
+        self.report.change(Job::Holds, |it| it.oldest_due = oldest.map(|at| now.since(at)));
+        for (job, lag) in &self.positions {
+            self.report.change(*job, |it| it.oldest_due = it.oldest_due.max(Some(*lag)));
+        }
+        Ok(())
+    }
 }

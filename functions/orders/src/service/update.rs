@@ -124,18 +124,23 @@ impl OrderService {
     /// Runs the pending stock tasks of an order, oldest first. The decision stands in any case: a task that
     /// fails is kept, and runs later.
     pub(crate) async fn run_tasks(&self, context: &Context, mut order: Order) -> Order {
-        for task in order.tasks.clone() {
-            let done = async {
-                self.products.run(context, order.id, &order.items, task).await?;
-                self.store.finish(order.id, task, self.clock.now()).await
-            };
-            if let Err(error) = done.await {
-                let causes = error.causes();
-                tracing::warn!(causes, "{} still has the task {task:?}: {error}", order.id);
-                return order;
-            }
-            order.tasks.retain(|left| *left != task);
+        if let Err(error) = self.try_tasks(context, &mut order).await {
+            let (causes, task) = (error.causes(), order.tasks.first());
+            tracing::warn!(causes, "{} still has the task {task:?}: {error}", order.id);
         }
         order
+    }
+
+    /// Runs the pending stock tasks of an order, oldest first, and removes each.
+    ///
+    /// # Errors
+    /// The first error. That task and those after it are kept.
+    pub(crate) async fn try_tasks(&self, context: &Context, order: &mut Order) -> Result<(), Error> {
+        while let Some(&task) = order.tasks.first() {
+            self.products.run(context, order.id, &order.items, task).await?;
+            self.store.finish(order.id, task, self.clock.now()).await?;
+            order.tasks.retain(|left| *left != task);
+        }
+        Ok(())
     }
 }

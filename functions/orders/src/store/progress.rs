@@ -1,135 +1,334 @@
-//! Progress of Reconcile: saved cursors, from which the next run continues, and deferred holds.
+//! Progress of Reconcile: saved positions, from which the next run continues, and orders set aside.
 
 use futures::TryStreamExt as _;
-use mongodb::bson::{self, Document, doc};
-use serde::{Deserialize, Serialize};
+use mongodb::bson::{self, Bson, Document, doc};
+use mongodb::options::ReadConcern;
 use shared::error::Error;
 use shared::mongo::json_schema;
 use shared::mongo::{self, Index};
 use shared::values::clock::Timestamp;
 use shared::values::ids::OrderId;
 
-use super::{OrderStore, id_of, with_ids};
+use super::jobs::{any_id, is_invalid};
+use super::{MAJORITY_TIMEOUT, OrderStore};
 use crate::products::HoldCursor;
 
-const CURSORS: &str = "reconcile_progress";
-const DEFERRED: &str = "reconcile_set_aside";
+const POSITIONS: &str = "reconcile_progress";
+const SET_ASIDE: &str = "reconcile_set_aside";
 
-/// Scan of Reconcile that saves its cursor.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ReconcileScan {
-    /// Live holds: every hold up to the cursor has been checked.
-    Holds,
-    /// Ended holds; starts over when it has come to the end.
-    Tombstones,
-    /// Orders with tasks; starts over when it has come to the end.
+/// Longest name of a position: a job and its shard.
+const MAX_POSITION: usize = 40;
+
+/// Job of Reconcile.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Job {
+    /// Runs the stock tasks of decisions.
     Tasks,
+    /// Abandons changes of items that were left unfinished.
+    Changes,
+    /// Cancels orders that were not paid in time.
+    Expiry,
+    /// Ends holds that have no order.
+    Holds,
+    /// Deletes ended holds and voids that are old enough.
+    Pruning,
 }
 
-impl ReconcileScan {
-    fn name(self) -> &'static str {
+impl Job {
+    /// All jobs; the most valuable to the shop first.
+    pub const ALL: [Self; 5] = [Self::Tasks, Self::Changes, Self::Expiry, Self::Holds, Self::Pruning];
+
+    /// Name on disk, in reports and in the log.
+    pub fn name(self) -> &'static str {
         match self {
-            Self::Holds => "holds",
-            Self::Tombstones => "tombstones",
             Self::Tasks => "tasks",
+            Self::Changes => "changes",
+            Self::Expiry => "expiry",
+            Self::Holds => "holds",
+            Self::Pruning => "pruning",
         }
     }
 }
 
-#[derive(Debug, Serialize, Deserialize)]
-struct CursorDocument {
-    _id: String,
-    at: bson::DateTime,
-    order: Option<bson::Uuid>,
+/// Reason why an order was set aside.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reason {
+    /// Its document cannot be read.
+    Unreadable,
+    /// MongoDB refuses its document, which violates a validation rule.
+    Invalid,
+    /// Products did not answer, or not in time.
+    ProductsUnavailable,
+    /// Products refuses its task.
+    Refused,
+    /// It took longer than an order may take.
+    TooSlow,
+    /// Any other error.
+    Failed,
+}
+
+impl Reason {
+    /// All reasons.
+    pub const ALL: [Self; 6] = [
+        Self::Unreadable,
+        Self::Invalid,
+        Self::ProductsUnavailable,
+        Self::Refused,
+        Self::TooSlow,
+        Self::Failed,
+    ];
+
+    /// Name on disk and in the log.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Unreadable => "unreadable",
+            Self::Invalid => "invalid",
+            Self::ProductsUnavailable => "products-unavailable",
+            Self::Refused => "refused",
+            Self::TooSlow => "too-slow",
+            Self::Failed => "failed",
+        }
+    }
+}
+
+/// Order that a job has set aside.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SetAside {
+    /// Order ID.
+    pub order: OrderId,
+    /// Number of failed attempts.
+    pub attempts: i64,
+    /// Time of the next attempt.
+    pub due: Timestamp,
 }
 
 impl OrderStore {
     pub(super) async fn ensure_reconcile_collections(&self) -> Result<(), Error> {
-        let cursors = mongo::Collection {
-            name: CURSORS,
+        let positions = mongo::Collection {
+            name: POSITIONS,
             indexes: Vec::new(),
             obsolete: Vec::new(),
             validator: json_schema::documents(
-                &[("_id", json_schema::text(40)), ("at", json_schema::date())],
+                &[("_id", json_schema::text(MAX_POSITION)), ("at", json_schema::date())],
                 &[("order", json_schema::or_null(json_schema::bytes()))],
             ),
         };
-        cursors.ensure(&self.database).await?;
-        let deferred = mongo::Collection {
-            name: DEFERRED,
-            indexes: vec![Index::plain("tried", doc! { "tried": 1 })],
-            obsolete: Vec::new(),
+        positions.ensure(&self.database).await?;
+        let new = doc! { "job": { "$exists": true } };
+        let set_aside = mongo::Collection {
+            name: SET_ASIDE,
+            indexes: vec![
+                Index::unique("of_order", doc! { "job": 1, "order": 1 }).only(new.clone()),
+                Index::plain("by_due", doc! { "job": 1, "due": 1, "order": 1 }).only(new),
+            ],
+            obsolete: vec!["tried"],
             validator: json_schema::documents(
-                &[("_id", json_schema::bytes()), ("tried", json_schema::date())],
+                &[
+                    ("job", json_schema::one_of(Job::ALL.map(Job::name))),
+                    ("order", json_schema::bytes()),
+                    ("reason", json_schema::one_of(Reason::ALL.map(Reason::name))),
+                    ("attempts", json_schema::whole(1)),
+                    ("due", json_schema::date()),
+                    ("since", json_schema::date()),
+                ],
                 &[],
             ),
         };
-        Ok(deferred.ensure(&self.database).await?)
+        self.convert_deferred().await?;
+        set_aside.ensure(&self.database).await?;
+        // An older build may have deferred a hold just before the validator refused it.
+        self.convert_deferred().await
     }
 
-    /// Reads the saved cursor of a scan. `None`: it has not begun.
+    /// Converts holds that an older build has deferred. `tried` stays, since the old validator requires it.
+    async fn convert_deferred(&self) -> Result<(), Error> {
+        let old = doc! { "job": { "$exists": false }, "tried": { "$type": "date" } };
+        let new = doc! { "$set": {
+            "job": Job::Holds.name(),
+            "order": "$_id",
+            "reason": Reason::Failed.name(),
+            "attempts": 1_i64,
+            "due": "$tried",
+            "since": "$tried",
+        } };
+        self.set_aside_collection().update_many(old, vec![new]).await?;
+        Ok(())
+    }
+
+    fn set_aside_collection(&self) -> mongodb::Collection<Document> {
+        self.database.collection(SET_ASIDE)
+    }
+
+    /// Reads the saved position of a scan. `None`: it has not begun, or its position cannot be read.
+    ///
+    /// It is read linearizably. So everything that was written before is on a majority, where later reads see
+    /// it.
     ///
     /// # Errors
     /// Fails when MongoDB is unavailable.
-    pub async fn cursor(&self, scan: ReconcileScan) -> Result<Option<HoldCursor>, Error> {
-        let cursors = self.database.collection::<CursorDocument>(CURSORS);
-        let found = cursors.find_one(doc! { "_id": scan.name() }).await?;
-        Ok(found.map(|it| HoldCursor { at: mongo::timestamp(it.at), order: it.order.map(mongo::id) }))
+    pub async fn position(&self, scan: &str) -> Result<Option<HoldCursor>, Error> {
+        let positions = self.database.collection::<Document>(POSITIONS);
+        let found = positions.find_one(doc! { "_id": scan }).read_concern(ReadConcern::linearizable());
+        let found = found.max_time(MAJORITY_TIMEOUT).await?;
+        Ok(found.and_then(|found| {
+            let at = mongo::timestamp(*found.get_datetime("at").ok()?);
+            Some(HoldCursor { at, order: order_in(&found) })
+        }))
     }
 
-    /// Saves the cursor of a scan. Of two concurrent runs the last write wins: either has seen everything
-    /// before its cursor.
+    /// Saves the position of a scan. Of two concurrent runs the last write wins: either has seen everything
+    /// before its position.
     ///
     /// # Errors
     /// Fails when MongoDB is unavailable.
-    pub async fn save_cursor(&self, scan: ReconcileScan, cursor: HoldCursor) -> Result<(), Error> {
-        let cursors = self.database.collection::<CursorDocument>(CURSORS);
-        let document = CursorDocument {
-            _id: scan.name().to_owned(),
-            at: mongo::date(cursor.at),
-            order: cursor.order.map(mongo::uuid),
+    pub async fn save_position(&self, scan: &str, position: HoldCursor) -> Result<(), Error> {
+        let positions = self.database.collection::<Document>(POSITIONS);
+        let order = position.order.map(mongo::uuid);
+        let document = doc! { "_id": scan, "at": mongo::date(position.at), "order": order };
+        let write = || positions.replace_one(doc! { "_id": scan }, &document).upsert(true);
+        match write().await {
+            // Another run has inserted it at the same moment.
+            Err(error) if mongo::is_duplicate_key(&error) => drop(write().await?),
+            written => drop(written?),
+        }
+        Ok(())
+    }
+
+    /// Deletes the position of a scan, so that it starts over.
+    ///
+    /// # Errors
+    /// Fails when MongoDB is unavailable.
+    pub async fn delete_position(&self, scan: &str) -> Result<(), Error> {
+        self.database.collection::<Document>(POSITIONS).delete_one(doc! { "_id": scan }).await?;
+        Ok(())
+    }
+
+    /// Sets an order aside until `due`, after this many failed attempts.
+    ///
+    /// # Errors
+    /// Fails when MongoDB is unavailable.
+    pub async fn set_aside(
+        &self,
+        job: Job,
+        order: OrderId,
+        reason: Reason,
+        attempts: i64,
+        now: Timestamp,
+        due: Timestamp,
+    ) -> Result<(), Error> {
+        let set_aside = self.set_aside_collection();
+        let update = doc! {
+            "$set": { "reason": reason.name(), "attempts": attempts, "due": mongo::date(due) },
+            "$setOnInsert": { "since": mongo::date(now) },
         };
-        cursors.replace_one(doc! { "_id": scan.name() }, document).upsert(true).await?;
+        let write = || set_aside.update_one(of_order(job, order), update.clone()).upsert(true);
+        match write().await {
+            Ok(_) => return Ok(()),
+            // Another run has inserted it at the same moment.
+            Err(error) if mongo::is_duplicate_key(&error) => {}
+            Err(error) => {
+                let error = Error::from(error);
+                if !is_invalid(&error) {
+                    return Err(error);
+                }
+                // Another field of the document violates the rules. It says nothing then, and is written anew.
+                set_aside.delete_one(of_order(job, order)).await?;
+            }
+        }
+        write().await?;
         Ok(())
     }
 
-    /// Deletes the cursor of a scan, so that it starts over.
+    /// Deletes the mark that an order is set aside, once it is settled.
     ///
     /// # Errors
     /// Fails when MongoDB is unavailable.
-    pub async fn delete_cursor(&self, scan: ReconcileScan) -> Result<(), Error> {
-        self.database.collection::<Document>(CURSORS).delete_one(doc! { "_id": scan.name() }).await?;
+    pub async fn clear_set_aside(&self, job: Job, order: OrderId) -> Result<(), Error> {
+        self.set_aside_collection().delete_one(of_order(job, order)).await?;
         Ok(())
     }
 
-    /// Defers a hold that could not be settled, to be tried again.
+    /// Filters these IDs to orders that the job has set aside, due or not. A mark without a readable time does
+    /// not count: nothing would ever be due by it.
     ///
     /// # Errors
     /// Fails when MongoDB is unavailable.
-    pub async fn defer(&self, order: OrderId, now: Timestamp) -> Result<(), Error> {
-        let deferred = self.database.collection::<Document>(DEFERRED);
-        let tried = doc! { "$set": { "tried": mongo::date(now) } };
-        deferred.update_one(doc! { "_id": mongo::uuid(order) }, tried).upsert(true).await?;
-        Ok(())
-    }
-
-    /// Finds up to `limit` orders with deferred holds, the least recently tried first.
-    ///
-    /// # Errors
-    /// Fails when MongoDB is unavailable.
-    pub async fn find_deferred(&self, limit: i64) -> Result<Vec<OrderId>, Error> {
-        let deferred = self.database.collection::<Document>(DEFERRED);
+    pub async fn set_aside_among(&self, job: Job, orders: &[OrderId]) -> Result<Vec<OrderId>, Error> {
+        let orders: Vec<bson::Uuid> = orders.iter().map(|id| mongo::uuid(*id)).collect();
+        let filter = doc! { "job": job.name(), "order": { "$in": orders }, "due": { "$type": "date" } };
+        let set_aside = self.set_aside_collection();
         let found: Vec<Document> =
-            deferred.find(doc! {}).sort(doc! { "tried": 1 }).limit(limit).await?.try_collect().await?;
-        found.iter().map(id_of).collect()
+            set_aside.find(filter).hint(named("of_order")).await?.try_collect().await?;
+        Ok(found.iter().filter_map(order_in).collect())
     }
 
-    /// Deletes deferred holds that have been settled.
+    /// Finds up to `limit` orders of a job whose next attempt is due, the longest due first, after this cursor.
     ///
     /// # Errors
     /// Fails when MongoDB is unavailable.
-    pub async fn clear_deferred(&self, orders: &[OrderId]) -> Result<(), Error> {
-        self.database.collection::<Document>(DEFERRED).delete_many(with_ids(orders)).await?;
-        Ok(())
+    pub async fn find_set_aside(
+        &self,
+        job: Job,
+        now: Timestamp,
+        after: Option<HoldCursor>,
+        limit: i64,
+    ) -> Result<Vec<SetAside>, Error> {
+        let mut due = doc! { "$lte": mongo::date(now) };
+        let mut filter = doc! { "job": job.name(), "order": any_id() };
+        if let Some(HoldCursor { at, order: Some(order) }) = after {
+            let at = mongo::date(at);
+            due.insert("$gte", at);
+            let beside = doc! { "order": { "$gt": mongo::uuid(order) } };
+            filter.insert("$or", vec![doc! { "due": { "$gt": at } }, beside]);
+        }
+        filter.insert("due", due);
+        let found: Vec<Document> = self
+            .set_aside_collection()
+            .find(filter)
+            .sort(doc! { "due": 1, "order": 1 })
+            .limit(limit)
+            .hint(named("by_due"))
+            .await?
+            .try_collect()
+            .await?;
+        let set_aside = |it: &Document| {
+            let due = mongo::timestamp(*it.get_datetime("due").ok()?);
+            // An unreadable count only makes the delay shorter.
+            let attempts = it.get_i64("attempts").unwrap_or(1);
+            Some(SetAside { order: order_in(it)?, attempts, due })
+        };
+        Ok(found.iter().filter_map(set_aside).collect())
     }
+
+    /// Finds the time since which the job's oldest order is set aside.
+    ///
+    /// # Errors
+    /// Fails when MongoDB is unavailable.
+    pub async fn oldest_set_aside(&self, job: Job) -> Result<Option<Timestamp>, Error> {
+        let found = self
+            .set_aside_collection()
+            .find_one(doc! { "job": job.name(), "since": { "$type": "date" } })
+            .sort(doc! { "since": 1 })
+            .hint(named("by_due"))
+            .await?;
+        let since = found.and_then(|found| found.get_datetime("since").ok().copied());
+        Ok(since.map(mongo::timestamp))
+    }
+}
+
+/// Reads the order ID of a document, if it has a readable one.
+fn order_in(document: &Document) -> Option<OrderId> {
+    match document.get("order") {
+        Some(Bson::Binary(binary)) => binary.to_uuid().ok().map(mongo::id),
+        _ => None,
+    }
+}
+
+fn of_order(job: Job, order: OrderId) -> Document {
+    doc! { "job": job.name(), "order": mongo::uuid(order) }
+}
+
+/// Hint: the index of this name.
+pub(super) fn named(index: &str) -> mongodb::options::Hint {
+    mongodb::options::Hint::Name(index.to_owned())
 }
