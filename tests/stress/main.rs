@@ -7,6 +7,8 @@
 //! - [`commands`]: a fault at every command that an operation sends to MongoDB
 //! - [`elections`]: a replica set whose primary steps down and is killed
 //! - [`memory`]: what the consistency check needs of it
+//! - [`backlog`]: Reconcile, with thousands of orders due and a part of them broken
+//! - [`jobs`]: what the queries of Reconcile cost where there is much
 //! - [`explains`]: what a page of each list costs, of a shop that was loaded in bulk
 //!
 //! They take a minute or more, so `cargo test` leaves them out; `--ignored` runs them. `OMS_LONG=1` gives them their
@@ -14,6 +16,7 @@
 
 #![expect(clippy::panic, clippy::unwrap_used, reason = "what fails in a test fails the test")]
 
+mod backlog;
 mod brute_force;
 mod campaign;
 mod commands;
@@ -21,6 +24,7 @@ mod elections;
 mod enumeration;
 mod explains;
 mod fault;
+mod jobs;
 mod lists;
 mod memory;
 mod operations;

@@ -31,6 +31,10 @@ pub(crate) struct Query {
     pub(crate) documents: i64,
     /// True if MongoDB has sorted in memory.
     pub(crate) sorts: bool,
+    /// Collection.
+    pub(crate) collection: String,
+    /// The indexes that were used.
+    pub(crate) plan: String,
 }
 
 /// Plan of a query.
@@ -55,14 +59,20 @@ impl Profiler {
 
     /// From now on queries to the lists are noted.
     pub(crate) async fn begin(&self) {
+        self.begin_at(&["orders", "products", "users"]).await;
+    }
+
+    /// From now on commands to these collections are noted.
+    pub(crate) async fn begin_at(&self, collections: &[&str]) {
         self.profile(doc! { "profile": 0 }).await;
         self.database.collection::<Document>("system.profile").drop().await.unwrap();
         let room = self.database.create_collection("system.profile").capped(true).size(ROOM.unsigned_abs());
         room.await.unwrap();
-        let lists = ["orders", "products", "users"].map(|it| format!("{}.{it}", self.database.name()));
+        let noted: Vec<String> =
+            collections.iter().map(|it| format!("{}.{it}", self.database.name())).collect();
         let filter = doc! {
             "appName": "tests",
-            "ns": { "$in": lists.to_vec() },
+            "ns": { "$in": noted },
             // Whose sessions have ended is asked now and then, by whichever request comes along.
             "command.filter.revoked_at": { "$exists": false },
         };
@@ -158,6 +168,8 @@ fn query(noted: &Document) -> Query {
         keys: count(noted, &["keysExamined"]),
         documents: count(noted, &["docsExamined"]),
         sorts: noted.get_bool("hasSortStage").unwrap_or(false),
+        collection: noted.get_str("ns").unwrap().split_once('.').unwrap().1.to_owned(),
+        plan: noted.get_str("planSummary").unwrap_or_default().to_owned(),
     }
 }
 

@@ -25,6 +25,16 @@ const ROUNDS: usize = 20;
 /// Maximum time of a call.
 const PATIENCE: Duration = Duration::from_secs(25);
 
+/// Lets a minute go by for what is on disk, the pause between two calls of the schedule, and as much more as the next
+/// thing that was set aside has to wait.
+pub(crate) async fn a_minute_goes_by(database: &Database) {
+    let set_aside = database.collection::<Document>("reconcile_set_aside");
+    let next = set_aside.find_one(doc! { "due": { "$exists": true } }).sort(doc! { "due": 1 }).await.unwrap();
+    let next = next.map_or(0, |next| next.get_datetime("due").unwrap().timestamp_millis());
+    let wait = next - Clock::system().now().millis();
+    goes_by(database, wait.max(60_000)).await;
+}
+
 /// Lets time go by for what is on disk: every time that recovery goes by becomes an earlier one, the watermark's too.
 pub(crate) async fn a_while_goes_by(database: &Database) {
     goes_by(database, i64::try_from(A_WHILE.as_millis()).unwrap()).await;
