@@ -58,6 +58,12 @@ ERRORS = [
         "is too common",
         "a schema does not list common passwords",
     ),
+    (
+        ("createUser", "updateUser"),
+        re.compile("/password"),
+        "must not contain the ",
+        "a schema does not compare two fields",
+    ),
 ]
 
 

@@ -35,7 +35,7 @@ pub async fn tell_secrets(shop: &Shop) -> Secrets {
     let mut secrets = Secrets(Vec::new());
     let anyone = shop.anyone();
     let email = secrets.add("e-mail", "s3cret-address@example.com");
-    let password = secrets.add("password", "s3cret password of somebody");
+    let password = secrets.add("password", "s3cret password of a person");
     let sign_up = json!({ "email": email, "password": password, "name": "Somebody" });
     let key = secrets.add("idempotency key", "s3cret-key-of-a-sign-up");
     for body in [sign_up.clone(), sign_up.clone(), json!({ "email": email, "password": password, "nane": 1 })]

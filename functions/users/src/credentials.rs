@@ -1,5 +1,6 @@
 //! Passwords: rules, hashing and verification (Argon2id, RFC 9106).
 
+use std::collections::HashSet;
 use std::fmt;
 use std::sync::OnceLock;
 use std::time::Duration;
@@ -11,28 +12,49 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 use unicode_normalization::UnicodeNormalization as _;
 
 use crate::limits::PasswordText;
+use crate::user::Email;
 
-/// Passwords that many people have, in lower case.
-const COMMON: &str = include_str!("common_passwords.txt");
+/// Passwords that many people have, in lower case: long ones, and those that are too short as they are.
+const COMMON: [&str; 2] = [include_str!("common_passwords.txt"), include_str!("common_short_passwords.txt")];
+
+/// Length in characters from which a name or a part of an e-mail address may not stand in a password.
+const PERSONAL: usize = 4;
 
 /// A password in clear, normalised (NFKC) so that it is the same from every keyboard. Never printed.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Password(String);
 
 impl Password {
-    /// Validation rule for a new password. 12 to 128 code points, not
-    /// blank, and not a common password in any case.
+    /// Validation rule for a new password. 12 to 128 code points, not blank, and not a common password in any
+    /// case, also with digits or punctuation before or after it.
     ///
     /// # Errors
     /// A message that says what is wrong with it.
     pub fn parse(text: String) -> Result<Self, String> {
         let password = PasswordText::parse(text.nfkc().collect())?;
-        let folded = password.to_lowercase();
-        // So few that a scan of all of them costs nothing beside the hash.
-        if COMMON.lines().any(|common| common == folded && !common.starts_with("# ")) {
+        if is_common(&password.to_lowercase()) {
             return Err("is too common; choose another, such as a few unrelated words".to_owned());
         }
         Ok(Self(password))
+    }
+
+    /// Validation rule for the new password of this user: others guess these texts first.
+    ///
+    /// # Errors
+    /// A message that says what the password contains.
+    pub fn check_personal(&self, email: &Email, name: &str) -> Result<(), String> {
+        let password = self.0.to_lowercase();
+        let contains = |text: &str| {
+            let text: String = text.nfkc().collect::<String>().to_lowercase();
+            text.chars().count() >= PERSONAL && password.contains(&text)
+        };
+        if contains(email.as_str()) || contains(email.local_part()) {
+            return Err("must not contain the e-mail address or the part of it before the @".to_owned());
+        }
+        if contains(name) {
+            return Err("must not contain the name".to_owned());
+        }
+        Ok(())
     }
 
     /// Accepts a password entered for comparison, without validation. Text beyond the maximum length is cut
@@ -40,6 +62,23 @@ impl Password {
     pub fn entered(text: &str) -> Self {
         Self(text.nfkc().take(PasswordText::MAX + 1).collect())
     }
+}
+
+/// True for a common password in lower case, or one with digits and punctuation before or after it.
+fn is_common(password: &str) -> bool {
+    static PASSWORDS: OnceLock<HashSet<&str>> = OnceLock::new();
+    let common = PASSWORDS.get_or_init(|| {
+        COMMON.iter().flat_map(|list| list.lines()).filter(|line| !line.starts_with("# ")).collect()
+    });
+    let is_added = |letter: &char| !letter.is_alphabetic();
+    let begins = std::iter::once(0).chain(
+        password.char_indices().take_while(|(_, letter)| is_added(letter)).map(|(at, it)| at + it.len_utf8()),
+    );
+    let ends: Vec<usize> = std::iter::once(password.len())
+        .chain(password.char_indices().rev().take_while(|(_, letter)| is_added(letter)).map(|(at, _)| at))
+        .collect();
+    let mut parts = begins.flat_map(|begin| ends.iter().filter_map(move |end| password.get(begin..*end)));
+    parts.any(|part| common.contains(part))
 }
 
 #[cfg(feature = "openapi")]
@@ -211,10 +250,62 @@ mod tests {
         for good in ["correct horse battery", "coffee and tea", "password1234, or so"] {
             assert!(Password::parse(good.to_owned()).is_ok(), "{good}");
         }
-        let list = COMMON.lines().filter(|line| !line.starts_with("# "));
-        for line in list {
-            assert_eq!(line.to_lowercase(), line);
-            assert!(line.chars().count() >= 12, "{line} is refused for its length");
+        let lists = COMMON.map(|list| list.lines().filter(|line| !line.starts_with("# ")));
+        for (list, lengths) in lists.into_iter().zip([12..=usize::MAX, 4..=11]) {
+            for line in list {
+                assert_eq!(line.to_lowercase(), line);
+                assert!(lengths.contains(&line.chars().count()), "{line}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_common_password_with_digits_or_punctuation_is_refused() {
+        for common in [
+            "Password!2026!",
+            "...sunshine...",
+            "2026-dragon-2026",
+            "123456!!!!!!",
+            "!!!!!!123456",
+            "qwerty 12345678",
+            "Iloveyou#1234",
+            "ｐａｓｓｗｏｒｄ２０２６",
+        ] {
+            let problem = Password::parse(common.to_owned()).unwrap_err();
+            assert!(problem.starts_with("is too common"), "{common}: {problem}");
+        }
+        for good in [
+            "sunshine on my dragon",
+            "a password 2026",
+            "passwordpassword",
+            "☕☕☕☕☕☕☕☕☕☕☕☕",
+            "7391-8264-0572",
+        ] {
+            assert!(Password::parse(good.to_owned()).is_ok(), "{good}");
+        }
+    }
+
+    #[test]
+    fn a_password_contains_neither_address_nor_name() {
+        let check = |password: &str, email: &str, name: &str| {
+            let email = Email::parse(email.to_owned()).unwrap();
+            Password::parse(password.to_owned()).unwrap().check_personal(&email, name)
+        };
+        for (password, email, name) in [
+            ("my.lovelace@example.com", "lovelace@example.com", "Ada"),
+            ("LoveLace and the engine", "lovelace@example.com", "Ada"),
+            ("engine of ADA LOVELACE", "ada@example.com", "Ada Lovelace"),
+            ("engine of grüße", "ada@example.com", "GRÜßE"),
+            ("grace of the ｈopper", "ada@example.com", "Ｈｏｐｐｅｒ"),
+        ] {
+            assert!(check(password, email, name).is_err(), "{password}");
+        }
+        for (password, email, name) in [
+            ("ada and the engine", "ada@example.com", "Ada"),
+            ("lovelac and the engine", "lovelace@example.com", "Lovelace"),
+            ("example.com and the engine", "lovelace@example.com", "Lovelace"),
+        ] {
+            assert_eq!(check(password, email, name), Ok(()), "{password}");
         }
     }
 

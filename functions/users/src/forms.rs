@@ -22,7 +22,7 @@ pub struct CreateUserForm {
     /// Unique among users; kept as it is sent, compared in lower case.
     #[cfg_attr(feature = "openapi", schema(value_type = Email))]
     pub email: Option<String>,
-    /// Counted after Unicode's normalisation NFKC.
+    /// Counted after Unicode's normalisation NFKC. No common one, and none with the e-mail address or the name.
     #[cfg_attr(feature = "openapi", schema(value_type = Password))]
     pub password: Option<String>,
     /// Name of the user.
@@ -53,6 +53,11 @@ impl CreateUserForm {
         let phone = errors.optional("/phone", self.phone, Phone::parse);
         let address = errors.part("/address", self.address);
         let role = errors.optional("/role", self.role, |role| Role::parse(&role)).unwrap_or(Role::Customer);
+        if let (Some(email), Some(password), Some(name)) = (&email, &password, &name)
+            && let Err(problem) = password.check_personal(email, name)
+        {
+            errors.add("/password", problem);
+        }
         match (email, password, name) {
             (Some(email), Some(password), Some(name)) if errors.is_empty() => {
                 Ok(NewUser { email, password, name, phone, address, role })

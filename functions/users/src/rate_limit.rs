@@ -49,7 +49,7 @@ impl RateLimits {
     /// # Errors
     /// 429 after too many attempts; 503 when the counts are unavailable, or too many passwords come at once.
     pub async fn attempt(&self, email: &str) -> Result<HashPermit, Error> {
-        let email = email.to_lowercase();
+        let email = email.to_ascii_lowercase();
         let waited = Instant::now();
         loop {
             let permit = HashPermit::next().await?;
@@ -70,7 +70,7 @@ impl RateLimits {
     /// # Errors
     /// 503 when the counts are unavailable.
     pub async fn succeeded(&self, email: &str) -> Result<(), Error> {
-        self.counts.forget_attempts(&email.to_lowercase()).await
+        self.counts.forget_attempts(&email.to_ascii_lowercase()).await
     }
 
     /// Counts a request from this address.

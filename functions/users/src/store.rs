@@ -296,7 +296,7 @@ impl UserStore {
     /// # Errors
     /// Fails when MongoDB is unavailable.
     pub async fn find_by_email(&self, email: &str) -> Result<Option<StoredUser>, Error> {
-        self.find_one(doc! { "email_key": email.to_lowercase() }).await
+        self.find_one(doc! { "email_key": email.to_ascii_lowercase() }).await
     }
 
     /// True if there is an active admin.

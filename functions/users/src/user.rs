@@ -124,9 +124,14 @@ impl Email {
         &self.0
     }
 
-    /// Key for uniqueness: the address in lower case.
+    /// Key for uniqueness: the address, which is ASCII, in lower case.
     pub fn key(&self) -> String {
-        self.0.to_lowercase()
+        self.0.to_ascii_lowercase()
+    }
+
+    /// Part before the `@`.
+    pub fn local_part(&self) -> &str {
+        self.0.split_once('@').map_or("", |(local, _)| local)
     }
 }
 

@@ -6,6 +6,7 @@ use tests::person::PASSWORD;
 use tests::shop::{Shop, new_sku, order_of};
 use tests::support::sign_in::credentials;
 use tests::support::users::path;
+use uuid::Uuid;
 
 /// The status, the bytes of the body and the names of the headers of an answer to a sign-in.
 async fn seen_from_outside(shop: &Shop, email: &str, password: &str) -> (u16, String, Vec<String>) {
@@ -37,6 +38,19 @@ async fn a_failed_sign_in_does_not_tell_whether_the_user_exists() {
     ] {
         assert_eq!(seen_from_outside(&shop, email, password).await, wrong, "{email} {password}");
     }
+}
+
+#[tokio::test]
+async fn an_address_that_only_unicode_takes_for_ascii_is_unknown() {
+    let shop = Shop::open().await;
+    let mark = Uuid::new_v4().simple();
+    let email = format!("mike.{mark}@example.com");
+    let user = json!({ "email": email, "password": PASSWORD, "name": "Mike" });
+    shop.anyone().post("/users", user).await.expect(201);
+    // KELVIN SIGN is a k in lower case, to Unicode.
+    let kelvin = format!("mi\u{212a}e.{mark}@example.com");
+    shop.anyone().post("/auth", credentials(&kelvin, PASSWORD)).await.problem(401, "unauthenticated");
+    shop.anyone().post("/auth", credentials(&email.to_uppercase(), PASSWORD)).await.expect(200);
 }
 
 #[tokio::test]

@@ -152,3 +152,29 @@ async fn whatever_text_somebody_enters_at_the_door_is_just_wrong() {
     let wrong = json!({ "email": ada.email, "password": "\0".repeat(12) });
     anyone.post("/auth", wrong).await.problem(401, "unauthenticated");
 }
+
+#[tokio::test]
+async fn a_password_with_the_address_or_the_name_is_refused() {
+    let shop = Shop::open().await;
+    let local = Uuid::new_v4().simple().to_string();
+    let email = format!("{local}@example.com");
+    let user = |password: &str| json!({ "email": email, "password": password, "name": "Ada Lovelace" });
+    let bad =
+        [email.clone(), format!("my {local}"), "ADA LOVELACE 1815".to_owned(), "Password2026!".to_owned()];
+    for password in &bad {
+        shop.anyone().post("/users", user(password)).await.faults_at(&["/password"]);
+    }
+    let made = shop.anyone().post("/users", user(PASSWORD)).await.expect(201);
+    let ada = shop.anyone().signs_in(&email, PASSWORD).await;
+    let own = format!("/users/{}", made.id());
+    for password in &bad {
+        let change = json!({ "password": password, "current_password": PASSWORD });
+        ada.put(&own, change).await.faults_at(&["/password"]);
+        shop.admin().put(&own, json!({ "password": password })).await.faults_at(&["/password"]);
+    }
+    // What the name will be counts, and what it was does not.
+    let change = json!({ "name": "Grace", "password": "grace of the hopper", "current_password": PASSWORD });
+    ada.put(&own, change).await.faults_at(&["/password"]);
+    let change = json!({ "name": "Grace", "password": "ada lovelace of yore", "current_password": PASSWORD });
+    ada.put(&own, change).await.expect(200);
+}

@@ -36,6 +36,7 @@ impl UserService {
                 return Err(Error::forbidden("Only admins may change `role` and `status`."));
             }
             if_match.check(stored.user.version)?;
+            check_new_password(&stored.user, &change)?;
             // Hashing is expensive: it is repeated only if the password was changed in between.
             if let Some(password) = change.password.clone()
                 && proven.as_ref() != Some(&stored.hash)
@@ -117,6 +118,18 @@ impl UserService {
             Err(Error::forbidden("Only admins may change or delete another user."))
         }
     }
+}
+
+/// Checks a new password against the e-mail address and the name that the user will have.
+fn check_new_password(user: &User, change: &UserChange) -> Result<(), Error> {
+    let Some(password) = &change.password else { return Ok(()) };
+    let mut errors = ValidationErrors::default();
+    let email = change.email.as_ref().unwrap_or(&user.email);
+    let name = change.name.as_ref().unwrap_or(&user.name);
+    if let Err(problem) = password.check_personal(email, name) {
+        errors.add("/password", problem);
+    }
+    errors.check()
 }
 
 fn last_admin() -> Error {
