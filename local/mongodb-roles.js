@@ -38,6 +38,7 @@ const roles = [
       "user_sessions": ["find", "insert", "update", "remove"],
       "user_attempts": ["find", "insert", "update", "remove"],
       "user_addresses": ["find", "insert", "update"],
+      "user_networks": ["find", "insert", "update", "remove"],
       "schema": ["find"]
     }
   },

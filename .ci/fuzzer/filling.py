@@ -95,7 +95,7 @@ def update_user(case, linked):
     if ROLE != "admin" and turn("password", 4):
         # Else nearly every change would end the caller's sessions.
         body.pop("password", None)
-    if body.get("password") and ROLE != "nobody":
+    if (body.get("password") or body.get("email")) and ROLE != "nobody":
         body["current_password"] = people["caller"].password
     case.body = body
 

@@ -1,7 +1,7 @@
 //! Identity and permissions: roles, callers and the access rules of routes.
 //!
-//! [`tokens`] signs access tokens and [`verifier`] verifies them. [`revocation`] lists users whose tokens
-//! were revoked; [`jwks_client`] fetches the public keys.
+//! [`tokens`] signs access tokens and [`verifier`] verifies them. [`revocation`] lists users and sessions whose
+//! tokens were revoked; [`jwks_client`] fetches the public keys.
 
 use serde::{Deserialize, Serialize};
 
@@ -14,8 +14,8 @@ pub mod tokens;
 pub mod verifier;
 
 pub use revocation::Revoked;
-pub use tokens::{ACCESS_TOKEN_LIFETIME, Epoch, PublicKey, Signer};
-pub use verifier::{KeySource, TrustedKeys, Verifier};
+pub use tokens::{ACCESS_TOKEN_LIFETIME, Epoch, PublicKey, SessionId, Signer, TokenOrigin};
+pub use verifier::{Identity, KeySource, TrustedKeys, Verifier, session_ended};
 
 /// Role of a user, which decides what the user may do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]

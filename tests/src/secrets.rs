@@ -77,7 +77,12 @@ pub async fn tell_secrets(shop: &Shop) -> Secrets {
             }
         }
     }
-    let user = anyone.with_token(token.clone());
+    // The session of the first one has ended with its refresh token.
+    let again = anyone.post("/auth", json!({ "email": email, "password": password })).await.expect(200);
+    let user = anyone.with_token(secrets.add("another access token", &again.text("access_token")));
+    if let Some(refresh) = again.body["refresh_token"].as_str() {
+        secrets.add("another refresh token", refresh);
+    }
     with_tokens(&anyone, &token, &mut secrets).await;
     with_bodies(shop, &user, &mut secrets).await;
     as_numbers_and_names(shop, &user, &mut secrets).await;

@@ -63,6 +63,7 @@ mod products {
 }
 
 mod security {
+    mod authority;
     mod fuzz;
     mod operators;
     mod redaction;
@@ -85,6 +86,7 @@ mod support {
     pub(crate) mod branch;
     pub(crate) mod clock;
     pub(crate) mod grpc;
+    pub(crate) mod instance;
     pub(crate) mod lists;
 }
 

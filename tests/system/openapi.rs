@@ -164,6 +164,9 @@ async fn a_day(shop: &InProcess, recorder: &mut Recorder) {
     let customer = customer.with_token(next.text("access_token"));
     let ended = json!({ "refresh_token": next["refresh_token"] });
     recorder.sends(&anyone, "signOut", "/auth/logout", "the-end", Some(ended)).await;
+    // The access token has ended with the session.
+    customer.get(&format!("/users/{ada}")).await.problem(401, "unauthenticated");
+    let customer = anyone.signs_in(email, PASSWORD).await;
     recorder.sends(&anyone, "publicKeys", "/.well-known/jwks.json", "keys", None).await;
     let path = format!("/users/{ada}");
     recorder.sends(&customer, "getUser", &path, "oneself", None).await;

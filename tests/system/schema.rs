@@ -104,6 +104,15 @@ async fn nothing_that_cannot_be_is_written_past_the_functions() {
             ],
         ),
         ("user_guards", vec![doc! { "$set": { "changes": 0_i64 } }, doc! { "$unset": { "changes": "" } }]),
+        (
+            "user_sessions",
+            vec![
+                doc! { "$unset": { "token": "" } },
+                doc! { "$set": { "ended_at": "today" } },
+                doc! { "$set": { "others": vec![0; 20] } },
+            ],
+        ),
+        ("user_networks", vec![doc! { "$set": { "known": "all" } }, doc! { "$unset": { "expires_at": "" } }]),
         ("user_keys", vec![doc! { "$set": { "made": "user" } }, doc! { "$unset": { "at": "" } }]),
         ("product_keys", vec![doc! { "$set": { "fingerprint": "x" } }, doc! { "$set": { "at": 1_i64 } }]),
     ];

@@ -25,8 +25,8 @@ pub const VARIABLES: &[Variable] = &[
     Variable::secret("JWT_SECRET", "signs access tokens; 32 random bytes or more"),
     Variable::new(
         "RATE_LIMIT_PER_ADDRESS",
-        "requests a minute from one address to `/auth`, `/auth/refresh` and `POST /users`; 60 by default, 0 is no \
-         limit, at most 1000000. Behind a proxy all requests come from one address",
+        "requests a minute from one address to `/auth`, `/auth/refresh` and `POST /users`, and to change users unless \
+         by admins; 60 by default, 0 is no limit, at most 1000000. Behind a proxy all requests come from one address",
     ),
     CORS_ALLOWED_ORIGINS,
 ];

@@ -79,7 +79,7 @@ impl From<wire::CreateUserRequest> for CreateUserForm {
 #[serde(deny_unknown_fields)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = UserChange))]
 pub struct UpdateUserForm {
-    /// E-mail address, unique among users.
+    /// E-mail address, unique among users. A new one needs the current password, as a new password does.
     #[serde(default)]
     #[cfg_attr(feature = "openapi", schema(value_type = Email))]
     pub email: Patch<String>,
@@ -119,7 +119,7 @@ const UPDATABLE: [&str; 8] =
 
 impl UpdateUserForm {
     /// Fields that every caller of the route may write.
-    pub const ORDINARY: &[&str] = &["email", "name", "phone", "address", "current_password"];
+    pub const ORDINARY: &[&str] = &["name", "phone", "address", "current_password"];
 
     /// # Errors
     /// 422 with every error of the request.

@@ -4,13 +4,14 @@ use std::sync::Arc;
 
 use proto::users::v1 as wire;
 use proto::users::v1::user_service_server::{SERVICE_NAME, UserService as Rpc};
-use shared::auth::{Epoch, TrustedKeys};
+use shared::auth::revocation::Cutoffs;
+use shared::auth::{Epoch, SessionId, TrustedKeys};
 use shared::error::Error;
 use shared::http::conditional::IfMatch;
 use shared::http::idempotency::RequestKey;
 use shared::rpc::convert;
 use shared::rpc::metadata::context_of;
-use shared::runtime::context::SourceAddress;
+use shared::runtime::context::{Context, SourceAddress};
 use shared::values::ids::{self, UserId};
 use tonic::{Request, Response, Status};
 
@@ -33,11 +34,25 @@ impl Grpc {
 
     /// Counts a call that comes over a socket. One that does not comes from another function.
     async fn within_limit<T: Sync>(&self, request: &Request<T>) -> Result<(), Error> {
-        match request.extensions().get::<SourceAddress>() {
-            Some(address) => self.users.limits().request(Some(*address)).await,
+        match source(request) {
+            Some(address) => self.users.limits().request(Some(address)).await,
             None => Ok(()),
         }
     }
+
+    /// The same for calls that admins may send without a limit.
+    async fn admin_or_within_limit<T: Sync>(
+        &self,
+        context: &Context,
+        request: &Request<T>,
+    ) -> Result<(), Error> {
+        if context.caller.is_admin() { Ok(()) } else { self.within_limit(request).await }
+    }
+}
+
+/// Address of the peer of a call over a socket.
+fn source<T>(request: &Request<T>) -> Option<SourceAddress> {
+    request.extensions().get().copied()
 }
 
 #[tonic::async_trait]
@@ -47,13 +62,13 @@ impl Rpc for Grpc {
         request: Request<wire::CreateUserRequest>,
     ) -> Result<Response<wire::User>, Status> {
         self.within_limit(&request).await?;
-        let context = context_of(&request)?;
+        let (context, source) = (context_of(&request)?, source(&request));
         // Nothing that is made from a password may be kept with a key.
         let without_secret = wire::CreateUserRequest { password: None, ..request.get_ref().clone() };
         let key = RequestKey::of_call(&context, request.metadata(), &without_secret)?;
         let key = key.sent_to(format!("/{SERVICE_NAME}/CreateUser"));
         let new = CreateUserForm::from(request.into_inner()).check()?;
-        Ok(self.users.create(&context, new, key).await?.into_rpc(message))
+        Ok(self.users.create(&context, new, key, source).await?.into_rpc(message))
     }
 
     async fn get_user(&self, request: Request<wire::GetUserRequest>) -> Result<Response<wire::User>, Status> {
@@ -67,6 +82,7 @@ impl Rpc for Grpc {
         request: Request<wire::UpdateUserRequest>,
     ) -> Result<Response<wire::User>, Status> {
         let context = context_of(&request)?;
+        self.admin_or_within_limit(&context, &request).await?;
         let request = request.into_inner();
         let id = user_id(request.id.clone())?;
         let if_match = IfMatch::of_call(request.expected_version);
@@ -79,6 +95,7 @@ impl Rpc for Grpc {
         request: Request<wire::DeleteUserRequest>,
     ) -> Result<Response<wire::DeleteUserResponse>, Status> {
         let context = context_of(&request)?;
+        self.admin_or_within_limit(&context, &request).await?;
         let wire::DeleteUserRequest { id, expected_version } = request.into_inner();
         self.users.delete(&context, user_id(id)?, &IfMatch::of_call(expected_version)).await?;
         Ok(Response::new(wire::DeleteUserResponse {}))
@@ -101,8 +118,9 @@ impl Rpc for Grpc {
         request: Request<wire::AuthenticateRequest>,
     ) -> Result<Response<wire::AuthenticateResponse>, Status> {
         self.within_limit(&request).await?;
+        let source = source(&request);
         let wire::AuthenticateRequest { email, password } = request.into_inner();
-        let session = self.users.authenticate(SignInForm { email, password }.check()?).await?;
+        let session = self.users.authenticate(SignInForm { email, password }.check()?, source).await?;
         Ok(Response::new(session_message(session)))
     }
 
@@ -132,7 +150,8 @@ impl Rpc for Grpc {
         let TrustedKeys { keys, revoked } = self.users.keys(request.into_inner().kid.as_deref()).await?;
         let keys =
             keys.into_iter().map(|key| wire::SigningKey { kid: key.kid, public_key: key.bytes }).collect();
-        let everyone_revoked_until = revoked.everyone().map(convert::timestamp);
+        let Cutoffs { customers, staff } = revoked.cutoffs();
+        let ended_sessions = revoked.sessions().map(|SessionId(id)| id.to_vec()).collect();
         let revoked = revoked
             .users()
             .map(|(user, Epoch(epoch))| wire::Revocation {
@@ -140,7 +159,14 @@ impl Rpc for Grpc {
                 first_good_epoch: epoch,
             })
             .collect();
-        Ok(Response::new(wire::GetSigningKeysResponse { keys, revoked, everyone_revoked_until }))
+        Ok(Response::new(wire::GetSigningKeysResponse {
+            keys,
+            revoked,
+            everyone_revoked_until: None,
+            ended_sessions,
+            customers_revoked_until: customers.map(convert::timestamp),
+            staff_revoked_until: staff.map(convert::timestamp),
+        }))
     }
 }
 

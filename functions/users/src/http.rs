@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use axum::Router;
 use axum::extract::State;
 use axum::response::{IntoResponse as _, Response};
+use axum::{Extension, Router};
 use http::{HeaderName, StatusCode, header};
 use shared::auth::{Access, Verifier};
 use shared::error::{Error, Kind};
@@ -14,7 +14,7 @@ use shared::http::routes::{Guard, PathId, RateClass, ResponseSpec, RouteSpec, Ro
 use shared::input::json::{self, Json};
 use shared::input::page::PageRequest;
 use shared::input::query::Query;
-use shared::runtime::context::Context;
+use shared::runtime::context::{Context, SourceAddress};
 use shared::values::ids::UserKind;
 
 use crate::forms::{CreateUserForm, RefreshTokenForm, SignInForm, UpdateUserForm};
@@ -23,6 +23,9 @@ use crate::service::UserService;
 use crate::views::{KeyJson, KeySetJson, SessionJson, UserJson};
 
 type Service = State<Arc<UserService>>;
+
+/// Address of the peer, where it is known.
+type Source = Option<Extension<SourceAddress>>;
 
 const TAG: &str = "Users";
 const SIGN_IN_TAG: &str = "Sign-in";
@@ -66,10 +69,12 @@ static CREATE_USER: RouteSpec = RouteSpec::post("/users", "createUser")
 async fn create_user(
     State(users): Service,
     context: Context,
+    source: Source,
     IdempotentJson(form, key): IdempotentJson<CreateUserForm>,
 ) -> Result<Response, Error> {
     let request = key.sent_to(CREATE_USER.name());
-    let made = users.create(&context, form.check()?, request).await?;
+    let source = source.map(|Extension(source)| source);
+    let made = users.create(&context, form.check()?, request, source).await?;
     Ok(made.into_response(|user| {
         let (location, version) = (format!("/users/{}", user.id), user.version);
         conditional::with_etag(version, json::created(&location, &UserJson::from(user)))
@@ -114,6 +119,7 @@ async fn get_user(
 
 static UPDATE_USER: RouteSpec = RouteSpec::put("/users/{id}", "updateUser")
     .access(Access::SignedIn)
+    .rate(RateClass::PerAddressButAdmins)
     .id::<UserKind>()
     .request_body("UserChange")
     .ordinary_fields(UpdateUserForm::ORDINARY)
@@ -122,12 +128,13 @@ static UPDATE_USER: RouteSpec = RouteSpec::put("/users/{id}", "updateUser")
     .summary("Change a user")
     .description(
         "What the body does not name stays as it is. Users change themselves, with `current_password` for a new \
-         password; admins change anybody, and alone give a `role` or a `status`.",
+         `password` or `email`; after 10 wrong ones in 15 minutes all are 429 for a while. Admins change anybody, \
+         and alone give a `role` or a `status`.",
     )
     .responses(&[
         ResponseSpec::json(StatusCode::OK, "User", "The user as it stands now.").headers(&["ETag"])
     ])
-    .problems(&[Kind::Forbidden, Kind::EmailTaken, Kind::LastAdmin, Kind::TooManyRequests]);
+    .problems(&[Kind::Forbidden, Kind::EmailTaken, Kind::LastAdmin]);
 
 async fn update_user(
     State(users): Service,
@@ -143,6 +150,7 @@ async fn update_user(
 
 static DELETE_USER: RouteSpec = RouteSpec::delete("/users/{id}", "deleteUser")
     .access(Access::SignedIn)
+    .rate(RateClass::PerAddressButAdmins)
     .id::<UserKind>()
     .if_match()
     .tag(TAG)
@@ -172,7 +180,8 @@ static SIGN_IN: RouteSpec = RouteSpec::post("/auth", "signIn")
     .summary("Sign in")
     .description(
         "An unknown e-mail address, a wrong password and a disabled user are the same 401. After 10 failures in 15 \
-         minutes for one e-mail address all are 429 for a while, with the right password too.",
+         minutes for one e-mail address from one network all from there are 429 for a while, with the right password \
+         too. After 100 from anywhere all are, but from networks where its user has signed in lately.",
     )
     .responses(&[ResponseSpec::json(
         StatusCode::OK,
@@ -180,8 +189,12 @@ static SIGN_IN: RouteSpec = RouteSpec::post("/auth", "signIn")
         "An access token: send it as `Authorization: Bearer …`.",
     )]);
 
-async fn sign_in(State(users): Service, Json(form): Json<SignInForm>) -> Result<Response, Error> {
-    let session = users.authenticate(form.check()?).await?;
+async fn sign_in(
+    State(users): Service,
+    source: Source,
+    Json(form): Json<SignInForm>,
+) -> Result<Response, Error> {
+    let session = users.authenticate(form.check()?, source.map(|Extension(source)| source)).await?;
     Ok(json::answer(StatusCode::OK, &SessionJson::from(session)))
 }
 
@@ -192,8 +205,9 @@ static REFRESH: RouteSpec = RouteSpec::post("/auth/refresh", "refresh")
     .tag(SIGN_IN_TAG)
     .summary("Go on with a session")
     .description(
-        "Answers a new pair of tokens, and the refresh token is spent. A spent one that is shown again ends the \
-         session, so ask for one pair at a time. One that is bad, spent or ended is 401.",
+        "Answers a new pair of tokens, and the refresh token is spent. The one that was spent last may be shown again \
+         for 10 s; any other spent one ends the session. One that is bad, spent or ended is 401. A session ends after \
+         90 days, that of staff and admins after 7 days, or 12 hours without a refresh.",
     )
     .responses(&[ResponseSpec::json(StatusCode::OK, "Session", "The new pair.")]);
 
@@ -207,7 +221,9 @@ static SIGN_OUT: RouteSpec = RouteSpec::post("/auth/logout", "signOut")
     .request_body("RefreshToken")
     .tag(SIGN_IN_TAG)
     .summary("Sign out")
-    .description("Ends the session of a refresh token; an unknown one too is 204.")
+    .description(
+        "Ends the session of a refresh token, its access tokens within 60 s; an unknown one too is 204.",
+    )
     .responses(&[ResponseSpec::empty(StatusCode::NO_CONTENT, "The session has ended.")]);
 
 async fn sign_out(State(users): Service, Json(form): Json<RefreshTokenForm>) -> Result<Response, Error> {

@@ -43,7 +43,8 @@ pub struct Dependencies {
     pub database: Database,
     /// Keys that sign access tokens.
     pub keys: tokens::KeyRing,
-    /// Maximum number of requests a minute from one address to sign-in and sign-up; 0 is no limit.
+    /// Maximum number of requests a minute from one address to sign-in, sign-up and changes of users; 0 is no
+    /// limit.
     pub rate_limit_per_address: u32,
     /// Source of the current time.
     pub clock: Clock,
@@ -64,7 +65,8 @@ pub struct App {
 pub fn app(dependencies: Dependencies) -> App {
     let Dependencies { database, keys, rate_limit_per_address, clock } = dependencies;
     let store = store::UserStore::new(&database);
-    let limits = rate_limit::RateLimits::new(store.counts().clone(), rate_limit_per_address, clock.clone());
+    let (counts, networks) = (store.counts().clone(), store.networks().clone());
+    let limits = rate_limit::RateLimits::new(counts, networks, rate_limit_per_address, clock.clone());
     let service = Arc::new(service::UserService::new(store, keys, limits, clock.clone()));
     let verifier = Verifier::new(service.clone(), clock.clone());
     let grpc =

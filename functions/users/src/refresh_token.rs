@@ -1,8 +1,8 @@
 //! Refresh tokens: the text that a client keeps, and the hash that is stored. No I/O.
 //!
 //! All tokens that follow from one sign-in are a family. A token names its family, and has a secret of its
-//! own. The family stores a hash of the secret of its latest token: every earlier token is spent. A token
-//! also carries a checksum. So a mistyped or cut token is not taken for a spent one.
+//! own. The family stores a hash of the secret of each good token: every other token is spent. A token also
+//! carries a checksum. So a mistyped or cut token is not taken for a spent one.
 
 use std::fmt;
 
@@ -10,6 +10,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use ring::digest::{Context, SHA256};
 use ring::rand::{SecureRandom as _, SystemRandom};
+use shared::auth::SessionId;
 use shared::error::Error;
 
 /// Prefix of every token, by which people and secret scanners recognise it.
@@ -18,6 +19,9 @@ const PREFIX: &str = "oms_rt_";
 const FAMILY: usize = 16;
 const SECRET: usize = 32;
 const CHECK: usize = 4;
+
+/// Bytes of the ID of a session.
+const SESSION: usize = 16;
 
 /// Family of tokens: 128 random bits, known only to holders of one of its tokens.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -28,6 +32,19 @@ pub struct Family(pub [u8; FAMILY]);
 pub struct RefreshToken {
     family: Family,
     secret: [u8; SECRET],
+}
+
+impl Family {
+    /// ID of the session in access tokens. A hash, since whoever knows a family can pass for a holder of one of
+    /// its spent tokens, and end it.
+    pub fn session(self) -> SessionId {
+        let mut hash = Context::new(&SHA256);
+        hash.update(b"session");
+        hash.update(&self.0);
+        let mut id = [0; SESSION];
+        id.copy_from_slice(hash.finish().as_ref().get(..SESSION).unwrap_or(&[0; SESSION]));
+        SessionId(id)
+    }
 }
 
 impl RefreshToken {
@@ -131,6 +148,14 @@ mod tests {
         {
             assert!(RefreshToken::parse(other).is_none());
         }
+    }
+
+    #[test]
+    fn a_family_has_one_session_that_does_not_tell_the_family() {
+        let (one, other) = (RefreshToken::first().unwrap(), RefreshToken::first().unwrap());
+        assert_eq!(one.family().session(), one.next().unwrap().family().session());
+        assert_ne!(one.family().session(), other.family().session());
+        assert_ne!(one.family().session().0, one.family().0);
     }
 
     #[test]

@@ -6,7 +6,7 @@
 
 use std::sync::atomic::AtomicU64;
 
-use shared::auth::Caller;
+use shared::auth::{Caller, session_ended};
 use shared::error::Error;
 use shared::input::page::{Page, PageRequest, SortType};
 use shared::runtime::context::Context;
@@ -15,6 +15,7 @@ use shared::values::ids::UserId;
 
 use crate::listing::Listing;
 use crate::rate_limit::RateLimits;
+use crate::store::revocations::Authority;
 use crate::store::{StoredUser, UserStore};
 use crate::tokens::KeyRing;
 use crate::user::User;
@@ -69,6 +70,25 @@ impl UserService {
         Ok(page.page(self.store.list(&listing, &page, after.as_ref()).await?, &scope))
     }
 
+    /// Reads the caller from the database: a change of authority relies on nothing that is cached. `None` for
+    /// callers without a user.
+    ///
+    /// # Errors
+    /// 401 for a caller whose role, status or session is not that of the access token any more.
+    async fn current(&self, context: &Context) -> Result<Option<CurrentCaller>, Error> {
+        let Caller::User { id, role } = context.caller else { return Ok(None) };
+        let authority = Authority::new(id, role, context.token);
+        let has_ended = async {
+            match authority.session() {
+                Some(session) => self.store.sessions().has_ended(id, session).await,
+                None => Ok(false),
+            }
+        };
+        let (stored, has_ended) = futures::try_join!(self.store.find(id), has_ended)?;
+        let stored = stored.filter(|stored| !has_ended && authority.is_held_by(stored));
+        stored.map(|stored| Some(CurrentCaller { stored, authority })).ok_or_else(session_ended)
+    }
+
     /// Finds a user that the caller may see: their own, or any for staff.
     async fn visible(&self, context: &Context, id: UserId) -> Result<StoredUser, Error> {
         let caller = context.caller;
@@ -77,6 +97,12 @@ impl UserService {
         }
         self.store.find(id).await?.ok_or_else(|| Error::not_found("user"))
     }
+}
+
+/// Caller as the database has them at this moment.
+struct CurrentCaller {
+    stored: StoredUser,
+    authority: Authority,
 }
 
 /// Checks that the caller is signed in or a function.

@@ -1,14 +1,14 @@
 //! Users in MongoDB. With the modules below it, the only place of this function that knows BSON.
 //!
 //! - [`sessions`]: families of refresh tokens
+//! - [`revocations`]: what ends access tokens, and the authority that a write relies on
 //! - [`counts`]: counts for rate limits
+//! - [`networks`]: networks from which users have signed in
 
-use futures::TryStreamExt as _;
-use mongodb::bson::{self, Bson, Document, doc};
+use mongodb::bson::{self, Document, doc};
 use mongodb::results::InsertOneResult;
 use mongodb::{ClientSession, Collection, Database};
 use serde::{Deserialize, Serialize};
-use shared::auth::revocation::Revoked;
 use shared::auth::{Epoch, Role};
 use shared::error::{Error, Kind};
 use shared::http::idempotency::KeyRecord;
@@ -25,9 +25,13 @@ use crate::credentials::PasswordHash;
 use crate::limits::{MAX_EMAIL, Phone};
 use crate::user::{Email, Status, User};
 use counts::Counts;
+use networks::Networks;
+use revocations::Authority;
 use sessions::Sessions;
 
 pub mod counts;
+pub mod networks;
+pub mod revocations;
 pub mod sessions;
 
 mod bulk;
@@ -42,9 +46,6 @@ const USERS: &str = "users";
 const GUARDS: &str = "user_guards";
 
 const KEYS: &str = "user_keys";
-
-/// Maximum number of users in a revocation list.
-const MAX_REVOKED: usize = 5_000;
 
 /// Status of a deleted user, of which only the ID is left.
 const DELETED: &str = "deleted";
@@ -146,6 +147,8 @@ fn valid_user() -> Document {
             ("role", json_schema::one_of(Role::ALL.map(Role::name))),
             ("epoch", json_schema::whole(0)),
             ("revoked_at", json_schema::date()),
+            ("was_staff", json_schema::boolean()),
+            ("authority_uses", json_schema::whole(0)),
         ],
     );
     let personal = ["email", "email_key", "password_hash", "name", "phone", "address", "role"];
@@ -170,10 +173,12 @@ pub enum Inserted {
     EmailTaken,
     /// The idempotency key was used before.
     KeyTaken,
+    /// The caller does not have the authority any more.
+    NoAuthority,
 }
 
 /// Result of a conditional write.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Written {
     /// The write is done.
     Done,
@@ -181,6 +186,24 @@ pub enum Written {
     Outdated,
     /// The write would leave no active admin.
     LastAdmin,
+    /// The caller does not have the authority any more.
+    NoAuthority,
+}
+
+/// Next version of a user, and what its write must do besides.
+#[derive(Clone, Copy, Debug)]
+pub struct Replacement<'a> {
+    /// User at the next version.
+    pub user: &'a User,
+    /// Password hash.
+    pub hash: &'a PasswordHash,
+    /// False when the change would lose an active admin.
+    pub keeps_admin: bool,
+    /// Role before, if this revokes all tokens of the user.
+    pub ends_sessions_of: Option<Role>,
+    /// Authority that the change relies on; `None` for users who change themselves, since the version says that
+    /// nothing of theirs has changed.
+    pub authority: Option<Authority>,
 }
 
 /// Store of users.
@@ -191,6 +214,7 @@ pub struct UserStore {
     keys: KeyStore,
     sessions: Sessions,
     counts: Counts,
+    networks: Networks,
 }
 
 impl UserStore {
@@ -202,6 +226,7 @@ impl UserStore {
             keys: KeyStore::new(database, KEYS),
             sessions: Sessions::new(database),
             counts: Counts::new(database),
+            networks: Networks::new(database),
         }
     }
 
@@ -220,6 +245,11 @@ impl UserStore {
         &self.counts
     }
 
+    /// Networks from which users have signed in.
+    pub fn networks(&self) -> &Networks {
+        &self.networks
+    }
+
     /// Creates collections and indexes. It may run again at any time.
     ///
     /// # Errors
@@ -228,8 +258,7 @@ impl UserStore {
         let mut indexes = list::indexes();
         let email = Index::unique("email", doc! { "email_key": 1 });
         indexes.push(email.only(doc! { "email_key": { "$exists": true } }));
-        let revoked = Index::plain("revoked", doc! { "revoked_at": -1 });
-        indexes.push(revoked.only(doc! { "revoked_at": { "$exists": true } }));
+        indexes.extend(revocations::indexes());
         let users = mongo::Collection {
             name: USERS,
             indexes,
@@ -248,13 +277,15 @@ impl UserStore {
         keys.indexes.push(Index::plain("made", doc! { "made": 1 }));
         keys.ensure(&self.database).await?;
         Sessions::collection().ensure(&self.database).await?;
+        Networks::collection().ensure(&self.database).await?;
         for counts in Counts::collections() {
             counts.ensure(&self.database).await?;
         }
         Ok(mongo::note_schema(&self.database, "users", SCHEMA_VERSION).await?)
     }
 
-    /// Inserts a user, and the key of the request if it has one, both or none.
+    /// Inserts a user, and the key of the request if it has one, both or none. With `authority`, only while that
+    /// caller has it.
     ///
     /// # Errors
     /// Fails when MongoDB is unavailable.
@@ -263,19 +294,25 @@ impl UserStore {
         user: &User,
         hash: &PasswordHash,
         key_record: Option<&KeyRecord>,
+        authority: Option<Authority>,
     ) -> Result<Inserted, Error> {
-        let Some(key_record) = key_record else {
+        if key_record.is_none() && authority.is_none() {
             let write = self.users.insert_one(UserDocument::of(user, hash));
             return inserted(mongo::bounded_write(write).await).map_err(Error::from);
-        };
+        }
         let inserted = mongo::transaction(&self.database, |session| {
-            let (store, document, key_record) = (self.clone(), UserDocument::of(user, hash), *key_record);
+            let (store, document, key_record) =
+                (self.clone(), UserDocument::of(user, hash), key_record.copied());
             let (id, now) = (user.id, user.created_at);
             Box::pin(async move {
+                if !store.exercise(&mut *session, authority).await? {
+                    return Ok(TxOutcome::Abort(Inserted::NoAuthority));
+                }
                 let added = inserted(store.users.insert_one(document).session(&mut *session).await)?;
                 if added != Inserted::Done {
                     return Ok(TxOutcome::Abort(added));
                 }
+                let Some(key_record) = key_record else { return Ok(TxOutcome::Commit(added)) };
                 let kept = store.keys.keep(session, &key_record, id, now).await?;
                 Ok(if kept { TxOutcome::Commit(added) } else { TxOutcome::Abort(Inserted::KeyTaken) })
             })
@@ -313,39 +350,6 @@ impl UserStore {
         Ok(users.find_one(filter).await?.map(StoredUser::try_from).transpose()?)
     }
 
-    /// Reads the revocations since a time, the latest first. If they are too many, the rest is covered by the
-    /// time of its latest one.
-    ///
-    /// # Errors
-    /// Fails when MongoDB is unavailable.
-    pub async fn revoked_since(&self, since: Timestamp) -> Result<Revoked, Error> {
-        let most = i64::try_from(MAX_REVOKED).unwrap_or(i64::MAX);
-        let mut documents: Vec<Document> = self
-            .users
-            .clone_with_type::<Document>()
-            .find(doc! { "revoked_at": { "$gt": mongo::date(since) } })
-            .projection(doc! { "epoch": 1, "revoked_at": 1 })
-            .sort(doc! { "revoked_at": -1 })
-            .limit(most.saturating_add(1))
-            .await?
-            .try_collect()
-            .await?;
-        let left_out = documents.drain(MAX_REVOKED.min(documents.len())..).next();
-        // The query matches dates alone.
-        let everyone = left_out.and_then(|latest| latest.get_datetime("revoked_at").ok().copied());
-        let users = documents.iter().filter_map(|document| {
-            let id = unreadable::id_of(document).map(UserId::from_uuid)?;
-            // Without a readable epoch no token of the user is good.
-            let epoch = match document.get("epoch") {
-                Some(Bson::Int64(epoch)) => *epoch,
-                Some(Bson::Int32(epoch)) => i64::from(*epoch),
-                _ => i64::MAX,
-            };
-            Some((id, Epoch(epoch)))
-        });
-        Ok(Revoked::new(users, everyone.map(mongo::timestamp)))
-    }
-
     /// Stores a new hash of the same password, unless the password was changed meanwhile. It does not raise
     /// the version.
     ///
@@ -358,44 +362,64 @@ impl UserStore {
         Ok(())
     }
 
-    /// Replaces a user at the version before. `keeps_admin` is false when the change would lose an active
-    /// admin. `ends_sessions` revokes all tokens of the user with this write.
+    /// Replaces a user at the version before.
     ///
     /// # Errors
     /// 409 for a taken e-mail address.
-    pub async fn replace(
-        &self,
-        user: &User,
-        hash: &PasswordHash,
-        keeps_admin: bool,
-        ends_sessions: bool,
-    ) -> Result<Written, Error> {
+    pub async fn replace(&self, replacement: Replacement<'_>) -> Result<Written, Error> {
+        let Replacement { user, hash, keeps_admin, ends_sessions_of, authority } = replacement;
         let filter = doc! { "_id": mongo::uuid(user.id), "version": user.version.saturating_sub(1) };
         let mut fields =
             bson::serialize_to_document(&UserDocument::of(user, hash)).map_err(Error::internal)?;
         let mut update = Document::new();
-        if ends_sessions {
+        if let Some(role) = ends_sessions_of {
             fields.insert("revoked_at", mongo::date(user.updated_at));
+            if role != Role::Customer || user.role != Role::Customer {
+                fields.insert("was_staff", true);
+            }
             update.insert("$inc", doc! { "epoch": 1_i64 });
         }
         update.insert("$set", fields);
-        if keeps_admin {
+        if keeps_admin && authority.is_none() {
             let write = self.users.update_one(filter, update);
             let result = mongo::bounded_write(write).await.map_err(email_taken_or)?;
             return Ok(if result.matched_count == 1 { Written::Done } else { Written::Outdated });
         }
-        self.without_an_admin(user.id, filter, update).await
+        let id = user.id;
+        let written = mongo::transaction(&self.database, |session| {
+            let (store, filter, update) = (self.clone(), filter.clone(), update.clone());
+            Box::pin(async move {
+                if !store.exercise(&mut *session, authority).await? {
+                    return Ok(TxOutcome::Abort(Written::NoAuthority));
+                }
+                if keeps_admin {
+                    return store.update_with(session, filter, update).await;
+                }
+                store.replace_admin(session, id, filter, update).await
+            })
+        });
+        written.await.map_err(email_taken_or)
     }
 
     /// Deletes all personal data of a user at this version, in other collections too. The ID stays, and is
-    /// never used again.
+    /// never used again. With `authority`, only while that caller has it.
     ///
     /// # Errors
     /// Fails when MongoDB is unavailable.
-    pub async fn delete(&self, user: &User, now: Timestamp) -> Result<Written, Error> {
+    pub async fn delete(
+        &self,
+        user: &User,
+        now: Timestamp,
+        authority: Option<Authority>,
+    ) -> Result<Written, Error> {
         let deleted = mongo::transaction(&self.database, |session| {
             let (store, user) = (self.clone(), user.clone());
-            Box::pin(async move { store.delete_all_of(session, &user, now).await })
+            Box::pin(async move {
+                if !store.exercise(&mut *session, authority).await? {
+                    return Ok(TxOutcome::Abort(Written::NoAuthority));
+                }
+                store.delete_all_of(session, &user, now).await
+            })
         });
         Ok(deleted.await?)
     }
@@ -407,45 +431,50 @@ impl UserStore {
         now: Timestamp,
     ) -> mongodb::error::Result<TxOutcome<Written>> {
         let filter = doc! { "_id": mongo::uuid(user.id), "version": user.version };
+        let mut gone =
+            doc! { "status": DELETED, "updated_at": mongo::date(now), "revoked_at": mongo::date(now) };
+        if user.role != Role::Customer {
+            gone.insert("was_staff", true);
+        }
         let update = doc! {
-            "$set": { "status": DELETED, "updated_at": mongo::date(now), "revoked_at": mongo::date(now) },
+            "$set": gone,
             "$inc": { "version": 1_i64, "epoch": 1_i64 },
             "$unset": {
                 "email": "", "email_key": "", "password_hash": "", "name": "", "phone": "", "address": "", "role": "",
+                "authority_uses": "",
             },
         };
-        if user.is_active_admin() {
-            match self.replace_admin(&mut *session, user.id, filter, update).await? {
-                TxOutcome::Commit(Written::Done) => {}
-                other => return Ok(other),
-            }
+        let written = if user.is_active_admin() {
+            self.replace_admin(&mut *session, user.id, filter, update).await?
         } else {
-            let result = self.users.update_one(filter, update).session(&mut *session).await?;
-            if result.matched_count == 0 {
-                return Ok(TxOutcome::Abort(Written::Outdated));
-            }
+            self.update_with(&mut *session, filter, update).await?
+        };
+        if let TxOutcome::Abort(_) = written {
+            return Ok(written);
         }
         self.sessions.forget_with(&mut *session, user.id).await?;
-        self.counts.forget_attempts_with(&mut *session, &user.email.key()).await?;
+        self.networks.forget_with(&mut *session, user.id).await?;
+        self.counts.forget_attempts_with(&mut *session, user.id, &user.email.key()).await?;
         self.keys.blank(session, user.id).await?;
         Ok(TxOutcome::Commit(Written::Done))
     }
 
-    /// Runs an update after which `id` is no active admin, if another one remains. Two concurrent ones, each
-    /// relying on the other's admin, conflict at the guard: one runs again and sees the result of the other.
-    async fn without_an_admin(
+    async fn update_with(
         &self,
-        id: UserId,
+        session: &mut ClientSession,
         filter: Document,
         update: Document,
-    ) -> Result<Written, Error> {
-        let written = mongo::transaction(&self.database, |session| {
-            let (store, filter, update) = (self.clone(), filter.clone(), update.clone());
-            Box::pin(async move { store.replace_admin(session, id, filter, update).await })
-        });
-        written.await.map_err(email_taken_or)
+    ) -> mongodb::error::Result<TxOutcome<Written>> {
+        let result = self.users.update_one(filter, update).session(session).await?;
+        Ok(if result.matched_count == 1 {
+            TxOutcome::Commit(Written::Done)
+        } else {
+            TxOutcome::Abort(Written::Outdated)
+        })
     }
 
+    /// Runs an update after which `id` is no active admin, if another one remains. Two concurrent ones, each
+    /// relying on the other's admin, conflict at the guard: one runs again and sees the result of the other.
     async fn replace_admin(
         &self,
         session: &mut ClientSession,
@@ -465,12 +494,7 @@ impl UserStore {
         if users.find_one(others).projection(doc! { "_id": 1 }).session(&mut *session).await?.is_none() {
             return Ok(TxOutcome::Abort(Written::LastAdmin));
         }
-        let result = self.users.update_one(filter, update).session(session).await?;
-        Ok(if result.matched_count == 1 {
-            TxOutcome::Commit(Written::Done)
-        } else {
-            TxOutcome::Abort(Written::Outdated)
-        })
+        self.update_with(session, filter, update).await
     }
 }
 

@@ -5,10 +5,10 @@
 //! does so when its keys are a minute old. It also does so as soon as it meets an unknown key that another
 //! environment signs with already.
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
-use shared::auth::{Epoch, PublicKey, Role, Signer};
+use shared::auth::{PublicKey, Role, Signer, TokenOrigin};
 use shared::error::Error;
 use shared::runtime::secrets::{Secret, SecretSource};
 use shared::values::clock::{Clock, Timestamp};
@@ -33,9 +33,13 @@ const FAILURE_PAUSE: Duration = Duration::from_secs(3);
 pub struct KeyRing {
     source: Arc<dyn SecretSource>,
     clock: Clock,
-    held: Arc<Mutex<Held>>,
+    /// Locked for a moment, never while fetching: known keys are read without waiting.
+    held: Arc<RwLock<Held>>,
+    /// Held by the request that fetches.
+    fetching: Arc<Mutex<()>>,
 }
 
+#[derive(Clone)]
 struct Held {
     keys: Keys,
     /// Time of the next fetch, whichever key is needed.
@@ -62,6 +66,10 @@ impl Keys {
         Ok(Self { current: Arc::new(current), previous: previous.map(|signer| signer.public_key().clone()) })
     }
 
+    fn has(&self, kid: &str) -> bool {
+        self.current.public_key().kid == kid || self.previous.iter().any(|key| key.kid == kid)
+    }
+
     fn public(&self) -> Vec<PublicKey> {
         let current = self.current.public_key();
         let previous = self.previous.iter().filter(|previous| previous.kid != current.kid);
@@ -81,7 +89,7 @@ impl KeyRing {
         // Never fetched.
         let source = Arc::new(Secret::new(""));
         let held = Held { keys, stale: never, in_vain: never, failed: false };
-        Self { source, clock, held: Arc::new(Mutex::new(held)) }
+        Self { source, clock, held: Arc::new(RwLock::new(held)), fetching: Arc::default() }
     }
 
     /// Fetches the secret and creates a ring of its keys.
@@ -92,21 +100,21 @@ impl KeyRing {
         let keys = Keys::fetch(&*source).await?;
         let now = clock.now();
         let held = Held { keys, stale: now.after(MAX_AGE), in_vain: now, failed: false };
-        Ok(Self { source, clock, held: Arc::new(Mutex::new(held)) })
+        Ok(Self { source, clock, held: Arc::new(RwLock::new(held)), fetching: Arc::default() })
     }
 
-    /// Signs an access token for a user in this epoch, with the current key.
+    /// Signs an access token of this origin, with the current key.
     ///
     /// # Errors
     /// Fails only when the key is damaged.
     pub async fn access_token(
         &self,
-        epoch: Epoch,
+        origin: TokenOrigin,
         user: UserId,
         role: Role,
         now: Timestamp,
     ) -> Result<String, Error> {
-        self.keys(None).await?.current.access_token_in(epoch, user, role, now)
+        self.keys(None).await?.current.access_token_in(origin, user, role, now)
     }
 
     /// Public keys that verify this function's tokens, `kid` among them if it exists.
@@ -118,33 +126,63 @@ impl KeyRing {
     }
 
     async fn keys(&self, kid: Option<&str>) -> Result<Keys, Error> {
-        // Locked while fetching, so that one request fetches and the others wait.
-        let mut held = self.held.lock().await;
-        let knows = |keys: &Keys| kid.is_none_or(|kid| keys.public().iter().any(|key| key.kid == kid));
+        let held = self.held();
+        let is_known = held.has(kid);
+        if !held.needs_fetch(kid, self.clock.now()) {
+            return held.into_keys(kid);
+        }
+        // One request fetches. Those that need a new key wait for it; the others use what is known.
+        let turn = if is_known { self.fetching.try_lock().ok() } else { Some(self.fetching.lock().await) };
+        if turn.is_some() && self.held().needs_fetch(kid, self.clock.now()) {
+            self.fetch(kid).await;
+        }
+        self.held().into_keys(kid)
+    }
+
+    /// Fetches the secret. After a failure the known keys stay.
+    async fn fetch(&self, kid: Option<&str>) {
         let now = self.clock.now();
-        if now >= held.stale || (!knows(&held.keys) && now >= held.in_vain) {
-            let fetched = tokio::time::timeout(FETCH_TIMEOUT, Keys::fetch(&*self.source));
-            let fetched = fetched.await.unwrap_or_else(|late| Err(Error::unavailable(late)));
-            held.failed = fetched.is_err();
-            match fetched {
-                Ok(keys) => {
-                    if !knows(&keys) {
-                        held.in_vain = now.after(UNKNOWN_KEY_PAUSE);
-                    }
-                    (held.keys, held.stale) = (keys, now.after(MAX_AGE));
-                }
-                Err(error) => {
-                    let causes = error.causes();
-                    tracing::warn!(causes, "JWT_SECRET cannot be fetched again; what is known is used");
-                    held.stale = now.after(FAILURE_PAUSE);
-                    held.in_vain = held.stale;
+        let fetched = tokio::time::timeout(FETCH_TIMEOUT, Keys::fetch(&*self.source));
+        let fetched = fetched.await.unwrap_or_else(|late| Err(Error::unavailable(late)));
+        let mut held = self.held.write().unwrap_or_else(PoisonError::into_inner);
+        held.failed = fetched.is_err();
+        match fetched {
+            Ok(keys) => {
+                (held.keys, held.stale) = (keys, now.after(MAX_AGE));
+                if !held.has(kid) {
+                    held.in_vain = now.after(UNKNOWN_KEY_PAUSE);
                 }
             }
+            Err(error) => {
+                let causes = error.causes();
+                tracing::warn!(causes, "JWT_SECRET cannot be fetched again; what is known is used");
+                held.stale = now.after(FAILURE_PAUSE);
+                held.in_vain = held.stale;
+            }
         }
-        if held.failed && !knows(&held.keys) {
+    }
+
+    fn held(&self) -> Held {
+        self.held.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+impl Held {
+    /// True if this key is known, or none is asked for.
+    fn has(&self, kid: Option<&str>) -> bool {
+        kid.is_none_or(|kid| self.keys.has(kid))
+    }
+
+    /// True if the secret is to be fetched again before this key is looked up.
+    fn needs_fetch(&self, kid: Option<&str>, now: Timestamp) -> bool {
+        now >= self.stale || (!self.has(kid) && now >= self.in_vain)
+    }
+
+    fn into_keys(self, kid: Option<&str>) -> Result<Keys, Error> {
+        if self.failed && !self.has(kid) {
             return Err(Error::unavailable("whether there is a new signing key cannot be found out"));
         }
-        Ok(held.keys.clone())
+        Ok(self.keys)
     }
 }
 
@@ -153,6 +191,7 @@ mod tests {
     use std::sync::Mutex as StdMutex;
     use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
+    use futures::FutureExt as _;
     use futures::future::BoxFuture;
 
     use super::*;
@@ -162,6 +201,7 @@ mod tests {
     struct Rotated {
         versions: StdMutex<Vec<String>>,
         away: StdMutex<bool>,
+        hangs: StdMutex<bool>,
         fetched: AtomicUsize,
         later: AtomicU64,
     }
@@ -170,8 +210,13 @@ mod tests {
         fn current(&self) -> BoxFuture<'_, Result<Secret, Error>> {
             self.fetched.fetch_add(1, Ordering::SeqCst);
             let current = self.versions.lock().unwrap().last().map(Secret::new);
-            let away = *self.away.lock().unwrap();
-            Box::pin(async move { current.filter(|_| !away).ok_or_else(|| Error::unavailable("away")) })
+            let (away, hangs) = (*self.away.lock().unwrap(), *self.hangs.lock().unwrap());
+            Box::pin(async move {
+                if hangs {
+                    std::future::pending::<()>().await;
+                }
+                current.filter(|_| !away).ok_or_else(|| Error::unavailable("away"))
+            })
         }
 
         fn previous(&self) -> BoxFuture<'_, Result<Option<Secret>, Error>> {
@@ -232,6 +277,23 @@ mod tests {
         source.rotate('b');
         source.wait(60);
         assert_eq!(ring.keys(None).await.unwrap().current.public_key().kid, kid('b'));
+    }
+
+    #[tokio::test]
+    async fn a_made_up_key_delays_nobody_while_the_secret_hangs() {
+        let source = Rotated::new();
+        let ring = source.ring().await;
+        *source.hangs.lock().unwrap() = true;
+        let made_up = kid('x');
+        let mut looking = std::pin::pin!(ring.public_keys(Some(&made_up)));
+        assert!(looking.as_mut().now_or_never().is_none());
+        let user = UserId::new();
+        for seconds in [0, 60] {
+            source.wait(seconds);
+            let signed = ring.access_token(TokenOrigin::default(), user, Role::Customer, ring.clock.now());
+            assert!(matches!(signed.now_or_never(), Some(Ok(_))));
+            assert!(matches!(ring.public_keys(Some(&kid('a'))).now_or_never(), Some(Ok(_))));
+        }
     }
 
     #[tokio::test]

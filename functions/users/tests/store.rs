@@ -5,14 +5,17 @@
 use futures::future::join_all;
 use mongodb::Database;
 use mongodb::bson::{Document, doc};
-use shared::auth::{Epoch, Role};
-use shared::error::Kind;
+use shared::auth::revocation::Cutoffs;
+use shared::auth::{Epoch, Role, TokenOrigin};
+use shared::error::{Error, Kind};
 use shared::input::page::PageRequest;
 use shared::values::clock::Timestamp;
 use shared::values::ids::UserId;
 use users::credentials::{Password, PasswordHash};
 use users::listing::Listing;
-use users::store::{Inserted, UserStore, Written};
+use users::refresh_token::RefreshToken;
+use users::store::revocations::Authority;
+use users::store::{Inserted, Replacement, UserStore, Written};
 use users::user::{Email, NewUser, Status, User};
 
 /// Time of creation of users that share one.
@@ -44,9 +47,20 @@ fn hash() -> PasswordHash {
 /// Stores a user.
 async fn stored(store: &UserStore, email: &str, role: Role) -> User {
     let user = user(email, role, AT);
-    let inserted = store.insert(&user, &hash(), None).await.unwrap_or_else(|error| panic!("{error:?}"));
+    let inserted = store.insert(&user, &hash(), None, None).await.unwrap_or_else(|error| panic!("{error:?}"));
     assert_eq!(inserted, Inserted::Done);
     user
+}
+
+/// Replaces a customer, or a user who keeps the sessions.
+async fn replace(
+    store: &UserStore,
+    user: &User,
+    keeps_admin: bool,
+    ends_sessions: bool,
+) -> Result<Written, Error> {
+    let ends_sessions_of = ends_sessions.then_some(user.role);
+    store.replace(Replacement { user, hash: &hash(), keeps_admin, ends_sessions_of, authority: None }).await
 }
 
 /// Changes a user and raises the version.
@@ -67,7 +81,7 @@ async fn the_schema_step_may_run_again_and_concurrently() {
     assert_eq!(store.find(ada.id).await.unwrap().unwrap().user, ada);
     let mut indexes = database.collection::<Document>("users").list_index_names().await.unwrap();
     indexes.sort_unstable();
-    assert_eq!(indexes, ["_id_", "email", "listed_newest", "revoked"]);
+    assert_eq!(indexes, ["_id_", "email", "listed_newest", "revoked", "revoked_by_kind"]);
 }
 
 #[tokio::test]
@@ -76,7 +90,7 @@ async fn a_user_is_found_by_id_and_by_address_in_any_case() {
     let mut ada = user("Ada@Example.com", Role::Staff, Timestamp::from_millis(1_800_000_000_007));
     ada.phone = Some("+49 30 1 ☕".to_owned());
     ada.status = Status::Disabled;
-    store.insert(&ada, &hash(), None).await.unwrap();
+    store.insert(&ada, &hash(), None, None).await.unwrap();
     assert_eq!(store.find(ada.id).await.unwrap().unwrap().user, ada);
     for email in ["Ada@Example.com", "ada@example.com", "ADA@EXAMPLE.COM"] {
         let found = store.find_by_email(email).await.unwrap().unwrap();
@@ -93,23 +107,23 @@ async fn the_index_lets_one_user_have_an_e_mail_address() {
     let (store, _) = store().await;
     let ada = stored(&store, "Ada@example.com", Role::Customer).await;
     let bob = stored(&store, "bob@example.com", Role::Admin).await;
-    let refused = store.insert(&user("aDA@example.com", Role::Customer, AT), &hash(), None).await;
+    let refused = store.insert(&user("aDA@example.com", Role::Customer, AT), &hash(), None, None).await;
     assert_eq!(refused.unwrap(), Inserted::EmailTaken);
     let email = || Email::parse("ADA@example.com".to_owned()).unwrap();
     // In both kinds of write: alone, and in the transaction that guards the last admin.
     let renamed = next(&bob, |bob| bob.email = email());
-    assert_eq!(store.replace(&renamed, &hash(), true, false).await.unwrap_err().kind(), Kind::EmailTaken);
+    assert_eq!(replace(&store, &renamed, true, false).await.unwrap_err().kind(), Kind::EmailTaken);
     stored(&store, "root@example.com", Role::Admin).await;
     let demoted = next(&renamed, |bob| bob.role = Role::Customer);
     let demoted = User { version: 2, ..demoted };
-    assert_eq!(store.replace(&demoted, &hash(), false, false).await.unwrap_err().kind(), Kind::EmailTaken);
+    assert_eq!(replace(&store, &demoted, false, false).await.unwrap_err().kind(), Kind::EmailTaken);
     assert_eq!(store.find(bob.id).await.unwrap().unwrap().user, bob);
 
     // The address is free again after deletion; any number of users may be deleted.
     for gone in [ada, stored(&store, "carol@example.com", Role::Customer).await] {
-        assert_eq!(store.delete(&gone, AT).await.unwrap(), Written::Done);
+        assert_eq!(store.delete(&gone, AT, None).await.unwrap(), Written::Done);
     }
-    assert_eq!(store.replace(&renamed, &hash(), true, false).await.unwrap(), Written::Done);
+    assert_eq!(replace(&store, &renamed, true, false).await.unwrap(), Written::Done);
 }
 
 #[tokio::test]
@@ -119,34 +133,33 @@ async fn a_write_at_an_old_version_changes_nothing() {
     for (email, role) in [("ada@example.com", Role::Customer), ("bob@example.com", Role::Admin)] {
         let first = stored(&store, email, role).await;
         let second = next(&first, |user| user.name = "Second".to_owned());
-        assert_eq!(store.replace(&second, &hash(), true, false).await.unwrap(), Written::Done);
+        assert_eq!(replace(&store, &second, true, false).await.unwrap(), Written::Done);
         // The same again, in both kinds of write.
         for keeps_admin in [true, false] {
             let late = next(&first, |user| user.name = "Late".to_owned());
-            assert_eq!(store.replace(&late, &hash(), keeps_admin, false).await.unwrap(), Written::Outdated);
+            assert_eq!(replace(&store, &late, keeps_admin, false).await.unwrap(), Written::Outdated);
         }
-        assert_eq!(store.delete(&first, AT).await.unwrap(), Written::Outdated);
+        assert_eq!(store.delete(&first, AT, None).await.unwrap(), Written::Outdated);
         assert_eq!(store.find(first.id).await.unwrap().unwrap().user, second);
 
-        assert_eq!(store.delete(&second, AT).await.unwrap(), Written::Done);
-        assert_eq!(store.delete(&second, AT).await.unwrap(), Written::Outdated);
+        assert_eq!(store.delete(&second, AT, None).await.unwrap(), Written::Done);
+        assert_eq!(store.delete(&second, AT, None).await.unwrap(), Written::Outdated);
         let late = next(&second, |user| user.name = "Late".to_owned());
-        assert_eq!(store.replace(&late, &hash(), true, false).await.unwrap(), Written::Outdated);
+        assert_eq!(replace(&store, &late, true, false).await.unwrap(), Written::Outdated);
         assert!(store.find(first.id).await.unwrap().is_none());
     }
     // A user who never existed.
     let nobody = next(&user("nobody@example.com", Role::Customer, AT), |_| {});
-    assert_eq!(store.replace(&nobody, &hash(), true, false).await.unwrap(), Written::Outdated);
+    assert_eq!(replace(&store, &nobody, true, false).await.unwrap(), Written::Outdated);
 }
 
 #[tokio::test]
 async fn of_many_writes_at_one_version_one_is_done() {
     let (store, _) = store().await;
     let ada = stored(&store, "ada@example.com", Role::Customer).await;
-    let hash = hash();
     let writes: Vec<_> =
         (0..8).map(|number| next(&ada, |user| user.name = format!("Writer {number}"))).collect();
-    let results = join_all(writes.iter().map(|user| store.replace(user, &hash, true, false))).await;
+    let results = join_all(writes.iter().map(|user| replace(&store, user, true, false))).await;
     let done: Vec<_> = results
         .into_iter()
         .zip(&writes)
@@ -182,11 +195,11 @@ async fn pages_are_newest_first_and_repeat_and_skip_no_user() {
         let at = Timestamp::from_millis(AT.millis() + number / 3);
         let role = if number % 2 == 0 { Role::Customer } else { Role::Staff };
         let user = user(&format!("{number}@example.com"), role, at);
-        store.insert(&user, &hash(), None).await.unwrap();
+        store.insert(&user, &hash(), None, None).await.unwrap();
         all.push(user);
     }
     let gone = all.remove(5);
-    store.delete(&gone, AT).await.unwrap();
+    store.delete(&gone, AT, None).await.unwrap();
     all.sort_by_key(|user| std::cmp::Reverse((user.created_at, user.id.uuid())));
     for limit in [1, 2, 3, 5, 11, 100] {
         assert_eq!(pages(&store, None, limit).await, all, "{limit}");
@@ -203,16 +216,12 @@ async fn of_two_admins_who_resign_at_once_one_stays() {
         let (store, _) = store().await;
         let ada = stored(&store, "ada@example.com", Role::Admin).await;
         let bob = stored(&store, "bob@example.com", Role::Admin).await;
-        let hash = hash();
         let demoted = next(&ada, |ada| ada.role = Role::Customer);
         let disabled = next(&bob, |bob| bob.status = Status::Disabled);
         let (adas, bobs) = if round % 2 == 0 {
-            futures::join!(
-                store.replace(&demoted, &hash, false, false),
-                store.replace(&disabled, &hash, false, false)
-            )
+            futures::join!(replace(&store, &demoted, false, false), replace(&store, &disabled, false, false))
         } else {
-            futures::join!(store.delete(&ada, AT), store.replace(&disabled, &hash, false, false))
+            futures::join!(store.delete(&ada, AT, None), replace(&store, &disabled, false, false))
         };
         let mut results = [adas.unwrap(), bobs.unwrap()];
         results.sort_by_key(|result| *result != Written::Done);
@@ -231,45 +240,262 @@ async fn of_many_admins_who_resign_at_once_one_stays() {
     // Neither counts as an active admin: one is disabled, one is staff.
     let mut disabled = user("disabled@example.com", Role::Admin, AT);
     disabled.status = Status::Disabled;
-    store.insert(&disabled, &hash(), None).await.unwrap();
+    store.insert(&disabled, &hash(), None, None).await.unwrap();
     stored(&store, "staff@example.com", Role::Staff).await;
 
-    let results = join_all(admins.iter().map(|admin| store.delete(admin, AT))).await;
+    let results = join_all(admins.iter().map(|admin| store.delete(admin, AT, None))).await;
     let stayed = results.into_iter().filter(|result| *result.as_ref().unwrap() == Written::LastAdmin);
     assert_eq!(stayed.count(), 1);
     let active = doc! { "role": "admin", "status": "active" };
     assert_eq!(database.collection::<Document>("users").count_documents(active).await.unwrap(), 1);
 }
 
+/// Time from which all revocations of these tests count.
+const SINCE: Timestamp = Timestamp::from_millis(1_800_000_000_000 - 1_200_000);
+
 #[tokio::test]
-async fn too_many_revocations_are_covered_by_time() {
-    let (store, database) = store().await;
+async fn a_write_that_ends_sessions_revokes_until_it_is_old() {
+    let (store, _) = store().await;
     let ada = stored(&store, "ada@example.com", Role::Customer).await;
-    let since = AT.before(std::time::Duration::from_secs(1200));
-    assert_eq!(store.revoked_since(since).await.unwrap().users().count(), 0);
+    assert_eq!(store.revoked_since(SINCE).await.unwrap().users().count(), 0);
     let renamed = next(&ada, |ada| ada.name = "Ada".to_owned());
-    assert_eq!(store.replace(&renamed, &hash(), true, false).await.unwrap(), Written::Done);
-    assert_eq!(store.revoked_since(since).await.unwrap().users().count(), 0);
+    assert_eq!(replace(&store, &renamed, true, false).await.unwrap(), Written::Done);
+    assert_eq!(store.revoked_since(SINCE).await.unwrap().users().count(), 0);
     for (epoch, ends) in [(1, true), (2, true), (2, false)] {
         let stored = store.find(ada.id).await.unwrap().unwrap();
         let changed = next(&stored.user, |ada| ada.name = format!("Ada {}", stored.user.version));
-        assert_eq!(store.replace(&changed, &hash(), true, ends).await.unwrap(), Written::Done);
+        assert_eq!(replace(&store, &changed, true, ends).await.unwrap(), Written::Done);
         assert_eq!(store.find(ada.id).await.unwrap().unwrap().epoch, Epoch(epoch));
-        let revoked = store.revoked_since(since).await.unwrap();
+        let revoked = store.revoked_since(SINCE).await.unwrap();
         assert_eq!(revoked.users().collect::<Vec<_>>(), [(ada.id, Epoch(epoch))]);
         assert!(store.revoked_since(changed.updated_at).await.unwrap().users().next().is_none());
     }
+}
 
-    // 5,002 in all: her revocation is covered by time, as is any in the moment after it.
-    let many = (1..=5_001).map(|millis| {
+/// Ends the sessions of a customer, of staff who stay, of staff who are demoted, and of staff who are deleted.
+async fn four_revoked(store: &UserStore) -> [UserId; 4] {
+    let mut users = Vec::new();
+    for (number, role) in [Role::Customer, Role::Staff, Role::Staff, Role::Staff].into_iter().enumerate() {
+        users.push(stored(store, &format!("{number}@example.com"), role).await);
+    }
+    let [customer, staff, demoted, deleted] = users.try_into().unwrap_or_else(|_| panic!("not four"));
+    for (before, after) in [
+        (&customer, next(&customer, |_| {})),
+        (&staff, next(&staff, |_| {})),
+        (&demoted, next(&demoted, |user| user.role = Role::Customer)),
+    ] {
+        let ends_sessions_of = Some(before.role);
+        let replacement =
+            Replacement { user: &after, hash: &hash(), keeps_admin: true, ends_sessions_of, authority: None };
+        assert_eq!(
+            store.replace(replacement).await.unwrap_or_else(|error| panic!("{error:?}")),
+            Written::Done
+        );
+    }
+    // One who was staff and goes as a customer is still listed with the staff.
+    let demoted_then_deleted = store.find(demoted.id).await.unwrap_or_else(|error| panic!("{error:?}"));
+    for gone in [&deleted, &demoted_then_deleted.unwrap_or_else(|| panic!("nobody")).user] {
+        let written = store.delete(gone, AT, None).await.unwrap_or_else(|error| panic!("{error:?}"));
+        assert_eq!(written, Written::Done);
+    }
+    [customer.id, staff.id, demoted.id, deleted.id]
+}
+
+/// Revokes so many users of a kind, each a millisecond after the one before.
+async fn revoke_many(database: &Database, count: i64, kind: Document) {
+    let many = (1..=count).map(|millis| {
         let at = mongodb::bson::DateTime::from_millis(AT.millis() + millis);
-        let id = shared::mongo::uuid(UserId::new());
-        doc! { "_id": id, "status": "deleted", "version": 2_i64, "epoch": 1_i64, "revoked_at": at,
-        "created_at": at, "updated_at": at }
+        let id = UserId::new();
+        let mut user = doc! {
+            "_id": shared::mongo::uuid(id), "version": 2_i64, "epoch": 1_i64, "revoked_at": at, "created_at": at,
+            "updated_at": at,
+        };
+        if !kind.get_str("status").is_ok_and(|status| status == "deleted") {
+            let email = format!("{id}@example.com");
+            user.extend(doc! { "email": &email, "email_key": email, "password_hash": "", "name": "A",
+                "phone": mongodb::bson::Bson::Null, "address": mongodb::bson::Bson::Null });
+        }
+        user.extend(kind.clone());
+        user
     });
-    database.collection::<Document>("users").insert_many(many).await.unwrap();
-    let revoked = store.revoked_since(since).await.unwrap();
-    assert_eq!(revoked.users().count(), 5_000);
-    assert_eq!(revoked.everyone(), Some(Timestamp::from_millis(AT.millis() + 1)));
-    assert!(revoked.users().all(|(user, _)| user != ada.id));
+    let users = database.collection::<Document>("users");
+    users.insert_many(many).await.unwrap_or_else(|error| panic!("{error:?}"));
+}
+
+#[tokio::test]
+async fn any_number_of_deleted_customers_crowds_out_nobody() {
+    let (store, database) = store().await;
+    let four = four_revoked(&store).await;
+    revoke_many(&database, 5_001, doc! { "status": "deleted" }).await;
+    let revoked = store.revoked_since(SINCE).await.unwrap();
+    assert_eq!(revoked.users().count(), 5_004);
+    for user in four {
+        assert!(revoked.users().any(|(listed, _)| listed == user));
+    }
+    assert_eq!(revoked.cutoffs(), Cutoffs::default());
+}
+
+#[tokio::test]
+async fn too_many_revocations_are_covered_by_time_for_their_kind_alone() {
+    let after = |millis| Some(Timestamp::from_millis(AT.millis() + millis));
+    for (kind, cutoffs, left_out) in [
+        (
+            doc! { "status": "active", "role": "customer" },
+            Cutoffs { customers: after(1), staff: None },
+            vec![0],
+        ),
+        (
+            doc! { "status": "disabled", "role": "staff", "was_staff": true },
+            Cutoffs { customers: None, staff: after(1) },
+            vec![1, 2, 3],
+        ),
+    ] {
+        let (store, database) = store().await;
+        let four = four_revoked(&store).await;
+        revoke_many(&database, 5_001, kind).await;
+        let revoked = store.revoked_since(SINCE).await.unwrap();
+        assert_eq!(revoked.cutoffs(), cutoffs);
+        for (number, user) in four.into_iter().enumerate() {
+            assert_eq!(
+                revoked.users().any(|(listed, _)| listed == user),
+                !left_out.contains(&number),
+                "{number}"
+            );
+        }
+    }
+}
+
+/// Adds so many ended sessions, each a millisecond after the one before.
+async fn end_many(database: &Database, count: i64, staff: bool) {
+    let many = (1..=count).map(|millis| {
+        let at = mongodb::bson::DateTime::from_millis(AT.millis() + millis);
+        let [id, user] = [UserId::new(), UserId::new()].map(shared::mongo::uuid);
+        doc! { "_id": id, "user": user, "epoch": 0_i64, "token": shared::mongo::binary(&[]), "signed_in_at": at,
+        "expires_at": at, "staff": staff, "ended_at": at }
+    });
+    let sessions = database.collection::<Document>("user_sessions");
+    sessions.insert_many(many).await.unwrap_or_else(|error| panic!("{error:?}"));
+}
+
+#[tokio::test]
+async fn ended_sessions_of_customers_crowd_out_none_of_staff() {
+    let (store, database) = store().await;
+    let [customer, staff] = [Role::Customer, Role::Staff].map(|role| (UserId::new(), role));
+    let mut ended = Vec::new();
+    for (user, role) in [customer, staff] {
+        let token = RefreshToken::first().unwrap();
+        store.sessions().begin(&token, user, role, Epoch(0), AT).await.unwrap();
+        assert!(!store.sessions().has_ended(user, token.family().session()).await.unwrap());
+        assert!(store.sessions().end(token.family(), AT).await.unwrap());
+        assert!(!store.sessions().end(token.family(), AT).await.unwrap(), "it has ended before");
+        assert!(store.sessions().has_ended(user, token.family().session()).await.unwrap());
+        ended.push(token.family().session());
+    }
+    let listed = async || store.revoked_since(SINCE).await.unwrap();
+    let sessions: Vec<_> = listed().await.sessions().collect();
+    assert!(sessions.len() == 2 && ended.iter().all(|session| sessions.contains(session)));
+    end_many(&database, 20_000, false).await;
+    let revoked = listed().await;
+    assert_eq!((revoked.sessions().count(), revoked.cutoffs()), (20_001, Cutoffs::default()));
+    assert!(revoked.sessions().any(|session| session == ended[1]));
+    end_many(&database, 5_000, true).await;
+    let revoked = listed().await;
+    assert_eq!(revoked.sessions().count(), 25_000);
+    assert_eq!(revoked.cutoffs(), Cutoffs { customers: None, staff: Some(AT) });
+}
+
+#[tokio::test]
+async fn nothing_is_changed_on_an_authority_that_has_ended() {
+    let (store, _) = store().await;
+    let root = stored(&store, "root@example.com", Role::Admin).await;
+    let eve = stored(&store, "eve@example.com", Role::Admin).await;
+    let victim = stored(&store, "victim@example.com", Role::Customer).await;
+    let token = RefreshToken::first().unwrap();
+    store.sessions().begin(&token, eve.id, Role::Admin, Epoch(0), AT).await.unwrap();
+    let of = |epoch, session| {
+        Some(Authority::new(eve.id, Role::Admin, Some(TokenOrigin { epoch: Epoch(epoch), session })))
+    };
+    let session = Some(token.family().session());
+    let mut version = victim.clone();
+    let mut changes = async |authority| {
+        let new = user(&format!("{}@example.com", UserId::new()), Role::Admin, AT);
+        let inserted = store.insert(&new, &hash(), None, authority).await.unwrap();
+        let changed = next(&version, |user| user.name.push('.'));
+        let replacement = Replacement {
+            user: &changed,
+            hash: &hash(),
+            keeps_admin: true,
+            ends_sessions_of: None,
+            authority,
+        };
+        let written = store.replace(replacement).await.unwrap();
+        if written == Written::Done {
+            version = changed;
+        }
+        (inserted, written)
+    };
+    let (done, refused) = ((Inserted::Done, Written::Done), (Inserted::NoAuthority, Written::NoAuthority));
+    for good in [of(0, None), of(0, session), Some(Authority::new(eve.id, Role::Admin, None))] {
+        assert_eq!(changes(good).await, done);
+    }
+    for bad in [of(1, None), Some(Authority::new(eve.id, Role::Staff, None))] {
+        assert_eq!(changes(bad).await, refused);
+    }
+    store.sessions().end(token.family(), AT).await.unwrap();
+    assert_eq!((changes(of(0, session)).await, changes(of(0, None)).await), (refused, done));
+    // A new password, and then another role.
+    let same = next(&eve, |_| {});
+    assert_eq!(replace(&store, &same, true, true).await.unwrap(), Written::Done);
+    assert_eq!((changes(of(0, None)).await, changes(of(1, None)).await), (refused, done));
+    let disabled = next(&same, |eve| eve.status = Status::Disabled);
+    assert_eq!(replace(&store, &disabled, false, true).await.unwrap(), Written::Done);
+    for bad in [of(0, None), of(1, None), of(2, None), Some(Authority::new(eve.id, Role::Admin, None))] {
+        assert_eq!(changes(bad).await, refused);
+        let victim = store.find(victim.id).await.unwrap().unwrap().user;
+        assert_eq!(store.delete(&victim, AT, bad).await.unwrap(), Written::NoAuthority);
+        assert_eq!(store.delete(&root, AT, bad).await.unwrap(), Written::NoAuthority);
+    }
+}
+
+/// Name by which the server knows the connections whose commits take long.
+const SLOW: &str = "slow commits";
+
+#[tokio::test]
+async fn nobody_becomes_admin_by_one_whose_demotion_is_done() {
+    let (store, database) = store().await;
+    let uri = mongod::shared_for_tests().await.unwrap();
+    let slow = shared::mongo::connect(uri, SLOW).await.unwrap().client().database(database.name());
+    let slow = UserStore::new(&slow);
+    stored(&store, "root@example.com", Role::Admin).await;
+    let eve = stored(&store, "eve@example.com", Role::Admin).await;
+    let authority = Some(Authority::new(eve.id, Role::Admin, Some(TokenOrigin::default())));
+    let admins = async || {
+        let users = database.collection::<Document>("users");
+        users.count_documents(doc! { "role": "admin", "status": "active" }).await.unwrap()
+    };
+
+    // A transaction that has read what it relies on, and has not committed yet.
+    let admin = database.client().database("admin");
+    let block = doc! { "configureFailPoint": "failCommand", "mode": { "times": 1 }, "data": {
+        "failCommands": ["commitTransaction"], "appName": SLOW, "blockConnection": true, "blockTimeMS": 700,
+    } };
+    let before = admin.run_command(block).await.unwrap().get_i32("count").unwrap_or_default();
+    let heir = user("heir@example.com", Role::Admin, AT);
+    let hash = hash();
+    let makes = slow.insert(&heir, &hash, None, authority);
+    let demotes = async {
+        let entered = doc! {
+            "waitForFailPoint": "failCommand", "timesEntered": before + 1, "maxTimeMS": 10_000,
+        };
+        admin.run_command(entered).await.unwrap();
+        let demoted = next(&eve, |eve| eve.role = Role::Customer);
+        assert_eq!(replace(&store, &demoted, false, true).await.unwrap(), Written::Done);
+        admins().await
+    };
+    let (made, known) = futures::join!(makes, demotes);
+    assert_eq!(made.unwrap(), Inserted::Done);
+    assert_eq!(known, 2, "the demotion was done before what relies on it");
+    assert_eq!(admins().await, 2);
+    let another = user("another@example.com", Role::Admin, AT);
+    assert_eq!(slow.insert(&another, &hash, None, authority).await.unwrap(), Inserted::NoAuthority);
 }

@@ -4,7 +4,8 @@ use futures::future::BoxFuture;
 use proto::users::v1::user_service_client::UserServiceClient;
 use proto::users::v1::{GetSigningKeysRequest, GetSigningKeysResponse};
 
-use crate::auth::{Caller, Epoch, KeySource, PublicKey, Revoked, TrustedKeys};
+use crate::auth::revocation::Cutoffs;
+use crate::auth::{Caller, Epoch, KeySource, PublicKey, Revoked, SessionId, TrustedKeys};
 use crate::error::Error;
 use crate::rpc::channel::Channel;
 use crate::rpc::{convert, metadata};
@@ -35,11 +36,21 @@ impl KeySource for JwksClient {
 
 fn trusted(answer: GetSigningKeysResponse) -> Result<TrustedKeys, Error> {
     let keys = answer.keys.into_iter().map(|key| PublicKey { kid: key.kid, bytes: key.public_key }).collect();
-    let revoked = answer.revoked.into_iter().map(|revoked| {
+    let users = answer.revoked.into_iter().map(|revoked| {
         let user: UserId = revoked.user_id.parse().map_err(Error::internal)?;
         Ok((user, Epoch(revoked.first_good_epoch)))
     });
-    let revoked = revoked.collect::<Result<Vec<_>, Error>>()?;
+    let users = users.collect::<Result<Vec<_>, Error>>()?;
+    let sessions = answer.ended_sessions.into_iter().map(|id| {
+        let id = id.try_into().map_err(|_| Error::internal("the ID of a session does not have 16 bytes"))?;
+        Ok(SessionId(id))
+    });
+    let sessions = sessions.collect::<Result<Vec<_>, Error>>()?;
+    // An earlier build of the users function has one time for all.
     let everyone = answer.everyone_revoked_until.map(convert::time);
-    Ok(TrustedKeys { keys, revoked: Revoked::new(revoked, everyone) })
+    let cutoffs = Cutoffs {
+        customers: answer.customers_revoked_until.map(convert::time).max(everyone),
+        staff: answer.staff_revoked_until.map(convert::time).max(everyone),
+    };
+    Ok(TrustedKeys { keys, revoked: Revoked::new(users).with_sessions(sessions).with_cutoffs(cutoffs) })
 }

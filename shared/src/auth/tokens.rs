@@ -51,17 +51,61 @@ struct Claims {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Epoch(pub i64);
 
-impl Epoch {
-    /// Creates a `jti` that contains the epoch. Other readers see a unique ID.
+/// ID of a session as its access tokens name it. It says nothing about the session's refresh tokens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct SessionId(pub [u8; SESSION_ID]);
+
+/// Bytes of a [`SessionId`].
+const SESSION_ID: usize = 16;
+
+/// Origin of an access token: the epoch of its user, and its session.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TokenOrigin {
+    /// Epoch of the user at issue.
+    pub epoch: Epoch,
+    /// Session; `None` in tokens of earlier builds, and in those that belong to no session.
+    pub session: Option<SessionId>,
+}
+
+/// First character of the second part of a `jti` that names a session. No hexadecimal digit, so it tells these
+/// `jti`s from the others.
+const SESSION_MARK: char = 's';
+
+/// Length of the second part of a `jti`. Earlier builds require it.
+const JTI_UNIQUE: usize = 32;
+
+/// Random bytes of a `jti` that names a session.
+const JTI_RANDOM: usize = 6;
+
+impl TokenOrigin {
+    /// Creates a `jti` that contains the origin: `EPOCH.UNIQUE`, or `EPOCH.sSESSION.UNIQUE`. Other readers see
+    /// a unique ID.
     fn jti(self) -> String {
-        format!("{}.{}", self.0, Uuid::now_v7().simple())
+        let epoch = self.epoch.0;
+        match self.session {
+            None => format!("{epoch}.{}", Uuid::now_v7().simple()),
+            Some(SessionId(id)) => {
+                let random = Uuid::new_v4();
+                let unique = random.as_bytes().first_chunk::<JTI_RANDOM>().copied().unwrap_or_default();
+                let (id, unique) = (URL_SAFE_NO_PAD.encode(id), URL_SAFE_NO_PAD.encode(unique));
+                format!("{epoch}.{SESSION_MARK}{id}.{unique}")
+            }
+        }
     }
 
-    /// Reads the epoch out of a `jti`.
+    /// Reads the origin out of a `jti`.
     pub(super) fn of_jti(jti: &str) -> Option<Self> {
         let (epoch, unique) = jti.split_once('.')?;
-        let is_well_formed = epoch.bytes().all(|byte| byte.is_ascii_digit()) && unique.len() == 32;
-        epoch.parse().ok().filter(|_| is_well_formed).map(Self)
+        let is_well_formed = epoch.bytes().all(|byte| byte.is_ascii_digit()) && unique.len() == JTI_UNIQUE;
+        let epoch = epoch.parse().ok().filter(|_| is_well_formed).map(Epoch)?;
+        let session = match unique.strip_prefix(SESSION_MARK) {
+            None => None,
+            Some(named) => {
+                let (id, _) = named.split_once('.')?;
+                Some(SessionId(URL_SAFE_NO_PAD.decode(id).ok()?.try_into().ok()?))
+            }
+        };
+        Some(Self { epoch, session })
     }
 }
 
@@ -122,16 +166,16 @@ impl Signer {
     /// # Errors
     /// 500 if the key is damaged.
     pub fn access_token(&self, user: UserId, role: Role, now: Timestamp) -> Result<String, Error> {
-        self.access_token_in(Epoch::default(), user, role, now)
+        self.access_token_in(TokenOrigin::default(), user, role, now)
     }
 
-    /// Signs an access token for a user in this epoch.
+    /// Signs an access token of this origin.
     ///
     /// # Errors
     /// 500 if the key is damaged.
     pub fn access_token_in(
         &self,
-        epoch: Epoch,
+        origin: TokenOrigin,
         user: UserId,
         role: Role,
         now: Timestamp,
@@ -146,7 +190,7 @@ impl Signer {
             role,
             iat: now.seconds(),
             exp: now.after(ACCESS_TOKEN_LIFETIME).seconds(),
-            jti: epoch.jti(),
+            jti: origin.jti(),
         };
         jsonwebtoken::encode(&header, &claims, &self.key).map_err(Error::internal)
     }
@@ -179,16 +223,32 @@ mod tests {
     }
 
     #[test]
-    fn a_jti_contains_its_epoch() {
+    fn a_jti_contains_its_epoch_and_session() {
         for epoch in [0, 7, i64::MAX].map(Epoch) {
-            assert_eq!(Epoch::of_jti(&epoch.jti()), Some(epoch));
+            for session in [None, Some([0; 16]), Some([0xff; 16]), Some(*b"sixteen bytes...")] {
+                let origin = TokenOrigin { epoch, session: session.map(SessionId) };
+                assert_eq!(TokenOrigin::of_jti(&origin.jti()), Some(origin));
+                assert_ne!(origin.jti(), origin.jti());
+            }
         }
         let unique = "0".repeat(32);
         for other in ["", "7", "7.", ".7", "x.7", &unique, &format!("-1.{unique}"), &format!("+1.{unique}")] {
-            assert_eq!(Epoch::of_jti(other), None, "{other:?}");
+            assert_eq!(TokenOrigin::of_jti(other), None, "{other:?}");
         }
-        assert_eq!(Epoch::of_jti(&format!("9223372036854775808.{unique}")), None);
-        assert_eq!(Epoch::of_jti(&format!(".{unique}")), None);
+        assert_eq!(TokenOrigin::of_jti(&format!("9223372036854775808.{unique}")), None);
+        assert_eq!(TokenOrigin::of_jti(&format!(".{unique}")), None);
+        // The mark of a session, without one.
+        for broken in ["0".repeat(31), format!("{}.{}", "A".repeat(21), "A".repeat(9)), ".".repeat(31)] {
+            assert_eq!(TokenOrigin::of_jti(&format!("7.s{broken}")), None, "{broken}");
+        }
+    }
+
+    #[test]
+    fn a_jti_has_the_length_that_earlier_builds_require() {
+        for session in [None, Some(SessionId([7; 16]))] {
+            let jti = TokenOrigin { epoch: Epoch(3), session }.jti();
+            assert_eq!(jti.split_once('.').map(|(epoch, rest)| (epoch, rest.len())), Some(("3", 32)));
+        }
     }
 
     #[test]

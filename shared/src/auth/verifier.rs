@@ -4,7 +4,7 @@
 //! no attack needs to be known by name. Claims are not parsed before the signature is verified. Functions
 //! fetch public keys and recent revocations from the users function, and cache them.
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -17,7 +17,7 @@ use tokio::sync::Mutex;
 
 use super::revocation::Revoked;
 use super::tokens::{
-    ACCESS_TOKEN_LIFETIME, ALGORITHM, ALGORITHM_NAME, AUDIENCE, Epoch, ISSUER, PublicKey, TOKEN_TYPE,
+    ACCESS_TOKEN_LIFETIME, ALGORITHM, ALGORITHM_NAME, AUDIENCE, ISSUER, PublicKey, TOKEN_TYPE, TokenOrigin,
     is_key_id,
 };
 use super::{Caller, Role};
@@ -51,6 +51,9 @@ const REFRESH_RETRY: Duration = Duration::from_secs(5);
 /// Maximum age of cached keys while refreshing fails. Beyond it, requests with a token are answered 503,
 /// since later revocations are unknown.
 const MAX_AGE: Duration = Duration::from_secs(5 * 60);
+
+/// Timeout of a fetch for an unknown key while other keys are known.
+const LOOK_UP_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Public keys and revocations at some moment.
 #[derive(Clone, Debug, Default)]
@@ -87,12 +90,52 @@ pub trait KeySource: Send + Sync {
     }
 }
 
+/// Caller of a request, as the access token identifies it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Identity {
+    /// Caller.
+    pub caller: Caller,
+    /// Origin of the access token, if there is one.
+    pub token: Option<TokenOrigin>,
+}
+
+impl Identity {
+    /// Identity of a caller without an access token.
+    pub const ANONYMOUS: Self = Self { caller: Caller::Anonymous, token: None };
+}
+
+impl From<Caller> for Identity {
+    /// Creates the identity of a caller that is known without an access token.
+    fn from(caller: Caller) -> Self {
+        Self { caller, token: None }
+    }
+}
+
 /// Verifier of access tokens, with a cache of public keys and revocations. Clones share the cache.
 #[derive(Clone)]
 pub struct Verifier {
     clock: Clock,
     source: Arc<dyn KeySource>,
-    cache: Arc<Mutex<Option<CachedKeys>>>,
+    cache: Arc<Cache>,
+}
+
+/// Cache of a verifier. Its locks are apart, so that a request with a known key waits for no other request: not
+/// for one that looks for an unknown key, and for a refresh only if the cached keys may not be used.
+#[derive(Default)]
+struct Cache {
+    /// Latest fetched keys. Locked for a moment, never while fetching.
+    held: RwLock<Held>,
+    /// Held by the request that refreshes known keys.
+    refreshing: Mutex<()>,
+    /// Held by the request that looks for an unknown key.
+    looking: Mutex<Looking>,
+}
+
+/// Latest result, and the last failure since.
+#[derive(Clone, Default)]
+struct Held {
+    cached: Option<Arc<CachedKeys>>,
+    failed: Option<FailedRefresh>,
 }
 
 /// Cached result of a fetch.
@@ -101,10 +144,64 @@ struct CachedKeys {
     /// Time just before the fetch: the keys are as of then or later.
     fetched_at: Timestamp,
     generation: u64,
-    /// Time of the next refresh.
-    refresh_at: Timestamp,
+}
+
+/// Refresh that has failed since the last result.
+#[derive(Clone, Copy)]
+struct FailedRefresh {
+    retry_at: Timestamp,
+    generation: u64,
+}
+
+/// Results of looking for unknown keys.
+#[derive(Default)]
+struct Looking {
     /// Time of the last fetch that did not bring the requested key.
     missed_at: Option<Timestamp>,
+    /// Time of the last failure.
+    failed_at: Option<Timestamp>,
+}
+
+impl Cache {
+    fn held(&self) -> Held {
+        self.held.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Stores a result, unless a later one is stored already.
+    fn store(&self, fetched: CachedKeys) {
+        let mut held = self.held.write().unwrap_or_else(PoisonError::into_inner);
+        let is_later = |cached: &Arc<CachedKeys>| cached.fetched_at > fetched.fetched_at;
+        if !held.cached.as_ref().is_some_and(is_later) {
+            *held = Held { cached: Some(Arc::new(fetched)), failed: None };
+        }
+    }
+
+    fn note_failure(&self, failed: FailedRefresh) {
+        self.held.write().unwrap_or_else(PoisonError::into_inner).failed = Some(failed);
+    }
+}
+
+impl Held {
+    /// Returns the cached keys if this key is one of them.
+    fn with_key(&self, kid: &str) -> Option<&Arc<CachedKeys>> {
+        self.cached.as_ref().filter(|cached| cached.trusted.key(kid).is_some())
+    }
+
+    /// Generation that the cached keys have, or that a refresh has failed to fetch.
+    fn generation(&self) -> Option<u64> {
+        self.failed.map(|failed| failed.generation).or(Some(self.cached.as_ref()?.generation))
+    }
+
+    /// Time of the next refresh.
+    fn refresh_at(&self) -> Option<Timestamp> {
+        let after_success = || self.cached.as_ref().map(|cached| cached.fetched_at.after(REFRESH_AFTER));
+        self.failed.map(|failed| failed.retry_at).or_else(after_success)
+    }
+
+    /// Returns true if the cached keys are too old to be used while refreshing fails.
+    fn is_expired(&self, now: Timestamp) -> bool {
+        self.cached.as_ref().is_none_or(|cached| now.since(cached.fetched_at) >= MAX_AGE)
+    }
 }
 
 impl Verifier {
@@ -124,72 +221,128 @@ impl Verifier {
     /// # Errors
     /// 401 for an invalid header; 503 if the keys cannot be fetched.
     pub async fn caller(&self, authorization: Option<&[u8]>, context: &Context) -> Result<Caller, Error> {
-        let Some(authorization) = authorization else { return Ok(Caller::Anonymous) };
+        self.identify(authorization, context).await.map(|identity| identity.caller)
+    }
+
+    /// Identifies the caller, with the origin of the access token.
+    ///
+    /// # Errors
+    /// 401 for an invalid header; 503 if the keys cannot be fetched.
+    pub async fn identify(&self, authorization: Option<&[u8]>, context: &Context) -> Result<Identity, Error> {
+        let Some(authorization) = authorization else { return Ok(Identity::ANONYMOUS) };
         let token = Token::parse(bearer(authorization)?)?;
         let trusted = self.keys(&token.kid, context).await?;
         let key = trusted
             .key(&token.kid)
             .ok_or_else(|| bad_token("The access token is signed with an unknown key."))?;
-        let claims = token.claims(key, self.clock.now())?;
-        if trusted.revoked.includes(claims.user, claims.epoch, claims.issued_at) {
-            return Err(bad_token("The session of this access token has ended."));
+        let Claims { user, role, origin, issued_at, .. } = token.claims(key, self.clock.now())?;
+        if trusted.revoked.includes(user, role, origin, issued_at) {
+            return Err(session_ended());
         }
-        Ok(Caller::User { id: claims.user, role: claims.role })
+        Ok(Identity { caller: Caller::User { id: user, role }, token: Some(origin) })
     }
 
     /// Returns the current keys, with this key if it exists.
     async fn keys(&self, kid: &str, context: &Context) -> Result<Arc<TrustedKeys>, Error> {
-        // The lock is held while fetching: of many requests with a new key, one fetches and the others wait.
-        let mut held = self.cache.lock().await;
+        if self.cache.held().with_key(kid).is_some() {
+            return self.known_keys(context).await;
+        }
+        // One request fetches. Others with an unknown key wait for it, and requests with a known key do not.
+        let left = context.deadline.since(self.clock.now());
+        let looking = tokio::time::timeout(left, self.cache.looking.lock()).await;
+        let mut looking =
+            looking.map_err(|_| Error::unavailable("the signing keys were not fetched in time"))?;
+        let (now, held) = (self.clock.now(), self.cache.held());
+        if held.with_key(kid).is_some() {
+            drop(looking);
+            return self.known_keys(context).await;
+        }
+        let is_within = |at: Option<Timestamp>, pause| at.is_some_and(|at| now.since(at) < pause);
+        let mut deadline = context.deadline;
+        if let Some(cached) = held.cached {
+            if is_within(looking.missed_at, REFETCH_AFTER) {
+                return Ok(cached.trusted.clone());
+            }
+            if is_within(looking.failed_at, REFRESH_RETRY) {
+                return Err(Error::unavailable("the signing keys could not be fetched a moment ago"));
+            }
+            // Most tokens are signed with a known key: a missing one is looked for in less time.
+            deadline = deadline.min(now.after(LOOK_UP_TIMEOUT));
+        }
+        match self.fetch(Some(kid), now, deadline, context).await {
+            Ok(trusted) => {
+                (looking.missed_at, looking.failed_at) = (trusted.key(kid).is_none().then_some(now), None);
+                Ok(trusted)
+            }
+            Err(error) => {
+                looking.failed_at = Some(now);
+                Err(error)
+            }
+        }
+    }
+
+    /// Returns the cached keys, after a refresh if one is due and no other request is refreshing.
+    async fn known_keys(&self, context: &Context) -> Result<Arc<TrustedKeys>, Error> {
         let now = self.clock.now();
-        if let Some(cached) = held.as_mut()
-            && cached.trusted.key(kid).is_some()
-        {
-            if now >= cached.refresh_at || cached.generation != self.source.generation() {
-                self.refresh(cached, now, context).await;
+        if self.is_due(&self.cache.held(), now) {
+            let held = self.cache.held();
+            // Other requests use what is cached meanwhile. It is not used once it has expired, or once this
+            // process itself has changed keys or revocations.
+            let turn = if held.is_expired(now) || held.generation() != Some(self.source.generation()) {
+                Some(self.cache.refreshing.lock().await)
+            } else {
+                self.cache.refreshing.try_lock().ok()
+            };
+            if turn.is_some() && self.is_due(&self.cache.held(), now) {
+                self.refresh(now, context).await;
             }
-            if now.since(cached.fetched_at) >= MAX_AGE {
-                return Err(Error::unavailable("the revocation list could not be fetched for 5 minutes"));
-            }
-            // The refresh may have dropped the key; the caller then refuses the token.
-            return Ok(cached.trusted.clone());
         }
-        if let Some(cached) = held.as_ref()
-            && cached.missed_at.is_some_and(|missed_at| now.since(missed_at) < REFETCH_AFTER)
-        {
-            return Ok(cached.trusted.clone());
+        let held = self.cache.held();
+        match held.cached {
+            Some(ref cached) if !held.is_expired(now) => Ok(cached.trusted.clone()),
+            _ => Err(Error::unavailable("the revocation list could not be fetched for 5 minutes")),
         }
-        let generation = self.source.generation();
-        let trusted = Arc::new(self.source.keys(Some(kid), context).await?);
-        let missed_at = trusted.key(kid).is_none().then_some(now);
-        *held = Some(CachedKeys {
-            trusted: trusted.clone(),
-            fetched_at: now,
-            generation,
-            refresh_at: now.after(REFRESH_AFTER),
-            missed_at,
-        });
-        Ok(trusted)
+    }
+
+    fn is_due(&self, held: &Held, now: Timestamp) -> bool {
+        held.refresh_at().is_none_or(|at| now >= at) || held.generation() != Some(self.source.generation())
     }
 
     /// Refreshes the cache. After a failure it stays as it is.
-    async fn refresh(&self, cached: &mut CachedKeys, now: Timestamp, context: &Context) {
+    async fn refresh(&self, now: Timestamp, context: &Context) {
         // While the cached keys are valid, a request must not wait for long.
-        let is_good = now.since(cached.fetched_at) < MAX_AGE;
-        let soon = if is_good { now.after(REFRESH_TIMEOUT) } else { context.deadline };
+        let is_expired = self.cache.held().is_expired(now);
+        let soon = if is_expired { context.deadline } else { now.after(REFRESH_TIMEOUT) };
         let deadline = context.deadline.min(soon);
         let generation = self.source.generation();
-        match self.source.keys(None, &Context { deadline, ..context.clone() }).await {
-            Ok(trusted) => {
-                (cached.trusted, cached.fetched_at) = (Arc::new(trusted), now);
-                (cached.generation, cached.refresh_at) = (generation, now.after(REFRESH_AFTER));
-            }
-            Err(error) => {
-                tracing::warn!(causes = error.causes(), "cannot refresh the signing keys");
-                (cached.generation, cached.refresh_at) = (generation, now.after(REFRESH_RETRY));
-            }
+        if let Err(error) = self.fetch(None, now, deadline, context).await {
+            tracing::warn!(causes = error.causes(), "cannot refresh the signing keys");
+            self.cache.note_failure(FailedRefresh { retry_at: now.after(REFRESH_RETRY), generation });
         }
     }
+
+    /// Fetches keys and revocations by this deadline, and caches them.
+    async fn fetch(
+        &self,
+        kid: Option<&str>,
+        now: Timestamp,
+        deadline: Timestamp,
+        context: &Context,
+    ) -> Result<Arc<TrustedKeys>, Error> {
+        let generation = self.source.generation();
+        let context = Context { deadline, ..context.clone() };
+        // The source keeps to the deadline by itself. This is for one that hangs.
+        let fetched = tokio::time::timeout(deadline.since(now), self.source.keys(kid, &context)).await;
+        let late = |_| Err(Error::unavailable("the signing keys were not fetched in time"));
+        let trusted = Arc::new(fetched.unwrap_or_else(late)?);
+        self.cache.store(CachedKeys { trusted: trusted.clone(), fetched_at: now, generation });
+        Ok(trusted)
+    }
+}
+
+/// Error (401) for an access token whose session has ended.
+pub fn session_ended() -> Error {
+    bad_token("The session of this access token has ended.")
 }
 
 /// Reads the token from an `Authorization` header (RFC 6750).
@@ -261,7 +414,7 @@ impl<'a> Token<'a> {
 struct Claims {
     user: UserId,
     role: Role,
-    epoch: Epoch,
+    origin: TokenOrigin,
     /// Time of issue (`iat`), in seconds since 1970 like the other times.
     issued_at: i64,
     /// Later of `iat` and `nbf`.
@@ -293,7 +446,7 @@ impl Claims {
         Some(Self {
             user: text("sub")?.parse().ok()?,
             role: Role::parse(text("role")?).ok()?,
-            epoch: Epoch::of_jti(text("jti")?)?,
+            origin: TokenOrigin::of_jti(text("jti")?)?,
             issued_at,
             not_before,
             expires_at,

@@ -21,7 +21,7 @@ use serde::de::DeserializeOwned;
 use tracing::Instrument as _;
 use type_safe_id::{StaticType, TypeSafeId};
 
-use crate::auth::{Access, Caller, Verifier};
+use crate::auth::{Access, Caller, Identity, Verifier};
 use crate::error::{self, Error, ErrorExtension, Kind};
 use crate::input::json::{self, Json};
 use crate::input::query::Query;
@@ -151,28 +151,41 @@ impl Guard {
         Self { limiter: Some(Arc::new(limiter)), ..self }
     }
 
-    async fn caller(&self, access: Access, headers: &HeaderMap, context: &Context) -> Result<Caller, Error> {
+    async fn identity(
+        &self,
+        access: Access,
+        headers: &HeaderMap,
+        context: &Context,
+    ) -> Result<Identity, Error> {
         if access == Access::Public {
-            return Ok(Caller::Anonymous);
+            return Ok(Identity::ANONYMOUS);
         }
         let Some(verifier) = &self.verifier else {
             return Err(Error::internal("a route needs tokens, and its guard has no verifier"));
         };
-        verifier.caller(headers::authorization(headers).as_deref(), context).await
+        verifier.identify(headers::authorization(headers).as_deref(), context).await
     }
 
-    async fn limit(&self, rate: RateClass, address: Option<SourceAddress>) -> Result<(), Error> {
-        match (rate, &self.limiter) {
-            (RateClass::Unlimited, _) => Ok(()),
-            (RateClass::PerAddress, Some(limiter)) => limiter.count(address).await,
-            (RateClass::PerAddress, None) => {
-                Err(Error::internal("a route has a limit, and its guard counts nothing"))
-            }
+    async fn limit(
+        &self,
+        rate: RateClass,
+        caller: Caller,
+        address: Option<SourceAddress>,
+    ) -> Result<(), Error> {
+        let counts = match rate {
+            RateClass::Unlimited => false,
+            RateClass::PerAddress => true,
+            RateClass::PerAddressButAdmins => !caller.is_admin(),
+        };
+        match &self.limiter {
+            _ if !counts => Ok(()),
+            Some(limiter) => limiter.count(address).await,
+            None => Err(Error::internal("a route has a limit, and its guard counts nothing")),
         }
     }
 }
 
-/// Counts requests of [`RateClass::PerAddress`].
+/// Counts requests of the routes that have a [`RateClass`] by address.
 pub trait RateLimiter: Send + Sync {
     /// Counts a request from this address.
     ///
@@ -193,13 +206,14 @@ async fn authorize(
     let deadline =
         request.extensions().get::<Deadline>().map_or(deadline, |environment| deadline.min(environment.0));
     let invocation = request.extensions().get().copied().unwrap_or_else(InvocationId::new);
-    let mut context = Context { caller: Caller::Anonymous, request_id, trace, deadline, invocation };
-    context.caller = guard.caller(spec.access, request.headers(), &context).await?;
-    let caller = context.caller;
+    let mut context =
+        Context { caller: Caller::Anonymous, token: None, request_id, trace, deadline, invocation };
+    let Identity { caller, token } = guard.identity(spec.access, request.headers(), &context).await?;
+    (context.caller, context.token) = (caller, token);
     spec.access.check(caller)?;
     headers::check_head(&request)?;
     let address = request.extensions().get().copied();
-    guard.limit(spec.rate, address).await?;
+    guard.limit(spec.rate, caller, address).await?;
     request.extensions_mut().insert(context);
     request.extensions_mut().insert(MatchedRow(spec));
     let mut response = next.run(request).await;

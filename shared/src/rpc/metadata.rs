@@ -85,6 +85,7 @@ fn timeout(value: &str) -> Option<Duration> {
 pub(crate) fn context(headers: &HeaderMap, clock: &Clock) -> Context {
     Context {
         caller: Caller::Anonymous,
+        token: None,
         request_id: request_id(headers),
         trace: Trace::of(headers, None),
         deadline: deadline(headers, clock.now()),

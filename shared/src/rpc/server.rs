@@ -17,7 +17,7 @@ use tracing::Instrument as _;
 
 use super::envelope::{self, Answer, AnswerEnvelope, Call, CallEnvelope};
 use super::metadata;
-use crate::auth::{Caller, Verifier};
+use crate::auth::{Caller, Identity, Verifier};
 use crate::error::Error;
 #[cfg(feature = "socket")]
 use crate::http::routes::headers::authorization;
@@ -90,8 +90,8 @@ impl RpcServer {
         context.deadline = context.deadline.min(self.clock.now().after(DEFAULT_TIMEOUT));
         let span = request_span(&context.request_id, &context.trace);
         async {
-            let caller = self.caller_over_http2(request.headers(), trust, &context).await;
-            self.answer(request, context, caller, started).await
+            let identity = self.identity_over_http2(request.headers(), trust, &context).await;
+            self.answer(request, context, identity, started).await
         }
         .instrument(span)
         .await
@@ -100,23 +100,23 @@ impl RpcServer {
     /// Identifies the caller. Unlike in an envelope, an access token takes precedence over metadata, which
     /// may not be trusted at all.
     #[cfg(feature = "socket")]
-    async fn caller_over_http2(
+    async fn identity_over_http2(
         &self,
         headers: &HeaderMap,
         trust: CallerTrust,
         context: &Context,
-    ) -> Result<Caller, Status> {
+    ) -> Result<Identity, Status> {
         let caller = metadata::caller(headers)?;
         if trust == CallerTrust::Tokens && caller != Caller::Anonymous {
             return Err(Status::unauthenticated(
                 "callers are not trusted by metadata here; send `authorization: Bearer <access token>`",
             ));
         }
-        let Some(token) = authorization(headers) else { return Ok(caller) };
+        let Some(token) = authorization(headers) else { return Ok(caller.into()) };
         let Some(verifier) = &self.verifier else {
             return Err(Status::unauthenticated("here no access tokens are taken"));
         };
-        Ok(verifier.caller(Some(&token), context).await?)
+        Ok(verifier.identify(Some(&token), context).await?)
     }
 
     /// Answers one envelope. There is always an answer: every failure is a gRPC status.
@@ -141,8 +141,8 @@ impl RpcServer {
         }
         let span = request_span(&context.request_id, &context.trace);
         async {
-            let caller = metadata::caller(request.headers());
-            let response = self.answer(request, context, caller, started).await;
+            let identity = metadata::caller(request.headers()).map(Identity::from);
+            let response = self.answer(request, context, identity, started).await;
             let packed = pack(response)
                 .await
                 .and_then(|answer| envelope::write(&AnswerEnvelope { grpc: answer }, "the answer"));
@@ -160,13 +160,13 @@ impl RpcServer {
         &self,
         request: Request<Body>,
         mut context: Context,
-        caller: Result<Caller, Status>,
+        identity: Result<Identity, Status>,
         started: Instant,
     ) -> Response<Body> {
         let path = request.uri().path().to_owned();
-        let answer = match caller {
-            Ok(caller) => {
-                context.caller = caller;
+        let answer = match identity {
+            Ok(Identity { caller, token }) => {
+                (context.caller, context.token) = (caller, token);
                 self.run(request, context.clone()).await
             }
             Err(status) => Err(status),

@@ -10,7 +10,7 @@ use http::request::Parts;
 use ring::digest::{self, SHA256};
 use uuid::Uuid;
 
-use crate::auth::Caller;
+use crate::auth::{Caller, TokenOrigin};
 use crate::runtime::trace::Trace;
 use crate::values::clock::Timestamp;
 
@@ -22,6 +22,8 @@ pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(25);
 pub struct Context {
     /// Caller.
     pub caller: Caller,
+    /// Origin of the caller's access token, if the caller has sent one to this function.
+    pub token: Option<TokenOrigin>,
     /// Request ID, the same in every log line and every call that this request causes.
     pub request_id: String,
     /// Trace, the same in every log line and call too, and in those of the client's own tracing.
@@ -37,6 +39,7 @@ impl Context {
     pub fn new(caller: Caller, deadline: Timestamp) -> Self {
         Self {
             caller,
+            token: None,
             request_id: new_request_id(),
             trace: Trace::begin(),
             deadline,
@@ -114,6 +117,7 @@ impl<S: Sync> FromRequestParts<S> for Context {
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
         Ok(parts.extensions.get::<Self>().cloned().unwrap_or_else(|| Self {
             caller: Caller::Anonymous,
+            token: None,
             request_id: request_id(&parts.headers),
             trace: Trace::of(&parts.headers, None),
             deadline: Timestamp::from_millis(0),

@@ -21,18 +21,40 @@ async fn a_success_clears_the_count() {
 }
 
 #[tokio::test]
-async fn a_wrong_current_password_counts_as_a_failed_sign_in() {
+async fn ten_wrong_current_passwords_end_the_guessing_of_one_user() {
     let shop = Shop::open().await;
-    let ada = shop.customer().await;
+    let (ada, bob) = (shop.customer().await, shop.customer().await);
     let change = |current: &str| json!({ "password": "staple battery horse", "current_password": current });
+    let email = |current: &str| json!({ "email": new_email(), "current_password": current });
     for _ in 0..5 {
         ada.put(&path(&ada), change(WRONG)).await.faults_at(&["/current_password"]);
+        ada.put(&path(&ada), email(WRONG)).await.faults_at(&["/current_password"]);
+        // What others try elsewhere does not count here.
         tries(&shop, &ada.email, WRONG).await.problem(401, "unauthenticated");
     }
-    tries(&shop, &ada.email, PASSWORD).await.problem(429, "too-many-requests");
     ada.put(&path(&ada), change(PASSWORD)).await.problem(429, "too-many-requests");
-    // What needs no password goes on.
+    ada.put(&path(&ada), email(PASSWORD)).await.problem(429, "too-many-requests");
+    ada.put(&path(&ada), json!({ "email": new_email() })).await.faults_at(&["/current_password"]);
+    // What needs no password goes on, and an admin needs none. A new address is no new beginning.
     ada.put(&path(&ada), json!({ "name": "Ada" })).await.expect(200);
+    let moved = json!({ "email": new_email() });
+    let moved = shop.admin().put(&path(&ada), moved).await.expect(200).text("email");
+    ada.put(&path(&ada), change(PASSWORD)).await.problem(429, "too-many-requests");
+    tries(&shop, &moved, PASSWORD).await.expect(200);
+    bob.put(&path(&bob), change(PASSWORD)).await.expect(200);
+}
+
+#[tokio::test]
+async fn the_right_current_password_clears_the_count() {
+    let shop = Shop::open().await;
+    let ada = shop.customer().await;
+    let email = |current: &str| json!({ "email": new_email(), "current_password": current });
+    for _ in 0..2 {
+        for _ in 0..9 {
+            ada.put(&path(&ada), email(WRONG)).await.faults_at(&["/current_password"]);
+        }
+        ada.put(&path(&ada), email(PASSWORD)).await.expect(200);
+    }
 }
 
 #[tokio::test]

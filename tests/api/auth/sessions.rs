@@ -3,6 +3,7 @@
 use futures::future::join_all;
 use futures::join;
 use serde_json::json;
+use tests::answer::Answer;
 use tests::person::PASSWORD;
 use tests::shop::Shop;
 use tests::support::sign_in::{changes, everywhere, refreshes, signs_in};
@@ -40,7 +41,7 @@ async fn a_reused_refresh_token_ends_its_session_and_no_other() {
     let first = first.text("refresh_token");
     let second = refreshes(&shop, &first).await.expect(200);
     let third = refreshes(&shop, &second.text("refresh_token")).await.expect(200).text("refresh_token");
-    // The oldest of them, which is long spent.
+    // The oldest of them, which another has followed.
     refreshes(&shop, &first).await.problem(401, "unauthenticated");
     for ended in [&third, &first] {
         refreshes(&shop, ended).await.problem(401, "unauthenticated");
@@ -49,19 +50,40 @@ async fn a_reused_refresh_token_ends_its_session_and_no_other() {
 }
 
 #[tokio::test]
-async fn of_many_who_show_one_refresh_token_at_once_one_gets_a_pair() {
+async fn all_who_show_one_refresh_token_at_once_get_a_pair() {
     let shop = Shop::open().await;
     let ada = shop.customer().await;
-    for _ in 0..4 {
-        let token = signs_in(&shop, &ada.email).await.text("refresh_token");
-        let answers = join_all((0..12).map(|_| refreshes(&shop, &token))).await;
-        let (won, lost): (Vec<_>, Vec<_>) = answers.into_iter().partition(|answer| answer.status == 200);
-        assert_eq!(won.len(), 1);
-        for answer in lost {
-            answer.problem(401, "unauthenticated");
-        }
-        // A token was shown again that was spent.
-        refreshes(&shop, &won[0].text("refresh_token")).await.problem(401, "unauthenticated");
+    let token = signs_in(&shop, &ada.email).await.text("refresh_token");
+    let answers = join_all((0..12).map(|_| refreshes(&shop, &token))).await;
+    let pairs: Vec<_> = answers.into_iter().map(|answer| answer.expect(200)).collect();
+    // They are pairs of one session, and each of them is good.
+    let trade = async |pair: &Answer| refreshes(&shop, &pair.text("refresh_token")).await;
+    let traded = join_all(pairs.iter().map(trade)).await;
+    let last = traded.into_iter().map(|answer| answer.expect(200)).last().unwrap();
+    assert_eq!(everywhere(&shop, &pairs[0].text("access_token"), &path(&ada)).await, [200; 3]);
+    signs_out(&shop, &last.text("refresh_token")).await;
+    for pair in &pairs {
+        refreshes(&shop, &pair.text("refresh_token")).await.problem(401, "unauthenticated");
+    }
+}
+
+#[tokio::test]
+async fn a_spent_token_shown_again_at_once_leaves_the_first_pair_good() {
+    let shop = Shop::open().await;
+    let ada = shop.customer().await;
+    let token = signs_in(&shop, &ada.email).await.text("refresh_token");
+    let first = refreshes(&shop, &token).await.expect(200);
+    let second = refreshes(&shop, &token).await.expect(200);
+    assert_ne!(first["refresh_token"], second["refresh_token"]);
+    for pair in [&first, &second] {
+        assert_eq!(everywhere(&shop, &pair.text("access_token"), &path(&ada)).await, [200; 3]);
+    }
+    let next = refreshes(&shop, &first.text("refresh_token")).await.expect(200);
+    let other = refreshes(&shop, &second.text("refresh_token")).await.expect(200);
+    // The very first is not what was spent last any more, however little time has passed.
+    refreshes(&shop, &token).await.problem(401, "unauthenticated");
+    for ended in [&next, &other] {
+        refreshes(&shop, &ended.text("refresh_token")).await.problem(401, "unauthenticated");
     }
 }
 

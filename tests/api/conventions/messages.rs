@@ -259,7 +259,8 @@ async fn a_change_that_a_state_forbids_names_the_allowed_ones() {
     let sku = shop.product_with(json!({})).await["sku"].clone();
     let taken = staff.put(&format!("/products/{mug}"), json!({ "sku": sku })).await;
     says(taken, 409, "sku-taken", &["`sku`"]);
-    let taken = owner.put(&format!("/users/{}", owner.id), json!({ "email": other.email })).await;
+    let change = json!({ "email": other.email, "current_password": PASSWORD });
+    let taken = owner.put(&format!("/users/{}", owner.id), change).await;
     says(taken, 409, "email-taken", &["`email`"]);
     let body = order_of(&mug, 1);
     other.send_keyed(Method::POST, "/orders", "k", &body).await.expect(201);

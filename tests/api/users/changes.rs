@@ -21,7 +21,10 @@ async fn a_change_touches_what_it_names_and_nothing_else() {
         (json!({ "phone": "+49 30 1" }), json!({ "phone": "+49 30 1" })),
         (json!({ "address": full }), json!({ "address": full })),
         (json!({ "name": " Ada  Lovelace ☕" }), json!({ "name": " Ada  Lovelace ☕" })),
-        (json!({ "email": "New@Example.org" }), json!({ "email": "New@Example.org" })),
+        (
+            json!({ "email": "New@Example.org", "current_password": PASSWORD }),
+            json!({ "email": "New@Example.org" }),
+        ),
         // Replaced whole: what the new one does not say is gone.
         (
             json!({ "address": { "line1": "2 Way", "city": "Rome", "country": "IT" } }),
@@ -57,7 +60,8 @@ async fn nothing_of_a_change_that_is_refused_is_kept() {
     let other = OTHER_PASSWORD;
     ada.put(&path(&ada), json!({ "name": "Eve", "phone": "1" })).await.faults_at(&["/phone"]);
     ada.put(&path(&ada), json!({ "name": "Eve", "role": "admin" })).await.problem(403, "forbidden");
-    ada.put(&path(&ada), json!({ "name": "Eve", "email": bob.email })).await.problem(409, "email-taken");
+    let taken = json!({ "name": "Eve", "email": bob.email, "current_password": PASSWORD });
+    ada.put(&path(&ada), taken).await.problem(409, "email-taken");
     let wrong = json!({ "name": "Eve", "password": other, "current_password": "wrong" });
     ada.put(&path(&ada), wrong).await.faults_at(&["/current_password"]);
     let taken = json!({ "email": bob.email, "password": other, "current_password": PASSWORD });
@@ -75,7 +79,7 @@ async fn changes_at_the_same_moment_are_all_kept() {
         json!({ "name": "Ada" }),
         json!({ "phone": "123" }),
         json!({ "address": address() }),
-        json!({ "email": "ada@example.org" }),
+        json!({ "email": "ada@example.org", "current_password": PASSWORD }),
     ];
     let answers = join_all(changes.iter().map(|change| ada.put(&own, change.clone()))).await;
     let mut versions: Vec<_> =

@@ -16,10 +16,13 @@ use tests::support::sign_in::{OTHER_PASSWORD, changes, everywhere, refreshes, si
 use tests::support::users::path;
 
 use crate::support::clock::hand_moved_clock;
+use crate::support::instance::Instance;
+
+const HOUR: i64 = 60 * 60 * 1000;
+const DAY: i64 = 24 * HOUR;
 
 #[tokio::test]
 async fn a_refresh_token_lives_for_thirty_days_by_the_clock() {
-    const DAY: i64 = 24 * 60 * 60 * 1000;
     let (clock, now) = hand_moved_clock();
     let shop = InProcess::open_with_clock(clock).await;
     let ada = shop.customer().await;
@@ -28,6 +31,123 @@ async fn a_refresh_token_lives_for_thirty_days_by_the_clock() {
     let token = refreshes(&shop, &token).await.expect(200).text("refresh_token");
     now.fetch_add(30 * DAY, Ordering::SeqCst);
     refreshes(&shop, &token).await.problem(401, "unauthenticated");
+}
+
+#[tokio::test]
+async fn a_customers_session_ends_after_ninety_days_at_most() {
+    let (clock, now) = hand_moved_clock();
+    let shop = InProcess::open_with_clock(clock).await;
+    let ada = shop.customer().await;
+    let mut token = signs_in(&shop, &ada.email).await.text("refresh_token");
+    for _ in 0..4 {
+        now.fetch_add(20 * DAY, Ordering::SeqCst);
+        token = refreshes(&shop, &token).await.expect(200).text("refresh_token");
+    }
+    now.fetch_add(10 * DAY - 1, Ordering::SeqCst);
+    token = refreshes(&shop, &token).await.expect(200).text("refresh_token");
+    now.fetch_add(1, Ordering::SeqCst);
+    refreshes(&shop, &token).await.problem(401, "unauthenticated");
+}
+
+#[tokio::test]
+async fn sessions_of_staff_end_after_twelve_hours_or_seven_days() {
+    let (clock, now) = hand_moved_clock();
+    let shop = InProcess::open_with_clock(clock).await;
+    for person in [shop.staff().await, shop.admin()] {
+        let mut token = signs_in(&shop, &person.email).await.text("refresh_token");
+        for _ in 0..14 {
+            now.fetch_add(12 * HOUR - 1, Ordering::SeqCst);
+            token = refreshes(&shop, &token).await.expect(200).text("refresh_token");
+        }
+        now.fetch_add(14, Ordering::SeqCst);
+        refreshes(&shop, &token).await.problem(401, "unauthenticated");
+
+        let token = signs_in(&shop, &person.email).await.text("refresh_token");
+        now.fetch_add(12 * HOUR, Ordering::SeqCst);
+        refreshes(&shop, &token).await.problem(401, "unauthenticated");
+    }
+}
+
+#[tokio::test]
+async fn a_session_of_an_earlier_build_lives_as_long_as_was_said() {
+    let (clock, now) = hand_moved_clock();
+    let shop = InProcess::open_with_clock(clock).await;
+    let sessions = shop.database.collection::<Document>("user_sessions");
+    for (person, days) in [(shop.customer().await, 30), (shop.staff().await, 30)] {
+        let token = signs_in(&shop, &person.email).await.text("refresh_token");
+        let id = shared::mongo::uuid(person.id.parse::<shared::values::ids::UserId>().unwrap());
+        let expires = mongodb::bson::DateTime::from_millis(now.load(Ordering::SeqCst) + days * DAY);
+        let as_before = doc! {
+            "$set": { "expires_at": expires }, "$unset": { "session": "", "staff": "", "ends_at": "" },
+        };
+        sessions.update_many(doc! { "user": id }, as_before).await.unwrap();
+        now.fetch_add(days * DAY - 1, Ordering::SeqCst);
+        let refreshed = refreshes(&shop, &token).await.expect(200);
+        assert_eq!(everywhere(&shop, &refreshed.text("access_token"), &path(&person)).await, [200; 3]);
+        let token = refreshed.text("refresh_token");
+        // From then on it is a session as all are, and ends by itself too.
+        shop.anyone().post("/auth/logout", json!({ "refresh_token": token })).await.expect(204);
+        now.fetch_add(60_000, Ordering::SeqCst);
+        assert_eq!(everywhere(&shop, &refreshed.text("access_token"), &path(&person)).await, [401; 3]);
+        refreshes(&shop, &token).await.problem(401, "unauthenticated");
+    }
+}
+
+#[tokio::test]
+async fn a_session_that_ends_takes_its_access_tokens_along_within_a_minute() {
+    let (clock, now) = hand_moved_clock();
+    let shop = InProcess::open_with_clock(clock.clone()).await;
+    let elsewhere = Instance::of(&shop, clock).await;
+    let ada = shop.customer().await;
+    let own = path(&ada);
+    for by_sign_out in [true, false] {
+        let (one, other) = (signs_in(&shop, &ada.email).await, signs_in(&shop, &ada.email).await);
+        let first = one.text("refresh_token");
+        let second = refreshes(&shop, &first).await.expect(200);
+        let tokens = [one.text("access_token"), second.text("access_token")];
+        for token in &tokens {
+            assert_eq!(everywhere(&shop, token, &own).await, [200; 3]);
+            elsewhere.seen_by(&ada).with_token(token).get(&own).await.expect(200);
+        }
+        if by_sign_out {
+            shop.anyone().post("/auth/logout", json!({ "refresh_token": first })).await.expect(204);
+        } else {
+            refreshes(&shop, &second.text("refresh_token")).await.expect(200);
+            refreshes(&shop, &first).await.problem(401, "unauthenticated");
+        }
+        // The users function knows at once what it has done itself.
+        assert_eq!(everywhere(&shop, &tokens[0], &own).await[0], 401);
+        now.fetch_add(60_000, Ordering::SeqCst);
+        for token in &tokens {
+            assert_eq!(everywhere(&shop, token, &own).await, [401; 3], "{by_sign_out}");
+            let there = elsewhere.seen_by(&ada).with_token(token);
+            there.get(&own).await.problem(401, "unauthenticated");
+        }
+        // Another session of the same user goes on.
+        assert_eq!(everywhere(&shop, &other.text("access_token"), &own).await, [200; 3]);
+        refreshes(&shop, &other.text("refresh_token")).await.expect(200);
+    }
+}
+
+#[tokio::test]
+async fn a_spent_token_may_be_shown_again_for_ten_seconds() {
+    let (clock, now) = hand_moved_clock();
+    let shop = InProcess::open_with_clock(clock).await;
+    let ada = shop.customer().await;
+    let token = signs_in(&shop, &ada.email).await.text("refresh_token");
+    let first = refreshes(&shop, &token).await.expect(200).text("refresh_token");
+    now.fetch_add(9_999, Ordering::SeqCst);
+    let second = refreshes(&shop, &token).await.expect(200).text("refresh_token");
+    now.fetch_add(1, Ordering::SeqCst);
+    // To be shown again does not prolong the time. What was given for it was never spent.
+    let third = refreshes(&shop, &second).await.expect(200).text("refresh_token");
+    now.fetch_add(DAY, Ordering::SeqCst);
+    let fourth = refreshes(&shop, &first).await.expect(200).text("refresh_token");
+    now.fetch_add(10_000, Ordering::SeqCst);
+    refreshes(&shop, &first).await.problem(401, "unauthenticated");
+    for ended in [third, fourth] {
+        refreshes(&shop, &ended).await.problem(401, "unauthenticated");
+    }
 }
 
 #[tokio::test]
@@ -42,14 +162,16 @@ async fn no_token_is_on_disk_and_a_user_has_twenty_sessions_at_most() {
     }
     let sessions = shop.database.collection::<Document>("user_sessions");
     let id = shared::mongo::uuid(ada.id.parse::<shared::values::ids::UserId>().unwrap());
-    assert_eq!(sessions.count_documents(doc! { "user": id }).await.unwrap(), 20);
+    let live = doc! { "user": id, "ended_at": { "$exists": false } };
+    assert_eq!(sessions.count_documents(live).await.unwrap(), 20);
     let all: Vec<Document> =
         futures::TryStreamExt::try_collect(sessions.find(doc! {}).await.unwrap()).await.unwrap();
     for token in &tokens {
         let secret = URL_SAFE_NO_PAD.decode(token.strip_prefix("oms_rt_").unwrap()).unwrap();
         assert!(all.iter().all(|session| {
             let kept = session.get_binary_generic("token").unwrap();
-            !secret.windows(kept.len()).any(|window| window == kept.as_slice())
+            // Of a session that has ended nothing is left.
+            kept.is_empty() || !secret.windows(kept.len()).any(|window| window == kept.as_slice())
         }));
     }
     // The first two were made by signing in as a customer and here; they are the oldest.
@@ -155,16 +277,18 @@ async fn a_deleted_user_leaves_no_sessions_counts_or_keys() {
     shop.anyone().post("/auth", wrong).await.problem(401, "unauthenticated");
     let count = async || {
         let mut counts = BTreeMap::new();
-        for name in ["user_sessions", "user_attempts"] {
+        for name in ["user_sessions", "user_attempts", "user_networks"] {
             let found = shop.database.collection::<Document>(name).count_documents(doc! {}).await;
             counts.insert(name, found.unwrap());
         }
         counts
     };
-    // One session is the admin's.
-    assert_eq!(count().await, BTreeMap::from([("user_sessions", 2), ("user_attempts", 1)]));
+    // One session and its network are the admin's. A failure counts for the network, and for all of them.
+    let before = [("user_sessions", 2), ("user_attempts", 2), ("user_networks", 2)];
+    assert_eq!(count().await, BTreeMap::from(before));
     shop.admin().delete(&format!("/users/{}", made.id())).await.expect(204);
-    assert_eq!(count().await, BTreeMap::from([("user_sessions", 1), ("user_attempts", 0)]));
+    let after = [("user_sessions", 1), ("user_attempts", 0), ("user_networks", 1)];
+    assert_eq!(count().await, BTreeMap::from(after));
 
     let keys = shop.database.collection::<Document>("user_keys");
     let left = keys.find_one(doc! {}).await.unwrap().unwrap();

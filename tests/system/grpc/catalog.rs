@@ -172,6 +172,9 @@ async fn a_user_is_the_same_over_both_faces() {
     assert_eq!(refused(answer), plain(Code::InvalidArgument, Kind::InvalidQuery));
 
     let delete = |id: &str| users::DeleteUserRequest { id: id.to_owned(), expected_version: None };
+    // One whom nobody knows is not signed in, and another is not let in.
+    assert_eq!(refused(client.delete_user(by(other, delete(&id))).await), unauthenticated());
+    let other = caller(&shop.customer().await, Role::Customer);
     assert_eq!(refused(client.delete_user(by(other, delete(&id))).await), not_found());
     let last = client.delete_user(by(as_admin, delete(&admin.id))).await;
     assert_eq!(refused(last), plain(Code::FailedPrecondition, Kind::LastAdmin));

@@ -4,7 +4,7 @@ use futures::future::join_all;
 use serde_json::{Value, json};
 use shared::values::ids::UserId;
 use tests::in_process::InProcess;
-use tests::person::Person;
+use tests::person::{PASSWORD, Person};
 use tests::shop::Shop;
 use tests::support::users::{assert_shows_a_user, path, sign_up};
 
@@ -149,7 +149,8 @@ async fn an_e_mail_address_belongs_to_one_user_in_any_case() {
     for taken in ["Ada@Example.com", "ada@example.com", "ADA@EXAMPLE.COM"] {
         shop.anyone().post("/users", sign_up(taken)).await.problem(409, "email-taken");
         let bob = shop.customer().await;
-        bob.put(&path(&bob), json!({ "email": taken })).await.problem(409, "email-taken");
+        let change = json!({ "email": taken, "current_password": PASSWORD });
+        bob.put(&path(&bob), change).await.problem(409, "email-taken");
         let unchanged = bob.get(&path(&bob)).await.expect(200);
         assert_eq!((&unchanged["email"], &unchanged["version"]), (&json!(bob.email), &json!(1)));
     }
@@ -171,7 +172,7 @@ async fn of_many_sign_ups_with_one_email_at_once_one_succeeds() {
     let sign_ups = join_all(emails.map(|email| anyone.post("/users", sign_up(email))));
     // Among them somebody who moves to it.
     let bobs = path(&bob);
-    let moves = bob.put(&bobs, json!({ "email": "oNe@example.com" }));
+    let moves = bob.put(&bobs, json!({ "email": "oNe@example.com", "current_password": PASSWORD }));
     let (mut answers, moved) = futures::join!(sign_ups, moves);
     answers.push(moved);
     let (got, refused): (Vec<_>, Vec<_>) = answers.into_iter().partition(|answer| answer.status.is_success());

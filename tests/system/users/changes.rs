@@ -63,14 +63,32 @@ async fn everybody_changes_their_own_password_with_the_current_one() {
 }
 
 #[tokio::test]
-async fn nothing_but_the_password_needs_the_current_one() {
+async fn a_new_password_or_address_needs_the_current_password() {
     let shop = InProcess::open().await;
     let ada = shop.customer().await;
-    let changes = json!({ "name": "Ada", "email": "ada@example.org", "phone": "123" });
-    ada.put(&path(&ada), changes).await.expect(200);
-    // The password is the same still, also under the new address.
+    ada.put(&path(&ada), json!({ "name": "Ada", "phone": "123" })).await.expect(200);
+    let change = json!({ "email": "ada@example.org" });
+    ada.put(&path(&ada), change.clone()).await.faults_at(&["/current_password"]);
+    let mut wrong = change.clone();
+    wrong["current_password"] = json!("wrong");
+    ada.put(&path(&ada), wrong).await.faults_at(&["/current_password"]);
+    // In other letters it is another address.
+    let change_of_case = json!({ "email": ada.email.to_uppercase() });
+    ada.put(&path(&ada), change_of_case).await.faults_at(&["/current_password"]);
+    assert_eq!(tries(&shop, &ada, PASSWORD).await, 200);
+    let mut right = change;
+    right["current_password"] = json!(PASSWORD);
+    let changed = ada.put(&path(&ada), right).await.expect(200);
+    assert_eq!((&changed["email"], &changed["version"]), (&json!("ada@example.org"), &json!(3)));
+    // The password is the same still, also under the new address, and no session has ended.
     shop.anyone().signs_in("ada@example.org", PASSWORD).await;
     assert_eq!(tries(&shop, &ada, PASSWORD).await, 401, "the old address");
+    ada.get(&path(&ada)).await.expect(200);
+    // An admin changes another's without it, and their own with it.
+    let admin = shop.admin();
+    admin.put(&path(&ada), json!({ "email": "lovelace@example.org" })).await.expect(200);
+    let own = json!({ "email": "root@example.org" });
+    admin.put(&path(&admin), own).await.faults_at(&["/current_password"]);
 }
 
 #[tokio::test]

@@ -1,14 +1,15 @@
 //! Creation of users: sign-up, by an admin, and the first admin of a deployment.
 
-use shared::auth::{Caller, Role};
+use shared::auth::{Caller, Role, session_ended};
 use shared::error::Error;
 use shared::http::idempotency::{Idempotent, KeyOrigin, KeyRecord, RequestKey, ScopedKey};
 use shared::input::validation::ValidationErrors;
-use shared::runtime::context::Context;
+use shared::runtime::context::{Context, SourceAddress};
 use shared::values::ids::UserId;
 
 use super::UserService;
-use crate::credentials::{self, Password, PasswordHash};
+use crate::credentials::{self, Password};
+use crate::store::revocations::Authority;
 use crate::store::{self, Inserted, StoredUser};
 use crate::user::{Email, NewUser, User};
 
@@ -16,19 +17,24 @@ impl UserService {
     /// Creates a user, once for all requests under one key.
     ///
     /// # Errors
-    /// 403 for a role other than `customer` unless the caller is an admin. 422 for a key of another request,
+    /// 401 for a caller whose session has ended. 403 for a role other than `customer` unless the caller is an
+    /// admin. 422 for a key of another request,
     /// which includes one with another password. 409 for a taken e-mail address.
     pub async fn create(
         &self,
         context: &Context,
         new: NewUser,
         request: ScopedKey,
+        source: Option<SourceAddress>,
     ) -> Result<Idempotent<User>, Error> {
-        if new.role != Role::Customer && !context.caller.is_admin() {
+        let current = self.current(context).await?;
+        let gives_authority = new.role != Role::Customer;
+        if gives_authority && !context.caller.is_admin() {
             return Err(Error::forbidden(
                 "Only admins may set a `role` other than customer; omit it to sign up.",
             ));
         }
+        let authority = current.map(|current| current.authority).filter(|_| gives_authority);
         // A caller without a token is identified by the e-mail address of the sign-up.
         let caller = match context.caller {
             Caller::Anonymous => new.email.key(),
@@ -40,11 +46,12 @@ impl UserService {
         if origin == KeyOrigin::Client
             && let Some(id) = self.store.keys().find(&key_record, self.clock.now()).await?
         {
-            return self.replay(id, new.password, origin).await;
+            return self.replay(id, new.password, source, origin).await;
         }
         let password = new.password.clone();
-        let conflict = match self.insert(new, Some(&key_record)).await? {
+        let conflict = match self.insert(new, Some(&key_record), authority).await? {
             (user, Inserted::Done) => return Ok(Idempotent::Created(user)),
+            (_, Inserted::NoAuthority) => return Err(session_ended()),
             (_, Inserted::EmailTaken) => store::email_taken(),
             // The key must have expired at this very moment if the lookup does not find it now.
             (_, Inserted::KeyTaken) => {
@@ -53,49 +60,40 @@ impl UserService {
         };
         // The conflict may come from a concurrent duplicate of this request.
         match self.store.keys().find_again(&key_record, self.clock.now()).await? {
-            Some(id) => self.replay(id, password, origin).await,
+            Some(id) => self.replay(id, password, source, origin).await,
             None => Err(conflict),
         }
     }
 
     /// Replays the user of an earlier request, for a caller who knows its password: an address and a key
-    /// prove nothing. The fingerprint does not include the password.
+    /// prove nothing. The fingerprint does not include the password. A wrong one counts as a failed sign-in.
     async fn replay(
         &self,
         id: UserId,
         password: Password,
+        source: Option<SourceAddress>,
         origin: KeyOrigin,
     ) -> Result<Idempotent<User>, Error> {
-        let stored = self.store.find(id).await?;
-        match stored {
-            None => Err(Error::not_found("user")),
-            Some(StoredUser { user, hash, .. }) => match self.knows_password(&user, password, hash).await? {
-                true => Ok(Idempotent::replayed(user, origin)),
-                false => Err(RequestKey::reused()),
-            },
+        let Some(StoredUser { user, hash, .. }) = self.store.find(id).await? else {
+            return Err(Error::not_found("user"));
+        };
+        let (permit, attempt) = self.limits.sign_in(user.email.as_str(), Some(id), source).await?;
+        if !credentials::verify(permit, password, Some(hash)).await? {
+            return Err(RequestKey::reused());
         }
+        self.limits.succeeded(&attempt).await?;
+        Ok(Idempotent::replayed(user, origin))
     }
 
-    /// Verifies the password of a user. A wrong one counts as a failed sign-in.
-    pub(super) async fn knows_password(
+    async fn insert(
         &self,
-        user: &User,
-        entered: Password,
-        hash: PasswordHash,
-    ) -> Result<bool, Error> {
-        let email = user.email.as_str();
-        let permit = self.limits.attempt(email).await?;
-        let matches = credentials::verify(permit, entered, Some(hash)).await?;
-        if matches {
-            self.limits.succeeded(email).await?;
-        }
-        Ok(matches)
-    }
-
-    async fn insert(&self, new: NewUser, key_record: Option<&KeyRecord>) -> Result<(User, Inserted), Error> {
+        new: NewUser,
+        key_record: Option<&KeyRecord>,
+        authority: Option<Authority>,
+    ) -> Result<(User, Inserted), Error> {
         let hash = credentials::hash(new.password.clone()).await?;
         let user = new.into_user(UserId::new(), self.clock.now());
-        let inserted = self.store.insert(&user, &hash, key_record).await?;
+        let inserted = self.store.insert(&user, &hash, key_record, authority).await?;
         Ok((user, inserted))
     }
 
@@ -114,9 +112,9 @@ impl UserService {
         let name = "Admin".to_owned();
         let role = Role::Admin;
         let admin = NewUser { email, password, name, phone: None, address: None, role };
-        match self.insert(admin, None).await? {
+        match self.insert(admin, None, None).await? {
             (_, Inserted::Done) => Ok(()),
-            (_, Inserted::EmailTaken | Inserted::KeyTaken) => Err(store::email_taken()),
+            _ => Err(store::email_taken()),
         }
     }
 }

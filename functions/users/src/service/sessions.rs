@@ -1,22 +1,23 @@
 //! Session use cases: sign-in, refresh, sign-out, and the keys and revocations that decide about tokens.
 //!
-//! A session is a family of refresh tokens, with their access tokens. It ends by expiry, by sign-out, and
-//! when a spent refresh token is used again. It also ends with the user's epoch. The epoch rises in the same
+//! A session is a family of refresh tokens, with their access tokens. It ends by expiry, by sign-out, when a
+//! spent refresh token is used again, and when its user has too many. It also ends with the user's epoch. The epoch rises in the same
 //! write that changes a password, a role or a status, or deletes the user.
 
 use std::sync::atomic::Ordering;
 
 use futures::future::BoxFuture;
 use shared::auth::revocation::REVOCATION_TTL;
-use shared::auth::{ACCESS_TOKEN_LIFETIME, Epoch, KeySource, PublicKey, TrustedKeys};
+use shared::auth::{ACCESS_TOKEN_LIFETIME, Epoch, KeySource, PublicKey, TokenOrigin, TrustedKeys};
 use shared::error::{Error, Kind};
-use shared::runtime::context::Context;
+use shared::runtime::context::{Context, SourceAddress};
 
 use super::UserService;
 use crate::credentials::{self, Password};
 use crate::forms::SignIn;
 use crate::refresh_token::RefreshToken;
 use crate::store::StoredUser;
+use crate::store::sessions::Shown;
 use crate::user::{Status, User};
 
 /// Tokens of a session.
@@ -36,10 +37,15 @@ impl UserService {
     /// # Errors
     /// 401 for an unknown address, a wrong password and a disabled user, with the same text after the same
     /// work. 429 after too many failures.
-    pub async fn authenticate(&self, sign_in: SignIn) -> Result<Session, Error> {
+    pub async fn authenticate(
+        &self,
+        sign_in: SignIn,
+        source: Option<SourceAddress>,
+    ) -> Result<Session, Error> {
         let SignIn { email, password } = sign_in;
-        let (permit, stored) =
-            futures::try_join!(self.limits.attempt(&email), self.store.find_by_email(&email))?;
+        let stored = self.store.find_by_email(&email).await?;
+        let owner = stored.as_ref().map(|stored| stored.user.id);
+        let (permit, attempt) = self.limits.sign_in(&email, owner, source).await?;
         let hash = stored.as_ref().map(|stored| stored.hash.clone());
         let matches = credentials::verify(permit, password.clone(), hash).await?;
         let stored = stored.filter(|stored| matches && stored.user.status == Status::Active);
@@ -50,13 +56,18 @@ impl UserService {
             ));
         };
         let token = RefreshToken::first()?;
-        let begin = self.store.sessions().begin(&token, stored.user.id, stored.epoch, self.clock.now());
-        futures::try_join!(
+        let StoredUser { user, epoch, .. } = &stored;
+        let begin = self.store.sessions().begin(&token, user.id, user.role, *epoch, self.clock.now());
+        let (has_ended_another, ..) = futures::try_join!(
             begin,
-            self.limits.succeeded(&email),
+            self.limits.succeeded(&attempt),
+            self.limits.signed_in(user.id, source),
             self.keep_hash_up_to_date(&stored, password)
         )?;
-        self.session(&stored.user, stored.epoch, &token).await
+        if has_ended_another {
+            self.revoked_here();
+        }
+        self.session(user, *epoch, &token).await
     }
 
     /// Hashes a password anew if its hash was made with less work than today's.
@@ -68,12 +79,12 @@ impl UserService {
         Ok(())
     }
 
-    /// Exchanges a refresh token, which is spent by that, for a new pair.
+    /// Exchanges a refresh token, which is spent by that, for a new pair. The token that was spent last may be
+    /// shown again for a few seconds: by a second tab, or because the answer got lost.
     ///
     /// # Errors
-    /// 401 for an invalid token. If it was spent before, its session ends now. The first use may have been a
-    /// thief's. It may also be an honest client's whose answer got lost, or that sent it twice at once. They
-    /// cannot be told apart: either must sign in again.
+    /// 401 for an invalid token. If it was spent before, its session ends now: the first use may have been a
+    /// thief's. It may also be an honest client's. They cannot be told apart: either must sign in again.
     pub async fn refresh(&self, token: &str) -> Result<Session, Error> {
         let invalid = || {
             let detail = "The refresh token is invalid, expired or already used. Sign in with `POST /auth`.";
@@ -81,17 +92,22 @@ impl UserService {
         };
         let token = RefreshToken::parse(token).ok_or_else(invalid)?;
         let next = token.next()?;
-        let rotated = self.store.sessions().rotate(&token, &next, self.clock.now()).await?;
-        let rotated = rotated.ok_or_else(invalid)?;
-        let stored = self.store.find(rotated.user).await?;
+        let (sessions, now) = (self.store.sessions(), self.clock.now());
+        let session = sessions.find(token.family(), now).await?.ok_or_else(invalid)?;
+        let stored = self.store.find(session.user).await?;
         let is_current =
-            |stored: &StoredUser| stored.user.status == Status::Active && stored.epoch == rotated.epoch;
-        match stored.filter(is_current) {
-            Some(stored) => self.session(&stored.user, stored.epoch, &next).await,
-            None => {
-                self.store.sessions().end(token.family()).await?;
+            |stored: &StoredUser| stored.user.status == Status::Active && stored.epoch == session.epoch;
+        let Some(StoredUser { user, epoch, .. }) = stored.filter(is_current) else {
+            sessions.forget_one(token.family()).await?;
+            return Err(invalid());
+        };
+        match sessions.trade(&session, user.role, &token, &next, now).await? {
+            Shown::Traded => self.session(&user, epoch, &next).await,
+            Shown::Ended => {
+                self.revoked_here();
                 Err(invalid())
             }
+            Shown::Unknown => Err(invalid()),
         }
     }
 
@@ -100,15 +116,17 @@ impl UserService {
     /// # Errors
     /// 503 when the store is unavailable.
     pub async fn sign_out(&self, token: &str) -> Result<(), Error> {
-        match RefreshToken::parse(token) {
-            Some(token) => self.store.sessions().end(token.family()).await,
-            None => Ok(()),
+        let Some(token) = RefreshToken::parse(token) else { return Ok(()) };
+        if self.store.sessions().end(token.family(), self.clock.now()).await? {
+            self.revoked_here();
         }
+        Ok(())
     }
 
     async fn session(&self, user: &User, epoch: Epoch, token: &RefreshToken) -> Result<Session, Error> {
+        let origin = TokenOrigin { epoch, session: Some(token.family().session()) };
         Ok(Session {
-            access_token: self.keys.access_token(epoch, user.id, user.role, self.clock.now()).await?,
+            access_token: self.keys.access_token(origin, user.id, user.role, self.clock.now()).await?,
             expires_in: i64::try_from(ACCESS_TOKEN_LIFETIME.as_secs()).unwrap_or(i64::MAX),
             refresh_token: token.text(),
         })
@@ -133,9 +151,14 @@ impl UserService {
         self.keys.public_keys(None).await
     }
 
+    /// Notes that this process has revoked access tokens, so that it reads the revocations again.
+    fn revoked_here(&self) {
+        self.changes.fetch_add(1, Ordering::SeqCst);
+    }
+
     /// Records that the sessions of a user have ended, after the write that ended them.
     pub(crate) async fn sessions_ended(&self, user: &User) {
-        self.changes.fetch_add(1, Ordering::SeqCst);
+        self.revoked_here();
         // They are invalid by the epoch, deleted or not.
         if let Err(error) = self.store.sessions().forget(user.id).await {
             tracing::warn!(causes = error.causes(), "ended sessions are left to be swept");

@@ -1,5 +1,6 @@
 //! Changes of a user and deletion, with the proof of the current password.
 
+use shared::auth::session_ended;
 use shared::error::{Error, Kind};
 use shared::http::conditional::IfMatch;
 use shared::input::validation::ValidationErrors;
@@ -9,14 +10,16 @@ use shared::values::ids::UserId;
 
 use super::{UserService, require_known};
 use crate::credentials::{self, PasswordHash};
-use crate::store::{StoredUser, Written};
+use crate::store::revocations::Authority;
+use crate::store::{Replacement, StoredUser, Written};
 use crate::user::{User, UserChange};
 
 impl UserService {
     /// Changes a user.
     ///
     /// # Errors
-    /// 404 or 403 for a user that the caller may not change, 403 for a field. 412 for a version that
+    /// 401 for a caller whose session has ended. 404 or 403 for a user that the caller may not change, 403 for a
+    /// field. 412 for a version that
     /// `If-Match` does not name, 422 for a wrong password. 409 for a taken e-mail address and for the last
     /// admin.
     pub async fn update(
@@ -31,18 +34,19 @@ impl UserService {
         let mut proven: Option<PasswordHash> = None;
         let mut new_hash = None;
         loop {
-            let stored = self.changeable(context, id).await?;
+            let (stored, authority) = self.changeable(context, id).await?;
             if change.is_for_admins() && !context.caller.is_admin() {
                 return Err(Error::forbidden("Only admins may change `role` and `status`."));
             }
             if_match.check(stored.user.version)?;
             check_new_password(&stored.user, &change)?;
+            let new_email = change.email.as_ref().is_some_and(|email| *email != stored.user.email);
             // Hashing is expensive: it is repeated only if the password was changed in between.
-            if let Some(password) = change.password.clone()
-                && proven.as_ref() != Some(&stored.hash)
-            {
+            if (change.password.is_some() || new_email) && proven.as_ref() != Some(&stored.hash) {
                 self.prove_password(context, &stored, &change).await?;
-                new_hash = Some(credentials::hash(password).await?);
+                if let Some(password) = change.password.clone() {
+                    new_hash = Some(credentials::hash(password).await?);
+                }
                 proven = Some(stored.hash.clone());
             }
             let Some(changed) = stored.user.changed(change.clone(), new_hash.as_ref(), self.clock.now())
@@ -52,7 +56,14 @@ impl UserService {
             let keeps_admin = !stored.user.is_active_admin() || changed.is_active_admin();
             let ends_sessions = new_hash.is_some() || !changed.may_the_same_as(&stored.user);
             let hash = new_hash.clone().unwrap_or(stored.hash);
-            match self.store.replace(&changed, &hash, keeps_admin, ends_sessions).await? {
+            let replacement = Replacement {
+                user: &changed,
+                hash: &hash,
+                keeps_admin,
+                ends_sessions_of: ends_sessions.then_some(stored.user.role),
+                authority,
+            };
+            match self.store.replace(replacement).await? {
                 Written::Done => {
                     if ends_sessions {
                         self.sessions_ended(&changed).await;
@@ -60,12 +71,14 @@ impl UserService {
                     return Ok(changed);
                 }
                 Written::LastAdmin => return Err(last_admin()),
+                Written::NoAuthority => return Err(session_ended()),
                 Written::Outdated => retry.conflict(id).await?,
             }
         }
     }
 
-    /// Checks the current password, which a new one requires, unless an admin changes another user.
+    /// Checks the current password, which a new password or e-mail address requires, unless an admin changes
+    /// another user. Wrong ones are counted by user.
     async fn prove_password(
         &self,
         context: &Context,
@@ -77,9 +90,12 @@ impl UserService {
         }
         let mut errors = ValidationErrors::default();
         match change.current_password.clone() {
-            None => errors.add("/current_password", "is required to change the password"),
+            None => errors.add("/current_password", "is required to change `password` or `email`"),
             Some(current) => {
-                if !self.knows_password(&stored.user, current, stored.hash.clone()).await? {
+                let (permit, attempt) = self.limits.proof(stored.user.id).await?;
+                if credentials::verify(permit, current, Some(stored.hash.clone())).await? {
+                    self.limits.proven(&attempt).await?;
+                } else {
                     errors.add("/current_password", "is not the current password");
                 }
             }
@@ -90,30 +106,40 @@ impl UserService {
     /// Deletes a user and all personal data.
     ///
     /// # Errors
-    /// 404 or 403 for a user that the caller may not delete. 412 for a version that `If-Match` does not name,
+    /// 401 for a caller whose session has ended. 404 or 403 for a user that the caller may not delete. 412 for a version that `If-Match` does not name,
     /// 409 for the last admin.
     pub async fn delete(&self, context: &Context, id: UserId, if_match: &IfMatch) -> Result<(), Error> {
         require_known(context.caller)?;
         let mut retry = ConflictRetry::default();
         loop {
-            let stored = self.changeable(context, id).await?;
+            let (stored, authority) = self.changeable(context, id).await?;
             if_match.check(stored.user.version)?;
-            match self.store.delete(&stored.user, self.clock.now()).await? {
+            match self.store.delete(&stored.user, self.clock.now(), authority).await? {
                 Written::Done => {
                     self.sessions_ended(&stored.user).await;
                     return Ok(());
                 }
                 Written::LastAdmin => return Err(last_admin()),
+                Written::NoAuthority => return Err(session_ended()),
                 Written::Outdated => retry.conflict(id).await?,
             }
         }
     }
 
-    /// Finds a user that the caller may change: their own, or any for an admin.
-    async fn changeable(&self, context: &Context, id: UserId) -> Result<StoredUser, Error> {
+    /// Finds a user that the caller may change: their own, or any for an admin. A change of another user relies
+    /// on the authority that comes with it.
+    async fn changeable(
+        &self,
+        context: &Context,
+        id: UserId,
+    ) -> Result<(StoredUser, Option<Authority>), Error> {
+        let authority = match self.current(context).await? {
+            Some(current) if current.authority.user() == id => return Ok((current.stored, None)),
+            current => current.map(|current| current.authority),
+        };
         let stored = self.visible(context, id).await?;
-        if context.caller.is_admin() || context.caller.user_id() == Some(id) {
-            Ok(stored)
+        if context.caller.is_admin() {
+            Ok((stored, authority))
         } else {
             Err(Error::forbidden("Only admins may change or delete another user."))
         }

@@ -1,8 +1,9 @@
-//! Counts for rate limits in MongoDB: failed sign-ins by e-mail address, requests by source address.
+//! Counts for rate limits in MongoDB: wrong passwords by e-mail address and network, by e-mail address, and by
+//! user; requests by network.
 //!
 //! Each count is one document, and each attempt one conditional upsert of it: either it is counted, or it is
 //! above the limit. So the limit holds for any number of concurrent attempts, connections and environments. A
-//! document's ID is a hash of the counted address.
+//! document's ID is a hash of what is counted.
 
 use std::time::Duration;
 
@@ -15,27 +16,71 @@ use shared::error::Error;
 use shared::mongo::json_schema;
 use shared::mongo::{self, Index};
 use shared::values::clock::Timestamp;
+use shared::values::ids::UserId;
 
 const ATTEMPTS: &str = "user_attempts";
 const ADDRESSES: &str = "user_addresses";
 
-/// Maximum number of failed sign-ins with one e-mail address within [`ATTEMPTS_WITHIN`].
+/// Maximum number of failed sign-ins with one e-mail address from one network within [`ATTEMPTS_WITHIN`], and of
+/// wrong passwords of one signed-in user.
 pub const MOST_ATTEMPTS: i32 = 10;
 
-/// Time window of failed sign-ins.
+/// Maximum number of failed sign-ins with one e-mail address from all networks within [`ATTEMPTS_WITHIN`].
+pub const MOST_ATTEMPTS_IN_ALL: i32 = 100;
+
+/// Time window of failed attempts.
 pub const ATTEMPTS_WITHIN: Duration = Duration::from_secs(15 * 60);
 
-/// Time window of requests from one address.
+/// Time window of requests from one network.
 pub const REQUESTS_WITHIN: Duration = Duration::from_secs(60);
 
 /// Number of tries of an upsert that collides with another one for a new document.
 const MAX_UPSERTS: usize = 8;
 
+/// Wrong passwords that are counted together.
+#[derive(Clone, Debug)]
+pub struct Counted {
+    id: Binary,
+    /// Hash of the e-mail address or the user, by which counts are deleted.
+    of: Binary,
+    most: i32,
+}
+
+impl Counted {
+    /// Failed sign-ins with an e-mail address from a network.
+    pub fn from_network(email: &str, network: &str) -> Self {
+        let id = hash("email and network", &format!("{email}\n{network}"));
+        Self { id, of: of_email(email), most: MOST_ATTEMPTS }
+    }
+
+    /// Failed sign-ins with an e-mail address from anywhere.
+    pub fn from_anywhere(email: &str) -> Self {
+        Self { id: hash("email", email), of: of_email(email), most: MOST_ATTEMPTS_IN_ALL }
+    }
+
+    /// Wrong current passwords of a signed-in user, whichever e-mail address the user has.
+    pub fn of_user(user: UserId) -> Self {
+        let id = hash("user", &user.to_string());
+        Self { of: id.clone(), id, most: MOST_ATTEMPTS }
+    }
+}
+
+fn of_email(email: &str) -> Binary {
+    hash("all of an email", email)
+}
+
+/// Attempt that counts as failed.
+#[derive(Clone, Debug)]
+pub struct Attempt {
+    counted: Counted,
+    id: Binary,
+}
+
 /// Result of an attempt.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum RateLimit {
+#[derive(Clone, Debug)]
+pub enum RateLimit<T> {
     /// The attempt is counted, and may proceed.
-    Counted,
+    Counted(T),
     /// The limit is reached.
     TooMany {
         /// Time from which the next attempt may proceed.
@@ -45,10 +90,15 @@ pub enum RateLimit {
     },
 }
 
-/// Times of sign-ins that have not succeeded, the oldest first.
+/// Attempts that have not succeeded, the oldest first.
 #[derive(Debug, Deserialize)]
 struct Attempts {
-    at: Vec<bson::DateTime>,
+    failures: Vec<Failure>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Failure {
+    at: bson::DateTime,
 }
 
 /// Number of requests in the current window, and its end.
@@ -71,92 +121,112 @@ impl Counts {
         Self { attempts: database.collection(ATTEMPTS), addresses: database.collection(ADDRESSES) }
     }
 
-    /// Collection that the schema step creates. The indexes only sweep: the clock decides about age.
+    /// Collections that the schema step creates. The sweeping indexes are no clock: the clock decides about age.
     pub fn collections() -> [mongo::Collection; 2] {
+        let size = |most: i32| usize::try_from(most).unwrap_or(usize::MAX);
+        let failure =
+            json_schema::document(&[("at", json_schema::date()), ("attempt", json_schema::bytes())], &[]);
         let attempts = json_schema::document(
+            &[("_id", json_schema::bytes())],
             &[
-                ("_id", json_schema::bytes()),
-                (
-                    "at",
-                    json_schema::list(
-                        0,
-                        usize::try_from(MOST_ATTEMPTS).unwrap_or(usize::MAX),
-                        json_schema::date(),
-                    ),
-                ),
+                ("of", json_schema::bytes()),
+                ("failures", json_schema::list(0, size(MOST_ATTEMPTS_IN_ALL), failure)),
+                // Of an earlier build, by e-mail address alone.
+                ("at", json_schema::list(0, size(MOST_ATTEMPTS), json_schema::date())),
             ],
-            &[],
         );
         let requests =
             json_schema::document(&[("_id", json_schema::bytes()), ("count", json_schema::whole(0))], &[]);
-        let all = [(ATTEMPTS, "expires_at", attempts), (ADDRESSES, "ends_at", requests)];
-        all.map(|(name, until, rule)| mongo::Collection {
-            name,
-            indexes: vec![Index::plain("sweep", doc! { until: 1 }).swept_after(Duration::ZERO)],
-            obsolete: Vec::new(),
-            validator: doc! { "$jsonSchema": rule },
+        let by_owner = vec![Index::plain("of", doc! { "of": 1 })];
+        let all =
+            [(ATTEMPTS, "expires_at", by_owner, attempts), (ADDRESSES, "ends_at", Vec::new(), requests)];
+        all.map(|(name, until, mut indexes, rule)| {
+            indexes.push(Index::plain("sweep", doc! { until: 1 }).swept_after(Duration::ZERO));
+            mongo::Collection { name, indexes, obsolete: Vec::new(), validator: doc! { "$jsonSchema": rule } }
         })
     }
 
-    /// Counts a sign-in with this e-mail address as failed, before its result is known.
+    /// Counts an attempt as failed, before its result is known.
     ///
     /// # Errors
     /// Fails when MongoDB is unavailable.
-    pub async fn attempt(&self, email: &str, now: Timestamp) -> Result<RateLimit, Error> {
-        let id = hash("email", email);
-        let newest = format!("at.{}", MOST_ATTEMPTS - 1);
-        let filter = doc! { "_id": &id, "$or": [
-            { newest: { "$exists": false } },
-            { "at.0": { "$lte": mongo::date(now.before(ATTEMPTS_WITHIN)) } },
+    pub async fn attempt(&self, counted: &Counted, now: Timestamp) -> Result<RateLimit<Attempt>, Error> {
+        let Counted { id, of, most } = counted;
+        let last = format!("failures.{}", most - 1);
+        let filter = doc! { "_id": id, "$or": [
+            { last: { "$exists": false } },
+            { "failures.0.at": { "$lte": mongo::date(now.before(ATTEMPTS_WITHIN)) } },
         ] };
+        let attempt = Attempt { counted: counted.clone(), id: mongo::binary(&rand::random::<[u8; 8]>()) };
+        let failure = doc! { "at": mongo::date(now), "attempt": &attempt.id };
         let update = doc! {
-            "$push": { "at": { "$each": [mongo::date(now)], "$sort": 1, "$slice": -MOST_ATTEMPTS } },
-            "$set": { "expires_at": mongo::date(now.after(ATTEMPTS_WITHIN)) },
+            "$push": { "failures": { "$each": [failure], "$sort": { "at": 1 }, "$slice": -most } },
+            "$set": { "of": of, "expires_at": mongo::date(now.after(ATTEMPTS_WITHIN)) },
         };
         for _ in 0..MAX_UPSERTS {
             let write = self.attempts.update_one(filter.clone(), update.clone()).upsert(true);
             if is_counted(mongo::bounded_write(write).await)? {
-                return Ok(RateLimit::Counted);
+                return Ok(RateLimit::Counted(attempt));
             }
-            let found = self.attempts.find_one(doc! { "_id": &id }).await?;
-            if let Some(Attempts { at }) = found
-                && at.len() >= usize::try_from(MOST_ATTEMPTS).unwrap_or(usize::MAX)
-                && let (Some(first), Some(last)) = (at.first(), at.last())
+            let found = self.attempts.find_one(doc! { "_id": id }).await?;
+            if let Some(Attempts { failures }) = found
+                && failures.len() >= usize::try_from(*most).unwrap_or(usize::MAX)
+                && let (Some(first), Some(last)) = (failures.first(), failures.last())
             {
-                let until = mongo::timestamp(*first).after(ATTEMPTS_WITHIN);
-                return Ok(RateLimit::TooMany { until, latest: mongo::timestamp(*last) });
+                let until = mongo::timestamp(first.at).after(ATTEMPTS_WITHIN);
+                return Ok(RateLimit::TooMany { until, latest: mongo::timestamp(last.at) });
             }
         }
         Err(Error::unavailable("a count of sign-ins changes all the time"))
     }
 
-    /// Deletes the failed sign-ins with this e-mail address.
+    /// Takes one attempt back, which has not failed. The others stay.
     ///
     /// # Errors
     /// Fails when MongoDB is unavailable.
-    pub async fn forget_attempts(&self, email: &str) -> Result<(), Error> {
-        mongo::bounded_write(self.attempts.delete_one(doc! { "_id": hash("email", email) })).await?;
+    pub async fn take_back(&self, attempt: &Attempt) -> Result<(), Error> {
+        let (id, attempt) = (&attempt.counted.id, &attempt.id);
+        // Mostly it is the only one: then nothing is left.
+        let alone = doc! {
+            "_id": id, "failures.0.attempt": attempt, "failures.1": { "$exists": false },
+        };
+        if mongo::bounded_write(self.attempts.delete_one(alone)).await?.deleted_count == 1 {
+            return Ok(());
+        }
+        let update = doc! { "$pull": { "failures": { "attempt": attempt } } };
+        mongo::bounded_write(self.attempts.update_one(doc! { "_id": id }, update)).await?;
         Ok(())
     }
 
-    /// Deletes the failed sign-ins with this e-mail address, in a transaction.
+    /// Deletes all attempts that are counted together with this one.
+    ///
+    /// # Errors
+    /// Fails when MongoDB is unavailable.
+    pub async fn clear(&self, attempt: &Attempt) -> Result<(), Error> {
+        mongo::bounded_write(self.attempts.delete_one(doc! { "_id": &attempt.counted.id })).await?;
+        Ok(())
+    }
+
+    /// Deletes all attempts of a user and with the user's e-mail address, in a transaction.
     ///
     /// # Errors
     /// The error of the transaction.
     pub async fn forget_attempts_with(
         &self,
         session: &mut ClientSession,
+        user: UserId,
         email: &str,
     ) -> mongodb::error::Result<()> {
-        self.attempts.delete_one(doc! { "_id": hash("email", email) }).session(session).await.map(drop)
+        let all = vec![Counted::of_user(user).of, of_email(email)];
+        self.attempts.delete_many(doc! { "of": { "$in": all } }).session(session).await.map(drop)
     }
 
-    /// Counts a request from this address, of which `most` may come in a minute that begins with the first.
+    /// Counts a request from this network, of which `most` may come in a minute that begins with the first.
     ///
     /// # Errors
     /// Fails when MongoDB is unavailable.
-    pub async fn request(&self, address: &str, most: u32, now: Timestamp) -> Result<RateLimit, Error> {
-        let id = hash("address", address);
+    pub async fn request(&self, network: &str, most: u32, now: Timestamp) -> Result<RateLimit<()>, Error> {
+        let id = hash("address", network);
         let at = mongo::date(now);
         let filter =
             doc! { "_id": &id, "$or": [{ "count": { "$lt": most } }, { "ends_at": { "$lte": at } }] };
@@ -169,7 +239,7 @@ impl Counts {
         for _ in 0..MAX_UPSERTS {
             let write = self.addresses.update_one(filter.clone(), vec![update.clone()]).upsert(true);
             if is_counted(mongo::bounded_write(write).await)? {
-                return Ok(RateLimit::Counted);
+                return Ok(RateLimit::Counted(()));
             }
             if let Some(requests) = self.addresses.find_one(doc! { "_id": &id }).await?
                 && i64::from(requests.count) >= i64::from(most)
@@ -191,7 +261,8 @@ fn is_counted(result: mongodb::error::Result<UpdateResult>) -> Result<bool, Erro
     }
 }
 
-fn hash(kind: &str, counted: &str) -> Binary {
+/// Hash by which a document is found without saying what it is about.
+pub(super) fn hash(kind: &str, counted: &str) -> Binary {
     let mut hash = Context::new(&SHA256);
     for part in [kind, "\n", counted] {
         hash.update(part.as_bytes());

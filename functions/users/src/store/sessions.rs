@@ -1,4 +1,7 @@
-//! Families of refresh tokens in MongoDB: one document each, and each decision one conditional write.
+//! Sessions in MongoDB: families of refresh tokens, one document each, and each decision one conditional write.
+//!
+//! A session that ends by itself stays for a while as a revocation: its access tokens are refused. One that ends
+//! with its user's epoch is deleted.
 
 use std::time::Duration;
 
@@ -6,7 +9,8 @@ use futures::TryStreamExt as _;
 use mongodb::bson::{self, Binary, Document, doc};
 use mongodb::{ClientSession, Collection, Database};
 use serde::{Deserialize, Serialize};
-use shared::auth::Epoch;
+use shared::auth::revocation::REVOCATION_TTL;
+use shared::auth::{Epoch, Role, SessionId};
 use shared::error::Error;
 use shared::mongo::json_schema;
 use shared::mongo::{self, Index};
@@ -17,35 +21,108 @@ use crate::refresh_token::{Family, RefreshToken};
 
 const SESSIONS: &str = "user_sessions";
 
-/// Lifetime of a refresh token.
-pub const LIFETIME: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+const HOUR: Duration = Duration::from_secs(60 * 60);
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// Maximum number of families of a user; a further one ends the oldest.
+/// Maximum number of sessions of a user; a further one ends the oldest.
 pub const MOST_FAMILIES: u64 = 20;
 
-/// Family on disk.
+/// Time in which the token that was spent last may be shown again: by a second tab, or after a lost answer.
+pub const REUSE_INTERVAL: Duration = Duration::from_secs(10);
+
+/// Maximum number of good tokens of a session besides the latest one.
+const MOST_OTHERS: i32 = 19;
+
+/// Maximum number of ended sessions of staff in a revocation list.
+const MAX_ENDED_STAFF: usize = 5_000;
+
+/// Maximum number of ended sessions of customers in a revocation list: 16 bytes each.
+const MAX_ENDED_CUSTOMERS: usize = 20_000;
+
+/// Lifetimes of a session, by role.
+#[derive(Clone, Copy, Debug)]
+struct Lifetimes {
+    /// Lifetime of a refresh token.
+    unused: Duration,
+    /// Lifetime of the session, however often it is refreshed.
+    absolute: Duration,
+}
+
+impl Lifetimes {
+    fn of(role: Role) -> Self {
+        match role {
+            Role::Customer => Self { unused: DAY * 30, absolute: DAY * 90 },
+            Role::Staff | Role::Admin => Self { unused: HOUR * 12, absolute: DAY * 7 },
+        }
+    }
+}
+
+/// Session on disk. Those of earlier builds lack the optional fields until their next refresh.
 #[derive(Debug, Serialize, Deserialize)]
 struct SessionDocument {
     _id: bson::Uuid,
     user: bson::Uuid,
-    /// Epoch of the user at sign-in: the family ends with it.
+    /// Epoch of the user at sign-in: the session ends with it.
     epoch: i64,
-    /// Hash of the only token that is not spent.
+    /// Hash of the latest good token; empty once the session has ended.
     token: Binary,
     signed_in_at: bson::DateTime,
     expires_at: bson::DateTime,
+    /// ID of the session in access tokens.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    session: Option<Binary>,
+    /// True for a session of staff or an admin.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    staff: Option<bool>,
+    /// Time at which the session ends, however often it is refreshed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    ends_at: Option<bson::DateTime>,
 }
 
-/// Family of a token that was valid.
+/// Session that has not ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Rotated {
+pub struct StoredSession {
     /// User ID.
     pub user: UserId,
     /// Epoch of the user at sign-in.
     pub epoch: Epoch,
+    signed_in_at: Timestamp,
+    expires_at: Timestamp,
+    ends_at: Option<Timestamp>,
 }
 
-/// Store of the families of all users.
+impl StoredSession {
+    /// Time at which the session ends at the latest. A session of an earlier build ends no sooner than was said
+    /// when it was last refreshed.
+    fn ends_at(&self, role: Role) -> Timestamp {
+        let absolute = self.signed_in_at.after(Lifetimes::of(role).absolute);
+        self.ends_at.unwrap_or_else(|| absolute.max(self.expires_at))
+    }
+}
+
+/// Result of showing a refresh token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shown {
+    /// The token was good, or was spent last and only now: the next token is stored.
+    Traded,
+    /// The token was spent before: the session has ended with this.
+    Ended,
+    /// The session has ended before.
+    Unknown,
+}
+
+/// Sessions that have ended by themselves, and what is beyond the limits of the lists.
+#[derive(Debug)]
+pub struct EndedSessions {
+    /// IDs of the sessions.
+    pub ids: Vec<SessionId>,
+    /// End of the latest session of staff that is left out.
+    pub staff_beyond: Option<Timestamp>,
+    /// True if sessions of customers are left out.
+    pub customers_beyond: bool,
+}
+
+/// Store of the sessions of all users.
 #[derive(Clone)]
 pub struct Sessions {
     sessions: Collection<SessionDocument>,
@@ -59,10 +136,12 @@ impl Sessions {
 
     /// Collection that the schema step creates. The index only sweeps: the clock decides about age.
     pub fn collection() -> mongo::Collection {
+        let ended = Index::plain("ended", doc! { "staff": 1, "ended_at": -1 });
         mongo::Collection {
             name: SESSIONS,
             indexes: vec![
                 Index::plain("user_newest", doc! { "user": 1, "signed_in_at": -1, "_id": -1 }),
+                ended.only(doc! { "ended_at": { "$exists": true } }),
                 Index::plain("sweep", doc! { "expires_at": 1 }).swept_after(Duration::ZERO),
             ],
             obsolete: Vec::new(),
@@ -75,12 +154,28 @@ impl Sessions {
                     ("signed_in_at", json_schema::date()),
                     ("expires_at", json_schema::date()),
                 ],
-                &[],
+                &[
+                    ("session", json_schema::bytes()),
+                    ("staff", json_schema::boolean()),
+                    (
+                        "others",
+                        json_schema::list(
+                            0,
+                            usize::try_from(MOST_OTHERS).unwrap_or(usize::MAX),
+                            json_schema::bytes(),
+                        ),
+                    ),
+                    ("previous", json_schema::bytes()),
+                    ("spent_at", json_schema::date()),
+                    ("ends_at", json_schema::date()),
+                    ("ended_at", json_schema::date()),
+                ],
             ),
         }
     }
 
-    /// Begins a family with its first token, and ends the user's oldest ones if there are too many.
+    /// Begins a session with its first token, and ends the user's oldest ones if there are too many. True if it
+    /// has ended one.
     ///
     /// # Errors
     /// Fails when MongoDB is unavailable.
@@ -88,77 +183,141 @@ impl Sessions {
         &self,
         token: &RefreshToken,
         user: UserId,
+        role: Role,
         epoch: Epoch,
         now: Timestamp,
-    ) -> Result<(), Error> {
+    ) -> Result<bool, Error> {
+        let Lifetimes { unused, absolute } = Lifetimes::of(role);
         let document = SessionDocument {
             _id: id(token.family()),
             user: mongo::uuid(user),
             epoch: epoch.0,
             token: mongo::binary(&token.hash()),
             signed_in_at: mongo::date(now),
-            expires_at: mongo::date(now.after(LIFETIME)),
+            expires_at: mongo::date(now.after(unused)),
+            session: Some(binary(token.family().session())),
+            staff: Some(role != Role::Customer),
+            ends_at: Some(mongo::date(now.after(absolute))),
         };
         mongo::bounded_write(self.sessions.insert_one(document)).await?;
         let beyond: Vec<Document> = self
             .sessions
             .clone_with_type::<Document>()
-            .find(doc! { "user": mongo::uuid(user) })
+            .find(doc! { "user": mongo::uuid(user), "ended_at": bson::Bson::Null })
             .sort(doc! { "signed_in_at": -1, "_id": -1 })
             .skip(MOST_FAMILIES)
             .projection(doc! { "_id": 1 })
             .await?
             .try_collect()
             .await?;
-        if !beyond.is_empty() {
-            let ids: Vec<_> = beyond.iter().filter_map(|family| family.get("_id").cloned()).collect();
-            mongo::bounded_write(self.sessions.delete_many(doc! { "_id": { "$in": ids } })).await?;
+        if beyond.is_empty() {
+            return Ok(false);
         }
-        Ok(())
+        let ids: Vec<_> = beyond.iter().filter_map(|family| family.get("_id").cloned()).collect();
+        let these = doc! { "_id": { "$in": ids }, "ended_at": bson::Bson::Null };
+        mongo::bounded_write(self.sessions.update_many(these, ended(now))).await?;
+        Ok(true)
     }
 
-    /// Spends a token and stores `next` in its place. Of concurrent uses of the same token one succeeds.
-    /// `None`: it is invalid, and if it was spent before, its family ends now.
+    /// Finds a session that has not ended.
     ///
     /// # Errors
     /// Fails when MongoDB is unavailable.
-    pub async fn rotate(
+    pub async fn find(&self, family: Family, now: Timestamp) -> Result<Option<StoredSession>, Error> {
+        let found = self.sessions.find_one(alive(family, now)).await?;
+        Ok(found.map(|document| StoredSession {
+            user: mongo::id(document.user),
+            epoch: Epoch(document.epoch),
+            signed_in_at: mongo::timestamp(document.signed_in_at),
+            expires_at: mongo::timestamp(document.expires_at),
+            ends_at: document.ends_at.map(mongo::timestamp),
+        }))
+    }
+
+    /// Spends a token of a session and stores `next` in its place. The token that was spent last may be shown
+    /// again for [`REUSE_INTERVAL`]: `next` is then stored beside the good tokens. Any other spent token ends the
+    /// session.
+    ///
+    /// # Errors
+    /// Fails when MongoDB is unavailable.
+    pub async fn trade(
         &self,
+        session: &StoredSession,
+        role: Role,
         token: &RefreshToken,
         next: &RefreshToken,
         now: Timestamp,
-    ) -> Result<Option<Rotated>, Error> {
-        let good = doc! {
-            "_id": id(token.family()),
-            "token": mongo::binary(&token.hash()),
-            "expires_at": { "$gt": mongo::date(now) },
-        };
-        let replaced = doc! { "$set": {
-            "token": mongo::binary(&next.hash()),
-            "expires_at": mongo::date(now.after(LIFETIME)),
+    ) -> Result<Shown, Error> {
+        let (shown, fresh) = (mongo::binary(&token.hash()), mongo::binary(&next.hash()));
+        let ends_at = session.ends_at(role);
+        let good_tokens = doc! { "$concatArrays": [{ "$ifNull": ["$others", []] }, ["$token"]] };
+        let latest = |tokens: Document| doc! { "$slice": [tokens, -MOST_OTHERS] };
+
+        let mut good = alive(token.family(), now);
+        good.insert("$or", vec![doc! { "token": &shown }, doc! { "others": &shown }]);
+        let not_shown = doc! { "$filter": { "input": &good_tokens, "as": "good", "cond": { "$ne": ["$$good", &shown] } } };
+        let spent = doc! { "$set": {
+            "token": &fresh,
+            "others": latest(not_shown),
+            "previous": &shown,
+            "spent_at": mongo::date(now),
+            "expires_at": mongo::date(now.after(Lifetimes::of(role).unused).min(ends_at)),
+            "ends_at": mongo::date(ends_at),
+            "session": binary(token.family().session()),
+            "staff": role != Role::Customer,
         } };
-        let write = self.sessions.find_one_and_update(good, replaced);
-        if let Some(family) = mongo::bounded_write(write).await? {
-            return Ok(Some(Rotated { user: mongo::id(family.user), epoch: Epoch(family.epoch) }));
+        if self.write(good, vec![spent]).await? {
+            return Ok(Shown::Traded);
         }
-        let spent = doc! { "_id": id(token.family()), "token": { "$ne": mongo::binary(&token.hash()) } };
-        if let Some(ended) = mongo::bounded_write(self.sessions.find_one_and_delete(spent)).await? {
-            let user: UserId = mongo::id(ended.user);
-            tracing::warn!(%user, "a refresh token was shown again after it was spent; its family has ended");
+        let only_now = doc! {
+            "previous": &shown, "spent_at": { "$gt": mongo::date(now.before(REUSE_INTERVAL)) },
+        };
+        let mut again = alive(token.family(), now);
+        again.extend(only_now.clone());
+        let beside = doc! { "$set": { "token": &fresh, "others": latest(good_tokens) } };
+        if self.write(again, vec![beside]).await? {
+            return Ok(Shown::Traded);
         }
-        Ok(None)
+        let mut reused = alive(token.family(), now);
+        reused.extend(doc! {
+            "token": { "$ne": &shown }, "others": { "$ne": &shown }, "$nor": [only_now],
+        });
+        if !self.write(reused, ended(now)).await? {
+            return Ok(Shown::Unknown);
+        }
+        let user = session.user;
+        tracing::warn!(%user, "a refresh token was shown again after it was spent; its session has ended");
+        Ok(Shown::Ended)
     }
 
-    /// Ends a family, if it exists.
+    async fn write(
+        &self,
+        filter: Document,
+        update: impl Into<mongodb::options::UpdateModifications>,
+    ) -> Result<bool, Error> {
+        let write = self.sessions.update_one(filter, update);
+        Ok(mongo::bounded_write(write).await?.matched_count == 1)
+    }
+
+    /// Ends a session, if it exists. True if it has ended with this.
     ///
     /// # Errors
     /// Fails when MongoDB is unavailable.
-    pub async fn end(&self, family: Family) -> Result<(), Error> {
+    pub async fn end(&self, family: Family, now: Timestamp) -> Result<bool, Error> {
+        let this = doc! { "_id": id(family), "ended_at": bson::Bson::Null };
+        self.write(this, ended(now)).await
+    }
+
+    /// Deletes a session that has ended already by its user's epoch.
+    ///
+    /// # Errors
+    /// Fails when MongoDB is unavailable.
+    pub async fn forget_one(&self, family: Family) -> Result<(), Error> {
         mongo::bounded_write(self.sessions.delete_one(doc! { "_id": id(family) })).await?;
         Ok(())
     }
 
-    /// Deletes all families of a user, which have ended already by the user's epoch.
+    /// Deletes all sessions of a user, which have ended already by the user's epoch.
     ///
     /// # Errors
     /// Fails when MongoDB is unavailable.
@@ -167,15 +326,108 @@ impl Sessions {
         Ok(())
     }
 
-    /// Deletes all families of a user, in a transaction.
+    /// Deletes all sessions of a user, in a transaction.
     ///
     /// # Errors
     /// The error of the transaction.
     pub async fn forget_with(&self, session: &mut ClientSession, user: UserId) -> mongodb::error::Result<()> {
         self.sessions.delete_many(doc! { "user": mongo::uuid(user) }).session(session).await.map(drop)
     }
+
+    /// True if this session of a user has ended, while its access tokens could still be valid.
+    ///
+    /// # Errors
+    /// Fails when MongoDB is unavailable.
+    pub async fn has_ended(&self, user: UserId, session: SessionId) -> Result<bool, Error> {
+        Ok(self.sessions.find_one(that_has_ended(user, session)).await?.is_some())
+    }
+
+    /// The same, in a transaction.
+    ///
+    /// # Errors
+    /// The error of the transaction.
+    pub async fn has_ended_with(
+        &self,
+        transaction: &mut ClientSession,
+        user: UserId,
+        session: SessionId,
+    ) -> mongodb::error::Result<bool> {
+        let found = self.sessions.find_one(that_has_ended(user, session)).session(transaction).await?;
+        Ok(found.is_some())
+    }
+
+    /// Reads the sessions that have ended by themselves since a time, the latest first.
+    ///
+    /// # Errors
+    /// Fails when MongoDB is unavailable.
+    pub async fn ended_since(&self, since: Timestamp) -> Result<EndedSessions, Error> {
+        let (mut staff, mut customers) = futures::try_join!(
+            self.ended_of(doc! { "staff": true }, since, MAX_ENDED_STAFF),
+            // Those of earlier builds, not refreshed since, do not say.
+            self.ended_of(doc! { "staff": { "$in": [false, bson::Bson::Null] } }, since, MAX_ENDED_CUSTOMERS),
+        )?;
+        let staff_beyond = staff.drain(MAX_ENDED_STAFF.min(staff.len())..).next();
+        let customers_beyond = customers.drain(MAX_ENDED_CUSTOMERS.min(customers.len())..).next().is_some();
+        Ok(EndedSessions {
+            ids: staff.iter().chain(&customers).map(|ended| Family(ended._id.bytes()).session()).collect(),
+            staff_beyond: staff_beyond.map(|ended| mongo::timestamp(ended.ended_at)),
+            customers_beyond,
+        })
+    }
+
+    async fn ended_of(
+        &self,
+        mut filter: Document,
+        since: Timestamp,
+        most: usize,
+    ) -> Result<Vec<EndedDocument>, Error> {
+        filter.insert("ended_at", doc! { "$gt": mongo::date(since) });
+        let found = self
+            .sessions
+            .clone_with_type::<EndedDocument>()
+            .find(filter)
+            .projection(doc! { "ended_at": 1 })
+            .sort(doc! { "ended_at": -1 })
+            .limit(i64::try_from(most).unwrap_or(i64::MAX).saturating_add(1))
+            .await?;
+        Ok(found.try_collect().await?)
+    }
+}
+
+/// Session that has ended, as a revocation list needs it.
+#[derive(Debug, Deserialize)]
+struct EndedDocument {
+    _id: bson::Uuid,
+    ended_at: bson::DateTime,
+}
+
+/// Filter for a session that has not ended.
+fn alive(family: Family, now: Timestamp) -> Document {
+    doc! {
+        "_id": id(family), "ended_at": bson::Bson::Null, "expires_at": { "$gt": mongo::date(now) },
+    }
+}
+
+/// Update that ends a session. It stays until its access tokens have expired, and no token is good.
+fn ended(now: Timestamp) -> Document {
+    doc! {
+        "$set": {
+            "ended_at": mongo::date(now),
+            "expires_at": mongo::date(now.after(REVOCATION_TTL)),
+            "token": mongo::binary(&[]),
+        },
+        "$unset": { "others": "", "previous": "", "spent_at": "" },
+    }
+}
+
+fn that_has_ended(user: UserId, session: SessionId) -> Document {
+    doc! { "user": mongo::uuid(user), "session": binary(session), "ended_at": { "$exists": true } }
 }
 
 fn id(Family(bytes): Family) -> bson::Uuid {
     bson::Uuid::from_bytes(bytes)
+}
+
+fn binary(SessionId(bytes): SessionId) -> Binary {
+    mongo::binary(&bytes)
 }

@@ -2,8 +2,10 @@
 
 use std::sync::atomic::Ordering::SeqCst;
 
+use futures::FutureExt as _;
+
 use super::*;
-use crate::auth::Signer;
+use crate::auth::{Epoch, SessionId, Signer};
 
 const NOW: Timestamp = Timestamp::from_millis(1_800_000_000_000);
 
@@ -21,6 +23,7 @@ struct Changing {
     keys: std::sync::Mutex<Vec<PublicKey>>,
     revoked: std::sync::Mutex<Revoked>,
     away: std::sync::atomic::AtomicBool,
+    hangs: std::sync::atomic::AtomicBool,
     generation: std::sync::atomic::AtomicU64,
     asked: std::sync::atomic::AtomicUsize,
     later: std::sync::atomic::AtomicU64,
@@ -30,6 +33,9 @@ impl KeySource for Changing {
     fn keys(&self, _: Option<&str>, _: &Context) -> BoxFuture<'_, Result<TrustedKeys, Error>> {
         self.asked.fetch_add(1, SeqCst);
         Box::pin(async {
+            if self.hangs.load(SeqCst) {
+                std::future::pending::<()>().await;
+            }
             if self.away.load(SeqCst) {
                 return Err(Error::unavailable("away"));
             }
@@ -126,10 +132,13 @@ async fn a_revoked_token_is_refused_after_45_seconds_and_a_new_one_works() {
     let source = Arc::new(Changing::default());
     let (verifier, signer, user) = (source.verifier(), signer("a"), UserId::new());
     source.holds(&[&signer]);
-    let token = |epoch| signer.access_token_in(Epoch(epoch), user, Role::Customer, source.now()).unwrap();
+    let token = |epoch| {
+        let origin = TokenOrigin { epoch: Epoch(epoch), session: None };
+        signer.access_token_in(origin, user, Role::Customer, source.now()).unwrap()
+    };
     let (before, after) = (token(3), token(4));
     assert!(source.takes(&verifier, &before).await);
-    *source.revoked.lock().unwrap() = Revoked::new([(user, Epoch(4))], None);
+    *source.revoked.lock().unwrap() = Revoked::new([(user, Epoch(4))]);
     source.wait(44);
     assert!(source.takes(&verifier, &before).await);
     source.wait(1);
@@ -147,7 +156,7 @@ async fn changes_by_this_process_are_seen_at_once() {
     source.holds(&[&signer]);
     let token = signer.access_token(user, Role::Customer, source.now()).unwrap();
     assert!(source.takes(&verifier, &token).await);
-    *source.revoked.lock().unwrap() = Revoked::new([(user, Epoch(1))], None);
+    *source.revoked.lock().unwrap() = Revoked::new([(user, Epoch(1))]);
     source.generation.fetch_add(1, SeqCst);
     assert!(!source.takes(&verifier, &token).await);
     assert!(!source.takes(&verifier, &token).await);
@@ -177,6 +186,87 @@ async fn cached_keys_are_used_for_five_minutes_of_outage_then_503() {
     source.away.store(false, SeqCst);
     source.wait(5);
     assert!(source.lets_in(&verifier, &signer).await);
+}
+
+#[tokio::test]
+async fn a_made_up_key_never_delays_a_request_with_a_known_one() {
+    let source = Arc::new(Changing::default());
+    let (verifier, known, made_up) = (source.verifier(), signer("a"), signer("x"));
+    source.holds(&[&known]);
+    assert!(source.lets_in(&verifier, &known).await);
+    source.hangs.store(true, SeqCst);
+    let token = made_up.access_token(UserId::new(), Role::Customer, source.now()).unwrap();
+    let far = context(source.now().after(Duration::from_secs(20)));
+    let authorization = format!("Bearer {token}");
+    for _ in 0..2 {
+        let looking = verifier.caller(Some(authorization.as_bytes()), &far);
+        let mut looking = std::pin::pin!(looking);
+        assert!(looking.as_mut().now_or_never().is_none(), "it waits for the keys");
+        for _ in 0..3 {
+            assert_eq!(source.lets_in(&verifier, &known).now_or_never(), Some(true));
+        }
+        // One that has come after it, also made up, waits behind it, and delays no other either.
+        let another = verifier.caller(Some(authorization.as_bytes()), &far);
+        let mut another = std::pin::pin!(another);
+        assert!(another.as_mut().now_or_never().is_none());
+        assert_eq!(source.lets_in(&verifier, &known).now_or_never(), Some(true));
+    }
+}
+
+#[tokio::test]
+async fn a_refresh_that_hangs_delays_only_the_request_that_began_it() {
+    let source = Arc::new(Changing::default());
+    let (verifier, known) = (source.verifier(), signer("a"));
+    source.holds(&[&known]);
+    assert!(source.lets_in(&verifier, &known).await);
+    source.hangs.store(true, SeqCst);
+    source.wait(45);
+    let token = known.access_token(UserId::new(), Role::Customer, source.now()).unwrap();
+    let authorization = format!("Bearer {token}");
+    let far = context(source.now().after(Duration::from_secs(20)));
+    let refreshing = verifier.caller(Some(authorization.as_bytes()), &far);
+    let mut refreshing = std::pin::pin!(refreshing);
+    assert!(refreshing.as_mut().now_or_never().is_none());
+    for _ in 0..3 {
+        assert_eq!(source.lets_in(&verifier, &known).now_or_never(), Some(true));
+    }
+    // It gives up after two seconds, and goes on with what is known.
+    assert!(refreshing.await.is_ok());
+    assert_eq!(source.lets_in(&verifier, &known).now_or_never(), Some(true));
+}
+
+#[tokio::test]
+async fn a_fetch_that_began_earlier_replaces_no_later_one() {
+    let source = Arc::new(Changing::default());
+    let verifier = source.verifier();
+    let fetched = |letter, later| CachedKeys {
+        trusted: Arc::new(vec![signer(letter).public_key().clone()].into()),
+        fetched_at: NOW.after(Duration::from_secs(later)),
+        generation: 0,
+    };
+    verifier.cache.store(fetched("b", 1));
+    verifier.cache.store(fetched("a", 0));
+    assert!(source.lets_in(&verifier, &signer("b")).await);
+    assert_eq!(source.asked(), 0);
+}
+
+#[tokio::test]
+async fn the_token_of_an_ended_session_is_refused_and_others_work() {
+    let source = Arc::new(Changing::default());
+    let (verifier, signer, user) = (source.verifier(), signer("a"), UserId::new());
+    source.holds(&[&signer]);
+    let token = |session: Option<u8>| {
+        let origin = TokenOrigin { epoch: Epoch(3), session: session.map(|byte| SessionId([byte; 16])) };
+        signer.access_token_in(origin, user, Role::Customer, source.now()).unwrap()
+    };
+    let (one, other, older) = (token(Some(1)), token(Some(2)), token(None));
+    for token in [&one, &other, &older] {
+        assert!(source.takes(&verifier, token).await);
+    }
+    *source.revoked.lock().unwrap() = Revoked::default().with_sessions([SessionId([1; 16])]);
+    source.wait(45);
+    assert!(!source.takes(&verifier, &one).await);
+    assert!(source.takes(&verifier, &other).await && source.takes(&verifier, &older).await);
 }
 
 fn context(deadline: Timestamp) -> Context {

@@ -56,6 +56,8 @@ pub enum RateClass {
     Unlimited,
     /// Requests from one network address, together with all other routes of this class.
     PerAddress,
+    /// The same, but requests of admins have no limit and do not count.
+    PerAddressButAdmins,
 }
 
 /// Limits of the `limit` parameter of a list.
