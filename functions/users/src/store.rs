@@ -14,7 +14,7 @@ use shared::error::{Error, Kind};
 use shared::http::idempotency::KeyRecord;
 use shared::http::idempotency::key_store::KeyStore;
 use shared::mongo::json_schema;
-use shared::mongo::unreadable::{self, Unreadable};
+use shared::mongo::unreadable::Unreadable;
 use shared::mongo::{self, Index, TxOutcome};
 use shared::values::address::Address;
 use shared::values::clock::Timestamp;

@@ -13,7 +13,7 @@ use shared::auth::revocation::REVOCATION_TTL;
 use shared::auth::{Epoch, Role, SessionId};
 use shared::error::Error;
 use shared::mongo::json_schema;
-use shared::mongo::{self, Index};
+use shared::mongo::{self, Index, unreadable};
 use shared::values::clock::Timestamp;
 use shared::values::ids::UserId;
 
@@ -369,8 +369,11 @@ impl Sessions {
         let staff_beyond = staff.drain(MAX_ENDED_STAFF.min(staff.len())..).next();
         let customers_beyond = customers.drain(MAX_ENDED_CUSTOMERS.min(customers.len())..).next().is_some();
         Ok(EndedSessions {
-            ids: staff.iter().chain(&customers).map(|ended| Family(ended._id.bytes()).session()).collect(),
-            staff_beyond: staff_beyond.map(|ended| mongo::timestamp(ended.ended_at)),
+            ids: staff.iter().chain(&customers).filter_map(session_of).collect(),
+            // The query matches dates alone.
+            staff_beyond: staff_beyond
+                .and_then(|ended| ended.get_datetime("ended_at").ok().copied())
+                .map(mongo::timestamp),
             customers_beyond,
         })
     }
@@ -380,11 +383,11 @@ impl Sessions {
         mut filter: Document,
         since: Timestamp,
         most: usize,
-    ) -> Result<Vec<EndedDocument>, Error> {
+    ) -> Result<Vec<Document>, Error> {
         filter.insert("ended_at", doc! { "$gt": mongo::date(since) });
         let found = self
             .sessions
-            .clone_with_type::<EndedDocument>()
+            .clone_with_type::<Document>()
             .find(filter)
             .projection(doc! { "ended_at": 1 })
             .sort(doc! { "ended_at": -1 })
@@ -394,11 +397,10 @@ impl Sessions {
     }
 }
 
-/// Session that has ended, as a revocation list needs it.
-#[derive(Debug, Deserialize)]
-struct EndedDocument {
-    _id: bson::Uuid,
-    ended_at: bson::DateTime,
+/// Session of a document. One that cannot be read has no tokens that a list could name.
+fn session_of(document: &Document) -> Option<SessionId> {
+    let id = unreadable::id_of(document)?;
+    Some(Family(*id.as_bytes()).session())
 }
 
 /// Filter for a session that has not ended.
