@@ -277,7 +277,7 @@ mod tests {
         for good in [
             "sunshine on my dragon",
             "a password 2026",
-            "passwordpassword",
+            "sunshinedragon",
             "☕☕☕☕☕☕☕☕☕☕☕☕",
             "7391-8264-0572",
         ] {

@@ -130,8 +130,8 @@ async fn a_list_of_a_status_repeats_and_skips_nothing_beside_changes() {
         ];
         // From both ends, so that some leave before they are reached and some come in behind the walk.
         let walks = walk(&lists, async |turn| {
-            let place = if turn % 2 == 0 { turn / 2 } else { 5 - turn / 2 };
             if turn < 6 {
+                let place = if turn % 2 == 0 { turn / 2 } else { 5 - turn / 2 };
                 shop.admin().moves(&leaving[place], "paid").await.expect(200);
             }
         });
