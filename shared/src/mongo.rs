@@ -270,6 +270,11 @@ pub fn id<T: StaticType>(stored: bson::Uuid) -> TypeSafeId<T> {
     TypeSafeId::from_uuid(uuid::Uuid::from_bytes(stored.bytes()))
 }
 
+/// Condition for a document whose field is a date itself: a range of dates matches lists that have one, too.
+pub fn is_date(field: &str) -> Document {
+    doc! { "$expr": { "$eq": [{ "$type": format!("${field}") }, "date"] } }
+}
+
 /// Converts a time to its stored form.
 pub fn date(time: Timestamp) -> bson::DateTime {
     bson::DateTime::from_millis(time.millis())

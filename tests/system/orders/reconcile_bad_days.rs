@@ -26,6 +26,29 @@ async fn a_hundred_unreadable_orders_do_not_keep_another_unpaid() {
 }
 
 #[tokio::test]
+async fn a_time_that_is_a_list_of_times_stops_no_job() {
+    let aging = Aging::open().await;
+    let (ada, mug) = (aging.shop.customer().await, aging.shop.product(10).await);
+    let good = ada.orders(&[(&mug, 2)]).await.expect(201).id();
+    aging.ages(25 * HOUR).await;
+    let bad: Vec<OrderId> = (0..3).map(|_| OrderId::new()).collect();
+    let past = DateTime::from_millis(0);
+    let fields = doc! { "status": "placed", "expires_at": [past, 7] };
+    aging.bare_orders(&bad[..1], &fields).await;
+    let fields = doc! { "status": "cancelled", "updated_at": [past], "tasks": [{ "kind": "release", "revision": 2_i64 }] };
+    aging.bare_orders(&bad[1..2], &fields).await;
+    aging.bare_orders(&bad[2..], &doc! { "status": "placed", "updated_at": [past], "changing": true }).await;
+    let products = aging.shop.database.collection::<Document>("products");
+    let hold = doc! { "o": mongo::uuid(OrderId::new()), "q": 1_i64, "r": 1_i64, "t": [past] };
+    let id = doc! { "_id": mongo::uuid(mug.parse::<ProductId>().unwrap()) };
+    let damaged = products.update_one(id, doc! { "$push": { "holds": hold } });
+    damaged.bypass_document_validation(true).await.unwrap();
+    let healed = aging.reconciles().await;
+    assert_eq!((healed.orders_expired, healed.finished), (1, true), "{healed:?}");
+    assert_eq!(aging.status(&good).await, "cancelled");
+}
+
+#[tokio::test]
 async fn an_order_that_mongodb_refuses_to_store_stops_nothing() {
     let aging = Aging::open().await;
     let (ada, mug) = (aging.shop.customer().await, aging.shop.product(10).await);

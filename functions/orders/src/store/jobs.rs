@@ -113,6 +113,7 @@ impl OrderStore {
             filter.insert("$or", vec![doc! { time: { "$gt": at } }, beside]);
         }
         filter.insert(time, times);
+        filter.extend(mongo::is_date(time));
         let documents: Vec<Document> = self
             .all
             .find(filter)
@@ -142,6 +143,7 @@ impl OrderStore {
         let time = kind.time();
         let mut filter = kind.filter();
         filter.insert(time, doc! { "$lte": mongo::date(until) });
+        filter.extend(mongo::is_date(time));
         let found = self
             .all
             .find_one(filter)

@@ -117,6 +117,8 @@ impl ProductStore {
             doc! { "$project": { "holds": 1 } },
             doc! { "$unwind": "$holds" },
             doc! { "$match": wanted },
+            doc! { "$match": mongo::is_date("holds.t") },
+            doc! { "$match": { "$expr": { "$eq": [{ "$type": "$holds.o" }, "binData"] } } },
             doc! { "$group": { "_id": { "t": "$holds.t", "o": "$holds.o" } } },
             doc! { "$replaceRoot": { "newRoot": "$_id" } },
             doc! { "$sort": { "t": 1, "o": 1 } },
