@@ -45,6 +45,34 @@ async fn an_order_whose_event_runs_twice_is_one_order() {
 }
 
 #[tokio::test]
+async fn an_order_that_ended_before_its_event_runs_again_is_the_only_one() {
+    let shop = OnLambda::open().await;
+    let (hat, ada) = (shop.product(10).await, shop.customer().await);
+    let twice = shop.lambda.on_request("orders", Method::POST, "/orders").once(Fault::Repeat(2));
+    let calls = shop.lambda.on_call("products", "HoldStock").hold();
+    let lines = [(hat.as_str(), 2)];
+    let placing = ada.orders(&lines);
+    let meanwhile = async {
+        calls.next().await.deliver().await;
+        // The second run waits to hold the stock, while the customer cancels what the first one has placed.
+        let second = calls.next().await;
+        let placed = ada.get("/orders").await.expect(200).data()[0]["id"].as_str().unwrap().to_owned();
+        let cancel = async {
+            calls.next().await.deliver().await;
+            calls.lift();
+            second.deliver().await;
+        };
+        let (cancelled, ()) = futures::join!(ada.moves(&placed, "cancelled"), cancel);
+        cancelled.expect(200);
+    };
+    let (placed, ()) = futures::join!(placing, meanwhile);
+    placed.expect(201);
+    assert_eq!(twice.struck(), 1);
+    assert_eq!(ada.get("/orders").await.expect(200).data().len(), 1);
+    assert_eq!(shop.stock(&hat).await, (10, 0, 10));
+}
+
+#[tokio::test]
 async fn a_count_whose_event_runs_twice_moves_the_stock_once() {
     let shop = OnLambda::open().await;
     let product = shop.product(100).await;

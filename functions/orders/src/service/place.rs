@@ -59,14 +59,18 @@ impl OrderService {
         let origin = idempotency.request_key.origin;
         let mut attempt = 0;
         let mut user_is_known = user == caller;
+        // An event that runs again is rare: it meets its own hold and its own order. Unless the order has been changed
+        // since; so before another attempt the order of any earlier one is looked for.
+        let mut looks = origin == KeyOrigin::Client;
         while attempt < ATTEMPTS {
-            // An event that runs again is rare: it meets its own hold and its own order.
-            if origin == KeyOrigin::Client {
-                match self.find_attempts(context, &idempotency, attempt).await? {
+            if looks {
+                let first = if origin == KeyOrigin::Client { attempt } else { 0 };
+                match self.find_attempts(context, &idempotency, first).await? {
                     Attempts::Answered(order) => return replay(*order, &idempotency),
-                    Attempts::Open(open) => attempt = open,
+                    Attempts::Open(open) => attempt = open.max(attempt),
                 }
             }
+            looks = true;
             if !user_is_known {
                 self.require_active(context, user).await?;
                 user_is_known = true;
@@ -221,6 +225,10 @@ impl OrderService {
 
 /// Replays the order that an earlier request with this key placed.
 fn replay(order: Order, idempotency: &IdempotencyRef) -> Result<Idempotent<Order>, Error> {
+    // An order that was placed without a key was found by its ID, which is this event's alone.
+    if idempotency.request_key.origin == KeyOrigin::Invocation {
+        return Ok(Idempotent::Created(order));
+    }
     let same = order
         .placed_under
         .as_ref()
