@@ -20,7 +20,7 @@ use crate::recovery;
 const LASTS: Duration = Duration::from_millis(700);
 
 /// Of how many commands of one operation a short campaign has a fault.
-const PLACES: usize = 8;
+const PLACES: usize = 5;
 
 /// The faults of a campaign: all of them, or one at each command, in an order left to chance.
 fn chosen(commands: &[Command], chance: &mut StdRng) -> Vec<Fault> {
