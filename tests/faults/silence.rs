@@ -34,7 +34,7 @@ const HEARTBEATS: [Option<u32>; 2] = [None, Some(1_000)];
 const SHOPS: usize = 5;
 
 /// A short run goes through one of so many cases.
-const SHARE: u64 = 61;
+const SHARE: u64 = 127;
 
 /// Longer than any request takes, so that no transaction ends before its request does.
 const TRANSACTION_SECONDS: i32 = 30;
