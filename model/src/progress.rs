@@ -48,7 +48,7 @@ pub enum ProgressGuard {
     NoLookingBack,
     /// A job goes on after a failure. Without: it ends, and the next run meets the same thing first.
     GoesOn,
-    /// What was set aside gets half of a share. Without: all of it.
+    /// Work that was set aside gets half of a share. Without: all of it.
     Half,
     /// A job gets its share of the budget. Without: the first job may use all of it.
     Shares,

@@ -23,7 +23,7 @@ use crate::report::{Report, seeds};
 const NAME: &str = "silence";
 const TEST: &str = "every_operation_has_one_effect_beside_a_silent_line";
 
-/// How long a line is silent: shorter and longer than a heartbeat takes to fail, and than an operation waits.
+/// Lengths of a silence: shorter and longer than a heartbeat takes to fail, and than an operation waits.
 const SILENCES: [Duration; 4] =
     [Duration::from_secs(2), Duration::from_secs(6), Duration::from_secs(12), Duration::from_secs(20)];
 
@@ -243,7 +243,7 @@ impl Subject {
         Outcome { acknowledged, allowed: acknowledged || status == 503, said }
     }
 
-    /// How often the operation took effect.
+    /// Number of times that the operation took effect.
     async fn effects(&self, fixture: &Fixture, operation: Operation) -> i64 {
         let shop = &fixture.shop;
         let count = async |collection: &str, filter: Document| {
@@ -380,7 +380,7 @@ async fn violations_of(fixture: &Fixture, case: &Case) -> Vec<String> {
     violations
 }
 
-/// What CheckConsistency reports over all pages.
+/// Findings of CheckConsistency over all pages.
 async fn inconsistencies(fixture: &Fixture) -> Vec<String> {
     let mut found = Vec::new();
     let mut path = "/orders/consistency?limit=5000".to_owned();

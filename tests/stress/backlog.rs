@@ -1,7 +1,7 @@
 //! Backlog: thousands of unpaid orders are due, some cannot be read or stored, one product is locked, and products
 //! fails half of the time. Whatever is healthy is done all the same, and soon.
 //!
-//! What counts is the time that Reconcile itself takes. Between its calls time goes by on disk.
+//! The measure is the time that Reconcile itself takes. Between its calls time goes by on disk.
 
 use std::collections::HashMap;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! What the queries of Reconcile cost where there is much: how many keys and documents MongoDB looks at, for every
+//! Cost of the queries of Reconcile where there is much: how many keys and documents MongoDB looks at, for every
 //! command that the jobs have sent.
 
 use std::collections::BTreeMap;
