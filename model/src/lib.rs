@@ -15,12 +15,14 @@
 //!   recovering   the steps of Reconcile, one by one and to its end
 //! invariants   conditions at every moment, and conditions once Reconcile has run
 //! walk         a model of its own: how Reconcile walks through the holds and saves its position
+//! journal      a model of its own: how stock, journal and holds make one declaration
 //! progress     a model of its own: how the jobs of Reconcile share a budget, beside things that always fail
 //! ```
 
 pub mod explorer;
 pub mod guards;
 pub mod invariants;
+pub mod journal;
 pub mod placing;
 pub mod progress;
 pub mod scenario;

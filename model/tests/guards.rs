@@ -8,6 +8,7 @@
 
 use model::explorer::{Model, explore};
 use model::guards::Guard;
+use model::journal::{Journal, JournalGuard};
 use model::progress::{Progress, ProgressGuard, THINGS};
 use model::scenario::Scenario;
 use model::steps::Protocol;
@@ -53,5 +54,12 @@ fn jobs_without_any_one_guard_leave_something_undone() {
         // The things that a scan meets first.
         broken[..3].fill(!overloaded);
         missed(guard, &Progress { broken, overloaded, without: Some(guard) });
+    }
+}
+
+#[test]
+fn a_journal_without_any_one_guard_is_wrong() {
+    for guard in JournalGuard::ALL {
+        missed(guard, &Journal::that_misses(guard));
     }
 }

@@ -7,6 +7,7 @@
 #![expect(clippy::panic, reason = "a test that finds a violation has failed")]
 
 use model::explorer::{Explored, Model, explore};
+use model::journal::Journal;
 use model::progress::{BOUND, Progress, THINGS};
 use model::scenario::{Scenario, Size};
 use model::steps::Protocol;
@@ -59,6 +60,17 @@ fn no_hold_stays_behind_the_saved_position() {
 }
 
 #[test]
+fn holds_with_a_journal_are_as_declared() {
+    journals(false);
+}
+
+fn journals(long: bool) {
+    for journal in Journal::all(long) {
+        finds_nothing(journal.name, &journal.bound(), &journal);
+    }
+}
+
+#[test]
 fn everything_healthy_is_done_within_a_few_runs() {
     beside_broken_things(1);
 }
@@ -84,4 +96,5 @@ fn a_job_with_too_much_to_do_starves_no_other() {
 fn a_longer_search_finds_nothing_either() {
     Scenario::all(Size::Long).into_iter().for_each(search);
     beside_broken_things(u32::MAX);
+    journals(true);
 }

@@ -1,0 +1,263 @@
+//! How products keep what orders hold: counters, a journal and holds. A model of its own, which shows that a
+//! declaration made of these steps does just what the one atomic step of `stock` does.
+//!
+//! # What is stored
+//!
+//! - *Stock*, one small document for each product: the counters, a short journal, and `folds`, the number of
+//!   times that the journal was folded. A journal entry is of one order: its revision, the quantity held, and
+//!   the *generation*, which is `folds` at the time when the entry was added.
+//! - *Holds*, one document for each order: its revision and all its items. One without items is a tombstone.
+//!
+//! An order holds what the entry or the hold of its highest revision says. At the same revision it is the hold.
+//!
+//! # Declaring
+//!
+//! 1. Read the stock of the products, then the hold. A higher revision than the call's: superseded. The same:
+//!    a replay. Too little stock: refused.
+//! 2. The products covered are those that the call names and those that the order holds. One product: one
+//!    write to its stock, and nothing else. Several: one transaction, with a write to the stock of each and a
+//!    write to the hold. In both cases each write to a stock moves the counters and leaves an entry of the
+//!    order, new or in the place of the one that is there.
+//! 3. Each write has conditions: there is enough stock; an entry that was read is there, at the same revision;
+//!    where none was read none is there, and the journal was folded at most `KEPT` times since. The hold of a
+//!    transaction has the revision that was read. If a condition fails nothing is written: back to 1.
+//!
+//! A fold leaves the entries of the newest `KEPT` generations. So an entry that was added after the read of a
+//! process is found by the write of that process, or the write finds too many folds. A process that slept for
+//! long can change nothing, and one beside many folds need not begin again.
+//!
+//! # Folding
+//!
+//! Any process may fold at any time. It reads the stock, and takes the entries that are old enough. It writes
+//! each to the hold of its order, unless that has the same revision or a higher one. Then it removes the
+//! entries that are still at that revision, and raises `folds`, in one write.
+//!
+//! # Pruning
+//!
+//! A tombstone is deleted when it is an hour old. A legacy entry of its order must be gone before, see below.
+//!
+//! # Migration
+//!
+//! Older builds keep the entries of all orders in an array of the product, and write that in one step.
+//!
+//! 1. The fence: from one moment on no older build can write. The arrays are frozen.
+//! 2. The stock of a product is inserted if it is not there. An order whose hold is not there has its entries
+//!    in the arrays: they are inserted as its hold, if it is still not there. The schema step does this for
+//!    all, and a declaration for what it needs.
+//! 3. An array is removed once each of its orders has a hold.
+//!
+//! # Left out
+//!
+//! The snapshot of the price belongs to the content of a revision. An hour is longer than the life of any
+//! process, as in `steps`.
+
+mod declaring;
+mod guards;
+mod scenarios;
+mod state;
+mod upkeep;
+
+pub use guards::JournalGuard;
+
+use state::{Entry, Hold, Process, State, Step, Stock};
+
+use crate::explorer::Model;
+use crate::state::DeclarationKind;
+
+/// Number of products.
+const PRODUCTS: usize = 2;
+
+/// Number of orders.
+const ORDERS: usize = 2;
+
+/// Number of generations that a fold leaves in the journal.
+const KEPT: u8 = 1;
+
+/// Quantities by product.
+type Items = [u8; PRODUCTS];
+
+/// Nothing.
+const NOTHING: Items = [0; PRODUCTS];
+
+/// Declaration, and the number of times that it may be sent.
+#[derive(Clone, Copy, Debug)]
+pub struct Sent {
+    /// Index of the order.
+    pub order: usize,
+    /// Revision.
+    pub revision: u8,
+    /// Kind.
+    pub kind: DeclarationKind,
+    /// Items.
+    pub items: Items,
+    /// Number of times that it may be sent, at any moment.
+    pub times: u8,
+}
+
+impl Sent {
+    /// Items that are held once it is applied.
+    fn holds(&self) -> Items {
+        if self.kind == DeclarationKind::Hold { self.items } else { NOTHING }
+    }
+}
+
+/// Model of the journal within a bound, perhaps with a guard left out.
+#[derive(Clone, Debug)]
+pub struct Journal {
+    /// Name.
+    pub name: &'static str,
+    /// Units on hand of each product.
+    pub on_hand: Items,
+    /// Declarations.
+    pub sent: Vec<Sent>,
+    /// Number of folds.
+    pub folds: u8,
+    /// True if an hour passes, after which what has ended may be pruned.
+    pub hour: bool,
+    /// Holds in the arrays of older builds at the beginning, if there are older builds.
+    pub older: Option<[Option<(u8, Items)>; ORDERS]>,
+    /// Guard that is left out.
+    pub without: Option<JournalGuard>,
+}
+
+impl Journal {
+    /// Returns true if the guard is not left out.
+    fn has(&self, guard: JournalGuard) -> bool {
+        self.without != Some(guard)
+    }
+
+    /// Number of generations that a fold leaves.
+    fn kept(&self) -> u8 {
+        if self.has(JournalGuard::NewestKept) { KEPT } else { 0 }
+    }
+}
+
+impl Model for Journal {
+    type State = State;
+    type Step = Step;
+
+    fn initial(&self) -> State {
+        let stock = |product: usize| {
+            let on_hand = self.on_hand[product];
+            self.older.is_none().then(|| Stock { on_hand, reserved: 0, folds: 0, journal: Vec::new() })
+        };
+        let array = |product: usize| {
+            self.older.map(|orders| {
+                orders.map(|content| {
+                    let (revision, items) = content?;
+                    (items[product] > 0).then_some((revision, items[product]))
+                })
+            })
+        };
+        State {
+            stock: std::array::from_fn(stock),
+            holds: [None; ORDERS],
+            arrays: std::array::from_fn(array),
+            older_on_hand: self.on_hand,
+            fence: self.older.is_none(),
+            processes: Vec::new(),
+            left: self.sent.iter().map(|sent| sent.times).collect(),
+            folds_left: self.folds,
+            copies_left: if self.older.is_some() { 2 } else { 0 },
+            hour_left: self.hour,
+            applied: self.older.map_or([0; ORDERS], |orders| {
+                orders.map(|content| content.map_or(0, |(revision, _)| revision))
+            }),
+            broken: None,
+        }
+    }
+
+    fn successors(&self, state: &State) -> Vec<(Step, State)> {
+        let mut steps = Vec::new();
+        for (call, sent) in self.sent.iter().enumerate() {
+            let is_caused = sent.revision == 1 || state.applied[sent.order] > 0;
+            if state.left[call] > 0 && is_caused && state.fence {
+                let mut after = state.clone();
+                after.left[call] -= 1;
+                after.begin(Process::Declaring(self.begin(call)));
+                steps.push((Step::of(sent, "is sent"), after));
+            }
+        }
+        for (place, process) in state.processes.iter().enumerate() {
+            if place > 0 && state.processes[place - 1] == *process {
+                continue;
+            }
+            let mut rest = state.clone();
+            rest.processes.remove(place);
+            steps.extend(match process {
+                Process::Declaring(declaring) => self.declare(rest, *declaring),
+                Process::Folding { product, entries, written } => {
+                    self.fold(rest, *product, entries, *written)
+                }
+                Process::Copying { order, revision, items } => {
+                    self.copy(&mut rest, *order, *revision, *items);
+                    Some((Step(format!("the schema step inserts the hold of order {order}")), rest))
+                }
+            });
+        }
+        for product in (0..PRODUCTS).filter(|_| state.folds_left > 0) {
+            let Some(stock) = &state.stock[product] else { continue };
+            let is_old = |entry: &&Entry| entry.generation + self.kept() <= stock.folds;
+            let entries: Vec<Entry> = stock.journal.iter().filter(is_old).copied().collect();
+            // A fold of nothing makes the entries older.
+            if stock.journal.is_empty() {
+                continue;
+            }
+            let mut after = state.clone();
+            after.folds_left -= 1;
+            after.begin(Process::Folding { product, entries, written: 0 });
+            steps.push((Step(format!("a fold of product {product} reads")), after));
+        }
+        self.migrate(state, &mut steps);
+        self.age(state, &mut steps);
+        steps
+    }
+
+    fn check(&self, state: &State) -> Result<(), String> {
+        if let Some(broken) = state.broken {
+            return Err(broken.to_owned());
+        }
+        let meaning = state.meaning();
+        for (product, stock) in state.stock.iter().enumerate() {
+            let Some(stock) = stock else { continue };
+            if stock.reserved > stock.on_hand {
+                return Err("more is reserved than there is".to_owned());
+            }
+            if stock.reserved != meaning.reserved(product) {
+                return Err("what is reserved is not what is held".to_owned());
+            }
+        }
+        Ok(())
+    }
+
+    fn describe_step(&self, step: &Step) -> String {
+        step.0.clone()
+    }
+
+    fn describe_state(&self, state: &State) -> String {
+        let stock = |stock: &Option<Stock>| match stock {
+            None => "none".to_owned(),
+            Some(Stock { on_hand, reserved, folds, journal }) => {
+                let entry = |entry: &Entry| {
+                    format!(
+                        "order {} r{} x{} g{}",
+                        entry.order, entry.revision, entry.quantity, entry.generation
+                    )
+                };
+                let journal: Vec<String> = journal.iter().map(entry).collect();
+                format!("{reserved}/{on_hand} folds {folds} [{}]", journal.join(", "))
+            }
+        };
+        let stocks: Vec<String> = state.stock.iter().map(stock).collect();
+        let hold = |hold: &Option<Hold>| {
+            hold.map_or("none".to_owned(), |hold| format!("r{} {:?}", hold.revision, hold.items))
+        };
+        let holds: Vec<String> = state.holds.iter().map(hold).collect();
+        format!(
+            "stock {} | holds {} | {} running",
+            stocks.join("; "),
+            holds.join("; "),
+            state.processes.len()
+        )
+    }
+}
