@@ -11,6 +11,7 @@ use local::backend;
 use local::seed::{self, Amounts};
 use mongod::{Data, Mongod, Options};
 use mongodb::Database;
+use rand::seq::SliceRandom as _;
 use shared::input::page::Position;
 use uuid::Uuid;
 
@@ -62,6 +63,9 @@ struct Row {
     ratio: f64,
 }
 
+/// Lists of a short run, by chance.
+const SHORT: usize = 60;
+
 /// The data, and whoever measures in it.
 struct Measuring {
     database: Database,
@@ -100,6 +104,10 @@ async fn a_page_of_any_list_costs_what_is_on_it_or_a_bounded_number_of_keys_wher
     let mut lists = Busiest::of(&database).await.lists();
     let only = std::env::var("OMS_LISTS").unwrap_or_default();
     lists.retain(|list| format!("{}?{}", list.path, list.query).contains(&only));
+    if !is_long() {
+        lists.shuffle(&mut campaign.chance());
+        lists.truncate(SHORT);
+    }
     let measuring = Measuring { database, profiler };
     tell(
         "\n| list | limit | keys | documents | page | keys | documents | sort | first page / one by ID | page / first |\n",
