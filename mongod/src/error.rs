@@ -62,6 +62,8 @@ pub enum Error {
     DataFolderInUse {
         /// The folder.
         folder: PathBuf,
+        /// Process ID of that server, if its lock file has one.
+        pid: Option<u32>,
     },
     /// The requested port is taken.
     PortInUse {
@@ -154,12 +156,12 @@ impl fmt::Display for Error {
             Self::DataFolder { folder, source } => {
                 write!(f, "cannot use {} as a data folder: {source}", folder.display())
             }
-            Self::DataFolderInUse { folder } => {
-                write!(
-                    f,
-                    "another `cargo local` is using {}; stop it or give --data another folder",
-                    folder.display()
-                )
+            Self::DataFolderInUse { folder, pid } => {
+                write!(f, "another `cargo local` is using {}", folder.display())?;
+                if let Some(pid) = pid {
+                    write!(f, " (its MongoDB is the process {pid})")?;
+                }
+                write!(f, "; stop it or give --data another folder")
             }
             Self::PortInUse { port } => {
                 write!(f, "port {port} of 127.0.0.1 is taken; stop what listens there or choose another port")

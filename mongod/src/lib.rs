@@ -1,7 +1,7 @@
 //! MongoDB server for this machine: found or fetched, started as a child process, stopped with its parent.
 //!
 //! `cargo local` starts one on a folder that stays. A test binary starts one that leaves nothing behind.
-//! Either is a replica set of one, because transactions need a replica set.
+//! Either is a replica set of one, because transactions need a replica set. The first asks for a password.
 //!
 //! It is a crate of its own because the store tests of the functions need a server. They cannot depend on
 //! `local`, which depends on the functions.
@@ -12,6 +12,7 @@
 //! - `supervise.rs`, `supervise.sh`: child process that ends with its parent
 //! - `replica_set.rs`: initiation, or repair after a change of port, and the wait for the primary; the caller
 //!   initiates a set of several servers
+//! - `access.rs`: passwords, which are new at each start
 //! - `log.rs`: log lines that explain why `mongod` ended
 //! - `shared.rs`: one server for all tests of a process, or of a run of nextest
 //! - `folder.rs`: temporary folders with unique names
@@ -20,6 +21,7 @@
 #[cfg(not(unix))]
 compile_error!("mongod is started through a POSIX shell: on Windows, work inside WSL");
 
+mod access;
 mod error;
 mod fetch;
 mod find;
@@ -30,6 +32,7 @@ mod server;
 mod shared;
 mod supervise;
 
+pub use access::Access;
 pub use error::Error;
 pub use find::{Search, find_or_fetch};
 pub use replica_set::NAME as SET_NAME;

@@ -16,7 +16,7 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-use crate::server::Membership;
+use crate::access::Passwords;
 
 /// Name of the replica set.
 pub const NAME: &str = "rs0";
@@ -29,20 +29,27 @@ const POLL: Duration = Duration::from_millis(5);
 /// Time limit for one answer. A server that is still starting may miss it, and is asked again.
 const ANSWER: Duration = Duration::from_secs(5);
 
-/// Makes the server on this port writable; one of several servers only has to answer.
+/// Server that has been started, and what it is to become.
+pub(crate) struct Target<'a> {
+    /// Port on 127.0.0.1.
+    pub(crate) port: u16,
+    /// Its data folder.
+    pub(crate) folder: &'a Path,
+    /// Passwords that it was started with, if it asks for any.
+    pub(crate) passwords: Option<&'a Passwords>,
+    /// False if it belongs to a set of several, which the caller initiates.
+    pub(crate) is_alone: bool,
+}
+
+/// Makes a server writable, with a user if it asks for a password; one of several servers only has to answer.
 ///
-/// Before anything is written, the server must report `folder` as its data folder: another server may have
+/// Before anything is written, the server must report its data folder: another server may have
 /// taken the port first.
 ///
 /// It retries until it succeeds. The caller sets the time limit, and reads the latest obstacle from `last`.
-pub(crate) async fn make_ready(
-    membership: Membership,
-    port: u16,
-    folder: &Path,
-    last: &mut Option<BoxError>,
-) {
+pub(crate) async fn make_ready(target: &Target<'_>, last: &mut Option<BoxError>) {
     loop {
-        match attempt(membership, port, folder).await {
+        match attempt(target).await {
             Ok(()) => return,
             Err(error) => *last = Some(error),
         }
@@ -50,17 +57,21 @@ pub(crate) async fn make_ready(
     }
 }
 
-async fn attempt(membership: Membership, port: u16, folder: &Path) -> Result<(), BoxError> {
+async fn attempt(target: &Target<'_>) -> Result<(), BoxError> {
+    let &Target { port, folder, passwords, is_alone } = target;
     // The driver retries only after half a second, so it is created once the port is open.
     TcpStream::connect(("127.0.0.1", port)).await?;
-    let client = client(port)?;
+    let client = client(port, passwords)?;
     let admin = client.database("admin");
     let ready = async {
         assert_folder(&admin, folder).await?;
-        match membership {
-            Membership::Alone => configure(&admin, port).await,
-            Membership::OneOfSeveral => Ok(()),
+        if is_alone {
+            configure(&admin, port).await?;
         }
+        if let Some(passwords) = passwords {
+            passwords.set_up_user(&admin).await?;
+        }
+        Ok(())
     };
     let result = timeout(ANSWER, ready).await;
     // The driver's tasks must not outlive the caller's runtime.
@@ -68,16 +79,16 @@ async fn attempt(membership: Membership, port: u16, folder: &Path) -> Result<(),
     result.unwrap_or_else(|_| Err("no answer in time".into()))
 }
 
-fn client(port: u16) -> Result<Client, mongodb::error::Error> {
-    Client::with_options(
-        ClientOptions::builder()
-            .hosts(vec![ServerAddress::Tcp { host: "127.0.0.1".to_owned(), port: Some(port) }])
-            .app_name("oms-mongod".to_owned())
-            // A server outside any set is only reachable directly.
-            .direct_connection(true)
-            .server_selection_timeout(ANSWER)
-            .build(),
-    )
+fn client(port: u16, passwords: Option<&Passwords>) -> Result<Client, mongodb::error::Error> {
+    let mut options = ClientOptions::builder()
+        .hosts(vec![ServerAddress::Tcp { host: "127.0.0.1".to_owned(), port: Some(port) }])
+        .app_name("oms-mongod".to_owned())
+        // A server outside any set is only reachable directly.
+        .direct_connection(true)
+        .server_selection_timeout(ANSWER)
+        .build();
+    options.credential = passwords.map(Passwords::internal);
+    Client::with_options(options)
 }
 
 async fn configure(admin: &Database, port: u16) -> Result<(), BoxError> {
@@ -107,7 +118,7 @@ async fn configure(admin: &Database, port: u16) -> Result<(), BoxError> {
 /// <https://github.com/mongodb/mongo/blob/master/src/mongo/base/error_codes.yml>
 const NOT_YET_INITIALIZED: i32 = 94;
 
-fn code(error: &mongodb::error::Error) -> Option<i32> {
+pub(crate) fn code(error: &mongodb::error::Error) -> Option<i32> {
     match error.kind.as_ref() {
         ErrorKind::Command(answer) => Some(answer.code),
         _ => None,

@@ -3,6 +3,7 @@
 use std::{
     env,
     ffi::OsString,
+    fmt,
     fs::{self, TryLockError},
     io,
     net::{IpAddr, TcpListener},
@@ -12,7 +13,14 @@ use std::{
 
 use tokio::time::{sleep, timeout, timeout_at};
 
-use crate::{error::Error, folder::Temporary, log::Log, replica_set, supervise::Supervised};
+use crate::{
+    access::{self, Access, Passwords},
+    error::Error,
+    folder::Temporary,
+    log::Log,
+    replica_set::{self, Target},
+    supervise::Supervised,
+};
 
 /// Time limit for a start, including recovery from the journal.
 ///
@@ -47,14 +55,17 @@ pub struct Options {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Membership {
     /// Replica set of its own; the server is its primary once it has started.
-    Alone,
+    Alone(Access),
     /// Set of several servers, [`SET_NAME`](crate::SET_NAME). The caller initiates it by `replSetInitiate`
-    /// once all of them have started. Until then the server only answers.
+    /// once all of them have started. Until then the server only answers. Access is open.
     OneOfSeveral,
 }
 
 impl Options {
-    /// Describes a server on any free port.
+    /// Describes a server on any free port, without a password.
+    ///
+    /// That is for tests alone: their data is made up, gone in minutes, and on a port that changes. Some also
+    /// connect by the port, through proxies.
     #[must_use]
     pub fn new(binary: impl Into<PathBuf>, data: Data) -> Self {
         Self {
@@ -63,7 +74,7 @@ impl Options {
             port: None,
             further_address: None,
             parameters: Vec::new(),
-            membership: Membership::Alone,
+            membership: Membership::Alone(Access::Open),
         }
     }
 
@@ -71,6 +82,13 @@ impl Options {
     #[must_use]
     pub fn further_address(mut self, address: Option<IpAddr>) -> Self {
         self.further_address = address;
+        self
+    }
+
+    /// Lets only those in who have the connection string of this run.
+    #[must_use]
+    pub fn with_password(mut self) -> Self {
+        self.membership = Membership::Alone(Access::Password);
         self
     }
 
@@ -105,7 +123,6 @@ pub enum Data {
 ///
 /// The server ends with this process, however this process ends. A drop kills it without waiting, which its
 /// journal makes safe. Prefer [`stop`](Self::stop) where there is time.
-#[derive(Debug)]
 pub struct Mongod {
     supervised: Supervised,
     log: Log,
@@ -146,25 +163,42 @@ impl Mongod {
         };
         let spawning = |source| Error::Spawn { source };
         let log = Log::open(&folder).map_err(|error| match error {
-            TryLockError::WouldBlock => Error::DataFolderInUse { folder: folder.clone() },
+            TryLockError::WouldBlock => in_use(&folder),
             TryLockError::Error(source) => Error::DataFolder { folder: folder.clone(), source },
         })?;
         let port = match options.port {
             Some(port) => port,
             None => free_port().map_err(spawning)?,
         };
-        let command = command(options, &folder, port).map_err(spawning)?;
+        let passwords = match options.membership {
+            Membership::Alone(Access::Password) => Some(Passwords::generate().map_err(spawning)?),
+            Membership::Alone(Access::Open) | Membership::OneOfSeveral => None,
+        };
+        // Only now, with the log locked: a server that runs here has its key in the same file.
+        let key = passwords.as_ref().map(|passwords| passwords.write_key(&folder)).transpose();
+        let key = key.map_err(|source| Error::DataFolder { folder: folder.clone(), source })?;
+        let command = command(options, &folder, port, key.as_deref()).map_err(spawning)?;
         let supervised =
             Supervised::spawn(&command, ephemeral.as_ref().map(Temporary::path), &log).map_err(spawning)?;
         // From here on the supervisor removes the folder.
         let is_ephemeral = ephemeral.map(Temporary::keep).is_some();
-        let uri = format!("mongodb://127.0.0.1:{port}/?replicaSet={}", replica_set::NAME);
+        let host = format!("127.0.0.1:{port}");
+        let uri = match &passwords {
+            Some(passwords) => passwords.uri(&host, replica_set::NAME),
+            None => format!("mongodb://{host}/?replicaSet={}", replica_set::NAME),
+        };
         let mongod = Self { supervised, log, folder, is_ephemeral, uri, port };
 
         let mut last = None;
+        let target = Target {
+            port,
+            folder: &mongod.folder,
+            passwords: passwords.as_ref(),
+            is_alone: matches!(options.membership, Membership::Alone(_)),
+        };
         let ready = async {
             tokio::select! {
-                () = replica_set::make_ready(options.membership, port, &mongod.folder, &mut last) => Ok(()),
+                () = replica_set::make_ready(&target, &mut last) => Ok(()),
                 code = mongod.supervised.exited() => Err(code),
             }
         };
@@ -177,7 +211,7 @@ impl Mongod {
         }
     }
 
-    /// Returns the connection string, without a database.
+    /// Returns the connection string, without a database. It may contain a password.
     #[must_use]
     pub fn uri(&self) -> &str {
         &self.uri
@@ -231,7 +265,7 @@ impl Mongod {
     fn why_it_ended(&self, code: i32) -> Error {
         // Only with a server that was not started from here, since that one holds no lock on the log.
         if self.log.contains("DBPathInUse") {
-            Error::DataFolderInUse { folder: self.folder.clone() }
+            in_use(&self.folder)
         } else if self.log.contains("Address already in use") {
             Error::PortInUse { port: self.port }
         } else {
@@ -242,6 +276,25 @@ impl Mongod {
     fn ended(&self, code: i32) -> Error {
         let log = (!self.is_ephemeral).then(|| self.log.path().to_owned());
         Error::Ended { code, last_lines: self.log.last_lines(), log }
+    }
+}
+
+impl fmt::Debug for Mongod {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Without the connection string, which may contain a password.
+        f.debug_struct("Mongod")
+            .field("folder", &self.folder)
+            .field("port", &self.port)
+            .finish_non_exhaustive()
+    }
+}
+
+fn in_use(folder: &Path) -> Error {
+    // MongoDB's own file, with its process ID.
+    let lock = fs::read_to_string(folder.join("mongod.lock"));
+    Error::DataFolderInUse {
+        folder: folder.to_owned(),
+        pid: lock.ok().and_then(|text| text.trim().parse().ok()),
     }
 }
 
@@ -264,7 +317,7 @@ fn free_port() -> io::Result<u16> {
     Ok(TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port())
 }
 
-fn command(options: &Options, folder: &Path, port: u16) -> io::Result<Vec<OsString>> {
+fn command(options: &Options, folder: &Path, port: u16, key: Option<&Path>) -> io::Result<Vec<OsString>> {
     let mut command = vec![std::path::absolute(&options.binary)?.into_os_string()];
     command.extend(["--dbpath".into(), folder.into()]);
     command.extend(["--port".into(), port.to_string().into()]);
@@ -287,8 +340,14 @@ fn command(options: &Options, folder: &Path, port: u16) -> io::Result<Vec<OsStri
         // Statistics for MongoDB's support, written every second.
         ("diagnosticDataCollectionEnabled", "false"),
     ];
+    let mut for_access: &[(&str, &str)] = &[];
+    if let Some(key) = key {
+        // With a key a server asks everyone for a password.
+        command.extend(["--keyFile".into(), key.into()]);
+        for_access = &access::PARAMETERS;
+    }
     let parameters = options.parameters.iter().map(|(name, value)| (name.as_str(), value.as_str()));
-    for (name, value) in defaults.into_iter().chain(parameters) {
+    for (name, value) in defaults.into_iter().chain(for_access.iter().copied()).chain(parameters) {
         command.extend(["--setParameter".into(), format!("{name}={value}").into()]);
     }
     Ok(command)

@@ -23,8 +23,9 @@ use std::{
 use folder::Folder;
 use mongod::{Data, Error, Mongod, Options};
 use mongodb::{
-    Client, Collection,
+    Client, Collection, Database,
     bson::{Document, doc},
+    error::ErrorKind,
 };
 
 /// Variable set for the process that is to be killed.
@@ -158,9 +159,9 @@ async fn a_start_right_after_a_kill_waits_and_finds_the_data() {
 async fn a_folder_in_use_is_refused_with_advice() {
     let folder = Folder::new();
     let mongod = start_in(folder.path()).await;
-    let options = Options::new(binary(), Data::Folder(folder.path().to_owned()));
+    let options = Options::new(binary(), Data::Folder(folder.path().to_owned())).with_password();
     let Err(error) = Mongod::start(options).await else { panic!("two servers on one folder") };
-    assert!(matches!(error, Error::DataFolderInUse { .. }), "{error}");
+    assert!(matches!(error, Error::DataFolderInUse { pid, .. } if pid == Some(mongod.pid())), "{error}");
     assert!(error.to_string().contains("stop it or give --data another folder"), "{error}");
     collection(&mongod).await.insert_one(doc! {}).await.unwrap();
     mongod.stop().await;
@@ -361,5 +362,200 @@ async fn one_of_several_is_primary_only_of_an_initiated_set() {
     admin.run_command(doc! { "replSetInitiate": config }).await.unwrap();
     let of_the_set = Client::with_uri_str(mongod.uri()).await.unwrap();
     of_the_set.database("shop").collection("mugs").insert_one(doc! { "_id": 1 }).await.unwrap();
+    mongod.stop().await;
+}
+
+/// Starts a server that asks for a password.
+async fn start_closed(data: Data) -> Mongod {
+    let started = Mongod::start(Options::new(binary(), data).with_password()).await;
+    started.unwrap_or_else(|error| panic!("{error}"))
+}
+
+/// Connects to a port without a password.
+async fn without_password(port: u16) -> Client {
+    let uri = format!("mongodb://127.0.0.1:{port}/?directConnection=true&serverSelectionTimeoutMS=10000");
+    Client::with_uri_str(uri).await.unwrap()
+}
+
+/// Returns true if an operation was refused because nobody is signed in.
+fn is_unauthorized<T>(result: &Result<T, mongodb::error::Error>) -> bool {
+    let code = result.as_ref().err().map(|error| error.kind.as_ref());
+    matches!(code, Some(ErrorKind::Command(error)) if error.code == 13)
+}
+
+/// Returns true if there was no answer.
+fn is_broken_line<T>(result: &Result<T, mongodb::error::Error>) -> bool {
+    let kind = result.as_ref().err().map(|error| error.kind.as_ref());
+    matches!(
+        kind,
+        Some(ErrorKind::Io(_) | ErrorKind::ServerSelection { .. } | ErrorKind::ConnectionPoolCleared { .. })
+    )
+}
+
+/// Waits until something listens on a port. The driver alone would look only twice a second.
+async fn listening(port: u16) {
+    while std::net::TcpStream::connect(("127.0.0.1", port)).is_err() {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+}
+
+/// Tries to make a user that may do everything.
+async fn intrude(admin: &Database) -> Result<Document, mongodb::error::Error> {
+    admin.run_command(doc! { "createUser": "intruder", "pwd": "x", "roles": ["root"] }).await
+}
+
+#[tokio::test]
+async fn without_the_password_nothing_is_read_or_written() {
+    let mongod = start_closed(Data::Ephemeral).await;
+    collection(&mongod).await.insert_one(doc! { "_id": "blue" }).await.unwrap();
+
+    let stranger = without_password(mongod.port()).await;
+    let mugs = stranger.database("shop").collection::<Document>("mugs");
+    assert!(is_unauthorized(&mugs.find_one(doc! {}).await));
+    assert!(is_unauthorized(&mugs.insert_one(doc! {}).await));
+    assert!(is_unauthorized(&mugs.drop().await));
+    assert!(is_unauthorized(&stranger.list_databases().await));
+    assert!(is_unauthorized(&intrude(&stranger.database("admin")).await));
+
+    let (_, rest) = mongod.uri().split_once('@').unwrap();
+    let wrong = Client::with_uri_str(format!("mongodb://oms:{}@{rest}", "0".repeat(64))).await.unwrap();
+    let refused = wrong.database("shop").collection::<Document>("mugs").find_one(doc! {}).await.unwrap_err();
+    assert!(matches!(refused.kind.as_ref(), ErrorKind::Authentication { .. }), "{refused}");
+    mongod.stop().await;
+}
+
+#[tokio::test]
+async fn the_passwords_are_in_a_private_file_and_nowhere_else() {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = Folder::new();
+    let mongod = start_closed(Data::Folder(folder.path().to_owned())).await;
+    collection(&mongod).await.insert_one(doc! {}).await.unwrap();
+    let file = mongod.data_folder().join("mongod.key");
+    assert_eq!(file.metadata().unwrap().permissions().mode() & 0o777, 0o600);
+    let key = std::fs::read_to_string(file).unwrap();
+    let password = mongod.uri().split([':', '@']).nth(2).unwrap();
+    assert!(key.len() >= 64 && password.len() >= 64 && key != password);
+    let ps = Command::new("ps").args(["-A", "-ww", "-o", "args="]).output().unwrap();
+    let log = std::fs::read_to_string(mongod.log()).unwrap();
+    for public in [String::from_utf8_lossy(&ps.stdout).into_owned(), log, format!("{mongod:?}")] {
+        assert!(!public.contains(&key) && !public.contains(password));
+    }
+    mongod.stop().await;
+}
+
+#[tokio::test]
+async fn nobody_makes_a_user_while_a_server_starts() {
+    let port = TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap().port();
+    let mut refused = 0;
+    let intruding = async {
+        listening(port).await;
+        let admin = without_password(port).await.database("admin");
+        loop {
+            let member = doc! { "_id": 0, "host": format!("127.0.0.1:{port}") };
+            let config = doc! { "_id": mongod::SET_NAME, "members": [member] };
+            let initiated = admin.run_command(doc! { "replSetInitiate": config }).await;
+            for answer in [initiated, intrude(&admin).await] {
+                if is_unauthorized(&answer) {
+                    refused += 1;
+                } else if !is_broken_line(&answer) {
+                    // Any other answer, such as "not primary", is one for a user with that right.
+                    panic!("it was answered {answer:?}");
+                }
+            }
+        }
+    };
+    let starting = Mongod::start(
+        Options { port: Some(port), ..Options::new(binary(), Data::Ephemeral) }.with_password(),
+    );
+    let mongod = tokio::select! {
+        never = intruding => never,
+        mongod = starting => mongod.unwrap(),
+    };
+    assert!(refused > 0, "it was not tried");
+    let admin = Client::with_uri_str(mongod.uri()).await.unwrap().database("admin");
+    let users = admin.run_command(doc! { "usersInfo": { "forAllDBs": true } }).await.unwrap();
+    assert_eq!(users.get_array("users").unwrap().len(), 1, "{users}");
+    mongod.stop().await;
+}
+
+#[tokio::test]
+async fn a_folder_from_before_passwords_keeps_its_data() {
+    let folder = Folder::new();
+    let data = || Data::Folder(folder.path().to_owned());
+    let open = start(data()).await;
+    collection(&open).await.insert_one(doc! { "_id": "blue" }).await.unwrap();
+    open.stop().await;
+    let mut uris = Vec::new();
+    for _ in 0..2 {
+        let closed = start_closed(data()).await;
+        assert_eq!(collection(&closed).await.count_documents(doc! {}).await.unwrap(), 1);
+        let stranger = without_password(closed.port()).await.database("shop");
+        assert!(is_unauthorized(&stranger.list_collection_names().await));
+        uris.push(closed.uri().split_once('@').unwrap().0.to_owned());
+        // As if this process were killed.
+        drop(closed);
+    }
+    assert_ne!(uris[0], uris[1], "a password is good for one run");
+    let open = start(data()).await;
+    assert_eq!(collection(&open).await.count_documents(doc! {}).await.unwrap(), 1);
+    open.stop().await;
+}
+
+/// Milestones of a first start, as they are seen without a password.
+#[derive(Clone, Copy, Debug)]
+enum Milestone {
+    Key,
+    Listening,
+    Initiated,
+    Primary,
+}
+
+impl Milestone {
+    async fn reached(self, folder: &Path, port: u16) {
+        let hello = async || {
+            listening(port).await;
+            let asked = without_password(port).await.database("admin").run_command(doc! { "hello": 1 }).await;
+            asked.unwrap_or_default()
+        };
+        loop {
+            let is_there = match self {
+                Self::Key => folder.join("mongod.key").exists(),
+                Self::Listening => {
+                    listening(port).await;
+                    true
+                }
+                Self::Initiated => hello().await.contains_key("setName"),
+                Self::Primary => hello().await.get_bool("isWritablePrimary").unwrap_or(false),
+            };
+            if is_there {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_first_start_may_be_killed_after_each_step() {
+    let folder = Folder::new();
+    let closed = || Options::new(binary(), Data::Folder(folder.path().to_owned())).with_password();
+    for milestone in [Milestone::Key, Milestone::Listening, Milestone::Initiated, Milestone::Primary] {
+        let port = TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap().port();
+        let key = folder.path().join("mongod.key");
+        if !matches!(milestone, Milestone::Key) {
+            // The key of the killed start is worthless, even if it was only half written.
+            std::fs::write(&key, "half").unwrap();
+        }
+        tokio::select! {
+            biased;
+            () = milestone.reached(folder.path(), port) => {}
+            // Dropped by the other branch, it kills the server.
+            started = Mongod::start(Options { port: Some(port), ..closed() }) => {
+                started.unwrap_or_else(|error| panic!("{milestone:?}: {error}"));
+            }
+        }
+    }
+    let mongod = Mongod::start(closed()).await.unwrap_or_else(|error| panic!("{error}"));
+    collection(&mongod).await.insert_one(doc! {}).await.unwrap();
     mongod.stop().await;
 }
