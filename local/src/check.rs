@@ -7,11 +7,11 @@ use shared::auth::Signer;
 use shared::values::clock::Clock;
 
 use crate::backend::{Backend, BackendConfig};
+use crate::database::connect;
 use crate::env::running;
 use crate::error::CommandError;
-use crate::run::{connect, report};
 use crate::settings::{self, Settings};
-use crate::terminal::print_ignoring_epipe;
+use crate::terminal::{print_ignoring_epipe, report};
 
 /// Checks the database of `MONGO_URI`, else that of a running `cargo local`.
 ///

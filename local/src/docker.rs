@@ -15,7 +15,8 @@ use tokio::net::TcpListener;
 use tokio::process::Command;
 
 use crate::error::CommandError;
-use crate::run::{checkout, report};
+use crate::run::checkout;
+use crate::terminal::report;
 
 /// Script that creates an image from the files of this machine.
 const MAKE_IMAGE: &str = include_str!("image.sh");

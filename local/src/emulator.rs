@@ -16,15 +16,16 @@ use tokio::time::{sleep, timeout};
 use tracing::instrument::WithSubscriber as _;
 use tracing::subscriber::NoSubscriber;
 
+use crate::announce::announce;
 use crate::cargo::own_variables;
+use crate::database::MongoSource;
 use crate::demo::{self, Demo};
 use crate::error::CommandError;
 use crate::gateway::Function;
-use crate::run::{
-    self, MongoSource, announce, checkout, data_and_settings, listen, report, set_up, stop_signal, stopped,
-};
+use crate::run::{self, checkout, data_and_settings, listen, set_up, stop_signal, stopped};
 use crate::schedule;
 use crate::settings::Settings;
+use crate::terminal::report;
 
 /// Script that runs an emulator, and ends it when this process ends.
 const SUPERVISOR: &str = include_str!("emulator.sh");

@@ -9,11 +9,12 @@ use std::time::Duration;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
+use crate::database::Note;
 use crate::docker;
 use crate::error::CommandError;
-use crate::run::{Note, checkout, data_folder};
+use crate::run::{checkout, data_folder};
 use crate::settings::Settings;
-use crate::terminal::print_ignoring_epipe;
+use crate::terminal::{print_ignoring_epipe, shell_quoted};
 
 /// Default port of `cargo lambda watch`.
 pub const LAMBDA_PORT: u16 = 9000;
@@ -151,7 +152,7 @@ pub(crate) async fn running(data: Option<PathBuf>) -> Result<(Settings, String),
 
 fn print(variables: Vec<(&'static str, String)>) {
     for (name, value) in variables {
-        print_ignoring_epipe(format_args!("export {name}={}", quoted(&value)));
+        print_ignoring_epipe(format_args!("export {name}={}", shell_quoted(&value)));
     }
 }
 
@@ -160,11 +161,6 @@ async fn listens(uri: &str) -> bool {
     let host = uri.split("://").nth(1).and_then(|rest| rest.split(['/', '?', ',']).next());
     let Some(host) = host else { return false };
     matches!(timeout(Duration::from_secs(2), TcpStream::connect(host)).await, Ok(Ok(_)))
-}
-
-/// Quotes a text for a shell.
-fn quoted(text: &str) -> String {
-    format!("'{}'", text.replace('\'', r"'\''"))
 }
 
 #[cfg(test)]
@@ -186,11 +182,5 @@ mod tests {
         ] {
             assert_eq!(for_containers(uri, gateway), expected);
         }
-    }
-
-    #[test]
-    fn a_shell_takes_a_value_as_it_is() {
-        assert_eq!(quoted("mongodb://a/?b=c&d=$e"), "'mongodb://a/?b=c&d=$e'");
-        assert_eq!(quoted("it's"), r"'it'\''s'");
     }
 }

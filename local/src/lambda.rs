@@ -9,7 +9,8 @@ use crate::emulator::{self, CommandSpec};
 use crate::env;
 use crate::error::CommandError;
 use crate::gateway::Function;
-use crate::run::{self, checkout, report};
+use crate::run::{self, checkout};
+use crate::terminal::report;
 
 /// Advice to install cargo-lambda.
 pub(crate) const INSTALL: &str = "In a virtual environment of Python: pip install cargo-lambda. \

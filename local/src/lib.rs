@@ -5,6 +5,8 @@
 //! - [`settings`]: secrets and the first admin, from the environment or kept with the data
 //! - [`demo`]: demo data, a small shop
 //! - [`run`]: `cargo local` from start to stop
+//! - `database`: MongoDB of a run, started here or given
+//! - `announce`: text that says how to use what is running
 //! - `schedule`: Reconcile every minute
 //! - [`check`]: `cargo local check`, the comparison of products and orders
 //! - [`seed`]: `cargo local seed`, a large shop with years of history
@@ -21,11 +23,13 @@
 //! - [`error`]: errors of a command, with advice
 //! - [`terminal`]: lines of output, also into a closed pipe
 
+mod announce;
 #[cfg(feature = "openapi")]
 pub mod api_doc;
 pub mod backend;
 pub mod cargo;
 pub mod check;
+mod database;
 pub mod demo;
 mod docker;
 mod emulator;

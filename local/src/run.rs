@@ -1,14 +1,11 @@
 //! `cargo local` from start to stop: database, schema, functions, demo data, and an orderly end.
 
 use std::future::Future;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use mongod::{Data, Mongod};
 use mongodb::Database;
-use mongodb::bson::{Document, doc};
-use serde_json::json;
 use shared::auth::Signer;
 use shared::values::clock::Clock;
 use tokio::net::TcpListener;
@@ -17,13 +14,14 @@ use tokio::sync::watch;
 use tracing::instrument::WithSubscriber as _;
 use tracing::subscriber::NoSubscriber;
 
+use crate::announce::announce;
 use crate::backend::{self, Backend, BackendConfig};
+use crate::database::MongoSource;
 use crate::demo;
-use crate::docker;
 use crate::error::CommandError;
 use crate::schedule;
 use crate::settings::{self, Settings};
-use crate::terminal::{eprint_ignoring_epipe, print_ignoring_epipe};
+use crate::terminal::report;
 
 /// Time limit for open requests after Ctrl-C.
 const DRAIN: Duration = Duration::from_secs(5);
@@ -127,163 +125,6 @@ pub(crate) fn data_and_settings(options: &Options) -> Result<(Option<PathBuf>, S
     Ok((Some(folder), settings))
 }
 
-/// Origin of MongoDB.
-pub(crate) enum MongoSource {
-    /// Server that was started by this process, and ends with it.
-    Started { mongod: Mongod, database: Database, note: Option<Note> },
-    /// Server of the user. A database that is only for this run is dropped at the end.
-    External { uri: String, database: Database, fresh: bool, local: bool },
-}
-
-impl MongoSource {
-    pub(crate) async fn open(options: &Options, folder: Option<PathBuf>) -> Result<Self, CommandError> {
-        if let Some(uri) = &options.mongo_uri {
-            return Self::connect_to(uri, options.ephemeral).await;
-        }
-        let gateway = match &options.docker_network {
-            Some(network) => Some(docker::gateway(network).await?),
-            None => None,
-        };
-        let data = match &folder {
-            Some(folder) => Data::Folder(folder.join("mongodb")),
-            None => Data::Ephemeral,
-        };
-        let binary = tokio::task::spawn_blocking(|| mongod::find_or_fetch(&|line| report(line)))
-            .await
-            .map_err(|error| CommandError::new(error.to_string()))??;
-        report(&format!("starting MongoDB: {}", binary.display()));
-        let mongod = Mongod::start(mongod::Options::new(binary, data).further_address(gateway)).await?;
-        let database = connect(mongod.uri()).await?;
-        let note = folder.and_then(|folder| Note::leave(&folder, mongod.uri()));
-        Ok(Self::Started { mongod, database, note })
-    }
-
-    async fn connect_to(uri: &str, fresh: bool) -> Result<Self, CommandError> {
-        let mut database = connect(uri).await?;
-        let hello = database.run_command(doc! { "hello": 1 }).await.map_err(|error| {
-            CommandError::new(format!("the MongoDB of MONGO_URI does not answer: {error}"))
-                .advice("Start it, correct MONGO_URI, or unset it: cargo local then starts its own MongoDB.")
-        })?;
-        if !takes_transactions(&hello) {
-            return Err(CommandError::new(
-                "the MongoDB of MONGO_URI is a stand-alone server, which has no transactions",
-            )
-            .advice("Start it with `--replSet rs0`, then once: mongosh --eval 'rs.initiate()'"));
-        }
-        if fresh {
-            let name = format!("oms_{}", std::process::id());
-            database = database.client().database(&name);
-        }
-        Ok(Self::External { uri: uri.to_owned(), database, fresh, local: is_local(uri) })
-    }
-
-    /// Returns a connection string with the database, for other processes.
-    pub(crate) fn uri(&self) -> String {
-        match self {
-            Self::Started { mongod, database, .. } => with_database(mongod.uri(), database.name()),
-            Self::External { uri, database, .. } => with_database(uri, database.name()),
-        }
-    }
-
-    pub(crate) fn database(&self) -> &Database {
-        match self {
-            Self::Started { database, .. } | Self::External { database, .. } => database,
-        }
-    }
-
-    /// Returns true if the data is on this machine: the passwords of demo users are published.
-    pub(crate) fn is_local(&self) -> bool {
-        match self {
-            Self::Started { .. } => true,
-            Self::External { local, .. } => *local,
-        }
-    }
-
-    /// Returns when a server that was started here ends by itself.
-    pub(crate) async fn ended(&mut self) -> CommandError {
-        match self {
-            Self::Started { mongod, .. } => mongod.exited().await.into(),
-            Self::External { .. } => std::future::pending().await,
-        }
-    }
-
-    pub(crate) async fn close(self) {
-        match self {
-            Self::Started { mongod, database, note } => {
-                drop(note);
-                database.client().clone().shutdown().await;
-                mongod.stop().await;
-            }
-            Self::External { database, fresh, .. } => {
-                if fresh && let Err(error) = database.drop().await {
-                    report(&format!("the database {} could not be dropped: {error}", database.name()));
-                }
-            }
-        }
-    }
-}
-
-/// File beside the data with the connection string of a running MongoDB, for `cargo local env`.
-pub(crate) struct Note(PathBuf);
-
-impl Note {
-    const FILE: &str = "mongodb-uri";
-
-    fn leave(folder: &Path, uri: &str) -> Option<Self> {
-        let path = folder.join(Self::FILE);
-        // The file is a convenience: without it the other command gives advice.
-        std::fs::write(&path, uri).ok()?;
-        Some(Self(path))
-    }
-
-    /// Reads the file of a run with this folder, even of one that was killed.
-    pub(crate) fn read(folder: &Path) -> Option<String> {
-        std::fs::read_to_string(folder.join(Self::FILE)).ok()
-    }
-}
-
-impl Drop for Note {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_file(&self.0);
-    }
-}
-
-/// Returns true if all hosts of a connection string are this machine.
-pub(crate) fn is_local(uri: &str) -> bool {
-    // A DNS name list (mongodb+srv) is elsewhere.
-    let Some(rest) = uri.strip_prefix("mongodb://") else { return false };
-    let authority = rest.split(['/', '?']).next().unwrap_or_default();
-    let hosts = authority.rsplit_once('@').map_or(authority, |(_, hosts)| hosts);
-    hosts.split(',').all(|host| {
-        let name = match host.strip_prefix('[').and_then(|host| host.split_once(']')) {
-            Some((name, _)) => name,
-            None => host.split_once(':').map_or(host, |(name, _)| name),
-        };
-        let is_loopback = name.parse().is_ok_and(|address: IpAddr| address.is_loopback());
-        is_loopback || name.eq_ignore_ascii_case("localhost")
-    })
-}
-
-/// Returns the connection string with this database in its path.
-fn with_database(uri: &str, name: &str) -> String {
-    let start = uri.find("://").map_or(0, |place| place + 3);
-    let end = uri[start..].find(['/', '?']).map_or(uri.len(), |place| start + place);
-    let options = uri[end..].find('?').map_or("", |place| &uri[end + place..]);
-    format!("{}/{name}{options}", &uri[..end])
-}
-
-pub(crate) async fn connect(uri: &str) -> Result<Database, CommandError> {
-    shared::mongo::connect(uri, "cargo-local").await.map_err(|error| {
-        CommandError::new(format!("MONGO_URI cannot be used: {error}"))
-            .advice("Example: mongodb://127.0.0.1:27017/oms?replicaSet=rs0")
-    })
-}
-
-/// Returns true for a member of a replica set or a router of a sharded cluster.
-fn takes_transactions(hello: &Document) -> bool {
-    hello.contains_key("setName") || hello.get_str("msg").is_ok_and(|msg| msg == "isdbgrid")
-}
-
 async fn serve(
     options: &Options,
     settings: &Settings,
@@ -352,99 +193,4 @@ pub(crate) async fn set_up(database: &Database, settings: &Settings) -> Result<B
     });
     backend.users.service.ensure_admin(&settings.admin_email, &settings.admin_password).await?;
     Ok(backend)
-}
-
-/// Quotes a word for a POSIX shell.
-fn shell_quoted(word: &str) -> String {
-    format!("'{}'", word.replace('\'', r"'\''"))
-}
-
-/// Argument of curl that is the body of a sign-in. A password of the environment is taken from there again.
-fn sign_in_body(settings: &Settings) -> String {
-    let Settings { admin_email, admin_password, password_is_given, .. } = settings;
-    if !password_is_given {
-        return shell_quoted(&json!({ "email": admin_email, "password": admin_password }).to_string());
-    }
-    // A text of JSON is one of Python, too.
-    let email = json!(admin_email);
-    let program = format!(
-        r#"import json, os; print(json.dumps({{"email": {email}, "password": os.environ["ADMIN_PASSWORD"]}}))"#
-    );
-    format!(r#""$(python3 -c {})""#, shell_quoted(&program))
-}
-
-/// Prints the address and the accounts.
-pub(crate) fn announce(base: &str, settings: &Settings, demo: demo::Demo, demo_withheld: bool) {
-    let admin_email = &settings.admin_email;
-    let admin_password =
-        if settings.password_is_given { "(your ADMIN_PASSWORD)" } else { &settings.admin_password };
-    let mut text = format!(
-        "ready {base}\n\ndocs      {base}/docs  read and try the API in a browser\n\nadmin     {admin_email}  {admin_password}\n"
-    );
-    if demo == demo::Demo::Present {
-        let password = demo::PASSWORD;
-        text.push_str(&format!("staff     {}  {password}\n", demo::STAFF));
-        text.push_str(&format!("customer  {}  {password}\n", demo::CUSTOMER));
-    }
-    if demo_withheld {
-        text.push_str(
-            "\nno demo data: MONGO_URI is not on this machine, and the passwords of demo users are published\n",
-        );
-    }
-    let sign_in = sign_in_body(settings);
-    text.push_str(&format!(
-        r#"
-To paste into another terminal:
-
-curl -s '{base}/products?limit=2'
-TOKEN=$(curl -s {base}/auth -H 'content-type: application/json' -d {sign_in} | python3 -c 'import json, sys; print(json.load(sys.stdin)["access_token"])')
-curl -s '{base}/orders?limit=1' -H "authorization: Bearer $TOKEN"
-
-Ctrl-C stops everything."#
-    ));
-    print_ignoring_epipe(text);
-}
-
-/// Prints progress to standard error.
-pub(crate) fn report(line: &str) {
-    eprint_ignoring_epipe(line);
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn local_means_that_all_hosts_are_this_machine() {
-        for local in [
-            "mongodb://127.0.0.1:1/oms?replicaSet=rs0",
-            "mongodb://localhost",
-            "mongodb://me:it@[::1]:27017,127.0.0.2/?w=1",
-        ] {
-            assert!(is_local(local), "{local}");
-        }
-        for far in [
-            "mongodb://db.example.net/localhost",
-            "mongodb://localhost:x@db.example.net/",
-            "mongodb://127.0.0.1,db.example.net/",
-            "mongodb://127.0.0.1.example.net/?appName=127.0.0.1",
-            "mongodb+srv://localhost/",
-            "mongodb://",
-        ] {
-            assert!(!is_local(far), "{far}");
-        }
-    }
-
-    #[test]
-    fn a_connection_string_gets_another_database() {
-        for (uri, expected) in [
-            ("mongodb://127.0.0.1:1/?replicaSet=rs0", "mongodb://127.0.0.1:1/x?replicaSet=rs0"),
-            ("mongodb://127.0.0.1:1/oms?replicaSet=rs0", "mongodb://127.0.0.1:1/x?replicaSet=rs0"),
-            ("mongodb+srv://me:it@a,b/oms", "mongodb+srv://me:it@a,b/x"),
-            ("mongodb://a,b:2", "mongodb://a,b:2/x"),
-            ("mongodb://a?w=1", "mongodb://a/x?w=1"),
-        ] {
-            assert_eq!(with_database(uri, "x"), expected);
-        }
-    }
 }

@@ -16,7 +16,8 @@ use crate::emulator::{self, CommandSpec};
 use crate::env;
 use crate::error::CommandError;
 use crate::lambda;
-use crate::run::{self, checkout, report};
+use crate::run::{self, checkout};
+use crate::terminal::report;
 
 /// Default port of `sam local start-api`.
 pub const PORT: u16 = 3000;

@@ -28,10 +28,11 @@ use users::store::UserStore;
 use users::user::User;
 
 use crate::backend;
+use crate::database::{connect, is_local};
 use crate::demo;
 use crate::env::running;
 use crate::error::CommandError;
-use crate::run::{connect, is_local, report};
+use crate::terminal::report;
 use catalogue::Catalogue;
 use progress::Progress;
 use sales::Sales;

@@ -15,3 +15,24 @@ pub fn print_ignoring_epipe(line: impl Display) {
 pub fn eprint_ignoring_epipe(line: impl Display) {
     let _ = writeln!(std::io::stderr(), "{line}");
 }
+
+/// Prints progress to standard error.
+pub(crate) fn report(line: &str) {
+    eprint_ignoring_epipe(line);
+}
+
+/// Quotes a word for a POSIX shell.
+pub(crate) fn shell_quoted(word: &str) -> String {
+    format!("'{}'", word.replace('\'', r"'\''"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_shell_takes_a_value_as_it_is() {
+        assert_eq!(shell_quoted("mongodb://a/?b=c&d=$e"), "'mongodb://a/?b=c&d=$e'");
+        assert_eq!(shell_quoted("it's"), r"'it'\''s'");
+    }
+}
