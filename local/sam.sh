@@ -14,7 +14,7 @@ cd "$(dirname "$0")/.."
 case ${1:-} in
   database)
     docker network inspect oms > /dev/null 2>&1 || docker network create oms
-    # Containers reach this machine at the gateway of their network. MongoDB listens there too, and asks for no password.
+    # Containers reach this machine at the gateway of their network. MongoDB listens there too.
     exec cargo local --docker-network oms
     ;;
   api)

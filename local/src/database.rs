@@ -6,10 +6,12 @@ use std::path::{Path, PathBuf};
 use mongod::{Data, Mongod};
 use mongodb::Database;
 use mongodb::bson::{Document, doc};
+use mongodb::error::ErrorKind;
 
 use crate::docker;
 use crate::error::CommandError;
 use crate::run::Options;
+use crate::settings;
 use crate::terminal::report;
 
 /// Origin of MongoDB.
@@ -37,16 +39,25 @@ impl MongoSource {
             .await
             .map_err(|error| CommandError::new(error.to_string()))??;
         report(&format!("starting MongoDB: {}", binary.display()));
-        let mongod = Mongod::start(mongod::Options::new(binary, data).further_address(gateway)).await?;
+        // It holds the whole shop, and this machine may have other users.
+        let options = mongod::Options::new(binary, data).further_address(gateway).with_password();
+        let mongod = Mongod::start(options).await?;
         let database = connect(mongod.uri()).await?;
-        let note = folder.and_then(|folder| Note::leave(&folder, mongod.uri()));
+        let uri = with_database(mongod.uri(), database.name());
+        let note = folder.and_then(|folder| Note::leave(&folder, &uri));
         Ok(Self::Started { mongod, database, note })
     }
 
     async fn connect_to(uri: &str, fresh: bool) -> Result<Self, CommandError> {
         let mut database = connect(uri).await?;
         let hello = database.run_command(doc! { "hello": 1 }).await.map_err(|error| {
-            CommandError::new(format!("the MongoDB of MONGO_URI does not answer: {error}"))
+            let message = match error.kind.as_ref() {
+                ErrorKind::Authentication { .. } => {
+                    "the MongoDB of MONGO_URI refuses its user or password".to_owned()
+                }
+                _ => format!("the MongoDB of MONGO_URI does not answer: {error}"),
+            };
+            CommandError::new(message)
                 .advice("Start it, correct MONGO_URI, or unset it: cargo local then starts its own MongoDB.")
         })?;
         if !takes_transactions(&hello) {
@@ -108,7 +119,7 @@ impl MongoSource {
     }
 }
 
-/// File beside the data with the connection string of a running MongoDB, for `cargo local env`.
+/// File beside the data with the connection string of a running MongoDB, for `cargo local env`. It has the password.
 pub(crate) struct Note(PathBuf);
 
 impl Note {
@@ -117,7 +128,7 @@ impl Note {
     fn leave(folder: &Path, uri: &str) -> Option<Self> {
         let path = folder.join(Self::FILE);
         // The file is a convenience: without it the other command gives advice.
-        std::fs::write(&path, uri).ok()?;
+        settings::write_private(&path, uri).ok()?;
         Some(Self(path))
     }
 
@@ -159,8 +170,15 @@ fn with_database(uri: &str, name: &str) -> String {
 
 pub(crate) async fn connect(uri: &str) -> Result<Database, CommandError> {
     shared::mongo::connect(uri, "cargo-local").await.map_err(|error| {
-        CommandError::new(format!("MONGO_URI cannot be used: {error}"))
-            .advice("Example: mongodb://127.0.0.1:27017/oms?replicaSet=rs0")
+        let cause = match error.kind.as_ref() {
+            // The driver's text may repeat a part of the password.
+            ErrorKind::InvalidArgument { .. } => "it is not a valid connection string".to_owned(),
+            _ => error.to_string(),
+        };
+        CommandError::new(format!("MONGO_URI cannot be used: {cause}")).advice(
+            "Example: mongodb://127.0.0.1:27017/oms?replicaSet=rs0. \
+             In a password write %40 for @, %3A for :, %2F for / and %25 for %.",
+        )
     })
 }
 

@@ -1,19 +1,19 @@
 //! `cargo local env`: the environment of the deployed programs on this machine.
 
-use std::io::Write as _;
 use std::net::{IpAddr, SocketAddr};
-use std::os::unix::fs::OpenOptionsExt as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
+use mongodb::bson::doc;
+use mongodb::options::ClientOptions;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use crate::database::Note;
+use crate::database::{Note, connect};
 use crate::docker;
 use crate::error::CommandError;
 use crate::run::{checkout, data_folder};
-use crate::settings::Settings;
+use crate::settings::{self, Settings};
 use crate::terminal::{print_ignoring_epipe, shell_quoted};
 
 /// Default port of `cargo lambda watch`.
@@ -24,6 +24,9 @@ pub const SAM_LAMBDA_PORT: u16 = 3001;
 
 /// Default Docker network of `sam local`.
 pub const DOCKER_NETWORK: &str = "oms";
+
+/// Time limit for a MongoDB to answer.
+const ANSWER: Duration = Duration::from_secs(5);
 
 /// File for `sam local --env-vars`, in the checkout.
 const SAM_FILE: &str = "local/env.json";
@@ -117,18 +120,11 @@ pub async fn run_for_sam(data: Option<PathBuf>, port: u16, network: &str) -> Res
         .map(|(name, value)| (name.to_owned(), value.into()))
         .collect();
     let path = checkout().join(SAM_FILE);
-    write_private(&path, &format!("{:#}\n", serde_json::json!({ "Parameters": variables })))?;
+    // It contains secrets.
+    settings::write_private(&path, &format!("{:#}\n", serde_json::json!({ "Parameters": variables })))
+        .map_err(|error| CommandError::new(format!("{} cannot be written: {error}", path.display())))?;
     print(vec![("HOST_FOR_CONTAINERS", gateway.to_string()), ("BASE_IMAGE", image)]);
     Ok(())
-}
-
-/// Writes a file that only its owner can read, because it contains secrets.
-fn write_private(path: &Path, text: &str) -> Result<(), CommandError> {
-    // Created anew, because the mode only applies to a new file.
-    let _ = std::fs::remove_file(path);
-    let file = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
-    file.and_then(|mut file| file.write_all(text.as_bytes()))
-        .map_err(|error| CommandError::new(format!("{} cannot be written: {error}", path.display())))
 }
 
 /// Returns the secrets, and the connection string of the running database.
@@ -138,7 +134,7 @@ pub(crate) async fn running(data: Option<PathBuf>) -> Result<(Settings, String),
     let uri = match std::env::var("MONGO_URI").ok().filter(|uri| !uri.is_empty()) {
         Some(uri) => uri,
         None => match Note::read(&folder) {
-            Some(uri) if listens(&uri).await => uri,
+            Some(uri) if answers(&uri).await => uri,
             _ => {
                 return Err(CommandError::new(
                     "no MongoDB is running for this folder, and MONGO_URI is not set",
@@ -156,11 +152,23 @@ fn print(variables: Vec<(&'static str, String)>) {
     }
 }
 
-/// Returns true if the first host of a connection string accepts connections: a killed run leaves its file.
+/// Returns true if the MongoDB of a connection string answers and accepts the password.
+///
+/// A killed run leaves its file. Another program may have the port by now, such as the MongoDB of another shop.
+async fn answers(uri: &str) -> bool {
+    // The driver would look for it until its time limit.
+    if !listens(uri).await {
+        return false;
+    }
+    let ping = async { connect(uri).await.ok()?.run_command(doc! { "ping": 1 }).await.ok() };
+    matches!(timeout(ANSWER, ping).await, Ok(Some(_)))
+}
+
+/// Returns true if the first host of a connection string accepts connections.
 async fn listens(uri: &str) -> bool {
-    let host = uri.split("://").nth(1).and_then(|rest| rest.split(['/', '?', ',']).next());
-    let Some(host) = host else { return false };
-    matches!(timeout(Duration::from_secs(2), TcpStream::connect(host)).await, Ok(Ok(_)))
+    let Ok(options) = ClientOptions::parse(uri).await else { return false };
+    let Some(host) = options.hosts.first() else { return false };
+    matches!(timeout(ANSWER, TcpStream::connect(host.to_string())).await, Ok(Ok(_)))
 }
 
 #[cfg(test)]
@@ -177,6 +185,10 @@ mod tests {
                 "mongodb://me:it@172.18.0.1:27017/oms?tls=true&directConnection=true",
             ),
             ("mongodb://127.0.0.1:1", "mongodb://172.18.0.1:1/?directConnection=true"),
+            (
+                "mongodb://me:it@127.0.0.1:1/oms?replicaSet=rs0&authSource=admin",
+                "mongodb://me:it@172.18.0.1:1/oms?authSource=admin&directConnection=true",
+            ),
             ("mongodb+srv://me:it@cluster.example.net/oms", "mongodb+srv://me:it@cluster.example.net/oms"),
             ("mongodb://a:1,b:2/?replicaSet=rs0", "mongodb://a:1,b:2/?replicaSet=rs0"),
         ] {

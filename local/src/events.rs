@@ -28,7 +28,7 @@ use crate::demo;
 use crate::error::CommandError;
 use crate::run::{checkout, data_folder};
 use crate::settings::{self, Settings};
-use crate::terminal::print_ignoring_epipe;
+use crate::terminal::{print_ignoring_epipe, shell_quoted};
 
 /// User of the samples. A call and a token are trusted as they are, so this user need not exist.
 const SAMPLE_USER: &str = "user_01h455vb4pex5vsknk084sn02q";
@@ -111,8 +111,8 @@ pub fn run(data: Option<PathBuf>, to: Option<PathBuf>) -> Result<(), CommandErro
         let path = to.join(file);
         let path = path.strip_prefix(checkout()).unwrap_or(&path);
         print_ignoring_epipe(format_args!(
-            "cargo lambda invoke {function} --invoke-address 127.0.0.1 --data-file '{}'",
-            path.display()
+            "cargo lambda invoke {function} --invoke-address 127.0.0.1 --data-file {}",
+            shell_quoted(&path.display().to_string())
         ));
     }
     Ok(())

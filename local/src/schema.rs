@@ -2,7 +2,6 @@
 
 use mongodb::Database;
 use shared::auth::Signer;
-use shared::mongo;
 use shared::rpc::services::Services;
 use shared::runtime::config::Variables;
 use shared::runtime::secrets;
@@ -10,6 +9,7 @@ use shared::values::clock::Clock;
 use users::tokens::KeyRing;
 
 use crate::backend;
+use crate::database::connect;
 use crate::error::CommandError;
 use crate::settings::Settings;
 use crate::terminal::print_ignoring_epipe;
@@ -48,9 +48,7 @@ pub async fn prepare(mut variables: Variables) -> Result<Database, CommandError>
         return Err(CommandError::new(variables.misconfigured().to_string()));
     };
     let (uri, password) = (uri.current().await?, password.current().await?);
-    let database = mongo::connect(uri.expose(), "cargo-local")
-        .await
-        .map_err(|error| CommandError::new(format!("MONGO_URI cannot be used: {error}")))?;
+    let database = connect(uri.expose()).await?;
     backend::ensure_schema(&database).await?;
     // The creation of an admin signs nothing, so any secret will do.
     let signer = Signer::from_secret(&Settings::random()?.jwt_secret).map_err(CommandError::new)?;

@@ -6,11 +6,13 @@ use std::io::{BufRead as _, BufReader, Read as _};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use mongodb::bson::{Document, doc};
 use serde_json::{Value, json};
 
+mod access;
 mod seed;
 
 /// Longer than any start here takes, even on a busy machine.
@@ -38,6 +40,7 @@ struct Run {
     child: Child,
     base: String,
     said: Vec<String>,
+    errors: JoinHandle<String>,
 }
 
 fn program(arguments: &[&str]) -> Command {
@@ -72,12 +75,17 @@ impl Run {
         let Some(base) = said.iter().find_map(|line| line.strip_prefix("ready ")) else {
             panic!("not ready: {said:?}; {}", errors.join().unwrap());
         };
-        Self { child, base: base.to_owned(), said }
+        Self { child, base: base.to_owned(), said, errors }
     }
 
     fn signal(&self, signal: &str) {
         let sent = Command::new("kill").args([signal, &self.child.id().to_string()]).status().unwrap();
         assert!(sent.success());
+    }
+
+    /// Returns all that it has written to standard error, at its end.
+    fn errors(self) -> String {
+        self.errors.join().unwrap()
     }
 
     fn ended(mut self) -> Option<i32> {
