@@ -32,7 +32,7 @@ impl MongoSource {
             None => None,
         };
         let data = match &folder {
-            Some(folder) => Data::Folder(folder.join("mongodb")),
+            Some(folder) => Data::Folder(folder.join(settings::DATABASE_FOLDER)),
             None => Data::Ephemeral,
         };
         let binary = tokio::task::spawn_blocking(|| mongod::find_or_fetch(&|line| report(line)))
@@ -123,10 +123,8 @@ impl MongoSource {
 pub(crate) struct Note(PathBuf);
 
 impl Note {
-    const FILE: &str = "mongodb-uri";
-
     fn leave(folder: &Path, uri: &str) -> Option<Self> {
-        let path = folder.join(Self::FILE);
+        let path = folder.join(settings::URI_FILE);
         // The file is a convenience: without it the other command gives advice.
         settings::write_private(&path, uri).ok()?;
         Some(Self(path))
@@ -134,7 +132,7 @@ impl Note {
 
     /// Reads the file of a run with this folder, even of one that was killed.
     pub(crate) fn read(folder: &Path) -> Option<String> {
-        std::fs::read_to_string(folder.join(Self::FILE)).ok()
+        std::fs::read_to_string(folder.join(settings::URI_FILE)).ok()
     }
 }
 

@@ -103,7 +103,7 @@ pub fn signed(jwt_secret: &str) -> Result<Vec<Sample>, CommandError> {
 pub fn run(data: Option<PathBuf>, to: Option<PathBuf>) -> Result<(), CommandError> {
     let folder = data_folder(data)?;
     let settings = Settings::load(&folder)?;
-    let to = to.unwrap_or_else(|| folder.join("events"));
+    let to = to.unwrap_or_else(|| folder.join(settings::EVENTS_FOLDER));
     let samples = signed(&settings.jwt_secret)?;
     write(&to, &samples)?;
     for Sample { file, .. } in samples {

@@ -109,8 +109,8 @@ pub(crate) fn data_folder(chosen: Option<PathBuf>) -> Result<PathBuf, CommandErr
     let named = || std::env::var_os("OMS_DATA").filter(|folder| !folder.is_empty()).map(PathBuf::from);
     let folder = chosen.or_else(named).unwrap_or_else(|| checkout().join(".oms"));
     settings::private_folder(&folder).map_err(|error| {
-        CommandError::new(format!("{} cannot be created: {error}", folder.display()))
-            .advice("Choose another folder: cargo local --data DIR")
+        CommandError::new(format!("{} cannot keep the data: {error}", folder.display()))
+            .advice("Choose a new or an empty folder: --data DIR")
     })?;
     Ok(folder)
 }

@@ -18,6 +18,18 @@ use crate::error::CommandError;
 /// File beside the data.
 const FILE: &str = "local.json";
 
+/// Folder in the data folder, with MongoDB's files.
+pub(crate) const DATABASE_FOLDER: &str = "mongodb";
+
+/// File in the data folder, with the connection string of a running MongoDB.
+pub(crate) const URI_FILE: &str = "mongodb-uri";
+
+/// Folder in the data folder, with sample events.
+pub(crate) const EVENTS_FOLDER: &str = "events";
+
+/// Everything that may be in a data folder.
+const CONTENTS: [&str; 4] = [FILE, DATABASE_FOLDER, URI_FILE, EVENTS_FOLDER];
+
 /// Secrets and the first admin.
 #[derive(Clone, Serialize, Deserialize)]
 pub struct Settings {
@@ -105,12 +117,25 @@ pub fn write_private(path: &Path, text: &str) -> std::io::Result<()> {
     file.write_all(text.as_bytes())
 }
 
-/// Creates a folder that only its owner can enter. One that is there is closed to others.
+/// Creates the data folder, which only its owner can enter. One that is there is closed to others.
 ///
 /// # Errors
-/// If it cannot be created.
+/// If it cannot be created, or others use it for files of their own.
 pub fn private_folder(path: &Path) -> std::io::Result<()> {
     std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path)?;
+    if std::fs::metadata(path)?.permissions().mode() & 0o077 == 0 {
+        return Ok(());
+    }
+    for entry in std::fs::read_dir(path)? {
+        let name = entry?.file_name();
+        // It may be /tmp, or a home folder.
+        if !CONTENTS.iter().any(|ours| *ours == name) {
+            let name = name.display();
+            return Err(std::io::Error::other(format!(
+                "others may enter it until `chmod 700`, and it has a file that is not of this command: {name}"
+            )));
+        }
+    }
     std::fs::set_permissions(path, Permissions::from_mode(0o700))
 }
 

@@ -332,6 +332,19 @@ fn data_and_secrets_are_closed_to_other_users() {
     run.ended();
 }
 
+#[test]
+fn a_folder_with_other_files_is_left_as_it_is() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let folder = Folder::new();
+    let readable = std::fs::Permissions::from_mode(0o755);
+    std::fs::set_permissions(&folder.0, readable).unwrap();
+    std::fs::write(folder.0.join("holiday.jpg"), "").unwrap();
+    let says = refused(&mut program(&["--port", "0", "--data", folder.0.to_str().unwrap()]));
+    assert!(says.contains("holiday.jpg") && says.contains("--data DIR"), "{says}");
+    assert_eq!(std::fs::metadata(&folder.0).unwrap().permissions().mode() & 0o777, 0o755);
+    assert_eq!(std::fs::read_dir(&folder.0).unwrap().count(), 1);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn demo_orders_are_in_every_state_and_may_be_left_out() {
     let run = Run::start(&mut program(&["--port", "0", "--ephemeral"]));
