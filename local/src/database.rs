@@ -28,7 +28,10 @@ impl MongoSource {
             return Self::connect_to(uri, options.ephemeral).await;
         }
         let gateway = match &options.docker_network {
-            Some(network) => Some(docker::gateway(network).await?),
+            Some(network) => {
+                docker::check().await?;
+                Some(docker::gateway(network).await?)
+            }
             None => None,
         };
         let data = match &folder {

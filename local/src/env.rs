@@ -131,7 +131,7 @@ pub async fn run_for_sam(data: Option<PathBuf>, port: u16, network: &str) -> Res
 pub(crate) async fn running(data: Option<PathBuf>) -> Result<(Settings, String), CommandError> {
     let folder = data_folder(data)?;
     let settings = Settings::load(&folder)?;
-    let uri = match std::env::var("MONGO_URI").ok().filter(|uri| !uri.is_empty()) {
+    let uri = match settings::set_variable("MONGO_URI") {
         Some(uri) => uri,
         None => match Note::read(&folder) {
             Some(uri) if answers(&uri).await => uri,

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use shared::input::validation::FieldError;
+
 /// Error that ends a command of `cargo local`.
 #[derive(Debug)]
 pub struct CommandError {
@@ -48,10 +50,14 @@ impl From<shared::error::Error> for CommandError {
     fn from(error: shared::error::Error) -> Self {
         // Whoever runs the command has sent the values. So the text for clients is right here.
         let message = match error.errors() {
-            [] | [_] => error.detail().to_owned(),
-            several => {
-                let lines = several.iter().map(|error| format!("{} {}", error.pointer, error.detail));
-                lines.collect::<Vec<_>>().join("; ")
+            [] => error.detail().to_owned(),
+            [only] if only.pointer.is_empty() => error.detail().to_owned(),
+            errors => {
+                // Pointers are for bodies; here they are names of variables.
+                let named = |error: &FieldError| {
+                    format!("{} {}", error.pointer.trim_start_matches('/'), error.detail)
+                };
+                errors.iter().map(named).collect::<Vec<_>>().join("; ")
             }
         };
         match error.causes() {

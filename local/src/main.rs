@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand};
 use local::run::{self, Options};
 use local::terminal::eprint_ignoring_epipe;
-use local::{check, env, events, lambda, sam, schema, seed};
+use local::{check, env, events, lambda, sam, schema, seed, settings};
 
 /// Runs the whole system on this machine: MongoDB, all functions behind one HTTP port, and demo data.
 ///
@@ -15,7 +15,8 @@ use local::{check, env, events, lambda, sam, schema, seed};
 ///
 /// MongoDB comes from MONGO_URI, else from a `mongod` on the PATH, else from a download that is cached.
 /// Secrets and the first admin come from JWT_SECRET, ADMIN_EMAIL and ADMIN_PASSWORD, else they are generated
-/// once and kept with the data. Ctrl-C stops everything.
+/// once and kept with the data. The data is closed to other users of this machine, and MongoDB asks for a
+/// password. Ctrl-C stops everything.
 #[derive(Parser)]
 #[command(
     name = "cargo local",
@@ -90,15 +91,15 @@ enum Command {
         data: Option<PathBuf>,
 
         /// Number of products
-        #[arg(long, value_name = "N", default_value = "1000")]
+        #[arg(long, value_name = "N", default_value = "1000", value_parser = amount)]
         products: NonZeroUsize,
 
         /// Number of orders for these products
-        #[arg(long, value_name = "N", default_value = "10000")]
+        #[arg(long, value_name = "N", default_value = "10000", value_parser = amount)]
         orders: NonZeroUsize,
 
         /// Number of users who have these orders
-        #[arg(long, value_name = "N", default_value = "1000")]
+        #[arg(long, value_name = "N", default_value = "1000", value_parser = amount)]
         users: NonZeroUsize,
 
         /// Allow a database on another machine; its users get a random password that is not shown
@@ -129,6 +130,8 @@ enum Command {
         shop: Shop,
     },
     /// Prints the environment for `cargo lambda watch`, for MONGO_URI or else for a running `cargo local`
+    ///
+    /// It contains secrets, and is meant for a shell: eval "$(cargo local env)"
     Env {
         /// Folder that keeps the data and the secrets [default: OMS_DATA, else .oms in the checkout]
         #[arg(long, value_name = "DIR")]
@@ -206,5 +209,10 @@ fn options(port: u16, shop: Shop, docker_network: Option<String>) -> Options {
 }
 
 fn mongo_uri() -> Option<String> {
-    std::env::var("MONGO_URI").ok().filter(|uri| !uri.is_empty())
+    settings::set_variable("MONGO_URI")
+}
+
+/// Parses a number of things to load.
+fn amount(text: &str) -> Result<NonZeroUsize, &'static str> {
+    text.parse().map_err(|_| "it must be a whole number, 1 or more")
 }

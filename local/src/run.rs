@@ -88,10 +88,10 @@ pub(crate) async fn stopped(mut stop: watch::Receiver<bool>) {
 pub(crate) async fn listen(port: u16, command: &str) -> Result<TcpListener, CommandError> {
     TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await.map_err(|error| match error.kind() {
         std::io::ErrorKind::AddrInUse => CommandError::new(format!("the port {port} is taken"))
-            .advice(format!("Stop what listens there, or choose another one: {command} --port 8081")),
+            .advice(format!("Stop what listens there, or take any free port: {command} --port 0")),
         std::io::ErrorKind::PermissionDenied => {
             CommandError::new(format!("you may not listen on the port {port}"))
-                .advice(format!("Choose one above 1023: {command} --port 8081"))
+                .advice(format!("Choose one above 1023, or take any free port: {command} --port 0"))
         }
         _ => CommandError::new(format!("cannot listen on the port {port}: {error}")),
     })
@@ -118,7 +118,7 @@ pub(crate) fn data_folder(chosen: Option<PathBuf>) -> Result<PathBuf, CommandErr
 /// Returns the data folder, unless the run is ephemeral, and the settings.
 pub(crate) fn data_and_settings(options: &Options) -> Result<(Option<PathBuf>, Settings), CommandError> {
     if options.ephemeral {
-        return Ok((None, Settings::random()?.overridden_by(|name| std::env::var(name).ok())));
+        return Ok((None, Settings::random()?.overridden_by(settings::set_variable)));
     }
     let folder = data_folder(options.data.clone())?;
     let settings = Settings::load(&folder)?;

@@ -45,7 +45,9 @@ pub async fn prepare(mut variables: Variables) -> Result<Database, CommandError>
     let email = variables.required("ADMIN_EMAIL", |value| Ok(value.to_owned()));
     let password = secrets::read(&mut variables, &mut services, "ADMIN_PASSWORD", secrets::not_blank);
     let (Some(uri), Some(email), Some(password)) = (uri, email, password) else {
-        return Err(CommandError::new(variables.misconfigured().to_string()));
+        return Err(CommandError::new(variables.misconfigured().to_string()).advice(
+            "Example: MONGO_URI='mongodb+srv://…' ADMIN_EMAIL=you@example.com ADMIN_PASSWORD='…' cargo local schema",
+        ));
     };
     let (uri, password) = (uri.current().await?, password.current().await?);
     let database = connect(uri.expose()).await?;

@@ -65,7 +65,7 @@ impl Settings {
                 return Err(CommandError::new(format!("{} cannot be read: {error}", path.display())));
             }
         };
-        Ok(kept.overridden_by(|name| std::env::var(name).ok().filter(|value| !value.is_empty())))
+        Ok(kept.overridden_by(set_variable))
     }
 
     /// Generates new secrets, for data that is not kept.
@@ -99,6 +99,11 @@ impl Settings {
         let text = serde_json::to_vec_pretty(self).map_err(|error| failed(error.into()))?;
         private_file(path).and_then(|mut file| file.write_all(&text)).map_err(failed)
     }
+}
+
+/// Returns the value of an environment variable; an empty one counts as absent.
+pub fn set_variable(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.is_empty())
 }
 
 /// Creates a file that only its owner can read.

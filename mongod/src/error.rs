@@ -204,7 +204,7 @@ impl std::error::Error for Error {
 /// Advice that works wherever Docker does.
 const ELSEWHERE: &str = "\
 Or use a MongoDB of your own, as a replica set, for instance in Docker:
-  docker run -d --name oms-mongo -p 27017:27017 mongo:8 --replSet rs0
+  docker run -d --name oms-mongo -p 127.0.0.1:27017:27017 mongo:8 --replSet rs0
   docker exec oms-mongo mongosh --quiet --eval 'rs.initiate({_id: \"rs0\", members: [{_id: 0, host: \"127.0.0.1:27017\"}]})'
   export MONGO_URI='mongodb://127.0.0.1:27017/?replicaSet=rs0'";
 

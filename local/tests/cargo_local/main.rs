@@ -374,7 +374,7 @@ fn a_taken_port_is_refused_with_advice() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = taken.local_addr().unwrap().port();
     let says = refused(&mut program(&["--port", &port.to_string(), "--ephemeral"]));
-    assert!(says.contains(&format!("the port {port} is taken")) && says.contains("--port 8081"), "{says}");
+    assert!(says.contains(&format!("the port {port} is taken")) && says.contains("--port 0"), "{says}");
 }
 
 #[test]
@@ -405,6 +405,28 @@ fn a_stand_alone_database_is_refused_with_advice() {
     alone.kill().unwrap();
     alone.wait().unwrap();
     assert!(says.contains("--replSet rs0") && says.contains("rs.initiate()"), "{says}");
+}
+
+#[test]
+fn errors_name_the_variable_or_option_to_correct() {
+    let says = refused(program(&["--port", "0", "--ephemeral"]).env("ADMIN_PASSWORD", "short"));
+    assert!(says.contains("cargo local: ADMIN_PASSWORD must have 12"), "{says}");
+    let says = refused(&mut program(&["schema"]));
+    assert!(says.contains("MONGO_URI or MONGO_URI_ARN is required") && says.contains("Example: "), "{says}");
+    let Output { status, stderr, .. } = program(&["seed", "--orders", "0"]).output().unwrap();
+    let says = String::from_utf8(stderr).unwrap();
+    assert!(status.code() == Some(2) && says.contains("a whole number, 1 or more"), "{says}");
+}
+
+#[test]
+fn an_empty_variable_counts_as_absent_in_an_ephemeral_run() {
+    let mut command = program(&["--port", "0", "--ephemeral", "--no-demo"]);
+    for variable in ["MONGO_URI", "JWT_SECRET", "ADMIN_EMAIL", "ADMIN_PASSWORD"] {
+        command.env(variable, "");
+    }
+    let run = Run::start(&mut command);
+    run.signal("-TERM");
+    assert_eq!(run.ended(), Some(0));
 }
 
 #[test]
