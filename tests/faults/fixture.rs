@@ -146,11 +146,17 @@ impl Fixture {
 
     /// Has every function that it is about a process, with connections, which knows the keys of tokens.
     pub(crate) async fn warm(&self) {
-        let orders = self.staff.get("/orders?limit=1");
-        let products = self.staff.get("/products?limit=1");
-        let (orders, products) = futures::join!(orders, products);
-        orders.expect(200);
-        products.expect(200);
+        futures::join!(self.until_served("/orders?limit=1"), self.until_served("/products?limit=1"));
+    }
+
+    /// Repeats a request until it is served. On a busy machine a new process may answer 503 at first.
+    async fn until_served(&self, path: &str) {
+        let mut unavailable = 0;
+        while self.staff.outcome(self.staff.request(Method::GET, path)).await.unwrap().status == 503 {
+            unavailable += 1;
+            assert!(unavailable < 10, "{path} is not served");
+        }
+        self.staff.get(path).await.expect(200);
     }
 
     fn items(&self, lines: &[(usize, i64)]) -> Value {
