@@ -26,7 +26,7 @@ use crate::error::{self, Error, ErrorExtension, Kind};
 use crate::input::json::{self, Json};
 use crate::input::query::Query;
 use crate::runtime::context::{Context, DEFAULT_TIMEOUT, Deadline, InvocationId, SourceAddress, request_id};
-use crate::runtime::telemetry::request_span;
+use crate::runtime::telemetry::{bounded, method_name, request_span};
 use crate::runtime::trace::Trace;
 use crate::values::clock::Clock;
 use crate::values::ids;
@@ -334,10 +334,10 @@ fn log(
     let micros = started.elapsed().as_micros();
     let millis = format_args!("{}.{}", micros / 1000, micros % 1000 / 100).to_string();
     let caller = caller.unwrap_or(Caller::Anonymous);
-    let path = for_log(path);
+    let (method, path) = (method_name(method), bounded(path));
     let (problem, causes) =
         error.map_or_else(Default::default, |error| (error.to_string(), error.causes().to_owned()));
-    let problem = for_log(&problem);
+    let problem = bounded(&problem);
     if status >= 500 {
         tracing::error!(%caller, problem, causes, "{method} {path} {status} {millis} ms");
     } else if error.is_some() {
@@ -345,14 +345,6 @@ fn log(
     } else {
         tracing::info!(%caller, "{method} {path} {status} {millis} ms");
     }
-}
-
-/// The longest text of a client's that a line of the log repeats.
-const MAX_LOGGED: usize = 1024;
-
-/// As much of a client's text as a line of the log repeats.
-fn for_log(text: &str) -> &str {
-    &text[..text.floor_char_boundary(MAX_LOGGED)]
 }
 
 /// ID in a path, checked when the handler asks for it: errors of the body are reported first.

@@ -16,6 +16,8 @@ use tokio::time::Instant;
 use tonic::body::Body;
 use tonic::{Code, Status};
 
+use crate::runtime::telemetry::bounded;
+
 /// Maximum number of attempts per call.
 const ATTEMPTS: u32 = 3;
 
@@ -104,7 +106,7 @@ impl Retries {
             if !self.0.failed() || !more || left() < pause + ENOUGH {
                 return outcome;
             }
-            tracing::warn!("retrying {path} in {} ms: {}", pause.as_millis(), failure.message());
+            tracing::warn!("retrying {path} in {} ms: {}", pause.as_millis(), bounded(failure.message()));
             tokio::time::sleep(pause).await;
             attempts += 1;
         }

@@ -24,7 +24,7 @@ use crate::http::routes::headers::authorization;
 #[cfg(feature = "socket")]
 use crate::runtime::context::DEFAULT_TIMEOUT;
 use crate::runtime::context::{Context, InvocationId};
-use crate::runtime::telemetry::request_span;
+use crate::runtime::telemetry::{bounded, request_span};
 use crate::runtime::trace::Trace;
 use crate::values::clock::Clock;
 
@@ -196,7 +196,7 @@ fn log(path: &str, caller: Caller, started: Instant, response: &Response<Body>) 
     // tonic puts the status of an answer without a message here; all others are successes.
     let status = response.extensions().get::<Status>();
     let code = status.map_or(Code::Ok, Status::code);
-    let millis = started.elapsed().as_millis();
+    let (path, millis) = (bounded(path), started.elapsed().as_millis());
     match status {
         Some(status) if matches!(code, Code::Internal | Code::Unknown | Code::Unavailable) => {
             let (problem, causes) = for_log(status);

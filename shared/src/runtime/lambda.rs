@@ -33,7 +33,7 @@ use crate::mongo;
 use crate::rpc::server::{self, Invocation};
 use crate::runtime::context::{Deadline, InvocationId, SourceAddress, client_request_id, request_id};
 use crate::runtime::run::{Error, ServiceApp};
-use crate::runtime::telemetry::request_span;
+use crate::runtime::telemetry::{bounded, method_name, request_span};
 use crate::runtime::trace::{TRACEPARENT, TRACESTATE, Trace};
 use crate::values::clock::{Clock, Timestamp};
 
@@ -243,7 +243,8 @@ impl<'a> Event<'a> {
         let problem = move |request: lambda_http::Request| {
             let (method, path) = (request.method(), request.uri().path());
             let id = request_id(request.headers());
-            tracing::error!(problem = %error, causes = error.causes(), "{method} {path} 503");
+            let (name, place) = (method_name(method), bounded(path));
+            tracing::error!(problem = %error, causes = error.causes(), "{name} {place} 503");
             let mut response = error.to_problem(path, &id);
             if let Ok(id) = HeaderValue::from_str(&id) {
                 response.headers_mut().insert("x-request-id", id);
@@ -260,7 +261,9 @@ impl<'a> Event<'a> {
         S::Future: Send + 'static,
     {
         let payload: LambdaRequest = serde_json::from_str(self.payload.get()).map_err(|error| {
-            format!("neither an API Gateway event (HTTP API, payload 2.0) nor a call: {error}")
+            // The error's own text may repeat what was sent.
+            let cause = error::Cause::from(error);
+            format!("neither an API Gateway event (HTTP API, payload 2.0) nor a call: {}", cause.as_str())
         })?;
         let id = HeaderValue::from_str(&self.request_id)?;
         let invocation = self.invocation.clone();

@@ -2,6 +2,7 @@
 
 use std::env;
 
+use http::Method;
 use tracing::{Span, Subscriber};
 use tracing_subscriber::filter::{LevelFilter, ParseError, Targets};
 use tracing_subscriber::fmt::MakeWriter;
@@ -81,6 +82,30 @@ fn warn_of(invalid: Option<ParseError>) {
     }
 }
 
+/// The longest text of a client's that a line of the log repeats.
+const MAX_LOGGED: usize = 1024;
+
+/// Cuts a client's text to what a line of the log repeats of it.
+pub fn bounded(text: &str) -> &str {
+    &text[..text.floor_char_boundary(MAX_LOGGED)]
+}
+
+/// Name of a method for the log: `OTHER` for one that HTTP does not define. A client can make one of any length.
+pub fn method_name(method: &Method) -> &'static str {
+    match *method {
+        Method::GET => "GET",
+        Method::HEAD => "HEAD",
+        Method::POST => "POST",
+        Method::PUT => "PUT",
+        Method::PATCH => "PATCH",
+        Method::DELETE => "DELETE",
+        Method::OPTIONS => "OPTIONS",
+        Method::TRACE => "TRACE",
+        Method::CONNECT => "CONNECT",
+        _ => "OTHER",
+    }
+}
+
 /// The span whose fields all log lines of a request have: the request ID that its answer shows, the trace ID, and
 /// X-Ray's ID of the trace where there is one.
 pub fn request_span(request_id: &str, trace: &Trace) -> Span {
@@ -109,6 +134,17 @@ mod tests {
         fn flush(&mut self) -> io::Result<()> {
             Ok(())
         }
+    }
+
+    #[test]
+    fn a_method_that_http_does_not_define_has_one_name() {
+        for known in ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT"] {
+            assert_eq!(method_name(&known.parse().unwrap()), known);
+        }
+        for other in ["get", "QUERY", &"X".repeat(10_000)] {
+            assert_eq!(method_name(&other.parse().unwrap()), "OTHER");
+        }
+        assert_eq!(bounded(&"é".repeat(1_000)).len(), MAX_LOGGED);
     }
 
     fn logged(variable: Option<&str>, log: impl FnOnce()) -> String {
