@@ -76,7 +76,7 @@ async fn index(headers: HeaderMap) -> Response {
 static HEALTH: RouteSpec = RouteSpec::get("/health", "health")
     .access(Access::Public)
     .tag(TAG)
-    .summary("Whether the API is alive")
+    .summary("Check that the API is alive")
     .description("The database is not asked.")
     .responses(&[ResponseSpec::json(StatusCode::OK, "Health", "It is.")]);
 

@@ -112,7 +112,7 @@ pub struct UpdateProductForm {
     #[serde(default)]
     #[cfg_attr(feature = "openapi", schema(value_type = Option<StringMap>))]
     pub attributes: Patch<BTreeMap<String, String>>,
-    /// Whether it can be ordered.
+    /// Status of the product: only active ones can be ordered.
     #[serde(default)]
     #[cfg_attr(feature = "openapi", schema(value_type = Status))]
     pub status: Patch<String>,

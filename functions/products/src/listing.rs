@@ -33,7 +33,11 @@ pub const PARAMETERS: &[Parameter] = &[
     Parameter::new("currency", ParameterValue::Schema("Currency"), "Products priced in this currency."),
     Parameter::new("min_price", PRICE, "Products at this price or more; needs `currency`."),
     Parameter::new("max_price", PRICE, "Products at this price or less; needs `currency`."),
-    Parameter::new("in_stock", ParameterValue::Boolean, "Whether any are available."),
+    Parameter::new(
+        "in_stock",
+        ParameterValue::Boolean,
+        "Only products of which some are available, or none.",
+    ),
     Parameter::new(
         "sort",
         ParameterValue::Sort(|| SORTS.map(|(name, _)| name).to_vec()),

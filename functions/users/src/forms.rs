@@ -107,7 +107,7 @@ pub struct UpdateUserForm {
     #[serde(default)]
     #[cfg_attr(feature = "openapi", schema(value_type = Role))]
     pub role: Patch<String>,
-    /// Whether the user may sign in; for admins.
+    /// Status of the user: only active users can sign in; for admins.
     #[serde(default)]
     #[cfg_attr(feature = "openapi", schema(value_type = Status))]
     pub status: Patch<String>,
