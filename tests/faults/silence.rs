@@ -42,9 +42,22 @@ const TRANSACTION_SECONDS: i32 = 30;
 /// Maximum time in which all is healed: a transaction that was left open ends first.
 const HEALING: Duration = Duration::from_secs(60);
 
-/// Operation that writes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Operation {
+/// Declares the operations, and the list of all.
+macro_rules! operations {
+    ($($operation:ident),+ $(,)?) => {
+        /// Operation that writes.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        enum Operation {
+            $($operation),+
+        }
+
+        use Operation::{$($operation),+};
+
+        const OPERATIONS: [Operation; [$(stringify!($operation)),+].len()] = [$($operation),+];
+    };
+}
+
+operations! {
     PlaceOneItem,
     PlaceTwoItems,
     PlaceUnderAKey,
@@ -64,32 +77,6 @@ enum Operation {
     SignOut,
     Reconcile,
 }
-
-use Operation::{
-    Cancel, ChangeItems, ChangeProduct, ChangeUser, CreateProduct, CreateUser, DeleteUser, MoveStock, Pay,
-    PlaceOneItem, PlaceTwoItems, PlaceUnderAKey, Reconcile, Refresh, Return, Ship, SignIn, SignOut,
-};
-
-const OPERATIONS: [Operation; 18] = [
-    PlaceOneItem,
-    PlaceTwoItems,
-    PlaceUnderAKey,
-    ChangeItems,
-    Pay,
-    Ship,
-    Cancel,
-    Return,
-    CreateProduct,
-    ChangeProduct,
-    MoveStock,
-    CreateUser,
-    ChangeUser,
-    DeleteUser,
-    SignIn,
-    Refresh,
-    SignOut,
-    Reconcile,
-];
 
 /// Place at which a line falls silent.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -376,20 +363,8 @@ async fn violations_of(fixture: &Fixture, case: &Case) -> Vec<String> {
         0 if !outcome.acknowledged => {}
         effects => violations.push(format!("{effects} effects, and it was answered {}", outcome.said)),
     }
-    violations.extend(inconsistencies(fixture).await);
+    violations.extend(fixture.inconsistencies().await);
     violations
-}
-
-/// Findings of CheckConsistency over all pages.
-async fn inconsistencies(fixture: &Fixture) -> Vec<String> {
-    let mut found = Vec::new();
-    let mut path = "/orders/consistency?limit=5000".to_owned();
-    loop {
-        let page = fixture.shop.admin().get(&path).await.expect(200);
-        found.extend(page["violations"].as_array().unwrap().iter().map(Value::to_string));
-        let Some(cursor) = page["next_cursor"].as_str() else { return found };
-        path = format!("/orders/consistency?limit=5000&cursor={cursor}");
-    }
 }
 
 #[tokio::test]
