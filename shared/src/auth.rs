@@ -3,8 +3,6 @@
 //! [`tokens`] signs access tokens and [`verifier`] verifies them. [`revocation`] lists users and sessions whose
 //! tokens were revoked; [`jwks_client`] fetches the public keys.
 
-use serde::{Deserialize, Serialize};
-
 use crate::error::{Error, Kind};
 use crate::values::ids::UserId;
 
@@ -17,42 +15,18 @@ pub use revocation::Revoked;
 pub use tokens::{ACCESS_TOKEN_LIFETIME, Epoch, PublicKey, SessionId, Signer, TokenOrigin};
 pub use verifier::{Identity, KeySource, TrustedKeys, Verifier, session_ended};
 
-/// Role of a user, which decides what the user may do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-pub enum Role {
-    /// Buys for themselves: works with their own orders only.
-    Customer,
-    /// Manages products and all orders.
-    Staff,
-    /// Manages products, all orders and users.
-    Admin,
-}
-
-impl Role {
-    /// All roles.
-    pub const ALL: [Self; 3] = [Self::Customer, Self::Staff, Self::Admin];
-
-    /// Name in JSON, tokens and the database.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Customer => "customer",
-            Self::Staff => "staff",
-            Self::Admin => "admin",
-        }
+crate::stored_names! {
+    /// Role of a user, which decides what the user may do.
+    pub enum Role ("Role", "Role of a user, which decides what the user may do.") {
+        /// Buys for themselves: works with their own orders only.
+        Customer = "customer",
+        /// Manages products and all orders.
+        Staff = "staff",
+        /// Manages products, all orders and users.
+        Admin = "admin",
     }
-
-    /// Rule for [`crate::input::validation::ValidationErrors`]: the name of a role.
-    ///
-    /// # Errors
-    /// Message that lists the roles.
-    pub fn parse(name: &str) -> Result<Self, String> {
-        Self::ALL
-            .into_iter()
-            .find(|role| role.name() == name)
-            .ok_or_else(|| "must be one of customer, staff, admin".to_owned())
-    }
+    /// Role of a newer build, by its name. It has no permission: such a user cannot sign in.
+    Unknown
 }
 
 /// Identity behind a call.

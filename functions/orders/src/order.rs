@@ -169,17 +169,20 @@ pub struct Task {
     pub kind: TaskKind,
 }
 
-/// Action on an order's stock.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum TaskKind {
-    /// Hold the order's items, and nothing else.
-    Hold,
-    /// Release the order's hold.
-    Release,
-    /// Deduct the items from `on_hand`.
-    Ship,
-    /// Add the items back to `on_hand`.
-    Restock,
+shared::stored_names! {
+    /// Action on an order's stock.
+    pub enum TaskKind {
+        /// Hold the order's items, and nothing else.
+        Hold = "hold",
+        /// Release the order's hold.
+        Release = "release",
+        /// Deduct the items from `on_hand`.
+        Ship = "ship",
+        /// Add the items back to `on_hand`.
+        Restock = "restock",
+    }
+    /// Action of a newer build, by its name. Only that build can run it.
+    Unknown
 }
 
 /// Request to place an order.

@@ -203,6 +203,7 @@ impl Products {
                 let request = wire::RestockReturnedRequest { order_id, revision, items: items_of() };
                 client.restock_returned(self.request(request, context)).await.map(|_| ())
             }
+            TaskKind::Unknown(_) => return Err(Error::internal("a stock task of a newer build")),
         };
         match result {
             // A later revision has been applied, and an order's tasks run in their order: this one was done.

@@ -1,43 +1,27 @@
 //! State machine of orders: allowed transitions, and the actors that may make them. Declared here and nowhere
 //! else.
 
-use serde::{Serialize, Serializer};
-use shared::values::stored;
-
-/// Status of an order.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Status {
-    /// Stock is held; payment is awaited.
-    Placed,
-    /// Paid; ready to be shipped.
-    Paid,
-    /// On its way; the stock has left the warehouse.
-    Shipped,
-    /// Received by the customer.
-    Delivered,
-    /// Ended before shipping; its stock is free.
-    Cancelled,
-    /// Sent back by the customer.
-    Returned,
-    /// Money paid back.
-    Refunded,
-    /// Status of a newer build, by its name. It allows no transition.
-    Unknown(&'static str),
-}
-
-impl Serialize for Status {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(self.name())
+shared::stored_names! {
+    /// Status of an order.
+    pub enum Status ("OrderStatus", "Status of an order.") {
+        /// Stock is held; payment is awaited.
+        Placed = "placed",
+        /// Paid; ready to be shipped.
+        Paid = "paid",
+        /// On its way; the stock has left the warehouse.
+        Shipped = "shipped",
+        /// Received by the customer.
+        Delivered = "delivered",
+        /// Ended before shipping; its stock is free.
+        Cancelled = "cancelled",
+        /// Sent back by the customer.
+        Returned = "returned",
+        /// Money paid back.
+        Refunded = "refunded",
     }
+    /// Status of a newer build, by its name. It allows no transition.
+    Unknown
 }
-
-#[cfg(feature = "openapi")]
-shared::component_schema!(
-    Status,
-    "OrderStatus",
-    "Status of an order.",
-    shared::openapi::values::one_of(Self::ALL.map(Self::name))
-);
 
 /// Role of the caller who asks for a transition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,50 +44,6 @@ pub enum Refused {
 }
 
 impl Status {
-    /// All statuses that this build knows, in the usual order of an order's life.
-    pub const ALL: [Self; 7] = [
-        Self::Placed,
-        Self::Paid,
-        Self::Shipped,
-        Self::Delivered,
-        Self::Cancelled,
-        Self::Returned,
-        Self::Refunded,
-    ];
-
-    /// The name in JSON and the database.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Placed => "placed",
-            Self::Paid => "paid",
-            Self::Shipped => "shipped",
-            Self::Delivered => "delivered",
-            Self::Cancelled => "cancelled",
-            Self::Returned => "returned",
-            Self::Refunded => "refunded",
-            Self::Unknown(name) => name,
-        }
-    }
-
-    /// Validation rule for [`shared::input::validation::ValidationErrors`].
-    ///
-    /// # Errors
-    /// A message that lists the statuses.
-    pub fn parse(name: &str) -> Result<Self, String> {
-        Self::ALL.into_iter().find(|status| status.name() == name).ok_or_else(|| {
-            let names = Self::ALL.map(Self::name).join(", ");
-            format!("must be one of {names}")
-        })
-    }
-
-    /// Reads a stored status, known to this build or not.
-    ///
-    /// # Errors
-    /// A message for text that cannot be kept as a name.
-    pub fn from_stored(name: &str) -> Result<Self, String> {
-        Self::parse(name).or_else(|_| stored::name(name).map(Self::Unknown))
-    }
-
     /// True if an order in this status holds its items.
     pub fn holds_stock(self) -> bool {
         matches!(self, Self::Placed | Self::Paid)

@@ -2,12 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use serde::{Serialize, Serializer};
 use shared::input::validation::Patch;
 use shared::values::clock::Timestamp;
 use shared::values::ids::ProductId;
 use shared::values::money::Money;
-use shared::values::stored;
 use shared::values::text::MAX_SKU;
 
 use crate::stock::Stock;
@@ -39,65 +37,18 @@ pub struct Product {
     pub updated_at: Timestamp,
 }
 
-/// Status of a product: only active ones can be ordered.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Status {
-    /// Not yet for sale: only staff see it.
-    Draft,
-    /// Visible to everybody, and can be ordered.
-    Active,
-    /// No longer for sale: only staff see it.
-    Archived,
+shared::stored_names! {
+    /// Status of a product: only active ones can be ordered.
+    pub enum Status ("ProductStatus", "Status of a product: only active ones can be ordered.") {
+        /// Not yet for sale: only staff see it.
+        Draft = "draft",
+        /// Visible to everybody, and can be ordered.
+        Active = "active",
+        /// No longer for sale: only staff see it.
+        Archived = "archived",
+    }
     /// Status of a newer build, by its name: only staff see it.
-    Unknown(&'static str),
-}
-
-impl Serialize for Status {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(self.name())
-    }
-}
-
-#[cfg(feature = "openapi")]
-shared::component_schema!(
-    Status,
-    "ProductStatus",
-    "Status of a product: only active ones can be ordered.",
-    shared::openapi::values::one_of(Self::ALL.map(Self::name))
-);
-
-impl Status {
-    /// All statuses that this build knows.
-    pub const ALL: [Self; 3] = [Self::Draft, Self::Active, Self::Archived];
-
-    /// The name in JSON and the database.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Draft => "draft",
-            Self::Active => "active",
-            Self::Archived => "archived",
-            Self::Unknown(name) => name,
-        }
-    }
-
-    /// Validation rule for [`shared::input::validation::ValidationErrors`].
-    ///
-    /// # Errors
-    /// A message that lists the statuses.
-    pub fn parse(name: &str) -> Result<Self, String> {
-        Self::ALL
-            .into_iter()
-            .find(|status| status.name() == name)
-            .ok_or_else(|| "must be one of draft, active, archived".to_owned())
-    }
-
-    /// Reads a stored status, known to this build or not.
-    ///
-    /// # Errors
-    /// A message for text that cannot be kept as a name.
-    pub fn from_stored(name: &str) -> Result<Self, String> {
-        Self::parse(name).or_else(|_| stored::name(name).map(Self::Unknown))
-    }
+    Unknown
 }
 
 /// A stock keeping unit: 1 to 64 of `A-Z a-z 0-9 . _ -`.

@@ -61,7 +61,7 @@ struct UserDocument {
     name: String,
     phone: Option<String>,
     address: Option<Address>,
-    role: Role,
+    role: String,
     status: String,
     version: i64,
     created_at: bson::DateTime,
@@ -81,7 +81,7 @@ impl UserDocument {
             name: user.name.clone(),
             phone: user.phone.clone(),
             address: user.address.clone(),
-            role: user.role,
+            role: user.role.name().to_owned(),
             status: user.status.name().to_owned(),
             version: user.version,
             created_at: mongo::date(user.created_at),
@@ -108,6 +108,8 @@ impl TryFrom<Document> for StoredUser {
     fn try_from(document: Document) -> Result<Self, Unreadable> {
         let unreadable = Unreadable::of(USERS, &document);
         let document: UserDocument = Unreadable::or_read(USERS, document)?;
+        let names = (Role::from_stored(&document.role), Status::from_stored(&document.status));
+        let (Ok(role), Ok(status)) = names else { return Err(unreadable) };
         Ok(Self {
             user: User {
                 id: mongo::id(document._id),
@@ -115,8 +117,8 @@ impl TryFrom<Document> for StoredUser {
                 name: document.name,
                 phone: document.phone,
                 address: document.address,
-                role: document.role,
-                status: Status::from_stored(&document.status).map_err(|_| unreadable)?,
+                role,
+                status,
                 version: document.version,
                 created_at: mongo::timestamp(document.created_at),
                 updated_at: mongo::timestamp(document.updated_at),

@@ -1,12 +1,10 @@
 //! Users: their invariants and changes. No I/O, no clock.
 
-use serde::{Serialize, Serializer};
 use shared::auth::Role;
 use shared::input::validation::Patch;
 use shared::values::address::Address;
 use shared::values::clock::Timestamp;
 use shared::values::ids::UserId;
-use shared::values::stored;
 
 use crate::credentials::{Password, PasswordHash};
 use crate::limits::MAX_EMAIL;
@@ -36,63 +34,16 @@ pub struct User {
     pub updated_at: Timestamp,
 }
 
-/// Status of a user: only active users can sign in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Status {
-    /// Can sign in.
-    Active,
-    /// Cannot sign in, until activated again.
-    Disabled,
+shared::stored_names! {
+    /// Status of a user: only active users can sign in.
+    pub enum Status ("UserStatus", "Status of a user: only active users can sign in.") {
+        /// Can sign in.
+        Active = "active",
+        /// Cannot sign in, until activated again.
+        Disabled = "disabled",
+    }
     /// Status of a newer build, by its name. Cannot sign in.
-    Unknown(&'static str),
-}
-
-impl Serialize for Status {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(self.name())
-    }
-}
-
-#[cfg(feature = "openapi")]
-shared::component_schema!(
-    Status,
-    "UserStatus",
-    "Status of a user: only active users can sign in.",
-    shared::openapi::values::one_of(Self::ALL.map(Self::name))
-);
-
-impl Status {
-    /// All statuses that this build knows.
-    pub const ALL: [Self; 2] = [Self::Active, Self::Disabled];
-
-    /// The name in JSON and the database.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Active => "active",
-            Self::Disabled => "disabled",
-            Self::Unknown(name) => name,
-        }
-    }
-
-    /// Validation rule for [`shared::input::validation::ValidationErrors`].
-    ///
-    /// # Errors
-    /// A message that lists the statuses.
-    pub fn parse(name: &str) -> Result<Self, String> {
-        match name {
-            "active" => Ok(Self::Active),
-            "disabled" => Ok(Self::Disabled),
-            _ => Err("must be one of active, disabled".to_owned()),
-        }
-    }
-
-    /// Reads a stored status, known to this build or not.
-    ///
-    /// # Errors
-    /// A message for text that cannot be kept as a name.
-    pub fn from_stored(name: &str) -> Result<Self, String> {
-        Self::parse(name).or_else(|_| stored::name(name).map(Self::Unknown))
-    }
+    Unknown
 }
 
 /// E-mail address, as HTML's `input type=email` takes it, of at most 254 characters.
@@ -236,6 +187,16 @@ impl User {
     /// True for an active admin.
     pub fn is_active_admin(&self) -> bool {
         self.role == Role::Admin && self.status == Status::Active
+    }
+
+    /// True for a user who may sign in: active, and in a role that this build knows.
+    pub fn may_sign_in(&self) -> bool {
+        self.status == Status::Active && !matches!(self.role, Role::Unknown(_))
+    }
+
+    /// True for a role or a status that only a newer build knows.
+    pub fn is_of_newer_build(&self) -> bool {
+        matches!((self.role, self.status), (Role::Unknown(_), _) | (_, Status::Unknown(_)))
     }
 
     /// True if both have the same role and status, so that sessions stay valid.

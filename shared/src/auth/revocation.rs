@@ -29,7 +29,7 @@ impl Cutoffs {
     fn of(self, role: Role) -> Option<Timestamp> {
         match role {
             Role::Customer => self.customers,
-            Role::Staff | Role::Admin => self.staff,
+            Role::Staff | Role::Admin | Role::Unknown(_) => self.staff,
         }
     }
 }

@@ -36,9 +36,102 @@ pub fn name(text: &str) -> Result<&'static str, String> {
     Ok(kept)
 }
 
+/// Declares an enum of names that documents have, with its JSON, and its schema in the OpenAPI document if it has
+/// one there.
+///
+/// Input is read by `parse`, which takes the names that this build knows. What is stored is read by `from_stored`,
+/// which keeps a newer build's name as `Unknown`. Nothing is permitted by it.
+#[macro_export]
+macro_rules! stored_names {
+    (
+        $(#[$attribute:meta])*
+        $visibility:vis enum $Type:ident $(($schema:literal, $description:literal))? {
+            $($(#[$docs:meta])* $Variant:ident = $name:literal,)+
+        }
+        $(#[$unknown:meta])*
+        Unknown
+    ) => {
+        $(#[$attribute])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        $visibility enum $Type {
+            $($(#[$docs])* $Variant,)+
+            $(#[$unknown])*
+            Unknown(&'static str),
+        }
+
+        impl $Type {
+            /// All that this build knows, in their usual order.
+            $visibility const ALL: [Self; [$($name),+].len()] = [$(Self::$Variant),+];
+
+            /// Name in JSON and the database.
+            $visibility fn name(self) -> &'static str {
+                match self {
+                    $(Self::$Variant => $name,)+
+                    Self::Unknown(name) => name,
+                }
+            }
+
+            /// Validation rule for [`ValidationErrors`]($crate::input::validation::ValidationErrors).
+            ///
+            /// # Errors
+            /// Message that lists the names.
+            $visibility fn parse(name: &str) -> Result<Self, String> {
+                let known = Self::ALL.into_iter().find(|known| known.name() == name);
+                known.ok_or_else(|| format!("must be one of {}", Self::ALL.map(Self::name).join(", ")))
+            }
+
+            /// Reads a stored name, known to this build or not.
+            ///
+            /// # Errors
+            /// Message for text that cannot be kept as a name.
+            $visibility fn from_stored(name: &str) -> Result<Self, String> {
+                Self::parse(name).or_else(|_| $crate::values::stored::name(name).map(Self::Unknown))
+            }
+        }
+
+        impl serde::Serialize for $Type {
+            fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.serialize_str(self.name())
+            }
+        }
+
+        $(
+            #[cfg(feature = "openapi")]
+            $crate::component_schema!(
+                $Type, $schema, $description, $crate::openapi::values::one_of(Self::ALL.map(Self::name))
+            );
+        )?
+    };
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    crate::stored_names! {
+        /// Some colour.
+        enum Colour {
+            /// One.
+            Red = "red",
+            /// Another.
+            Blue = "blue",
+        }
+        /// Any other.
+        Unknown
+    }
+
+    #[test]
+    fn a_newer_builds_name_is_stored_but_is_no_input() {
+        assert_eq!(
+            (Colour::parse("blue"), Colour::from_stored("blue")),
+            (Ok(Colour::Blue), Ok(Colour::Blue))
+        );
+        assert_eq!(Colour::parse("green").unwrap_err(), "must be one of red, blue");
+        let green = Colour::from_stored("green").unwrap();
+        assert_eq!((green, green.name()), (Colour::Unknown("green"), "green"));
+        assert_eq!(serde_json::to_string(&green).unwrap(), "\"green\"");
+        assert!(Colour::from_stored(&"x".repeat(MAX_LENGTH + 1)).is_err());
+    }
 
     #[test]
     fn an_unknown_name_is_kept_once() {

@@ -125,8 +125,8 @@ impl OrderService {
     /// fails is kept, and runs later.
     pub(crate) async fn run_tasks(&self, context: &Context, mut order: Order) -> Order {
         if let Err(error) = self.try_tasks(context, &mut order).await {
-            let (causes, task) = (error.causes(), order.tasks.first());
-            tracing::warn!(causes, "{} still has the task {task:?}: {error}", order.id);
+            let (causes, task) = (error.causes(), order.tasks.first().map(|task| task.kind.name()));
+            tracing::warn!(causes, task, "{} still has a task: {error}", order.id);
         }
         order
     }

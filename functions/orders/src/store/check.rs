@@ -97,14 +97,17 @@ fn read(document: Document) -> Result<CheckedOrder, Unreadable> {
     let mut names = order.history.iter().flat_map(|change| change.from.iter().chain([&change.to]));
     let are_names = names.all(|name| Status::from_stored(name).is_ok());
     let status = Status::from_stored(&order.status);
-    let (true, Ok(status), Ok(_)) = (are_names, status, Currency::from_stored(&order.currency)) else {
+    let tasks: Result<_, _> = order.tasks.into_iter().map(Task::try_from).collect();
+    let (true, Ok(status), Ok(tasks), Ok(_)) =
+        (are_names, status, tasks, Currency::from_stored(&order.currency))
+    else {
         return Err(unreadable);
     };
     Ok(CheckedOrder {
         id: mongo::id(order._id),
         status,
         items: order.items.iter().map(|item| (mongo::id(item.product_id), item.quantity)).collect(),
-        tasks: order.tasks.into_iter().map(Task::from).collect(),
+        tasks,
         changing: order.changing,
         version: order.version,
         updated_at: mongo::timestamp(order.updated_at),

@@ -39,7 +39,7 @@ fn in_both() -> [(&'static str, Document); 4] {
     let task = json_schema::document(
         &[
             ("revision", json_schema::whole(1)),
-            ("kind", json_schema::one_of(["hold", "release", "ship", "restock"])),
+            ("kind", json_schema::one_of(TaskKind::ALL.map(TaskKind::name))),
         ],
         &[],
     );
@@ -185,16 +185,7 @@ pub(super) struct StatusChangeDocument {
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct TaskDocument {
     revision: i64,
-    kind: TaskKindDocument,
-}
-
-#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub(super) enum TaskKindDocument {
-    Hold,
-    Release,
-    Ship,
-    Restock,
+    kind: String,
 }
 
 impl From<&StatusChange> for StatusChangeDocument {
@@ -243,25 +234,15 @@ impl From<PlacedUnderDocument> for IdempotencyRef {
 
 impl From<Task> for TaskDocument {
     fn from(task: Task) -> Self {
-        let kind = match task.kind {
-            TaskKind::Hold => TaskKindDocument::Hold,
-            TaskKind::Release => TaskKindDocument::Release,
-            TaskKind::Ship => TaskKindDocument::Ship,
-            TaskKind::Restock => TaskKindDocument::Restock,
-        };
-        Self { revision: task.revision, kind }
+        Self { revision: task.revision, kind: task.kind.name().to_owned() }
     }
 }
 
-impl From<TaskDocument> for Task {
-    fn from(document: TaskDocument) -> Self {
-        let kind = match document.kind {
-            TaskKindDocument::Hold => TaskKind::Hold,
-            TaskKindDocument::Release => TaskKind::Release,
-            TaskKindDocument::Ship => TaskKind::Ship,
-            TaskKindDocument::Restock => TaskKind::Restock,
-        };
-        Self { revision: document.revision, kind }
+impl TryFrom<TaskDocument> for Task {
+    type Error = String;
+
+    fn try_from(document: TaskDocument) -> Result<Self, String> {
+        Ok(Self { revision: document.revision, kind: TaskKind::from_stored(&document.kind)? })
     }
 }
 
@@ -336,7 +317,7 @@ impl OrderDocument {
                 .tracking
                 .map(|tracking| Tracking { carrier: tracking.carrier, number: tracking.number }),
             history: self.history.into_iter().map(StatusChange::try_from).collect::<Result<_, _>>()?,
-            tasks: self.tasks.into_iter().map(Task::from).collect(),
+            tasks: self.tasks.into_iter().map(Task::try_from).collect::<Result<_, _>>()?,
             changing: self.changing,
             placed_under: self.placed_under.map(IdempotencyRef::from),
             expires_at: self.expires_at.map(mongo::timestamp),
@@ -375,7 +356,7 @@ impl VoidDocument {
         Self {
             _id: mongo::uuid(id),
             status: VOID.to_owned(),
-            tasks: vec![TaskDocument { revision: VOID_VERSION, kind: TaskKindDocument::Release }],
+            tasks: vec![Task { revision: VOID_VERSION, kind: TaskKind::Release }.into()],
             version: VOID_VERSION,
             updated_at: now,
         }
@@ -405,8 +386,10 @@ impl TryFrom<Document> for Stored {
 
     fn try_from(document: Document) -> Result<Self, Unreadable> {
         if document.get_str("status").is_ok_and(|status| status == VOID) {
+            let unreadable = Unreadable::of(ORDERS, &document);
             let void: VoidDocument = Unreadable::or_read(ORDERS, document)?;
-            let tasks = void.tasks.into_iter().map(Task::from).collect();
+            let tasks: Result<_, _> = void.tasks.into_iter().map(Task::try_from).collect();
+            let tasks = tasks.map_err(|_| unreadable)?;
             return Ok(Self::Void(Void { id: mongo::id(void._id), tasks }));
         }
         OrderDocument::read(document).map(|order| Self::Order(Box::new(order)))

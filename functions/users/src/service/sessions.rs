@@ -18,7 +18,7 @@ use crate::forms::SignIn;
 use crate::refresh_token::RefreshToken;
 use crate::store::StoredUser;
 use crate::store::sessions::Shown;
-use crate::user::{Status, User};
+use crate::user::User;
 
 /// Tokens of a session.
 #[derive(Debug)]
@@ -48,7 +48,7 @@ impl UserService {
         let (permit, attempt) = self.limits.sign_in(&email, owner, source).await?;
         let hash = stored.as_ref().map(|stored| stored.hash.clone());
         let matches = credentials::verify(permit, password.clone(), hash).await?;
-        let stored = stored.filter(|stored| matches && stored.user.status == Status::Active);
+        let stored = stored.filter(|stored| matches && stored.user.may_sign_in());
         let Some(stored) = stored else {
             return Err(Error::new(
                 Kind::Unauthenticated,
@@ -95,11 +95,14 @@ impl UserService {
         let (sessions, now) = (self.store.sessions(), self.clock.now());
         let session = sessions.find(token.family(), now).await?.ok_or_else(invalid)?;
         let stored = self.store.find(session.user).await?;
-        let is_current =
-            |stored: &StoredUser| stored.user.status == Status::Active && stored.epoch == session.epoch;
-        let Some(StoredUser { user, epoch, .. }) = stored.filter(is_current) else {
-            sessions.forget_one(token.family()).await?;
-            return Err(invalid());
+        let StoredUser { user, epoch, .. } = match stored {
+            Some(stored) if stored.epoch == session.epoch && stored.user.may_sign_in() => stored,
+            // A newer build knows what the role or the status permits.
+            Some(StoredUser { user, .. }) if user.is_of_newer_build() => return Err(invalid()),
+            _ => {
+                sessions.forget_one(token.family()).await?;
+                return Err(invalid());
+            }
         };
         match sessions.trade(&session, user.role, &token, &next, now).await? {
             Shown::Traded => self.session(&user, epoch, &next).await,

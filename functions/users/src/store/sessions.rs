@@ -52,7 +52,7 @@ impl Lifetimes {
     fn of(role: Role) -> Self {
         match role {
             Role::Customer => Self { unused: DAY * 30, absolute: DAY * 90 },
-            Role::Staff | Role::Admin => Self { unused: HOUR * 12, absolute: DAY * 7 },
+            Role::Staff | Role::Admin | Role::Unknown(_) => Self { unused: HOUR * 12, absolute: DAY * 7 },
         }
     }
 }
