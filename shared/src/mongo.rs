@@ -275,6 +275,11 @@ pub fn is_date(field: &str) -> Document {
     doc! { "$expr": { "$eq": [{ "$type": format!("${field}") }, "date"] } }
 }
 
+/// Condition that an ID is a UUID. BSON sorts bytes by length, then subtype, then content.
+pub fn any_uuid() -> Document {
+    doc! { "$gte": bson::Uuid::from_bytes([0; 16]), "$lte": bson::Uuid::from_bytes([u8::MAX; 16]) }
+}
+
 /// Converts a time to its stored form.
 pub fn date(time: Timestamp) -> bson::DateTime {
     bson::DateTime::from_millis(time.millis())

@@ -94,12 +94,13 @@ pub struct PageRows<T> {
     ///
     /// It is the last element, or the place where a search stopped without filling the page.
     pub next: Option<Position>,
+    stuck: bool,
 }
 
 impl<T> PageRows<T> {
     /// Empty page, with no page after it.
     pub fn nothing() -> Self {
-        Self { data: Vec::new(), positions: Vec::new(), next: None }
+        Self { data: Vec::new(), positions: Vec::new(), next: None, stuck: false }
     }
 
     /// Page of the only element that there is, if any.
@@ -108,14 +109,23 @@ impl<T> PageRows<T> {
             positions: element.iter().map(|_| None).collect(),
             data: element.into_iter().collect(),
             next: None,
+            stuck: false,
         }
     }
 
-    /// Page without the elements that have no position: they are at no place of the list, or at several.
-    pub fn positioned(self) -> Self {
+    /// Page without the elements that have no position: they are at no place of the list, or at several. Returns
+    /// their number, too.
+    pub fn positioned(self) -> (Self, usize) {
+        let all = self.data.len();
         let rows = self.data.into_iter().zip(self.positions);
-        let (data, positions) = rows.filter(|(_, position)| position.is_some()).unzip();
-        Self { data, positions, next: self.next }
+        let (data, positions): (Vec<T>, Vec<_>) = rows.filter(|(_, position)| position.is_some()).unzip();
+        let left_out = all - data.len();
+        (Self { data, positions, ..self }, left_out)
+    }
+
+    /// True if more elements follow, and none of these has a position from which the next page could begin.
+    pub fn is_stuck(&self) -> bool {
+        self.stuck
     }
 
     /// Page with its elements in another form, without those that have none. The next page begins at the same
@@ -124,7 +134,7 @@ impl<T> PageRows<T> {
         let rows = self.data.into_iter().zip(self.positions);
         let (data, positions) =
             rows.filter_map(|(element, position)| Some((form(element)?, position))).unzip();
-        PageRows { data, positions, next: self.next }
+        PageRows { data, positions, next: self.next, stuck: self.stuck }
     }
 }
 
@@ -217,7 +227,7 @@ impl PageRequest {
     /// Cuts up to [`Self::fetch`] elements down to the page. `position` is that of an element, if it has one.
     /// `cut` says that fewer were fetched although there may be more.
     ///
-    /// The next page begins after the last element that has a position.
+    /// The next page begins after the last element that has a position. If none has one, the page is stuck.
     pub fn found<T>(
         &self,
         mut fetched: Vec<T>,
@@ -229,7 +239,8 @@ impl PageRequest {
         fetched.truncate(length);
         let positions: Vec<_> = fetched.iter().map(position).collect();
         let next = if more { positions.iter().rev().flatten().next().cloned() } else { None };
-        PageRows { data: fetched, positions, next }
+        let stuck = more && next.is_none();
+        PageRows { data: fetched, positions, next, stuck }
     }
 
     /// Page of these elements, with its cursor.
@@ -427,7 +438,17 @@ mod tests {
     fn a_page_goes_on_after_the_last_element_that_has_a_position() {
         let request = PageRequest::new(Some(3), None).unwrap();
         let found = request.found(vec![1, 2, 0, 4], false, |&it| (it != 0).then(|| at(it, 0)));
-        assert_eq!((&found.data[..], found.next), (&[1, 2, 0][..], Some(at(2, 0))));
+        assert_eq!((&found.data[..], found.next.clone()), (&[1, 2, 0][..], Some(at(2, 0))));
+        assert!(!found.is_stuck());
+        assert_eq!(found.positioned().1, 1);
+    }
+
+    #[test]
+    fn a_page_without_any_position_is_stuck_unless_it_is_the_last() {
+        let request = PageRequest::new(Some(2), None).unwrap();
+        assert!(request.found(vec![1, 2, 3], false, |_| None).is_stuck());
+        assert!(request.found(vec![1], true, |_| None).is_stuck());
+        assert!(!request.found(vec![1, 2], false, |_| None).is_stuck());
     }
 
     #[test]

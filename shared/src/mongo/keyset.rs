@@ -7,8 +7,13 @@
 //!
 //! Filters on other fields are checked in the documents. Such a page reads a bounded part of the index and
 //! ends there, full or not.
+//!
+//! A document whose sort field or ID has another type has no position. It is left out, and the cursor moves past
+//! it. If a page has no other documents, it is read again with conditions on the types. That costs a key for each
+//! of them, and so nothing in a database that is whole.
 
 use futures::TryStreamExt as _;
+use mongodb::action::Find;
 use mongodb::bson::{self, Bson, Document, doc};
 use mongodb::options::{Hint, ReadConcern};
 use mongodb::{Collection, Cursor};
@@ -83,11 +88,39 @@ impl SortKey {
         doc! { self.field: { "$gte": least } }
     }
 
-    /// Reads up to [`PageRequest::fetch`] documents as a page. It ends early after [`MAX_PAGE_BYTES`].
+    /// Condition that a document has a position.
+    pub fn is_positioned(&self) -> Document {
+        let types = match self.of {
+            SortType::Time => vec!["date"],
+            SortType::Integer => vec!["int", "long"],
+            SortType::Text => vec!["string"],
+        };
+        let has_type = doc! { "$in": [{ "$type": format!("${}", self.field) }, types] };
+        doc! { "_id": mongo::any_uuid(), "$expr": has_type }
+    }
+
+    /// Reads a page by `find`, which takes a further condition. It is called again with
+    /// [`Self::is_positioned`] if no document of the page has a position.
     ///
     /// # Errors
-    /// Fails when MongoDB is unavailable.
-    pub async fn rows(
+    /// Error of `find`.
+    pub async fn rows<'a>(
+        &self,
+        collection: &str,
+        page: &PageRequest,
+        find: impl Fn(Document) -> Find<'a, Document>,
+    ) -> Result<PageRows<Document>, Error> {
+        let rows = self.rows_of(page, find(Document::new()).await?).await?;
+        let is_stuck = rows.is_stuck();
+        let (rows, left_out) = rows.positioned();
+        if left_out > 0 {
+            unreadable::log_without_position(collection, left_out);
+        }
+        if is_stuck { self.rows_of(page, find(self.is_positioned()).await?).await } else { Ok(rows) }
+    }
+
+    /// Reads up to [`PageRequest::fetch`] documents as a page. It ends early after [`MAX_PAGE_BYTES`].
+    async fn rows_of(
         &self,
         page: &PageRequest,
         mut cursor: Cursor<Document>,
@@ -98,7 +131,7 @@ impl SortKey {
             documents.push(cursor.deserialize_current()?);
         }
         let cut = bytes > MAX_PAGE_BYTES;
-        Ok(page.found(documents, cut, |document| self.position(document)).positioned())
+        Ok(page.found(documents, cut, |document| self.position(document)))
     }
 
     /// Filters for the part of the list after one position, up to and including another. They are ranges of
@@ -132,7 +165,7 @@ impl SortKey {
 }
 
 impl IndexScan {
-    /// Reads a page after this position, with this projection.
+    /// Reads a page of a collection after this position, with this projection.
     ///
     /// # Errors
     /// 503 if MongoDB is unavailable.
@@ -144,18 +177,19 @@ impl IndexScan {
         projection: Document,
     ) -> Result<PageRows<Document>, Error> {
         let end = if self.filter.is_empty() { None } else { self.end(collection, after).await? };
-        let query = self.query(after, end.as_ref(), &self.filter);
-        let cursor = collection
-            .find(query)
-            .sort(self.sort_key.sort())
-            .limit(page.fetch())
-            .hint(Hint::Name(self.index.to_owned()))
-            .projection(projection)
-            // A snapshot, so that a document which changes its partition meanwhile, such as its status, is
-            // seen once.
-            .read_concern(ReadConcern::snapshot())
-            .await?;
-        let mut found = self.sort_key.rows(page, cursor).await?;
+        let find = |condition: Document| {
+            let filter = conjunction(vec![self.filter.clone(), condition]);
+            collection
+                .find(self.query(after, end.as_ref(), &filter))
+                .sort(self.sort_key.sort())
+                .limit(page.fetch())
+                .hint(Hint::Name(self.index.to_owned()))
+                .projection(projection.clone())
+                // A snapshot, so that a document which changes its partition meanwhile, such as its status, is
+                // seen once.
+                .read_concern(ReadConcern::snapshot())
+        };
+        let mut found = self.sort_key.rows(collection.name(), page, find).await?;
         if found.next.is_none() {
             found.next = end;
         }
@@ -168,18 +202,24 @@ impl IndexScan {
         collection: &Collection<Document>,
         after: Option<&Position>,
     ) -> Result<Option<Position>, Error> {
-        let last = collection
-            .find(self.query(after, None, &Document::new()))
-            .sort(self.sort_key.sort())
-            .skip(u64::from(MAX_SCANNED) - 1)
-            .limit(1)
-            .hint(Hint::Name(self.index.to_owned()))
-            .projection(doc! { self.sort_key.field: 1, "_id": 1 })
-            .read_concern(ReadConcern::snapshot())
-            .await?
-            .try_next()
-            .await?;
-        Ok(last.and_then(|last| self.sort_key.position(&last)))
+        for condition in [Document::new(), self.sort_key.is_positioned()] {
+            let last = collection
+                .find(self.query(after, None, &condition))
+                .sort(self.sort_key.sort())
+                .skip(u64::from(MAX_SCANNED) - 1)
+                .limit(1)
+                .hint(Hint::Name(self.index.to_owned()))
+                .projection(doc! { self.sort_key.field: 1, "_id": 1 })
+                .read_concern(ReadConcern::snapshot())
+                .await?
+                .try_next()
+                .await?;
+            let Some(last) = last else { return Ok(None) };
+            if let Some(position) = self.sort_key.position(&last) {
+                return Ok(Some(position));
+            }
+        }
+        Ok(None)
     }
 
     /// Query for all partitions between two positions. Each branch repeats all conditions, since MongoDB

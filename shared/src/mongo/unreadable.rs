@@ -74,11 +74,20 @@ pub fn readable<T>(
     kept
 }
 
-/// Logs documents that were left out.
+/// Maximum number of IDs in a line of the log.
+const MAX_LOGGED: usize = 20;
+
+/// Logs that a list has left out documents whose sort field or ID has another type.
+pub fn log_without_position(collection: &str, count: usize) {
+    tracing::error!(unreadable = count, collection, "documents have no position in a list; left out");
+}
+
+/// Logs documents that were left out, with the first of their IDs.
 pub fn log(unreadable: &[Unreadable]) {
     let Some(Unreadable { collection, .. }) = unreadable.first() else { return };
     let ids: Vec<String> = unreadable
         .iter()
+        .take(MAX_LOGGED)
         .map(|it| it.id.map_or_else(|| "of another type".to_owned(), |id| id.to_string()))
         .collect();
     let ids = ids.join(", ");

@@ -1,7 +1,8 @@
 //! Poison: stored documents with a value of the wrong type, out of today's range, or missing, field by field.
 //!
 //! A copy of a document is damaged in each way, and all copies are in the collection at once. Every list, with each sort,
-//! the routes of whole documents and the consistency check are asked. None fails, and what is whole is there.
+//! the routes of whole documents, Reconcile and the consistency check are asked. None fails, and what is whole is there.
+//! What is found by its ID alone is damaged where it is, in one way after the other.
 
 #![expect(clippy::panic, clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
@@ -9,13 +10,51 @@ use std::collections::BTreeSet;
 
 use http::Method;
 use mongodb::bson::{Binary, Bson, DateTime, Document, Uuid, doc, spec::BinarySubtype};
+use orders::store::{Job, OrderStore, Reason};
 use serde_json::{Value, json};
 use shared::http::routes::ParameterValue;
+use shared::mongo;
+use shared::values::clock::Clock;
 use shared::values::ids::{OrderId, ProductId, UserId};
 use tests::declared::routes;
 use tests::in_process::InProcess;
 use tests::person::{PASSWORD, Person, address};
 use tests::shop::order_of;
+use users::store::UserStore;
+
+/// Treatment of a collection.
+#[derive(Clone, Copy, Debug)]
+enum Treatment {
+    /// Copies are damaged: the collection has a list at this path.
+    Listed(&'static str),
+    /// Copies are damaged: a query may meet any of them.
+    Copied,
+    /// A document is damaged where it is: it is found by its ID.
+    InPlace,
+    /// It is read when a function starts, and then never again.
+    AtStart,
+}
+
+use Treatment::{AtStart, Copied, InPlace, Listed};
+
+/// All collections of the functions.
+const COLLECTIONS: [(&str, Treatment); 15] = [
+    ("orders", Listed("/orders")),
+    ("products", Listed("/products")),
+    ("users", Listed("/users")),
+    ("stock_movements", Copied),
+    ("user_sessions", Copied),
+    ("user_keys", Copied),
+    ("product_keys", Copied),
+    ("reconcile_set_aside", Copied),
+    ("reconcile_progress", InPlace),
+    ("stock_checkpoints", InPlace),
+    ("user_attempts", InPlace),
+    ("user_addresses", InPlace),
+    ("user_networks", InPlace),
+    ("user_guards", InPlace),
+    ("schema", AtStart),
+];
 
 /// Steps to a value within a document: names of fields and indexes of lists.
 type Path = Vec<String>;
@@ -28,6 +67,8 @@ struct Fixture {
     whole: Vec<(&'static str, String)>,
     /// A product that stays whole.
     mug: String,
+    /// A user whose role changes.
+    spare: String,
 }
 
 impl Fixture {
@@ -61,12 +102,16 @@ impl Fixture {
             admin.put(&path, json!({ "role": role })).await.expect(200);
         }
         shop.anyone().signs_in("bob@example.com", PASSWORD).await;
+        let wrong = json!({ "email": "bob@example.com", "password": "something else altogether" });
+        shop.anyone().post("/auth", wrong).await.problem(401, "unauthenticated");
+        fill(&shop, &pot).await;
         let whole = vec![
             ("/products", format!("/products/{mug}")),
             ("/orders", format!("/orders/{kept}")),
             ("/users", format!("/users/{}", ada.id)),
         ];
-        Self { shop, ada, whole, mug }
+        let spare = shop.customer().await.id;
+        Self { shop, ada, whole, mug, spare }
     }
 
     /// A document of a collection, which is none of those that stay whole.
@@ -133,11 +178,10 @@ impl Fixture {
             &format!("/orders?product_id={mug}&sort=total&limit=3"),
             &format!("/products/{mug}/stock/movements?limit=1"),
             "/products?currency=EUR&sort=price&min_price=1",
-            "/orders/consistency?limit=3",
-            "/orders/consistency",
         ] {
             wrong.extend(walk(&admin, list).await.err());
         }
+        wrong.extend(self.ask_jobs().await);
         // Requests about others, which write.
         let renamed = json!({ "name": format!("Mug {}", ProductId::new()) });
         let mug = format!("/products/{}", self.mug);
@@ -151,6 +195,49 @@ impl Fixture {
         }
         wrong
     }
+
+    /// Has Reconcile run, and asks the consistency check.
+    async fn ask_jobs(&self) -> Vec<String> {
+        let mut wrong = Vec::new();
+        if let Err(error) = self.shop.backend.reconcile().await {
+            wrong.push(format!("Reconcile: {error:?}"));
+        }
+        for list in ["/orders/consistency?limit=3", "/orders/consistency"] {
+            wrong.extend(walk(&self.shop.admin(), list).await.err());
+        }
+        wrong
+    }
+
+    /// Asks what reads documents of a collection by their IDs. Only the one that it belongs to may be refused.
+    async fn ask_for_others(&self, collection: &str) -> Vec<String> {
+        if !collection.starts_with("user_") {
+            return self.ask_jobs().await;
+        }
+        let mut wrong = Vec::new();
+        let signed_in = json!({ "email": self.ada.email, "password": PASSWORD });
+        wrong.extend(fails(&self.shop.anyone(), Method::POST, "/auth", Some(signed_in), 200).await);
+        for role in ["staff", "customer"] {
+            let change = Some(json!({ "role": role }));
+            wrong.extend(
+                fails(&self.shop.admin(), Method::PUT, &format!("/users/{}", self.spare), change, 200).await,
+            );
+        }
+        wrong
+    }
+}
+
+/// Fills the collections that no request of the fixture has filled.
+async fn fill(shop: &InProcess, product: &str) {
+    let (orders, now) = (OrderStore::new(&shop.database), Clock::system().now());
+    let later = now.after(std::time::Duration::from_secs(60));
+    orders.set_aside(Job::Expiry, OrderId::new(), Reason::Refused, 1, now, later).await.unwrap();
+    let position = orders::products::HoldCursor { at: now, order: Some(OrderId::new()) };
+    orders.save_position("expiry", position).await.unwrap();
+    let users = UserStore::new(&shop.database);
+    users.counts().request("192.0.2.7", 60, now).await.unwrap();
+    let id = mongo::uuid(product.parse::<ProductId>().unwrap());
+    let checkpoints = shop.database.collection::<Document>("stock_checkpoints");
+    checkpoints.insert_one(doc! { "_id": id, "number": 1_i64, "sum": 5_i64 }).await.unwrap();
 }
 
 fn uuid_of(path: &str) -> Uuid {
@@ -300,9 +387,28 @@ fn make_unique(document: &mut Document, number: i64) {
         Some(_) => drop(document.insert("number", 1_000 + number)),
         None => {}
     }
+    if document.contains_key("job") {
+        document.insert("order", Uuid::new());
+    }
     if let Some(Bson::Document(placed)) = document.get_mut("placed_under") {
         placed.insert("key", text);
     }
+}
+
+/// IDs of other types than UUIDs.
+fn foreign_ids() -> Vec<Bson> {
+    vec![
+        Bson::Null,
+        Bson::Boolean(true),
+        Bson::String("lost".to_owned()),
+        Bson::Int64(7),
+        Bson::Double(7.5),
+        Bson::Document(doc! { "lost": 1 }),
+        Bson::DateTime(DateTime::from_millis(7)),
+        Bson::ObjectId(mongodb::bson::oid::ObjectId::new()),
+        Bson::Binary(Binary { subtype: BinarySubtype::Uuid, bytes: vec![7; 5] }),
+        Bson::Binary(Binary { subtype: BinarySubtype::Generic, bytes: vec![7; 16] }),
+    ]
 }
 
 /// Copies of a document with another value at each path, and without any.
@@ -311,36 +417,47 @@ fn damaged(document: &Document) -> Vec<Damaged> {
     paths(&Bson::Document(document.clone()), &Vec::new(), &mut found);
     found.retain(|path| path != &["_id"]);
     let (mut copies, mut number) = (Vec::new(), 0);
-    let mut copy = |described: String, is_strange_alone: bool, damage: &dyn Fn(&mut Bson)| {
-        number += 1;
-        let mut document = document.clone();
-        make_unique(&mut document, number);
-        let mut whole = Bson::Document(document);
-        damage(&mut whole);
-        let Bson::Document(document) = whole else { panic!("{whole}") };
-        copies.push(Damaged { described, document, is_strange_alone });
-    };
+    let mut copy =
+        |number: &mut i64, described: String, is_strange_alone: bool, damage: &dyn Fn(&mut Bson)| {
+            *number += 1;
+            let mut document = document.clone();
+            make_unique(&mut document, *number);
+            let mut whole = Bson::Document(document);
+            damage(&mut whole);
+            let Bson::Document(document) = whole else { panic!("{whole}") };
+            copies.push(Damaged { described, document, is_strange_alone });
+        };
     for path in &found {
         let name = path.join(".");
         let (wrong, strange) = poisons(at(&mut Bson::Document(document.clone()), path));
         for (poison, is_strange) in
             wrong.into_iter().map(|it| (it, false)).chain(strange.into_iter().map(|it| (it, true)))
         {
-            copy(format!("{name}: {poison:.40}"), is_strange, &|whole| *at(whole, path) = poison.clone());
+            copy(&mut number, format!("{name}: {poison:.40}"), is_strange, &|whole| {
+                *at(whole, path) = poison.clone()
+            });
         }
         let (last, outer) = path.split_last().unwrap();
-        copy(format!("{name}: missing"), false, &|whole| {
+        copy(&mut number, format!("{name}: missing"), false, &|whole| {
             if let Bson::Document(outer) = at(whole, outer) {
                 outer.remove(last);
             }
         });
     }
+    if matches!(document.get("_id"), Some(Bson::Binary(_))) {
+        for id in foreign_ids() {
+            number += 1;
+            let mut document = document.clone();
+            make_unique(&mut document, number);
+            document.insert("_id", id.clone());
+            copies.push(Damaged { described: format!("_id: {id:.40}"), document, is_strange_alone: false });
+        }
+    }
     copies
 }
 
-/// Damages copies of a document in every way. `list` is the path of its resources, if it is one. `opaque` are fields
-/// whose values a build must know to read the document.
-async fn poison(collection: &str, list: &str, opaque: &[&str]) {
+/// Damages copies of a document in every way. `list` is the path of its resources, if it is one.
+async fn poison(collection: &str, list: &str) {
     let fixture = Fixture::open().await;
     let victim = fixture.victim(collection).await;
     assert_eq!(fixture.ask().await, Vec::<String>::new());
@@ -362,18 +479,17 @@ async fn poison(collection: &str, list: &str, opaque: &[&str]) {
     let admin = fixture.shop.admin();
     for copy in copies.iter().filter(|_| !list.is_empty()) {
         let Some(Bson::Binary(id)) = copy.document.get("_id") else { continue };
-        let id = uuid::Uuid::from_bytes(id.to_uuid().unwrap().bytes());
+        let Ok(id) = id.to_uuid() else { continue };
+        let id = uuid::Uuid::from_bytes(id.bytes());
         let path = match list {
             "/orders" => format!("{list}/{}", OrderId::from_uuid(id)),
             "/products" => format!("{list}/{}", ProductId::from_uuid(id)),
             _ => format!("{list}/{}", UserId::from_uuid(id)),
         };
         let answer = admin.outcome(admin.request(Method::GET, &path)).await.unwrap();
-        let must_be_shown =
-            copy.is_strange_alone && !opaque.iter().any(|field| copy.described.starts_with(field));
         let good = match answer.status.as_u16() {
             200 => true,
-            500 => !must_be_shown && answer["request_id"].as_str() == answer.header("x-request-id"),
+            500 => !copy.is_strange_alone && answer["request_id"].as_str() == answer.header("x-request-id"),
             _ => false,
         };
         if !good {
@@ -383,26 +499,170 @@ async fn poison(collection: &str, list: &str, opaque: &[&str]) {
     assert!(wrong.is_empty(), "{collection}: {} of {}: {wrong:#?}", wrong.len(), copies.len());
 }
 
+/// Damages the copies of a listed collection.
+async fn poison_list(collection: &str) {
+    let row = COLLECTIONS.iter().find(|(name, _)| *name == collection);
+    let Some((_, Listed(list))) = row else { panic!("{collection} has no list") };
+    poison(collection, list).await;
+}
+
 #[tokio::test]
 async fn a_damaged_order_fails_nothing_but_itself() {
-    poison("orders", "/orders", &["tasks.0.kind"]).await;
+    poison_list("orders").await;
 }
 
 #[tokio::test]
 async fn a_damaged_product_fails_nothing_but_itself() {
-    poison("products", "/products", &[]).await;
+    poison_list("products").await;
 }
 
 #[tokio::test]
 async fn a_damaged_user_fails_nothing_but_itself() {
-    poison("users", "/users", &["role"]).await;
+    poison_list("users").await;
 }
 
 #[tokio::test]
-async fn a_damaged_movement_session_or_key_fails_nothing_else() {
-    for collection in ["stock_movements", "user_sessions", "user_keys", "product_keys"] {
-        poison(collection, "", &[]).await;
+async fn a_damaged_document_of_no_list_fails_nothing_else() {
+    for (collection, _) in COLLECTIONS.iter().filter(|(_, treatment)| matches!(treatment, Copied)) {
+        poison(collection, "").await;
     }
+}
+
+#[tokio::test]
+async fn every_collection_of_the_functions_is_poisoned() {
+    let shop = InProcess::open().await;
+    let mut names = shop.database.list_collection_names().await.unwrap();
+    names.sort_unstable();
+    let mut poisoned: Vec<&str> = COLLECTIONS.iter().map(|(name, _)| *name).collect();
+    poisoned.sort_unstable();
+    assert_eq!(names, poisoned);
+}
+
+/// A few of the values that may stand at a path: one of each of these types.
+fn some_poisons(value: &Bson) -> Vec<Bson> {
+    let (wrong, strange) = poisons(value);
+    let mut chosen: Vec<Bson> = Vec::new();
+    // Of times the last, which lies ahead.
+    for poison in wrong.into_iter().chain(strange).rev() {
+        let is_new = chosen.iter().all(|it| it.element_type() != poison.element_type());
+        let type_matters = matches!(
+            poison,
+            Bson::Null | Bson::String(_) | Bson::Int64(_) | Bson::Array(_) | Bson::DateTime(_)
+        );
+        if is_new && type_matters {
+            chosen.push(poison);
+        }
+    }
+    chosen
+}
+
+#[tokio::test]
+async fn a_document_damaged_in_its_place_fails_nobody_else() {
+    let fixture = Fixture::open().await;
+    let mut wrong = Vec::new();
+    for (collection, _) in COLLECTIONS.iter().filter(|(_, treatment)| matches!(treatment, InPlace)) {
+        let all = fixture.shop.database.collection::<Document>(collection);
+        let victim = fixture.victim(collection).await;
+        let id = doc! { "_id": victim.get("_id") };
+        let mut found = Vec::new();
+        paths(&Bson::Document(victim.clone()), &Vec::new(), &mut found);
+        for path in found.iter().filter(|path| **path != ["_id"]) {
+            for poison in some_poisons(at(&mut Bson::Document(victim.clone()), path)) {
+                let mut damaged = Bson::Document(victim.clone());
+                *at(&mut damaged, path) = poison.clone();
+                let Bson::Document(damaged) = damaged else { panic!("{damaged}") };
+                let write = all.replace_one(id.clone(), damaged).upsert(true);
+                write.bypass_document_validation(true).await.unwrap();
+                let found = fixture.ask_for_others(collection).await.into_iter().take(1);
+                let path = path.join(".");
+                wrong.extend(found.map(|it| format!("{collection} {path}: {poison:.40} → {it}")));
+            }
+        }
+        all.replace_one(id, victim).upsert(true).bypass_document_validation(true).await.unwrap();
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+/// Documents without a position stand before, between and after others in a list, in each sort.
+async fn hide(list: &str, collection: &str, fields: &[&str]) {
+    let fixture = Fixture::open().await;
+    let shop = &fixture.shop;
+    let mut whole: BTreeSet<String> = BTreeSet::new();
+    for place in 0..3 {
+        let id = match list {
+            "/products" => shop.product(place).await,
+            "/users" => shop.customer().await.id,
+            _ => fixture.ada.orders(&[(&fixture.mug, 1)]).await.expect(201).id(),
+        };
+        let all = shop.database.collection::<Document>(collection);
+        let victim = all.find_one(doc! { "_id": uuid_of(&format!("{list}/{id}")) }).await.unwrap().unwrap();
+        whole.insert(id);
+        let mut copies: Vec<Damaged> = damaged(&victim);
+        copies.retain(|copy| {
+            let field = copy.described.split(": ").next().unwrap();
+            field == "_id" && place == 1 || fields.contains(&field) && !copy.is_strange_alone
+        });
+        assert!(copies.len() >= 5, "{}", copies.len());
+        for (number, copy) in (1_000..).zip(&mut copies) {
+            let id = copy.document.get("_id").cloned();
+            make_unique(&mut copy.document, 1_000 * place + number);
+            if copy.described.starts_with("_id") {
+                copy.document.insert("_id", id.unwrap());
+            }
+        }
+        fixture.insert(collection, &copies).await;
+    }
+    let admin = shop.admin();
+    let mut wrong = Vec::new();
+    for query in queries(list) {
+        for limit in [1, 2, 5] {
+            match walk(&admin, &format!("{list}?limit={limit}{query}")).await {
+                Ok(seen) if whole.is_subset(&seen) => {}
+                Ok(seen) => wrong.push(format!("limit={limit}{query} lacks {:?}", whole.difference(&seen))),
+                Err(failed) => wrong.push(failed),
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+#[tokio::test]
+async fn orders_without_a_position_hide_no_other() {
+    hide("/orders", "orders", &["created_at", "total"]).await;
+}
+
+#[tokio::test]
+async fn products_without_a_position_hide_no_other() {
+    hide("/products", "products", &["created_at", "name_key", "price.amount"]).await;
+}
+
+#[tokio::test]
+async fn users_without_a_position_hide_no_other() {
+    hide("/users", "users", &["created_at"]).await;
+}
+
+#[tokio::test]
+async fn movements_without_a_number_hide_no_other() {
+    let fixture = Fixture::open().await;
+    let admin = fixture.shop.admin();
+    let stock = format!("/products/{}/stock", fixture.mug);
+    let movements = fixture.shop.database.collection::<Document>("stock_movements");
+    let product = mongo::uuid(fixture.mug.parse::<ProductId>().unwrap());
+    for number in [1.5, 1.6, 2.5, 3.5, 9.5, 9.6] {
+        let entry = doc! { "product": product, "number": number };
+        movements.insert_one(entry).bypass_document_validation(true).await.unwrap();
+    }
+    for delta in [3, 4] {
+        admin.put(&stock, json!({ "delta": delta })).await.expect(200);
+    }
+    let (mut deltas, mut cursor) = (Vec::new(), String::new());
+    loop {
+        let page = admin.get(&format!("{stock}/movements?limit=1{cursor}")).await.expect(200);
+        deltas.extend(page.data().iter().filter_map(|it| it["delta"].as_i64()));
+        let Some(next) = page["next_cursor"].as_str() else { break };
+        cursor = format!("&cursor={next}");
+    }
+    assert_eq!(deltas, [4, 3, 50]);
 }
 
 #[tokio::test]

@@ -4,7 +4,7 @@
 //! keys.
 
 use futures::TryStreamExt as _;
-use mongodb::bson::{self, Document, doc};
+use mongodb::bson::{Document, doc};
 use mongodb::options::Hint;
 use shared::error::{DatabaseFailure, Error};
 use shared::mongo::{self, Index};
@@ -104,7 +104,7 @@ impl OrderStore {
         let time = kind.time();
         let mut times = doc! { "$lte": mongo::date(until) };
         let mut filter = kind.filter();
-        filter.insert("_id", any_id());
+        filter.insert("_id", mongo::any_uuid());
         if let Some(HoldCursor { at, order: Some(order) }) = after {
             let at = mongo::date(at);
             // The range of times bounds the scan of the index; the rest leaves out the ones before the cursor.
@@ -193,11 +193,6 @@ impl OrderStore {
 
 fn with_tasks() -> Document {
     doc! { "tasks.0": { "$exists": true } }
-}
-
-/// Condition that an ID is a UUID. BSON sorts bytes by length, then subtype, then content.
-pub(super) fn any_id() -> Document {
-    doc! { "$gte": bson::Uuid::from_bytes([0; 16]), "$lte": bson::Uuid::from_bytes([u8::MAX; 16]) }
 }
 
 fn by_id() -> Hint {

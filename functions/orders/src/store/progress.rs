@@ -9,7 +9,7 @@ use shared::mongo::{self, Index};
 use shared::values::clock::Timestamp;
 use shared::values::ids::OrderId;
 
-use super::jobs::{any_id, is_invalid};
+use super::jobs::is_invalid;
 use super::{MAJORITY_TIMEOUT, OrderStore};
 use crate::products::HoldCursor;
 
@@ -274,7 +274,7 @@ impl OrderStore {
         limit: i64,
     ) -> Result<Vec<SetAside>, Error> {
         let mut due = doc! { "$lte": mongo::date(now) };
-        let mut filter = doc! { "job": job.name(), "order": any_id() };
+        let mut filter = doc! { "job": job.name(), "order": mongo::any_uuid() };
         if let Some(HoldCursor { at, order: Some(order) }) = after {
             let at = mongo::date(at);
             due.insert("$gte", at);

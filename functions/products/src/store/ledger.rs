@@ -10,7 +10,7 @@ use shared::http::conditional::IfMatch;
 use shared::http::idempotency::KeyRecord;
 use shared::input::page::{PageRequest, PageRows, Position, SortValue};
 use shared::mongo::json_schema;
-use shared::mongo::unreadable::{Unreadable, readable};
+use shared::mongo::unreadable::{self, Unreadable, readable};
 use shared::mongo::{self, TxOutcome};
 use shared::values::clock::Timestamp;
 use shared::values::ids::ProductId;
@@ -218,18 +218,25 @@ impl ProductStore {
             Some(SortValue::Integer(below)) => doc! { "$lt": *below },
             _ => doc! { "$lte": i64::MAX },
         };
-        let filter = doc! { "product": mongo::uuid(product), "number": numbers };
+        let mut filter = doc! { "product": mongo::uuid(product), "number": numbers };
         let entries = self.movements.clone_with_type::<Document>();
-        let cursor = entries.find(filter).sort(doc! { "number": -1 }).limit(page.fetch()).await?;
-        let found: Vec<Document> = cursor.try_collect().await?;
         // The number alone determines the position.
         let position = |entry: &Document| {
             let number = entry.get("number")?;
             let number = number.as_i64().or_else(|| number.as_i32().map(i64::from))?;
             Some(Position { value: SortValue::Integer(number), id: Uuid::nil() })
         };
+        let find = |filter: Document| entries.find(filter).sort(doc! { "number": -1 }).limit(page.fetch());
+        let mut found: Vec<Document> = find(filter.clone()).await?.try_collect().await?;
+        let mut rows = page.found(found, false, position);
+        if rows.is_stuck() {
+            unreadable::log_without_position(MOVEMENTS, rows.data.len());
+            filter.insert("$expr", doc! { "$in": [{ "$type": "$number" }, ["int", "long"]] });
+            found = find(filter).await?.try_collect().await?;
+            rows = page.found(found, false, position);
+        }
         let read = |entry| Unreadable::or_read::<MovementDocument>(MOVEMENTS, entry).map(StockMovement::from);
-        Ok(readable(page.found(found, false, position), read))
+        Ok(readable(rows, read))
     }
 }
 

@@ -8,7 +8,7 @@ use shared::mongo::Index;
 use shared::mongo::keyset::{IndexScan, SortKey, conjunction};
 use shared::mongo::unreadable::readable;
 
-use super::{ProductDocument, ProductStore, without_holds};
+use super::{PRODUCTS, ProductDocument, ProductStore, without_holds};
 use crate::listing::{Listing, SortBy};
 use crate::product::{Product, Status};
 use crate::words::{FOLDING, words};
@@ -103,19 +103,20 @@ impl ProductStore {
             if self.is_rare(word).await? {
                 let after = doc! { "$or": scan.sort_key.between(after, None) };
                 let filter = conjunction(vec![doc! { "words": *word }, all_filters(listing, &scan), after]);
-                let found = self
-                    .documents()
-                    .find(filter)
-                    .sort(scan.sort_key.sort())
-                    .limit(page.fetch())
-                    // Larger than the page. When a sort fills a batch of the default 101, MongoDB does not
-                    // know that it is the last. Another round trip would be needed.
-                    .batch_size(u32::try_from(page.fetch() + 1).unwrap_or(u32::MAX))
-                    .hint(Hint::Name("words".to_owned()))
-                    .projection(without_holds())
-                    .read_concern(ReadConcern::snapshot())
-                    .await?;
-                return scan.sort_key.rows(page, found).await;
+                let documents = self.documents();
+                let find = |condition: Document| {
+                    documents
+                        .find(conjunction(vec![filter.clone(), condition]))
+                        .sort(scan.sort_key.sort())
+                        .limit(page.fetch())
+                        // Larger than the page. When a sort fills a batch of the default 101, MongoDB does not
+                        // know that it is the last. Another round trip would be needed.
+                        .batch_size(u32::try_from(page.fetch() + 1).unwrap_or(u32::MAX))
+                        .hint(Hint::Name("words".to_owned()))
+                        .projection(without_holds())
+                        .read_concern(ReadConcern::snapshot())
+                };
+                return scan.sort_key.rows(PRODUCTS, page, find).await;
             }
         }
         scan.filter = conjunction(vec![with_words(listing), scan.filter]);
