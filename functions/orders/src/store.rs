@@ -27,7 +27,7 @@ pub use check::CheckedOrder;
 use documents::{OrderDocument, StatusChangeDocument, TaskDocument, VOID, VoidDocument};
 pub use documents::{Stored, Void};
 pub use jobs::{Unfinished, is_away, is_from_store, is_invalid};
-pub use progress::{Job, Reason, SetAside};
+pub use progress::{Job, LONGEST_DELAY, Reason, SetAside};
 
 /// Version of the schema. Raise it with every change of `ensure_schema` that this build requires.
 pub const SCHEMA_VERSION: i32 = 5;

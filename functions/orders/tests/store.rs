@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use mongodb::Database;
-use mongodb::bson::{self, Document, doc};
+use mongodb::bson::{self, Bson, Document, doc};
 use orders::listing::Listing;
 use orders::number::Number;
 use orders::order::{
@@ -14,7 +14,7 @@ use orders::order::{
 };
 use orders::products::HoldCursor;
 use orders::status::Status;
-use orders::store::{Inserted, Job, OrderStore, Reason, SetAside, Unfinished};
+use orders::store::{Inserted, Job, LONGEST_DELAY, OrderStore, Reason, SetAside, Unfinished};
 use shared::auth::{Caller, Role};
 use shared::error::Kind;
 use shared::input::page::PageRequest;
@@ -346,7 +346,7 @@ async fn an_order_is_set_aside_for_one_job_until_it_is_due() {
     assert_eq!(store.find_set_aside(Job::Tasks, NOW, None, 10).await.unwrap(), []);
     let found = store.find_set_aside(Job::Tasks, later, None, 10).await.unwrap();
     assert_eq!(found, [SetAside { order, attempts: 2, due: later }]);
-    let among = async |job| store.set_aside_among(job, &[order, OrderId::new()]).await.unwrap();
+    let among = async |job| store.set_aside_among(job, NOW, &[order, OrderId::new()]).await.unwrap();
     assert_eq!((among(Job::Tasks).await, among(Job::Expiry).await), (vec![order], Vec::new()));
     store.clear_set_aside(Job::Tasks, order).await.unwrap();
     assert_eq!(among(Job::Tasks).await, []);
@@ -365,7 +365,7 @@ async fn marks_that_cannot_be_read_keep_no_order_back() {
         .bypass_document_validation(true)
         .await
         .unwrap();
-    assert_eq!(store.set_aside_among(Job::Tasks, &[order]).await.unwrap(), []);
+    assert_eq!(store.set_aside_among(Job::Tasks, NOW, &[order]).await.unwrap(), []);
     assert_eq!(store.find_set_aside(Job::Tasks, NOW, None, 10).await.unwrap(), []);
     assert_eq!(store.oldest_set_aside(Job::Tasks).await.unwrap(), None);
     // A new mark takes its place.
@@ -375,17 +375,71 @@ async fn marks_that_cannot_be_read_keep_no_order_back() {
 }
 
 #[tokio::test]
+async fn a_mark_that_would_never_be_due_is_due_now() {
+    let (database, store) = store().await;
+    let marks = database.collection::<Document>("reconcile_set_aside");
+    let date = |at: Timestamp| Bson::from(mongo::date(at));
+    let hour = NOW.after(LONGEST_DELAY);
+    let ahead = date(hour.after(Duration::from_millis(1)));
+    let never = [
+        Bson::Null,
+        "x".into(),
+        Bson::Int64(7),
+        Bson::Array(Vec::new()),
+        Bson::Array(vec![ahead.clone(), 7.into()]),
+        doc! { "at": date(NOW) }.into(),
+        Bson::MaxKey,
+        Bson::DateTime(bson::DateTime::MAX),
+        ahead,
+    ];
+    let waiting = [hour, NOW.after(Duration::from_millis(1))].map(date);
+    let mark = |(order, due): (&OrderId, &Bson)| {
+        doc! {
+            "job": "tasks", "order": mongo::uuid(*order), "reason": "failed", "attempts": 1_i64, "due": due,
+            "since": mongo::date(NOW),
+        }
+    };
+    let orders: Vec<OrderId> = (0..never.len() + waiting.len()).map(|_| OrderId::new()).collect();
+    let dues: Vec<&Bson> = never.iter().chain(&waiting).collect();
+    let all: Vec<Document> = orders.iter().zip(dues).map(mark).collect();
+    marks.insert_many(all).bypass_document_validation(true).await.unwrap();
+    let mut among = store.set_aside_among(Job::Tasks, NOW, &orders).await.unwrap();
+    among.sort_unstable();
+    let (bad, mut good) = (orders[..never.len()].to_vec(), orders[never.len()..].to_vec());
+    good.sort_unstable();
+    assert_eq!(among, good);
+    store.correct_set_aside(Job::Holds, NOW, 100).await.unwrap();
+    // A few at a time.
+    for _ in 0..never.len() {
+        store.correct_set_aside(Job::Tasks, NOW, 1).await.unwrap();
+    }
+    let found = store.find_set_aside(Job::Tasks, NOW, None, 100).await.unwrap();
+    assert!(found.iter().all(|it| bad.contains(&it.order) && it.due == NOW), "{found:?}");
+    let missing: Vec<&Bson> = bad
+        .iter()
+        .zip(&never)
+        .filter(|(order, _)| found.iter().all(|it| it.order != **order))
+        .map(|(_, due)| due)
+        .collect();
+    assert!(missing.is_empty(), "{missing:?}");
+}
+
+#[tokio::test]
 async fn a_position_that_cannot_be_read_is_none() {
     let (database, store) = store().await;
     let position = HoldCursor { at: NOW, order: Some(OrderId::new()) };
     store.save_position("tasks", position).await.unwrap();
-    assert_eq!(store.position("tasks").await.unwrap(), Some(position));
+    assert_eq!(store.position("tasks", NOW).await.unwrap(), Some(position));
     let positions = database.collection::<Document>("reconcile_progress");
     let damaged = positions.update_one(doc! { "_id": "tasks" }, doc! { "$set": { "at": "x" } });
     damaged.bypass_document_validation(true).await.unwrap();
-    assert_eq!(store.position("tasks").await.unwrap(), None);
+    assert_eq!(store.position("tasks", NOW).await.unwrap(), None);
+    // Nor is one that lies ahead: nothing would follow it.
+    let ahead = HoldCursor { at: NOW.after(Duration::from_millis(1)), ..position };
+    store.save_position("tasks", ahead).await.unwrap();
+    assert_eq!(store.position("tasks", NOW).await.unwrap(), None);
     store.save_position("tasks", position).await.unwrap();
-    assert_eq!(store.position("tasks").await.unwrap(), Some(position));
+    assert_eq!(store.position("tasks", NOW).await.unwrap(), Some(position));
 }
 
 #[tokio::test]

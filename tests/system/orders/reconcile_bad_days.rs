@@ -184,6 +184,72 @@ async fn a_repaired_order_is_settled_at_its_next_attempt() {
 }
 
 #[tokio::test]
+async fn a_mark_of_a_time_that_never_comes_keeps_no_order_back() {
+    for due in
+        [Bson::DateTime(DateTime::MAX), "x".into(), Bson::Array(vec![DateTime::MAX.into()]), Bson::Null]
+    {
+        let aging = Aging::open().await;
+        let (ada, mug) = (aging.shop.customer().await, aging.shop.product(10).await);
+        let order = ada.orders(&[(&mug, 3)]).await.expect(201).id();
+        aging.sets(&order, doc! { "currency": 7 }).await;
+        aging.ages(25 * HOUR).await;
+        assert_eq!(aging.reconciles().await.set_aside, 1);
+        let marks = aging.shop.database.collection::<Document>("reconcile_set_aside");
+        let damaged = marks.update_one(doc! {}, doc! { "$set": { "due": &due } });
+        damaged.bypass_document_validation(true).await.unwrap();
+        aging.sets(&order, doc! { "currency": "EUR" }).await;
+        let healed = aging.reconciles().await;
+        assert_eq!((healed.orders_expired, healed.finished), (1, true), "{due}: {healed:?}");
+        assert_eq!(marks.count_documents(doc! {}).await.unwrap(), 0);
+    }
+}
+
+#[tokio::test]
+async fn a_position_that_lies_ahead_leaves_no_hold_behind() {
+    let aging = Aging::open().await;
+    let (ada, mug) = (aging.shop.customer().await, aging.shop.product(10).await);
+    let order = ada.orders(&[(&mug, 3)]).await.expect(201).id();
+    let id = mongo::uuid(order.parse::<OrderId>().unwrap());
+    let orders = aging.shop.database.collection::<Document>("orders");
+    orders.delete_one(doc! { "_id": id }).await.unwrap();
+    aging.ages(HOUR).await;
+    let positions = aging.shop.database.collection::<Document>("reconcile_progress");
+    let ahead = doc! { "_id": "holds", "at": DateTime::MAX, "order": null };
+    positions.insert_one(ahead).await.unwrap();
+    let healed = aging.reconciles().await;
+    assert_eq!((healed.holds_ended, healed.finished), (1, true), "{healed:?}");
+    assert_eq!(aging.stock(&mug).await, (10, 0, 10));
+}
+
+#[tokio::test]
+async fn a_task_of_a_newer_build_waits_and_stops_nothing() {
+    let aging = Aging::open().await;
+    let (ada, mug) = (aging.shop.customer().await, aging.shop.product(10).await);
+    let [newer, due] =
+        [ada.orders(&[(&mug, 3)]).await, ada.orders(&[(&mug, 2)]).await].map(|it| it.expect(201).id());
+    let task = doc! { "revision": 1_i64, "kind": "split" };
+    aging.sets(&newer, doc! { "tasks": [task] }).await;
+    let shown = ada.get(&format!("/orders/{newer}")).await.expect(200);
+    assert_eq!(shown["status"], "placed");
+    aging.ages(25 * HOUR).await;
+    let healed = aging.reconciles().await;
+    assert_eq!((healed.orders_expired, healed.tasks_done, healed.finished), (2, 0, true), "{healed:?}");
+    assert_eq!(
+        (aging.status(&newer).await, aging.status(&due).await),
+        ("cancelled".into(), "cancelled".into())
+    );
+    let stored = aging.stored(&newer).await.unwrap();
+    let kinds: Vec<&str> = stored
+        .get_array("tasks")
+        .unwrap()
+        .iter()
+        .filter_map(|task| task.as_document()?.get_str("kind").ok())
+        .collect();
+    assert_eq!(kinds, ["split", "release"]);
+    assert_eq!(aging.stock(&mug).await, (10, 3, 7));
+}
+
+#[tokio::test]
 async fn a_mark_of_an_order_that_is_settled_otherwise_is_cleared() {
     let aging = Aging::open().await;
     let (ada, mug) = (aging.shop.customer().await, aging.shop.product(10).await);

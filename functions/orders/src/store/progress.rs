@@ -1,5 +1,7 @@
 //! Progress of Reconcile: saved positions, from which the next run continues, and orders set aside.
 
+use std::time::Duration;
+
 use futures::TryStreamExt as _;
 use mongodb::bson::{self, Bson, Document, doc};
 use mongodb::options::ReadConcern;
@@ -15,6 +17,9 @@ use crate::products::HoldCursor;
 
 const POSITIONS: &str = "reconcile_progress";
 const SET_ASIDE: &str = "reconcile_set_aside";
+
+/// Longest delay before another attempt. A mark whose attempt lies further ahead is damaged: it is due now.
+pub const LONGEST_DELAY: Duration = Duration::from_secs(3600);
 
 /// Longest name of a position: a job and its shard.
 const MAX_POSITION: usize = 40;
@@ -159,20 +164,21 @@ impl OrderStore {
         self.database.collection(SET_ASIDE)
     }
 
-    /// Reads the saved position of a scan. `None`: it has not begun, or its position cannot be read.
+    /// Reads the saved position of a scan. `None`: it has not begun, or its position cannot be read or lies ahead
+    /// of `now`, where nothing would follow it.
     ///
     /// It is read linearizably. So everything that was written before is on a majority, where later reads see
     /// it.
     ///
     /// # Errors
     /// Fails when MongoDB is unavailable.
-    pub async fn position(&self, scan: &str) -> Result<Option<HoldCursor>, Error> {
+    pub async fn position(&self, scan: &str, now: Timestamp) -> Result<Option<HoldCursor>, Error> {
         let positions = self.database.collection::<Document>(POSITIONS);
         let found = positions.find_one(doc! { "_id": scan }).read_concern(ReadConcern::linearizable());
         let found = found.max_time(MAJORITY_TIMEOUT).await?;
         Ok(found.and_then(|found| {
             let at = mongo::timestamp(*found.get_datetime("at").ok()?);
-            Some(HoldCursor { at, order: order_in(&found) })
+            (at <= now).then(|| HoldCursor { at, order: order_in(&found) })
         }))
     }
 
@@ -248,18 +254,62 @@ impl OrderStore {
         Ok(())
     }
 
-    /// Filters these IDs to orders that the job has set aside, due or not. A mark without a readable time does
-    /// not count: nothing would ever be due by it.
+    /// Filters these IDs to orders that the job has set aside, due or not. A damaged mark does not count: one
+    /// without a readable time, or whose time lies more than [`LONGEST_DELAY`] ahead.
     ///
     /// # Errors
     /// Fails when MongoDB is unavailable.
-    pub async fn set_aside_among(&self, job: Job, orders: &[OrderId]) -> Result<Vec<OrderId>, Error> {
+    pub async fn set_aside_among(
+        &self,
+        job: Job,
+        now: Timestamp,
+        orders: &[OrderId],
+    ) -> Result<Vec<OrderId>, Error> {
         let orders: Vec<bson::Uuid> = orders.iter().map(|id| mongo::uuid(*id)).collect();
-        let filter = doc! { "job": job.name(), "order": { "$in": orders }, "due": { "$type": "date" } };
+        let mut filter = doc! { "job": job.name(), "order": { "$in": orders } };
+        filter.insert("due", doc! { "$lte": mongo::date(now.after(LONGEST_DELAY)) });
+        filter.extend(mongo::is_date("due"));
         let set_aside = self.set_aside_collection();
         let found: Vec<Document> =
             set_aside.find(filter).hint(named("of_order")).await?.try_collect().await?;
         Ok(found.iter().filter_map(order_in).collect())
+    }
+
+    /// Makes up to `limit` damaged marks of a job due at `now`, and as many whose time lies more than
+    /// [`LONGEST_DELAY`] ahead. No time would ever come at which they are due.
+    ///
+    /// # Errors
+    /// Fails when MongoDB is unavailable.
+    pub async fn correct_set_aside(&self, job: Job, now: Timestamp, limit: i64) -> Result<(), Error> {
+        let from = |due: Bson| doc! { "job": job.name(), "due": due, "order": Bson::MinKey };
+        let end = doc! { "job": format!("{}\0", job.name()), "due": Bson::MinKey, "order": Bson::MinKey };
+        // Ranges of the index over values of all types; a condition on the field would have one type.
+        let latest = mongo::date(now.after(LONGEST_DELAY).after(Duration::from_millis(1)));
+        let before_dates = (from(Bson::MinKey), from(bson::DateTime::MIN.into()));
+        let after_latest = (from(latest.into()), end);
+        for (min, max) in [before_dates, after_latest] {
+            let marks = self.set_aside_collection();
+            let found = marks
+                .find(doc! { "job": job.name() })
+                .min(min)
+                .max(max)
+                .limit(limit)
+                .projection(doc! { "_id": 1 })
+                .hint(named("by_due"));
+            let found: Vec<Document> = found.await?.try_collect().await?;
+            if found.is_empty() {
+                continue;
+            }
+            let ids: Vec<&Bson> = found.iter().filter_map(|mark| mark.get("_id")).collect();
+            tracing::warn!(
+                job = job.name(),
+                marks = ids.len(),
+                "damaged marks of set-aside orders are due now"
+            );
+            let due = doc! { "$set": { "due": mongo::date(now) } };
+            marks.update_many(doc! { "_id": { "$in": ids } }, due).await?;
+        }
+        Ok(())
     }
 
     /// Finds up to `limit` orders of a job whose next attempt is due, the longest due first, after this cursor.

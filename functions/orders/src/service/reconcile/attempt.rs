@@ -13,7 +13,7 @@ use super::crew::Reaction;
 use super::turn::{Shard, Turn};
 use crate::order::Order;
 use crate::service::OrderService;
-use crate::store::{self, Job, Reason, Stored, Void};
+use crate::store::{self, Job, LONGEST_DELAY, Reason, Stored, Void};
 
 /// Maximum time of a call to products. A call about a locked product would otherwise take the whole run.
 const CALL_TIMEOUT: Duration = Duration::from_secs(2);
@@ -32,9 +32,6 @@ const TOLERATED: u32 = 10;
 
 /// Delay before the second attempt. It doubles from one attempt to the next.
 const FIRST_DELAY: Duration = Duration::from_secs(60);
-
-/// Longest delay before another attempt.
-const LONGEST_DELAY: Duration = Duration::from_secs(3600);
 
 /// Access to orders and products for one run.
 #[derive(Clone, Copy)]

@@ -20,10 +20,11 @@ impl Run<'_> {
     }
 
     async fn retry_holds(&mut self, turn: Turn) -> Result<bool, Error> {
-        let now = self.worker.service.clock.now();
+        let (store, now) = (&self.worker.service.store, self.worker.service.clock.now());
+        store.correct_set_aside(Job::Holds, now, PAGE).await?;
         let mut after = None;
         while !turn.is_over() {
-            let found = self.worker.service.store.find_set_aside(Job::Holds, now, after, PAGE).await?;
+            let found = store.find_set_aside(Job::Holds, now, after, PAGE).await?;
             let Some(last) = found.last() else { return Ok(true) };
             after = Some(HoldCursor { at: last.due, order: Some(last.order) });
             let due = found.into_iter().map(|it| (it.order, it.attempts)).collect();
@@ -43,7 +44,7 @@ impl Run<'_> {
         let worker = self.worker;
         let store = &worker.service.store;
         let name = worker.shard.position(Job::Holds);
-        let mut position = store.position(&name).await?;
+        let mut position = store.position(&name, worker.service.clock.now()).await?;
         while !turn.is_over() {
             let context = worker.call_context();
             let page = worker.service.products.list_holds(&context, false, HOLD_AGE, position).await?;

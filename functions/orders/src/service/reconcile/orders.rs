@@ -42,6 +42,7 @@ impl Run<'_> {
     async fn retry(&mut self, kind: Unfinished, turn: Turn) -> Result<bool, Error> {
         let store = &self.worker.service.store;
         let now = self.worker.service.clock.now();
+        store.correct_set_aside(job_of(kind), now, PAGE).await?;
         let mut after = None;
         while !turn.is_over() {
             let found = store.find_set_aside(job_of(kind), now, after, PAGE).await?;
@@ -67,15 +68,16 @@ impl Run<'_> {
     async fn scan(&mut self, kind: Unfinished, turn: Turn) -> Result<bool, Error> {
         let (store, shard) = (&self.worker.service.store, self.worker.shard);
         let name = shard.position(job_of(kind));
-        let begun = store.position(&name).await?;
+        let begun = store.position(&name, self.worker.service.clock.now()).await?;
         let mut after = begun;
         let mut wrapped = begun.is_none();
         while !turn.is_over() {
-            let until = self.worker.service.clock.now().before(least_age(kind));
+            let now = self.worker.service.clock.now();
+            let until = now.before(least_age(kind));
             let found = store.find_unfinished(kind, until, after, PAGE).await?;
             let last = found.last().map(|(position, ..)| *position);
             let ids: Vec<OrderId> = found.iter().map(|(_, order, _)| *order).collect();
-            let set_aside = store.set_aside_among(job_of(kind), &ids).await?;
+            let set_aside = store.set_aside_among(job_of(kind), now, &ids).await?;
             let mine =
                 found.into_iter().filter(|(_, order, _)| shard.has(*order) && !set_aside.contains(order));
             let due = mine.map(|(_, order, stored)| Due { order, attempts: 0, stored: Some(stored) });

@@ -17,7 +17,7 @@ impl Run<'_> {
         let worker = self.worker;
         let store = &worker.service.store;
         let name = worker.shard.position(Job::Pruning);
-        let mut position = store.position(&name).await?;
+        let mut position = store.position(&name, worker.service.clock.now()).await?;
         while !turn.is_over() {
             let context = worker.call_context();
             let page = worker.service.products.list_holds(&context, true, MEMORY, position).await?;
