@@ -3,7 +3,7 @@
 //!
 //! A run has a budget of steps. Each job gets an equal share of what is left; what it does not need goes on to
 //! the others. A job spends up to half of its share on what was set aside and is due again, and the rest on
-//! its scan. The scan continues at its saved position, and begins anew after its end.
+//! its scan. In the code the two run side by side, and each keeps places for the other. The scan continues at its saved position, and begins anew after its end.
 //!
 //! Looking at a thing takes a step. A healthy thing is done in it. A broken thing takes all the time that it
 //! can get, as a call without an answer does, and is set aside, at first for one run and then for two. The scan passes

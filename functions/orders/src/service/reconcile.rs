@@ -14,6 +14,7 @@
 //! - `crew`: several orders at once
 //! - `turn`: shares of time, and shards
 
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use shared::error::Error;
@@ -25,8 +26,8 @@ use super::OrderService;
 use crate::products::HoldCursor;
 use crate::store::{self, Job, Unfinished};
 use attempt::{Outages, Outcome, Worker};
-use crew::StuckProducts;
-use turn::Turn;
+use crew::Crew;
+use turn::{LEAST_TURN, Turn};
 
 mod attempt;
 mod crew;
@@ -57,9 +58,6 @@ const MARGIN: Duration = Duration::from_secs(3);
 
 /// Time within which a turn that is over must end, even if MongoDB is silent.
 const GRACE: Duration = Duration::from_millis(500);
-
-/// Shortest time for another round of turns.
-const LEAST: Duration = Duration::from_secs(1);
 
 /// Maximum time in which the ages of what is left are read.
 const AGES_TIMEOUT: Duration = Duration::from_secs(1);
@@ -195,11 +193,11 @@ impl OrderService {
         context.caller.require_system()?;
         let time = context.deadline.before(MARGIN).since(self.clock.now());
         let outages = Outages::default();
-        let mut run = Run {
+        let run = Run {
             worker: Worker { service: self, context, shard, outages: &outages },
-            stuck: StuckProducts::default(),
-            report: ReconcileReport::default(),
-            positions: Vec::new(),
+            crew: Crew::default(),
+            report: Mutex::default(),
+            positions: Mutex::default(),
         };
         let outcome = run.run(Instant::now() + time).await;
         match &outcome {
@@ -209,33 +207,49 @@ impl OrderService {
                 tracing::error!(causes = error.causes(), "reconcile was stopped: {error}");
             }
         }
-        run.report.log(shard);
-        outcome.map(|()| run.report)
+        let report = run.report.into_inner().unwrap_or_else(PoisonError::into_inner);
+        report.log(shard);
+        outcome.map(|()| report)
     }
 }
 
 /// A run in progress.
 struct Run<'a> {
     worker: Worker<'a>,
-    stuck: StuckProducts,
-    report: ReconcileReport,
+    crew: Crew,
+    report: Mutex<ReconcileReport>,
     /// Positions among holds where a scan has come to, for those that did not come to their end.
-    positions: Vec<(Job, Duration)>,
+    positions: Mutex<Vec<(Job, Duration)>>,
+}
+
+/// Locks what the parts of a job share. It stays whole even if a holder panicked.
+fn locked<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
+    shared.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Run<'_> {
+    fn change(&self, job: Job, change: impl FnOnce(&mut JobReport)) {
+        locked(&self.report).change(job, change);
+    }
+
+    fn record(&self, job: Job, outcome: Outcome) -> Result<(), Error> {
+        locked(&self.report).record(job, outcome)
+    }
+
     /// Gives each job a turn, and more turns to those that need them while there is time.
     ///
-    /// A turn is an equal share of the time that is left. What a job does not need is left to the others.
-    async fn run(&mut self, end: Instant) -> Result<(), Error> {
+    /// A turn is an equal share of the time that is left, and [`LEAST_TURN`] at least. What a job does not need is
+    /// left to the others.
+    async fn run(&self, end: Instant) -> Result<(), Error> {
         let mut open = Job::ALL.to_vec();
         loop {
             let mut again = Vec::new();
             for (place, job) in open.iter().enumerate() {
                 let jobs = u32::try_from(open.len() - place).unwrap_or(u32::MAX);
-                let share = end.saturating_duration_since(Instant::now()) / jobs;
+                let left = end.saturating_duration_since(Instant::now());
+                let share = (left / jobs).max(LEAST_TURN).min(left);
                 match tokio::time::timeout(share + GRACE, self.turn(*job, Turn::begin(share))).await {
-                    Ok(Ok(true)) => self.report.change(*job, |it| it.finished = true),
+                    Ok(Ok(true)) => self.change(*job, |it| it.finished = true),
                     Ok(Ok(false)) | Err(_) => again.push(*job),
                     Ok(Err(error)) if store::is_away(&error) => return Err(error),
                     Ok(Err(error)) => {
@@ -244,7 +258,7 @@ impl Run<'_> {
                     }
                 }
             }
-            if again.is_empty() || end.saturating_duration_since(Instant::now()) < LEAST {
+            if again.is_empty() || end.saturating_duration_since(Instant::now()) < LEAST_TURN {
                 return Ok(());
             }
             open = again;
@@ -252,7 +266,7 @@ impl Run<'_> {
     }
 
     /// Runs a job for a while. Returns true if it has come to its end.
-    async fn turn(&mut self, job: Job, turn: Turn) -> Result<bool, Error> {
+    async fn turn(&self, job: Job, turn: Turn) -> Result<bool, Error> {
         match job {
             Job::Tasks => self.go_through(Unfinished::Tasks, turn).await,
             Job::Changes => self.go_through(Unfinished::Changes, turn).await,
@@ -264,23 +278,24 @@ impl Run<'_> {
 
     /// Notes how far behind a scan over holds is that has not come to its end. Holds before its position are
     /// settled, so the next one is younger than that.
-    fn note_lag(&mut self, job: Job, position: Option<HoldCursor>, now: Timestamp, age: Duration) {
-        self.positions.retain(|(other, _)| *other != job);
-        self.positions.extend(position.map(|at| (job, now.before(age).since(at.at))));
+    fn note_lag(&self, job: Job, position: Option<HoldCursor>, now: Timestamp, age: Duration) {
+        let mut positions = locked(&self.positions);
+        positions.retain(|(other, _)| *other != job);
+        positions.extend(position.map(|at| (job, now.before(age).since(at.at))));
     }
 
     /// Reads the age of the oldest thing that each job has left.
-    async fn read_ages(&mut self) -> Result<(), Error> {
+    async fn read_ages(&self) -> Result<(), Error> {
         let (store, now) = (&self.worker.service.store, self.worker.service.clock.now());
         for job in [Unfinished::Tasks, Unfinished::Changes, Unfinished::Payment] {
             let until = now.before(orders::least_age(job));
             let oldest = store.oldest_unfinished(job, until).await?;
-            self.report.change(orders::job_of(job), |it| it.oldest_due = oldest.map(|at| now.since(at)));
+            self.change(orders::job_of(job), |it| it.oldest_due = oldest.map(|at| now.since(at)));
         }
         let oldest = store.oldest_set_aside(Job::Holds).await?;
-        self.report.change(Job::Holds, |it| it.oldest_due = oldest.map(|at| now.since(at)));
-        for (job, lag) in &self.positions {
-            self.report.change(*job, |it| it.oldest_due = it.oldest_due.max(Some(*lag)));
+        self.change(Job::Holds, |it| it.oldest_due = oldest.map(|at| now.since(at)));
+        for (job, lag) in locked(&self.positions).iter() {
+            self.change(*job, |it| it.oldest_due = it.oldest_due.max(Some(*lag)));
         }
         Ok(())
     }

@@ -10,13 +10,10 @@ use shared::values::ids::{OrderId, ProductId};
 use tokio::time::Instant;
 
 use super::crew::Reaction;
-use super::turn::{Shard, Turn};
+use super::turn::{CALL_TIMEOUT, Shard, Turn};
 use crate::order::Order;
 use crate::service::OrderService;
 use crate::store::{self, Job, LONGEST_DELAY, Reason, Stored, Void};
-
-/// Maximum time of a call to products. A call about a locked product would otherwise take the whole run.
-const CALL_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Time without an answer from which a failed call counts as stalled.
 const STALL: Duration = Duration::from_secs(1);

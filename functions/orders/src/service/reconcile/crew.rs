@@ -1,16 +1,22 @@
-//! Several orders at work at once, none beside another with the same product.
+//! Several orders at work at once, none of a part beside another with the same product.
 
 use std::collections::{HashMap, HashSet, VecDeque};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use futures::StreamExt as _;
 use futures::stream::FuturesUnordered;
 use shared::error::Error;
 use shared::values::ids::ProductId;
+use tokio::sync::Semaphore;
 
 use super::turn::Turn;
 
 /// Number of orders at work at once: fewer than MongoDB connections in the pool.
-const PLACES: usize = 8;
+const PLACES: usize = 9;
+
+/// Maximum number of places of one part of a job. So what is tried again leaves places to the rest, and the rest to
+/// it, even if none of its orders is answered.
+const MOST_PLACES: usize = 7;
 
 /// Number of calls in a row without an answer after which a product counts as stuck.
 const STALLS: u32 = 2;
@@ -85,50 +91,77 @@ pub(super) struct Piece<T> {
     pub(super) item: T,
 }
 
-/// Works on all pieces, while the turn lasts. `act` gets a piece and the standing of its
-/// products. Returns true if all were begun; each of those has ended.
-///
-/// # Errors
-/// The first error of `ended`. What is at work then is dropped.
-pub(super) async fn each<T, R, F>(
-    pieces: Vec<Piece<T>>,
-    turn: Turn,
-    stuck: &mut StuckProducts,
-    act: impl Fn(T, Standing) -> F,
-    mut ended: impl FnMut(R) -> Result<(), Error>,
-) -> Result<bool, Error>
-where
-    F: Future<Output = (R, Reaction)>,
-{
-    let mut waiting = VecDeque::from(pieces);
-    let mut busy: HashSet<ProductId> = HashSet::new();
-    let mut running = FuturesUnordered::new();
-    loop {
-        while running.len() < PLACES && !turn.is_over() {
-            let free = |piece: &Piece<T>| piece.products.iter().all(|product| !busy.contains(product));
-            let Some(piece) = waiting.iter().position(free).and_then(|next| waiting.remove(next)) else {
-                break;
+/// Places of a run and its stuck products. The two parts of a job share them.
+#[derive(Debug)]
+pub(super) struct Crew {
+    places: Semaphore,
+    stuck: Mutex<StuckProducts>,
+}
+
+impl Default for Crew {
+    fn default() -> Self {
+        Self { places: Semaphore::new(PLACES), stuck: Mutex::default() }
+    }
+}
+
+impl Crew {
+    fn stuck(&self) -> MutexGuard<'_, StuckProducts> {
+        // Its counts stay usable even if a holder panicked.
+        self.stuck.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Works on all pieces of a part, while the turn lasts. `act` gets a piece and the standing of its
+    /// products. Returns true if all were begun; each of those has ended.
+    ///
+    /// # Errors
+    /// The first error of `ended`. What is at work then is dropped.
+    pub(super) async fn work_on<T, R, F>(
+        &self,
+        pieces: Vec<Piece<T>>,
+        turn: Turn,
+        act: impl Fn(T, Standing) -> F,
+        ended: impl Fn(R) -> Result<(), Error>,
+    ) -> Result<bool, Error>
+    where
+        F: Future<Output = (R, Reaction)>,
+    {
+        let mut waiting = VecDeque::from(pieces);
+        let mut busy: HashSet<ProductId> = HashSet::new();
+        let mut running = FuturesUnordered::new();
+        loop {
+            while running.len() < MOST_PLACES && !turn.is_over() {
+                let Ok(place) = self.places.try_acquire() else { break };
+                let free = |piece: &Piece<T>| piece.products.iter().all(|product| !busy.contains(product));
+                let Some(piece) = waiting.iter().position(free).and_then(|next| waiting.remove(next)) else {
+                    break;
+                };
+                let Piece { products, item } = piece;
+                busy.extend(&products);
+                let acting = act(item, self.stuck().standing(&products));
+                running.push(async move {
+                    let (result, reaction) = acting.await;
+                    drop(place);
+                    (products, result, reaction)
+                });
+            }
+            let Some((products, result, reaction)) = running.next().await else {
+                return Ok(waiting.is_empty());
             };
-            let Piece { products, item } = piece;
-            busy.extend(&products);
-            let acting = act(item, stuck.standing(&products));
-            running.push(async move { (products, acting.await) });
+            for product in &products {
+                busy.remove(product);
+            }
+            self.stuck().note(&products, reaction);
+            ended(result)?;
         }
-        let Some((products, (result, reaction))) = running.next().await else {
-            return Ok(waiting.is_empty());
-        };
-        for product in &products {
-            busy.remove(product);
-        }
-        stuck.note(&products, reaction);
-        ended(result)?;
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::cell::Cell;
+    use std::cell::{Cell, RefCell};
     use std::time::Duration;
+
+    use futures::future::{Either, select};
 
     use super::*;
 
@@ -147,7 +180,7 @@ mod tests {
             ((), Reaction::Answered)
         };
         let turn = Turn::begin(Duration::from_secs(60));
-        assert!(each(pieces, turn, &mut StuckProducts::default(), act, |()| Ok(())).await.unwrap());
+        assert!(Crew::default().work_on(pieces, turn, act, |()| Ok(())).await.unwrap());
         most.get()
     }
 
@@ -156,7 +189,7 @@ mod tests {
         let product = ProductId::new();
         assert_eq!(most_at_once((0..20).map(|item| piece(&[product], item)).collect()).await, 1);
         let distinct = (0..20).map(|item| piece(&[ProductId::new()], item)).collect();
-        assert_eq!(most_at_once(distinct).await, PLACES);
+        assert_eq!(most_at_once(distinct).await, MOST_PLACES);
     }
 
     #[tokio::test]
@@ -169,13 +202,14 @@ mod tests {
             let reaction = if item.is_multiple_of(2) { Reaction::Stalled } else { Reaction::Answered };
             ((item, standing), reaction)
         };
-        let mut seen = Vec::new();
+        let seen = RefCell::new(Vec::new());
         let turn = Turn::begin(Duration::from_secs(60));
         let note = |result| {
-            seen.push(result);
+            seen.borrow_mut().push(result);
             Ok(())
         };
-        each(pieces, turn, &mut StuckProducts::default(), act, note).await.unwrap();
+        Crew::default().work_on(pieces, turn, act, note).await.unwrap();
+        let mut seen = seen.into_inner();
         seen.sort_unstable();
         let (free, stuck) = (Standing::Free, Standing::Stuck);
         assert_eq!(seen, [(0, free), (1, free), (2, free), (3, free), (4, stuck), (5, free)]);
@@ -213,6 +247,30 @@ mod tests {
         let turn = Turn::begin(Duration::ZERO);
         let act = |_, _| async { ((), Reaction::Answered) };
         let pieces = vec![piece(&[], 0)];
-        assert!(!each(pieces, turn, &mut StuckProducts::default(), act, |()| Ok(())).await.unwrap());
+        assert!(!Crew::default().work_on(pieces, turn, act, |()| Ok(())).await.unwrap());
+    }
+
+    #[tokio::test]
+    async fn a_part_without_answers_leaves_places_to_the_other() {
+        let crew = Crew::default();
+        let turn = Turn::begin(Duration::from_secs(60));
+        let pieces = || (0..100).map(|item| piece(&[ProductId::new()], item)).collect();
+        let done = Cell::new(0);
+        let stalls = |_, _| std::future::pending::<((), Reaction)>();
+        let answers = |_, _| async {
+            tokio::task::yield_now().await;
+            ((), Reaction::Answered)
+        };
+        let count = |()| {
+            done.set(done.get() + 1);
+            Ok(())
+        };
+        let stuck = std::pin::pin!(crew.work_on(pieces(), turn, stalls, |()| Ok(())));
+        let healthy = std::pin::pin!(crew.work_on(pieces(), turn, answers, count));
+        let Either::Right((all_begun, _)) = select(stuck, healthy).await else {
+            panic!("nothing was answered")
+        };
+        assert!(all_begun.unwrap());
+        assert_eq!(done.get(), 100);
     }
 }

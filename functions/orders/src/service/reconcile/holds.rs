@@ -6,20 +6,20 @@ use shared::error::Error;
 use shared::values::ids::OrderId;
 
 use super::attempt::{Acted, Due, Failure, Outcome, Worker};
-use super::crew::{self, Piece, Reaction, Standing};
+use super::crew::{Piece, Reaction, Standing};
 use super::turn::Turn;
 use super::{HOLD_AGE, PAGE, Run};
 use crate::products::HoldCursor;
 use crate::store::{self, Job, Stored};
 
 impl Run<'_> {
-    /// Tries again what was set aside and is due, in half of the time, and walks on over new holds.
-    pub(super) async fn end_holds(&mut self, turn: Turn) -> Result<bool, Error> {
-        let retried = self.retry_holds(turn.half()).await?;
-        Ok(self.walk_over_holds(turn).await? && retried)
+    /// Tries again what was set aside and is due, and walks on over new holds meanwhile.
+    pub(super) async fn end_holds(&self, turn: Turn) -> Result<bool, Error> {
+        let (retried, walked) = futures::try_join!(self.retry_holds(turn), self.walk_over_holds(turn))?;
+        Ok(retried && walked)
     }
 
-    async fn retry_holds(&mut self, turn: Turn) -> Result<bool, Error> {
+    async fn retry_holds(&self, turn: Turn) -> Result<bool, Error> {
         let (store, now) = (&self.worker.service.store, self.worker.service.clock.now());
         store.correct_set_aside(Job::Holds, now, PAGE).await?;
         let mut after = None;
@@ -40,11 +40,11 @@ impl Run<'_> {
     /// The position is saved after each page, and the next run begins there. It need not look back. Reading
     /// the position waits until all earlier writes are on a majority, so every hold of [`HOLD_AGE`] is visible
     /// then. Later holds have later times, unless the clocks of two primaries differ by that age.
-    async fn walk_over_holds(&mut self, turn: Turn) -> Result<bool, Error> {
+    async fn walk_over_holds(&self, turn: Turn) -> Result<bool, Error> {
         let worker = self.worker;
         let store = &worker.service.store;
         let name = worker.shard.position(Job::Holds);
-        let mut position = store.position(&name, worker.service.clock.now()).await?;
+        let mut position = store.position(&name, self.worker.service.clock.now()).await?;
         while !turn.is_over() {
             let context = worker.call_context();
             let page = worker.service.products.list_holds(&context, false, HOLD_AGE, position).await?;
@@ -71,7 +71,7 @@ impl Run<'_> {
 
     /// Ends the holds of those IDs of this shard that have no document, each with its number of attempts.
     /// Returns true if all were tried.
-    async fn settle(&mut self, due: Vec<(OrderId, i64)>, turn: Turn) -> Result<bool, Error> {
+    async fn settle(&self, due: Vec<(OrderId, i64)>, turn: Turn) -> Result<bool, Error> {
         let worker = self.worker;
         let mut due = due;
         due.retain(|(order, _)| worker.shard.has(*order));
@@ -97,8 +97,7 @@ impl Run<'_> {
             };
             worker.attempt(Job::Holds, order, attempts, turn, act)
         };
-        let report = &mut self.report;
-        crew::each(pieces, turn, &mut self.stuck, act, |outcome| report.record(Job::Holds, outcome)).await
+        self.crew.work_on(pieces, turn, act, |outcome| self.record(Job::Holds, outcome)).await
     }
 }
 

@@ -1,15 +1,16 @@
 //! Jobs that go through orders: tasks, changes of items, and expiry.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
+use std::sync::Mutex;
 use std::time::Duration;
 
 use shared::error::Error;
 use shared::values::ids::{OrderId, ProductId};
 
 use super::attempt::{Acted, Due, Failure, Outcome, Worker};
-use super::crew::{self, Piece, Reaction, Standing};
+use super::crew::{Piece, Reaction, Standing};
 use super::turn::Turn;
-use super::{DECISION_AGE, PAGE, Run};
+use super::{DECISION_AGE, PAGE, Run, locked};
 use crate::order::{Decision, Order};
 use crate::products::HoldCursor;
 use crate::store::{Job, Stored, Unfinished};
@@ -31,15 +32,23 @@ pub(super) fn least_age(kind: Unfinished) -> Duration {
     }
 }
 
+/// Orders that were tried again in this turn.
+type Retried = Mutex<HashSet<OrderId>>;
+
 impl Run<'_> {
-    /// Tries again what was set aside and is due, in half of the time, and goes through the rest. Returns true
-    /// if it has come to the end of both.
-    pub(super) async fn go_through(&mut self, kind: Unfinished, turn: Turn) -> Result<bool, Error> {
-        let retried = self.retry(kind, turn.half()).await?;
-        Ok(self.scan(kind, turn).await? && retried)
+    /// Tries again what was set aside and is due, and goes through the rest meanwhile. Returns true if it has come
+    /// to the end of both.
+    ///
+    /// One after the other, neither would have the time of a call while all jobs are busy.
+    pub(super) async fn go_through(&self, kind: Unfinished, turn: Turn) -> Result<bool, Error> {
+        let retried = Mutex::new(HashSet::new());
+        let (to_end, scanned) =
+            futures::try_join!(self.retry(kind, turn, &retried), self.scan(kind, turn, &retried))?;
+        Ok(to_end && scanned)
     }
 
-    async fn retry(&mut self, kind: Unfinished, turn: Turn) -> Result<bool, Error> {
+    /// Tries again what is due. `retried` has the orders before their marks are cleared.
+    async fn retry(&self, kind: Unfinished, turn: Turn, retried: &Retried) -> Result<bool, Error> {
         let store = &self.worker.service.store;
         let now = self.worker.service.clock.now();
         store.correct_set_aside(job_of(kind), now, PAGE).await?;
@@ -50,6 +59,7 @@ impl Run<'_> {
             after = Some(HoldCursor { at: last.due, order: Some(last.order) });
             let mine: Vec<_> = found.into_iter().filter(|it| self.worker.shard.has(it.order)).collect();
             let ids: Vec<OrderId> = mine.iter().map(|it| it.order).collect();
+            locked(retried).extend(ids.iter().copied());
             let mut stored: HashMap<OrderId, _> = store.find_many(&ids).await?.into_iter().collect();
             let due = mine.into_iter().map(|it| Due {
                 order: it.order,
@@ -65,7 +75,7 @@ impl Run<'_> {
 
     /// Scans from the saved position to the end, and from the beginning to where it began. So whatever stays
     /// behind the position is seen in the next round.
-    async fn scan(&mut self, kind: Unfinished, turn: Turn) -> Result<bool, Error> {
+    async fn scan(&self, kind: Unfinished, turn: Turn, retried: &Retried) -> Result<bool, Error> {
         let (store, shard) = (&self.worker.service.store, self.worker.shard);
         let name = shard.position(job_of(kind));
         let begun = store.position(&name, self.worker.service.clock.now()).await?;
@@ -78,8 +88,10 @@ impl Run<'_> {
             let last = found.last().map(|(position, ..)| *position);
             let ids: Vec<OrderId> = found.iter().map(|(_, order, _)| *order).collect();
             let set_aside = store.set_aside_among(job_of(kind), now, &ids).await?;
-            let mine =
-                found.into_iter().filter(|(_, order, _)| shard.has(*order) && !set_aside.contains(order));
+            let retried: HashSet<OrderId> = locked(retried).clone();
+            let mine = found.into_iter().filter(|(_, order, _)| {
+                shard.has(*order) && !set_aside.contains(order) && !retried.contains(order)
+            });
             let due = mine.map(|(_, order, stored)| Due { order, attempts: 0, stored: Some(stored) });
             if !self.work_on(kind, due.collect(), turn).await? {
                 return Ok(false);
@@ -105,7 +117,7 @@ impl Run<'_> {
     }
 
     /// Works on these orders. Returns true if all were tried, or skipped.
-    async fn work_on(&mut self, kind: Unfinished, due: Vec<Due>, turn: Turn) -> Result<bool, Error> {
+    async fn work_on(&self, kind: Unfinished, due: Vec<Due>, turn: Turn) -> Result<bool, Error> {
         let worker = self.worker;
         let job = job_of(kind);
         let voids = due.iter().filter(|it| matches!(it.stored, Some(Ok(Stored::Void(_))))).map(|it| it.order);
@@ -129,8 +141,7 @@ impl Run<'_> {
             };
             worker.attempt(job, order, attempts, turn, act)
         };
-        let report = &mut self.report;
-        crew::each(pieces, turn, &mut self.stuck, act, |outcome| report.record(job, outcome)).await
+        self.crew.work_on(pieces, turn, act, |outcome| self.record(job, outcome)).await
     }
 }
 

@@ -4,7 +4,7 @@ use shared::error::Error;
 use shared::values::ids::OrderId;
 
 use super::turn::Turn;
-use super::{MEMORY, Run};
+use super::{MEMORY, Run, locked};
 use crate::store::Job;
 
 /// Number of orders whose ended holds are deleted in one call.
@@ -13,11 +13,11 @@ const BATCH: usize = 100;
 impl Run<'_> {
     /// Scans over ended holds from the saved position to the end; the next scan starts over. A batch that
     /// fails waits for the next scan.
-    pub(super) async fn prune(&mut self, turn: Turn) -> Result<bool, Error> {
+    pub(super) async fn prune(&self, turn: Turn) -> Result<bool, Error> {
         let worker = self.worker;
         let store = &worker.service.store;
         let name = worker.shard.position(Job::Pruning);
-        let mut position = store.position(&name, worker.service.clock.now()).await?;
+        let mut position = store.position(&name, self.worker.service.clock.now()).await?;
         while !turn.is_over() {
             let context = worker.call_context();
             let page = worker.service.products.list_holds(&context, true, MEMORY, position).await?;
@@ -44,7 +44,7 @@ impl Run<'_> {
         Ok(false)
     }
 
-    async fn prune_holds(&mut self, orders: &[OrderId]) -> Result<(), Error> {
+    async fn prune_holds(&self, orders: &[OrderId]) -> Result<(), Error> {
         let service = self.worker.service;
         // A repeated task must meet the tombstone that it left, or it would run twice. So the tombstone
         // stays while the task is there. It stays as long after that as a second call may be on its way.
@@ -57,26 +57,26 @@ impl Run<'_> {
         }
         match service.products.prune_holds(&self.worker.call_context(), &ended, MEMORY).await {
             Ok(pruned) => {
-                self.report.tombstones_pruned += pruned;
-                self.report.change(Job::Pruning, |it| it.done += pruned);
+                locked(&self.report).tombstones_pruned += pruned;
+                self.change(Job::Pruning, |it| it.done += pruned);
             }
             Err(error) => {
                 let causes = error.causes();
                 tracing::warn!(causes, "ended holds are not deleted yet: {error}");
                 let count = i64::try_from(ended.len()).unwrap_or(i64::MAX);
-                self.report.change(Job::Pruning, |it| it.set_aside += count);
+                self.change(Job::Pruning, |it| it.set_aside += count);
             }
         }
         Ok(())
     }
 
-    async fn prune_voids(&mut self) -> Result<bool, Error> {
+    async fn prune_voids(&self) -> Result<bool, Error> {
         if self.worker.shard.is_first() {
             let service = self.worker.service;
             let pruned = service.store.prune_voids(service.clock.now().before(MEMORY)).await?;
             let pruned = i64::try_from(pruned).unwrap_or(i64::MAX);
-            self.report.voids_pruned += pruned;
-            self.report.change(Job::Pruning, |it| it.done += pruned);
+            locked(&self.report).voids_pruned += pruned;
+            self.change(Job::Pruning, |it| it.done += pruned);
         }
         Ok(true)
     }

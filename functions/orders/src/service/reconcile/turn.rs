@@ -9,8 +9,17 @@ use tokio::time::Instant;
 
 use crate::store::Job;
 
+/// Maximum time of a call to products. A call about a locked product would otherwise take the whole run.
+pub(super) const CALL_TIMEOUT: Duration = Duration::from_secs(2);
+
 /// Maximum time of an order, its set-aside apart: a call to products, and some writes.
 const ORDER_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// Minimum of that: a call to products in full. Otherwise what needs just a little less would fail again and again.
+const LEAST_ORDER_TIMEOUT: Duration = Duration::from_millis(2_200);
+
+/// Shortest turn that is worth beginning.
+pub(super) const LEAST_TURN: Duration = Duration::from_secs(3);
 
 /// Maximum number of shards.
 const MAX_SHARDS: i64 = 64;
@@ -23,16 +32,11 @@ pub(super) struct Turn {
 }
 
 impl Turn {
-    /// Begins a turn of this length.
+    /// Begins a turn of this length. It is over at once if an order would not have its time.
     pub(super) fn begin(length: Duration) -> Self {
         let now = Instant::now();
-        let last = ORDER_TIMEOUT.min(length / 2);
+        let last = (length / 2).clamp(LEAST_ORDER_TIMEOUT, ORDER_TIMEOUT).min(length);
         Self { last_start: now + (length - last), end: now + length }
-    }
-
-    /// Begins a turn of half the time that is left.
-    pub(super) fn half(self) -> Self {
-        Self::begin(self.end.saturating_duration_since(Instant::now()) / 2)
     }
 
     /// True if no order may begin any more.
@@ -94,6 +98,9 @@ impl Shard {
 
 #[cfg(test)]
 mod tests {
+    use shared::runtime::context::DEFAULT_TIMEOUT;
+
+    use super::super::MARGIN;
     use super::*;
 
     #[test]
@@ -129,7 +136,18 @@ mod tests {
         let turn = Turn::begin(Duration::from_secs(10));
         assert_eq!(turn.order_timeout(), ORDER_TIMEOUT);
         assert!(!turn.is_over() && turn.end - turn.last_start == ORDER_TIMEOUT);
-        assert_eq!(Turn::begin(Duration::from_secs(2)).order_timeout(), Duration::from_secs(1));
+        assert_eq!(Turn::begin(Duration::from_secs(5)).order_timeout(), Duration::from_millis(2_500));
         assert!(Turn::begin(Duration::ZERO).is_over());
+    }
+
+    #[tokio::test]
+    async fn an_order_has_time_for_a_call_or_does_not_begin() {
+        let jobs = u32::try_from(Job::ALL.len()).unwrap();
+        let busy = (DEFAULT_TIMEOUT - MARGIN) / jobs;
+        for length in [busy, LEAST_TURN] {
+            let turn = Turn::begin(length);
+            assert!(!turn.is_over() && turn.order_timeout() > CALL_TIMEOUT, "{length:?}");
+        }
+        assert!(Turn::begin(CALL_TIMEOUT).is_over());
     }
 }
