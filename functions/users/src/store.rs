@@ -38,7 +38,7 @@ mod bulk;
 mod list;
 
 /// Version of the schema. Raise it with every change of `ensure_schema` that this build requires.
-pub const SCHEMA_VERSION: i32 = 4;
+pub const SCHEMA_VERSION: i32 = 5;
 
 const USERS: &str = "users";
 

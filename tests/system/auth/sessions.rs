@@ -151,6 +151,96 @@ async fn a_spent_token_may_be_shown_again_for_ten_seconds() {
 }
 
 #[tokio::test]
+async fn each_good_token_of_a_session_has_its_own_end() {
+    let (clock, now) = hand_moved_clock();
+    let shop = InProcess::open_with_clock(clock).await;
+    let staff = shop.staff().await;
+    let token = signs_in(&shop, &staff.email).await.text("refresh_token");
+    let used = refreshes(&shop, &token).await.expect(200).text("refresh_token");
+    let [unused, late] = [(); 2].map(|()| refreshes(&shop, &token));
+    let [unused, late] = [unused.await, late.await].map(|it| it.expect(200).text("refresh_token"));
+    now.fetch_add(11 * HOUR, Ordering::SeqCst);
+    let used = refreshes(&shop, &used).await.expect(200).text("refresh_token");
+    now.fetch_add(HOUR - 1, Ordering::SeqCst);
+    refreshes(&shop, &late).await.expect(200);
+    now.fetch_add(1, Ordering::SeqCst);
+    // It has lived for twelve hours. It was not spent either, so that the session goes on.
+    refreshes(&shop, &unused).await.problem(401, "unauthenticated");
+    refreshes(&shop, &used).await.expect(200);
+}
+
+#[tokio::test]
+async fn a_token_of_an_earlier_builds_session_ends_with_it() {
+    let (clock, now) = hand_moved_clock();
+    let shop = InProcess::open_with_clock(clock).await;
+    let staff = shop.staff().await;
+    let token = signs_in(&shop, &staff.email).await.text("refresh_token");
+    let first = refreshes(&shop, &token).await.expect(200).text("refresh_token");
+    let second = refreshes(&shop, &token).await.expect(200).text("refresh_token");
+    let sessions = shop.database.collection::<Document>("user_sessions");
+    sessions.update_many(doc! {}, doc! { "$unset": { "other_ends": "" } }).await.unwrap();
+    now.fetch_add(6 * HOUR, Ordering::SeqCst);
+    // From then on it has an end of its own: that of the session until now.
+    let first = refreshes(&shop, &first).await.expect(200).text("refresh_token");
+    now.fetch_add(6 * HOUR, Ordering::SeqCst);
+    refreshes(&shop, &second).await.problem(401, "unauthenticated");
+    refreshes(&shop, &first).await.expect(200);
+}
+
+#[tokio::test]
+async fn no_number_of_reuses_pushes_the_first_pair_out() {
+    let (clock, now) = hand_moved_clock();
+    let shop = InProcess::open_with_clock(clock).await;
+    let ada = shop.customer().await;
+    let mut token = signs_in(&shop, &ada.email).await.text("refresh_token");
+    // Answers that get lost over time use up no places.
+    for _ in 0..30 {
+        let lost = token.clone();
+        refreshes(&shop, &lost).await.expect(200);
+        token = refreshes(&shop, &lost).await.expect(200).text("refresh_token");
+        now.fetch_add(HOUR, Ordering::SeqCst);
+    }
+    let first = refreshes(&shop, &token).await.expect(200).text("refresh_token");
+    let mut given = Vec::new();
+    for _ in 0..30 {
+        let again = refreshes(&shop, &token).await;
+        match again.status.as_u16() {
+            200 => given.push(again.text("refresh_token")),
+            _ => drop(again.problem(401, "unauthenticated")),
+        }
+    }
+    assert_eq!(given.len(), 15);
+    // All that was given is good.
+    refreshes(&shop, &first).await.expect(200);
+    for token in given {
+        refreshes(&shop, &token).await.expect(200);
+    }
+}
+
+#[tokio::test]
+async fn a_user_in_a_role_of_a_newer_build_is_shown_and_no_more() {
+    let shop = InProcess::open().await;
+    let (ada, admin) = (shop.customer().await, shop.admin());
+    let session = signs_in(&shop, &ada.email).await;
+    let newer = doc! { "$set": { "role": "auditor" } };
+    let users = shop.database.collection::<Document>("users");
+    let change = users.update_one(doc! { "email": &ada.email }, newer);
+    change.bypass_document_validation(true).await.unwrap();
+    assert_eq!(admin.get(&path(&ada)).await.expect(200)["role"], "auditor");
+    let credentials = json!({ "email": ada.email, "password": PASSWORD });
+    shop.anyone().post("/auth", credentials).await.problem(401, "unauthenticated");
+    refreshes(&shop, &session.text("refresh_token")).await.problem(401, "unauthenticated");
+    // An admin may change such a user. The role stays.
+    let renamed = admin.put(&path(&ada), json!({ "name": "Ada L." })).await.expect(200);
+    assert_eq!(renamed["role"], "auditor");
+    let stored = users.find_one(doc! { "email": &ada.email }).await.unwrap().unwrap();
+    assert_eq!(stored.get_str("role").unwrap(), "auditor");
+    // Its session waits for a build that knows the role.
+    users.update_one(doc! { "email": &ada.email }, doc! { "$set": { "role": "customer" } }).await.unwrap();
+    refreshes(&shop, &session.text("refresh_token")).await.expect(200);
+}
+
+#[tokio::test]
 async fn no_token_is_on_disk_and_a_user_has_twenty_sessions_at_most() {
     let (clock, now) = hand_moved_clock();
     let shop = InProcess::open_with_clock(clock).await;

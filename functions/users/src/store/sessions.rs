@@ -33,6 +33,10 @@ pub const REUSE_INTERVAL: Duration = Duration::from_secs(10);
 /// Maximum number of good tokens of a session besides the latest one.
 const MOST_OTHERS: i32 = 19;
 
+/// Maximum number of pairs that a spent token gets besides the first one, within [`REUSE_INTERVAL`]. They are fewer
+/// than [`MOST_OTHERS`], so that none of them is pushed out meanwhile.
+const MOST_GIVEN: i32 = 15;
+
 /// Maximum number of ended sessions of staff in a revocation list.
 const MAX_ENDED_STAFF: usize = 5_000;
 
@@ -107,7 +111,7 @@ pub enum Shown {
     Traded,
     /// The token was spent before: the session has ended with this.
     Ended,
-    /// The session has ended before.
+    /// The token is not good any more, or its session has ended before. Nothing has changed.
     Unknown,
 }
 
@@ -172,6 +176,8 @@ impl Sessions {
                 ],
             ),
         }
+                    ("other_ends", json_schema::long_list(i64::from(MOST_OTHERS))),
+                    ("given", json_schema::whole(0)),
     }
 
     /// Begins a session with its first token, and ends the user's oldest ones if there are too many. True if it
@@ -235,8 +241,9 @@ impl Sessions {
     }
 
     /// Spends a token of a session and stores `next` in its place. The token that was spent last may be shown
-    /// again for [`REUSE_INTERVAL`]: `next` is then stored beside the good tokens. Any other spent token ends the
-    /// session.
+    /// again for [`REUSE_INTERVAL`], [`MOST_GIVEN`] times: `next` is then stored beside the good tokens, and the
+    /// oldest of those may go. The first pair is not among them. Any other spent token ends the session. Each good
+    /// token has its own end.
     ///
     /// # Errors
     /// Fails when MongoDB is unavailable.
@@ -250,15 +257,24 @@ impl Sessions {
     ) -> Result<Shown, Error> {
         let (shown, fresh) = (mongo::binary(&token.hash()), mongo::binary(&next.hash()));
         let ends_at = session.ends_at(role);
-        let good_tokens = doc! { "$concatArrays": [{ "$ifNull": ["$others", []] }, ["$token"]] };
+        let others = doc! { "$ifNull": ["$others", []] };
         let latest = |tokens: Document| doc! { "$slice": [tokens, -MOST_OTHERS] };
 
         let mut good = alive(token.family(), now);
-        good.insert("$or", vec![doc! { "token": &shown }, doc! { "others": &shown }]);
-        let not_shown = doc! { "$filter": { "input": &good_tokens, "as": "good", "cond": { "$ne": ["$$good", &shown] } } };
+        let has_ended =
+            doc! { "$elemMatch": { "token": &shown, "expires_at": { "$lte": mongo::date(now) } } };
+        good.insert(
+            "$or",
+            vec![doc! { "token": &shown }, doc! { "others": &shown, "other_ends": { "$not": has_ended } }],
+        );
+        let all = doc! { "$concatArrays": [&others, ["$token"]] };
+        let not_shown =
+            doc! { "$filter": { "input": all, "as": "good", "cond": { "$ne": ["$$good", &shown] } } };
+        let kept = latest(not_shown);
         let spent = doc! { "$set": {
             "token": &fresh,
-            "others": latest(not_shown),
+            "others": &kept,
+            "other_ends": ends_of(kept),
             "previous": &shown,
             "spent_at": mongo::date(now),
             "expires_at": mongo::date(now.after(Lifetimes::of(role).unused).min(ends_at)),
@@ -274,7 +290,10 @@ impl Sessions {
         };
         let mut again = alive(token.family(), now);
         again.extend(only_now.clone());
-        let beside = doc! { "$set": { "token": &fresh, "others": latest(good_tokens) } };
+        again.insert("given", doc! { "$not": { "$gte": MOST_GIVEN } });
+        let more = latest(doc! { "$concatArrays": [others, [&fresh]] });
+        let given = doc! { "$add": [{ "$ifNull": ["$given", 0] }, 1] };
+        let beside = doc! { "$set": { "others": &more, "other_ends": ends_of(more), "given": given } };
         if self.write(again, vec![beside]).await? {
             return Ok(Shown::Traded);
         }
@@ -284,6 +303,7 @@ impl Sessions {
         });
         if !self.write(reused, ended(now)).await? {
             return Ok(Shown::Unknown);
+            "given": 0,
         }
         let user = session.user;
         tracing::warn!(%user, "a refresh token was shown again after it was spent; its session has ended");
@@ -317,7 +337,8 @@ impl Sessions {
         Ok(())
     }
 
-    /// Deletes all sessions of a user, which have ended already by the user's epoch.
+    /// Deletes the sessions of a user up to this epoch, after the write that raised it. Later ones may have begun
+    /// meanwhile.
     ///
     /// # Errors
     /// Fails when MongoDB is unavailable.
@@ -418,9 +439,21 @@ fn ended(now: Timestamp) -> Document {
             "expires_at": mongo::date(now.after(REVOCATION_TTL)),
             "token": mongo::binary(&[]),
         },
-        "$unset": { "others": "", "previous": "", "spent_at": "" },
+        "$unset": { "others": "", "other_ends": "", "given": "", "previous": "", "spent_at": "" },
     }
 }
+/// Expression for the ends of these tokens. One whose end is not stored yet ends with the latest token.
+///
+/// They are beside `others` and not in it: earlier builds trade tokens of the same sessions.
+fn ends_of(tokens: Document) -> Document {
+    let is_of = doc! { "$eq": ["$$end.token", "$$other"] };
+    let ends =
+        doc! { "$filter": { "input": { "$ifNull": ["$other_ends", []] }, "as": "end", "cond": is_of } };
+    let times = doc! { "$map": { "input": ends, "as": "end", "in": "$$end.expires_at" } };
+    let end = doc! { "$ifNull": [{ "$first": times }, "$expires_at"] };
+    doc! { "$map": { "input": tokens, "as": "other", "in": { "token": "$$other", "expires_at": end } } }
+}
+
 
 fn that_has_ended(user: UserId, session: SessionId) -> Document {
     doc! { "user": mongo::uuid(user), "session": binary(session), "ended_at": { "$exists": true } }
