@@ -14,7 +14,8 @@ use shared::values::ids::UserId;
 use users::credentials::{Password, PasswordHash};
 use users::listing::Listing;
 use users::refresh_token::RefreshToken;
-use users::store::revocations::Authority;
+use users::store::revocations::{Authority, MAX_DELETED};
+use users::store::sessions::MAX_ENDED_CUSTOMERS;
 use users::store::{Inserted, Replacement, UserStore, Written};
 use users::user::{Email, NewUser, Status, User};
 
@@ -326,9 +327,10 @@ async fn revoke_many(database: &Database, count: i64, kind: Document) {
 async fn any_number_of_deleted_customers_crowds_out_nobody() {
     let (store, database) = store().await;
     let four = four_revoked(&store).await;
-    revoke_many(&database, 5_001, doc! { "status": "deleted" }).await;
+    let many = i64::try_from(MAX_DELETED).unwrap();
+    revoke_many(&database, many + 1, doc! { "status": "deleted" }).await;
     let revoked = store.revoked_since(SINCE).await.unwrap();
-    assert_eq!(revoked.users().count(), 5_004);
+    assert_eq!(revoked.users().count(), MAX_DELETED + 4);
     for user in four {
         assert!(revoked.users().any(|(listed, _)| listed == user));
     }
@@ -394,14 +396,47 @@ async fn ended_sessions_of_customers_crowd_out_none_of_staff() {
     let listed = async || store.revoked_since(SINCE).await.unwrap();
     let sessions: Vec<_> = listed().await.sessions().collect();
     assert!(sessions.len() == 2 && ended.iter().all(|session| sessions.contains(session)));
-    end_many(&database, 20_000, false).await;
+    end_many(&database, i64::try_from(MAX_ENDED_CUSTOMERS).unwrap(), false).await;
     let revoked = listed().await;
-    assert_eq!((revoked.sessions().count(), revoked.cutoffs()), (20_001, Cutoffs::default()));
+    assert_eq!(
+        (revoked.sessions().count(), revoked.cutoffs()),
+        (MAX_ENDED_CUSTOMERS + 1, Cutoffs::default())
+    );
     assert!(revoked.sessions().any(|session| session == ended[1]));
     end_many(&database, 5_000, true).await;
     let revoked = listed().await;
-    assert_eq!(revoked.sessions().count(), 25_000);
+    assert_eq!(revoked.sessions().count(), MAX_ENDED_CUSTOMERS + 5_000);
     assert_eq!(revoked.cutoffs(), Cutoffs { customers: None, staff: Some(AT) });
+}
+
+#[tokio::test]
+async fn thirty_thousand_ended_sessions_crowd_out_no_other_customer() {
+    let (store, database) = store().await;
+    let (token, ada) = (RefreshToken::first().unwrap(), UserId::new());
+    store.sessions().begin(&token, ada, Role::Customer, Epoch(0), AT).await.unwrap();
+    assert!(store.sessions().end(token.family(), AT).await.unwrap());
+    end_many(&database, 30_000, false).await;
+    let revoked = store.revoked_since(SINCE).await.unwrap();
+    assert!(revoked.sessions().any(|session| session == token.family().session()));
+    assert_eq!(revoked.cutoffs(), Cutoffs::default());
+}
+
+#[tokio::test]
+async fn an_epoch_rises_once_for_sign_ins_at_the_same_time() {
+    let (store, _) = store().await;
+    let ada = stored(&store, "ada@example.com", Role::Customer).await;
+    let read = store.find(ada.id).await.unwrap().unwrap();
+    let raised = join_all((0..8).map(|_| store.raise_epoch(&read, AT))).await;
+    assert_eq!(raised.into_iter().filter(|raised| *raised.as_ref().unwrap()).count(), 1);
+    assert_eq!(store.find(ada.id).await.unwrap().unwrap().epoch, Epoch(1));
+    // What has begun in the new epoch stays.
+    let tokens = [RefreshToken::first().unwrap(), RefreshToken::first().unwrap()];
+    for (token, epoch) in tokens.iter().zip([Epoch(0), Epoch(1)]) {
+        store.sessions().begin(token, ada.id, Role::Customer, epoch, AT).await.unwrap();
+    }
+    store.sessions().forget(ada.id, Epoch(0)).await.unwrap();
+    let [old, new] = tokens.each_ref().map(|token| store.sessions().find(token.family(), AT));
+    assert!(old.await.unwrap().is_none() && new.await.unwrap().is_some());
 }
 
 #[tokio::test]

@@ -218,6 +218,55 @@ async fn no_number_of_reuses_pushes_the_first_pair_out() {
 }
 
 #[tokio::test]
+async fn a_user_who_ends_many_sessions_takes_one_place_in_the_list() {
+    let (clock, now) = hand_moved_clock();
+    let shop = InProcess::open_with_clock(clock.clone()).await;
+    let elsewhere = Instance::of(&shop, clock).await;
+    let (ada, bob) = (shop.customer().await, shop.customer().await);
+    let [stays, signed_out] = [signs_in(&shop, &ada.email).await, signs_in(&shop, &bob.email).await];
+    let out = json!({ "refresh_token": signed_out.text("refresh_token") });
+    shop.anyone().post("/auth/logout", out).await.expect(204);
+    let own = path(&ada);
+    let mut tokens = vec![stays.text("access_token")];
+    for _ in 0..25 {
+        let session = signs_in(&shop, &ada.email).await;
+        tokens.push(session.text("access_token"));
+        let out = json!({ "refresh_token": session.text("refresh_token") });
+        shop.anyone().post("/auth/logout", out).await.expect(204);
+    }
+    let sessions = shop.database.collection::<Document>("user_sessions");
+    let id = shared::mongo::uuid(ada.id.parse::<shared::values::ids::UserId>().unwrap());
+    let ended = sessions.count_documents(doc! { "user": id, "ended_at": { "$exists": true } }).await.unwrap();
+    assert!(ended < 10, "{ended}");
+    let last = signs_in(&shop, &ada.email).await;
+    now.fetch_add(60_000, Ordering::SeqCst);
+    for token in tokens {
+        assert_eq!(everywhere(&shop, &token, &own).await, [401; 3]);
+        elsewhere.seen_by(&ada).with_token(token).get(&own).await.problem(401, "unauthenticated");
+    }
+    // The latest session is good, and what others have ended has ended.
+    assert_eq!(everywhere(&shop, &last.text("access_token"), &own).await, [200; 3]);
+    refreshes(&shop, &last.text("refresh_token")).await.expect(200);
+    assert_eq!(everywhere(&shop, &signed_out.text("access_token"), &path(&bob)).await, [401; 3]);
+}
+
+#[tokio::test]
+async fn an_idle_session_that_makes_room_is_not_listed() {
+    let (clock, now) = hand_moved_clock();
+    let shop = InProcess::open_with_clock(clock).await;
+    let ada = shop.customer().await;
+    let stays = signs_in(&shop, &ada.email).await;
+    for _ in 0..40 {
+        now.fetch_add(2 * 60_000, Ordering::SeqCst);
+        signs_in(&shop, &ada.email).await;
+    }
+    let sessions = shop.database.collection::<Document>("user_sessions");
+    let ended = sessions.count_documents(doc! { "ended_at": { "$exists": true } }).await.unwrap();
+    assert_eq!(ended, 0);
+    refreshes(&shop, &stays.text("refresh_token")).await.problem(401, "unauthenticated");
+}
+
+#[tokio::test]
 async fn a_user_in_a_role_of_a_newer_build_is_shown_and_no_more() {
     let shop = InProcess::open().await;
     let (ada, admin) = (shop.customer().await, shop.admin());

@@ -11,6 +11,7 @@ use shared::auth::revocation::REVOCATION_TTL;
 use shared::auth::{ACCESS_TOKEN_LIFETIME, Epoch, KeySource, PublicKey, TokenOrigin, TrustedKeys};
 use shared::error::{Error, Kind};
 use shared::runtime::context::{Context, SourceAddress};
+use shared::values::ids::UserId;
 
 use super::UserService;
 use crate::credentials::{self, Password};
@@ -48,7 +49,10 @@ impl UserService {
         let (permit, attempt) = self.limits.sign_in(&email, owner, source).await?;
         let hash = stored.as_ref().map(|stored| stored.hash.clone());
         let matches = credentials::verify(permit, password.clone(), hash).await?;
-        let stored = stored.filter(|stored| matches && stored.user.may_sign_in());
+        let stored = match stored.filter(|stored| matches && stored.user.may_sign_in()) {
+            Some(stored) => self.join_ended_sessions(stored).await?,
+            None => None,
+        };
         let Some(stored) = stored else {
             return Err(Error::new(
                 Kind::Unauthenticated,
@@ -68,6 +72,25 @@ impl UserService {
             self.revoked_here();
         }
         self.session(user, *epoch, &token).await
+    }
+
+    /// Ends all sessions of a user who signs in and has ended many lately. Otherwise one user could fill the list
+    /// of ended sessions, in which others would have no place. `None` if the user may not sign in any more.
+    async fn join_ended_sessions(&self, stored: StoredUser) -> Result<Option<StoredUser>, Error> {
+        let now = self.clock.now();
+        if !self.store.sessions().has_many_ended(stored.user.id, now).await? {
+            return Ok(Some(stored));
+        }
+        let is_raised = self.store.raise_epoch(&stored, now).await?;
+        if is_raised {
+            self.sessions_ended(stored.user.id, stored.epoch).await;
+        }
+        // Without it another sign-in was faster, or something else has changed.
+        let current = self.store.find(stored.user.id).await?;
+        let is_same = |current: &StoredUser| {
+            current.user.may_sign_in() && current.hash.as_str() == stored.hash.as_str()
+        };
+        Ok(current.filter(is_same))
     }
 
     /// Hashes a password anew if its hash was made with less work than today's.
@@ -159,11 +182,11 @@ impl UserService {
         self.changes.fetch_add(1, Ordering::SeqCst);
     }
 
-    /// Records that the sessions of a user have ended, after the write that ended them.
-    pub(crate) async fn sessions_ended(&self, user: &User) {
+    /// Records that the sessions of a user up to this epoch have ended, after the write that ended them.
+    pub(crate) async fn sessions_ended(&self, user: UserId, last: Epoch) {
         self.revoked_here();
         // They are invalid by the epoch, deleted or not.
-        if let Err(error) = self.store.sessions().forget(user.id).await {
+        if let Err(error) = self.store.sessions().forget(user, last).await {
             tracing::warn!(causes = error.causes(), "ended sessions are left to be swept");
         }
     }

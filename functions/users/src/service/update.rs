@@ -66,7 +66,7 @@ impl UserService {
             match self.store.replace(replacement).await? {
                 Written::Done => {
                     if ends_sessions {
-                        self.sessions_ended(&changed).await;
+                        self.sessions_ended(changed.id, stored.epoch).await;
                     }
                     return Ok(changed);
                 }
@@ -116,7 +116,7 @@ impl UserService {
             if_match.check(stored.user.version)?;
             match self.store.delete(&stored.user, self.clock.now(), authority).await? {
                 Written::Done => {
-                    self.sessions_ended(&stored.user).await;
+                    self.sessions_ended(id, stored.epoch).await;
                     return Ok(());
                 }
                 Written::LastAdmin => return Err(last_admin()),

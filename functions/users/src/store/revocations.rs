@@ -20,6 +20,9 @@ use crate::user::Status;
 /// Maximum number of users of one kind in a revocation list.
 pub const MAX_REVOKED: usize = 5_000;
 
+/// Maximum number of deleted customers in a revocation list. Each must have signed up before.
+pub const MAX_DELETED: usize = 20_000;
+
 /// Index of revocations by kind. The earlier one, by time alone, is what an earlier build reads.
 pub(super) fn indexes() -> [Index; 2] {
     let revoked = doc! { "revoked_at": { "$exists": true } };
@@ -88,9 +91,9 @@ impl UserStore {
         let never = bson::Bson::Null;
         let everybody = doc! { "$in": [Status::Active.name(), Status::Disabled.name(), DELETED] };
         let (staff, customers, deleted, sessions) = futures::try_join!(
-            self.revoked(doc! { "was_staff": true, "status": everybody }, since),
-            self.revoked(doc! { "was_staff": &never, "status": living }, since),
-            self.revoked(doc! { "was_staff": &never, "status": DELETED }, since),
+            self.revoked(doc! { "was_staff": true, "status": everybody }, since, MAX_REVOKED),
+            self.revoked(doc! { "was_staff": &never, "status": living }, since, MAX_REVOKED),
+            self.revoked(doc! { "was_staff": &never, "status": DELETED }, since, MAX_DELETED),
             self.sessions().ended_since(since),
         )?;
         let cutoffs = Cutoffs { customers: customers.beyond, staff: staff.beyond.max(sessions.staff_beyond) };
@@ -103,20 +106,20 @@ impl UserStore {
         Ok(Revoked::new(users).with_sessions(sessions.ids).with_cutoffs(cutoffs))
     }
 
-    async fn revoked(&self, kind: Document, since: Timestamp) -> Result<RevokedUsers, Error> {
+    async fn revoked(&self, kind: Document, since: Timestamp, most: usize) -> Result<RevokedUsers, Error> {
         let mut filter = kind;
         filter.insert("revoked_at", doc! { "$gt": mongo::date(since) });
-        let most = i64::try_from(MAX_REVOKED).unwrap_or(i64::MAX);
+        let limit = i64::try_from(most).unwrap_or(i64::MAX);
         let documents: Collection<Document> = self.users.clone_with_type();
         let mut documents: Vec<Document> = documents
             .find(filter)
             .projection(doc! { "epoch": 1, "revoked_at": 1 })
             .sort(doc! { "revoked_at": -1 })
-            .limit(most.saturating_add(1))
+            .limit(limit.saturating_add(1))
             .await?
             .try_collect()
             .await?;
-        let left_out = documents.drain(MAX_REVOKED.min(documents.len())..).next();
+        let left_out = documents.drain(most.min(documents.len())..).next();
         // The query matches dates alone.
         let beyond = left_out.and_then(|latest| latest.get_datetime("revoked_at").ok().copied());
         let users = documents.iter().filter_map(|document| {
@@ -130,6 +133,24 @@ impl UserStore {
             Some((id, Epoch(epoch)))
         });
         Ok(RevokedUsers { users: users.collect(), beyond: beyond.map(mongo::timestamp) })
+    }
+
+    /// Raises the epoch of a user, as long as nothing of the user's authority has changed. So all sessions end,
+    /// and their access tokens take one place in the revocation list. True if it was raised with this.
+    ///
+    /// # Errors
+    /// Fails when MongoDB is unavailable.
+    pub async fn raise_epoch(&self, stored: &StoredUser, now: Timestamp) -> Result<bool, Error> {
+        let StoredUser { user, hash, epoch } = stored;
+        let origin = TokenOrigin { epoch: *epoch, session: None };
+        let mut same = Authority::new(user.id, user.role, Some(origin)).filter();
+        same.insert("password_hash", hash.as_str());
+        let mut set = doc! { "revoked_at": mongo::date(now) };
+        if user.role != Role::Customer {
+            set.insert("was_staff", true);
+        }
+        let write = self.users.update_one(same, doc! { "$set": set, "$inc": { "epoch": 1_i64 } });
+        Ok(mongo::bounded_write(write).await?.matched_count == 1)
     }
 
     /// Confirms in a transaction that a caller has the authority still, and keeps it from ending before the

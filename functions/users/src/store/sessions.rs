@@ -41,7 +41,14 @@ const MOST_GIVEN: i32 = 15;
 const MAX_ENDED_STAFF: usize = 5_000;
 
 /// Maximum number of ended sessions of customers in a revocation list: 16 bytes each.
-const MAX_ENDED_CUSTOMERS: usize = 20_000;
+///
+/// One user has up to [`MOST_ENDED`] of them at sign-in, and can end the others that are alive then. So it takes
+/// thousands of users, and 4,000 sign-ins a minute, to fill the list.
+pub const MAX_ENDED_CUSTOMERS: usize = 80_000;
+
+/// Number of ended sessions of a user from which the next sign-in raises the epoch: one entry of the revocation
+/// list instead of many.
+pub const MOST_ENDED: u64 = 10;
 
 /// Lifetimes of a session, by role.
 #[derive(Clone, Copy, Debug)]
@@ -169,6 +176,8 @@ impl Sessions {
                             json_schema::bytes(),
                         ),
                     ),
+                    ("other_ends", json_schema::long_list(i64::from(MOST_OTHERS))),
+                    ("given", json_schema::whole(0)),
                     ("previous", json_schema::bytes()),
                     ("spent_at", json_schema::date()),
                     ("ends_at", json_schema::date()),
@@ -176,8 +185,6 @@ impl Sessions {
                 ],
             ),
         }
-                    ("other_ends", json_schema::long_list(i64::from(MOST_OTHERS))),
-                    ("given", json_schema::whole(0)),
     }
 
     /// Begins a session with its first token, and ends the user's oldest ones if there are too many. True if it
@@ -221,8 +228,24 @@ impl Sessions {
         }
         let ids: Vec<_> = beyond.iter().filter_map(|family| family.get("_id").cloned()).collect();
         let these = doc! { "_id": { "$in": ids }, "ended_at": bson::Bson::Null };
-        mongo::bounded_write(self.sessions.update_many(these, ended(now))).await?;
-        Ok(true)
+        // The access tokens of an idle session have expired: there is nothing to list.
+        let lately = doc! { "$gt": mongo::date(now.before(REVOCATION_TTL)) };
+        let mut idle = these.clone();
+        idle.extend(doc! { "signed_in_at": { "$not": &lately }, "spent_at": { "$not": lately } });
+        mongo::bounded_write(self.sessions.delete_many(idle)).await?;
+        let ended = mongo::bounded_write(self.sessions.update_many(these, ended(now))).await?;
+        Ok(ended.matched_count > 0)
+    }
+
+    /// True if so many sessions of a user have ended, while their access tokens could still be valid, that they
+    /// are better listed as one.
+    ///
+    /// # Errors
+    /// Fails when MongoDB is unavailable.
+    pub async fn has_many_ended(&self, user: UserId, now: Timestamp) -> Result<bool, Error> {
+        let since = mongo::date(now.before(REVOCATION_TTL));
+        let ended = doc! { "user": mongo::uuid(user), "ended_at": { "$gt": since } };
+        Ok(self.sessions.count_documents(ended).limit(MOST_ENDED).await? >= MOST_ENDED)
     }
 
     /// Finds a session that has not ended.
@@ -277,6 +300,7 @@ impl Sessions {
             "other_ends": ends_of(kept),
             "previous": &shown,
             "spent_at": mongo::date(now),
+            "given": 0,
             "expires_at": mongo::date(now.after(Lifetimes::of(role).unused).min(ends_at)),
             "ends_at": mongo::date(ends_at),
             "session": binary(token.family().session()),
@@ -303,7 +327,6 @@ impl Sessions {
         });
         if !self.write(reused, ended(now)).await? {
             return Ok(Shown::Unknown);
-            "given": 0,
         }
         let user = session.user;
         tracing::warn!(%user, "a refresh token was shown again after it was spent; its session has ended");
@@ -342,8 +365,9 @@ impl Sessions {
     ///
     /// # Errors
     /// Fails when MongoDB is unavailable.
-    pub async fn forget(&self, user: UserId) -> Result<(), Error> {
-        mongo::bounded_write(self.sessions.delete_many(doc! { "user": mongo::uuid(user) })).await?;
+    pub async fn forget(&self, user: UserId, Epoch(last): Epoch) -> Result<(), Error> {
+        let ended = doc! { "user": mongo::uuid(user), "epoch": { "$lte": last } };
+        mongo::bounded_write(self.sessions.delete_many(ended)).await?;
         Ok(())
     }
 
@@ -418,6 +442,18 @@ impl Sessions {
     }
 }
 
+/// Expression for the ends of these tokens. One whose end is not stored yet ends with the latest token.
+///
+/// They are beside `others` and not in it: earlier builds trade tokens of the same sessions.
+fn ends_of(tokens: Document) -> Document {
+    let is_of = doc! { "$eq": ["$$end.token", "$$other"] };
+    let ends =
+        doc! { "$filter": { "input": { "$ifNull": ["$other_ends", []] }, "as": "end", "cond": is_of } };
+    let times = doc! { "$map": { "input": ends, "as": "end", "in": "$$end.expires_at" } };
+    let end = doc! { "$ifNull": [{ "$first": times }, "$expires_at"] };
+    doc! { "$map": { "input": tokens, "as": "other", "in": { "token": "$$other", "expires_at": end } } }
+}
+
 /// Session of a document. One that cannot be read has no tokens that a list could name.
 fn session_of(document: &Document) -> Option<SessionId> {
     let id = unreadable::id_of(document)?;
@@ -442,18 +478,6 @@ fn ended(now: Timestamp) -> Document {
         "$unset": { "others": "", "other_ends": "", "given": "", "previous": "", "spent_at": "" },
     }
 }
-/// Expression for the ends of these tokens. One whose end is not stored yet ends with the latest token.
-///
-/// They are beside `others` and not in it: earlier builds trade tokens of the same sessions.
-fn ends_of(tokens: Document) -> Document {
-    let is_of = doc! { "$eq": ["$$end.token", "$$other"] };
-    let ends =
-        doc! { "$filter": { "input": { "$ifNull": ["$other_ends", []] }, "as": "end", "cond": is_of } };
-    let times = doc! { "$map": { "input": ends, "as": "end", "in": "$$end.expires_at" } };
-    let end = doc! { "$ifNull": [{ "$first": times }, "$expires_at"] };
-    doc! { "$map": { "input": tokens, "as": "other", "in": { "token": "$$other", "expires_at": end } } }
-}
-
 
 fn that_has_ended(user: UserId, session: SessionId) -> Document {
     doc! { "user": mongo::uuid(user), "session": binary(session), "ended_at": { "$exists": true } }
