@@ -2,20 +2,23 @@
 
 use prost_types::FileDescriptorSet;
 use prost_types::method_options::IdempotencyLevel;
+use protox::Compiler;
+use protox::prost_reflect::{DescriptorPool, MethodDescriptor, Value};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("cargo::rerun-if-changed=oms");
-    let files = protox::compile(
-        [
-            "oms/common/v1/common.proto",
-            "oms/orders/v1/orders.proto",
-            "oms/products/v1/products.proto",
-            "oms/users/v1/users.proto",
-        ],
-        ["."],
-    )?;
+    let mut compiler = Compiler::new(["."])?;
+    compiler.include_source_info(true).include_imports(true).open_files([
+        "oms/common/v1/callers.proto",
+        "oms/common/v1/common.proto",
+        "oms/orders/v1/orders.proto",
+        "oms/products/v1/products.proto",
+        "oms/users/v1/users.proto",
+    ])?;
+    let files = compiler.file_descriptor_set();
     let out = std::path::PathBuf::from(std::env::var("OUT_DIR")?);
     std::fs::write(out.join("repeatable.rs"), format!("&{:?}", repeatable(&files)))?;
+    std::fs::write(out.join("callers.rs"), callers(&compiler.descriptor_pool())?)?;
     if std::env::var_os("CARGO_FEATURE_DESCRIPTORS").is_some() {
         std::fs::write(out.join("oms.bin"), prost::Message::encode_to_vec(&files))?;
     }
@@ -42,4 +45,19 @@ fn repeatable(files: &FileDescriptorSet) -> Vec<String> {
         }
     }
     paths
+}
+
+/// Table of all methods, as Rust: path, and the functions that may call it.
+fn callers(pool: &DescriptorPool) -> Result<String, Box<dyn std::error::Error>> {
+    let option = pool.get_extension_by_name("oms.common.v1.callers").ok_or("there is no option `callers`")?;
+    let callers = |method: &MethodDescriptor| match method.options().get_extension(&option).as_ref() {
+        Value::List(callers) => callers.iter().filter_map(|it| it.as_str().map(str::to_owned)).collect(),
+        _ => Vec::new(),
+    };
+    let methods = pool.services().flat_map(|service| service.methods().collect::<Vec<_>>());
+    let row = |method: MethodDescriptor| {
+        let path = format!("/{}/{}", method.parent_service().full_name(), method.name());
+        format!("({path:?}, &{:?}),", callers(&method))
+    };
+    Ok(format!("&[{}]", methods.map(row).collect::<String>()))
 }

@@ -51,5 +51,19 @@ pub fn may_be_repeated(path: &str) -> bool {
     REPEATABLE.contains(&path)
 }
 
+/// Functions that may call each method on their own behalf, by the option `callers`.
+const CALLERS: &[(&str, &[&str])] = include!(concat!(env!("OUT_DIR"), "/callers.rs"));
+
+/// Returns the functions that may call the method at this path, `/package.Service/Method`, on their own behalf.
+/// `None` for unknown methods.
+pub fn callers(path: &str) -> Option<&'static [&'static str]> {
+    CALLERS.iter().find(|(method, _)| *method == path).map(|(_, callers)| *callers)
+}
+
+/// Returns the paths of all methods.
+pub fn methods() -> impl Iterator<Item = &'static str> {
+    CALLERS.iter().map(|(path, _)| *path)
+}
+
 /// Google's protobuf types that the messages use.
 pub use prost_types::{FieldMask, Timestamp};
