@@ -11,13 +11,14 @@ use proto::orders::v1::order_service_client::OrderServiceClient;
 use proto::orders::v1::{
     CheckConsistencyRequest, CheckConsistencyResponse, ReconcileRequest, ReconcileResponse,
 };
-use shared::auth::{Caller, Signer};
+use shared::auth::{Caller, Role, Signer, TokenOrigin};
 use shared::error::Error;
 use shared::rpc::channel::Channel;
 use shared::rpc::metadata;
 use shared::rpc::server::MAX_MESSAGE;
 use shared::runtime::context::{Context, DEFAULT_TIMEOUT};
 use shared::values::clock::Clock;
+use shared::values::ids::UserId;
 use users::tokens::KeyRing;
 
 use crate::gateway::{self, Routers};
@@ -47,6 +48,9 @@ pub struct Backend {
     pub orders: orders::App,
     /// The docs function.
     pub docs: docs::App,
+    keys: KeyRing,
+    /// Admin in the access tokens of [`check_consistency`](Self::check_consistency), who need not exist.
+    admin: UserId,
     clock: Clock,
 }
 
@@ -61,32 +65,35 @@ pub async fn ensure_schema(database: &Database) -> Result<(), Error> {
 }
 
 impl Backend {
-    /// Runs Reconcile, which repairs the effects of crashes and lost answers.
+    /// Runs Reconcile as the schedule does, which repairs the effects of crashes and lost answers.
     ///
     /// # Errors
     /// The first error that stops it.
     pub async fn reconcile(&self) -> Result<ReconcileResponse, Error> {
-        let request = self.by_the_system(ReconcileRequest::default());
-        Ok(self.orders_client().reconcile(request).await?.into_inner())
+        let channel = Channel::new(Arc::new(self.orders.rpc.clone()), self.clock.clone()).named("schedule");
+        let request = metadata::request(ReconcileRequest::default(), &self.context(Caller::System));
+        Ok(OrderServiceClient::new(channel).reconcile(request).await?.into_inner())
     }
 
-    /// Checks the page of this cursor, or the first page.
+    /// Checks the page of this cursor, or the first page, as an admin.
     ///
     /// # Errors
     /// If the data cannot be read.
     pub async fn check_consistency(&self, cursor: Option<String>) -> Result<CheckConsistencyResponse, Error> {
-        let request = self.by_the_system(CheckConsistencyRequest { limit: None, cursor });
-        Ok(self.orders_client().check_consistency(request).await?.into_inner())
-    }
-
-    fn orders_client(&self) -> OrderServiceClient<Channel> {
+        let token = self.keys.access_token(TokenOrigin::default(), self.admin, Role::Admin, self.clock.now());
+        let token = token.await?;
+        let message = CheckConsistencyRequest { limit: None, cursor };
+        let mut request = metadata::request(message, &self.context(Caller::Anonymous));
+        let bearer = format!("Bearer {token}").parse();
+        let bearer = bearer.map_err(|_| Error::internal("an access token is no text of a header"))?;
+        request.metadata_mut().insert("authorization", bearer);
         let channel = Channel::new(Arc::new(self.orders.rpc.clone()), self.clock.clone());
-        OrderServiceClient::new(channel).max_decoding_message_size(MAX_MESSAGE)
+        let mut orders = OrderServiceClient::new(channel).max_decoding_message_size(MAX_MESSAGE);
+        Ok(orders.check_consistency(request).await?.into_inner())
     }
 
-    fn by_the_system<T>(&self, message: T) -> tonic::Request<T> {
-        let deadline = self.clock.now().after(DEFAULT_TIMEOUT);
-        metadata::request(message, &Context::new(Caller::System, deadline))
+    fn context(&self, caller: Caller) -> Context {
+        Context::new(caller, self.clock.now().after(DEFAULT_TIMEOUT))
     }
 
     /// Builds and connects the functions.
@@ -95,7 +102,7 @@ impl Backend {
         let keys = KeyRing::fixed(signer, clock.clone());
         let users = users::app(users::Dependencies {
             database: database.clone(),
-            keys,
+            keys: keys.clone(),
             rate_limit_per_address,
             clock: clock.clone(),
         });
@@ -112,7 +119,8 @@ impl Backend {
             payment_window,
             clock: clock.clone(),
         });
-        Self { users, products, orders, docs: docs::app(clock.clone()), clock }
+        let docs = docs::app(clock.clone());
+        Self { users, products, orders, docs, keys, admin: UserId::new(), clock }
     }
 
     /// Returns one router for the whole REST API.

@@ -7,12 +7,11 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use futures::future::BoxFuture;
-use proto::common::v1::PageRequest;
+use proto::orders::v1::ReconcileRequest;
 use proto::orders::v1::order_service_client::OrderServiceClient;
-use proto::orders::v1::{ListOrdersRequest, ReconcileRequest};
-use proto::products::v1::ListProductsRequest;
+use proto::products::v1::ListHoldsRequest;
 use proto::products::v1::product_service_client::ProductServiceClient;
-use proto::users::v1::ListUsersRequest;
+use proto::users::v1::GetSigningKeysRequest;
 use proto::users::v1::user_service_client::UserServiceClient;
 use serde_json::{Value, json};
 use shared::auth::{Caller, Role, Signer};
@@ -30,7 +29,7 @@ use crate::run::{checkout, data_folder};
 use crate::settings::{self, Settings};
 use crate::terminal::{print_ignoring_epipe, shell_quoted};
 
-/// User of the samples. A call and a token are trusted as they are, so this user need not exist.
+/// User of the samples. A token is trusted as it is, so this user need not exist.
 const SAMPLE_USER: &str = "user_01h455vb4pex5vsknk084sn02q";
 
 /// Deadline in the year 2100: every call has a deadline, and a sample must not expire.
@@ -50,23 +49,22 @@ pub struct Sample {
 /// Only if the code itself is wrong.
 pub async fn samples() -> Result<Vec<Sample>, CommandError> {
     let ada = json!({ "email": demo::CUSTOMER, "password": demo::PASSWORD });
-    let page = Some(PageRequest { limit: Some(2), cursor: None });
-    let list_users = ListUsersRequest { page: page.clone(), ..ListUsersRequest::default() };
-    let list_products = ListProductsRequest { page: page.clone(), ..ListProductsRequest::default() };
-    let list_orders = ListOrdersRequest { page, ..ListOrdersRequest::default() };
-    let call_users = call(async |channel| {
-        UserServiceClient::new(channel).list_users(by(Role::Admin, list_users)?).await.map(drop)
+    let call_users = call("products", async |channel| {
+        UserServiceClient::new(channel)
+            .get_signing_keys(sample(GetSigningKeysRequest::default()))
+            .await
+            .map(drop)
     });
-    let call_products = call(async |channel| {
-        ProductServiceClient::new(channel).list_products(by(Role::Staff, list_products)?).await.map(drop)
+    let call_products = call("orders", async |channel| {
+        let holds = ListHoldsRequest { limit: 2, ..ListHoldsRequest::default() };
+        ProductServiceClient::new(channel).list_holds(sample(holds)).await.map(drop)
     });
-    let call_orders = call(async |channel| {
-        OrderServiceClient::new(channel).list_orders(by(Role::Staff, list_orders)?).await.map(drop)
+    let call_orders = call("schedule", async |channel| {
+        let shard = ReconcileRequest { shard: Some(0), shards: Some(2) };
+        OrderServiceClient::new(channel).reconcile(sample(shard)).await.map(drop)
     });
-    let reconcile = call(async |channel| {
-        let by_the_schedule =
-            metadata::request(ReconcileRequest::default(), &Context::new(Caller::System, FAR_AWAY));
-        OrderServiceClient::new(channel).reconcile(by_the_schedule).await.map(drop)
+    let reconcile = call("schedule", async |channel| {
+        OrderServiceClient::new(channel).reconcile(sample(ReconcileRequest::default())).await.map(drop)
     });
     Ok(vec![
         Sample { file: "docs-http.json", event: http("GET", "/health", None, None) },
@@ -198,14 +196,13 @@ fn sample_user() -> Result<UserId, String> {
     SAMPLE_USER.parse().map_err(|_| format!("{SAMPLE_USER} is no user's ID"))
 }
 
-/// Builds a request of the sample user with this role.
-fn by<T>(role: Role, message: T) -> Result<tonic::Request<T>, Status> {
-    let caller = Caller::User { id: sample_user().map_err(Status::internal)?, role };
-    let context = Context { request_id: "sample".to_owned(), ..Context::new(caller, FAR_AWAY) };
+/// Builds a request of a function on its own behalf.
+fn sample<T>(message: T) -> tonic::Request<T> {
+    let context = Context { request_id: "sample".to_owned(), ..Context::new(Caller::System, FAR_AWAY) };
     let mut request = metadata::request(message, &context);
     // A sample belongs to no trace.
     request.metadata_mut().remove(TRACEPARENT);
-    Ok(request)
+    request
 }
 
 /// Channel that records envelopes and delivers none.
@@ -219,11 +216,15 @@ impl Invoke for Recorder {
     }
 }
 
-/// Returns the envelope of a call.
-async fn call(make: impl AsyncFnOnce(Channel) -> Result<(), Status>) -> Result<Value, CommandError> {
+/// Returns the envelope of a call by this function.
+async fn call(
+    function: &'static str,
+    make: impl AsyncFnOnce(Channel) -> Result<(), Status>,
+) -> Result<Value, CommandError> {
     let recorder = Recorder::default();
+    let channel = Channel::new(Arc::new(recorder.clone()), Clock::system()).named(function);
     // The result is always an error, because the call is not delivered.
-    let undelivered = make(Channel::new(Arc::new(recorder.clone()), Clock::system())).await;
+    let undelivered = make(channel).await;
     let payload = recorder.0.lock().unwrap_or_else(PoisonError::into_inner);
     serde_json::from_slice(&payload)
         .map_err(|_| CommandError::new(format!("a call could not be recorded: {undelivered:?}")))

@@ -9,7 +9,7 @@ use local::gateway::Function;
 use serde_json::Value;
 use shared::auth::Access;
 use shared::error::Kind;
-use shared::runtime::config::Variable;
+use shared::runtime::config::{OF_SERVICES, Variable};
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
@@ -87,12 +87,35 @@ fn variables() -> String {
     table
 }
 
+/// The table of the environment variables of ordinary services.
+fn service_variables() -> String {
+    let mut table = "| variable | meaning |\n| --- | --- |\n".to_owned();
+    for variable in OF_SERVICES {
+        table.push_str(&format!("| `{}` | {} |\n", variable.names().join("` or `"), variable.description));
+    }
+    table
+}
+
+/// The table of the methods that functions may call on their own behalf.
+fn callers() -> String {
+    let mut table = "| method | called by |\n| --- | --- |\n".to_owned();
+    for path in proto::methods() {
+        let callers = proto::callers(path).unwrap_or_default();
+        if !callers.is_empty() {
+            table.push_str(&format!("| `{}` | {} |\n", path.trim_start_matches('/'), callers.join(", ")));
+        }
+    }
+    table
+}
+
 #[test]
 fn generated_tables_of_documents_are_what_the_code_makes() {
     for (file, name, section) in [
         ("docs/api.md", "endpoints", endpoints()),
         ("docs/api.md", "limits", local::api_doc::limits(&document())),
         ("docs/operations.md", "variables", variables()),
+        ("docs/operations.md", "service variables", service_variables()),
+        ("docs/protocol/identity.md", "callers", callers()),
     ] {
         let path = root().join(file);
         let document = std::fs::read_to_string(&path).unwrap();

@@ -304,6 +304,24 @@ fn a_function_may_invoke_exactly_those_that_it_calls() {
 }
 
 #[test]
+fn a_function_may_invoke_exactly_those_that_list_it_as_a_caller() {
+    for function in Function::ALL {
+        let callees = Function::ALL.into_iter().filter(|callee| {
+            let service = format!("/oms.{}.", callee.name());
+            let methods = proto::methods().filter(|path| path.starts_with(&service));
+            methods.flat_map(|path| proto::callers(path).unwrap()).any(|caller| *caller == function.name())
+        });
+        let listed: BTreeSet<_> = callees.map(|callee| Deployed::of(callee).id).collect();
+        assert_eq!(Deployed::of(function).may_invoke(), listed, "{}", function.name());
+    }
+    // Every caller is a function of the template, or its schedule.
+    let known: BTreeSet<_> = Function::ALL.map(Function::name).into_iter().chain(["schedule"]).collect();
+    for path in proto::methods() {
+        assert!(proto::callers(path).unwrap().iter().all(|caller| known.contains(caller)), "{path}");
+    }
+}
+
+#[test]
 fn a_callee_gives_up_before_its_caller_and_all_before_api_gateway() {
     for function in Function::ALL {
         let caller = Deployed::of(function).timeout();

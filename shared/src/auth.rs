@@ -41,23 +41,19 @@ pub enum Caller {
         /// Role at the time of signing in.
         role: Role,
     },
-    /// Another function, on its own behalf.
+    /// Another function, on its own behalf. It may call the methods that have it as a caller, and has no role.
     System,
 }
 
 impl Caller {
-    /// Returns true for staff, admins and other functions.
+    /// Returns true for staff and admins.
     pub fn is_staff(self) -> bool {
-        match self {
-            Self::User { role, .. } => matches!(role, Role::Staff | Role::Admin),
-            Self::System => true,
-            Self::Anonymous => false,
-        }
+        matches!(self, Self::User { role: Role::Staff | Role::Admin, .. })
     }
 
-    /// Returns true for admins and other functions.
+    /// Returns true for admins.
     pub fn is_admin(self) -> bool {
-        matches!(self, Self::System | Self::User { role: Role::Admin, .. })
+        matches!(self, Self::User { role: Role::Admin, .. })
     }
 
     /// Requires the caller to be another function.

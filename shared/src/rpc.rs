@@ -3,7 +3,7 @@
 //!
 //! [`channel`] is the transport of tonic clients, [`server`] receives the calls, and [`envelope`] is the
 //! format in between. [`convert`] converts the messages that all services share. `retry` repeats calls that
-//! may be repeated. `lambda` carries envelopes to deployed functions, and `http2` carries calls to functions
+//! may be repeated. `signature` proves to a function on a socket that a function calls. `lambda` carries envelopes to deployed functions, and `http2` carries calls to functions
 //! that listen on a socket. [`services`] chooses between the two.
 
 pub mod channel;
@@ -17,3 +17,5 @@ pub mod metadata;
 mod retry;
 pub mod server;
 pub mod services;
+#[cfg(feature = "socket")]
+pub mod signature;

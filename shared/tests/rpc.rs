@@ -40,6 +40,7 @@ use tracing::instrument::WithSubscriber as _;
 
 const NOW: Timestamp = Timestamp::from_millis(1_800_000_000_000);
 const CREATE_USER: &str = "/oms.users.v1.UserService/CreateUser";
+const GET_USER: &str = "/oms.users.v1.UserService/GetUser";
 
 /// Text with all that a header cannot carry unencoded, and all that could break its percent-encoding.
 const TEXT: &str = "Öl für 漢字 🦀👩‍🚀: 100 %, %41 %\n\r\t\0\u{7f} \"{`<#?>`}\" + e\u{301}";
@@ -53,7 +54,8 @@ const FAR: Duration = Duration::from_secs(20);
 type Work =
     dyn Fn(Request<CreateUserRequest>) -> BoxFuture<'static, Result<Response<User>, Status>> + Send + Sync;
 
-/// Users service with one method that does what a test says, and counts its calls.
+/// Users service with one method that anybody may call and one for functions, which do what a test says. It counts
+/// their calls.
 struct Users {
     work: Box<Work>,
     calls: Arc<AtomicUsize>,
@@ -66,8 +68,9 @@ impl UserService for Users {
         (self.work)(request).await
     }
 
-    async fn get_user(&self, _: Request<wire::GetUserRequest>) -> Result<Response<User>, Status> {
-        Err(Status::aborted("not this one"))
+    async fn get_user(&self, request: Request<wire::GetUserRequest>) -> Result<Response<User>, Status> {
+        self.calls.fetch_add(1, Ordering::SeqCst);
+        (self.work)(request.map(|get| create(&get.id))).await
     }
 
     async fn update_user(&self, _: Request<wire::UpdateUserRequest>) -> Result<Response<User>, Status> {
@@ -117,7 +120,7 @@ impl UserService for Users {
     }
 }
 
-/// Function whose `CreateUser` is `work`, and whose clock stands still at [`NOW`] unless a test sets another.
+/// Function whose `CreateUser` and `GetUser` are `work`, and whose clock stands still at [`NOW`] unless a test sets another.
 struct FakeFunction {
     rpc: RpcServer,
     calls: Arc<AtomicUsize>,
@@ -207,7 +210,7 @@ fn before(now: Timestamp, duration: Duration) -> Timestamp {
 }
 
 fn context(deadline: Timestamp) -> Context {
-    Context { request_id: "Order-7_a.b".to_owned(), ..Context::new(Caller::System, deadline) }
+    Context { request_id: "Order-7_a.b".to_owned(), ..Context::new(Caller::Anonymous, deadline) }
 }
 
 fn create(name: &str) -> CreateUserRequest {
@@ -244,6 +247,13 @@ fn with_header(envelope: &Value, name: &str, value: &str) -> Value {
     let mut envelope = envelope.clone();
     envelope["grpc"]["headers"].as_array_mut().unwrap().push(json!([name, value]));
     envelope
+}
+
+/// Makes an envelope the call of a function on its own behalf.
+fn by_a_function(envelope: &Value, path: &str) -> String {
+    let mut envelope = with_header(envelope, "oms-caller", "system");
+    envelope["grpc"]["path"] = json!(path);
+    envelope.to_string()
 }
 
 /// Removes the deadline from an envelope.
@@ -430,10 +440,13 @@ async fn caller_request_id_trace_and_deadline_arrive() {
     let users = Role::ALL.map(|role| Caller::User { id: UserId::new(), role });
     for caller in [Caller::Anonymous, Caller::System].into_iter().chain(users) {
         let context = Context { caller, ..context(NOW.after(Duration::from_millis(12_345))) };
-        function.call(metadata::request(create(""), &context)).await.unwrap();
+        let get = wire::GetUserRequest::default();
+        in_time(function.client().get_user(metadata::request(get, &context))).await.unwrap();
 
         let seen = seen.recv().await.unwrap();
-        assert_eq!(seen.caller, caller);
+        // A user is identified by an access token alone.
+        let expected = if caller == Caller::System { caller } else { Caller::Anonymous };
+        assert_eq!(seen.caller, expected);
         assert_eq!(seen.request_id, context.request_id);
         assert_eq!(seen.trace.id().to_string(), context.trace.id().to_string());
         assert_ne!(seen.trace.parent(), context.trace.parent(), "its span is its own");
@@ -494,7 +507,7 @@ impl std::io::Write for Log {
 #[tokio::test]
 async fn the_log_of_the_callee_has_the_cause_that_nobody_else_is_told() {
     let function = FakeFunction::new(|_| ready(Err(Error::unavailable("10.0.0.7 is away").into())));
-    let payload = good_envelope().await.to_string();
+    let payload = by_a_function(&good_envelope().await, GET_USER);
     let log = Log::default();
     let writer = log.clone();
     let subscriber = shared::runtime::telemetry::json_lines(move || writer.clone());
@@ -544,6 +557,22 @@ async fn an_unreadable_identity_is_unauthenticated_and_not_run() {
         assert_eq!(status.code(), Code::Unauthenticated, "{caller:?} {role:?}: {status:?}");
     }
     assert_eq!(function.calls(), 0);
+}
+
+#[tokio::test]
+async fn a_function_may_not_call_what_does_not_list_it() {
+    let function = FakeFunction::echo();
+    let envelope = good_envelope().await;
+    let status = function.answer(by_a_function(&envelope, CREATE_USER)).await.unwrap_err();
+    assert_eq!(status.code(), Code::PermissionDenied);
+    let user = with_header(&envelope, "oms-caller", &UserId::new().to_string());
+    let user = with_header(&user, "oms-caller-role", "admin");
+    let status = function.answer(user.to_string()).await.unwrap_err();
+    assert_eq!(status.code(), Code::PermissionDenied);
+    assert_eq!(function.calls(), 0);
+    function.answer(by_a_function(&envelope, GET_USER)).await.unwrap();
+    function.answer(with_header(&envelope, "oms-caller-function", "orders").to_string()).await.unwrap();
+    assert_eq!(function.calls(), 2);
 }
 
 #[tokio::test]
@@ -840,6 +869,8 @@ async fn a_method_that_there_is_not_is_unimplemented() {
     ] {
         let status = function.answer(with_part(&envelope, "path", json!(path))).await.unwrap_err();
         assert_eq!(status.code(), Code::Unimplemented, "{path}: {status:?}");
+        let status = function.answer(by_a_function(&envelope, path)).await.unwrap_err();
+        assert_eq!(status.code(), Code::Unimplemented, "{path} by a function: {status:?}");
     }
     assert_eq!(function.calls(), 0);
 }
@@ -1160,7 +1191,9 @@ fn headers() -> impl Strategy<Value = Vec<(String, String)>> {
         "grpc-message",
         "grpc-status",
         "grpc-timeout",
+        "authorization",
         "oms-caller",
+        "oms-caller-function",
         "oms-caller-role",
         "oms-deadline",
         "oms-problem-bin",

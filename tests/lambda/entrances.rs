@@ -47,13 +47,21 @@ async fn an_envelope_that_an_http_client_sends_never_reaches_grpc() {
 #[tokio::test]
 async fn the_same_envelope_is_a_call_where_lambda_delivers_it() {
     let shop = OnLambda::open().await;
-    let call = json!({ "grpc": {
-        "path": "/oms.users.v1.UserService/ListUsers",
-        "headers": [["content-type", "application/grpc"], ["oms-caller", "system"]],
-        "body": BASE64.encode([0; 5]),
-    }});
     let url = format!("{}/2015-03-31/functions/users/invocations", shop.lambda.endpoint);
-    let answer = reqwest::Client::new().post(url).body(call.to_string()).send().await.unwrap();
-    let answer: serde_json::Value = answer.json().await.unwrap();
+    let call = async |method: &str, headers: serde_json::Value| -> serde_json::Value {
+        let path = format!("/oms.users.v1.UserService/{method}");
+        let call = json!({ "grpc": { "path": path, "headers": headers, "body": BASE64.encode([0; 5]) } });
+        let answer = reqwest::Client::new().post(&url).body(call.to_string()).send().await.unwrap();
+        answer.json().await.unwrap()
+    };
+    let media_type = ["content-type", "application/grpc"];
+    let answer = call("GetSigningKeys", json!([media_type, ["oms-caller", "system"]])).await;
     assert_eq!(answer["grpc"]["trailers"], json!([["grpc-status", "0"]]), "{answer}");
+    // IAM lets functions invoke, and that makes none of them an admin.
+    let token = format!("Bearer {}", shop.admin().token.unwrap_or_default());
+    let listed = call("ListUsers", json!([media_type, ["authorization", token]])).await;
+    assert_eq!(listed["grpc"]["trailers"], json!([["grpc-status", "0"]]), "{listed}");
+    let refused = call("ListUsers", json!([media_type, ["oms-caller", "system"]])).await;
+    let headers = refused["grpc"]["headers"].as_array().unwrap();
+    assert!(headers.contains(&json!(["grpc-status", "7"])), "{refused}");
 }

@@ -6,9 +6,9 @@ use std::time::Duration;
 use local::backend::{self, Backend, BackendConfig};
 use mongodb::Database;
 use shared::auth::{Role, Signer};
-use shared::rpc::server::CallerTrust;
 use shared::runtime::run::ServiceApp;
 use shared::runtime::socket;
+use shared::runtime::socket::Reflection;
 use shared::values::clock::Clock;
 use shared::values::ids::UserId;
 use tokio::net::TcpListener;
@@ -78,7 +78,7 @@ impl InProcess {
         let address = listener.local_addr().unwrap_or_else(|error| panic!("no address: {error}"));
         // Ends with the runtime of the test.
         let function = ServiceApp { router: backend.router(), rpc: None };
-        tokio::spawn(socket::serve(listener, function, CallerTrust::Tokens, std::future::pending()));
+        tokio::spawn(socket::serve(listener, function, Reflection::Off, std::future::pending()));
 
         let email = "admin@example.com";
         let made = backend.users.service.ensure_admin(email, PASSWORD).await;

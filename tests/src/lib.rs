@@ -45,3 +45,6 @@ pub mod target;
 
 /// Signs the tokens of all tests.
 pub const JWT_SECRET: &str = "a secret of the tests, 32 bytes or more";
+
+/// Signs the calls between functions on sockets.
+pub const CALLERS_SECRET: &str = "a secret of callers in tests, 32 bytes or more";

@@ -64,6 +64,7 @@ mod products {
 
 mod security {
     mod authority;
+    mod callers;
     mod fuzz;
     mod operators;
     mod redaction;
@@ -74,6 +75,7 @@ mod socket {
     mod binaries;
     pub(crate) mod client;
     pub(crate) mod services;
+    mod trust;
 }
 
 mod stored {

@@ -41,6 +41,9 @@ pub mod store;
 pub mod users;
 mod views;
 
+/// Name of the function in its calls of others.
+const NAME: &str = env!("CARGO_PKG_NAME");
+
 /// Default time in which an order must be paid: a day.
 pub const DEFAULT_PAYMENT_WINDOW: Duration = Duration::from_secs(86_400);
 
@@ -70,6 +73,7 @@ pub struct App {
 /// Builds the function from its dependencies.
 pub fn app(dependencies: Dependencies) -> App {
     let Dependencies { database, products, users, payment_window, clock } = dependencies;
+    let (products, users) = (products.named(NAME), users.named(NAME));
     let verifier = Verifier::new(Arc::new(JwksClient::new(users.clone())), clock.clone());
     let service = Arc::new(service::OrderService {
         store: store::OrderStore::new(&database),

@@ -37,6 +37,9 @@ pub mod store;
 mod views;
 pub mod words;
 
+/// Name of the function in its calls of others.
+const NAME: &str = env!("CARGO_PKG_NAME");
+
 /// Dependencies of the function.
 pub struct Dependencies {
     /// Database with the products.
@@ -59,7 +62,7 @@ pub struct App {
 /// Builds the function from its dependencies.
 pub fn app(dependencies: Dependencies) -> App {
     let Dependencies { database, users, clock } = dependencies;
-    let verifier = Verifier::new(Arc::new(JwksClient::new(users)), clock.clone());
+    let verifier = Verifier::new(Arc::new(JwksClient::new(users.named(NAME))), clock.clone());
     let store = store::ProductStore::new(&database);
     let service = Arc::new(service::ProductService::new(store, clock.clone()));
     let grpc =

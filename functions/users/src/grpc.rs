@@ -5,7 +5,7 @@ use std::sync::Arc;
 use proto::users::v1 as wire;
 use proto::users::v1::user_service_server::{SERVICE_NAME, UserService as Rpc};
 use shared::auth::revocation::Cutoffs;
-use shared::auth::{Epoch, SessionId, TrustedKeys};
+use shared::auth::{Caller, Epoch, SessionId, TrustedKeys};
 use shared::error::Error;
 use shared::http::conditional::IfMatch;
 use shared::http::idempotency::RequestKey;
@@ -18,7 +18,7 @@ use tonic::{Request, Response, Status};
 use crate::forms::{CreateUserForm, RefreshTokenForm, SignInForm, UpdateUserForm};
 use crate::listing::Listing;
 use crate::service::UserService;
-use crate::views::{message, session_message};
+use crate::views::{message, session_message, status_message};
 
 /// gRPC service that tonic's server calls.
 #[derive(Clone)]
@@ -74,7 +74,9 @@ impl Rpc for Grpc {
     async fn get_user(&self, request: Request<wire::GetUserRequest>) -> Result<Response<wire::User>, Status> {
         let context = context_of(&request)?;
         let id = user_id(request.into_inner().id)?;
-        Ok(Response::new(message(self.users.get(&context, id).await?)))
+        let user = self.users.get(&context, id).await?;
+        let seen = if context.caller == Caller::System { status_message(&user) } else { message(user) };
+        Ok(Response::new(seen))
     }
 
     async fn update_user(

@@ -75,6 +75,12 @@ pub(crate) fn message(user: User) -> wire::User {
     }
 }
 
+/// The message for a function: whether the user may act, and nothing about the person.
+pub(crate) fn status_message(user: &User) -> wire::User {
+    let (id, status) = (user.id.to_string(), user.status.name().to_owned());
+    wire::User { id, status, ..wire::User::default() }
+}
+
 /// A session.
 #[derive(Serialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = Session))]

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::task::{Context as TaskContext, Poll};
 
 use futures::future::BoxFuture;
-use http::{Request, Response};
+use http::{HeaderValue, Request, Response};
 use http_body_util::BodyExt as _;
 use tonic::Status;
 use tonic::body::Body;
@@ -55,6 +55,8 @@ pub struct Channel {
     target: Target,
     retries: Retries,
     clock: Clock,
+    /// Function that calls, if it has a name.
+    function: Option<&'static str>,
 }
 
 #[derive(Clone)]
@@ -67,13 +69,18 @@ enum Target {
 impl Channel {
     /// Creates a channel that sends envelopes to `target`.
     pub fn new(target: Arc<dyn Invoke>, clock: Clock) -> Self {
-        Self { target: Target::Envelope(target), retries: Retries::default(), clock }
+        Self { target: Target::Envelope(target), retries: Retries::default(), clock, function: None }
     }
 
     /// Creates a channel to a function that listens on a socket.
     #[cfg(feature = "socket")]
     pub fn over_http2(target: super::http2::Http2, clock: Clock) -> Self {
-        Self { target: Target::Http2(Box::new(target)), retries: Retries::default(), clock }
+        Self { target: Target::Http2(Box::new(target)), retries: Retries::default(), clock, function: None }
+    }
+
+    /// Names the function whose calls it sends: calls on the function's own behalf say so.
+    pub fn named(self, function: &'static str) -> Self {
+        Self { function: Some(function), ..self }
     }
 
     async fn call(self, request: Request<Body>) -> Result<Response<Body>, Status> {
@@ -83,6 +90,9 @@ impl Channel {
         // The deadline is absolute: a call delivered late is refused by the callee, and all attempts have the
         // same one.
         head.headers.insert(metadata::DEADLINE, deadline.millis().into());
+        if let Some(name) = self.function.filter(|_| head.headers.contains_key(metadata::CALLER)) {
+            head.headers.insert(metadata::FUNCTION, HeaderValue::from_static(name));
+        }
         let left = deadline.since(now);
         if left.is_zero() {
             return Err(retry::missed(left));

@@ -14,6 +14,7 @@ use tonic::Status;
 
 use super::envelope;
 use super::retry::Received;
+use super::signature::CallersSecret;
 
 /// Shorter than any caller waits, which leaves time to report the failure or to retry.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
@@ -29,6 +30,8 @@ pub struct Http2 {
     // every failure is `UNAVAILABLE` in one place.
     client: Client<HttpConnector, Full<Bytes>>,
     authority: Authority,
+    /// Signs calls of this function on its own behalf.
+    callers: Option<CallersSecret>,
 }
 
 impl Http2 {
@@ -45,12 +48,20 @@ impl Http2 {
             .http2_keep_alive_timeout(PING_TIMEOUT)
             .http2_keep_alive_while_idle(true)
             .build(connector);
-        Self { client, authority }
+        Self { client, authority, callers: None }
+    }
+
+    /// Signs calls with this secret.
+    pub fn signed_with(self, callers: CallersSecret) -> Self {
+        Self { callers: Some(callers), ..self }
     }
 
     /// Sends a call and reads the whole answer. So its size is bounded, and a broken transfer is reported
     /// here.
-    pub(super) async fn send(&self, head: Parts, body: Bytes) -> Result<Received, Status> {
+    pub(super) async fn send(&self, mut head: Parts, body: Bytes) -> Result<Received, Status> {
+        if let Some(callers) = &self.callers {
+            callers.sign(head.uri.path(), &mut head.headers, &body).await?;
+        }
         let mut request = Request::new(Full::new(body));
         let path = head.uri.path_and_query().cloned();
         let mut uri = http::uri::Parts::default();

@@ -1,7 +1,8 @@
-//! Metadata of a call: the caller's identity, the request ID, the trace, the deadline.
+//! Metadata of a call: the calling function, the request ID, the trace, the deadline.
 //!
 //! On Lambda it is trusted: IAM decides who may invoke a function, and outside input cannot become a call. On
-//! a socket it is trusted only where `CallerTrust` allows it.
+//! a socket it is trusted only if it is signed (see `signature`). It identifies functions alone. A user is
+//! identified by an access token, everywhere.
 
 use std::time::Duration;
 
@@ -13,26 +14,27 @@ use crate::auth::{Caller, Role};
 use crate::runtime::context::{Context, DEFAULT_TIMEOUT, InvocationId, request_id};
 use crate::runtime::trace::{self, Trace};
 use crate::values::clock::{Clock, Timestamp};
+use crate::values::ids::UserId;
 
-/// User ID, or `system`; absent for anonymous callers.
-const CALLER: &str = "oms-caller";
-/// Role of the user.
+const SYSTEM: &str = "system";
+
+/// `system` for a function on its own behalf; absent for all others.
+pub(super) const CALLER: &str = "oms-caller";
+/// Role of a user.
 const ROLE: &str = "oms-caller-role";
+/// Name of the calling function. Earlier builds send none.
+pub(super) const FUNCTION: &str = "oms-caller-function";
 /// Absolute deadline in milliseconds since 1970, so that a call delivered late is refused.
 pub(crate) const DEADLINE: &str = "oms-deadline";
-const REQUEST_ID: &str = "x-request-id";
+pub(super) const REQUEST_ID: &str = "x-request-id";
 
-/// Creates a request to another function on behalf of `context`'s caller.
+/// Creates a request to another function: on the function's own behalf for [`Caller::System`], else anonymous.
+/// Metadata cannot say that a user calls.
 pub fn request<T>(message: T, context: &Context) -> tonic::Request<T> {
     let mut request = tonic::Request::new(message);
     let metadata = request.metadata_mut();
-    match context.caller {
-        Caller::Anonymous => {}
-        Caller::System => insert(metadata, CALLER, "system"),
-        Caller::User { id, role } => {
-            insert(metadata, CALLER, &id.to_string());
-            insert(metadata, ROLE, role.name());
-        }
+    if context.caller == Caller::System {
+        insert(metadata, CALLER, SYSTEM);
     }
     insert(metadata, REQUEST_ID, &context.request_id);
     insert(metadata, trace::TRACEPARENT, &context.trace.parent());
@@ -54,13 +56,17 @@ fn insert(metadata: &mut MetadataMap, name: &'static str, value: &str) {
 
 /// Deadline of a call: the earlier of `oms-deadline` and gRPC's own `grpc-timeout`.
 pub(crate) fn deadline(headers: &HeaderMap, now: Timestamp) -> Timestamp {
-    let absolute =
-        headers.get(DEADLINE).and_then(|value| value.to_str().ok()?.parse().ok()).map(Timestamp::from_millis);
+    let absolute = absolute_deadline(headers);
     let relative = headers
         .get("grpc-timeout")
         .and_then(|value| timeout(value.to_str().ok()?))
         .map(|left| now.after(left));
     [absolute, relative].into_iter().flatten().min().unwrap_or_else(|| now.after(DEFAULT_TIMEOUT))
+}
+
+/// Deadline that the caller has set as a time.
+pub(super) fn absolute_deadline(headers: &HeaderMap) -> Option<Timestamp> {
+    headers.get(DEADLINE).and_then(|value| value.to_str().ok()?.parse().ok()).map(Timestamp::from_millis)
 }
 
 /// Parses `grpc-timeout` (gRPC over HTTP/2): up to 8 digits and a unit.
@@ -93,21 +99,40 @@ pub(crate) fn context(headers: &HeaderMap, clock: &Clock) -> Context {
     }
 }
 
-/// Reads the caller from the metadata.
+/// Caller that the metadata claims.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Claim<'a> {
+    /// No caller.
+    Nobody,
+    /// A function, by its name if it sends one.
+    Function(Option<&'a str>),
+    /// A user. Only an access token identifies one.
+    User,
+}
+
+/// Reads the caller that the metadata claims.
 ///
 /// # Errors
 /// `UNAUTHENTICATED` for an unreadable identity.
-pub(crate) fn caller(headers: &HeaderMap) -> Result<Caller, Status> {
-    let text = |name| headers.get(name).map(|value: &http::HeaderValue| value.to_str().unwrap_or("?"));
+pub(super) fn claim(headers: &HeaderMap) -> Result<Claim<'_>, Status> {
     let unreadable = || Status::unauthenticated("the caller's identity in the metadata cannot be read");
-    Ok(match text(CALLER) {
-        None => Caller::Anonymous,
-        Some("system") => Caller::System,
-        Some(id) => Caller::User {
-            id: id.parse().map_err(|_| unreadable())?,
-            role: text(ROLE).and_then(|role| Role::parse(role).ok()).ok_or_else(unreadable)?,
-        },
-    })
+    let text = |name| -> Result<Option<&str>, Status> {
+        let mut values = headers.get_all(name).iter();
+        match (values.next(), values.next()) {
+            (None, _) => Ok(None),
+            (Some(value), None) => value.to_str().map(Some).map_err(|_| unreadable()),
+            _ => Err(unreadable()),
+        }
+    };
+    match (text(CALLER)?, text(FUNCTION)?) {
+        (None, _) => Ok(Claim::Nobody),
+        (Some(SYSTEM), Some("")) => Err(unreadable()),
+        (Some(SYSTEM), name) => Ok(Claim::Function(name)),
+        (Some(user), _) => {
+            let role = text(ROLE)?.and_then(|role| Role::parse(role).ok());
+            user.parse::<UserId>().ok().zip(role).map(|_| Claim::User).ok_or_else(unreadable)
+        }
+    }
 }
 
 /// Returns the context that `server` put into a request.

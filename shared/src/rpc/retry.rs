@@ -2,8 +2,8 @@
 //! after random pauses, within the call's deadline, and only while most calls to the function succeed.
 //!
 //! No other layer repeats a call. The AWS SDK's own retries are disabled. hyper's pool uses another
-//! connection only if nothing of the request was sent. A call between functions makes no further calls, so
-//! retries in two layers cannot multiply either.
+//! connection only if nothing of the request was sent. A call of a function on its own behalf makes no
+//! further calls, so retries in two layers cannot multiply either.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};

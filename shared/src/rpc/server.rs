@@ -5,9 +5,13 @@ use std::convert::Infallible;
 use std::panic::AssertUnwindSafe;
 use std::time::Instant;
 
+#[cfg(feature = "socket")]
+use bytes::Bytes;
 use futures::FutureExt as _;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, header};
 use http_body_util::{BodyExt as _, Full};
+#[cfg(feature = "socket")]
+use http_body_util::{LengthLimitError, Limited};
 use tonic::body::Body;
 use tonic::server::NamedService;
 use tonic::{Code, Status};
@@ -16,10 +20,11 @@ use tower::{Service, ServiceExt as _};
 use tracing::Instrument as _;
 
 use super::envelope::{self, Answer, AnswerEnvelope, Call, CallEnvelope};
-use super::metadata;
+use super::metadata::{self, Claim};
+#[cfg(feature = "socket")]
+use super::signature::{CallersSecret, Signature};
 use crate::auth::{Caller, Identity, Verifier};
 use crate::error::Error;
-#[cfg(feature = "socket")]
 use crate::http::routes::headers::authorization;
 #[cfg(feature = "socket")]
 use crate::runtime::context::DEFAULT_TIMEOUT;
@@ -33,8 +38,9 @@ use crate::values::clock::Clock;
 pub struct RpcServer {
     server: BoxCloneSyncService<Request<Body>, Response<Body>, Infallible>,
     service: &'static str,
-    #[cfg_attr(not(feature = "socket"), expect(dead_code, reason = "envelopes have no access tokens"))]
     verifier: Option<Verifier>,
+    #[cfg(feature = "socket")]
+    callers: Option<CallersSecret>,
     clock: Clock,
 }
 
@@ -45,15 +51,6 @@ pub struct Invocation {
     pub id: InvocationId,
     /// Trace that the event belongs to.
     pub trace: Trace,
-}
-
-/// Trust in the identity that a call over a socket claims.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum CallerTrust {
-    /// The metadata is trusted: only functions can send calls.
-    Metadata,
-    /// Only access tokens are trusted: anybody can send calls.
-    Tokens,
 }
 
 impl RpcServer {
@@ -68,12 +65,25 @@ impl RpcServer {
             + 'static,
         S::Future: Send + 'static,
     {
-        Self { server: BoxCloneSyncService::new(server), service: S::NAME, verifier: None, clock }
+        Self {
+            server: BoxCloneSyncService::new(server),
+            service: S::NAME,
+            verifier: None,
+            #[cfg(feature = "socket")]
+            callers: None,
+            clock,
+        }
     }
 
-    /// Accepts access tokens too, for calls that do not come in envelopes.
+    /// Accepts access tokens too.
     pub fn verified_by(self, verifier: Verifier) -> Self {
         Self { verifier: Some(verifier), ..self }
+    }
+
+    /// Accepts calls of functions over a socket that are signed with this secret.
+    #[cfg(feature = "socket")]
+    pub fn trusting(self, callers: Option<CallersSecret>) -> Self {
+        Self { callers, ..self }
     }
 
     /// Full name of the gRPC service.
@@ -83,40 +93,69 @@ impl RpcServer {
 
     /// Answers one call over HTTP/2. Every failure is a gRPC status.
     #[cfg(feature = "socket")]
-    pub async fn answer_http2(&self, request: Request<Body>, trust: CallerTrust) -> Response<Body> {
+    pub async fn answer_http2(&self, request: Request<Body>) -> Response<Body> {
         let started = Instant::now();
         let mut context = metadata::context(request.headers(), &self.clock);
         // Unlike on Lambda this process is not killed after a timeout, so the default timeout is the limit.
         context.deadline = context.deadline.min(self.clock.now().after(DEFAULT_TIMEOUT));
         let span = request_span(&context.request_id, &context.trace);
         async {
-            let identity = self.identity_over_http2(request.headers(), trust, &context).await;
-            self.answer(request, context, identity, started).await
+            let path = request.uri().path().to_owned();
+            let request = self.with_proven_caller(request, &context).await;
+            self.answer(&path, request, context, started).await
         }
         .instrument(span)
         .await
     }
 
-    /// Identifies the caller. Unlike in an envelope, an access token takes precedence over metadata, which
-    /// may not be trusted at all.
+    /// Checks the signature of a call that names its caller, which takes the whole body. Any other call comes back
+    /// as it is.
     #[cfg(feature = "socket")]
-    async fn identity_over_http2(
+    async fn with_proven_caller(
         &self,
-        headers: &HeaderMap,
-        trust: CallerTrust,
+        request: Request<Body>,
         context: &Context,
-    ) -> Result<Identity, Status> {
-        let caller = metadata::caller(headers)?;
-        if trust == CallerTrust::Tokens && caller != Caller::Anonymous {
-            return Err(Status::unauthenticated(
-                "callers are not trusted by metadata here; send `authorization: Bearer <access token>`",
-            ));
+    ) -> Result<Request<Body>, Status> {
+        if metadata::claim(request.headers())? == Claim::Nobody {
+            return Ok(request);
         }
-        let Some(token) = authorization(headers) else { return Ok(caller.into()) };
-        let Some(verifier) = &self.verifier else {
-            return Err(Status::unauthenticated("here no access tokens are taken"));
+        let Some(callers) = &self.callers else {
+            return Err(Status::unauthenticated(
+                "callers in the metadata are not trusted here; send `authorization: Bearer <access token>`",
+            ));
         };
-        Ok(verifier.identify(Some(&token), context).await?)
+        let now = self.clock.now();
+        let signature = Signature::read(request.headers(), now)?;
+        let left = context.deadline.since(now);
+        if left.is_zero() {
+            return Err(late());
+        }
+        let check = async {
+            let (head, body) = request.into_parts();
+            let body = whole(body).await?;
+            callers.verify(&signature, head.uri.path(), &head.headers, &body).await?;
+            Ok(Request::from_parts(head, Body::new(Full::new(body))))
+        };
+        let late = |_| Err(Status::deadline_exceeded("the call was not received by its deadline"));
+        tokio::time::timeout(left, check).await.unwrap_or_else(late)
+    }
+
+    /// Identifies the caller by the access token, if there is one, else by the metadata, which is trusted.
+    async fn identity(&self, path: &str, headers: &HeaderMap, context: &Context) -> Result<Identity, Status> {
+        let claim = metadata::claim(headers)?;
+        if let Some(token) = authorization(headers) {
+            let Some(verifier) = &self.verifier else {
+                return Err(Status::unauthenticated("here no access tokens are taken"));
+            };
+            return Ok(verifier.identify(Some(&token), context).await?);
+        }
+        match claim {
+            Claim::Nobody => Ok(Identity::ANONYMOUS),
+            Claim::Function(name) => function_caller(path, name).map(Identity::from),
+            Claim::User => {
+                Err(Status::permission_denied(format!("metadata identifies no user; {SEND_A_TOKEN}")))
+            }
+        }
     }
 
     /// Answers one envelope. There is always an answer: every failure is a gRPC status.
@@ -141,8 +180,8 @@ impl RpcServer {
         }
         let span = request_span(&context.request_id, &context.trace);
         async {
-            let identity = metadata::caller(request.headers()).map(Identity::from);
-            let response = self.answer(request, context, identity, started).await;
+            let path = request.uri().path().to_owned();
+            let response = self.answer(&path, Ok(request), context, started).await;
             let packed = pack(response)
                 .await
                 .and_then(|answer| envelope::write(&AnswerEnvelope { grpc: answer }, "the answer"));
@@ -155,31 +194,38 @@ impl RpcServer {
         .await
     }
 
-    /// Runs a call and writes its log line.
+    /// Identifies the caller of a call, runs it, and writes its log line.
     async fn answer(
         &self,
-        request: Request<Body>,
+        path: &str,
+        request: Result<Request<Body>, Status>,
         mut context: Context,
-        identity: Result<Identity, Status>,
         started: Instant,
     ) -> Response<Body> {
-        let path = request.uri().path().to_owned();
-        let answer = match identity {
-            Ok(Identity { caller, token }) => {
+        let identified = async {
+            let request = request?;
+            let identity = self.identity(path, request.headers(), &context).await?;
+            Ok((request, identity))
+        };
+        let answer = match identified.await {
+            Ok((request, Identity { caller, token })) => {
                 (context.caller, context.token) = (caller, token);
                 self.run(request, context.clone()).await
             }
-            Err(status) => Err(status),
+            Err(status) => {
+                note_refusal(&status);
+                Err(status)
+            }
         };
         let response = answer.unwrap_or_else(|status| status.into_http());
-        log(&path, context.caller, started, &response);
+        log(path, context.caller, started, &response);
         response
     }
 
     async fn run(&self, mut request: Request<Body>, context: Context) -> Result<Response<Body>, Status> {
         let left = context.deadline.since(self.clock.now());
         if left.is_zero() {
-            return Err(Status::deadline_exceeded("the call arrived after its deadline; nothing was done"));
+            return Err(late());
         }
         request.extensions_mut().insert(context);
         let run = AssertUnwindSafe(self.server.clone().oneshot(request)).catch_unwind();
@@ -189,6 +235,56 @@ impl RpcServer {
             Ok(Ok(Err(never))) => match never {},
             Ok(Ok(Ok(response))) => Ok(response),
         }
+    }
+}
+
+/// Caller of a call by a function with this name. Methods list the functions that may call them.
+///
+/// # Errors
+/// `PERMISSION_DENIED` for a method that does not list it.
+fn function_caller(path: &str, name: Option<&str>) -> Result<Caller, Status> {
+    match proto::callers(path) {
+        // The server has no such method, and says so.
+        None => Ok(Caller::Anonymous),
+        // An earlier build, which may still be warm, sends no name.
+        Some(callers) if name.map_or(!callers.is_empty(), |name| callers.contains(&name)) => {
+            Ok(Caller::System)
+        }
+        Some(_) => Err(Status::permission_denied(format!(
+            "this function may not call this method on its own behalf; {SEND_A_TOKEN}"
+        ))),
+    }
+}
+
+/// Advice to a caller that was not believed.
+const SEND_A_TOKEN: &str = "send `authorization: Bearer <access token>` of a user who may";
+
+fn late() -> Status {
+    Status::deadline_exceeded("the call arrived after its deadline; nothing was done")
+}
+
+/// Reads the whole body of a call.
+///
+/// # Errors
+/// `RESOURCE_EXHAUSTED` if it is too large.
+#[cfg(feature = "socket")]
+async fn whole(body: Body) -> Result<Bytes, Status> {
+    // A message has a flag and its length before it.
+    let limit = MAX_MESSAGE + 5;
+    match Limited::new(body, limit).collect().await {
+        Ok(body) => Ok(body.to_bytes()),
+        Err(error) if error.is::<LengthLimitError>() => {
+            Err(Status::resource_exhausted(format!("the call has more than {limit} bytes")))
+        }
+        Err(_) => Err(Status::cancelled("the call broke off")),
+    }
+}
+
+/// Logs the reason why a caller was not believed, in words of this project.
+fn note_refusal(status: &Status) {
+    // An error has its own line.
+    if std::error::Error::source(status).is_none() {
+        tracing::warn!("a call was refused: {}", status.message());
     }
 }
 

@@ -4,9 +4,15 @@
 use http::uri::Authority;
 
 use super::channel::Channel;
+#[cfg(feature = "socket")]
+use super::signature::CallersSecret;
 #[cfg(feature = "lambda")]
 use crate::runtime::aws::Aws;
+#[cfg(feature = "socket")]
+use crate::runtime::config::CALLERS_SECRET;
 use crate::runtime::config::Variables;
+#[cfg(feature = "socket")]
+use crate::runtime::secrets;
 use crate::values::clock::Clock;
 
 /// Address of a function.
@@ -57,6 +63,8 @@ pub struct Services {
     clock: Clock,
     #[cfg(feature = "lambda")]
     aws: Option<Option<Aws>>,
+    #[cfg(feature = "socket")]
+    callers: Option<Option<CallersSecret>>,
 }
 
 impl Services {
@@ -66,6 +74,8 @@ impl Services {
             clock,
             #[cfg(feature = "lambda")]
             aws: None,
+            #[cfg(feature = "socket")]
+            callers: None,
         }
     }
 
@@ -74,6 +84,17 @@ impl Services {
     #[cfg(feature = "lambda")]
     pub fn aws(&mut self, variables: &mut Variables) -> Option<Aws> {
         self.aws.get_or_insert_with(|| Aws::read(variables)).clone()
+    }
+
+    /// Returns the secret that signs calls over sockets, read once. `None` if that failed; the problem is recorded
+    /// in `variables`.
+    #[cfg(feature = "socket")]
+    fn callers(&mut self, variables: &mut Variables) -> Option<CallersSecret> {
+        if self.callers.is_none() {
+            let source = secrets::read(variables, self, CALLERS_SECRET.name, CallersSecret::check);
+            self.callers = Some(source.map(|source| CallersSecret::new(source, None)));
+        }
+        self.callers.clone().flatten()
     }
 
     /// Creates the channel configured by the variable of this name. `None` if that failed; the problem is
@@ -87,7 +108,8 @@ impl Services {
             }
             #[cfg(feature = "socket")]
             ServiceUrl::Http2(authority) => {
-                Some(Channel::over_http2(super::http2::Http2::new(authority), self.clock.clone()))
+                let http2 = super::http2::Http2::new(authority).signed_with(self.callers(variables)?);
+                Some(Channel::over_http2(http2, self.clock.clone()))
             }
             // `parse` refuses URLs that need a missing feature.
             #[cfg(not(all(feature = "lambda", feature = "socket")))]
@@ -128,6 +150,28 @@ mod tests {
         assert_eq!(ServiceUrl::parse("products:50052"), Ok(with_scheme.clone()));
         assert_eq!(ServiceUrl::parse("http://products:50052/"), Ok(with_scheme));
         assert!(ServiceUrl::parse("[::1]:50052").is_ok());
+    }
+
+    #[cfg(feature = "socket")]
+    #[test]
+    fn calls_over_http2_need_the_secret_that_signs_them() {
+        let with = |secret: Option<&'static str>| {
+            let mut variables = Variables::from_fn(move |name| match name {
+                "PRODUCT_SERVICE_URL" | "USER_SERVICE_URL" => Some("http://127.0.0.1:1".to_owned()),
+                "CALLERS_SECRET" => secret.map(str::to_owned),
+                _ => None,
+            });
+            let services = &mut Services::new(Clock::system());
+            let urls = ["PRODUCT_SERVICE_URL", "USER_SERVICE_URL"];
+            let channels = urls.map(|name| services.channel(&mut variables, name).is_some());
+            (channels, variables.misconfigured().to_string())
+        };
+        let missing = "invalid environment: CALLERS_SECRET or CALLERS_SECRET_ARN is required";
+        assert_eq!(with(None), ([false, false], missing.to_owned()));
+        let (channels, problem) = with(Some("short"));
+        assert!(channels == [false, false] && problem.contains("CALLERS_SECRET: must have"), "{problem}");
+        let (channels, problem) = with(Some("a secret of the tests, 32 bytes or more"));
+        assert!(channels == [true, true] && problem == "invalid environment: ", "{problem}");
     }
 
     #[cfg(feature = "lambda")]

@@ -58,6 +58,34 @@ pub const CORS_ALLOWED_ORIGINS: Variable = Variable::new(
      `https://shop.example.com,http://localhost:5173`; `*` is all; absent is none",
 );
 
+/// Port of an ordinary service.
+pub const PORT: Variable = Variable::new("PORT", "the port; 0 takes a free one");
+
+/// Address of an ordinary service.
+pub const LISTEN_ADDRESS: Variable =
+    Variable::new("LISTEN_ADDRESS", "the IP address to listen on; 127.0.0.1 by default");
+
+/// Secret that functions on sockets share.
+pub const CALLERS_SECRET: Variable = Variable::secret(
+    "CALLERS_SECRET",
+    "signs and checks the calls between functions: 32 random bytes or more, the same for all of them. Required where a \
+     function is called by `http://`. Without it calls of other functions are refused",
+);
+
+/// Another secret that functions on sockets believe.
+pub const CALLERS_SECRET_PREVIOUS: Variable = Variable::secret(
+    "CALLERS_SECRET_PREVIOUS",
+    "another secret that is believed and does not sign, while `CALLERS_SECRET` is [exchanged](#the-secret-of-calls)",
+);
+
+/// Switch of gRPC's reflection.
+pub const GRPC_REFLECTION: Variable =
+    Variable::new("GRPC_REFLECTION", "`1` turns gRPC's reflection on; off by default");
+
+/// Variables of the process around a function that is an ordinary service.
+pub const OF_SERVICES: &[Variable] =
+    &[PORT, LISTEN_ADDRESS, CALLERS_SECRET, CALLERS_SECRET_PREVIOUS, GRPC_REFLECTION];
+
 /// Variables that Lambda or an emulator sets for every function begin like this.
 const OF_AWS: &str = "AWS_";
 
@@ -83,7 +111,7 @@ impl Variables {
         Self { source: Box::new(source), declared: None, problems: Vec::new() }
     }
 
-    /// From now on refuses to read a variable that this table lacks.
+    /// From now on refuses to read a variable that neither this table nor [`OF_SERVICES`] has.
     pub fn declared(self, table: &'static [Variable]) -> Self {
         Self { declared: Some(table), ..self }
     }
@@ -91,7 +119,8 @@ impl Variables {
     /// The value, unless it is empty.
     fn value(&mut self, name: &str) -> Option<String> {
         let is_declared = |table: &[Variable]| table.iter().any(|it| it.names().iter().any(|it| it == name));
-        if !name.starts_with(OF_AWS) && self.declared.is_some_and(|table| !is_declared(table)) {
+        let of_process = name.starts_with(OF_AWS) || is_declared(OF_SERVICES);
+        if !of_process && self.declared.is_some_and(|table| !is_declared(table)) {
             self.problems.push(format!("{name} is read and not declared"));
         }
         (self.source)(name).filter(|value| !value.is_empty())
@@ -202,14 +231,14 @@ mod tests {
 
     #[test]
     fn a_variable_outside_of_the_table_is_a_problem() {
-        static TABLE: [Variable; 2] = [Variable::secret("MONGO_URI", ""), Variable::new("PORT", "")];
+        static TABLE: [Variable; 2] = [Variable::secret("MONGO_URI", ""), Variable::new("PLACE", "")];
         let mut variables = Variables::from_fn(|_| Some("x".to_owned())).declared(&TABLE);
         let text = |value: &str| Ok(value.to_owned());
-        for name in ["MONGO_URI", "MONGO_URI_ARN", "PORT", "AWS_REGION"] {
+        for name in ["MONGO_URI", "MONGO_URI_ARN", "PLACE", "AWS_REGION", "PORT"] {
             assert!(variables.required(name, text).is_some(), "{name}");
         }
         assert!(variables.problems.is_empty());
-        variables.optional("PORT_ARN", text);
-        assert_eq!(variables.problems, ["PORT_ARN is read and not declared"]);
+        variables.optional("PLACE_ARN", text);
+        assert_eq!(variables.problems, ["PLACE_ARN is read and not declared"]);
     }
 }

@@ -83,8 +83,9 @@ where
         let settings = crate::runtime::socket::Settings::read(&mut variables, port);
         let build = read(variables)?;
         // `read` has checked the variables, and would have failed.
-        let settings = settings.ok_or("invalid PORT, LISTEN_ADDRESS or TRUST_CALLERS")?;
-        let function = build().await.map_err(|error| format!("{error} ({})", error.causes()))?;
+        let settings = settings.ok_or("invalid settings of the service")?;
+        let mut function = build().await.map_err(|error| format!("{error} ({})", error.causes()))?;
+        function.rpc = function.rpc.map(|rpc| rpc.trusting(settings.callers.clone()));
         crate::runtime::socket::run(name, function, settings).await
     })
 }

@@ -99,6 +99,17 @@ pub fn read(
     stored_at(variables, services, &arn_name, name, rule)
 }
 
+/// Reads the secret `NAME` as [`read`] does, if it or `NAME_ARN` is set.
+pub fn optional(
+    variables: &mut Variables,
+    services: &mut Services,
+    name: &'static str,
+    rule: Rule,
+) -> Option<Arc<dyn SecretSource>> {
+    let is_set = variables.is_set(name) || variables.is_set(&format!("{name}_ARN"));
+    if is_set { read(variables, services, name, rule) } else { None }
+}
+
 #[cfg(feature = "lambda")]
 fn stored_at(
     variables: &mut Variables,

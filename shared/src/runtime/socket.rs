@@ -1,13 +1,8 @@
-//! Host of a function as an ordinary service: REST and gRPC on one port, with gRPC's health and reflection
-//! services.
+//! Host of a function as an ordinary service: REST and gRPC on one port, with gRPC's health service and, if it is
+//! asked for, reflection.
 //!
-//! The caller is identified in two ways. An access token (`authorization: Bearer`) is verified, and trusted
-//! from any address, over REST and gRPC.
-//!
-//! The identity in a call's metadata (`oms-caller`) is not signed. Functions use it to say on whose behalf
-//! they call. On Lambda, IAM decides who may send it; here the address does. On loopback it is trusted, since
-//! any client is on this machine. On other addresses a call with it is refused. `TRUST_CALLERS=1` declares
-//! that only the other functions can reach the port, and accepts it.
+//! A user is identified by an access token (`authorization: Bearer`), over REST and gRPC. Another function is
+//! identified by the signed metadata of its call, from loopback as from anywhere (see `rpc::signature`).
 //!
 //! gRPC is accepted over HTTP/2 only. Browsers do not use HTTP/2 without TLS. So a web page cannot make a
 //! gRPC call on loopback, whatever name it uses for 127.0.0.1.
@@ -30,69 +25,96 @@ use tonic_health::ServingStatus;
 use tonic_health::server::{HealthReporter, health_reporter};
 use tower::ServiceExt as _;
 
-use crate::rpc::server::{CallerTrust, RpcServer};
-use crate::runtime::config::Variables;
+use crate::rpc::server::RpcServer;
+use crate::rpc::services;
+use crate::rpc::signature::CallersSecret;
+use crate::runtime::config::{
+    CALLERS_SECRET, CALLERS_SECRET_PREVIOUS, GRPC_REFLECTION, LISTEN_ADDRESS, PORT, Variables,
+};
 use crate::runtime::context::SourceAddress;
 use crate::runtime::run::{Error, ServiceApp};
+use crate::runtime::secrets;
+use crate::values::clock::Clock;
 
 /// Time for requests to finish after the signal to stop: less than the 10 s after which container runtimes
 /// kill.
 pub const DRAIN: Duration = Duration::from_secs(9);
 
-/// Address and trust settings of the server.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// gRPC's reflection: names all methods and messages to anybody who can connect.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Reflection {
+    /// The service is there.
+    On,
+    /// It is not.
+    #[default]
+    Off,
+}
+
+/// Settings of the server.
+#[derive(Clone)]
 pub struct Settings {
     /// Address to listen on.
     pub address: SocketAddr,
-    /// Trust in the identity in metadata.
-    pub trust: CallerTrust,
+    /// Secret that signs the calls of other functions; without it they are refused.
+    pub callers: Option<CallersSecret>,
+    /// Reflection.
+    pub reflection: Reflection,
 }
 
 impl Settings {
-    /// Reads `LISTEN_ADDRESS` (default: loopback), `PORT` (default: `port`; 0 takes a free one) and
-    /// `TRUST_CALLERS` (0 or 1; default: 1 on loopback only). `None` if that failed; the problem is recorded
-    /// in `variables`.
+    /// Reads `LISTEN_ADDRESS` (default: loopback), `PORT` (default: `port`; 0 takes a free one), `CALLERS_SECRET`
+    /// and `GRPC_REFLECTION`. `None` if that failed; the problem is recorded in `variables`.
     pub fn read(variables: &mut Variables, port: u16) -> Option<Self> {
-        let ip = variables.or("LISTEN_ADDRESS", IpAddr::V4(Ipv4Addr::LOCALHOST), |text| {
+        if variables.is_set(FORMER_TRUST) {
+            variables.problem(format!(
+                "{FORMER_TRUST} has gone: set CALLERS_SECRET, by which functions prove that they call, and unset it"
+            ));
+        }
+        let ip = variables.or(LISTEN_ADDRESS.name, IpAddr::V4(Ipv4Addr::LOCALHOST), |text| {
             let wrong = "must be an IP address, such as 127.0.0.1, or 0.0.0.0 for all that this machine has";
             text.parse().map_err(|_| wrong.to_owned())
         });
         let port =
-            variables.or("PORT", port, |text| text.parse().map_err(|_| "must be 0 to 65535".to_owned()));
-        let trust = variables.or("TRUST_CALLERS", None, |text| match text {
-            "0" => Ok(Some(CallerTrust::Tokens)),
-            "1" => Ok(Some(CallerTrust::Metadata)),
+            variables.or(PORT.name, port, |text| text.parse().map_err(|_| "must be 0 to 65535".to_owned()));
+        let reflection = variables.or(GRPC_REFLECTION.name, Reflection::Off, |text| match text {
+            "0" => Ok(Reflection::Off),
+            "1" => Ok(Reflection::On),
             _ => Err("must be 0 or 1".to_owned()),
         });
-        let (ip, port, trust) = (ip?, port?, trust?);
-        let by_address =
-            if ip.to_canonical().is_loopback() { CallerTrust::Metadata } else { CallerTrust::Tokens };
-        Some(Self { address: SocketAddr::new(ip, port), trust: trust.unwrap_or(by_address) })
+        let services = &mut services::Services::new(Clock::system());
+        let mut secret = |name| secrets::optional(variables, services, name, CallersSecret::check);
+        let (callers, other) = (secret(CALLERS_SECRET.name), secret(CALLERS_SECRET_PREVIOUS.name));
+        Some(Self {
+            address: SocketAddr::new(ip?, port?),
+            callers: callers.map(|source| CallersSecret::new(source, other)),
+            reflection: reflection?,
+        })
     }
 }
+
+/// Variable of earlier builds, which trusted callers unsigned.
+const FORMER_TRUST: &str = "TRUST_CALLERS";
 
 /// Serves until SIGTERM or Ctrl-C.
 ///
 /// # Errors
 /// Error if the port cannot be bound.
 pub async fn run(name: &str, function: ServiceApp, settings: Settings) -> Result<(), Error> {
-    let Settings { address, trust } = settings;
+    let Settings { address, callers, reflection } = settings;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
     let listener = TcpListener::bind(address)
         .await
         .map_err(|error| format!("{address} cannot be bound: {error}; set another PORT or LISTEN_ADDRESS"))?;
-    let trust_note = match trust {
-        CallerTrust::Metadata => "every client is trusted like another function",
-        CallerTrust::Tokens => {
-            "gRPC calls need an access token; TRUST_CALLERS=1 trusts the identity they claim"
-        }
+    let trust_note = match callers {
+        Some(_) => "calls of other functions must be signed with CALLERS_SECRET",
+        None => "calls of other functions are refused: CALLERS_SECRET is not set",
     };
     let address = listener.local_addr()?;
     // The parent process may wait for this line. The error is ignored: standard output may be closed.
     let _ =
         writeln!(std::io::stdout(), "{name} is listening on http://{address}, REST and gRPC; {trust_note}");
-    serve(listener, function, trust, async move {
+    serve(listener, function, reflection, async move {
         tokio::select! {
             _ = interrupt.recv() => {}
             _ = terminate.recv() => {}
@@ -109,10 +131,10 @@ pub async fn run(name: &str, function: ServiceApp, settings: Settings) -> Result
 pub async fn serve(
     listener: TcpListener,
     function: ServiceApp,
-    trust: CallerTrust,
+    reflection: Reflection,
     stop: impl Future<Output = ()>,
 ) -> Result<(), Error> {
-    let (router, health) = router(function, trust).await?;
+    let (router, health) = router(function, reflection).await?;
     let (stopping, stopped) = tokio::sync::oneshot::channel::<()>();
     // Sends small frames without delay.
     let listener = listener.tap_io(|connection| drop(connection.set_nodelay(true)));
@@ -135,23 +157,25 @@ pub async fn serve(
 ///
 /// # Errors
 /// Error if the compiled .proto files cannot be read.
-pub async fn router(function: ServiceApp, trust: CallerTrust) -> Result<(Router, HealthReporter), Error> {
+pub async fn router(function: ServiceApp, reflection: Reflection) -> Result<(Router, HealthReporter), Error> {
     let (reporter, health) = health_reporter();
     let mut grpc = Router::new().route_service("/grpc.health.v1.Health/{method}", health);
     if let Some(rpc) = function.rpc {
         reporter.set_service_status(rpc.service(), ServingStatus::Serving).await;
-        let reflection = || {
+        let builder = || {
             tonic_reflection::server::Builder::configure()
                 .register_encoded_file_descriptor_set(proto::FILE_DESCRIPTOR_SET)
                 .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
                 .with_service_name(rpc.service())
                 .with_service_name("grpc.health.v1.Health")
         };
-        let (v1, v1alpha) = (reflection().build_v1()?, reflection().build_v1alpha()?);
-        grpc = grpc
-            .route_service("/grpc.reflection.v1.ServerReflection/{method}", v1)
-            .route_service("/grpc.reflection.v1alpha.ServerReflection/{method}", v1alpha)
-            .fallback(move |request| call(rpc.clone(), trust, request));
+        if reflection == Reflection::On {
+            let (v1, v1alpha) = (builder().build_v1()?, builder().build_v1alpha()?);
+            grpc = grpc
+                .route_service("/grpc.reflection.v1.ServerReflection/{method}", v1)
+                .route_service("/grpc.reflection.v1alpha.ServerReflection/{method}", v1alpha);
+        }
+        grpc = grpc.fallback(move |request| call(rpc.clone(), request));
     } else {
         grpc = grpc.fallback(async || Status::unimplemented("there are no calls here").into_http::<String>());
     }
@@ -187,8 +211,8 @@ fn is_grpc(request: &Request) -> bool {
     request.version() == Version::HTTP_2 && rest.is_some_and(|rest| matches!(rest, [] | [b'+' | b';', ..]))
 }
 
-async fn call(rpc: RpcServer, trust: CallerTrust, request: Request) -> Result<Response, Infallible> {
-    let answer = rpc.answer_http2(request.map(tonic::body::Body::new), trust).await;
+async fn call(rpc: RpcServer, request: Request) -> Result<Response, Infallible> {
+    let answer = rpc.answer_http2(request.map(tonic::body::Body::new)).await;
     Ok(answer.map(axum::body::Body::new))
 }
 
@@ -201,33 +225,56 @@ mod tests {
             set.iter().find(|(set, _)| *set == name).map(|(_, value)| (*value).to_owned())
         });
         let settings = Settings::read(&mut variables, 50051);
-        settings.ok_or_else(|| variables.misconfigured().to_string())
+        variables.check().map_err(|problems| problems.to_string())?;
+        Ok(settings.unwrap())
     }
 
     #[test]
-    fn only_this_machine_is_served_and_trusted_by_default() {
-        let says = |set, address: &str, trust| {
-            assert_eq!(settings(set), Ok(Settings { address: address.parse().unwrap(), trust }), "{set:?}");
+    fn only_this_machine_is_served_by_default() {
+        let says = |set, address: &str| {
+            assert_eq!(settings(set).map(|it| it.address), Ok(address.parse().unwrap()), "{set:?}");
         };
-        says(&[], "127.0.0.1:50051", CallerTrust::Metadata);
-        says(&[("PORT", "0"), ("LISTEN_ADDRESS", "")], "127.0.0.1:0", CallerTrust::Metadata);
-        says(&[("LISTEN_ADDRESS", "::1")], "[::1]:50051", CallerTrust::Metadata);
-        says(&[("TRUST_CALLERS", "0")], "127.0.0.1:50051", CallerTrust::Tokens);
-        says(&[("LISTEN_ADDRESS", "0.0.0.0")], "0.0.0.0:50051", CallerTrust::Tokens);
-        says(&[("LISTEN_ADDRESS", "::")], "[::]:50051", CallerTrust::Tokens);
-        says(&[("LISTEN_ADDRESS", "10.0.0.7")], "10.0.0.7:50051", CallerTrust::Tokens);
-        says(
-            &[("LISTEN_ADDRESS", "0.0.0.0"), ("TRUST_CALLERS", "1")],
-            "0.0.0.0:50051",
-            CallerTrust::Metadata,
-        );
+        says(&[], "127.0.0.1:50051");
+        says(&[("PORT", "0"), ("LISTEN_ADDRESS", "")], "127.0.0.1:0");
+        says(&[("LISTEN_ADDRESS", "::1")], "[::1]:50051");
+        says(&[("LISTEN_ADDRESS", "0.0.0.0")], "0.0.0.0:50051");
+        says(&[("LISTEN_ADDRESS", "::")], "[::]:50051");
+        says(&[("LISTEN_ADDRESS", "10.0.0.7")], "10.0.0.7:50051");
+    }
+
+    #[test]
+    fn callers_are_trusted_with_a_secret_alone() {
+        const SECRET: &str = "a secret of the tests, 32 bytes or more";
+        let is_trusting = |set| settings(set).map(|it| it.callers.is_some());
+        assert_eq!(is_trusting(&[]), Ok(false));
+        assert_eq!(is_trusting(&[("CALLERS_SECRET", "")]), Ok(false));
+        assert_eq!(is_trusting(&[("CALLERS_SECRET", SECRET)]), Ok(true));
+        let text = is_trusting(&[("CALLERS_SECRET", "hunter2")]).unwrap_err();
+        assert!(text.contains("CALLERS_SECRET: must have") && !text.contains("hunter2"), "{text}");
+    }
+
+    #[test]
+    fn reflection_is_off_unless_it_is_asked_for() {
+        let reflection = |set| settings(set).map(|it| it.reflection);
+        assert_eq!(reflection(&[]), Ok(Reflection::Off));
+        assert_eq!(reflection(&[("GRPC_REFLECTION", "0")]), Ok(Reflection::Off));
+        assert_eq!(reflection(&[("GRPC_REFLECTION", "1")]), Ok(Reflection::On));
+    }
+
+    #[test]
+    fn the_former_variable_of_trust_ends_the_process() {
+        for set in [&[("TRUST_CALLERS", "0")], &[("TRUST_CALLERS", "1")]] {
+            let text = settings(set).map(|_| ()).unwrap_err();
+            assert!(text.contains("set CALLERS_SECRET"), "{text}");
+        }
     }
 
     #[test]
     fn all_errors_in_the_settings_are_reported_at_once() {
         let text =
-            settings(&[("PORT", "x"), ("LISTEN_ADDRESS", "here"), ("TRUST_CALLERS", "yes")]).unwrap_err();
-        for name in ["PORT: must", "LISTEN_ADDRESS: must", "TRUST_CALLERS: must"] {
+            settings(&[("PORT", "x"), ("LISTEN_ADDRESS", "here"), ("GRPC_REFLECTION", "yes")]).map(|_| ());
+        let text = text.unwrap_err();
+        for name in ["PORT: must", "LISTEN_ADDRESS: must", "GRPC_REFLECTION: must"] {
             assert!(text.contains(name), "{text}");
         }
     }

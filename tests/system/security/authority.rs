@@ -15,7 +15,6 @@ use tests::support::users::path;
 use tonic::{Code, Request, Status};
 
 use crate::support::clock::hand_moved_clock;
-use crate::support::grpc::caller;
 use crate::support::instance::Instance;
 
 /// Ways in which the authority of an admin ends.
@@ -97,7 +96,6 @@ async fn attempt(instance: &Instance, eve: &Person, victim: &Person, number: usi
     };
     let mut grpc = instance.users();
     let mut inside = instance.users_in_envelopes();
-    let claimed = || caller(eve, Role::Admin);
     match number % 18 {
         0 => there.post("/users", new("admin")).await.status.as_u16(),
         1 => there.post("/users", new("staff")).await.status.as_u16(),
@@ -117,7 +115,7 @@ async fn attempt(instance: &Instance, eve: &Person, victim: &Person, number: usi
         15 => code(grpc.update_user(with_token(eve, made_admin(&victim.id))).await.map(drop)),
         16 => code(grpc.delete_user(with_token(eve, deletion(&victim.id))).await.map(drop)),
         // In an envelope, on behalf of the caller.
-        _ => code(inside.update_user(instance.by(claimed(), made_admin(&victim.id))).await.map(drop)),
+        _ => code(inside.update_user(with_token(eve, made_admin(&victim.id))).await.map(drop)),
     }
 }
 

@@ -379,16 +379,19 @@ fn envelopes() {
     use base64::Engine as _;
     let runtime = Runtime::new().unwrap_or_else(|error| panic!("{error}"));
     let shop = runtime.block_on(InProcess::open());
-    let envelope = |path: &str, message: &[u8]| {
+    let bearer = format!("Bearer {}", shop.admin().token.clone().unwrap_or_default());
+    let (caller, token) = (["oms-caller", "system"], ["authorization", bearer.as_str()]);
+    let envelope = |path: &str, message: &[u8], caller: &[&str; 2]| {
         let length = u32::try_from(message.len()).unwrap_or_default().to_be_bytes();
         let body = base64::engine::general_purpose::STANDARD.encode([&[0], &length[..], message].concat());
-        let headers = [["content-type", "application/grpc"], ["te", "trailers"], ["oms-caller", "system"]];
+        let headers = [&["content-type", "application/grpc"], &["te", "trailers"], caller];
         json!({ "grpc": { "path": path, "headers": headers, "body": body } }).to_string().into_bytes()
     };
     let mut seeds = Vec::new();
     for message in messages() {
         for method in ["CreateProduct", "HoldStock", "ListHolds", "GetProduct"] {
-            seeds.push(envelope(&format!("/oms.products.v1.ProductService/{method}"), &message));
+            let path = format!("/oms.products.v1.ProductService/{method}");
+            seeds.extend([envelope(&path, &message, &caller), envelope(&path, &message, &token)]);
         }
     }
     fuzz("envelopes", 500, &changed(seeds), |bytes| {

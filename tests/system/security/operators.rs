@@ -385,7 +385,9 @@ async fn an_operator_in_a_parameter_a_path_or_a_header_is_refused_or_is_text() {
         "traceparent",
         "accept",
         "oms-caller",
+        "oms-caller-function",
         "oms-caller-role",
+        "oms-signature",
     ] {
         for text in TEXTS {
             let request = scene.shop.anyone().request(Method::GET, "/orders").header(name, text);
@@ -480,7 +482,8 @@ async fn an_operator_in_any_text_of_any_call_is_refused_or_is_text() {
     let set = FileDescriptorSet::decode(proto::FILE_DESCRIPTOR_SET).unwrap_or_default();
     let messages = Messages::of(&set);
     let backend = &scene.shop.backend;
-    let admin = [("oms-caller", scene.admin.id.as_str()), ("oms-caller-role", "admin")];
+    let token = format!("Bearer {}", scene.admin.token.clone().unwrap_or_default());
+    let admin = [("authorization", token.as_str())];
     let mut tried = 0;
     for file in set.file.iter().filter(|file| file.package().starts_with("oms.")) {
         for service in &file.service {

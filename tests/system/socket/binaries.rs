@@ -8,13 +8,18 @@ use std::process::{Child, Command, Output, Stdio};
 use std::sync::OnceLock;
 
 use serde_json::json;
-use tests::JWT_SECRET;
 use tests::in_process::InProcess;
 use tests::shop::order_of;
+use tests::{CALLERS_SECRET, JWT_SECRET};
 
 /// All variables that a function reads.
-const VARIABLES: [&str; 11] = [
+const VARIABLES: [&str; 16] = [
     "AWS_LAMBDA_RUNTIME_API",
+    "CALLERS_SECRET",
+    "CALLERS_SECRET_ARN",
+    "CALLERS_SECRET_PREVIOUS",
+    "CALLERS_SECRET_PREVIOUS_ARN",
+    "GRPC_REFLECTION",
     "JWT_SECRET",
     "JWT_SECRET_ARN",
     "LISTEN_ADDRESS",
@@ -103,12 +108,19 @@ async fn the_three_binaries_run_as_ordinary_services() {
     let shop = InProcess::open().await;
     let uri = mongod::shared_for_tests().await.unwrap().replace("/?", &format!("/{}?", shop.database.name()));
     let uri = ("MONGO_URI", uri.as_str());
-    let users = Service::start("users", &[uri, ("JWT_SECRET", JWT_SECRET), ("RATE_LIMIT_PER_ADDRESS", "0")]);
+    // The secret is being exchanged: products still sign with the former one.
+    const FORMER: &str = "a former secret of callers in tests, 32 bytes or more";
+    let reflection = ("GRPC_REFLECTION", "1");
+    let secrets = [("CALLERS_SECRET", CALLERS_SECRET), ("CALLERS_SECRET_PREVIOUS", FORMER)];
+    let former = [("CALLERS_SECRET", FORMER), ("CALLERS_SECRET_PREVIOUS", CALLERS_SECRET)];
+    let own = [("JWT_SECRET", JWT_SECRET), ("RATE_LIMIT_PER_ADDRESS", "0")];
+    let users = Service::start("users", &[&[uri, reflection][..], &secrets, &own].concat());
     let users_url = users.url();
-    let products = Service::start("products", &[uri, ("USER_SERVICE_URL", &users_url)]);
+    let products = [&[uri, reflection, ("USER_SERVICE_URL", users_url.as_str())][..], &former].concat();
+    let products = Service::start("products", &products);
     // A bare host and port, as in the system before.
     let urls = [("PRODUCT_SERVICE_URL", products.address.as_str()), ("USER_SERVICE_URL", &users_url)];
-    let orders = Service::start("orders", &[&[uri][..], &urls].concat());
+    let orders = Service::start("orders", &[&[uri, reflection][..], &secrets, &urls].concat());
     for service in [&orders, &products, &users] {
         assert!(service.address.starts_with("127.0.0.1:"), "{}", service.said);
     }
@@ -121,11 +133,12 @@ async fn the_three_binaries_run_as_ordinary_services() {
     admin.at(&orders.url()).post("/orders", order_of(&mug, 2)).await.expect(201);
     assert_eq!(shop.stock(&mug).await, (3, 2, 1));
 
-    // Told to listen to others it says whom it believes.
+    // It says which calls of functions it takes.
+    assert!(users.said.contains("must be signed with CALLERS_SECRET"), "{}", users.said);
     let public = [uri, ("JWT_SECRET", JWT_SECRET), ("LISTEN_ADDRESS", "0.0.0.0")];
     let public = Service::start("users", &public);
     assert!(public.address.starts_with("0.0.0.0:"), "{}", public.said);
-    assert!(public.said.contains("need an access token"), "{}", public.said);
+    assert!(public.said.contains("calls of other functions are refused"), "{}", public.said);
     for service in [orders, products, users, public] {
         assert!(service.ends());
     }
@@ -140,6 +153,12 @@ async fn the_three_binaries_run_as_ordinary_services() {
     ] {
         assert!(text.contains(problem), "{text}");
     }
+    let urls = [("PRODUCT_SERVICE_URL", "127.0.0.1:1"), ("USER_SERVICE_URL", "127.0.0.1:1")];
+    let text = refusal("orders", &urls);
+    assert!(text.contains("CALLERS_SECRET or CALLERS_SECRET_ARN is required"), "{text}");
+    let text = refusal("users", &[("TRUST_CALLERS", "1"), ("CALLERS_SECRET", "hunter2")]);
+    assert!(text.contains("TRUST_CALLERS has gone: set CALLERS_SECRET"), "{text}");
+    assert!(text.contains("CALLERS_SECRET: must have") && !text.contains("hunter2"), "{text}");
     let text = refusal("orders", &[("AWS_LAMBDA_RUNTIME_API", "127.0.0.1:1")]);
     assert!(text.contains("not made for Lambda"), "{text}");
 }

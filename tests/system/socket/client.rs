@@ -9,8 +9,8 @@ use std::process::{Command, Stdio};
 use prost::Message as _;
 use prost_types::FileDescriptorSet;
 use serde_json::{Value, json};
-use shared::rpc::server::CallerTrust;
 use shared::values::ids::OrderId;
+use tests::CALLERS_SECRET;
 use tests::in_process::InProcess;
 use tests::person::PASSWORD;
 use tests::shop::Shop;
@@ -71,6 +71,7 @@ pub(crate) async fn calls_every_method(shop: &Shop, orders: &str, products: &str
         "call": "every method",
         "email": shop.admin().email,
         "password": PASSWORD,
+        "callers_secret": CALLERS_SECRET,
         "order_id": OrderId::new().to_string(),
     }))
     .await;
@@ -96,6 +97,6 @@ pub(crate) async fn calls_every_method(shop: &Shop, orders: &str, products: &str
 #[tokio::test(flavor = "multi_thread")]
 async fn a_client_that_is_not_ours_lists_and_calls_every_method() {
     let shop = InProcess::open().await;
-    let Services { orders, products, users } = Services::open(&shop, CallerTrust::Metadata).await;
+    let Services { orders, products, users } = Services::open(&shop).await;
     calls_every_method(&shop, &orders.to_string(), &products.to_string(), &users.to_string()).await;
 }

@@ -28,21 +28,23 @@ use shared::rpc::channel::{Channel, Invoke};
 use shared::rpc::envelope::{self, AnswerEnvelope, CallEnvelope};
 use shared::rpc::http2::Http2;
 use shared::rpc::metadata;
-use shared::rpc::server::{CallerTrust, RpcServer};
+use shared::rpc::server::RpcServer;
+use shared::rpc::signature::CallersSecret;
 use shared::runtime::context::Context;
 use shared::runtime::run::ServiceApp;
-use shared::runtime::socket;
+use shared::runtime::secrets::Secret;
+use shared::runtime::socket::{self, Reflection};
 use shared::values::clock::{Clock, Timestamp};
 use shared::values::ids::{OrderId, ProductId};
-use tests::JWT_SECRET;
 use tests::in_process::InProcess;
 use tests::shop::order_of;
+use tests::{CALLERS_SECRET, JWT_SECRET};
 use tokio::net::TcpListener;
 use tonic::{Code, Status};
 use tower::ServiceExt as _;
 use users::tokens::KeyRing;
 
-use crate::support::grpc::{by, caller, wire_address};
+use crate::support::grpc::{by, caller, claiming, wire_address};
 
 /// The three functions of a shop, each at a port of its own.
 pub(crate) struct Services {
@@ -52,8 +54,12 @@ pub(crate) struct Services {
 }
 
 impl Services {
-    /// `trust` is that of products and orders; users believe what the others say.
-    pub(crate) async fn open(shop: &InProcess, trust: CallerTrust) -> Self {
+    pub(crate) async fn open(shop: &InProcess) -> Self {
+        Self::open_with(shop, Some(callers_secret())).await
+    }
+
+    /// The same with this secret of products and orders; users always have that of the tests.
+    async fn open_with(shop: &InProcess, callers: Option<CallersSecret>) -> Self {
         let clock = Clock::system();
         let database = shop.database.clone();
         let signer = Signer::from_secret(JWT_SECRET).unwrap();
@@ -64,13 +70,13 @@ impl Services {
             rate_limit_per_address: 0,
             clock: clock.clone(),
         });
-        let users = serve(function(app.router, app.rpc), CallerTrust::Metadata).await;
+        let users = serve(function(app.router, app.rpc.trusting(Some(callers_secret())))).await;
         let app = products::app(products::Dependencies {
             database: database.clone(),
             users: over_http2(users),
             clock: clock.clone(),
         });
-        let products = serve(function(app.router, app.rpc), trust).await;
+        let products = serve(function(app.router, app.rpc.trusting(callers.clone()))).await;
         let app = orders::app(orders::Dependencies {
             database,
             products: over_http2(products),
@@ -78,25 +84,35 @@ impl Services {
             payment_window: orders::DEFAULT_PAYMENT_WINDOW,
             clock,
         });
-        let orders = serve(function(app.router, app.rpc), trust).await;
+        let orders = serve(function(app.router, app.rpc.trusting(callers))).await;
         Self { orders, products, users }
     }
 }
 
-fn function(router: Router, rpc: RpcServer) -> ServiceApp {
+pub(crate) fn function(router: Router, rpc: RpcServer) -> ServiceApp {
     ServiceApp { router, rpc: Some(rpc) }
 }
 
 /// Serves until the test ends.
-async fn serve(function: ServiceApp, trust: CallerTrust) -> SocketAddr {
+pub(crate) async fn serve(function: ServiceApp) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    tokio::spawn(socket::serve(listener, function, trust, std::future::pending()));
+    tokio::spawn(socket::serve(listener, function, Reflection::On, std::future::pending()));
     address
 }
 
-fn over_http2(address: SocketAddr) -> Channel {
-    Channel::over_http2(Http2::new(address.to_string().parse().unwrap()), Clock::system())
+/// Secret that the functions of all tests share.
+pub(crate) fn callers_secret() -> CallersSecret {
+    CallersSecret::new(Arc::new(Secret::new(CALLERS_SECRET)), None)
+}
+
+/// A channel that signs, as that of another function.
+pub(crate) fn over_http2(address: SocketAddr) -> Channel {
+    Channel::over_http2(http2(address).signed_with(callers_secret()), Clock::system())
+}
+
+pub(crate) fn http2(address: SocketAddr) -> Http2 {
+    Http2::new(address.to_string().parse().unwrap())
 }
 
 fn to_products(address: SocketAddr) -> ProductServiceClient<Channel> {
@@ -131,7 +147,7 @@ fn hold(product: &str) -> HoldStockRequest {
 #[tokio::test]
 async fn functions_over_http2_take_orders_over_rest_and_grpc() {
     let shop = InProcess::open().await;
-    let services = Services::open(&shop, CallerTrust::Metadata).await;
+    let services = Services::open(&shop).await;
     let ada = shop.anyone().at(&base(services.users));
     let user = json!({ "email": "ada@example.com", "password": tests::person::PASSWORD, "name": "Ada" });
     let id = ada.post("/users", user).await.expect(201).id();
@@ -159,23 +175,34 @@ async fn functions_over_http2_take_orders_over_rest_and_grpc() {
 #[tokio::test]
 async fn without_trust_a_call_that_names_its_caller_is_refused() {
     let shop = InProcess::open().await;
-    let services = Services::open(&shop, CallerTrust::Tokens).await;
     let (mug, ada) = (shop.product(10).await, shop.customer().await);
-    let mut products = to_products(services.products);
     let code = |answer: Result<_, Status>| answer.err().map(|status| status.code());
-
     let get = GetProductRequest { id: mug.clone() };
-    for said in [Caller::System, caller(&shop.admin(), Role::Admin), caller(&ada, Role::Customer)] {
-        let answer = products.get_product(by(said, get.clone())).await.map(|_| ());
-        assert_eq!(code(answer), Some(Code::Unauthenticated), "{said}");
-        let answer = products.hold_stock(by(said, hold(&mug))).await.map(|_| ());
-        assert_eq!(code(answer), Some(Code::Unauthenticated), "{said}");
-    }
-    // Nor together with a token.
-    let mut both = by(Caller::System, hold(&mug));
     let admin = shop.admin().token.unwrap();
-    both.metadata_mut().insert("authorization", format!("Bearer {admin}").parse().unwrap());
-    assert_eq!(code(products.hold_stock(both).await.map(|_| ())), Some(Code::Unauthenticated));
+    // Signed for one that has no secret, and not signed for one that has, from loopback.
+    let without_secret = Services::open_with(&shop, None).await;
+    let signing = to_products(without_secret.products);
+    let services = Services::open(&shop).await;
+    let unsigned = Channel::over_http2(http2(services.products), Clock::system());
+    for mut products in [signing, ProductServiceClient::new(unsigned)] {
+        for said in [Caller::System, caller(&shop.admin(), Role::Admin), caller(&ada, Role::Customer)] {
+            let claim =
+                |request| if said == Caller::System { by(said, request) } else { claiming(said, request) };
+            let answer = products.hold_stock(claim(hold(&mug))).await.map(|_| ());
+            assert_eq!(code(answer), Some(Code::Unauthenticated), "{said}");
+            let mut claimed = claim(hold(&mug)).map(|_| get.clone());
+            claimed.extensions_mut().clear();
+            assert_eq!(code(products.get_product(claimed).await.map(|_| ())), Some(Code::Unauthenticated));
+        }
+        // Nor together with a token.
+        let mut both = by(Caller::System, hold(&mug));
+        both.metadata_mut().insert("authorization", format!("Bearer {admin}").parse().unwrap());
+        assert_eq!(code(products.hold_stock(both).await.map(|_| ())), Some(Code::Unauthenticated));
+        let mut reads = by(Caller::System, get.clone());
+        reads.metadata_mut().insert("authorization", format!("Bearer {admin}").parse().unwrap());
+        assert_eq!(code(products.get_product(reads).await.map(|_| ())), Some(Code::Unauthenticated));
+    }
+    let mut products = to_products(services.products);
     // Anybody may see a product, and nobody from outside may hold it.
     assert_eq!(products.get_product(by(Caller::Anonymous, get)).await.unwrap().into_inner().id, mug);
     let answer = products.hold_stock(by(Caller::Anonymous, hold(&mug))).await.map(|_| ());
@@ -199,7 +226,7 @@ async fn without_trust_a_call_that_names_its_caller_is_refused() {
 #[tokio::test]
 async fn rest_on_the_socket_believes_tokens_alone_and_takes_no_calls() {
     let shop = InProcess::open().await;
-    let services = Services::open(&shop, CallerTrust::Metadata).await;
+    let services = Services::open(&shop).await;
     let anyone = shop.anyone().at(&base(services.orders));
     let request = anyone.request(Method::GET, "/orders").header("oms-caller", "system");
     anyone.answer(request).await.problem(401, "unauthenticated");
@@ -212,12 +239,12 @@ async fn rest_on_the_socket_believes_tokens_alone_and_takes_no_calls() {
 #[tokio::test]
 async fn a_call_that_arrives_after_its_deadline_does_nothing() {
     let shop = InProcess::open().await;
-    let services = Services::open(&shop, CallerTrust::Metadata).await;
+    let services = Services::open(&shop).await;
     let mug = shop.product(10).await;
     let now = Clock::system().now();
     // So that the caller does not notice by itself.
     let slow = Clock::from_fn(move || Timestamp::from_millis(now.millis() - 60_000));
-    let http2 = Http2::new(services.products.to_string().parse().unwrap());
+    let http2 = http2(services.products).signed_with(callers_secret());
     let mut client = ProductServiceClient::new(Channel::over_http2(http2, slow));
     let context = Context::new(Caller::System, now);
     let late = client.hold_stock(metadata::request(hold(&mug), &context)).await.unwrap_err();
@@ -273,8 +300,7 @@ async fn a_channel_finds_the_function_again_after_it_has_been_away() {
         address = listener.local_addr().unwrap();
         let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
         let function = function(app.router.clone(), app.rpc.clone());
-        let server =
-            socket::serve(listener, function, CallerTrust::Metadata, async move { drop(stopped.await) });
+        let server = socket::serve(listener, function, Reflection::Off, async move { drop(stopped.await) });
         let server = tokio::spawn(server);
         let client = client.get_or_insert_with(|| to_products(address));
         let get = || by(Caller::Anonymous, GetProductRequest { id: mug.clone() });
@@ -298,10 +324,10 @@ async fn after_a_broken_connection_reads_are_repeated_writes_not() {
         for _ in 0..2 {
             drop(listener.accept().await.unwrap());
         }
-        socket::serve(listener, function(app.router, app.rpc), CallerTrust::Metadata, pending()).await
+        socket::serve(listener, function(app.router, app.rpc), Reflection::Off, pending()).await
     });
     let mut client = to_products(address);
-    let status = client.create_product(by(Caller::System, CreateProductRequest::default())).await;
+    let status = client.create_product(by(Caller::Anonymous, CreateProductRequest::default())).await;
     assert_eq!(status.unwrap_err().code(), Code::Unavailable);
     let product = client.get_product(by(Caller::Anonymous, GetProductRequest { id: mug.clone() })).await;
     assert_eq!(product.unwrap().into_inner().id, mug);
@@ -359,7 +385,7 @@ impl Invoke for Noted {
 
 /// A function on a socket that notes what the calls of its own service say.
 async fn serve_noted(function: ServiceApp, seen: Seen) -> SocketAddr {
-    let (router, _) = socket::router(function, CallerTrust::Metadata).await.unwrap();
+    let (router, _) = socket::router(function, Reflection::On).await.unwrap();
     let noting = move |request: Request| note(router.clone(), seen.clone(), request);
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
@@ -403,7 +429,7 @@ async fn a_call_has_the_same_bytes_on_the_socket_and_in_the_envelope() {
     let absent = ProductId::new().to_string();
     for mut client in [ProductServiceClient::new(enveloped), to_products(address)] {
         for id in [&mug, &absent] {
-            let _ = client.get_product(by(Caller::System, GetProductRequest { id: id.clone() })).await;
+            let _ = client.get_product(by(Caller::Anonymous, GetProductRequest { id: id.clone() })).await;
         }
         let _ = client.hold_stock(by(Caller::Anonymous, hold(&absent))).await;
     }

@@ -4,7 +4,6 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::time::Duration;
 
 use mongodb::bson::{self, Document, doc};
 use proto::orders::v1 as wire;
@@ -12,9 +11,7 @@ use proto::orders::v1::order_service_client::OrderServiceClient;
 use shared::auth::Caller;
 use shared::mongo;
 use shared::rpc::channel::Channel;
-use shared::rpc::metadata;
 use shared::rpc::server::RpcServer;
-use shared::runtime::context::Context;
 use shared::values::clock::{Clock, Timestamp};
 use shared::values::ids::{OrderId, ProductId};
 use tests::in_process::InProcess;
@@ -22,6 +19,7 @@ use tests::person::{PASSWORD, Person};
 use tonic::Status;
 
 use super::branch::Branch;
+use super::grpc::by_at;
 
 pub(crate) const SECOND: i64 = 1_000;
 
@@ -94,8 +92,7 @@ impl Aging {
         request: wire::ReconcileRequest,
     ) -> Result<wire::ReconcileResponse, Status> {
         let channel = Channel::new(Arc::new(orders.clone()), self.clock.clone());
-        let deadline = self.clock.now().after(Duration::from_secs(20));
-        let request = metadata::request(request, &Context::new(caller, deadline));
+        let request = by_at(self.clock.now(), caller, request);
         Ok(OrderServiceClient::new(channel).reconcile(request).await?.into_inner())
     }
 

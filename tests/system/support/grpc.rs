@@ -13,12 +13,13 @@ use proto::products::v1::product_service_client::ProductServiceClient;
 use proto::users::v1 as users;
 use proto::users::v1::user_service_client::UserServiceClient;
 use serde_json::{Value, json};
-use shared::auth::{Caller, Role};
+use shared::auth::{Caller, Role, Signer};
 use shared::error::{Error, Kind};
 use shared::rpc::channel::{Channel, Invoke};
 use shared::rpc::metadata;
 use shared::runtime::context::Context;
-use shared::values::clock::Clock;
+use shared::values::clock::{Clock, Timestamp};
+use tests::JWT_SECRET;
 use tests::in_process::InProcess;
 use tests::person::Person;
 use tonic::{Code, Request, Response, Status};
@@ -35,10 +36,31 @@ pub(crate) fn to_products(shop: &InProcess) -> ProductServiceClient<Channel> {
     ProductServiceClient::new(channel(shop.backend.products.rpc.clone()))
 }
 
-/// A message on behalf of a caller.
+/// A message on behalf of a caller: of a function by metadata, of a user by an access token.
 pub(crate) fn by<T>(caller: Caller, message: T) -> Request<T> {
-    let deadline = Clock::system().now().after(Duration::from_secs(20));
-    metadata::request(message, &Context::new(caller, deadline))
+    by_at(Clock::system().now(), caller, message)
+}
+
+/// The same at this time.
+pub(crate) fn by_at<T>(now: Timestamp, caller: Caller, message: T) -> Request<T> {
+    let context = Context::new(caller, now.after(Duration::from_secs(20)));
+    let mut request = metadata::request(message, &context);
+    if let Caller::User { id, role } = caller {
+        let token = Signer::from_secret(JWT_SECRET).unwrap().access_token(id, role, now).unwrap();
+        request.metadata_mut().insert("authorization", format!("Bearer {token}").parse().unwrap());
+    }
+    request
+}
+
+/// A message that says in the metadata that a user calls, as functions of earlier builds could.
+pub(crate) fn claiming<T>(caller: Caller, message: T) -> Request<T> {
+    let mut request = by(Caller::Anonymous, message);
+    let metadata = request.metadata_mut();
+    if let Caller::User { id, role } = caller {
+        metadata.insert("oms-caller", id.to_string().parse().unwrap());
+        metadata.insert("oms-caller-role", role.name().parse().unwrap());
+    }
+    request
 }
 
 pub(crate) fn caller(person: &Person, role: Role) -> Caller {

@@ -7,20 +7,17 @@ use std::time::Duration;
 
 use local::backend::{Backend, BackendConfig};
 use proto::users::v1::user_service_client::UserServiceClient;
-use shared::auth::{Caller, Signer};
+use shared::auth::Signer;
 use shared::rpc::channel::Channel;
 use shared::rpc::http2::Http2;
-use shared::rpc::metadata;
-use shared::rpc::server::CallerTrust;
-use shared::runtime::context::Context;
 use shared::runtime::run::ServiceApp;
 use shared::runtime::socket;
+use shared::runtime::socket::Reflection;
 use shared::values::clock::Clock;
 use tests::JWT_SECRET;
 use tests::in_process::InProcess;
 use tests::person::Person;
 use tokio::net::TcpListener;
-use tonic::Request;
 
 /// The instance. It knows what the other one has changed from the database alone.
 pub(crate) struct Instance {
@@ -42,7 +39,7 @@ impl Instance {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let function = ServiceApp { router: backend.router(), rpc: Some(backend.users.rpc.clone()) };
-        tokio::spawn(socket::serve(listener, function, CallerTrust::Tokens, std::future::pending()));
+        tokio::spawn(socket::serve(listener, function, Reflection::Off, std::future::pending()));
         let authority = address.to_string().parse().unwrap();
         let users = Channel::over_http2(Http2::new(authority), clock.clone());
         Self { backend, base: format!("http://{address}"), users, clock }
@@ -61,11 +58,5 @@ impl Instance {
     /// A gRPC client of the users function that sends it envelopes, as another function does.
     pub(crate) fn users_in_envelopes(&self) -> UserServiceClient<Channel> {
         UserServiceClient::new(Channel::new(Arc::new(self.backend.users.rpc.clone()), self.clock.clone()))
-    }
-
-    /// A message on behalf of a caller, as another function sends it.
-    pub(crate) fn by<T>(&self, caller: Caller, message: T) -> Request<T> {
-        let deadline = self.clock.now().after(Duration::from_secs(20));
-        metadata::request(message, &Context::new(caller, deadline))
     }
 }

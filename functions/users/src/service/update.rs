@@ -8,7 +8,7 @@ use shared::mongo::conflict_retry::ConflictRetry;
 use shared::runtime::context::Context;
 use shared::values::ids::UserId;
 
-use super::{UserService, require_known};
+use super::UserService;
 use crate::credentials::{self, PasswordHash};
 use crate::store::revocations::Authority;
 use crate::store::{Replacement, StoredUser, Written};
@@ -29,7 +29,7 @@ impl UserService {
         if_match: &IfMatch,
         change: UserChange,
     ) -> Result<User, Error> {
-        require_known(context.caller)?;
+        context.caller.signed_in()?;
         let mut retry = ConflictRetry::default();
         let mut proven: Option<PasswordHash> = None;
         let mut new_hash = None;
@@ -109,7 +109,7 @@ impl UserService {
     /// 401 for a caller whose session has ended. 404 or 403 for a user that the caller may not delete. 412 for a version that `If-Match` does not name,
     /// 409 for the last admin.
     pub async fn delete(&self, context: &Context, id: UserId, if_match: &IfMatch) -> Result<(), Error> {
-        require_known(context.caller)?;
+        context.caller.signed_in()?;
         let mut retry = ConflictRetry::default();
         loop {
             let (stored, authority) = self.changeable(context, id).await?;
