@@ -7,6 +7,8 @@ pub mod context;
 pub(crate) mod crypto;
 #[cfg(feature = "lambda")]
 pub mod lambda;
+#[cfg(feature = "listener")]
+pub mod listener;
 pub mod run;
 pub mod secrets;
 #[cfg(feature = "socket")]

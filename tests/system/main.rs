@@ -74,6 +74,7 @@ mod security {
 mod socket {
     mod binaries;
     pub(crate) mod client;
+    pub(crate) mod listeners;
     pub(crate) mod services;
     mod trust;
 }

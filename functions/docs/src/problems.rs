@@ -171,6 +171,11 @@ fn entry(kind: Kind) -> Entry {
             ),
         )
         .header(Header { name: "Allow", meaning: "The methods of the path." }),
+        Kind::RequestTimeout => Entry::new(
+            "The body of the request did not arrive in time. Nothing was changed. The connection is closed.",
+            "Send the request again, on another connection.",
+            example("/orders", "The body did not arrive in time. Nothing was changed."),
+        ),
         Kind::EmailTaken => Entry::new(
             "Another user has this e-mail address. Case is ignored.",
             "Sign in as that user, or use another address.",
@@ -286,6 +291,14 @@ fn entry(kind: Kind) -> Entry {
             "The body is not sent as JSON.",
             "Send `Content-Type: application/json`.",
             example("/products", "The body was sent as \"text/plain\"; send JSON with `Content-Type: application/json`."),
+        ),
+        Kind::MisdirectedRequest => Entry::new(
+            "The request is for a host that this server does not serve. Only a server on a loopback address answers this.",
+            "Use `localhost` or a loopback address, or let the operator add the host to `ALLOWED_HOSTS`.",
+            example(
+                "/products",
+                "The request is for another host. This address serves localhost and loopback addresses; ALLOWED_HOSTS adds others.",
+            ),
         ),
         Kind::Validation => Entry::new(
             "The body has missing, unknown, read-only or invalid fields, or names a product or user that does not exist. Nothing was changed.",

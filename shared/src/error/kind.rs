@@ -19,6 +19,8 @@ pub enum Kind {
     NotFound,
     /// Path that exists, with other methods.
     MethodNotAllowed,
+    /// Body that did not arrive in time.
+    RequestTimeout,
     /// E-mail address of another user.
     EmailTaken,
     /// SKU of another product.
@@ -41,6 +43,8 @@ pub enum Kind {
     PayloadTooLarge,
     /// Body that is not sent as JSON.
     UnsupportedMediaType,
+    /// Request for another host.
+    MisdirectedRequest,
     /// JSON body with invalid values.
     Validation,
     /// Idempotency key of another request.
@@ -55,13 +59,14 @@ pub enum Kind {
 
 impl Kind {
     /// All kinds, sorted by status.
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 24] = [
         Self::MalformedRequest,
         Self::InvalidQuery,
         Self::Unauthenticated,
         Self::Forbidden,
         Self::NotFound,
         Self::MethodNotAllowed,
+        Self::RequestTimeout,
         Self::EmailTaken,
         Self::SkuTaken,
         Self::InsufficientStock,
@@ -73,6 +78,7 @@ impl Kind {
         Self::VersionMismatch,
         Self::PayloadTooLarge,
         Self::UnsupportedMediaType,
+        Self::MisdirectedRequest,
         Self::Validation,
         Self::IdempotencyKeyReused,
         Self::TooManyRequests,
@@ -128,6 +134,9 @@ impl Kind {
                 StatusCode::METHOD_NOT_ALLOWED,
                 Code::Unimplemented,
             ),
+            Self::RequestTimeout => {
+                ("request-timeout", "Request timeout", StatusCode::REQUEST_TIMEOUT, Code::DeadlineExceeded)
+            }
             Self::EmailTaken => {
                 ("email-taken", "E-mail address taken", StatusCode::CONFLICT, Code::AlreadyExists)
             }
@@ -169,6 +178,12 @@ impl Kind {
                 "unsupported-media-type",
                 "Unsupported media type",
                 StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                Code::InvalidArgument,
+            ),
+            Self::MisdirectedRequest => (
+                "misdirected-request",
+                "Misdirected request",
+                StatusCode::MISDIRECTED_REQUEST,
                 Code::InvalidArgument,
             ),
             Self::Validation => {

@@ -99,6 +99,14 @@ impl<S: Clone + Send + Sync + 'static> RouteTable<S> {
     }
 }
 
+/// Router that refuses every request as a route does: with a problem, a request ID and a line in the log.
+#[cfg(feature = "listener")]
+pub(crate) fn refusal(kind: Kind, detail: &'static str) -> Router {
+    Router::new()
+        .fallback(async move || Error::new(kind, detail))
+        .layer(middleware::from_fn_with_state(Methods::default(), answer))
+}
+
 fn method_filter(method: &Method) -> MethodFilter {
     match *method {
         Method::POST => MethodFilter::POST,

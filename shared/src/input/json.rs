@@ -86,10 +86,27 @@ fn is_json(content_type: &[u8]) -> bool {
         .is_some_and(|media_type| media_type.trim_ascii().eq_ignore_ascii_case(b"application/json"))
 }
 
+/// Failure of a body that has not arrived in time.
+#[derive(Debug)]
+pub(crate) struct BodyTooLate;
+
+impl fmt::Display for BodyTooLate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the body did not arrive in time")
+    }
+}
+
+impl std::error::Error for BodyTooLate {}
+
+/// True if an error or one of its sources is of this type.
+fn is_caused_by<T: std::error::Error + 'static>(error: &(dyn std::error::Error + 'static)) -> bool {
+    std::iter::successors(Some(error), |error| error.source()).any(|error| error.is::<T>())
+}
+
 /// Bytes of a body with the content type of JSON.
 ///
 /// # Errors
-/// 413 for a body that is too large, 415 for another content type or a content encoding.
+/// 408 for a body that does not arrive in time, 413 for a body that is too large, 415 for another content type or a content encoding.
 pub(crate) async fn read(headers: &HeaderMap, body: Body) -> Result<Bytes, Error> {
     let is_json = headers.get(header::CONTENT_TYPE).is_some_and(|value| is_json(value.as_bytes()));
     let bytes = match Limited::new(body, MAX_BODY).collect().await {
@@ -98,6 +115,12 @@ pub(crate) async fn read(headers: &HeaderMap, body: Body) -> Result<Bytes, Error
             return Err(Error::new(
                 Kind::PayloadTooLarge,
                 format!("The body must be at most {} KiB.", MAX_BODY / 1024),
+            ));
+        }
+        Err(error) if is_caused_by::<BodyTooLate>(&*error) => {
+            return Err(Error::new(
+                Kind::RequestTimeout,
+                "The body did not arrive in time. Nothing was changed.",
             ));
         }
         Err(_) => {

@@ -81,12 +81,14 @@ where
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {
         let settings = crate::runtime::socket::Settings::read(&mut variables, port);
+        let limits = crate::runtime::listener::Settings::read(&mut variables);
         let build = read(variables)?;
         // `read` has checked the variables, and would have failed.
         let settings = settings.ok_or("invalid settings of the service")?;
+        let limits = limits.ok_or("invalid limits of the listener")?;
         let mut function = build().await.map_err(|error| format!("{error} ({})", error.causes()))?;
         function.rpc = function.rpc.map(|rpc| rpc.trusting(settings.callers.clone()));
-        crate::runtime::socket::run(name, function, settings).await
+        crate::runtime::socket::run(name, function, settings, limits).await
     })
 }
 

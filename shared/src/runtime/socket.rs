@@ -8,18 +8,17 @@
 //! gRPC call on loopback, whatever name it uses for 127.0.0.1.
 
 use std::convert::Infallible;
-use std::future::{Future, IntoFuture as _};
+use std::future::Future;
 use std::io::Write as _;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::time::Duration;
 
 use axum::Router;
-use axum::extract::{ConnectInfo, Request, State};
-use axum::response::{IntoResponse as _, Response};
-use axum::serve::ListenerExt as _;
+use axum::extract::{Request, State};
+use axum::response::Response;
 use http::{Version, header};
 use tokio::net::TcpListener;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::oneshot;
 use tonic::Status;
 use tonic_health::ServingStatus;
 use tonic_health::server::{HealthReporter, health_reporter};
@@ -31,14 +30,10 @@ use crate::rpc::signature::CallersSecret;
 use crate::runtime::config::{
     CALLERS_SECRET, CALLERS_SECRET_PREVIOUS, GRPC_REFLECTION, LISTEN_ADDRESS, PORT, Variables,
 };
-use crate::runtime::context::SourceAddress;
+use crate::runtime::listener;
 use crate::runtime::run::{Error, ServiceApp};
 use crate::runtime::secrets;
 use crate::values::clock::Clock;
-
-/// Time for requests to finish after the signal to stop: less than the 10 s after which container runtimes
-/// kill.
-pub const DRAIN: Duration = Duration::from_secs(9);
 
 /// gRPC's reflection: names all methods and messages to anybody who can connect.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -95,14 +90,20 @@ impl Settings {
 /// Variable of earlier builds, which trusted callers unsigned.
 const FORMER_TRUST: &str = "TRUST_CALLERS";
 
-/// Serves until SIGTERM or Ctrl-C.
+/// Serves until SIGTERM or Ctrl-C. A second signal ends the process at once.
 ///
 /// # Errors
 /// Error if the port cannot be bound.
-pub async fn run(name: &str, function: ServiceApp, settings: Settings) -> Result<(), Error> {
+pub async fn run(
+    name: &str,
+    function: ServiceApp,
+    settings: Settings,
+    limits: listener::Settings,
+) -> Result<(), Error> {
     let Settings { address, callers, reflection } = settings;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
+    let limits = limits.fitted_to_open_files();
     let listener = TcpListener::bind(address)
         .await
         .map_err(|error| format!("{address} cannot be bound: {error}; set another PORT or LISTEN_ADDRESS"))?;
@@ -114,17 +115,26 @@ pub async fn run(name: &str, function: ServiceApp, settings: Settings) -> Result
     // The parent process may wait for this line. The error is ignored: standard output may be closed.
     let _ =
         writeln!(std::io::stdout(), "{name} is listening on http://{address}, REST and gRPC; {trust_note}");
-    serve(listener, function, reflection, async move {
-        tokio::select! {
-            _ = interrupt.recv() => {}
-            _ = terminate.recv() => {}
-        }
-    })
-    .await?;
-    Ok(())
+    let (first, signalled) = oneshot::channel::<()>();
+    let second = async move {
+        either(&mut interrupt, &mut terminate).await;
+        drop(first);
+        either(&mut interrupt, &mut terminate).await;
+    };
+    tokio::select! {
+        served = serve_within(listener, function, reflection, limits, async { drop(signalled.await) }) => served,
+        () = second => Err("stopped by a second signal; some requests may not be finished".into()),
+    }
 }
 
-/// Serves until `stop` completes. Running requests then have [`DRAIN`] to finish.
+async fn either(interrupt: &mut Signal, terminate: &mut Signal) {
+    tokio::select! {
+        _ = interrupt.recv() => {}
+        _ = terminate.recv() => {}
+    }
+}
+
+/// Serves with the default limits until `stop` completes.
 ///
 /// # Errors
 /// Error of the listener.
@@ -134,20 +144,26 @@ pub async fn serve(
     reflection: Reflection,
     stop: impl Future<Output = ()>,
 ) -> Result<(), Error> {
+    serve_within(listener, function, reflection, listener::Settings::default(), stop).await
+}
+
+/// Serves within these limits until `stop` completes. Running requests then have time to finish.
+///
+/// # Errors
+/// Error of the listener.
+pub async fn serve_within(
+    listener: TcpListener,
+    function: ServiceApp,
+    reflection: Reflection,
+    limits: listener::Settings,
+    stop: impl Future<Output = ()>,
+) -> Result<(), Error> {
     let (router, health) = router(function, reflection).await?;
-    let (stopping, stopped) = tokio::sync::oneshot::channel::<()>();
-    // Sends small frames without delay.
-    let listener = listener.tap_io(|connection| drop(connection.set_nodelay(true)));
-    let service = router.into_make_service_with_connect_info::<SocketAddr>();
-    let server = axum::serve(listener, service).with_graceful_shutdown(async move { drop(stopped.await) });
-    let mut server = std::pin::pin!(server.into_future());
-    tokio::select! {
-        ended = &mut server => return Ok(ended?),
-        () = stop => {}
-    }
-    health.set_service_status("", ServingStatus::NotServing).await;
-    drop(stopping);
-    if tokio::time::timeout(DRAIN, server).await.is_err() {
+    let stop = async {
+        stop.await;
+        health.set_service_status("", ServingStatus::NotServing).await;
+    };
+    if !listener::serve(listener, router, limits, stop).await? {
         tracing::warn!("some requests did not end in time");
     }
     Ok(())
@@ -189,18 +205,11 @@ struct Services {
     grpc: Router,
 }
 
-async fn dispatch(State(services): State<Services>, mut request: Request) -> Response {
-    if let Some(ConnectInfo(peer)) = request.extensions().get::<ConnectInfo<SocketAddr>>().copied() {
-        request.extensions_mut().insert(SourceAddress(peer.ip()));
-    }
+async fn dispatch(State(services): State<Services>, request: Request) -> Response {
     let router = if is_grpc(&request) { services.grpc } else { services.rest };
-    // A separate task: as on Lambda the work goes on when the client no longer waits. A client that hangs up
-    // cannot stop it between two writes.
-    match tokio::spawn(router.oneshot(request)).await {
-        Ok(Ok(response)) => response,
-        Ok(Err(never)) => match never {},
-        // Both services answer panics themselves.
-        Err(_) => http::StatusCode::INTERNAL_SERVER_ERROR.into_response(),
+    match router.oneshot(request).await {
+        Ok(response) => response,
+        Err(never) => match never {},
     }
 }
 

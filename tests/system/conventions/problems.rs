@@ -24,6 +24,7 @@ use tests::support::raw::{LIMIT, product, send, send_json};
 use tonic::Code;
 use tower::ServiceExt as _;
 
+use crate::socket::listeners;
 use crate::support::branch::{Branch, Line};
 
 #[tokio::test]
@@ -53,6 +54,10 @@ pub(crate) async fn produced(shop: &InProcess, kind: Kind) -> Answer {
         Kind::Forbidden => customer.get("/users").await,
         Kind::NotFound => anyone.get("/nothing").await,
         Kind::MethodNotAllowed => anyone.delete("/products").await,
+        Kind::RequestTimeout => listeners::request_timeout(shop).await,
+        Kind::MisdirectedRequest => {
+            anyone.answer(anyone.request(Method::GET, "/products").header("host", "evil.example")).await
+        }
         Kind::EmailTaken => {
             let user = json!({ "email": new_email(), "password": PASSWORD, "name": "Ada" });
             anyone.post("/users", user.clone()).await.expect(201);

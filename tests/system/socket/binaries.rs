@@ -2,18 +2,23 @@
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "what fails in a test fails the test")]
 
-use std::io::{BufRead as _, BufReader};
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::OnceLock;
+use std::time::{Duration, Instant};
 
+use http::Method;
 use serde_json::json;
+use shared::runtime::listener::Limits;
 use tests::in_process::InProcess;
 use tests::shop::order_of;
 use tests::{CALLERS_SECRET, JWT_SECRET};
 
 /// All variables that a function reads.
-const VARIABLES: [&str; 16] = [
+const VARIABLES: [&str; 19] = [
+    "ALLOWED_HOSTS",
     "AWS_LAMBDA_RUNTIME_API",
     "CALLERS_SECRET",
     "CALLERS_SECRET_ARN",
@@ -23,6 +28,8 @@ const VARIABLES: [&str; 16] = [
     "JWT_SECRET",
     "JWT_SECRET_ARN",
     "LISTEN_ADDRESS",
+    "MAX_CONNECTIONS",
+    "MAX_CONNECTIONS_PER_ADDRESS",
     "MONGO_URI",
     "MONGO_URI_ARN",
     "ORDER_PAYMENT_WINDOW",
@@ -81,10 +88,13 @@ impl Service {
         format!("http://{}", self.address)
     }
 
+    fn is_told_to_end(&self) -> bool {
+        Command::new("kill").arg(self.child.id().to_string()).status().unwrap().success()
+    }
+
     /// True if it ends well on request.
     fn ends(mut self) -> bool {
-        let asked = Command::new("kill").arg(self.child.id().to_string()).status().unwrap();
-        asked.success() && self.child.wait().unwrap().success()
+        self.is_told_to_end() && self.child.wait().unwrap().success()
     }
 }
 
@@ -93,6 +103,36 @@ impl Drop for Service {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// A service for 20 connections serves the next one beside 100 silent ones, and ends at a second signal at once.
+async fn makes_room_and_ends(shop: &InProcess, mut service: Service) {
+    let connect = || TcpStream::connect(&service.address).unwrap();
+    let silent: Vec<TcpStream> = (0..100).map(|_| connect()).collect();
+    let anyone = shop.anyone().at(&service.url());
+    let keys = |host| anyone.request(Method::GET, "/.well-known/jwks.json").header("host", host);
+    for host in ["localhost", "shop.example:8080"] {
+        anyone.answer(keys(host)).await.expect(200);
+    }
+    anyone.answer(keys("evil.example")).await.problem(421, "misdirected-request");
+    drop(silent);
+
+    // One signal would wait for this body, which the service has asked for.
+    let mut unfinished = connect();
+    let head = "POST /auth HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: 9\r\nexpect: \
+                100-continue\r\n\r\n";
+    unfinished.write_all(head.as_bytes()).unwrap();
+    let mut asked = String::new();
+    BufReader::new(&unfinished).read_line(&mut asked).unwrap();
+    assert!(asked.contains(" 100 "), "{asked}");
+    let begin = Instant::now();
+    while service.child.try_wait().unwrap().is_none() {
+        assert!(begin.elapsed() < Limits::DEFAULT.drain, "it waits for the request");
+        service.is_told_to_end();
+        // Two signals at the same moment are one.
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    assert_eq!(service.child.wait().unwrap().code(), Some(1));
 }
 
 /// Output of a binary that does not start.
@@ -142,6 +182,9 @@ async fn the_three_binaries_run_as_ordinary_services() {
     for service in [orders, products, users, public] {
         assert!(service.ends());
     }
+
+    let few = [uri, ("JWT_SECRET", JWT_SECRET), ("MAX_CONNECTIONS", "20"), ("ALLOWED_HOSTS", "shop.example")];
+    makes_room_and_ends(&shop, Service::start("users", &few)).await;
 
     // What is wrong is told at once, and what this binary was built without.
     let text = refusal("orders", &[("PRODUCT_SERVICE_URL", "lambda:products"), ("PORT", "x")]);

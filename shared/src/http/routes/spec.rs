@@ -373,7 +373,7 @@ impl RouteSpec {
             Kind::Forbidden => matches!(self.access, Access::Staff | Access::Admin),
             Kind::NotFound => self.path_parameter.is_some(),
             Kind::InvalidQuery => !self.query.is_empty() || self.page.is_some(),
-            Kind::PayloadTooLarge | Kind::UnsupportedMediaType | Kind::Validation => {
+            Kind::RequestTimeout | Kind::PayloadTooLarge | Kind::UnsupportedMediaType | Kind::Validation => {
                 self.request_body.is_some()
             }
             Kind::IdempotencyKeyReused => self.idempotent,

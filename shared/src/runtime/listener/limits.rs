@@ -1,0 +1,246 @@
+//! Limits of a listener, declared once as data, and the variables that change some of them.
+
+use std::time::Duration;
+
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+use super::hosts::AllowedHosts;
+use crate::runtime::config::{Variable, Variables};
+use crate::runtime::context::DEFAULT_TIMEOUT;
+
+/// Files that a process needs beside its clients' connections: those to MongoDB and to other functions.
+const OTHER_FILES: usize = 256;
+
+/// Sockets that may be open beyond the limit of connections while they are being closed.
+pub(super) const CLOSING: usize = 64;
+
+/// Limits of a listener on time and number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Time for the head of a request, from the connection's or the head's first byte on.
+    pub head: Duration,
+    /// Time for the body of a request, from the end of its head on: the request's own deadline.
+    pub body: Duration,
+    /// Time for a client to take an answer that is ready.
+    pub answer: Duration,
+    /// Time between two requests of a connection.
+    pub idle: Duration,
+    /// Time to read the rest of a body that the answer did not need.
+    pub rest: Duration,
+    /// Most bytes of such a rest.
+    pub rest_bytes: usize,
+    /// Time in which a closed connection's last bytes are read and discarded, so that the client sees its answer.
+    pub linger: Duration,
+    /// Interval of pings over HTTP/2, and the time to answer one.
+    pub ping: Duration,
+    /// Most requests at once on one connection over HTTP/2.
+    pub streams: u32,
+    /// Most connections, and most requests at work.
+    pub connections: usize,
+    /// Most connections, and most requests at work, of one address; 0 is no limit.
+    pub connections_per_address: usize,
+    /// Time for requests to finish after the signal to stop.
+    pub drain: Duration,
+}
+
+impl Limits {
+    /// Defaults.
+    pub const DEFAULT: Self = Self {
+        head: Duration::from_secs(10),
+        body: DEFAULT_TIMEOUT,
+        answer: Duration::from_secs(60),
+        idle: Duration::from_secs(75),
+        rest: Duration::from_secs(1),
+        rest_bytes: 1024 * 1024,
+        linger: Duration::from_secs(2),
+        ping: Duration::from_secs(20),
+        streams: 100,
+        connections: 1024,
+        connections_per_address: 256,
+        // Less than the 10 s after which container runtimes kill.
+        drain: Duration::from_secs(9),
+    };
+
+    /// Limits in words, for documents: subject, value, and the consequence.
+    pub fn rows(&self) -> Vec<(&'static str, String, &'static str)> {
+        let seconds = |time: Duration| format!("{} s", time.as_secs());
+        let number = |number: usize| number.to_string();
+        vec![
+            ("head of a request", seconds(self.head), "the connection is closed"),
+            ("body of a request", seconds(self.body), "408"),
+            ("answer that the client does not take", seconds(self.answer), "the connection is closed"),
+            ("time between two requests", seconds(self.idle), "the connection is closed"),
+            (
+                "rest of a body that is not needed",
+                format!("{} KiB, {}", self.rest_bytes / 1024, seconds(self.rest)),
+                "the answer says `Connection: close`",
+            ),
+            (
+                "bytes after an answer with `Connection: close`",
+                seconds(self.linger),
+                "they are discarded until then",
+            ),
+            ("pings over HTTP/2", seconds(self.ping), "without an answer the connection is closed"),
+            (
+                "requests at once on a connection over HTTP/2",
+                self.streams.to_string(),
+                "further ones wait or are refused",
+            ),
+            (
+                "connections",
+                number(self.connections),
+                "the oldest one without work is closed; if all are at work, the new one is answered 503",
+            ),
+            ("connections of one address", number(self.connections_per_address), "as above"),
+            ("requests at work", number(self.connections), "503"),
+            ("requests at work of one address", number(self.connections_per_address), "503"),
+            ("time to finish after SIGTERM", seconds(self.drain), "the process ends"),
+        ]
+    }
+}
+
+/// Variables that a listener reads.
+pub const VARIABLES: [Variable; 3] = [
+    Variable::new(
+        "MAX_CONNECTIONS",
+        "open connections, and requests at work, at most; 1024 by default. The limit of open files is raised to it \
+         where the system permits, else it is lowered",
+    ),
+    Variable::new(
+        "MAX_CONNECTIONS_PER_ADDRESS",
+        "of these, how many one IPv4 address or IPv6 /64 may have; 256 by default, 0 is no limit. This machine has \
+         none. Behind a proxy all connections come from one address",
+    ),
+    Variable::new(
+        "ALLOWED_HOSTS",
+        "host names that requests may be for on a loopback address, beside `localhost` and loopback addresses; \
+         comma-separated, without ports, `*` is all. A proxy on the same machine may need it",
+    ),
+];
+
+/// Settings of a listener.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// Limits.
+    pub limits: Limits,
+    /// Hosts that requests may be for on a loopback address.
+    pub hosts: AllowedHosts,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self { limits: Limits::DEFAULT, hosts: AllowedHosts::default() }
+    }
+}
+
+impl Settings {
+    /// Reads [`VARIABLES`]. `None` if that failed; the problem is recorded in `variables`.
+    pub fn read(variables: &mut Variables) -> Option<Self> {
+        let [connections, per_address, hosts] = VARIABLES;
+        let Limits { connections: many, connections_per_address: few, .. } = Limits::DEFAULT;
+        let connections = variables.or(connections.name, many, |text| number(text, 1));
+        let connections_per_address = variables.or(per_address.name, few, |text| number(text, 0));
+        let hosts = variables.or(hosts.name, AllowedHosts::default(), AllowedHosts::parse);
+        let limits = Limits {
+            connections: connections?,
+            connections_per_address: connections_per_address?,
+            ..Limits::DEFAULT
+        };
+        Some(Self { limits, hosts: hosts? })
+    }
+
+    /// Raises this process's limit of open files as far as the connections need and the system permits.
+    ///
+    /// Fewer connections are accepted where it does not.
+    pub fn fitted_to_open_files(mut self) -> Self {
+        let wanted = self.limits.connections.saturating_add(OTHER_FILES);
+        let files = raise_open_files(wanted);
+        let connections = connections_within(self.limits.connections, files);
+        if connections < self.limits.connections {
+            tracing::warn!(connections, "fewer connections than MAX_CONNECTIONS: only {files} open files");
+            self.limits.connections = connections;
+        }
+        self
+    }
+}
+
+fn number(text: &str, smallest: usize) -> Result<usize, String> {
+    const LARGEST: usize = 1_000_000;
+    match text.parse() {
+        Ok(number) if (smallest..=LARGEST).contains(&number) => Ok(number),
+        _ => Err(format!("must be {smallest} to {LARGEST}")),
+    }
+}
+
+/// Raises the limit of open files to `wanted`, or as far as possible. Returns the limit.
+fn raise_open_files(wanted: usize) -> usize {
+    let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
+    // No limit at all.
+    let Some(soft) = current else { return usize::MAX };
+    let wanted = u64::try_from(wanted).unwrap_or(u64::MAX);
+    let raised = wanted.min(maximum.unwrap_or(u64::MAX));
+    let is_raised =
+        raised > soft && setrlimit(Resource::Nofile, Rlimit { current: Some(raised), maximum }).is_ok();
+    usize::try_from(if is_raised { raised } else { soft }).unwrap_or(usize::MAX)
+}
+
+/// Connections that fit into a limit of open files, and at least half of it.
+fn connections_within(wanted: usize, files: usize) -> usize {
+    wanted.min(files - OTHER_FILES.min(files / 2)).max(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(set: &'static [(&str, &str)]) -> Result<Settings, String> {
+        let mut variables = Variables::from_fn(move |name| {
+            set.iter().find(|(set, _)| *set == name).map(|(_, value)| (*value).to_owned())
+        });
+        let settings = Settings::read(&mut variables);
+        settings.ok_or_else(|| variables.misconfigured().to_string())
+    }
+
+    #[test]
+    fn a_head_has_10_s_a_body_25_s_and_silence_75_s() {
+        let Limits { head, body, idle, .. } = Limits::DEFAULT;
+        assert_eq!([head, body, idle].map(|time| time.as_secs()), [10, 25, 75]);
+        assert_eq!(read(&[]), Ok(Settings::default()));
+    }
+
+    #[test]
+    fn variables_change_the_numbers_of_connections() {
+        let set = [("MAX_CONNECTIONS", "8"), ("MAX_CONNECTIONS_PER_ADDRESS", "0")];
+        let limits = read(Box::leak(Box::new(set))).unwrap().limits;
+        assert_eq!((limits.connections, limits.connections_per_address), (8, 0));
+    }
+
+    #[test]
+    fn every_wrong_variable_is_reported() {
+        let text = read(&[
+            ("MAX_CONNECTIONS", "0"),
+            ("MAX_CONNECTIONS_PER_ADDRESS", "-1"),
+            ("ALLOWED_HOSTS", "http://a/"),
+        ]);
+        let text = text.unwrap_err();
+        for variable in VARIABLES {
+            assert!(text.contains(&format!("{}: must be", variable.name)), "{text}");
+        }
+    }
+
+    #[test]
+    fn descriptions_of_variables_name_the_defaults() {
+        let Limits { connections, connections_per_address, .. } = Limits::DEFAULT;
+        for (variable, default) in VARIABLES.iter().zip([connections, connections_per_address]) {
+            assert!(variable.description.contains(&format!("; {default} by default")), "{}", variable.name);
+        }
+    }
+
+    #[test]
+    fn connections_leave_files_for_everything_else() {
+        assert_eq!(connections_within(1024, 1_048_576), 1024);
+        assert_eq!(connections_within(1024, 1024), 768);
+        assert_eq!(connections_within(1024, 256), 128);
+        assert_eq!(connections_within(1, 0), 1);
+    }
+}
