@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use mongodb::Database;
 use shared::auth::Signer;
+use shared::runtime::listener;
 use shared::values::clock::Clock;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
@@ -51,9 +52,10 @@ pub async fn run(options: Options) -> Result<(), CommandError> {
     let stop = stop_signal()?;
     // First of all, so that a taken port is reported at once and not after half a minute of other work.
     let listener = listen(options.port, "cargo local").await?;
+    let limits = settings::listener(DRAIN)?;
     let (folder, settings) = data_and_settings(&options)?;
     let mut source = MongoSource::open(&options, folder).await?;
-    let result = serve(&options, &settings, listener, &mut source, stop).await;
+    let result = serve(&options, &settings, (listener, limits), &mut source, stop).await;
     source.close().await;
     result
 }
@@ -128,7 +130,7 @@ pub(crate) fn data_and_settings(options: &Options) -> Result<(Option<PathBuf>, S
 async fn serve(
     options: &Options,
     settings: &Settings,
-    listener: TcpListener,
+    (listener, limits): (TcpListener, listener::Settings),
     source: &mut MongoSource,
     stop: watch::Receiver<bool>,
 ) -> Result<(), CommandError> {
@@ -141,8 +143,8 @@ async fn serve(
     let work = async {
         let backend = set_up(&database, settings).await?;
         let router = settings::cors()?.around(backend.router());
-        let server = axum::serve(listener, router.clone()).with_graceful_shutdown(stopped(stop.clone()));
-        let server = tokio::spawn(server.into_future());
+        let server = listener::serve(listener, router.clone(), limits, stopped(stop.clone()));
+        let server = tokio::spawn(server);
         let loaded = match options.demo && local {
             // Its requests are not the user's, so they are not logged.
             true => demo::load(router, settings).with_subscriber(NoSubscriber::new()).await?,
@@ -154,7 +156,7 @@ async fn serve(
             never = schedule::run(&backend) => match never {},
         }
         report("stopping");
-        if tokio::time::timeout(DRAIN, server).await.is_err() {
+        if !matches!(server.await, Ok(Ok(true))) {
             report("some requests did not end in time");
         }
         Ok(())

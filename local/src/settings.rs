@@ -12,6 +12,7 @@ use ring::rand::{SecureRandom, SystemRandom};
 use serde::{Deserialize, Serialize};
 use shared::http::routes::Cors;
 use shared::runtime::config::{self, Variables};
+use shared::runtime::listener;
 
 use crate::error::CommandError;
 
@@ -166,6 +167,18 @@ pub fn payment_window() -> Result<Duration, CommandError> {
 /// If it contains anything but origins.
 pub fn cors() -> Result<Cors, CommandError> {
     read("CORS_ALLOWED_ORIGINS", Cors::default(), Cors::parse)
+}
+
+/// Reads the listener's settings, and raises the limit of open files for them. `drain` is the time to stop.
+///
+/// # Errors
+/// If a variable is invalid.
+pub fn listener(drain: Duration) -> Result<listener::Settings, CommandError> {
+    let mut variables = Variables::of_process();
+    let settings = listener::Settings::read(&mut variables);
+    let settings = settings.ok_or_else(|| CommandError::new(variables.misconfigured().to_string()))?;
+    let limits = listener::Limits { drain, ..settings.limits };
+    Ok(listener::Settings { limits, ..settings }.fitted_to_open_files())
 }
 
 fn read<T>(name: &str, default: T, parse: impl FnOnce(&str) -> Result<T, String>) -> Result<T, CommandError> {

@@ -13,6 +13,7 @@ use mongodb::bson::{Document, doc};
 use serde_json::{Value, json};
 
 mod access;
+mod bad_clients;
 mod seed;
 
 /// Longer than any start here takes, even on a busy machine.
@@ -44,7 +45,11 @@ struct Run {
 }
 
 fn program(arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_oms-local"));
+    configured(Command::new(env!("CARGO_BIN_EXE_oms-local")), arguments)
+}
+
+/// A command that runs the program, with these arguments and an environment that is known.
+fn configured(mut command: Command, arguments: &[&str]) -> Command {
     for variable in
         ["MONGO_URI", "MONGO_URI_ARN", "JWT_SECRET", "ADMIN_EMAIL", "ADMIN_PASSWORD", "ADMIN_PASSWORD_ARN"]
     {
