@@ -10,6 +10,7 @@ use serde_json::Value;
 use shared::auth::Access;
 use shared::error::Kind;
 use shared::runtime::config::{OF_SERVICES, Variable};
+use shared::runtime::listener::{self, Limits};
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
@@ -87,10 +88,10 @@ fn variables() -> String {
     table
 }
 
-/// The table of the environment variables of ordinary services.
-fn service_variables() -> String {
+/// A table of the environment variables of ordinary services.
+fn service_variables(variables: &[Variable]) -> String {
     let mut table = "| variable | meaning |\n| --- | --- |\n".to_owned();
-    for variable in OF_SERVICES {
+    for variable in variables {
         table.push_str(&format!("| `{}` | {} |\n", variable.names().join("` or `"), variable.description));
     }
     table
@@ -108,14 +109,25 @@ fn callers() -> String {
     table
 }
 
+/// The table of the limits of listeners.
+fn listener_limits() -> String {
+    let mut table = "| limit | default | beyond it |\n| --- | --- | --- |\n".to_owned();
+    for (subject, value, consequence) in Limits::DEFAULT.rows() {
+        table.push_str(&format!("| {subject} | {value} | {consequence} |\n"));
+    }
+    table
+}
+
 #[test]
 fn generated_tables_of_documents_are_what_the_code_makes() {
     for (file, name, section) in [
         ("docs/api.md", "endpoints", endpoints()),
         ("docs/api.md", "limits", local::api_doc::limits(&document())),
         ("docs/operations.md", "variables", variables()),
-        ("docs/operations.md", "service variables", service_variables()),
+        ("docs/operations.md", "service variables", service_variables(&OF_SERVICES)),
         ("docs/protocol/identity.md", "callers", callers()),
+        ("docs/operations.md", "listener", listener_limits()),
+        ("docs/operations.md", "listener-variables", service_variables(&listener::VARIABLES)),
     ] {
         let path = root().join(file);
         let document = std::fs::read_to_string(&path).unwrap();
