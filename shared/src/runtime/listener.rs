@@ -187,6 +187,8 @@ impl Connection {
         let mut stop = std::pin::pin!(stop);
         let mut begin = BytesMut::with_capacity(PREFACE.len());
         let is_http2 = tokio::select! {
+            // On a machine that was busy for longer than the limit, bytes that are there count.
+            biased;
             begun = read_version(&mut stream, &mut begin) => begun,
             () = self.expires() => return,
             () = &mut stop => return,
