@@ -124,7 +124,7 @@ fn generated_tables_of_documents_are_what_the_code_makes() {
         ("docs/api.md", "endpoints", endpoints()),
         ("docs/api.md", "limits", local::api_doc::limits(&document())),
         ("docs/operations.md", "variables", variables()),
-        ("docs/operations.md", "service variables", service_variables(&OF_SERVICES)),
+        ("docs/operations.md", "service variables", service_variables(OF_SERVICES)),
         ("docs/protocol/identity.md", "callers", callers()),
         ("docs/operations.md", "listener", listener_limits()),
         ("docs/operations.md", "listener-variables", service_variables(&listener::VARIABLES)),
