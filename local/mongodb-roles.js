@@ -45,7 +45,7 @@ const roles = [
   {
     "role": "oms_schema",
     "collections": {
-      "": ["createCollection", "collMod", "createIndex", "dropIndex", "find", "insert", "update"]
+      "": ["createCollection", "collMod", "createIndex", "dropIndex", "listCollections", "find", "insert", "update"]
     }
   }
 ];

@@ -13,6 +13,7 @@ use proto::orders::v1::{
 };
 use shared::auth::{Caller, Role, Signer, TokenOrigin};
 use shared::error::Error;
+use shared::mongo::Schema;
 use shared::rpc::channel::Channel;
 use shared::rpc::metadata;
 use shared::rpc::server::MAX_MESSAGE;
@@ -59,9 +60,35 @@ pub struct Backend {
 /// # Errors
 /// If MongoDB refuses or does not answer.
 pub async fn ensure_schema(database: &Database) -> Result<(), Error> {
-    users::store::UserStore::new(database).ensure_schema().await?;
-    products::store::ProductStore::new(database).ensure_schema().await?;
-    orders::store::OrderStore::new(database).ensure_schema().await
+    ensure_schemas(database, Schemas::default()).await
+}
+
+/// Schemas of a build of all functions.
+#[derive(Clone, Copy, Debug)]
+pub struct Schemas {
+    /// Of the users function.
+    pub users: Schema,
+    /// Of the products function.
+    pub products: Schema,
+    /// Of the orders function.
+    pub orders: Schema,
+}
+
+impl Default for Schemas {
+    /// Those of this build.
+    fn default() -> Self {
+        Self { users: users::store::SCHEMA, products: products::store::SCHEMA, orders: orders::store::SCHEMA }
+    }
+}
+
+/// Runs the schema step of a build with other schemas.
+///
+/// # Errors
+/// If MongoDB refuses or does not answer.
+pub async fn ensure_schemas(database: &Database, schemas: Schemas) -> Result<(), Error> {
+    users::store::UserStore::with_schema(database, schemas.users).ensure_schema().await?;
+    products::store::ProductStore::with_schema(database, schemas.products).ensure_schema().await?;
+    orders::store::OrderStore::with_schema(database, schemas.orders).ensure_schema().await
 }
 
 impl Backend {
@@ -98,27 +125,35 @@ impl Backend {
 
     /// Builds and connects the functions.
     pub fn build(config: BackendConfig) -> Self {
+        Self::build_with_schemas(config, Schemas::default())
+    }
+
+    /// Builds and connects the functions as a build with other schemas would be.
+    pub fn build_with_schemas(config: BackendConfig, schemas: Schemas) -> Self {
         let BackendConfig { database, signer, payment_window, rate_limit_per_address, clock } = config;
         let keys = KeyRing::fixed(signer, clock.clone());
-        let users = users::app(users::Dependencies {
+        let users = users::Dependencies {
             database: database.clone(),
             keys: keys.clone(),
             rate_limit_per_address,
             clock: clock.clone(),
-        });
+        };
+        let users = users::app_with_schema(users, schemas.users);
         let to_users = Channel::new(Arc::new(users.rpc.clone()), clock.clone());
-        let products = products::app(products::Dependencies {
+        let products = products::Dependencies {
             database: database.clone(),
             users: to_users.clone(),
             clock: clock.clone(),
-        });
-        let orders = orders::app(orders::Dependencies {
+        };
+        let products = products::app_with_schema(products, schemas.products);
+        let orders = orders::Dependencies {
             database,
             products: Channel::new(Arc::new(products.rpc.clone()), clock.clone()),
             users: to_users,
             payment_window,
             clock: clock.clone(),
-        });
+        };
+        let orders = orders::app_with_schema(orders, schemas.orders);
         let docs = docs::app(clock.clone());
         Self { users, products, orders, docs, keys, admin: UserId::new(), clock }
     }

@@ -16,17 +16,19 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::Semaphore;
 use type_safe_id::{StaticType, TypeSafeId};
 
+use self::fenced::FencedDatabase;
 use crate::error::{Cause, DatabaseFailure, Error};
 use crate::runtime::secrets::SecretSource;
 use crate::values::clock::Timestamp;
 
 pub mod conflict_retry;
+pub mod fenced;
 pub mod json_schema;
 pub mod keyset;
 mod schema;
 pub mod unreadable;
 
-pub use schema::{Collection, Index};
+pub use schema::{ANY_WRITER, Collection, Index, Schema, SchemaStep};
 
 /// Database name if the URI has none.
 const DEFAULT_DATABASE: &str = "oms";
@@ -50,25 +52,23 @@ const REFUSED_CODES: [i32; 2] = [13, 18];
 /// Timeout of [`open`]: shorter than Lambda's init phase, so that the log names the missing dependency.
 const OPEN_TIMEOUT: Duration = Duration::from_millis(2500);
 
-/// Collection in which the schema step records its versions: `{_id: function, version}`.
-const SCHEMA: &str = "schema";
-
-/// Connects with the current secret, and checks that the schema is recent enough for this build. That is one
+/// Connects with the current secret, and checks that the schema and this build fit each other. That is one
 /// query, which also opens the connection that the first request will use.
 ///
 /// # Errors
 /// 503 with a cause that names the remedy.
-pub async fn open(uri: &dyn SecretSource, function: &str, version: i32) -> Result<Database, Error> {
+pub async fn open(uri: &dyn SecretSource, schema: Schema) -> Result<Database, Error> {
     let uri = uri.current().await?;
     let opening = async {
-        let database = connect(uri.expose(), function).await.map_err(|error| match error.kind.as_ref() {
-            // The driver's text may repeat a part of the URI.
-            ErrorKind::InvalidArgument { .. } => {
-                Error::unavailable("MONGO_URI is not a valid connection string")
-            }
-            _ => Error::unavailable(error),
-        })?;
-        check_schema(&database, function, version).await?;
+        let database =
+            connect(uri.expose(), schema.function).await.map_err(|error| match error.kind.as_ref() {
+                // The driver's text may repeat a part of the URI.
+                ErrorKind::InvalidArgument { .. } => {
+                    Error::unavailable("MONGO_URI is not a valid connection string")
+                }
+                _ => Error::unavailable(error),
+            })?;
+        schema.check(&database).await?;
         Ok(database)
     };
     let timed_out = |_| {
@@ -79,52 +79,33 @@ pub async fn open(uri: &dyn SecretSource, function: &str, version: i32) -> Resul
     tokio::time::timeout(OPEN_TIMEOUT, opening).await.unwrap_or_else(timed_out)
 }
 
-/// Checks that the schema step of this version, or a later one, has run.
-///
-/// # Errors
-/// 503 if it has not run, or if MongoDB is unavailable.
-pub async fn check_schema(database: &Database, function: &str, version: i32) -> Result<(), Error> {
-    let recorded = database.collection::<Document>(SCHEMA).find_one(doc! { "_id": function }).await?;
-    let found = recorded.and_then(|recorded| recorded.get_i32("version").ok()).unwrap_or(0);
-    if found >= version {
-        return Ok(());
-    }
-    Err(Error::unavailable(format!(
-        "the schema of {function} in the database {} has version {found}, and this build needs {version}: run \
-         `MONGO_URI=… ADMIN_EMAIL=… ADMIN_PASSWORD=… cargo local schema`",
-        database.name()
-    )))
-}
-
-/// Records the schema version of a function; a higher recorded version stays. This is the last action of the
-/// schema step.
-///
-/// # Errors
-/// Error of the driver if MongoDB refuses or is unavailable.
-pub async fn note_schema(database: &Database, function: &str, version: i32) -> Result<(), MongoError> {
-    let schema = database.collection::<Document>(SCHEMA);
-    let record =
-        || schema.update_one(doc! { "_id": function }, doc! { "$max": { "version": version } }).upsert(true);
-    match record().await {
-        // A concurrent schema step has inserted the first record.
-        Err(error) if is_duplicate_key(&error) => record().await.map(drop),
-        recorded => recorded.map(drop),
-    }
+/// Refusal of an operation by MongoDB for a reason that concerns the function, and not the operation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// The credentials are refused. They may be outdated.
+    Credentials,
+    /// The build is too old to write.
+    Build,
 }
 
 tokio::task_local! {
-    static REFUSED: Cell<bool>;
+    static REFUSED: Cell<Option<Refusal>>;
 }
 
-/// Runs `work`, and reports whether MongoDB refused the credentials meanwhile. They may be outdated then. The
-/// refused operations were not performed. No other error is a refusal: a connection that breaks or stays
-/// silent may have carried the operation.
-pub async fn track_auth_failures<T>(work: impl Future<Output = T>) -> (T, bool) {
+/// Runs `work`, and reports whether MongoDB refused the credentials or the build meanwhile. The refused
+/// operations were not performed. No other error is a refusal: a connection that breaks or stays silent may
+/// have carried the operation.
+pub async fn track_refusals<T>(work: impl Future<Output = T>) -> (T, Option<Refusal>) {
     let tracked = async {
         let done = work.await;
         (done, REFUSED.with(Cell::get))
     };
-    REFUSED.scope(Cell::new(false), tracked).await
+    REFUSED.scope(Cell::new(None), tracked).await
+}
+
+fn note_refusal(refusal: Refusal) {
+    // Outside of `track_refusals` there is no flag to set.
+    let _ = REFUSED.try_with(|refused| refused.set(Some(refusal)));
 }
 
 /// Returns true if MongoDB refused the credentials, in the handshake of a connection or for the operation.
@@ -185,6 +166,9 @@ impl From<MongoError> for Cause {
 }
 
 fn text_of(error: &MongoError) -> Cause {
+    if fenced::is_outdated(error) {
+        return "MongoDB: the build is too old to write; deploy a later one".into();
+    }
     let (code, name) = match error.kind.as_ref() {
         ErrorKind::Command(error) => (error.code, error.code_name.clone()),
         ErrorKind::Write(WriteFailure::WriteError(error)) => {
@@ -204,6 +188,9 @@ fn text_of(error: &MongoError) -> Cause {
 }
 
 fn failure_of(error: &MongoError) -> DatabaseFailure {
+    if fenced::is_outdated(error) {
+        return DatabaseFailure::Outdated;
+    }
     let code = match error.kind.as_ref() {
         ErrorKind::Io(_)
         | ErrorKind::ServerSelection { .. }
@@ -231,8 +218,11 @@ fn kind_name(error: &MongoError) -> String {
 impl From<MongoError> for Error {
     fn from(error: MongoError) -> Self {
         if is_refusal(&error) {
-            // Outside of `track_auth_failures` there is no flag to set.
-            let _ = REFUSED.try_with(|refused| refused.set(true));
+            note_refusal(Refusal::Credentials);
+            return Self::unavailable(error);
+        }
+        if fenced::is_outdated(&error) {
+            note_refusal(Refusal::Build);
             return Self::unavailable(error);
         }
         let transient = match error.kind.as_ref() {
@@ -352,11 +342,11 @@ pub enum TxOutcome<T> {
 /// # Errors
 /// Error of `body` or of the commit. After a lost answer to the commit its outcome is unknown. The documents
 /// must be such that a later read can tell.
-pub async fn transaction<T, F>(database: &Database, mut body: F) -> Result<T, MongoError>
+pub async fn transaction<T, F>(database: &FencedDatabase, mut body: F) -> Result<T, MongoError>
 where
     F: for<'s> FnMut(&'s mut ClientSession) -> BoxFuture<'s, Result<TxOutcome<T>, MongoError>>,
 {
-    let mut session = database.client().start_session().await?;
+    let mut session = database.start_session().await?;
     let started = Instant::now();
     let mut attempt: u32 = 0;
     loop {

@@ -10,12 +10,13 @@ use axum::routing::get;
 use mongod::{Data, Mongod, Options};
 use products::environment::Environment;
 use serde_json::json;
-use shared::mongo;
+use shared::mongo::{self, ANY_WRITER, Schema};
 use shared::runtime::config::Variables;
 use shared::runtime::lambda::Host;
 use shared::runtime::run::ServiceApp;
 use shared::values::clock::Clock;
 use tracing::instrument::WithSubscriber as _;
+use users::store::UserStore;
 
 use crate::lambda::{Answer, Lambda, TIMEOUT, deliver, request, request_within};
 
@@ -83,7 +84,7 @@ async fn without_its_database_at_init_a_function_answers_503() {
     assert_unavailable(&answer);
     let text = log.text();
     assert!(text.contains("ERROR") && text.contains("cargo local schema"), "{text}");
-    let needed = products::store::SCHEMA_VERSION;
+    let needed = products::store::SCHEMA.version;
     assert!(text.contains(&format!("has version 0, and this build needs {needed}")), "{text}");
 
     let database = mongo::connect(&uri, "tests").await.unwrap();
@@ -94,17 +95,48 @@ async fn without_its_database_at_init_a_function_answers_503() {
 }
 
 #[tokio::test]
+async fn a_build_that_is_too_old_is_given_up_once_a_write_is_refused() {
+    let uri = mongod::shared_for_tests().await.unwrap();
+    let uri = uri.replacen("/?", &format!("/test_{}?", uuid::Uuid::new_v4().simple()), 1);
+    let database = mongo::connect(&uri, "tests").await.unwrap();
+    UserStore::new(&database).ensure_schema().await.unwrap();
+    let variables = [("MONGO_URI", uri.as_str()), ("JWT_SECRET", "a secret of the tests, 32 bytes or more")];
+    let variables = Lambda::start().await.variables(&variables);
+    let environment = users::environment::Environment::read(variables, Clock::system()).unwrap();
+    let host = Host::new(move || environment.clone().build(), Clock::system());
+    let sign_in = async || {
+        let body = json!({ "email": "ada@example.com", "password": "a long password" });
+        request(&host, "POST", "/auth", None, Some(body)).await
+    };
+    let read = async || request(&host, "GET", "/users", None, None).await;
+    assert_eq!((sign_in().await.status, read().await.status), (401, 401));
+
+    let version = users::store::SCHEMA.version + 1;
+    let later = Schema { version, lowest_writer: version, ..users::store::SCHEMA };
+    UserStore::with_schema(&database, later).ensure_schema().await.unwrap();
+    assert_eq!(read().await.status, 401);
+    let log = Log::default();
+    assert_unavailable(&sign_in().with_subscriber(log.subscriber()).await);
+    assert_unavailable(&read().with_subscriber(log.subscriber()).await);
+    let text = log.text();
+    assert!(text.contains("the build is too old to write; deploy a later one"), "{text}");
+    assert!(text.contains("this build of users is too old: it has schema version"), "{text}");
+}
+
+#[tokio::test]
 async fn a_schema_of_a_higher_version_will_do() {
     let uri = mongod::shared_for_tests().await.unwrap();
     let database = mongo::connect(uri, "tests").await.unwrap();
     let database = database.client().database(&format!("test_{}", uuid::Uuid::new_v4().simple()));
-    mongo::note_schema(&database, "orders", 7).await.unwrap();
-    mongo::note_schema(&database, "orders", 6).await.unwrap();
-    mongo::check_schema(&database, "orders", 7).await.unwrap();
-    mongo::check_schema(&database, "orders", 1).await.unwrap();
-    let error = mongo::check_schema(&database, "orders", 8).await.unwrap_err();
+    let schema = |function, version| Schema { function, version, lowest_writer: ANY_WRITER };
+    let orders = |version| schema("orders", version);
+    orders(7).record_end(&database).await.unwrap();
+    orders(6).record_end(&database).await.unwrap();
+    orders(7).check(&database).await.unwrap();
+    orders(1).check(&database).await.unwrap();
+    let error = orders(8).check(&database).await.unwrap_err();
     assert!(error.causes().contains("has version 7, and this build needs 8"), "{}", error.causes());
-    mongo::check_schema(&database, "products", 1).await.unwrap_err();
+    schema("products", 1).check(&database).await.unwrap_err();
 }
 
 #[tokio::test]

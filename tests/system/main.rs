@@ -81,7 +81,7 @@ mod socket {
 
 mod stored {
     mod poison;
-    mod rules;
+    pub(crate) mod rules;
 }
 
 mod support {
@@ -100,5 +100,6 @@ mod users {
     mod last_admin;
 }
 
+mod builds;
 mod openapi;
 mod schema;

@@ -16,7 +16,7 @@ use shared::runtime::run::ServiceApp;
 use shared::runtime::secrets::{self, SecretSource};
 use shared::values::clock::Clock;
 
-use crate::store::SCHEMA_VERSION;
+use crate::store::SCHEMA;
 use crate::{DEFAULT_PAYMENT_WINDOW, Dependencies, app};
 
 /// Environment variables of this function.
@@ -66,7 +66,7 @@ impl Environment {
     /// # Errors
     /// 503 when a dependency is away, or not as it must be.
     pub async fn build(self) -> Result<ServiceApp, Error> {
-        let database = mongo::open(&*self.mongo_uri, "orders", SCHEMA_VERSION).await?;
+        let database = mongo::open(&*self.mongo_uri, SCHEMA).await?;
         let app = app(Dependencies {
             database,
             products: self.products,

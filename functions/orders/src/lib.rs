@@ -19,6 +19,7 @@ use mongodb::Database;
 use proto::orders::v1::order_service_server::OrderServiceServer;
 use shared::auth::Verifier;
 use shared::auth::jwks_client::JwksClient;
+use shared::mongo::Schema;
 use shared::rpc::channel::Channel;
 use shared::rpc::server::{MAX_MESSAGE, RpcServer};
 use shared::values::clock::Clock;
@@ -72,11 +73,16 @@ pub struct App {
 
 /// Builds the function from its dependencies.
 pub fn app(dependencies: Dependencies) -> App {
+    app_with_schema(dependencies, store::SCHEMA)
+}
+
+/// Builds the function as a build with another schema would be.
+pub fn app_with_schema(dependencies: Dependencies, schema: Schema) -> App {
     let Dependencies { database, products, users, payment_window, clock } = dependencies;
     let (products, users) = (products.named(NAME), users.named(NAME));
     let verifier = Verifier::new(Arc::new(JwksClient::new(users.clone())), clock.clone());
     let service = Arc::new(service::OrderService {
-        store: store::OrderStore::new(&database),
+        store: store::OrderStore::with_schema(&database, schema),
         products: products::Products::new(products, clock.clone()),
         users: users::Users::new(users, clock.clone()),
         payment_window,

@@ -3,13 +3,14 @@
 use std::time::Duration;
 
 use futures::TryStreamExt as _;
+use mongodb::Database;
 use mongodb::bson::{self, Bson, Document, doc};
 use mongodb::options::ReadConcern;
-use mongodb::{Collection, Database};
 use serde::Serialize;
 use shared::error::Error;
+use shared::mongo::fenced::{FencedCollection, FencedDatabase};
 use shared::mongo::unreadable::{self, Unreadable};
-use shared::mongo::{self, Index};
+use shared::mongo::{self, ANY_WRITER, Index, Schema, SchemaStep};
 use shared::values::clock::Timestamp;
 use shared::values::ids::OrderId;
 
@@ -29,8 +30,8 @@ pub use documents::{Stored, Void};
 pub use jobs::{Unfinished, is_away, is_from_store, is_invalid};
 pub use progress::{Job, LONGEST_DELAY, Reason, SetAside};
 
-/// Version of the schema. Raise it with every change of `ensure_schema` that this build requires.
-pub const SCHEMA_VERSION: i32 = 5;
+/// Schema of this build. Raise its version with every change of `ensure_schema`, of the rules or of documents.
+pub const SCHEMA: Schema = Schema { function: "orders", version: 6, lowest_writer: ANY_WRITER };
 
 const ORDERS: &str = "orders";
 
@@ -56,20 +57,22 @@ pub enum Inserted {
 /// Store of orders.
 #[derive(Clone)]
 pub struct OrderStore {
-    database: Database,
-    orders: Collection<OrderDocument>,
+    database: FencedDatabase,
+    orders: FencedCollection<OrderDocument>,
     /// The same collection, voids included.
-    all: Collection<Document>,
+    all: FencedCollection<Document>,
 }
 
 impl OrderStore {
     /// Creates a store over this database.
     pub fn new(database: &Database) -> Self {
-        Self {
-            database: database.clone(),
-            orders: database.collection(ORDERS),
-            all: database.collection(ORDERS),
-        }
+        Self::with_schema(database, SCHEMA)
+    }
+
+    /// Creates the store of a build with another schema.
+    pub fn with_schema(database: &Database, schema: Schema) -> Self {
+        let database = FencedDatabase::new(database, schema);
+        Self { orders: database.collection(ORDERS), all: database.collection(ORDERS), database }
     }
 
     /// Creates collections and indexes. It may run again at any time.
@@ -90,10 +93,27 @@ impl OrderStore {
             indexes,
             obsolete: vec!["number", "newest", "user_newest", "unpaid"],
             validator: documents::valid(),
+            append_only: false,
         };
-        orders.ensure(&self.database).await?;
-        self.ensure_reconcile_collections().await?;
-        Ok(mongo::note_schema(&self.database, "orders", SCHEMA_VERSION).await?)
+        let (positions, set_aside) = (progress::positions(), progress::set_aside());
+        let all = [&orders, &positions, &set_aside];
+        let Some(step) = SchemaStep::begin(&self.database, &all).await? else { return Ok(()) };
+        step.ensure(&orders).await?;
+        step.ensure(&positions).await?;
+        self.convert_deferred().await?;
+        step.ensure(&set_aside).await?;
+        // An older build may have deferred a hold just before the validator refused it.
+        self.convert_deferred().await?;
+        step.end().await
+    }
+
+    /// Checks that the schema step and this build fit each other. A deletion is refused by no validator: who
+    /// deletes what a later build may still need asks first.
+    ///
+    /// # Errors
+    /// 503 if they do not, or if MongoDB is unavailable.
+    pub async fn check_schema(&self) -> Result<(), Error> {
+        self.database.check_schema().await
     }
 
     /// Inserts an order.
@@ -101,7 +121,7 @@ impl OrderStore {
     /// # Errors
     /// Fails when it is unknown whether the order was inserted.
     pub async fn insert(&self, order: &Order) -> Result<Inserted, Error> {
-        let Err(error) = self.orders.insert_one(OrderDocument::of(order)).await else {
+        let Err(error) = self.orders.insert_one(OrderDocument::of(order))?.await else {
             return Ok(Inserted::Done);
         };
         if !mongo::is_duplicate_key(&error) {
@@ -134,7 +154,7 @@ impl OrderStore {
     pub async fn insert_void(&self, id: OrderId, now: Timestamp) -> Result<Stored, Error> {
         let void = bson::serialize_to_document(&VoidDocument::of(id, mongo::date(now)));
         let void = void.map_err(Error::internal)?;
-        let Err(error) = self.all.insert_one(&void).await else { return Ok(void.try_into()?) };
+        let Err(error) = self.all.insert_one(&void)?.await else { return Ok(void.try_into()?) };
         if !mongo::is_duplicate_key(&error) {
             return Err(error.into());
         }

@@ -14,7 +14,7 @@ use shared::runtime::run::ServiceApp;
 use shared::runtime::secrets::{self, SecretSource};
 use shared::values::clock::Clock;
 
-use crate::store::SCHEMA_VERSION;
+use crate::store::SCHEMA;
 use crate::{Dependencies, app};
 
 /// Environment variables of this function.
@@ -52,7 +52,7 @@ impl Environment {
     /// # Errors
     /// 503 when a dependency is away, or not as it must be.
     pub async fn build(self) -> Result<ServiceApp, Error> {
-        let database = mongo::open(&*self.mongo_uri, "products", SCHEMA_VERSION).await?;
+        let database = mongo::open(&*self.mongo_uri, SCHEMA).await?;
         let app = app(Dependencies { database, users: self.users, clock: self.clock });
         Ok(ServiceApp { router: self.cors.around(app.router), rpc: Some(app.rpc) })
     }

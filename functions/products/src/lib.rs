@@ -16,6 +16,7 @@ use mongodb::Database;
 use proto::products::v1::product_service_server::ProductServiceServer;
 use shared::auth::Verifier;
 use shared::auth::jwks_client::JwksClient;
+use shared::mongo::Schema;
 use shared::rpc::channel::Channel;
 use shared::rpc::server::{MAX_MESSAGE, RpcServer};
 use shared::values::clock::Clock;
@@ -61,9 +62,14 @@ pub struct App {
 
 /// Builds the function from its dependencies.
 pub fn app(dependencies: Dependencies) -> App {
+    app_with_schema(dependencies, store::SCHEMA)
+}
+
+/// Builds the function as a build with another schema would be.
+pub fn app_with_schema(dependencies: Dependencies, schema: Schema) -> App {
     let Dependencies { database, users, clock } = dependencies;
     let verifier = Verifier::new(Arc::new(JwksClient::new(users.named(NAME))), clock.clone());
-    let store = store::ProductStore::new(&database);
+    let store = store::ProductStore::with_schema(&database, schema);
     let service = Arc::new(service::ProductService::new(store, clock.clone()));
     let grpc =
         ProductServiceServer::new(grpc::Grpc::new(service.clone())).max_decoding_message_size(MAX_MESSAGE);

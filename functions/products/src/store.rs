@@ -10,14 +10,15 @@
 
 use mongodb::bson::{self, Document, doc};
 use mongodb::options::ReturnDocument;
-use mongodb::{ClientSession, Collection, Database};
+use mongodb::{ClientSession, Database};
 use serde::{Deserialize, Serialize};
 use shared::error::{Error, Kind};
 use shared::http::idempotency::KeyRecord;
 use shared::http::idempotency::key_store::KeyStore;
+use shared::mongo::fenced::{FencedCollection, FencedDatabase};
 use shared::mongo::json_schema;
 use shared::mongo::unreadable::Unreadable;
-use shared::mongo::{self, Index, TxOutcome};
+use shared::mongo::{self, ANY_WRITER, Index, Schema, SchemaStep, TxOutcome};
 use shared::values::clock::Timestamp;
 use shared::values::ids::ProductId;
 use shared::values::money::{Currency, Money};
@@ -40,8 +41,8 @@ pub use bulk::ImportedProduct;
 use ledger::MovementDocument;
 pub use ledger::{StockWrite, StockWritten};
 
-/// Version of the schema. Raise it with every change of `ensure_schema` that this build requires.
-pub const SCHEMA_VERSION: i32 = 4;
+/// Schema of this build. Raise its version with every change of `ensure_schema`, of the rules or of documents.
+pub const SCHEMA: Schema = Schema { function: "products", version: 6, lowest_writer: ANY_WRITER };
 
 const PRODUCTS: &str = "products";
 
@@ -212,20 +213,26 @@ pub enum Inserted {
 /// Store of products.
 #[derive(Clone)]
 pub struct ProductStore {
-    database: Database,
-    products: Collection<ProductDocument>,
-    movements: Collection<MovementDocument>,
+    database: FencedDatabase,
+    products: FencedCollection<ProductDocument>,
+    movements: FencedCollection<MovementDocument>,
     keys: KeyStore,
 }
 
 impl ProductStore {
     /// Creates a store over this database.
     pub fn new(database: &Database) -> Self {
+        Self::with_schema(database, SCHEMA)
+    }
+
+    /// Creates the store of a build with another schema.
+    pub fn with_schema(database: &Database, schema: Schema) -> Self {
+        let database = FencedDatabase::new(database, schema);
         Self {
-            database: database.clone(),
             products: database.collection(PRODUCTS),
             movements: database.collection(MOVEMENTS),
-            keys: KeyStore::new(database, KEYS),
+            keys: KeyStore::new(&database, KEYS),
+            database,
         }
     }
 
@@ -245,12 +252,9 @@ impl ProductStore {
             indexes: vec![Index::unique("newest", doc! { "product": 1, "number": -1 })],
             obsolete: Vec::new(),
             validator: ledger::valid_movement(),
+            append_only: true,
         };
-        movements.ensure(&self.database).await?;
-        checkpoints::collection().ensure(&self.database).await?;
-        KeyStore::collection(KEYS).ensure(&self.database).await?;
-        self.begin_ledgers().await?;
-        self.begin_lists().await?;
+        let (checkpoints, keys) = (checkpoints::collection(), KeyStore::collection(KEYS));
         let mut indexes = list::indexes();
         indexes.extend([
             Index::unique("sku", doc! { "sku": 1 }),
@@ -263,9 +267,17 @@ impl ProductStore {
             obsolete: vec!["newest", "status_newest"],
             // Second safeguard of the stock: even a bug cannot sell units that are not there.
             validator: valid_product(),
+            append_only: false,
         };
-        products.ensure(&self.database).await?;
-        Ok(mongo::note_schema(&self.database, "products", SCHEMA_VERSION).await?)
+        let all = [&movements, &checkpoints, &keys, &products];
+        let Some(step) = SchemaStep::begin(&self.database, &all).await? else { return Ok(()) };
+        for collection in [&movements, &checkpoints, &keys] {
+            step.ensure(collection).await?;
+        }
+        self.begin_ledgers().await?;
+        self.begin_lists().await?;
+        step.ensure(&products).await?;
+        step.end().await
     }
 
     /// Inserts a product, the first entry of its ledger and the key of the request, all or none.
@@ -292,7 +304,7 @@ impl ProductStore {
             let (document, first, key_record) = (document.clone(), first.clone(), *key_record);
             let (id, now) = (product.id, product.created_at);
             Box::pin(async move {
-                match products.insert_one(document).session(&mut *session).await {
+                match products.insert_one(document)?.session(&mut *session).await {
                     Ok(_) => {}
                     Err(error) if mongo::is_duplicate_key(&error) => {
                         return Ok(TxOutcome::Abort(Inserted::SkuTaken));
@@ -300,7 +312,7 @@ impl ProductStore {
                     Err(error) => return Err(error),
                 }
                 if let Some(first) = first {
-                    store.movements.insert_one(first).session(&mut *session).await?;
+                    store.movements.insert_one(first)?.session(&mut *session).await?;
                 }
                 store.keep_key(session, &key_record, id, now, Inserted::Done, Inserted::KeyTaken).await
             })
@@ -356,7 +368,7 @@ impl ProductStore {
     }
 
     /// Products as they are stored.
-    fn documents(&self) -> Collection<Document> {
+    fn documents(&self) -> FencedCollection<Document> {
         self.products.clone_with_type()
     }
 }

@@ -12,7 +12,7 @@ use shared::runtime::run::ServiceApp;
 use shared::runtime::secrets::{self, SecretSource};
 use shared::values::clock::Clock;
 
-use crate::store::SCHEMA_VERSION;
+use crate::store::SCHEMA;
 use crate::tokens::KeyRing;
 use crate::{Dependencies, app};
 
@@ -72,7 +72,7 @@ impl Environment {
     /// 503 when a dependency is away, or not as it must be.
     pub async fn build(self) -> Result<ServiceApp, Error> {
         let (database, keys) = futures::try_join!(
-            mongo::open(&*self.mongo_uri, "users", SCHEMA_VERSION),
+            mongo::open(&*self.mongo_uri, SCHEMA),
             KeyRing::open(self.jwt_secret, self.clock.clone()),
         )?;
         let Self { rate_limit_per_address, cors, clock, .. } = self;

@@ -17,6 +17,7 @@ use axum::Router;
 use mongodb::Database;
 use proto::users::v1::user_service_server::UserServiceServer;
 use shared::auth::Verifier;
+use shared::mongo::Schema;
 use shared::rpc::server::{MAX_MESSAGE, RpcServer};
 use shared::values::clock::Clock;
 
@@ -63,8 +64,13 @@ pub struct App {
 
 /// Builds the function from its dependencies.
 pub fn app(dependencies: Dependencies) -> App {
+    app_with_schema(dependencies, store::SCHEMA)
+}
+
+/// Builds the function as a build with another schema would be.
+pub fn app_with_schema(dependencies: Dependencies, schema: Schema) -> App {
     let Dependencies { database, keys, rate_limit_per_address, clock } = dependencies;
-    let store = store::UserStore::new(&database);
+    let store = store::UserStore::with_schema(&database, schema);
     let (counts, networks) = (store.counts().clone(), store.networks().clone());
     let limits = rate_limit::RateLimits::new(counts, networks, rate_limit_per_address, clock.clone());
     let service = Arc::new(service::UserService::new(store, keys, limits, clock.clone()));

@@ -7,15 +7,16 @@
 
 use mongodb::bson::{self, Document, doc};
 use mongodb::results::InsertOneResult;
-use mongodb::{ClientSession, Collection, Database};
+use mongodb::{ClientSession, Database};
 use serde::{Deserialize, Serialize};
 use shared::auth::{Epoch, Role};
 use shared::error::{Error, Kind};
 use shared::http::idempotency::KeyRecord;
 use shared::http::idempotency::key_store::KeyStore;
+use shared::mongo::fenced::{FencedCollection, FencedDatabase};
 use shared::mongo::json_schema;
 use shared::mongo::unreadable::Unreadable;
-use shared::mongo::{self, Index, TxOutcome};
+use shared::mongo::{self, ANY_WRITER, Index, Schema, SchemaStep, TxOutcome};
 use shared::values::address::Address;
 use shared::values::clock::Timestamp;
 use shared::values::ids::UserId;
@@ -37,8 +38,8 @@ pub mod sessions;
 mod bulk;
 mod list;
 
-/// Version of the schema. Raise it with every change of `ensure_schema` that this build requires.
-pub const SCHEMA_VERSION: i32 = 5;
+/// Schema of this build. Raise its version with every change of `ensure_schema`, of the rules or of documents.
+pub const SCHEMA: Schema = Schema { function: "users", version: 6, lowest_writer: ANY_WRITER };
 
 const USERS: &str = "users";
 
@@ -211,8 +212,8 @@ pub struct Replacement<'a> {
 /// Store of users.
 #[derive(Clone)]
 pub struct UserStore {
-    database: Database,
-    users: Collection<UserDocument>,
+    database: FencedDatabase,
+    users: FencedCollection<UserDocument>,
     keys: KeyStore,
     sessions: Sessions,
     counts: Counts,
@@ -222,13 +223,19 @@ pub struct UserStore {
 impl UserStore {
     /// Creates a store over this database.
     pub fn new(database: &Database) -> Self {
+        Self::with_schema(database, SCHEMA)
+    }
+
+    /// Creates the store of a build with another schema.
+    pub fn with_schema(database: &Database, schema: Schema) -> Self {
+        let database = FencedDatabase::new(database, schema);
         Self {
-            database: database.clone(),
             users: database.collection(USERS),
-            keys: KeyStore::new(database, KEYS),
-            sessions: Sessions::new(database),
-            counts: Counts::new(database),
-            networks: Networks::new(database),
+            keys: KeyStore::new(&database, KEYS),
+            sessions: Sessions::new(&database),
+            counts: Counts::new(&database),
+            networks: Networks::new(&database),
+            database,
         }
     }
 
@@ -266,24 +273,25 @@ impl UserStore {
             indexes,
             obsolete: vec!["newest", "role_newest"],
             validator: valid_user(),
+            append_only: false,
         };
-        users.ensure(&self.database).await?;
         let guards = mongo::Collection {
             name: GUARDS,
             indexes: Vec::new(),
             obsolete: Vec::new(),
             validator: valid_guard(),
+            append_only: false,
         };
-        guards.ensure(&self.database).await?;
         let mut keys = KeyStore::collection(KEYS);
         keys.indexes.push(Index::plain("made", doc! { "made": 1 }));
-        keys.ensure(&self.database).await?;
-        Sessions::collection().ensure(&self.database).await?;
-        Networks::collection().ensure(&self.database).await?;
-        for counts in Counts::collections() {
-            counts.ensure(&self.database).await?;
+        let (sessions, networks) = (Sessions::collection(), Networks::collection());
+        let [attempts, addresses] = Counts::collections();
+        let all = [&users, &guards, &keys, &sessions, &networks, &attempts, &addresses];
+        let Some(step) = SchemaStep::begin(&self.database, &all).await? else { return Ok(()) };
+        for collection in all {
+            step.ensure(collection).await?;
         }
-        Ok(mongo::note_schema(&self.database, "users", SCHEMA_VERSION).await?)
+        step.end().await
     }
 
     /// Inserts a user, and the key of the request if it has one, both or none. With `authority`, only while that
@@ -299,7 +307,7 @@ impl UserStore {
         authority: Option<Authority>,
     ) -> Result<Inserted, Error> {
         if key_record.is_none() && authority.is_none() {
-            let write = self.users.insert_one(UserDocument::of(user, hash));
+            let write = self.users.insert_one(UserDocument::of(user, hash))?;
             return inserted(mongo::bounded_write(write).await).map_err(Error::from);
         }
         let inserted = mongo::transaction(&self.database, |session| {
@@ -310,7 +318,7 @@ impl UserStore {
                 if !store.exercise(&mut *session, authority).await? {
                     return Ok(TxOutcome::Abort(Inserted::NoAuthority));
                 }
-                let added = inserted(store.users.insert_one(document).session(&mut *session).await)?;
+                let added = inserted(store.users.insert_one(document)?.session(&mut *session).await)?;
                 if added != Inserted::Done {
                     return Ok(TxOutcome::Abort(added));
                 }
@@ -484,7 +492,7 @@ impl UserStore {
         filter: Document,
         update: Document,
     ) -> mongodb::error::Result<TxOutcome<Written>> {
-        let guards: Collection<Document> = self.database.collection(GUARDS);
+        let guards: FencedCollection<Document> = self.database.collection(GUARDS);
         guards
             .update_one(doc! { "_id": "admins" }, vec![one_more_change()])
             .upsert(true)

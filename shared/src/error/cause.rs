@@ -19,6 +19,8 @@ pub enum DatabaseFailure {
     Away,
     /// It refuses a document that violates the validation rules.
     Invalid,
+    /// It refuses the writes of this build, which is too old.
+    Outdated,
     /// Any other.
     Other,
 }

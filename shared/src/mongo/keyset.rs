@@ -13,13 +13,14 @@
 //! of them, and so nothing in a database that is whole.
 
 use futures::TryStreamExt as _;
+use mongodb::Cursor;
 use mongodb::action::Find;
 use mongodb::bson::{self, Bson, Document, doc};
 use mongodb::options::{Hint, ReadConcern};
-use mongodb::{Collection, Cursor};
 
 use crate::error::Error;
 use crate::input::page::{PageRequest, PageRows, Position, SortType, SortValue};
+use crate::mongo::fenced::FencedCollection;
 use crate::mongo::{self, unreadable};
 
 /// Maximum number of elements scanned for a page with filters outside of the index. They are scanned twice,
@@ -171,7 +172,7 @@ impl IndexScan {
     /// 503 if MongoDB is unavailable.
     pub async fn page(
         &self,
-        collection: &Collection<Document>,
+        collection: &FencedCollection<Document>,
         page: &PageRequest,
         after: Option<&Position>,
         projection: Document,
@@ -199,7 +200,7 @@ impl IndexScan {
     /// Position at which the scan of a page ends. `None` if it reaches the end of the list.
     async fn end(
         &self,
-        collection: &Collection<Document>,
+        collection: &FencedCollection<Document>,
         after: Option<&Position>,
     ) -> Result<Option<Position>, Error> {
         for condition in [Document::new(), self.sort_key.is_positioned()] {

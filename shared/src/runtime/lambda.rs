@@ -3,8 +3,9 @@
 //!
 //! A [`Host`] builds the function in the init phase, where there is time and a full CPU. A failure does not
 //! end the process: every request tries again, and is answered 503 if that fails too. If MongoDB refuses the
-//! credentials, the function is rebuilt with the current secrets, and the request runs again. Every request
-//! is answered before Lambda would end it.
+//! credentials, the function is rebuilt with the current secrets, and the request runs again. If MongoDB refuses
+//! a write since the build is too old, the function is given up until it can be built again. Every request is
+//! answered before Lambda would end it.
 
 use std::collections::HashMap;
 use std::convert::Infallible;
@@ -29,7 +30,7 @@ use tracing::{Instrument as _, Span};
 
 use crate::error::{self, Kind};
 use crate::http::routes::headers;
-use crate::mongo;
+use crate::mongo::{self, Refusal};
 use crate::rpc::server::{self, Invocation};
 use crate::runtime::context::{Deadline, InvocationId, SourceAddress, client_request_id, request_id};
 use crate::runtime::run::{Error, ServiceApp};
@@ -134,6 +135,16 @@ impl Host {
         self.rebuild(&mut state).await.ok()
     }
 
+    /// Gives up the function, whose build MongoDB has refused. Until it can be built again, no request is handed
+    /// to it: what it reads may be of a later build, too.
+    async fn retire(&self, outdated: &Built) {
+        let mut state = self.state.lock().await;
+        if state.built.as_ref().is_some_and(|built| built.at == outdated.at) {
+            tracing::error!("MongoDB refused the writes of this build, which is too old");
+            state.built = None;
+        }
+    }
+
     async fn rebuild(&self, state: &mut State) -> Result<Built, Arc<error::Error>> {
         let begun = Instant::now();
         let result = match tokio::time::timeout(BUILD_TIMEOUT, (self.build)()).await {
@@ -184,8 +195,11 @@ impl Host {
             Ok(built) => built,
             Err(error) => return event.refuse(error).instrument(event.span()).await,
         };
-        let (answer, refused) = mongo::track_auth_failures(event.hand_to(built.function.clone())).await;
-        if refused
+        let (answer, refusal) = mongo::track_refusals(event.hand_to(built.function.clone())).await;
+        if refusal == Some(Refusal::Build) {
+            self.retire(&built).instrument(event.span()).await;
+        }
+        if refusal == Some(Refusal::Credentials)
             && let Some(built) = self.renewed(&built).instrument(event.span()).await
             // Work that succeeded all the same has its answer.
             && answer.as_ref().is_ok_and(|answer| is_unavailable(answer))

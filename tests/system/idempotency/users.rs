@@ -36,7 +36,7 @@ async fn a_key_of_a_sign_up_lasts_a_day_and_stores_no_password() {
     assert_eq!(kept.len(), 2);
     for record in &kept {
         let fields: Vec<&str> = record.keys().map(String::as_str).collect();
-        assert_eq!(fields, ["_id", "fingerprint", "made", "at"]);
+        assert_eq!(fields, ["_id", "fingerprint", "made", "at", "writer"]);
     }
     now.fetch_add(1, Ordering::SeqCst);
     sign_up(&shop.anyone(), "k", &body).await.problem(409, "email-taken");

@@ -91,7 +91,7 @@ async fn after_the_schema_step_old_products_are_found_by_every_query() {
     assert_eq!(documents(&shop).await, written);
     let schema = shop.database.collection::<Document>("schema");
     let noted = schema.find_one(doc! { "_id": "products" }).await.unwrap().unwrap();
-    assert_eq!(noted.get_i32("version").unwrap(), products::store::SCHEMA_VERSION);
+    assert_eq!(noted.get_i32("version").unwrap(), products::store::SCHEMA.version);
 
     // Again: it does no harm, and undoes nothing that was changed since.
     let mug = &before[10][0]["id"].as_str().unwrap();

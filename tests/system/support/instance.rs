@@ -5,7 +5,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use local::backend::{Backend, BackendConfig};
+use local::backend::{Backend, BackendConfig, Schemas};
 use proto::users::v1::user_service_client::UserServiceClient;
 use shared::auth::Signer;
 use shared::rpc::channel::Channel;
@@ -29,13 +29,19 @@ pub(crate) struct Instance {
 
 impl Instance {
     pub(crate) async fn of(shop: &InProcess, clock: Clock) -> Self {
-        let backend = Backend::build(BackendConfig {
+        Self::of_build(shop, clock, Schemas::default()).await
+    }
+
+    /// An instance of a build with other schemas.
+    pub(crate) async fn of_build(shop: &InProcess, clock: Clock, schemas: Schemas) -> Self {
+        let config = BackendConfig {
             database: shop.database.clone(),
             signer: Signer::from_secret(JWT_SECRET).unwrap(),
             payment_window: Duration::from_secs(86_400),
             rate_limit_per_address: 0,
             clock: clock.clone(),
-        });
+        };
+        let backend = Backend::build_with_schemas(config, schemas);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let function = ServiceApp { router: backend.router(), rpc: Some(backend.users.rpc.clone()) };

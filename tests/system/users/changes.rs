@@ -129,7 +129,7 @@ async fn nothing_personal_is_left_of_a_user_who_is_deleted() {
         for personal in ["ada", "lovelace", "example.com", "argon2", "123456", "1 way", "bonn", "53111"] {
             assert!(!text.contains(personal), "{personal} in {text}");
         }
-        let kept = ["_id", "status", "version", "created_at", "updated_at", "epoch", "revoked_at"];
+        let kept = ["_id", "status", "version", "created_at", "updated_at", "epoch", "revoked_at", "writer"];
         assert!(document.keys().all(|key| kept.contains(&key.as_str())), "{text}");
     }
 

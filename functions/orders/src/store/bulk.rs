@@ -59,7 +59,7 @@ impl OrderStore {
     /// Fails when it is unknown which of them were inserted.
     pub async fn insert_many(&self, orders: &[ImportedOrder]) -> Result<Vec<usize>, Error> {
         let documents = orders.iter().map(ImportedOrderDocument::from);
-        let inserted = self.orders.clone_with_type().insert_many(documents).ordered(false).await;
+        let inserted = self.orders.insert_many(documents)?.ordered(false).await;
         let Err(error) = inserted else { return Ok(Vec::new()) };
         match error.kind.as_ref() {
             ErrorKind::InsertMany(failed) if failed.write_concern_error.is_none() => {

@@ -71,9 +71,10 @@ pub(super) fn indexes() -> [Index; 4] {
     ]
 }
 
-/// Returns true if the error means that MongoDB is away, and not that it refused one document.
+/// Returns true if the error means that MongoDB takes no write of this build, and not that it refused one
+/// document: it is away, or the build is too old.
 pub fn is_away(error: &Error) -> bool {
-    error.database_failure() == Some(DatabaseFailure::Away)
+    matches!(error.database_failure(), Some(DatabaseFailure::Away | DatabaseFailure::Outdated))
 }
 
 /// Returns true if MongoDB refused a document because it is invalid.

@@ -6,6 +6,7 @@ use futures::TryStreamExt as _;
 use mongodb::bson::{self, Bson, Document, doc};
 use mongodb::options::ReadConcern;
 use shared::error::Error;
+use shared::mongo::fenced::FencedCollection;
 use shared::mongo::json_schema;
 use shared::mongo::{self, Index};
 use shared::values::clock::Timestamp;
@@ -107,46 +108,48 @@ pub struct SetAside {
     pub due: Timestamp,
 }
 
-impl OrderStore {
-    pub(super) async fn ensure_reconcile_collections(&self) -> Result<(), Error> {
-        let positions = mongo::Collection {
-            name: POSITIONS,
-            indexes: Vec::new(),
-            obsolete: Vec::new(),
-            validator: json_schema::documents(
-                &[("_id", json_schema::text(MAX_POSITION)), ("at", json_schema::date())],
-                &[("order", json_schema::or_null(json_schema::bytes()))],
-            ),
-        };
-        positions.ensure(&self.database).await?;
-        let new = doc! { "job": { "$exists": true } };
-        let set_aside = mongo::Collection {
-            name: SET_ASIDE,
-            indexes: vec![
-                Index::unique("of_order", doc! { "job": 1, "order": 1 }).only(new.clone()),
-                Index::plain("by_due", doc! { "job": 1, "due": 1, "order": 1 }).only(new),
-            ],
-            obsolete: vec!["tried"],
-            validator: json_schema::documents(
-                &[
-                    ("job", json_schema::one_of(Job::ALL.map(Job::name))),
-                    ("order", json_schema::bytes()),
-                    ("reason", json_schema::one_of(Reason::ALL.map(Reason::name))),
-                    ("attempts", json_schema::whole(1)),
-                    ("due", json_schema::date()),
-                    ("since", json_schema::date()),
-                ],
-                &[],
-            ),
-        };
-        self.convert_deferred().await?;
-        set_aside.ensure(&self.database).await?;
-        // An older build may have deferred a hold just before the validator refused it.
-        self.convert_deferred().await
+/// Collection of saved positions.
+pub(super) fn positions() -> mongo::Collection {
+    mongo::Collection {
+        name: POSITIONS,
+        indexes: Vec::new(),
+        obsolete: Vec::new(),
+        validator: json_schema::documents(
+            &[("_id", json_schema::text(MAX_POSITION)), ("at", json_schema::date())],
+            &[("order", json_schema::or_null(json_schema::bytes()))],
+        ),
+        append_only: false,
     }
+}
 
+/// Collection of orders that are set aside.
+pub(super) fn set_aside() -> mongo::Collection {
+    let new = doc! { "job": { "$exists": true } };
+    mongo::Collection {
+        name: SET_ASIDE,
+        indexes: vec![
+            Index::unique("of_order", doc! { "job": 1, "order": 1 }).only(new.clone()),
+            Index::plain("by_due", doc! { "job": 1, "due": 1, "order": 1 }).only(new),
+        ],
+        obsolete: vec!["tried"],
+        validator: json_schema::documents(
+            &[
+                ("job", json_schema::one_of(Job::ALL.map(Job::name))),
+                ("order", json_schema::bytes()),
+                ("reason", json_schema::one_of(Reason::ALL.map(Reason::name))),
+                ("attempts", json_schema::whole(1)),
+                ("due", json_schema::date()),
+                ("since", json_schema::date()),
+            ],
+            &[],
+        ),
+        append_only: false,
+    }
+}
+
+impl OrderStore {
     /// Converts holds that an older build has deferred. `tried` stays, since the old validator requires it.
-    async fn convert_deferred(&self) -> Result<(), Error> {
+    pub(super) async fn convert_deferred(&self) -> Result<(), Error> {
         let old = doc! { "job": { "$exists": false }, "tried": { "$type": "date" } };
         let new = doc! { "$set": {
             "job": Job::Holds.name(),
@@ -160,7 +163,7 @@ impl OrderStore {
         Ok(())
     }
 
-    fn set_aside_collection(&self) -> mongodb::Collection<Document> {
+    fn set_aside_collection(&self) -> FencedCollection<Document> {
         self.database.collection(SET_ASIDE)
     }
 
@@ -190,8 +193,8 @@ impl OrderStore {
     pub async fn save_position(&self, scan: &str, position: HoldCursor) -> Result<(), Error> {
         let positions = self.database.collection::<Document>(POSITIONS);
         let order = position.order.map(mongo::uuid);
-        let document = doc! { "_id": scan, "at": mongo::date(position.at), "order": order };
-        let write = || positions.replace_one(doc! { "_id": scan }, &document).upsert(true);
+        let update = doc! { "$set": { "at": mongo::date(position.at), "order": order } };
+        let write = || positions.update_one(doc! { "_id": scan }, update.clone()).upsert(true);
         match write().await {
             // Another run has inserted it at the same moment.
             Err(error) if mongo::is_duplicate_key(&error) => drop(write().await?),

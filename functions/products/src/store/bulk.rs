@@ -53,9 +53,9 @@ impl ProductStore {
             .collect();
         // Movements come first: without their product they do no harm.
         if !ledgers.is_empty() {
-            self.movements.insert_many(ledgers).ordered(false).await?;
+            self.movements.insert_many(ledgers)?.ordered(false).await?;
         }
-        self.products.clone_with_type::<Document>().insert_many(documents).ordered(false).await?;
+        self.products.insert_many(documents)?.ordered(false).await?;
         Ok(())
     }
 }

@@ -57,6 +57,7 @@ pub(super) fn collection() -> mongo::Collection {
             ],
             &[],
         ),
+        append_only: false,
     }
 }
 

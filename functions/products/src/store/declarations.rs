@@ -6,6 +6,7 @@ use mongodb::bson::{self, Document, doc};
 use mongodb::options::ReturnDocument;
 use serde::Deserialize;
 use shared::error::Error;
+use shared::mongo::fenced::{UpdateEach, UpdatedEach};
 use shared::mongo::unreadable::{self, Unreadable};
 use shared::mongo::{self, TxOutcome};
 use shared::values::clock::Timestamp;
@@ -188,7 +189,7 @@ impl ProductStore {
                 Some((state.product, movement(declaration, state, *ledger, write, now)?))
             })
             .collect();
-        self.write(session, declaration.order, &writes, &movements).await?;
+        self.write_stock(session, declaration.order, &writes, &movements).await?;
         Ok(TxOutcome::Commit(answer))
     }
 
@@ -219,7 +220,7 @@ impl ProductStore {
     }
 
     /// Writes all updates of a declaration in one command, and their ledger entries in another.
-    async fn write(
+    async fn write_stock(
         &self,
         session: &mut ClientSession,
         order: OrderId,
@@ -231,7 +232,7 @@ impl ProductStore {
             "as": "hold",
             "cond": { "$ne": ["$$hold.o", mongo::uuid(order)] },
         } };
-        let updates: Vec<Document> = writes
+        let updates: Vec<UpdateEach> = writes
             .iter()
             .map(|write| {
                 let on_hand = doc! { "$add": ["$on_hand", write.on_hand] };
@@ -247,24 +248,19 @@ impl ProductStore {
                     set.insert("movements", movement.number);
                     set.insert("moved_at", mongo::date(movement.at));
                 }
-                doc! { "q": { "_id": mongo::uuid(write.product) }, "u": [{ "$set": set }] }
+                let filter = doc! { "_id": mongo::uuid(write.product) };
+                UpdateEach { filter, update: vec![doc! { "$set": set }] }
             })
             .collect();
-        let expected = writes.len();
-        let answer = self
-            .database
-            .run_command(doc! { "update": PRODUCTS, "updates": updates, "ordered": true })
-            .session(&mut *session)
-            .await?;
-        // The driver does not check the results of commands that it does not know.
-        let matched = answer.get_i32("n").unwrap_or(-1);
-        if answer.contains_key("writeErrors") || usize::try_from(matched) != Ok(expected) {
-            return Err(mongodb::error::Error::custom(format!("{expected} stock writes: {answer}")));
+        let expected = UpdatedEach { matched: writes.len(), refused: 0 };
+        let updated = self.products.update_each(updates, Some(&mut *session)).await?;
+        if updated != expected {
+            return Err(mongodb::error::Error::custom(format!("{updated:?} instead of {expected:?}")));
         }
         if !movements.is_empty() {
             let entries =
                 movements.iter().map(|(product, movement)| MovementDocument::of(*product, movement.clone()));
-            self.movements.insert_many(entries).session(session).await?;
+            self.movements.insert_many(entries)?.session(session).await?;
         }
         Ok(())
     }

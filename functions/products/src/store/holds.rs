@@ -77,7 +77,7 @@ impl ProductStore {
     /// # Errors
     /// Fails when MongoDB is unavailable.
     pub async fn list_holds(&self, walk: &HoldWalk) -> Result<(Vec<HoldPosition>, Timestamp), Error> {
-        let now = self.database_clock().await?;
+        let now = self.database.clock().await?;
         // Intervals here include their first millisecond and exclude their end.
         let end = now.before(walk.min_age).after(Duration::from_millis(1));
         let mut from = walk.after.map_or(Timestamp::from_millis(0), |(at, _)| at);
@@ -146,7 +146,7 @@ impl ProductStore {
     /// # Errors
     /// Fails when MongoDB is unavailable. Some entries may be gone then; the next call deletes the rest.
     pub async fn prune_holds(&self, orders: &[OrderId], min_age: Duration) -> Result<usize, Error> {
-        let newest = mongo::date(self.database_clock().await?.before(min_age));
+        let newest = mongo::date(self.database.clock().await?.before(min_age));
         let ended = || doc! { "o": one_of(orders), "q": 0_i64, "t": { "$lte": newest } };
         let of = |conditions: Document| -> Document {
             conditions.into_iter().map(|(field, condition)| (format!("holds.{field}"), condition)).collect()
@@ -198,7 +198,7 @@ impl ProductStore {
         // All reads of the session see one majority snapshot. Each read must ask for it, since the client's
         // own read concern overrides the session's.
         let snapshot = ReadConcern::snapshot;
-        let mut session = self.database.client().start_session().snapshot(true).await?;
+        let mut session = self.database.start_session().snapshot(true).await?;
         let mut ids = any_id();
         if let Some(after) = after {
             ids.insert("$gt", mongo::uuid(after));
@@ -294,12 +294,6 @@ impl ProductStore {
             unreadable.extend(ProductDocument::read(document).err());
         }
         Ok(unreadable)
-    }
-
-    /// Reads the database's clock, from which the times of holds come.
-    async fn database_clock(&self) -> Result<Timestamp, Error> {
-        let hello = self.database.run_command(doc! { "hello": 1 }).await?;
-        Ok(mongo::timestamp(*hello.get_datetime("localTime").map_err(Error::internal)?))
     }
 }
 

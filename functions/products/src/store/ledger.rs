@@ -168,7 +168,7 @@ impl ProductStore {
             product.updated_at = now;
             let movement = ledger.next(delta, product.stock, Cause { reason, order: None, by }, now);
             let entry = MovementDocument::of(id, movement);
-            self.movements.insert_one(entry).session(&mut *session).await?;
+            self.movements.insert_one(entry)?.session(&mut *session).await?;
         }
         let (done, taken) = (Ok(StockWritten::Done(product)), Ok(StockWritten::KeyTaken));
         self.keep_key(session, &key_record, id, now, done, taken).await

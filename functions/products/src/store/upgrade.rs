@@ -8,11 +8,12 @@ use mongodb::ClientSession;
 use mongodb::bson::{Bson, Document, doc};
 use mongodb::options::{Hint, ReturnDocument};
 use shared::error::Error;
+use shared::mongo::fenced::UpdateEach;
 use shared::mongo::{self, TxOutcome};
 
 use super::ledger::MovementDocument;
 use super::list::{in_stock, listed_by};
-use super::{CountedDocument, PRODUCTS, ProductStore, without_holds};
+use super::{CountedDocument, ProductStore, without_holds};
 use crate::ledger::{Cause, INITIAL, LedgerEnd};
 use crate::stock::Stock;
 use crate::words::FOLDING;
@@ -68,7 +69,7 @@ impl ProductStore {
             let cause = Cause { reason: Some(INITIAL.to_owned()), order: None, by: "system".to_owned() };
             let first = LedgerEnd::default().next(stock.on_hand, stock, cause, mongo::timestamp(at));
             let entry = MovementDocument::of(mongo::id(product._id), first);
-            self.movements.insert_one(entry).session(session).await?;
+            self.movements.insert_one(entry)?.session(session).await?;
         }
         Ok(())
     }
@@ -82,13 +83,9 @@ impl ProductStore {
             let batch = self.batch(folded_before(), after, read).await?;
             let Some(last) = batch.last() else { return Ok(()) };
             after = last.get("_id").cloned();
-            let updates: Vec<Document> = batch.iter().map(begin_to_list).collect();
-            let answer = self.database.run_command(doc! { "update": PRODUCTS, "updates": updates }).await?;
-            if let Ok(errors) = answer.get_array("writeErrors") {
-                let refused = errors.len();
-                return Err(Error::internal(format!(
-                    "{refused} products refused the fields that lists need"
-                )));
+            let updates: Vec<UpdateEach> = batch.iter().map(begin_to_list).collect();
+            if self.products.update_each(updates, None).await?.refused > 0 {
+                return Err(Error::internal("a product refused the fields that lists need"));
             }
         }
     }
@@ -121,7 +118,7 @@ fn folded_before() -> Document {
 
 /// Builds the update that fills the fields for lists. A product that changes meanwhile is left to the next run:
 /// its writer may be an older build.
-fn begin_to_list(product: &Document) -> Document {
+fn begin_to_list(product: &Document) -> UpdateEach {
     let text = |field| product.get_str(field).unwrap_or_default();
     let listed = listed_by(text("name"), Some(text("description")), text("sku"));
     let mut set = doc! { "in_stock": in_stock("$on_hand", "$reserved") };
@@ -129,5 +126,5 @@ fn begin_to_list(product: &Document) -> Document {
     set.extend(listed.into_iter().map(|(field, value)| (field, doc! { "$literal": value }.into())));
     let mut filter = folded_before();
     filter.extend(doc! { "_id": product.get("_id"), "version": product.get("version") });
-    doc! { "q": filter, "u": [{ "$set": set }] }
+    UpdateEach { filter, update: vec![doc! { "$set": set }] }
 }

@@ -58,7 +58,7 @@ async fn products_of_version_1_get_a_ledger_from_their_count() {
     assert_eq!((fixture.stock(none).await, fixture.stock(held).await), ((2, 0), (5, 0)));
     let names = fixture.database.collection::<Document>("schema");
     let noted = names.find_one(doc! { "_id": "products" }).await.unwrap().unwrap();
-    assert_eq!(noted.get_i32("version").unwrap(), products::store::SCHEMA_VERSION);
+    assert_eq!(noted.get_i32("version").unwrap(), products::store::SCHEMA.version);
     assert_eq!(fixture.find(mug).await.version, 1);
     assert!(
         products

@@ -13,7 +13,7 @@ impl UserStore {
     /// Fails when it is unknown which of them were inserted.
     pub async fn insert_many(&self, users: &[User], hash: &PasswordHash) -> Result<(), Error> {
         let documents = users.iter().map(|user| UserDocument::of(user, hash));
-        self.users.insert_many(documents).ordered(false).await?;
+        self.users.insert_many(documents)?.ordered(false).await?;
         Ok(())
     }
 }

@@ -7,12 +7,13 @@
 
 use std::time::Duration;
 
+use mongodb::ClientSession;
 use mongodb::bson::{self, Binary, doc};
 use mongodb::results::UpdateResult;
-use mongodb::{ClientSession, Collection, Database};
 use ring::digest::{Context, SHA256};
 use serde::Deserialize;
 use shared::error::Error;
+use shared::mongo::fenced::{FencedCollection, FencedDatabase};
 use shared::mongo::json_schema;
 use shared::mongo::{self, Index};
 use shared::values::clock::Timestamp;
@@ -111,13 +112,13 @@ struct Requests {
 /// Store of counts.
 #[derive(Clone)]
 pub struct Counts {
-    attempts: Collection<Attempts>,
-    addresses: Collection<Requests>,
+    attempts: FencedCollection<Attempts>,
+    addresses: FencedCollection<Requests>,
 }
 
 impl Counts {
     /// Creates a store over this database.
-    pub fn new(database: &Database) -> Self {
+    pub fn new(database: &FencedDatabase) -> Self {
         Self { attempts: database.collection(ATTEMPTS), addresses: database.collection(ADDRESSES) }
     }
 
@@ -142,7 +143,8 @@ impl Counts {
             [(ATTEMPTS, "expires_at", by_owner, attempts), (ADDRESSES, "ends_at", Vec::new(), requests)];
         all.map(|(name, until, mut indexes, rule)| {
             indexes.push(Index::plain("sweep", doc! { until: 1 }).swept_after(Duration::ZERO));
-            mongo::Collection { name, indexes, obsolete: Vec::new(), validator: doc! { "$jsonSchema": rule } }
+            let (obsolete, validator) = (Vec::new(), doc! { "$jsonSchema": rule });
+            mongo::Collection { name, indexes, obsolete, validator, append_only: false }
         })
     }
 

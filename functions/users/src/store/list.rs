@@ -1,11 +1,11 @@
 //! Lists of users, on one index.
 
-use mongodb::Collection;
 use mongodb::bson::{Document, doc};
 use shared::auth::Role;
 use shared::error::Error;
 use shared::input::page::{PageRequest, PageRows, Position, SortType};
 use shared::mongo::Index;
+use shared::mongo::fenced::FencedCollection;
 use shared::mongo::keyset::{IndexScan, SortKey};
 use shared::mongo::unreadable::readable;
 
@@ -33,7 +33,7 @@ impl UserStore {
         let found = match &listing.email {
             Some(email) => self.addressed(&email.key(), listing, after).await?,
             None => {
-                let users: Collection<Document> = self.database.collection(USERS);
+                let users: FencedCollection<Document> = self.database.collection(USERS);
                 index_scan(listing).page(&users, page, after, Document::new()).await?
             }
         };
@@ -54,7 +54,7 @@ impl UserStore {
         let mut filter = doc! { "email_key": key };
         filter.extend(listing.role.map(|role| ("role".to_owned(), role.name().into())));
         filter.extend(listing.status.map(|status| ("status".to_owned(), status.name().into())));
-        let users: Collection<Document> = self.database.collection(USERS);
+        let users: FencedCollection<Document> = self.database.collection(USERS);
         let found = users.find_one(filter).await?;
         Ok(PageRows::only(found))
     }

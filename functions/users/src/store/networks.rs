@@ -3,10 +3,11 @@
 
 use std::time::Duration;
 
+use mongodb::ClientSession;
 use mongodb::bson::{self, Binary, Document, doc};
-use mongodb::{ClientSession, Collection, Database};
 use serde::{Deserialize, Serialize};
 use shared::error::Error;
+use shared::mongo::fenced::{FencedCollection, FencedDatabase};
 use shared::mongo::json_schema;
 use shared::mongo::{self, Index};
 use shared::values::clock::Timestamp;
@@ -43,12 +44,12 @@ struct KnownNetwork {
 /// Store of the networks of all users.
 #[derive(Clone)]
 pub struct Networks {
-    networks: Collection<NetworksDocument>,
+    networks: FencedCollection<NetworksDocument>,
 }
 
 impl Networks {
     /// Creates a store over this database.
-    pub fn new(database: &Database) -> Self {
+    pub fn new(database: &FencedDatabase) -> Self {
         Self { networks: database.collection(NETWORKS) }
     }
 
@@ -69,6 +70,7 @@ impl Networks {
                 ],
                 &[],
             ),
+            append_only: false,
         }
     }
 

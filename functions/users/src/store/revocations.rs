@@ -5,11 +5,12 @@
 //! list. They check the caller's own document in the transaction that makes the change.
 
 use futures::TryStreamExt as _;
+use mongodb::ClientSession;
 use mongodb::bson::{self, Bson, Document, doc};
-use mongodb::{ClientSession, Collection};
 use shared::auth::revocation::{Cutoffs, Revoked};
 use shared::auth::{Epoch, Role, SessionId, TokenOrigin};
 use shared::error::Error;
+use shared::mongo::fenced::FencedCollection;
 use shared::mongo::{self, Index, unreadable};
 use shared::values::clock::Timestamp;
 use shared::values::ids::UserId;
@@ -110,7 +111,7 @@ impl UserStore {
         let mut filter = kind;
         filter.insert("revoked_at", doc! { "$gt": mongo::date(since) });
         let limit = i64::try_from(most).unwrap_or(i64::MAX);
-        let documents: Collection<Document> = self.users.clone_with_type();
+        let documents: FencedCollection<Document> = self.users.clone_with_type();
         let mut documents: Vec<Document> = documents
             .find(filter)
             .projection(doc! { "epoch": 1, "revoked_at": 1 })

@@ -6,12 +6,13 @@
 use std::time::Duration;
 
 use futures::TryStreamExt as _;
+use mongodb::ClientSession;
 use mongodb::bson::{self, Binary, Document, doc};
-use mongodb::{ClientSession, Collection, Database};
 use serde::{Deserialize, Serialize};
 use shared::auth::revocation::REVOCATION_TTL;
 use shared::auth::{Epoch, Role, SessionId};
 use shared::error::Error;
+use shared::mongo::fenced::{FencedCollection, FencedDatabase};
 use shared::mongo::json_schema;
 use shared::mongo::{self, Index, unreadable};
 use shared::values::clock::Timestamp;
@@ -136,12 +137,12 @@ pub struct EndedSessions {
 /// Store of the sessions of all users.
 #[derive(Clone)]
 pub struct Sessions {
-    sessions: Collection<SessionDocument>,
+    sessions: FencedCollection<SessionDocument>,
 }
 
 impl Sessions {
     /// Creates a store over this database.
-    pub fn new(database: &Database) -> Self {
+    pub fn new(database: &FencedDatabase) -> Self {
         Self { sessions: database.collection(SESSIONS) }
     }
 
@@ -184,6 +185,7 @@ impl Sessions {
                     ("ended_at", json_schema::date()),
                 ],
             ),
+            append_only: false,
         }
     }
 
@@ -212,7 +214,7 @@ impl Sessions {
             staff: Some(role != Role::Customer),
             ends_at: Some(mongo::date(now.after(absolute))),
         };
-        mongo::bounded_write(self.sessions.insert_one(document)).await?;
+        mongo::bounded_write(self.sessions.insert_one(document)?).await?;
         let beyond: Vec<Document> = self
             .sessions
             .clone_with_type::<Document>()

@@ -4,15 +4,16 @@
 
 use std::time::Duration;
 
+use mongodb::ClientSession;
 use mongodb::bson::spec::BinarySubtype;
 use mongodb::bson::{self, Binary, doc};
 use mongodb::options::ReadConcern;
-use mongodb::{ClientSession, Database};
 use serde::{Deserialize, Serialize};
 use type_safe_id::{StaticType, TypeSafeId};
 
 use super::{KeyRecord, RequestKey};
 use crate::error::Error;
+use crate::mongo::fenced::{FencedCollection, FencedDatabase};
 use crate::mongo::json_schema;
 use crate::mongo::{self, Index};
 use crate::values::clock::Timestamp;
@@ -36,12 +37,12 @@ struct Record {
 /// Keys of a function.
 #[derive(Clone)]
 pub struct KeyStore {
-    records: mongodb::Collection<Record>,
+    records: FencedCollection<Record>,
 }
 
 impl KeyStore {
     /// Keys in this collection.
-    pub fn new(database: &Database, collection: &str) -> Self {
+    pub fn new(database: &FencedDatabase, collection: &str) -> Self {
         Self { records: database.collection(collection) }
     }
 
@@ -57,7 +58,13 @@ impl KeyStore {
             ],
             &[],
         );
-        mongo::Collection { name, indexes: vec![sweep], obsolete: Vec::new(), validator: record }
+        mongo::Collection {
+            name,
+            indexes: vec![sweep],
+            obsolete: Vec::new(),
+            validator: record,
+            append_only: false,
+        }
     }
 
     /// Resource that the request created before.
@@ -112,7 +119,7 @@ impl KeyStore {
         // An expired key is replaced. Any other does not match, and the insert conflicts with its ID.
         let outlived =
             doc! { "_id": binary(key_record.id), "at": { "$lte": mongo::date(now.before(LIFETIME)) } };
-        match self.records.replace_one(outlived, record).upsert(true).session(session).await {
+        match self.records.replace_one(outlived, record)?.upsert(true).session(session).await {
             Ok(_) => Ok(true),
             Err(error) if mongo::is_duplicate_key(&error) => Ok(false),
             Err(error) => Err(error),

@@ -73,6 +73,7 @@ impl Run<'_> {
     async fn prune_voids(&self) -> Result<bool, Error> {
         if self.worker.shard.is_first() {
             let service = self.worker.service;
+            service.store.check_schema().await?;
             let pruned = service.store.prune_voids(service.clock.now().before(MEMORY)).await?;
             let pruned = i64::try_from(pruned).unwrap_or(i64::MAX);
             locked(&self.report).voids_pruned += pruned;

@@ -1,0 +1,347 @@
+//! Fenced collections: each document names the build that wrote it last, and MongoDB refuses builds that are
+//! too old.
+//!
+//! A build writes its schema version into [`WRITER`] of every document that it inserts or changes. A schema
+//! step may raise the lowest version that may write. From then on the validators demand at least that version,
+//! so a build that is still warm is refused, and loses nothing. Every write of a store goes through
+//! [`FencedCollection`], which adds the field: there is no other way to write.
+
+use mongodb::action::{
+    Aggregate, CountDocuments, Delete, Find, FindOne, FindOneAndUpdate, InsertMany, InsertOne, ReplaceOne,
+    StartSession, Update,
+};
+use mongodb::bson::{self, Bson, Document, doc};
+use mongodb::error::{Error as MongoError, ErrorKind, Result, WriteFailure};
+use mongodb::options::UpdateModifications;
+use mongodb::{ClientSession, Collection, Database};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::schema::Schema;
+use super::{INVALID_DOCUMENT, timestamp};
+use crate::error::Error;
+use crate::values::clock::Timestamp;
+
+/// Field of every document: schema version of the build that wrote it last. A document of a build from before
+/// this field has none.
+pub const WRITER: &str = "writer";
+
+/// Database of a function, with the schema of the build that uses it.
+#[derive(Clone, Debug)]
+pub struct FencedDatabase {
+    database: Database,
+    schema: Schema,
+}
+
+impl FencedDatabase {
+    /// Creates a fenced database for a build with this schema.
+    pub fn new(database: &Database, schema: Schema) -> Self {
+        Self { database: database.clone(), schema }
+    }
+
+    /// Returns a collection, for reads and for writes in this build's name.
+    pub fn collection<T: Send + Sync>(&self, name: &str) -> FencedCollection<T> {
+        FencedCollection {
+            records: self.database.collection(name),
+            documents: self.database.collection(name),
+            writer: self.schema.version,
+        }
+    }
+
+    /// Starts a session, for reads as of one moment.
+    pub fn start_session(&self) -> StartSession<'_> {
+        self.database.client().start_session()
+    }
+
+    /// Reads the database's clock.
+    ///
+    /// # Errors
+    /// Fails when MongoDB is unavailable.
+    pub async fn clock(&self) -> std::result::Result<Timestamp, Error> {
+        let hello = self.database.run_command(doc! { "hello": 1 }).await?;
+        Ok(timestamp(*hello.get_datetime("localTime").map_err(Error::internal)?))
+    }
+
+    /// Checks that the schema step and this build fit each other.
+    ///
+    /// # Errors
+    /// As [`Schema::check`].
+    pub async fn check_schema(&self) -> std::result::Result<(), Error> {
+        self.schema.check(&self.database).await
+    }
+
+    /// Schema of the build.
+    pub fn schema(&self) -> Schema {
+        self.schema
+    }
+
+    /// The database itself, for the schema step.
+    pub(super) fn database(&self) -> &Database {
+        &self.database
+    }
+}
+
+/// Collection whose documents name their writer.
+pub struct FencedCollection<T: Send + Sync> {
+    records: Collection<T>,
+    documents: Collection<Document>,
+    writer: i32,
+}
+
+impl<T: Send + Sync> Clone for FencedCollection<T> {
+    fn clone(&self) -> Self {
+        Self { records: self.records.clone(), documents: self.documents.clone(), writer: self.writer }
+    }
+}
+
+/// Update in a list of updates.
+#[derive(Clone, Debug)]
+pub struct UpdateEach {
+    /// Filter for one document.
+    pub filter: Document,
+    /// Pipeline that updates it.
+    pub update: Vec<Document>,
+}
+
+/// Result of a list of updates.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct UpdatedEach {
+    /// Number of documents that matched.
+    pub matched: usize,
+    /// Number of updates that MongoDB refused.
+    pub refused: usize,
+}
+
+impl<T: Send + Sync> FencedCollection<T> {
+    /// Returns the same collection, with documents read as another type.
+    pub fn clone_with_type<U: Send + Sync>(&self) -> FencedCollection<U> {
+        FencedCollection {
+            records: self.records.clone_with_type(),
+            documents: self.documents.clone(),
+            writer: self.writer,
+        }
+    }
+
+    /// Name of the collection.
+    pub fn name(&self) -> &str {
+        self.records.name()
+    }
+
+    /// Finds documents.
+    pub fn find(&self, filter: Document) -> Find<'_, T> {
+        self.records.find(filter)
+    }
+
+    /// Finds a document.
+    pub fn find_one(&self, filter: Document) -> FindOne<'_, T>
+    where
+        T: DeserializeOwned,
+    {
+        self.records.find_one(filter)
+    }
+
+    /// Counts documents.
+    pub fn count_documents(&self, filter: Document) -> CountDocuments<'_> {
+        self.records.count_documents(filter)
+    }
+
+    /// Runs a pipeline that only reads.
+    pub fn aggregate(&self, pipeline: impl IntoIterator<Item = Document>) -> Aggregate<'_> {
+        self.records.aggregate(pipeline)
+    }
+
+    /// Deletes a document. A validator cannot refuse that: no fence stops it.
+    pub fn delete_one(&self, filter: Document) -> Delete<'_> {
+        self.records.delete_one(filter)
+    }
+
+    /// Deletes documents. A validator cannot refuse that: no fence stops it.
+    pub fn delete_many(&self, filter: Document) -> Delete<'_> {
+        self.records.delete_many(filter)
+    }
+
+    /// Inserts a document.
+    ///
+    /// # Errors
+    /// Fails when the document cannot be serialized.
+    pub fn insert_one(&self, document: impl Serialize) -> Result<InsertOne<'_>> {
+        Ok(self.documents.insert_one(self.sign(&document)?))
+    }
+
+    /// Inserts documents.
+    ///
+    /// # Errors
+    /// Fails when one of them cannot be serialized.
+    pub fn insert_many(&self, documents: impl IntoIterator<Item = impl Serialize>) -> Result<InsertMany<'_>> {
+        let documents = documents.into_iter().map(|document| self.sign(&document));
+        Ok(self.documents.insert_many(documents.collect::<Result<Vec<_>>>()?))
+    }
+
+    /// Replaces a document by one that has nothing in common with it but the ID: all other fields are dropped.
+    ///
+    /// # Errors
+    /// Fails when the document cannot be serialized.
+    pub fn replace_one(&self, filter: Document, document: impl Serialize) -> Result<ReplaceOne<'_>> {
+        Ok(self.documents.replace_one(filter, self.sign(&document)?))
+    }
+
+    /// Updates a document.
+    pub fn update_one(&self, filter: Document, update: impl Into<UpdateModifications>) -> Update<'_> {
+        self.records.update_one(filter, signed(update.into(), self.writer))
+    }
+
+    /// Updates documents.
+    pub fn update_many(&self, filter: Document, update: impl Into<UpdateModifications>) -> Update<'_> {
+        self.records.update_many(filter, signed(update.into(), self.writer))
+    }
+
+    /// Updates a document and returns it.
+    pub fn find_one_and_update(
+        &self,
+        filter: Document,
+        update: impl Into<UpdateModifications>,
+    ) -> FindOneAndUpdate<'_, T>
+    where
+        T: DeserializeOwned,
+    {
+        self.records.find_one_and_update(filter, signed(update.into(), self.writer))
+    }
+
+    /// Updates several documents, each its own way, in one command. It stops at the first that is refused.
+    ///
+    /// # Errors
+    /// Fails when MongoDB is unavailable, or this build is too old.
+    pub async fn update_each(
+        &self,
+        updates: Vec<UpdateEach>,
+        session: Option<&mut ClientSession>,
+    ) -> Result<UpdatedEach> {
+        let updates: Vec<Document> = updates
+            .into_iter()
+            .map(|UpdateEach { filter, update }| {
+                let update = match signed(UpdateModifications::Pipeline(update), self.writer) {
+                    UpdateModifications::Pipeline(stages) => stages,
+                    _ => Vec::new(),
+                };
+                doc! { "q": filter, "u": update }
+            })
+            .collect();
+        let namespace = self.documents.namespace();
+        let database = self.documents.client().database(&namespace.db);
+        let command = doc! { "update": namespace.coll, "updates": updates, "ordered": true };
+        let running = database.run_command(command);
+        let answer = match session {
+            Some(session) => running.session(session).await?,
+            None => running.await?,
+        };
+        // The driver does not check the results of commands that it does not know.
+        let errors = answer.get_array("writeErrors").map(Vec::as_slice).unwrap_or_default();
+        if errors.iter().any(|error| code_of(error) == Some(INVALID_DOCUMENT) && names_writer(error)) {
+            return Err(MongoError::custom(Outdated));
+        }
+        let matched = answer.get_i32("n").ok().and_then(|matched| usize::try_from(matched).ok());
+        Ok(UpdatedEach { matched: matched.unwrap_or(0), refused: errors.len() })
+    }
+
+    fn sign(&self, document: &impl Serialize) -> Result<Document> {
+        let mut document = bson::serialize_to_document(document)?;
+        document.insert(WRITER, self.writer);
+        Ok(document)
+    }
+}
+
+/// Adds the writer to an update.
+fn signed(update: UpdateModifications, writer: i32) -> UpdateModifications {
+    match update {
+        UpdateModifications::Document(mut update) => {
+            match update.get_document_mut("$set") {
+                Ok(set) => drop(set.insert(WRITER, writer)),
+                Err(_) => drop(update.insert("$set", doc! { WRITER: writer })),
+            }
+            UpdateModifications::Document(update)
+        }
+        UpdateModifications::Pipeline(mut stages) => {
+            stages.push(doc! { "$set": { WRITER: writer } });
+            UpdateModifications::Pipeline(stages)
+        }
+        // The driver knows no others.
+        other => other,
+    }
+}
+
+/// Error of a write that was refused because its build is too old.
+#[derive(Clone, Copy, Debug)]
+struct Outdated;
+
+/// Returns true if MongoDB refused a write because its build is too old, and not because of its content.
+pub(super) fn is_outdated(error: &MongoError) -> bool {
+    match error.kind.as_ref() {
+        ErrorKind::Custom(custom) => custom.is::<Outdated>(),
+        ErrorKind::Write(WriteFailure::WriteError(error)) if error.code == INVALID_DOCUMENT => {
+            error.details.as_ref().is_some_and(|details| details.values().any(names_writer))
+        }
+        ErrorKind::Command(command) if command.code == INVALID_DOCUMENT => error
+            .server_response()
+            .and_then(|response| bson::deserialize_from_slice::<Document>(response.as_bytes()).ok())
+            .is_some_and(|response| response.get("errInfo").is_some_and(names_writer)),
+        ErrorKind::InsertMany(failed) => failed.write_errors.iter().flatten().any(|error| {
+            error.code == INVALID_DOCUMENT
+                && error.details.as_ref().is_some_and(|details| details.values().any(names_writer))
+        }),
+        _ => false,
+    }
+}
+
+/// Returns true if the details of a refusal name the rule about the writer. Values that the rules were applied
+/// to are passed over.
+fn names_writer(details: &Bson) -> bool {
+    match details {
+        Bson::Document(details) => details.iter().any(|(name, value)| match name.as_str() {
+            "specifiedAs" => value.as_document().is_some_and(|rule| rule.contains_key(WRITER)),
+            "consideredValue" | "consideredValues" => false,
+            _ => names_writer(value),
+        }),
+        Bson::Array(details) => details.iter().any(names_writer),
+        _ => false,
+    }
+}
+
+fn code_of(error: &Bson) -> Option<i32> {
+    error.as_document().and_then(|error| error.get_i32("code").ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn document(update: impl Into<UpdateModifications>) -> Document {
+        match signed(update.into(), 7) {
+            UpdateModifications::Document(update) => update,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn every_update_names_its_writer() {
+        assert_eq!(document(doc! { "$set": { "a": 1 } }), doc! { "$set": { "a": 1, "writer": 7 } });
+        let pulled = document(doc! { "$pull": { "list": 1 } });
+        assert_eq!(pulled, doc! { "$pull": { "list": 1 }, "$set": { "writer": 7 } });
+        // An update that names another writer does not get past.
+        assert_eq!(document(doc! { "$set": { "writer": 9 } }), doc! { "$set": { "writer": 7 } });
+        let UpdateModifications::Pipeline(stages) = signed(vec![doc! { "$unset": "a" }].into(), 7) else {
+            panic!("a pipeline stays one");
+        };
+        assert_eq!(stages, [doc! { "$unset": "a" }, doc! { "$set": { "writer": 7 } }]);
+    }
+
+    #[test]
+    fn only_the_rule_about_the_writer_makes_a_build_too_old() {
+        let fence = doc! { "operatorName": "$gte", "specifiedAs": { "writer": { "$gte": 7 } } };
+        let all = doc! { "clausesNotSatisfied": [{ "index": 0, "details": fence }] };
+        assert!(names_writer(&all.into()));
+        let fault = doc! {
+            "propertyName": "writer", "specifiedAs": { "minimum": 1 }, "consideredValue": { "specifiedAs": { "writer": 1 } },
+        };
+        assert!(!names_writer(&fault.into()));
+    }
+}
