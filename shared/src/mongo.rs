@@ -21,6 +21,7 @@ use crate::error::{Cause, DatabaseFailure, Error};
 use crate::runtime::secrets::SecretSource;
 use crate::values::clock::Timestamp;
 
+pub mod changes;
 pub mod conflict_retry;
 pub mod fenced;
 pub mod json_schema;

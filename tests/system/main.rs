@@ -80,6 +80,7 @@ mod socket {
 }
 
 mod stored {
+    mod later_fields;
     mod poison;
     pub(crate) mod rules;
 }

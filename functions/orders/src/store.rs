@@ -4,9 +4,8 @@ use std::time::Duration;
 
 use futures::TryStreamExt as _;
 use mongodb::Database;
-use mongodb::bson::{self, Bson, Document, doc};
+use mongodb::bson::{self, Document, doc};
 use mongodb::options::ReadConcern;
-use serde::Serialize;
 use shared::error::Error;
 use shared::mongo::fenced::{FencedCollection, FencedDatabase};
 use shared::mongo::unreadable::{self, Unreadable};
@@ -25,7 +24,7 @@ mod progress;
 
 pub use bulk::ImportedOrder;
 pub use check::CheckedOrder;
-use documents::{OrderDocument, StatusChangeDocument, TaskDocument, VOID, VoidDocument};
+use documents::{OrderDocument, VOID, VoidDocument};
 pub use documents::{Stored, Void};
 pub use jobs::{Unfinished, is_away, is_from_store, is_invalid};
 pub use progress::{Job, LONGEST_DELAY, Reason, SetAside};
@@ -222,33 +221,16 @@ impl OrderStore {
         Ok(self.all.find_one(filter).projection(doc! { "_id": 1 }).await?.is_some())
     }
 
-    /// Writes a decision, in one conditional write. `false`: a concurrent write was faster.
+    /// Writes a decision about an order, in one conditional write. `false`: a concurrent write was faster.
+    ///
+    /// It sets only what the decision changed. A field of a later build stays, also in items that stay.
     ///
     /// # Errors
     /// Fails when it is unknown whether the decision was written.
-    pub async fn write(&self, decision: &Decision) -> Result<bool, Error> {
-        let after = OrderDocument::of(&decision.order);
-        let id = after._id;
-        let version = decision.order.version;
-        let mut set = bson::serialize_to_document(&after).map_err(Error::internal)?;
-        // History and tasks are appended to: a task may be removed at the same time.
-        for untouched in ["_id", "number", "user_id", "placed_under", "created_at", "history", "tasks"] {
-            set.remove(untouched);
-        }
-        let mut update = doc! { "$set": set };
-        let mut push = Document::new();
-        if let Some(change) = &decision.status_change {
-            push.insert("history", to_bson(&StatusChangeDocument::from(change))?);
-        }
-        if let Some(task) = decision.task {
-            push.insert("tasks", to_bson(&TaskDocument::from(task))?);
-        }
-        if !push.is_empty() {
-            update.insert("$push", push);
-        }
-        let result =
-            self.orders.update_one(doc! { "_id": id, "version": version.saturating_sub(1) }, update).await?;
-        Ok(result.matched_count == 1)
+    pub async fn write(&self, before: &Order, decision: &Decision) -> Result<bool, Error> {
+        let filter = doc! { "_id": mongo::uuid(before.id), "version": before.version };
+        let update = documents::update(before, decision)?;
+        Ok(self.orders.update_one(filter, vec![update]).await?.matched_count == 1)
     }
 
     /// Removes a finished task, and records the time: a second call of it may still be on its way.
@@ -263,10 +245,6 @@ impl OrderStore {
         self.orders.update_one(doc! { "_id": mongo::uuid(id) }, done).await?;
         Ok(())
     }
-}
-
-fn to_bson(value: &impl Serialize) -> Result<Bson, Error> {
-    bson::serialize_to_bson(value).map_err(Error::internal)
 }
 
 fn with_ids(ids: &[OrderId]) -> Document {

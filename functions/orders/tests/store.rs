@@ -113,7 +113,7 @@ fn ship() -> Option<Transition> {
 async fn apply_all(store: &OrderStore, mut order: Order, transitions: Vec<Option<Transition>>) -> Order {
     for transition in transitions {
         let decision = decide(&order, transition, None);
-        assert!(store.write(&decision).await.unwrap());
+        assert!(store.write(&order, &decision).await.unwrap());
         order = decision.order;
     }
     order
@@ -193,19 +193,20 @@ async fn a_decision_about_an_older_version_is_not_written() {
     store.insert(&order).await.unwrap();
     let (pays, cancels) =
         (decide(&order, pay(), None), decide(&order, Some(Transition::Cancel), Some("late")));
-    assert!(store.write(&pays).await.unwrap());
-    assert!(!store.write(&cancels).await.unwrap());
-    assert!(!store.write(&pays).await.unwrap(), "the same decision twice");
+    assert!(store.write(&order, &pays).await.unwrap());
+    assert!(!store.write(&order, &cancels).await.unwrap());
+    assert!(!store.write(&order, &pays).await.unwrap(), "the same decision twice");
     assert_eq!(store.find(order.id).await.unwrap(), Some(pays.order.clone()));
     // Of two decisions about the same version one is written.
     let ships = decide(&pays.order, ship(), None);
     let cancels = decide(&pays.order, Some(Transition::Cancel), None);
-    let (one, other) = tokio::join!(store.write(&ships), store.write(&cancels));
+    let (one, other) = tokio::join!(store.write(&pays.order, &ships), store.write(&pays.order, &cancels));
     assert!(one.unwrap() ^ other.unwrap());
     let found = store.find(order.id).await.unwrap().unwrap();
     assert_eq!((found.version, found.history.len(), found.tasks.len()), (3, 3, 1));
     // A decision about an order that does not exist is not written.
-    assert!(!store.write(&decide(&self::order(8), pay(), None)).await.unwrap());
+    let other = self::order(8);
+    assert!(!store.write(&other, &decide(&other, pay(), None)).await.unwrap());
 }
 
 #[tokio::test]
@@ -219,13 +220,13 @@ async fn a_task_removed_during_another_decision_stays_removed() {
     // Decided while the task was there, written after its removal.
     let delivered = decide(&shipped, Some(Transition::Deliver), None);
     store.finish(shipped.id, task, NOW).await.unwrap();
-    assert!(store.write(&delivered).await.unwrap());
+    assert!(store.write(&shipped, &delivered).await.unwrap());
     let found = store.find(shipped.id).await.unwrap().unwrap();
     assert_eq!((found.tasks.len(), found.history.len(), found.version), (0, 4, 4));
 
     // And the other way round: only that task is removed, not later ones.
     let returned = decide(&found, Some(Transition::Return { restock: true }), None);
-    assert!(store.write(&returned).await.unwrap());
+    assert!(store.write(&found, &returned).await.unwrap());
     store.finish(shipped.id, task, NOW).await.unwrap();
     let found = store.find(shipped.id).await.unwrap().unwrap();
     assert_eq!(found.tasks, [Task { revision: 5, kind: TaskKind::Restock }]);
@@ -248,7 +249,7 @@ async fn a_task_is_removed_once_and_raises_no_version() {
     store.finish(OrderId::new(), task, NOW).await.unwrap();
     // A later change still finds its version.
     let found = store.find(cancelled.id).await.unwrap().unwrap();
-    assert!(store.write(&decide(&found, None, Some("done"))).await.unwrap());
+    assert!(store.write(&found, &decide(&found, None, Some("done"))).await.unwrap());
 }
 
 #[tokio::test]
@@ -257,7 +258,7 @@ async fn a_change_without_status_appends_nothing() {
     let order = order(7);
     store.insert(&order).await.unwrap();
     let edited = decide(&order, None, Some("Knock"));
-    assert!(store.write(&edited).await.unwrap());
+    assert!(store.write(&order, &edited).await.unwrap());
     let found = store.find(order.id).await.unwrap().unwrap();
     assert_eq!(found, edited.order);
     assert_eq!((&found.history, found.tasks.len(), found.version), (&order.history, 0, 2));

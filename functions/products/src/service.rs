@@ -162,7 +162,7 @@ impl ProductService {
             let product = self.get(context, id).await?;
             if_match.check(product.version)?;
             let Some(changed) = product.changed(change.clone(), self.clock.now()) else { return Ok(product) };
-            if let Some(written) = self.store.replace(&changed).await? {
+            if let Some(written) = self.store.write(&product, &changed).await? {
                 return Ok(written);
             }
             retry.conflict(id).await?;

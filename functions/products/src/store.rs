@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use shared::error::{Error, Kind};
 use shared::http::idempotency::KeyRecord;
 use shared::http::idempotency::key_store::KeyStore;
+use shared::mongo::changes::changes;
 use shared::mongo::fenced::{FencedCollection, FencedDatabase};
 use shared::mongo::json_schema;
 use shared::mongo::unreadable::Unreadable;
@@ -344,21 +345,28 @@ impl ProductStore {
         Ok(found.map(ProductDocument::read).transpose()?)
     }
 
-    /// Replaces a product at the version before, except its stock. `None`: a concurrent write was faster.
+    /// Writes the next version of a product, except its stock. `None`: a concurrent write was faster.
+    ///
+    /// It sets only what has changed: a field of a later build stays.
     ///
     /// # Errors
     /// 409 for a taken SKU.
-    pub async fn replace(&self, product: &Product) -> Result<Option<Product>, Error> {
-        let mut fields =
-            bson::serialize_to_document(&ProductDocument::of(product)).map_err(Error::internal)?;
-        for untouched in ["_id", "on_hand", "reserved", "created_at"] {
+    pub async fn write(&self, before: &Product, product: &Product) -> Result<Option<Product>, Error> {
+        let document = |product| bson::serialize_to_document(&ProductDocument::of(product));
+        let old = document(before).map_err(Error::internal)?;
+        let new = document(product).map_err(Error::internal)?;
+        let mut fields = changes(&old, &new);
+        for untouched in ["on_hand", "reserved"] {
             fields.remove(untouched);
         }
-        fields.extend(listed(product));
+        // The words name the rule that made them: they are written together.
+        if ["name", "description", "sku"].iter().any(|source| fields.contains_key(source)) {
+            fields.extend(listed(product));
+        }
         let products = self.documents();
         let write = products
             .find_one_and_update(
-                doc! { "_id": mongo::uuid(product.id), "version": product.version.saturating_sub(1) },
+                doc! { "_id": mongo::uuid(before.id), "version": before.version },
                 doc! { "$set": fields },
             )
             .projection(without_holds())

@@ -13,6 +13,7 @@ use shared::auth::{Epoch, Role};
 use shared::error::{Error, Kind};
 use shared::http::idempotency::KeyRecord;
 use shared::http::idempotency::key_store::KeyStore;
+use shared::mongo::changes::changes;
 use shared::mongo::fenced::{FencedCollection, FencedDatabase};
 use shared::mongo::json_schema;
 use shared::mongo::unreadable::Unreadable;
@@ -195,11 +196,13 @@ pub enum Written {
 
 /// Next version of a user, and what its write must do besides.
 #[derive(Clone, Copy, Debug)]
-pub struct Replacement<'a> {
+pub struct Change<'a> {
+    /// User as read.
+    pub before: &'a User,
     /// User at the next version.
     pub user: &'a User,
-    /// Password hash.
-    pub hash: &'a PasswordHash,
+    /// Password hash, if it is a new one.
+    pub new_hash: Option<&'a PasswordHash>,
     /// False when the change would lose an active admin.
     pub keeps_admin: bool,
     /// Role before, if this revokes all tokens of the user.
@@ -372,15 +375,18 @@ impl UserStore {
         Ok(())
     }
 
-    /// Replaces a user at the version before.
+    /// Writes the next version of a user. It sets only what has changed: a field of a later build stays.
     ///
     /// # Errors
     /// 409 for a taken e-mail address.
-    pub async fn replace(&self, replacement: Replacement<'_>) -> Result<Written, Error> {
-        let Replacement { user, hash, keeps_admin, ends_sessions_of, authority } = replacement;
-        let filter = doc! { "_id": mongo::uuid(user.id), "version": user.version.saturating_sub(1) };
-        let mut fields =
-            bson::serialize_to_document(&UserDocument::of(user, hash)).map_err(Error::internal)?;
+    pub async fn write(&self, change: Change<'_>) -> Result<Written, Error> {
+        let Change { before, user, new_hash, keeps_admin, ends_sessions_of, authority } = change;
+        let filter = doc! { "_id": mongo::uuid(before.id), "version": before.version };
+        let document = |user, hash| bson::serialize_to_document(&UserDocument::of(user, hash));
+        let unchanged = PasswordHash::stored(String::new());
+        let old = document(before, &unchanged).map_err(Error::internal)?;
+        let new = document(user, new_hash.unwrap_or(&unchanged)).map_err(Error::internal)?;
+        let mut fields = changes(&old, &new);
         let mut update = Document::new();
         if let Some(role) = ends_sessions_of {
             fields.insert("revoked_at", mongo::date(user.updated_at));

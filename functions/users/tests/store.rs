@@ -16,7 +16,7 @@ use users::listing::Listing;
 use users::refresh_token::RefreshToken;
 use users::store::revocations::{Authority, MAX_DELETED};
 use users::store::sessions::MAX_ENDED_CUSTOMERS;
-use users::store::{Inserted, Replacement, UserStore, Written};
+use users::store::{Change, Inserted, UserStore, Written};
 use users::user::{Email, NewUser, Status, User};
 
 /// Time of creation of users that share one.
@@ -61,7 +61,16 @@ async fn replace(
     ends_sessions: bool,
 ) -> Result<Written, Error> {
     let ends_sessions_of = ends_sessions.then_some(user.role);
-    store.replace(Replacement { user, hash: &hash(), keeps_admin, ends_sessions_of, authority: None }).await
+    let before = before(store, user).await;
+    let change =
+        Change { before: &before, user, new_hash: None, keeps_admin, ends_sessions_of, authority: None };
+    store.write(change).await
+}
+
+/// The user as stored, at the version before this one.
+async fn before(store: &UserStore, user: &User) -> User {
+    let stored = store.find(user.id).await.unwrap_or_else(|error| panic!("{error:?}"));
+    User { version: user.version - 1, ..stored.map_or_else(|| user.clone(), |stored| stored.user) }
 }
 
 /// Changes a user and raises the version.
@@ -286,12 +295,15 @@ async fn four_revoked(store: &UserStore) -> [UserId; 4] {
         (&demoted, next(&demoted, |user| user.role = Role::Customer)),
     ] {
         let ends_sessions_of = Some(before.role);
-        let replacement =
-            Replacement { user: &after, hash: &hash(), keeps_admin: true, ends_sessions_of, authority: None };
-        assert_eq!(
-            store.replace(replacement).await.unwrap_or_else(|error| panic!("{error:?}")),
-            Written::Done
-        );
+        let change = Change {
+            before,
+            user: &after,
+            new_hash: Some(&hash()),
+            keeps_admin: true,
+            ends_sessions_of,
+            authority: None,
+        };
+        assert_eq!(store.write(change).await.unwrap_or_else(|error| panic!("{error:?}")), Written::Done);
     }
     // One who was staff and goes as a customer is still listed with the staff.
     let demoted_then_deleted = store.find(demoted.id).await.unwrap_or_else(|error| panic!("{error:?}"));
@@ -456,14 +468,15 @@ async fn nothing_is_changed_on_an_authority_that_has_ended() {
         let new = user(&format!("{}@example.com", UserId::new()), Role::Admin, AT);
         let inserted = store.insert(&new, &hash(), None, authority).await.unwrap();
         let changed = next(&version, |user| user.name.push('.'));
-        let replacement = Replacement {
+        let change = Change {
+            before: &version,
             user: &changed,
-            hash: &hash(),
+            new_hash: None,
             keeps_admin: true,
             ends_sessions_of: None,
             authority,
         };
-        let written = store.replace(replacement).await.unwrap();
+        let written = store.write(change).await.unwrap();
         if written == Written::Done {
             version = changed;
         }

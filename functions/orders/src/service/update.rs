@@ -41,7 +41,7 @@ impl OrderService {
             let changing = order.changing;
             let changed = match order.clone().begin_item_change(&change, context.caller, self.clock.now())? {
                 Some(_) if changing && retry.should_yield(order.version) => None,
-                Some(intent) => self.change_items(context, intent, &change).await?,
+                Some(intent) => self.change_items(context, &order, intent, &change).await?,
                 None => self.decide(context, order, &change).await?,
             };
             if let Some(order) = changed {
@@ -59,11 +59,12 @@ impl OrderService {
         order: Order,
         change: &OrderChange,
     ) -> Result<Option<Order>, Error> {
-        let Some(decision) = order.clone().decide(change.clone(), context.caller, self.clock.now())? else {
+        let decision = order.clone().decide(change.clone(), context.caller, self.clock.now())?;
+        let Some(decision) = decision else {
             // A repeated request also runs the tasks that an earlier decision left.
             return Ok(Some(self.run_tasks(context, order).await));
         };
-        if !self.store.write(&decision).await? {
+        if !self.store.write(&order, &decision).await? {
             return Ok(None);
         }
         Ok(Some(self.run_tasks(context, decision.order).await))
@@ -73,11 +74,12 @@ impl OrderService {
     async fn change_items(
         &self,
         context: &Context,
+        before: &Order,
         intent: Decision,
         change: &OrderChange,
     ) -> Result<Option<Order>, Error> {
         // Step 1: the intent. After a crash Reconcile abandons it.
-        if !self.store.write(&intent).await? {
+        if !self.store.write(before, &intent).await? {
             return Ok(None);
         }
         let order = intent.order;
@@ -92,7 +94,7 @@ impl OrderService {
 
         // Step 3: the decision, if the intent still stands. Its task releases the surplus.
         match order.clone().complete_item_change(change.clone(), &held, self.clock.now()) {
-            Ok(decision) if self.store.write(&decision).await? => {
+            Ok(decision) if self.store.write(&order, &decision).await? => {
                 Ok(Some(self.run_tasks(context, decision.order).await))
             }
             Ok(_) => Ok(None),
@@ -103,8 +105,8 @@ impl OrderService {
     /// Abandons a change of items after an error or an unknown result of the hold: the order keeps its items.
     /// Always returns the given error.
     async fn abandon(&self, context: &Context, order: Order, refusal: Error) -> Result<Option<Order>, Error> {
-        let abandoned = order.abandon(self.clock.now());
-        match self.store.write(&abandoned).await {
+        let abandoned = order.clone().abandon(self.clock.now());
+        match self.store.write(&order, &abandoned).await {
             Ok(true) => {
                 self.run_tasks(context, abandoned.order).await;
             }

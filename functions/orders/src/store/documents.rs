@@ -1,9 +1,11 @@
 //! Orders and voids on disk.
 
-use mongodb::bson::{self, Document, doc};
+use mongodb::bson::{self, Bson, Document, doc};
 use serde::{Deserialize, Serialize};
+use shared::error::Error;
 use shared::http::idempotency::{self, IdempotencyKey, RequestFingerprint, RequestKey};
 use shared::mongo;
+use shared::mongo::changes::changes;
 use shared::mongo::json_schema;
 use shared::mongo::unreadable::Unreadable;
 use shared::values::address::Address;
@@ -14,7 +16,7 @@ use shared::values::text::Reason;
 use super::ORDERS;
 use crate::limits::{MAX_ITEMS, Note, Reference};
 use crate::number::Number;
-use crate::order::{IdempotencyRef, Item, Order, Payment, StatusChange, Task, TaskKind, Tracking};
+use crate::order::{Decision, IdempotencyRef, Item, Order, Payment, StatusChange, Task, TaskKind, Tracking};
 use crate::status::Status;
 
 /// Status of a void: an ID under which no order can be placed any more.
@@ -116,7 +118,7 @@ fn optional_in_an_order() -> [(&'static str, Document); 5] {
 /// Order on disk.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct OrderDocument {
-    pub(super) _id: bson::Uuid,
+    _id: bson::Uuid,
     number: String,
     user_id: bson::Uuid,
     status: String,
@@ -326,6 +328,60 @@ impl OrderDocument {
             updated_at: mongo::timestamp(self.updated_at),
         })
     }
+}
+
+/// Update that writes a decision: what it has changed, new entries of the history and new tasks.
+///
+/// It is a pipeline, since an item that stays is merged with its stored fields.
+pub(super) fn update(before: &Order, decision: &Decision) -> Result<Document, Error> {
+    let document = |order| bson::serialize_to_document(&OrderDocument::of(order)).map_err(Error::internal);
+    let (old, new) = (document(before)?, document(&decision.order)?);
+    let mut set = Document::new();
+    for (field, value) in changes(&old, &new) {
+        let value: Bson = match field.as_str() {
+            // They are appended to: a task may be removed at the same time.
+            "history" | "tasks" => continue,
+            "items" => items(before, &decision.order)?.into(),
+            _ => literal(value).into(),
+        };
+        set.insert(field, value);
+    }
+    let mut append = |field: &str, entry: Bson| {
+        set.insert(field, doc! { "$concatArrays": [format!("${field}"), [literal(entry)]] });
+    };
+    if let Some(change) = &decision.status_change {
+        append("history", to_bson(&StatusChangeDocument::from(change))?);
+    }
+    if let Some(task) = decision.task {
+        append("tasks", to_bson(&TaskDocument::from(task))?);
+    }
+    Ok(doc! { "$set": set })
+}
+
+/// Items as an expression. One that was there before is merged with its stored fields. The write is on the
+/// version that was read, so the places of the items are those that were read.
+fn items(before: &Order, after: &Order) -> Result<Vec<Bson>, Error> {
+    let (old, new) = (OrderDocument::of(before).items, OrderDocument::of(after).items);
+    let item = |item: &ItemDocument| {
+        let fields = literal(to_bson(item)?);
+        let place = old.iter().position(|there| there.product_id == item.product_id);
+        Ok(match place.map(i64::try_from) {
+            Some(Ok(place)) => {
+                doc! { "$mergeObjects": [{ "$arrayElemAt": ["$items", place] }, fields] }.into()
+            }
+            _ => fields.into(),
+        })
+    };
+    new.iter().map(item).collect()
+}
+
+/// Expression for a value: a text of a client may look like an expression.
+fn literal(value: Bson) -> Document {
+    doc! { "$literal": value }
+}
+
+fn to_bson(value: &impl Serialize) -> Result<Bson, Error> {
+    bson::serialize_to_bson(value).map_err(Error::internal)
 }
 
 impl OrderDocument {

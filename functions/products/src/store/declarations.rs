@@ -227,11 +227,11 @@ impl ProductStore {
         writes: &[StockUpdate],
         movements: &[(ProductId, StockMovement)],
     ) -> mongodb::error::Result<()> {
-        let others = doc! { "$filter": {
-            "input": "$holds",
-            "as": "hold",
-            "cond": { "$ne": ["$$hold.o", mongo::uuid(order)] },
-        } };
+        let entries = |comparison: &str| {
+            let of_order = doc! { comparison: ["$$hold.o", mongo::uuid(order)] };
+            doc! { "$filter": { "input": "$holds", "as": "hold", "cond": of_order } }
+        };
+        let (others, own) = (entries("$ne"), doc! { "$first": entries("$eq") });
         let updates: Vec<UpdateEach> = writes
             .iter()
             .map(|write| {
@@ -242,7 +242,10 @@ impl ProductStore {
                     "on_hand": on_hand,
                     "reserved": reserved,
                     "live": { "$add": ["$live", write.live] },
-                    "holds": { "$concatArrays": [others.clone(), [hold(order, write.entry)]] },
+                    // An entry that is there keeps the fields of a later build.
+                    "holds": { "$concatArrays": [
+                        others.clone(), [{ "$mergeObjects": [own.clone(), hold(order, write.entry)] }],
+                    ] },
                 };
                 if let Some((_, movement)) = movements.iter().find(|(product, _)| *product == write.product) {
                     set.insert("movements", movement.number);

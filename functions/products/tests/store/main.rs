@@ -93,8 +93,9 @@ impl Fixture {
 
     pub(crate) async fn archive(&self, product: ProductId) {
         let change = ProductChange { status: Some(Status::Archived), ..ProductChange::default() };
-        let archived = self.find(product).await.changed(change, NOW).unwrap();
-        assert!(self.store.replace(&archived).await.unwrap().is_some());
+        let active = self.find(product).await;
+        let archived = active.changed(change, NOW).unwrap();
+        assert!(self.store.write(&active, &archived).await.unwrap().is_some());
     }
 
     pub(crate) async fn declare(

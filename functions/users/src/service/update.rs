@@ -11,7 +11,7 @@ use shared::values::ids::UserId;
 use super::UserService;
 use crate::credentials::{self, PasswordHash};
 use crate::store::revocations::Authority;
-use crate::store::{Replacement, StoredUser, Written};
+use crate::store::{Change, StoredUser, Written};
 use crate::user::{User, UserChange};
 
 impl UserService {
@@ -55,15 +55,15 @@ impl UserService {
             };
             let keeps_admin = !stored.user.is_active_admin() || changed.is_active_admin();
             let ends_sessions = new_hash.is_some() || !changed.may_the_same_as(&stored.user);
-            let hash = new_hash.clone().unwrap_or(stored.hash);
-            let replacement = Replacement {
+            let change = Change {
+                before: &stored.user,
                 user: &changed,
-                hash: &hash,
+                new_hash: new_hash.as_ref(),
                 keeps_admin,
                 ends_sessions_of: ends_sessions.then_some(stored.user.role),
                 authority,
             };
-            match self.store.replace(replacement).await? {
+            match self.store.write(change).await? {
                 Written::Done => {
                     if ends_sessions {
                         self.sessions_ended(changed.id, stored.epoch).await;

@@ -80,12 +80,17 @@ impl Networks {
     /// Fails when MongoDB is unavailable.
     pub async fn record(&self, user: UserId, network: &str, now: Timestamp) -> Result<(), Error> {
         let id = hash("known network", network);
-        let others = doc! { "$filter": {
-            "input": { "$ifNull": ["$known", []] }, "as": "one", "cond": { "$ne": ["$$one.network", &id] },
-        } };
-        let latest = vec![doc! { "network": &id, "at": mongo::date(now) }];
+        let known = |comparison: &str| {
+            doc! { "$filter": {
+                "input": { "$ifNull": ["$known", []] }, "as": "one", "cond": { comparison: ["$$one.network", &id] },
+            } }
+        };
+        // One that is known keeps the fields of a later build.
+        let latest = doc! { "$mergeObjects": [
+            { "$first": known("$eq") }, { "network": &id, "at": mongo::date(now) },
+        ] };
         let update = doc! { "$set": {
-            "known": { "$slice": [{ "$concatArrays": [others, latest] }, -MOST_NETWORKS] },
+            "known": { "$slice": [{ "$concatArrays": [known("$ne"), [latest]] }, -MOST_NETWORKS] },
             "expires_at": mongo::date(now.after(KNOWN_FOR)),
         } };
         for _ in 0..MAX_UPSERTS {

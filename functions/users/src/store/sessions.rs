@@ -451,9 +451,11 @@ fn ends_of(tokens: Document) -> Document {
     let is_of = doc! { "$eq": ["$$end.token", "$$other"] };
     let ends =
         doc! { "$filter": { "input": { "$ifNull": ["$other_ends", []] }, "as": "end", "cond": is_of } };
-    let times = doc! { "$map": { "input": ends, "as": "end", "in": "$$end.expires_at" } };
+    let times = doc! { "$map": { "input": &ends, "as": "end", "in": "$$end.expires_at" } };
     let end = doc! { "$ifNull": [{ "$first": times }, "$expires_at"] };
-    doc! { "$map": { "input": tokens, "as": "other", "in": { "token": "$$other", "expires_at": end } } }
+    // One that is there keeps the fields of a later build.
+    let end = doc! { "$mergeObjects": [{ "$first": ends }, { "token": "$$other", "expires_at": end }] };
+    doc! { "$map": { "input": tokens, "as": "other", "in": end } }
 }
 
 /// Session of a document. One that cannot be read has no tokens that a list could name.

@@ -165,10 +165,10 @@ impl Worker<'_> {
             (Unfinished::Changes, Stored::Order(order))
                 if order.changing && order.updated_at <= now.before(DECISION_AGE) =>
             {
-                self.decide(order.abandon(now), standing).await
+                self.decide(&order, order.clone().abandon(now), standing).await
             }
-            (Unfinished::Payment, Stored::Order(order)) => match order.expire(now) {
-                Some(expired) => self.decide(expired, standing).await,
+            (Unfinished::Payment, Stored::Order(order)) => match order.clone().expire(now) {
+                Some(expired) => self.decide(&order, expired, standing).await,
                 None => Ok((Outcome::Nothing, Reaction::None)),
             },
             _ => Ok((Outcome::Nothing, Reaction::None)),
@@ -177,8 +177,8 @@ impl Worker<'_> {
 
     /// Writes a decision, and runs its tasks. If they fail, or a product is stuck, the order keeps them, and
     /// the job of tasks runs them later.
-    async fn decide(self, decision: Decision, standing: Standing) -> Acted {
-        let written = self.service.store.write(&decision).await;
+    async fn decide(self, before: &Order, decision: Decision, standing: Standing) -> Acted {
+        let written = self.service.store.write(before, &decision).await;
         // A refused write means that a concurrent decision was faster.
         if !written.map_err(|error| (Failure::Error(error), Reaction::None))? {
             return Ok((Outcome::Nothing, Reaction::None));
