@@ -12,6 +12,7 @@ use http::{HeaderValue, Request, Response};
 use http_body_util::BodyExt as _;
 use tonic::Status;
 use tonic::body::Body;
+use tracing::instrument::WithSubscriber as _;
 
 use super::envelope::{self, AnswerEnvelope, Call, CallEnvelope};
 use super::metadata;
@@ -41,8 +42,10 @@ impl Invoke for RpcServer {
     fn invoke(&self, payload: Vec<u8>) -> BoxFuture<'static, Result<Vec<u8>, Status>> {
         let rpc = self.clone();
         Box::pin(async move {
-            // A separate task: like on Lambda, the work goes on when the caller no longer waits.
-            tokio::spawn(async move { rpc.handle(&payload).await })
+            // A separate task: like on Lambda, the work goes on when the caller no longer waits. Its log lines go
+            // where the caller's go.
+            let work = async move { rpc.handle(&payload).await };
+            tokio::spawn(work.with_current_subscriber())
                 .await
                 .map_err(|error| Status::internal(format!("the function ended: {error}")))
         })
