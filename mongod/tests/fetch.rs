@@ -110,7 +110,7 @@ fn a_platform_without_a_wheel_gets_alternatives() {
     for advice in [
         "macos aarch64",
         "brew tap mongodb/brew && brew install mongodb-community",
-        "docker run -d --name oms-mongo -p 27017:27017 mongo:8 --replSet rs0",
+        "docker run -d --name oms-mongo -p 127.0.0.1:27017:27017 mongo:8 --replSet rs0",
         "rs.initiate(",
         "MONGO_URI",
     ] {
