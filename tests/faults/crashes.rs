@@ -135,7 +135,9 @@ impl Play {
                     biased;
                     Ok(met) = &mut met => {
                         self.fixture.kill(function).await;
-                        (acting.await, met == *name)
+                        // The jobs of Reconcile run side by side, and their commands come in no fixed order.
+                        let is_any = matches!(self.act, Act::Reconcile);
+                        (acting.await, is_any || met == *name)
                     }
                     known = &mut acting => (known, false),
                 }
