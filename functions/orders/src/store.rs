@@ -172,6 +172,19 @@ impl OrderStore {
         })
     }
 
+    /// Finds an order again if it has a later version by now: as of all writes that were acknowledged, unlike other
+    /// reads just after an election.
+    ///
+    /// # Errors
+    /// Fails when MongoDB is unavailable, or a majority is away.
+    pub async fn find_later(&self, order: &Order) -> Result<Option<Order>, Error> {
+        let later = doc! { "_id": mongo::uuid(order.id), "version": { "$gt": order.version } };
+        Ok(match self.find_on_majority(later).await? {
+            Some(Stored::Order(order)) => Some(*order),
+            Some(Stored::Void(_)) | None => None,
+        })
+    }
+
     /// Reads the document that caused a duplicate key. It may not be on a majority yet, where normal reads
     /// look: this read waits until it is.
     async fn find_on_majority(&self, filter: Document) -> Result<Option<Stored>, Error> {

@@ -10,6 +10,16 @@ use super::OrderService;
 use crate::order::{Decision, Order, OrderChange};
 use crate::products::HoldError;
 
+/// Next step of a change.
+enum Step {
+    /// The items change, and this is the intent.
+    ChangeItems(Box<Decision>),
+    /// All of it is one decision.
+    Decide(Box<Decision>),
+    /// Nothing changes.
+    None,
+}
+
 impl OrderService {
     /// Changes an order: one decision, one write, then its stock tasks. New items are held before that.
     ///
@@ -35,14 +45,21 @@ impl OrderService {
         };
         let mut retry = ConflictRetry::default();
         loop {
-            order.check_permitted(&change, context.caller)?;
-            // Each decision is written on the version that was read, and so on one that was checked here.
-            if_match.check(order.version)?;
-            let changing = order.changing;
-            let changed = match order.clone().begin_item_change(&change, context.caller, self.clock.now())? {
-                Some(_) if changing && retry.should_yield(order.version) => None,
-                Some(intent) => self.change_items(context, &order, intent, &change).await?,
-                None => self.decide(context, order, &change).await?,
+            let step = match self.next_step(context, &order, if_match, &change) {
+                Ok(step) => step,
+                Err(refusal) => {
+                    // Just after an election a read may be older than what was acknowledged. No refusal rests on
+                    // such a read.
+                    order = self.store.find_later(&order).await?.ok_or(refusal)?;
+                    continue;
+                }
+            };
+            let changed = match step {
+                Step::ChangeItems(_) if order.changing && retry.should_yield(order.version) => None,
+                Step::ChangeItems(intent) => self.change_items(context, &order, *intent, &change).await?,
+                Step::Decide(decision) => self.decide(context, &order, *decision).await?,
+                // A repeated request also runs the tasks that an earlier decision left.
+                Step::None => return Ok(self.run_tasks(context, order).await),
             };
             if let Some(order) = changed {
                 return Ok(order);
@@ -52,19 +69,33 @@ impl OrderService {
         }
     }
 
-    /// Applies a change in one decision. `None`: a concurrent write was faster.
+    /// Decides how to go on with a change, from the order as it was read.
+    fn next_step(
+        &self,
+        context: &Context,
+        order: &Order,
+        if_match: &IfMatch,
+        change: &OrderChange,
+    ) -> Result<Step, Error> {
+        order.check_permitted(change, context.caller)?;
+        // Each decision is written on the version that was read, and so on one that was checked here.
+        if_match.check(order.version)?;
+        let now = self.clock.now();
+        if let Some(intent) = order.clone().begin_item_change(change, context.caller, now)? {
+            return Ok(Step::ChangeItems(Box::new(intent)));
+        }
+        let decision = order.clone().decide(change.clone(), context.caller, now)?;
+        Ok(decision.map_or(Step::None, |decision| Step::Decide(Box::new(decision))))
+    }
+
+    /// Writes a decision, and runs its tasks. `None`: a concurrent write was faster.
     async fn decide(
         &self,
         context: &Context,
-        order: Order,
-        change: &OrderChange,
+        order: &Order,
+        decision: Decision,
     ) -> Result<Option<Order>, Error> {
-        let decision = order.clone().decide(change.clone(), context.caller, self.clock.now())?;
-        let Some(decision) = decision else {
-            // A repeated request also runs the tasks that an earlier decision left.
-            return Ok(Some(self.run_tasks(context, order).await));
-        };
-        if !self.store.write(&order, &decision).await? {
+        if !self.store.write(order, &decision).await? {
             return Ok(None);
         }
         Ok(Some(self.run_tasks(context, decision.order).await))
