@@ -1,5 +1,5 @@
-//! How products keep what orders hold: counters, a journal and holds. A model of its own, which shows that a
-//! declaration made of these steps does just what the one atomic step of `stock` does.
+//! Storage of holds in products: counters, a journal and holds. A model of its own, which shows that a
+//! declaration made of these steps does the same as the one atomic step of `stock`.
 //!
 //! # What is stored
 //!

@@ -1,4 +1,4 @@
-//! Who reaches the MongoDB of a run: nobody without its connection string, which is in a private file alone.
+//! Access to the MongoDB of a run: only with its connection string, which is in a private file alone.
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;

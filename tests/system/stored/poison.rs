@@ -2,7 +2,7 @@
 //!
 //! A copy of a document is damaged in each way, and all copies are in the collection at once. Every list, with each sort,
 //! the routes of whole documents, Reconcile and the consistency check are asked. None fails, and what is whole is there.
-//! What is found by its ID alone is damaged where it is, in one way after the other.
+//! Documents that are found by their ID alone are damaged where they are, in one way after the other.
 
 #![expect(clippy::panic, clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 

@@ -24,7 +24,7 @@ enum Remains<B> {
     Lost,
 }
 
-/// What a handler leaves of a request's body.
+/// Rest of a request's body that its handler has not read.
 pub(super) struct Leftover<B>(Arc<Mutex<Remains<B>>>);
 
 /// Body of a request, for its handler. It fails with [`BodyTooLate`] when the time is over.
