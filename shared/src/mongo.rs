@@ -22,6 +22,7 @@ use crate::runtime::secrets::SecretSource;
 use crate::values::clock::Timestamp;
 
 pub mod changes;
+mod confirmed;
 pub mod conflict_retry;
 pub mod fenced;
 pub mod json_schema;
@@ -29,6 +30,7 @@ pub mod keyset;
 mod schema;
 pub mod unreadable;
 
+pub use confirmed::{confirm_refusals, confirmed};
 pub use schema::{ANY_WRITER, Collection, Index, Schema, SchemaStep};
 
 /// Database name if the URI has none.
@@ -37,8 +39,10 @@ const DEFAULT_DATABASE: &str = "oms";
 /// Error code of a duplicate key.
 pub const DUPLICATE_KEY: i32 = 11000;
 
-/// Error codes of temporary conditions: shutdowns, elections, conflicts, time limits.
-const TRANSIENT_CODES: [i32; 14] = [6, 7, 50, 64, 89, 91, 112, 189, 251, 262, 9001, 10107, 11600, 11602];
+/// Error codes of temporary conditions: shutdowns, elections, conflicts, time limits. Two of them (134, 246)
+/// are those of a new primary that does not know yet what is on a majority.
+const TRANSIENT_CODES: [i32; 16] =
+    [6, 7, 50, 64, 89, 91, 112, 134, 189, 246, 251, 262, 9001, 10107, 11600, 11602];
 
 /// Error code of a document that violates the validation rules of its collection.
 const INVALID_DOCUMENT: i32 = 121;
@@ -329,7 +333,8 @@ const TRANSACTION_PATIENCE: Duration = Duration::from_secs(8);
 /// Outcome of a transaction's body without an error.
 #[derive(Debug)]
 pub enum TxOutcome<T> {
-    /// Commits: all its writes become visible at once.
+    /// Commits: all its writes become visible at once, and all that it has read is on a majority. So a refusal
+    /// commits, too, if there is nothing to discard.
     Commit(T),
     /// Aborts: its writes are discarded.
     Abort(T),
@@ -343,11 +348,17 @@ pub enum TxOutcome<T> {
 /// # Errors
 /// Error of `body` or of the commit. After a lost answer to the commit its outcome is unknown. The documents
 /// must be such that a later read can tell.
-pub async fn transaction<T, F>(database: &FencedDatabase, mut body: F) -> Result<T, MongoError>
+pub async fn transaction<T, F>(database: &FencedDatabase, body: F) -> Result<T, MongoError>
 where
     F: for<'s> FnMut(&'s mut ClientSession) -> BoxFuture<'s, Result<TxOutcome<T>, MongoError>>,
 {
-    let mut session = database.start_session().await?;
+    transact(database.start_session().await?, body).await
+}
+
+async fn transact<T, F>(mut session: ClientSession, mut body: F) -> Result<T, MongoError>
+where
+    F: for<'s> FnMut(&'s mut ClientSession) -> BoxFuture<'s, Result<TxOutcome<T>, MongoError>>,
+{
     let started = Instant::now();
     let mut attempt: u32 = 0;
     loop {

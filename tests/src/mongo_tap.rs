@@ -1,10 +1,12 @@
 //! A tap on the line between the functions and MongoDB: it tells which commands went over it, and can lose their answers.
+//! It can also have reads of a majority show an older state, as they do on a new primary until it knows what is on a
+//! majority.
 //!
 //! It knows as much of MongoDB's wire protocol as that takes: where a message ends, and what its command is called.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use mongodb::bson::Document;
+use mongodb::bson::{Document, Timestamp, doc};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
@@ -55,6 +57,8 @@ struct State {
     heard: Vec<Command>,
     losing: Losing,
     lost: usize,
+    /// State that reads of a majority show; `None`: the latest.
+    shown: Option<Timestamp>,
 }
 
 impl State {
@@ -116,6 +120,11 @@ impl Tap {
         state.lost
     }
 
+    /// From now on reads of a majority show the state of this time. Writes, transactions and other reads go on.
+    pub fn shows(&self, state: Timestamp) {
+        self.state().shown = Some(state);
+    }
+
     /// The commands since the last time somebody asked, in the order in which they were sent.
     pub fn heard(&self) -> Vec<Command> {
         std::mem::take(&mut self.state().heard)
@@ -156,8 +165,26 @@ async fn there(
             let lost = state.lock().unwrap_or_else(PoisonError::into_inner).hears(command);
             *loses.lock().unwrap_or_else(PoisonError::into_inner) = lost;
         }
+        let shown = state.lock().unwrap_or_else(PoisonError::into_inner).shown;
+        let message = shown.and_then(|state| as_of(&message, state)).unwrap_or(message);
         to.write_all(&message).await?;
     }
+}
+
+/// A read of a majority outside of a transaction, as one of this earlier state. `None` for other messages.
+fn as_of(message: &[u8], state: Timestamp) -> Option<Vec<u8>> {
+    Command::of(message)?;
+    let (head, command) = message.split_at_checked(COMMAND)?;
+    let mut command = Document::from_reader(command).ok()?;
+    let level = command.get_document("readConcern").and_then(|concern| concern.get_str("level"));
+    let is_of_a_majority = level.is_ok_and(|level| level == "majority");
+    if !is_of_a_majority || command.contains_key("startTransaction") {
+        return None;
+    }
+    command.insert("readConcern", doc! { "level": "snapshot", "atClusterTime": state });
+    let command = command.to_vec().ok()?;
+    let length = i32::try_from(head.len() + command.len()).ok()?;
+    Some([&length.to_le_bytes(), head.get(4..)?, &command].concat())
 }
 
 async fn back(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, loses: &Mutex<bool>) -> std::io::Result<()> {

@@ -73,7 +73,7 @@ impl Client<'_> {
         (told, wrong)
     }
 
-    /// Places an order, and often moves it on.
+    /// Places an order, often moves it on, and looks at it after each step.
     async fn places_and_moves(&mut self, key: String) -> Result<Told, String> {
         let first = self.chance.random_range(0..PRODUCTS);
         let lines = self.chance.random_range(1..=2);
@@ -81,16 +81,19 @@ impl Client<'_> {
             .map(|product| json!({ "product_id": self.products[product % PRODUCTS], "quantity": 1 }))
             .collect();
         let body = json!({ "items": items, "shipping_address": address() });
-        let order = self.insists(Method::POST, "/orders", &key, &body, 201).await?.id();
+        let order = self.insists(Method::POST, "/orders", &key, Some(&body), 201).await?.id();
         let mut status = "placed";
         let path = format!("/orders/{order}");
+        // It may show an earlier version, but never nothing.
+        self.insists(Method::GET, &path, &key, None, 200).await?;
         let steps: &[&'static str] = match self.chance.random_range(0..4) {
             0 => &["cancelled"],
             1 => &["paid", "shipped"],
             _ => &[],
         };
         for step in steps {
-            self.insists(Method::PUT, &path, &key, &to(step), 200).await?;
+            self.insists(Method::PUT, &path, &key, Some(&to(step)), 200).await?;
+            self.insists(Method::GET, &path, &key, None, 200).await?;
             status = step;
         }
         Ok(Told { key, order, status, at: Instant::now() })
@@ -102,13 +105,16 @@ impl Client<'_> {
         method: Method,
         path: &str,
         key: &str,
-        body: &Value,
+        body: Option<&Value>,
         expected: u16,
     ) -> Result<Answer, String> {
         let begun = Instant::now();
         while begun.elapsed() < PATIENCE {
-            let request = self.person.request(method.clone(), path).header("idempotency-key", key);
-            let answer = self.person.outcome(request.json(body)).await?;
+            let mut request = self.person.request(method.clone(), path);
+            if let Some(body) = body {
+                request = request.header("idempotency-key", key).json(body);
+            }
+            let answer = self.person.outcome(request).await?;
             if answer.status == expected {
                 return Ok(answer);
             }

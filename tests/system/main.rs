@@ -91,6 +91,7 @@ mod support {
     pub(crate) mod clock;
     pub(crate) mod grpc;
     pub(crate) mod instance;
+    pub(crate) mod lagging;
     pub(crate) mod lists;
 }
 
@@ -103,4 +104,5 @@ mod users {
 
 mod builds;
 mod openapi;
+mod outdated_reads;
 mod schema;

@@ -10,6 +10,7 @@ use std::time::Duration;
 use shared::auth::Caller;
 use shared::error::Error;
 use shared::input::page::{Page, PageRequest, PageRows};
+use shared::mongo;
 use shared::runtime::context::Context;
 use shared::values::clock::Clock;
 use shared::values::ids::OrderId;
@@ -40,6 +41,10 @@ impl OrderService {
     /// # Errors
     /// 404 for an order that the caller may not see.
     pub async fn get(&self, context: &Context, id: OrderId) -> Result<Order, Error> {
+        mongo::confirm_refusals(|| self.visible(context, id)).await
+    }
+
+    async fn visible(&self, context: &Context, id: OrderId) -> Result<Order, Error> {
         if context.caller == Caller::Anonymous {
             context.caller.signed_in()?;
         }

@@ -1,11 +1,8 @@
 //! Orders in MongoDB. With `store/`, the only module of this function that knows BSON.
 
-use std::time::Duration;
-
 use futures::TryStreamExt as _;
 use mongodb::Database;
 use mongodb::bson::{self, Document, doc};
-use mongodb::options::ReadConcern;
 use shared::error::Error;
 use shared::mongo::fenced::{FencedCollection, FencedDatabase};
 use shared::mongo::unreadable::{self, Unreadable};
@@ -36,9 +33,6 @@ const ORDERS: &str = "orders";
 
 /// Unique index on numbers.
 const NUMBER_INDEX: &str = "number_of_orders";
-
-/// Maximum wait for a majority read.
-const MAJORITY_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Result of an insert.
 #[derive(Clone, Debug, PartialEq)]
@@ -127,14 +121,19 @@ impl OrderStore {
             return Err(error.into());
         }
         // A duplicate key only means "look": the driver may have sent the insert twice.
-        if let Some(stored) = self.find_on_majority(with_ids(&[order.id])).await? {
+        mongo::confirmed(self.find_duplicate(order)).await
+    }
+
+    /// Finds the document that refused an order.
+    async fn find_duplicate(&self, order: &Order) -> Result<Inserted, Error> {
+        if let Some(stored) = self.find_stored(with_ids(&[order.id])).await? {
             return Ok(match stored {
                 Stored::Order(there) if there.number == order.number => Inserted::Done,
                 stored => Inserted::Exists(stored),
             });
         }
         if let Some(idempotency) = &order.placed_under
-            && let Some(Stored::Order(there)) = self.find_on_majority(placed_under(idempotency)).await?
+            && let Some(Stored::Order(there)) = self.find_stored(placed_under(idempotency)).await?
         {
             return Ok(Inserted::KeyTaken(there));
         }
@@ -157,7 +156,7 @@ impl OrderStore {
         if !mongo::is_duplicate_key(&error) {
             return Err(error.into());
         }
-        let stored = self.find_on_majority(with_ids(&[id])).await?;
+        let stored = mongo::confirmed(self.find_stored(with_ids(&[id]))).await?;
         stored.ok_or_else(|| Error::unavailable("a duplicate key, but no document that has it"))
     }
 
@@ -166,36 +165,14 @@ impl OrderStore {
     /// # Errors
     /// Fails when MongoDB is unavailable.
     pub async fn find(&self, id: OrderId) -> Result<Option<Order>, Error> {
-        Ok(match self.find_stored(id).await? {
+        Ok(match self.find_stored(with_ids(&[id])).await? {
             Some(Stored::Order(order)) => Some(*order),
             Some(Stored::Void(_)) | None => None,
         })
     }
 
-    /// Finds an order again if it has a later version by now: as of all writes that were acknowledged, unlike other
-    /// reads just after an election.
-    ///
-    /// # Errors
-    /// Fails when MongoDB is unavailable, or a majority is away.
-    pub async fn find_later(&self, order: &Order) -> Result<Option<Order>, Error> {
-        let later = doc! { "_id": mongo::uuid(order.id), "version": { "$gt": order.version } };
-        Ok(match self.find_on_majority(later).await? {
-            Some(Stored::Order(order)) => Some(*order),
-            Some(Stored::Void(_)) | None => None,
-        })
-    }
-
-    /// Reads the document that caused a duplicate key. It may not be on a majority yet, where normal reads
-    /// look: this read waits until it is.
-    async fn find_on_majority(&self, filter: Document) -> Result<Option<Stored>, Error> {
-        let found =
-            self.all.find_one(filter).read_concern(ReadConcern::linearizable()).max_time(MAJORITY_TIMEOUT);
-        Ok(found.await?.map(Stored::try_from).transpose()?)
-    }
-
-    async fn find_stored(&self, id: OrderId) -> Result<Option<Stored>, Error> {
-        let found = self.all.find_one(doc! { "_id": mongo::uuid(id) }).await?;
-        Ok(found.map(Stored::try_from).transpose()?)
+    async fn find_stored(&self, filter: Document) -> Result<Option<Stored>, Error> {
+        Ok(self.all.find_one(filter).await?.map(Stored::try_from).transpose()?)
     }
 
     /// Reads the documents with these IDs. An unreadable one gives an error in its place.
@@ -210,7 +187,8 @@ impl OrderStore {
             .collect()
     }
 
-    /// Finds the order that was placed under a key, and the documents with these IDs.
+    /// Finds the order that was placed under a key, and the documents with these IDs. Just after an election one may
+    /// be missing: the insert decides.
     ///
     /// # Errors
     /// Fails when MongoDB is unavailable.
@@ -225,13 +203,14 @@ impl OrderStore {
         Ok(documents.into_iter().map(Stored::try_from).collect::<Result<_, _>>()?)
     }
 
-    /// True if the order still has this version.
+    /// True if the order still has this version, as of all acknowledged writes.
     ///
     /// # Errors
     /// Fails when MongoDB is unavailable.
     pub async fn is_at_version(&self, id: OrderId, version: i64) -> Result<bool, Error> {
         let filter = doc! { "_id": mongo::uuid(id), "version": version };
-        Ok(self.all.find_one(filter).projection(doc! { "_id": 1 }).await?.is_some())
+        let found = self.all.find_one(filter).projection(doc! { "_id": 1 });
+        Ok(mongo::confirmed(found).await?.is_some())
     }
 
     /// Writes a decision about an order, in one conditional write. `false`: a concurrent write was faster.

@@ -9,6 +9,7 @@ use shared::http::conditional::IfMatch;
 use shared::http::idempotency::{Idempotent, KeyOrigin, KeyRecord, ScopedKey};
 use shared::input::page::{Page, PageRequest, PageRows, SortType};
 use shared::input::validation::ValidationErrors;
+use shared::mongo;
 use shared::mongo::conflict_retry::ConflictRetry;
 use shared::runtime::context::Context;
 use shared::values::clock::{Clock, Timestamp};
@@ -97,7 +98,7 @@ impl ProductService {
         key_record: &KeyRecord,
         rejection: Error,
     ) -> Result<Idempotent<Product>, Error> {
-        match self.store.keys().find_again(key_record, self.clock.now()).await? {
+        match mongo::confirmed(self.store.keys().find(key_record, self.clock.now())).await? {
             Some(id) => {
                 self.existing(id).await.map(|product| Idempotent::replayed(product, key_record.origin))
             }
@@ -106,7 +107,8 @@ impl ProductService {
     }
 
     async fn existing(&self, id: ProductId) -> Result<Product, Error> {
-        self.store.find(id).await?.ok_or_else(|| Error::not_found("product"))
+        let find = || async { self.store.find(id).await?.ok_or_else(|| Error::not_found("product")) };
+        mongo::confirm_refusals(find).await
     }
 
     /// Reads a product.
@@ -114,6 +116,10 @@ impl ProductService {
     /// # Errors
     /// 404 for a product that the caller may not see.
     pub async fn get(&self, context: &Context, id: ProductId) -> Result<Product, Error> {
+        mongo::confirm_refusals(|| self.visible(context, id)).await
+    }
+
+    async fn visible(&self, context: &Context, id: ProductId) -> Result<Product, Error> {
         self.store
             .find(id)
             .await?
@@ -158,10 +164,15 @@ impl ProductService {
     ) -> Result<Product, Error> {
         Access::Staff.check(context.caller)?;
         let mut retry = ConflictRetry::default();
-        loop {
-            let product = self.get(context, id).await?;
+        let decide = || async {
+            let product = self.visible(context, id).await?;
             if_match.check(product.version)?;
-            let Some(changed) = product.changed(change.clone(), self.clock.now()) else { return Ok(product) };
+            let changed = product.changed(change.clone(), self.clock.now());
+            Ok((product, changed))
+        };
+        loop {
+            let (product, changed) = retry.decide(decide).await?;
+            let Some(changed) = changed else { return Ok(product) };
             if let Some(written) = self.store.write(&product, &changed).await? {
                 return Ok(written);
             }

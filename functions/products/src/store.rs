@@ -371,8 +371,17 @@ impl ProductStore {
             )
             .projection(without_holds())
             .return_document(ReturnDocument::After);
-        let written = mongo::bounded_write(write).await.map_err(sku_taken_or)?;
-        Ok(written.map(ProductDocument::read).transpose()?)
+        match mongo::bounded_write(write).await {
+            Ok(written) => Ok(written.map(ProductDocument::read).transpose()?),
+            Err(error) if mongo::is_duplicate_key(&error) => {
+                let same = products.find_one(doc! { "sku": product.sku.as_str() });
+                match mongo::confirmed(same.projection(doc! { "_id": 1 })).await? {
+                    Some(_) => Err(sku_taken()),
+                    None => Ok(None),
+                }
+            }
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// Products as they are stored.
@@ -405,8 +414,4 @@ fn listed(product: &Product) -> Document {
 /// Conflict error (409) for a taken SKU.
 pub fn sku_taken() -> Error {
     Error::new(Kind::SkuTaken, "Another product has this `sku`.")
-}
-
-fn sku_taken_or(error: mongodb::error::Error) -> Error {
-    if mongo::is_duplicate_key(&error) { sku_taken() } else { error.into() }
 }

@@ -9,10 +9,12 @@ use std::sync::atomic::AtomicU64;
 use shared::auth::{Caller, session_ended};
 use shared::error::Error;
 use shared::input::page::{Page, PageRequest, SortType};
+use shared::mongo;
 use shared::runtime::context::Context;
 use shared::values::clock::Clock;
 use shared::values::ids::UserId;
 
+use crate::credentials::{self, HashPermit, Password};
 use crate::listing::Listing;
 use crate::rate_limit::RateLimits;
 use crate::store::revocations::Authority;
@@ -51,11 +53,15 @@ impl UserService {
     /// 404 for a user that the caller may not see.
     pub async fn get(&self, context: &Context, id: UserId) -> Result<User, Error> {
         let stored = match context.caller {
-            // Functions may read any: `grpc` shows them its status alone.
-            Caller::System => self.existing(id).await?,
+            // Functions may read any: `grpc` shows them its status alone. An order is refused for a user who is not
+            // active.
+            Caller::System => match mongo::confirm_refusals(|| self.existing(id)).await? {
+                stored if stored.user.may_sign_in() => stored,
+                _ => mongo::confirmed(self.existing(id)).await?,
+            },
             caller => {
                 caller.signed_in()?;
-                self.visible(context, id).await?
+                mongo::confirm_refusals(|| self.visible(context, id)).await?
             }
         };
         Ok(stored.user)
@@ -107,6 +113,27 @@ impl UserService {
 
     async fn existing(&self, id: UserId) -> Result<StoredUser, Error> {
         self.store.find(id).await?.ok_or_else(|| Error::not_found("user"))
+    }
+
+    /// Verifies a password. Before it is refused, `find` reads the user again as of all acknowledged writes, also
+    /// if there was none: the time does not reveal whether the user exists. Returns the user whose password it is.
+    async fn verify_password(
+        &self,
+        permit: HashPermit,
+        password: Password,
+        stored: Option<StoredUser>,
+        find: impl Future<Output = Result<Option<StoredUser>, Error>>,
+    ) -> Result<Option<StoredUser>, Error> {
+        let hash = |stored: &Option<StoredUser>| stored.as_ref().map(|stored| stored.hash.clone());
+        if credentials::verify(permit, password.clone(), hash(&stored)).await? {
+            return Ok(stored);
+        }
+        let current = mongo::confirmed(find).await?;
+        if hash(&current) == hash(&stored) {
+            return Ok(None);
+        }
+        let matches = credentials::verify(HashPermit::next().await?, password, hash(&current)).await?;
+        Ok(current.filter(|_| matches))
     }
 }
 

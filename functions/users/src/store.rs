@@ -319,7 +319,7 @@ impl UserStore {
             let (id, now) = (user.id, user.created_at);
             Box::pin(async move {
                 if !store.exercise(&mut *session, authority).await? {
-                    return Ok(TxOutcome::Abort(Inserted::NoAuthority));
+                    return Ok(TxOutcome::Commit(Inserted::NoAuthority));
                 }
                 let added = inserted(store.users.insert_one(document)?.session(&mut *session).await)?;
                 if added != Inserted::Done {
@@ -396,25 +396,34 @@ impl UserStore {
             update.insert("$inc", doc! { "epoch": 1_i64 });
         }
         update.insert("$set", fields);
-        if keeps_admin && authority.is_none() {
-            let write = self.users.update_one(filter, update);
-            let result = mongo::bounded_write(write).await.map_err(email_taken_or)?;
-            return Ok(if result.matched_count == 1 { Written::Done } else { Written::Outdated });
+        let written = if keeps_admin && authority.is_none() {
+            let written = mongo::bounded_write(self.users.update_one(filter, update)).await;
+            written.map(|it| if it.matched_count == 1 { Written::Done } else { Written::Outdated })
+        } else {
+            let id = user.id;
+            let written = mongo::transaction(&self.database, |session| {
+                let (store, filter, update) = (self.clone(), filter.clone(), update.clone());
+                Box::pin(async move {
+                    if !store.exercise(&mut *session, authority).await? {
+                        return Ok(TxOutcome::Commit(Written::NoAuthority));
+                    }
+                    if keeps_admin {
+                        return store.update_with(session, filter, update).await;
+                    }
+                    store.replace_admin(session, id, filter, update).await
+                })
+            });
+            written.await
+        };
+        match written {
+            Err(error) if mongo::is_duplicate_key(&error) => {
+                match mongo::confirmed(self.find_by_email(user.email.as_str())).await? {
+                    Some(_) => Err(email_taken()),
+                    None => Ok(Written::Outdated),
+                }
+            }
+            written => Ok(written?),
         }
-        let id = user.id;
-        let written = mongo::transaction(&self.database, |session| {
-            let (store, filter, update) = (self.clone(), filter.clone(), update.clone());
-            Box::pin(async move {
-                if !store.exercise(&mut *session, authority).await? {
-                    return Ok(TxOutcome::Abort(Written::NoAuthority));
-                }
-                if keeps_admin {
-                    return store.update_with(session, filter, update).await;
-                }
-                store.replace_admin(session, id, filter, update).await
-            })
-        });
-        written.await.map_err(email_taken_or)
     }
 
     /// Deletes all personal data of a user at this version, in other collections too. The ID stays, and is
@@ -432,7 +441,7 @@ impl UserStore {
             let (store, user) = (self.clone(), user.clone());
             Box::pin(async move {
                 if !store.exercise(&mut *session, authority).await? {
-                    return Ok(TxOutcome::Abort(Written::NoAuthority));
+                    return Ok(TxOutcome::Commit(Written::NoAuthority));
                 }
                 store.delete_all_of(session, &user, now).await
             })
@@ -465,7 +474,7 @@ impl UserStore {
         } else {
             self.update_with(&mut *session, filter, update).await?
         };
-        if let TxOutcome::Abort(_) = written {
+        if !matches!(written, TxOutcome::Commit(Written::Done)) {
             return Ok(written);
         }
         self.sessions.forget_with(&mut *session, user.id).await?;
@@ -508,7 +517,7 @@ impl UserStore {
         others.insert("_id", doc! { "$ne": mongo::uuid(id) });
         let users = self.users.clone_with_type::<Document>();
         if users.find_one(others).projection(doc! { "_id": 1 }).session(&mut *session).await?.is_none() {
-            return Ok(TxOutcome::Abort(Written::LastAdmin));
+            return Ok(TxOutcome::Commit(Written::LastAdmin));
         }
         self.update_with(session, filter, update).await
     }
@@ -538,8 +547,4 @@ fn inserted(result: mongodb::error::Result<InsertOneResult>) -> mongodb::error::
 /// Conflict error (409) for a taken e-mail address.
 pub fn email_taken() -> Error {
     Error::new(Kind::EmailTaken, "Another user has this `email` (case is ignored).")
-}
-
-fn email_taken_or(error: mongodb::error::Error) -> Error {
-    if mongo::is_duplicate_key(&error) { email_taken() } else { error.into() }
 }

@@ -194,11 +194,6 @@ impl User {
         self.status == Status::Active && !matches!(self.role, Role::Unknown(_))
     }
 
-    /// True for a role or a status that only a newer build knows.
-    pub fn is_of_newer_build(&self) -> bool {
-        matches!((self.role, self.status), (Role::Unknown(_), _) | (_, Status::Unknown(_)))
-    }
-
     /// True if both have the same role and status, so that sessions stay valid.
     pub fn may_the_same_as(&self, other: &Self) -> bool {
         self.role == other.role && self.status == other.status

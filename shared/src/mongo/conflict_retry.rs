@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::{confirm_refusals, confirmed};
 use crate::error::Error;
 
 /// Time limit of a change: shorter than its client waits. It is not a number of tries, as each try takes
@@ -33,6 +34,24 @@ impl Default for ConflictRetry {
 }
 
 impl ConflictRetry {
+    /// Runs `decide`, which reads a document and decides about a write; `None`: nothing is to be written. A refusal
+    /// and `None` are decided again on confirmed reads, as no write would find out that the document is an older
+    /// one. After a conflict all reads are confirmed: others may not show the version that was written meanwhile.
+    ///
+    /// # Errors
+    /// Error of `decide`. 503 when what it has read cannot be confirmed.
+    pub async fn decide<T, W, D>(&self, decide: impl Fn() -> D) -> Result<(T, Option<W>), Error>
+    where
+        D: Future<Output = Result<(T, Option<W>), Error>>,
+    {
+        if self.conflicts == 0
+            && let decided @ (_, Some(_)) = confirm_refusals(&decide).await?
+        {
+            return Ok(decided);
+        }
+        confirmed(decide()).await
+    }
+
     /// Records a conflict, and pauses before the next try. The pause is random, so that two writers do not
     /// meet again.
     ///

@@ -6,19 +6,21 @@
 //! so a build that is still warm is refused, and loses nothing. Every write of a store goes through
 //! [`FencedCollection`], which adds the field: there is no other way to write.
 
+use futures::TryStreamExt as _;
+use futures::future::BoxFuture;
 use mongodb::action::{
-    Aggregate, CountDocuments, Delete, Find, FindOne, FindOneAndUpdate, InsertMany, InsertOne, ReplaceOne,
+    Aggregate, CountDocuments, Delete, Find, FindOneAndUpdate, InsertMany, InsertOne, ReplaceOne,
     StartSession, Update,
 };
 use mongodb::bson::{self, Bson, Document, doc};
 use mongodb::error::{Error as MongoError, ErrorKind, Result, WriteFailure};
-use mongodb::options::UpdateModifications;
+use mongodb::options::{FindOneOptions, FindOptions, Hint, ReadConcern, UpdateModifications};
 use mongodb::{ClientSession, Collection, Database};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::schema::Schema;
-use super::{INVALID_DOCUMENT, timestamp};
+use super::{INVALID_DOCUMENT, TxOutcome, confirmed, timestamp};
 use crate::error::Error;
 use crate::values::clock::Timestamp;
 
@@ -94,6 +96,81 @@ impl<T: Send + Sync> Clone for FencedCollection<T> {
     }
 }
 
+/// Search for a document.
+#[must_use]
+pub struct FindOne<'a, T: Send + Sync> {
+    collection: &'a FencedCollection<T>,
+    filter: Document,
+    options: FindOneOptions,
+}
+
+impl<T: Send + Sync> FindOne<'_, T> {
+    /// Restricts the document to these fields.
+    pub fn projection(mut self, fields: Document) -> Self {
+        self.options.projection = Some(fields);
+        self
+    }
+
+    /// Chooses the first document in this order.
+    pub fn sort(mut self, order: Document) -> Self {
+        self.options.sort = Some(order);
+        self
+    }
+
+    /// Passes over so many documents before it.
+    pub fn skip(mut self, count: u64) -> Self {
+        self.options.skip = Some(count);
+        self
+    }
+
+    /// Sets the read concern, for a session of a snapshot.
+    pub fn read_concern(mut self, concern: ReadConcern) -> Self {
+        self.options.read_concern = Some(concern);
+        self
+    }
+
+    /// Names the index to use.
+    pub fn hint(mut self, index: Hint) -> Self {
+        self.options.hint = Some(index);
+        self
+    }
+
+    /// Finds the document in a transaction.
+    ///
+    /// # Errors
+    /// Error of the transaction.
+    pub async fn session(self, session: &mut ClientSession) -> Result<Option<T>>
+    where
+        T: DeserializeOwned,
+    {
+        let Self { collection, filter, options } = self;
+        collection.records.find_one(filter).with_options(options).session(session).await
+    }
+}
+
+impl<'a, T: DeserializeOwned + Send + Sync + 'static> IntoFuture for FindOne<'a, T> {
+    type Output = Result<Option<T>>;
+    type IntoFuture = BoxFuture<'a, Self::Output>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        let Self { collection, filter, options } = self;
+        let records = &collection.records;
+        Box::pin(async move {
+            if !confirmed::is_confirmed() {
+                return records.find_one(filter).with_options(options).await;
+            }
+            confirmed::read(records.client(), |session| {
+                let (records, filter, options) = (records.clone(), filter.clone(), options.clone());
+                Box::pin(async move {
+                    let found = records.find_one(filter).with_options(options).session(session).await?;
+                    Ok(TxOutcome::Commit(found))
+                })
+            })
+            .await
+        })
+    }
+}
+
 /// Update in a list of updates.
 #[derive(Clone, Debug)]
 pub struct UpdateEach {
@@ -132,12 +209,27 @@ impl<T: Send + Sync> FencedCollection<T> {
         self.records.find(filter)
     }
 
-    /// Finds a document.
-    pub fn find_one(&self, filter: Document) -> FindOne<'_, T>
+    /// Finds documents, as of all acknowledged writes.
+    ///
+    /// # Errors
+    /// Fails when MongoDB is unavailable, or the read cannot be confirmed in time.
+    pub async fn find_confirmed(&self, filter: Document, options: FindOptions) -> Result<Vec<T>>
     where
-        T: DeserializeOwned,
+        T: DeserializeOwned + 'static,
     {
-        self.records.find_one(filter)
+        confirmed::read(self.records.client(), |session| {
+            let (records, filter, options) = (self.records.clone(), filter.clone(), options.clone());
+            Box::pin(async move {
+                let mut found = records.find(filter).with_options(options).session(&mut *session).await?;
+                Ok(TxOutcome::Commit(found.stream(session).try_collect().await?))
+            })
+        })
+        .await
+    }
+
+    /// Finds a document. Within [`mongo::confirmed`](super::confirmed()) it is read as of all acknowledged writes.
+    pub fn find_one(&self, filter: Document) -> FindOne<'_, T> {
+        FindOne { collection: self, filter, options: FindOneOptions::default() }
     }
 
     /// Counts documents.

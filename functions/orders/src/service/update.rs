@@ -16,8 +16,6 @@ enum Step {
     ChangeItems(Box<Decision>),
     /// All of it is one decision.
     Decide(Box<Decision>),
-    /// Nothing changes.
-    None,
 }
 
 impl OrderService {
@@ -34,58 +32,49 @@ impl OrderService {
         if_match: &IfMatch,
         change: OrderChange,
     ) -> Result<Order, Error> {
-        // The body is checked first: missing details of a transition are reported also if the order does not
-        // exist.
-        let mut order = match self.get(context, id).await {
-            Ok(order) => order,
-            Err(not_found) => {
-                change.transition.map_err(|errors| errors.into_error())?;
-                return Err(not_found);
-            }
-        };
         let mut retry = ConflictRetry::default();
         loop {
-            let step = match self.next_step(context, &order, if_match, &change) {
-                Ok(step) => step,
-                Err(refusal) => {
-                    // Just after an election a read may be older than what was acknowledged. No refusal rests on
-                    // such a read.
-                    order = self.store.find_later(&order).await?.ok_or(refusal)?;
-                    continue;
-                }
-            };
+            let (order, step) = retry.decide(|| self.next_step(context, id, if_match, &change)).await?;
+            // A repeated request also runs the tasks that an earlier decision left.
+            let Some(step) = step else { return Ok(self.run_tasks(context, order).await) };
             let changed = match step {
                 Step::ChangeItems(_) if order.changing && retry.should_yield(order.version) => None,
                 Step::ChangeItems(intent) => self.change_items(context, &order, *intent, &change).await?,
                 Step::Decide(decision) => self.decide(context, &order, *decision).await?,
-                // A repeated request also runs the tasks that an earlier decision left.
-                Step::None => return Ok(self.run_tasks(context, order).await),
             };
             if let Some(order) = changed {
                 return Ok(order);
             }
             retry.conflict(id).await?;
-            order = self.get(context, id).await?;
         }
     }
 
-    /// Decides how to go on with a change, from the order as it was read.
-    fn next_step(
+    /// Reads the order, and decides how to go on with a change. `None`: nothing changes.
+    async fn next_step(
         &self,
         context: &Context,
-        order: &Order,
+        id: OrderId,
         if_match: &IfMatch,
         change: &OrderChange,
-    ) -> Result<Step, Error> {
+    ) -> Result<(Order, Option<Step>), Error> {
+        let order = match self.visible(context, id).await {
+            Ok(order) => order,
+            Err(not_found) => {
+                // The body is checked first: missing details of a transition are reported also if the order does
+                // not exist.
+                change.transition.clone().map_err(|errors| errors.into_error())?;
+                return Err(not_found);
+            }
+        };
         order.check_permitted(change, context.caller)?;
         // Each decision is written on the version that was read, and so on one that was checked here.
         if_match.check(order.version)?;
         let now = self.clock.now();
         if let Some(intent) = order.clone().begin_item_change(change, context.caller, now)? {
-            return Ok(Step::ChangeItems(Box::new(intent)));
+            return Ok((order, Some(Step::ChangeItems(Box::new(intent)))));
         }
         let decision = order.clone().decide(change.clone(), context.caller, now)?;
-        Ok(decision.map_or(Step::None, |decision| Step::Decide(Box::new(decision))))
+        Ok((order, decision.map(|decision| Step::Decide(Box::new(decision)))))
     }
 
     /// Writes a decision, and runs its tasks. `None`: a concurrent write was faster.

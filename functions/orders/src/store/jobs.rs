@@ -5,7 +5,7 @@
 
 use futures::TryStreamExt as _;
 use mongodb::bson::{Document, doc};
-use mongodb::options::Hint;
+use mongodb::options::{FindOptions, Hint};
 use shared::error::{DatabaseFailure, Error};
 use shared::mongo::{self, Index};
 use shared::values::clock::Timestamp;
@@ -156,7 +156,8 @@ impl OrderStore {
         at.transpose().map_err(Error::internal)
     }
 
-    /// Filters these IDs to those with a document: an order, or a void.
+    /// Filters these IDs to those with a document: an order, or a void. Just after an election one may be missing:
+    /// the insert of its void decides.
     ///
     /// # Errors
     /// Fails when MongoDB is unavailable.
@@ -166,7 +167,8 @@ impl OrderStore {
         found.iter().map(id_of).collect()
     }
 
-    /// Filters these IDs to orders that have tasks, or have finished one after `since`.
+    /// Filters these IDs to orders that have tasks, or have finished one after `since`, as of all acknowledged
+    /// writes: what the others have left behind is deleted.
     ///
     /// # Errors
     /// Fails when MongoDB is unavailable.
@@ -174,9 +176,8 @@ impl OrderStore {
         let lately = doc! { "task_ended_at": { "$gt": mongo::date(since) } };
         let mut filter = with_ids(ids);
         filter.insert("$or", vec![with_tasks(), lately]);
-        let found = self.all.find(filter).projection(doc! { "_id": 1 }).hint(by_id());
-        let found: Vec<Document> = found.await?.try_collect().await?;
-        found.iter().map(id_of).collect()
+        let options = FindOptions::builder().projection(doc! { "_id": 1 }).hint(by_id()).build();
+        self.all.find_confirmed(filter, options).await?.iter().map(id_of).collect()
     }
 
     /// Deletes voids without tasks that were inserted before `before`. Returns their number.

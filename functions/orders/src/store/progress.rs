@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use futures::TryStreamExt as _;
 use mongodb::bson::{self, Bson, Document, doc};
-use mongodb::options::ReadConcern;
 use shared::error::Error;
 use shared::mongo::fenced::FencedCollection;
 use shared::mongo::json_schema;
@@ -12,8 +11,8 @@ use shared::mongo::{self, Index};
 use shared::values::clock::Timestamp;
 use shared::values::ids::OrderId;
 
+use super::OrderStore;
 use super::jobs::is_invalid;
-use super::{MAJORITY_TIMEOUT, OrderStore};
 use crate::products::HoldCursor;
 
 const POSITIONS: &str = "reconcile_progress";
@@ -170,15 +169,13 @@ impl OrderStore {
     /// Reads the saved position of a scan. `None`: it has not begun, or its position cannot be read or lies ahead
     /// of `now`, where nothing would follow it.
     ///
-    /// It is read linearizably. So everything that was written before is on a majority, where later reads see
-    /// it.
+    /// The read is confirmed. So everything that was written before is on a majority, where later reads see it.
     ///
     /// # Errors
     /// Fails when MongoDB is unavailable.
     pub async fn position(&self, scan: &str, now: Timestamp) -> Result<Option<HoldCursor>, Error> {
         let positions = self.database.collection::<Document>(POSITIONS);
-        let found = positions.find_one(doc! { "_id": scan }).read_concern(ReadConcern::linearizable());
-        let found = found.max_time(MAJORITY_TIMEOUT).await?;
+        let found = mongo::confirmed(positions.find_one(doc! { "_id": scan })).await?;
         Ok(found.and_then(|found| {
             let at = mongo::timestamp(*found.get_datetime("at").ok()?);
             (at <= now).then(|| HoldCursor { at, order: order_in(&found) })

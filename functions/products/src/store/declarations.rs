@@ -170,10 +170,9 @@ impl ProductStore {
         let states: Vec<ProductState> = concerned.iter().map(|it| it.state.clone()).collect();
         let writes = match stock::decide(declaration, &states) {
             Ok(writes) => writes,
-            // The caller takes this as done, so an election must not undo it. Only a commit waits until the
-            // data that it has read is on a majority.
-            Err(Rejection::Superseded) => return Ok(TxOutcome::Commit(Ok(Err(Rejection::Superseded)))),
-            Err(rejection) => return Ok(TxOutcome::Abort(Ok(Err(rejection)))),
+            // The caller relies on this, so an election must not undo it. Only a commit waits until the data that
+            // it has read is on a majority.
+            Err(rejection) => return Ok(TxOutcome::Commit(Ok(Err(rejection)))),
         };
         let named = |item: &Item| concerned.iter().find(|it| it.state.product == item.product);
         let held = declaration.items.iter().filter_map(named).filter_map(|it| it.held.clone());

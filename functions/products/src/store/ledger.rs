@@ -153,7 +153,8 @@ impl ProductStore {
             .session(&mut *session)
             .await?;
         let Some(before) = before else {
-            return self.find_reason(session, id, &if_match, change).await.map(TxOutcome::Abort);
+            // Nothing is written. Only a commit waits until the reason is on a majority.
+            return self.find_reason(session, id, &if_match, change).await.map(TxOutcome::Commit);
         };
         let read = Unreadable::or_read::<CountedDocument>(PRODUCTS, before)
             .and_then(|before| Ok((before.ledger_end(), before.product.into_product()?)));

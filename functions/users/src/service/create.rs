@@ -4,6 +4,7 @@ use shared::auth::{Caller, Role, session_ended};
 use shared::error::Error;
 use shared::http::idempotency::{Idempotent, KeyOrigin, KeyRecord, RequestKey, ScopedKey};
 use shared::input::validation::ValidationErrors;
+use shared::mongo;
 use shared::runtime::context::{Context, SourceAddress};
 use shared::values::ids::UserId;
 
@@ -27,7 +28,7 @@ impl UserService {
         request: ScopedKey,
         source: Option<SourceAddress>,
     ) -> Result<Idempotent<User>, Error> {
-        let current = self.current(context).await?;
+        let current = mongo::confirm_refusals(|| self.current(context)).await?;
         let gives_authority = new.role != Role::Customer;
         if gives_authority && !context.caller.is_admin() {
             return Err(Error::forbidden(
@@ -59,7 +60,7 @@ impl UserService {
             }
         };
         // The conflict may come from a concurrent duplicate of this request.
-        match self.store.keys().find_again(&key_record, self.clock.now()).await? {
+        match mongo::confirmed(self.store.keys().find(&key_record, self.clock.now())).await? {
             Some(id) => self.replay(id, password, source, origin).await,
             None => Err(conflict),
         }
@@ -74,13 +75,14 @@ impl UserService {
         source: Option<SourceAddress>,
         origin: KeyOrigin,
     ) -> Result<Idempotent<User>, Error> {
-        let Some(StoredUser { user, hash, .. }) = self.store.find(id).await? else {
-            return Err(Error::not_found("user"));
-        };
-        let (permit, attempt) = self.limits.sign_in(user.email.as_str(), Some(id), source).await?;
-        if !credentials::verify(permit, password, Some(hash)).await? {
+        let stored = mongo::confirm_refusals(|| self.existing(id)).await?;
+        let (permit, attempt) = self.limits.sign_in(stored.user.email.as_str(), Some(id), source).await?;
+        let find = self.store.find(id);
+        let Some(StoredUser { user, .. }) =
+            self.verify_password(permit, password, Some(stored), find).await?
+        else {
             return Err(RequestKey::reused());
-        }
+        };
         self.limits.succeeded(&attempt).await?;
         Ok(Idempotent::replayed(user, origin))
     }
@@ -102,7 +104,7 @@ impl UserService {
     /// # Errors
     /// 422 for an invalid e-mail address or password.
     pub async fn ensure_admin(&self, email: &str, password: &str) -> Result<(), Error> {
-        if self.store.has_active_admin().await? {
+        if mongo::confirmed(self.store.has_active_admin()).await? {
             return Ok(());
         }
         let mut errors = ValidationErrors::default();

@@ -10,6 +10,7 @@ use futures::future::BoxFuture;
 use shared::auth::revocation::REVOCATION_TTL;
 use shared::auth::{ACCESS_TOKEN_LIFETIME, Epoch, KeySource, PublicKey, Role, TokenOrigin, TrustedKeys};
 use shared::error::{Error, Kind};
+use shared::mongo;
 use shared::runtime::context::{Context, SourceAddress};
 use shared::values::ids::UserId;
 
@@ -47,9 +48,12 @@ impl UserService {
         let stored = self.store.find_by_email(&email).await?;
         let owner = stored.as_ref().map(|stored| stored.user.id);
         let (permit, attempt) = self.limits.sign_in(&email, owner, source).await?;
-        let hash = stored.as_ref().map(|stored| stored.hash.clone());
-        let matches = credentials::verify(permit, password.clone(), hash).await?;
-        let stored = match stored.filter(|stored| matches && stored.user.may_sign_in()) {
+        let find = self.store.find_by_email(&email);
+        let stored = match self.verify_password(permit, password.clone(), stored, find).await? {
+            Some(stored) => self.if_active(stored).await?,
+            None => None,
+        };
+        let stored = match stored {
             Some(stored) => self.join_ended_sessions(stored).await?,
             None => None,
         };
@@ -74,6 +78,15 @@ impl UserService {
         self.session(user, *epoch, &token).await
     }
 
+    /// Returns a user who may sign in. One who may not is read again, as of all acknowledged writes.
+    async fn if_active(&self, stored: StoredUser) -> Result<Option<StoredUser>, Error> {
+        if stored.user.may_sign_in() {
+            return Ok(Some(stored));
+        }
+        let current = mongo::confirmed(self.store.find(stored.user.id)).await?;
+        Ok(current.filter(|current| current.user.may_sign_in() && current.hash == stored.hash))
+    }
+
     /// Ends all sessions of a customer who signs in and has ended many lately. Otherwise one of them could fill the
     /// list of ended sessions, in which others would have no place. Staff are known, and have a list of their own.
     /// `None` if the user may not sign in any more.
@@ -88,10 +101,8 @@ impl UserService {
             self.sessions_ended(stored.user.id, stored.epoch).await;
         }
         // Without it another sign-in was faster, or something else has changed.
-        let current = self.store.find(stored.user.id).await?;
-        let is_same = |current: &StoredUser| {
-            current.user.may_sign_in() && current.hash.as_str() == stored.hash.as_str()
-        };
+        let current = mongo::confirmed(self.store.find(stored.user.id)).await?;
+        let is_same = |current: &StoredUser| current.user.may_sign_in() && current.hash == stored.hash;
         Ok(current.filter(is_same))
     }
 
@@ -118,17 +129,13 @@ impl UserService {
         let token = RefreshToken::parse(token).ok_or_else(invalid)?;
         let next = token.next()?;
         let (sessions, now) = (self.store.sessions(), self.clock.now());
-        let session = sessions.find(token.family(), now).await?.ok_or_else(invalid)?;
-        let stored = self.store.find(session.user).await?;
-        let StoredUser { user, epoch, .. } = match stored {
-            Some(stored) if stored.epoch == session.epoch && stored.user.may_sign_in() => stored,
-            // A newer build knows what the role or the status permits.
-            Some(StoredUser { user, .. }) if user.is_of_newer_build() => return Err(invalid()),
-            _ => {
-                sessions.forget_one(token.family()).await?;
-                return Err(invalid());
-            }
+        let find = || async {
+            let session = sessions.find(token.family(), now).await?.ok_or_else(invalid)?;
+            let stored = self.store.find(session.user).await?;
+            let is_good = |stored: &StoredUser| stored.epoch == session.epoch && stored.user.may_sign_in();
+            Ok((session, stored.filter(is_good).ok_or_else(invalid)?))
         };
+        let (session, StoredUser { user, epoch, .. }) = mongo::confirm_refusals(find).await?;
         match sessions.trade(&session, user.role, &token, &next, now).await? {
             Shown::Traded => self.session(&user, epoch, &next).await,
             Shown::Ended => {

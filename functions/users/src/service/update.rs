@@ -9,7 +9,7 @@ use shared::runtime::context::Context;
 use shared::values::ids::UserId;
 
 use super::UserService;
-use crate::credentials::{self, PasswordHash};
+use crate::credentials::{self, Password, PasswordHash};
 use crate::store::revocations::Authority;
 use crate::store::{Change, StoredUser, Written};
 use crate::user::{User, UserChange};
@@ -33,21 +33,29 @@ impl UserService {
         let mut retry = ConflictRetry::default();
         let mut proven: Option<PasswordHash> = None;
         let mut new_hash = None;
-        loop {
+        let decide = || async {
             let (stored, authority) = self.changeable(context, id).await?;
             if change.is_for_admins() && !context.caller.is_admin() {
                 return Err(Error::forbidden("Only admins may change `role` and `status`."));
             }
             if_match.check(stored.user.version)?;
             check_new_password(&stored.user, &change)?;
-            let new_email = change.email.as_ref().is_some_and(|email| *email != stored.user.email);
+            let proof = proof_of(context, &stored.user, &change)?;
+            let changes = change.password.is_some()
+                || stored.user.changed(change.clone(), None, self.clock.now()).is_some();
+            Ok((stored, changes.then_some((authority, proof))))
+        };
+        loop {
+            let (stored, next) = retry.decide(decide).await?;
+            let Some((authority, proof)) = next else { return Ok(stored.user) };
             // Hashing is expensive: it is repeated only if the password was changed in between.
-            if (change.password.is_some() || new_email) && proven.as_ref() != Some(&stored.hash) {
-                self.prove_password(context, &stored, &change).await?;
-                if let Some(password) = change.password.clone() {
-                    new_hash = Some(credentials::hash(password).await?);
-                }
-                proven = Some(stored.hash.clone());
+            if let Some(password) = proof
+                && proven.as_ref() != Some(&stored.hash)
+            {
+                proven = Some(self.prove_password(&stored, password).await?);
+            }
+            if let (Some(password), None) = (&change.password, &new_hash) {
+                new_hash = Some(credentials::hash(password.clone()).await?);
             }
             let Some(changed) = stored.user.changed(change.clone(), new_hash.as_ref(), self.clock.now())
             else {
@@ -55,7 +63,7 @@ impl UserService {
             };
             let keeps_admin = !stored.user.is_active_admin() || changed.is_active_admin();
             let ends_sessions = new_hash.is_some() || !changed.may_the_same_as(&stored.user);
-            let change = Change {
+            let next = Change {
                 before: &stored.user,
                 user: &changed,
                 new_hash: new_hash.as_ref(),
@@ -63,7 +71,7 @@ impl UserService {
                 ends_sessions_of: ends_sessions.then_some(stored.user.role),
                 authority,
             };
-            match self.store.write(change).await? {
+            match self.store.write(next).await? {
                 Written::Done => {
                     if ends_sessions {
                         self.sessions_ended(changed.id, stored.epoch).await;
@@ -77,30 +85,18 @@ impl UserService {
         }
     }
 
-    /// Checks the current password, which a new password or e-mail address requires, unless an admin changes
-    /// another user. Wrong ones are counted by user.
-    async fn prove_password(
-        &self,
-        context: &Context,
-        stored: &StoredUser,
-        change: &UserChange,
-    ) -> Result<(), Error> {
-        if context.caller.is_admin() && context.caller.user_id() != Some(stored.user.id) {
-            return Ok(());
-        }
-        let mut errors = ValidationErrors::default();
-        match change.current_password.clone() {
-            None => errors.add("/current_password", "is required to change `password` or `email`"),
-            Some(current) => {
-                let (permit, attempt) = self.limits.proof(stored.user.id).await?;
-                if credentials::verify(permit, current, Some(stored.hash.clone())).await? {
-                    self.limits.proven(&attempt).await?;
-                } else {
-                    errors.add("/current_password", "is not the current password");
-                }
+    /// Checks the current password. Wrong ones are counted by user. Returns the hash that it has.
+    async fn prove_password(&self, stored: &StoredUser, password: Password) -> Result<PasswordHash, Error> {
+        let id = stored.user.id;
+        let (permit, attempt) = self.limits.proof(id).await?;
+        let find = self.store.find(id);
+        match self.verify_password(permit, password, Some(stored.clone()), find).await? {
+            Some(proven) => {
+                self.limits.proven(&attempt).await?;
+                Ok(proven.hash)
             }
+            None => Err(current_password("is not the current password")),
         }
-        errors.check()
     }
 
     /// Deletes a user and all personal data.
@@ -111,9 +107,14 @@ impl UserService {
     pub async fn delete(&self, context: &Context, id: UserId, if_match: &IfMatch) -> Result<(), Error> {
         context.caller.signed_in()?;
         let mut retry = ConflictRetry::default();
-        loop {
+        let decide = || async {
             let (stored, authority) = self.changeable(context, id).await?;
             if_match.check(stored.user.version)?;
+            Ok((stored, Some(authority)))
+        };
+        loop {
+            let (stored, authority) = retry.decide(decide).await?;
+            let authority = authority.flatten();
             match self.store.delete(&stored.user, self.clock.now(), authority).await? {
                 Written::Done => {
                     self.sessions_ended(id, stored.epoch).await;
@@ -156,6 +157,24 @@ fn check_new_password(user: &User, change: &UserChange) -> Result<(), Error> {
         errors.add("/password", problem);
     }
     errors.check()
+}
+
+/// Current password that a change must prove: a new password or e-mail address requires it, unless an admin
+/// changes another user.
+fn proof_of(context: &Context, user: &User, change: &UserChange) -> Result<Option<Password>, Error> {
+    let is_another = context.caller.is_admin() && context.caller.user_id() != Some(user.id);
+    let new_email = change.email.as_ref().is_some_and(|email| *email != user.email);
+    if is_another || (change.password.is_none() && !new_email) {
+        return Ok(None);
+    }
+    let missing = || current_password("is required to change `password` or `email`");
+    change.current_password.clone().map(Some).ok_or_else(missing)
+}
+
+fn current_password(problem: &str) -> Error {
+    let mut errors = ValidationErrors::default();
+    errors.add("/current_password", problem);
+    errors.into_error()
 }
 
 fn last_admin() -> Error {

@@ -353,15 +353,6 @@ impl Sessions {
         self.write(this, ended(now)).await
     }
 
-    /// Deletes a session that has ended already by its user's epoch.
-    ///
-    /// # Errors
-    /// Fails when MongoDB is unavailable.
-    pub async fn forget_one(&self, family: Family) -> Result<(), Error> {
-        mongo::bounded_write(self.sessions.delete_one(doc! { "_id": id(family) })).await?;
-        Ok(())
-    }
-
     /// Deletes the sessions of a user up to this epoch, after the write that raised it. Later ones may have begun
     /// meanwhile.
     ///

@@ -7,7 +7,6 @@ use std::time::Duration;
 use mongodb::ClientSession;
 use mongodb::bson::spec::BinarySubtype;
 use mongodb::bson::{self, Binary, doc};
-use mongodb::options::ReadConcern;
 use serde::{Deserialize, Serialize};
 use type_safe_id::{StaticType, TypeSafeId};
 
@@ -20,9 +19,6 @@ use crate::values::clock::Timestamp;
 
 /// Time that a key is remembered.
 pub const LIFETIME: Duration = Duration::from_secs(24 * 60 * 60);
-
-/// Longest wait for a majority.
-const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Document of a request.
 #[derive(Debug, Serialize, Deserialize)]
@@ -67,7 +63,8 @@ impl KeyStore {
         }
     }
 
-    /// Resource that the request created before.
+    /// Resource that the request created before. A key that is not found may still be there just after an election:
+    /// [`Self::keep`] decides.
     ///
     /// # Errors
     /// 422 when the key was used for another request.
@@ -77,29 +74,21 @@ impl KeyStore {
         now: Timestamp,
     ) -> Result<Option<TypeSafeId<T>>, Error> {
         let found = self.records.find_one(doc! { "_id": binary(key_record.id) }).await?;
-        made(found, key_record, now)
-    }
-
-    /// Same as [`Self::find`], for use after a conflict that a concurrent duplicate may have caused.
-    ///
-    /// The conflicting write may not be on a majority yet. This read waits until it is.
-    ///
-    /// # Errors
-    /// As [`Self::find`].
-    pub async fn find_again<T: StaticType>(
-        &self,
-        key_record: &KeyRecord,
-        now: Timestamp,
-    ) -> Result<Option<TypeSafeId<T>>, Error> {
-        let look = self.records.find_one(doc! { "_id": binary(key_record.id) });
-        let found = look.read_concern(ReadConcern::linearizable()).max_time(PATIENCE).await?;
-        made(found, key_record, now)
+        let Some(record) = found else { return Ok(None) };
+        if now.since(mongo::timestamp(record.at)) >= LIFETIME {
+            return Ok(None);
+        }
+        let is_blank = record.fingerprint.bytes.is_empty();
+        if !is_blank && record.fingerprint.bytes != key_record.fingerprint.as_bytes() {
+            return Err(RequestKey::reused());
+        }
+        Ok(Some(mongo::id(record.made)))
     }
 
     /// Writes the key of a request in its transaction.
     ///
     /// `false` if the key is taken, by a concurrent duplicate or by another request. The transaction has ended then,
-    /// and [`Self::find_again`] distinguishes the two.
+    /// and a confirmed [`Self::find`] distinguishes the two.
     ///
     /// # Errors
     /// Errors of the transaction.
@@ -140,22 +129,6 @@ impl KeyStore {
         let blank = doc! { "$set": { "fingerprint": mongo::binary(&[]) } };
         self.records.update_many(doc! { "made": mongo::uuid(made) }, blank).session(session).await.map(drop)
     }
-}
-
-fn made<T: StaticType>(
-    found: Option<Record>,
-    key_record: &KeyRecord,
-    now: Timestamp,
-) -> Result<Option<TypeSafeId<T>>, Error> {
-    let Some(record) = found else { return Ok(None) };
-    if now.since(mongo::timestamp(record.at)) >= LIFETIME {
-        return Ok(None);
-    }
-    let is_blank = record.fingerprint.bytes.is_empty();
-    if !is_blank && record.fingerprint.bytes != key_record.fingerprint.as_bytes() {
-        return Err(RequestKey::reused());
-    }
-    Ok(Some(mongo::id(record.made)))
 }
 
 fn binary(bytes: [u8; 32]) -> Binary {
