@@ -24,7 +24,10 @@ pub const VARIABLES: &[Variable] = &[
     MONGO_URI,
     PRODUCT_SERVICE_URL,
     USER_SERVICE_URL,
-    Variable::new("ORDER_PAYMENT_WINDOW", "seconds until an unpaid order expires; 86400 by default"),
+    Variable::new(
+        "ORDER_PAYMENT_WINDOW",
+        "seconds until an unpaid order of a customer expires; 3600 by default",
+    ),
     CORS_ALLOWED_ORIGINS,
 ];
 

@@ -45,8 +45,8 @@ mod views;
 /// Name of the function in its calls of others.
 const NAME: &str = env!("CARGO_PKG_NAME");
 
-/// Default time in which an order must be paid: a day.
-pub const DEFAULT_PAYMENT_WINDOW: Duration = Duration::from_secs(86_400);
+/// Default time in which an order must be paid: an hour.
+pub const DEFAULT_PAYMENT_WINDOW: Duration = Duration::from_secs(3_600);
 
 /// Dependencies of the function.
 pub struct Dependencies {
