@@ -46,6 +46,7 @@ fn decide(products: [Product; 2], call: Call) -> ([Product; 2], Answer) {
         stock: Stock { on_hand: product.on_hand.into(), reserved: product.reserved.into() },
         active: true,
         currency: Some(currency),
+        max_per_order: None,
         // Far from the limits, which the model leaves out.
         live: 0,
         entries: 0,

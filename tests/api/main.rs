@@ -47,6 +47,7 @@ mod products {
     mod catalog;
     mod input;
     mod ledger;
+    mod max_per_order;
     mod stock;
 }
 

@@ -239,6 +239,7 @@ impl<'a> Scene<'a> {
             ("orders", "payment") => json!({ "reference": "pi_1" }),
             ("orders", "tracking") => json!({ "carrier": "DHL", "number": "1" }),
             ("orders", "restock") => json!(true),
+            ("products", "max_per_order") => json!(7),
             ("orders", "total") => json!({ "amount": 1, "currency": "EUR" }),
             _ => {
                 let recorded = schema.and_then(|schema| declared::example_of(schema, field));

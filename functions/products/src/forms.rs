@@ -17,7 +17,7 @@ use shared::values::text::StringMap;
 use shared::values::text::{self, Name, Reason};
 
 use crate::holds::HoldWalk;
-use crate::limits::{Delta, Description, OnHand};
+use crate::limits::{Delta, Description, MaxPerOrder, OnHand};
 use crate::product::{NewProduct, ProductChange, Sku, Status};
 use crate::stock::{Declaration, DeclarationKind, Item, StockChange, StockCount};
 
@@ -41,6 +41,9 @@ pub struct CreateProductForm {
     /// Units on hand; by default 0.
     #[cfg_attr(feature = "openapi", schema(value_type = Option<OnHand>))]
     pub stock: Option<i64>,
+    /// Most units in one order; null is no limit of its own.
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<MaxPerOrder>))]
+    pub max_per_order: Option<i64>,
     /// Colour, size and the like, of 16 KiB in all.
     #[cfg_attr(feature = "openapi", schema(value_type = Option<StringMap>))]
     pub attributes: Option<BTreeMap<String, String>>,
@@ -61,12 +64,13 @@ impl CreateProductForm {
         let description = errors.optional("/description", self.description, Description::parse);
         let price = errors.required_part("/price", self.price);
         let on_hand = errors.optional("/stock", self.stock, OnHand::parse).unwrap_or(0);
+        let max_per_order = errors.optional("/max_per_order", self.max_per_order, MaxPerOrder::parse);
         let attributes = text::string_map(&mut errors, "/attributes", self.attributes.unwrap_or_default());
         let status =
             errors.optional("/status", self.status, |name| Status::parse(&name)).unwrap_or(Status::Active);
         match (sku, name, price) {
             (Some(sku), Some(name), Some(price)) if errors.is_empty() => {
-                Ok(NewProduct { sku, name, description, price, attributes, status, on_hand })
+                Ok(NewProduct { sku, name, description, price, attributes, status, max_per_order, on_hand })
             }
             _ => Err(errors.into_error()),
         }
@@ -81,6 +85,7 @@ impl From<wire::CreateProductRequest> for CreateProductForm {
             description: request.description,
             price: request.price.map(convert::money_form),
             stock: request.stock,
+            max_per_order: request.max_per_order,
             attributes: Some(request.attributes),
             status: request.status,
         }
@@ -116,11 +121,16 @@ pub struct UpdateProductForm {
     #[serde(default)]
     #[cfg_attr(feature = "openapi", schema(value_type = Status))]
     pub status: Patch<String>,
+    /// Most units in one order; null is no limit of its own.
+    #[serde(default)]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<MaxPerOrder>))]
+    pub max_per_order: Patch<i64>,
 }
 
 impl UpdateProductForm {
     /// Fields that every caller of the route may write. An `update_mask` may name them, too.
-    pub const ORDINARY: &[&str] = &["sku", "name", "description", "price", "attributes", "status"];
+    pub const ORDINARY: &[&str] =
+        &["sku", "name", "description", "price", "attributes", "status", "max_per_order"];
 
     /// # Errors
     /// 422 with every error of the request.
@@ -133,6 +143,7 @@ impl UpdateProductForm {
             price: errors.change_part("/price", self.price),
             attributes: text::string_map_change(&mut errors, "/attributes", self.attributes),
             status: errors.change("/status", self.status, |name| Status::parse(&name)),
+            max_per_order: errors.nullable("/max_per_order", self.max_per_order, MaxPerOrder::parse),
         };
         errors.check()?;
         Ok(change)
@@ -151,6 +162,7 @@ impl UpdateProductForm {
             price: Patch::from_masked(request.price.map(convert::money_form), named("price")),
             attributes: Patch::from_masked(attributes, named("attributes")),
             status: Patch::from_masked(request.status, named("status")),
+            max_per_order: Patch::from_masked(request.max_per_order, named("max_per_order")),
         })
     }
 }

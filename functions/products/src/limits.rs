@@ -8,6 +8,9 @@ use crate::stock::MAX_ON_HAND;
 /// Description of a product.
 pub type Description = Prose<10_000>;
 
+/// Units of a product in one order.
+pub type MaxPerOrder = Integer<1, 10_000>;
+
 /// Units on hand.
 pub type OnHand = Integer<0, MAX_ON_HAND>;
 

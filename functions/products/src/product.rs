@@ -27,6 +27,8 @@ pub struct Product {
     pub attributes: BTreeMap<String, String>,
     /// Status: only active products can be ordered.
     pub status: Status,
+    /// Most units in one order, if it has a limit of its own.
+    pub max_per_order: Option<i64>,
     /// Stock counts.
     pub stock: Stock,
     /// Version: rises by one when people change the product or its stock; not with holds and shipping.
@@ -105,6 +107,7 @@ pub struct HeldProduct {
     pub name: String,
     pub price: Money,
     pub status: Status,
+    pub max_per_order: Option<i64>,
 }
 
 /// Product to be created.
@@ -117,6 +120,7 @@ pub struct NewProduct {
     pub price: Money,
     pub attributes: BTreeMap<String, String>,
     pub status: Status,
+    pub max_per_order: Option<i64>,
     /// Initial on-hand count.
     pub on_hand: i64,
 }
@@ -131,6 +135,7 @@ impl NewProduct {
             price,
             attributes: BTreeMap::new(),
             status: Status::Active,
+            max_per_order: None,
             on_hand: 0,
         }
     }
@@ -145,6 +150,7 @@ impl NewProduct {
             price: self.price,
             attributes: self.attributes,
             status: self.status,
+            max_per_order: self.max_per_order,
             stock: Stock { on_hand: self.on_hand, reserved: 0 },
             version: 1,
             created_at: now,
@@ -163,6 +169,7 @@ pub struct ProductChange {
     pub price: Option<Money>,
     pub attributes: Option<BTreeMap<String, String>>,
     pub status: Option<Status>,
+    pub max_per_order: Patch<i64>,
 }
 
 impl Product {
@@ -175,6 +182,7 @@ impl Product {
             price: change.price.unwrap_or(self.price),
             attributes: change.attributes.unwrap_or_else(|| self.attributes.clone()),
             status: change.status.unwrap_or(self.status),
+            max_per_order: change.max_per_order.apply(self.max_per_order),
             ..self.clone()
         };
         if product == *self {

@@ -360,13 +360,17 @@ fn too_many_holds(products: &[ProductId]) -> Error {
 fn unorderable(items: Vec<(usize, ItemError)>) -> Error {
     let mut errors = ValidationErrors::default();
     for (index, reason) in items {
-        let detail = match reason {
-            ItemError::NotActive => "must be the ID of an active product".to_owned(),
-            ItemError::OtherCurrency { this, first } => {
-                format!("is priced in {this:?}, the first product in {first:?}; an order has one currency")
+        let (field, detail) = match reason {
+            ItemError::NotActive => ("product_id", "must be the ID of an active product".to_owned()),
+            ItemError::OtherCurrency { this, first } => (
+                "product_id",
+                format!("is priced in {this:?}, the first product in {first:?}; an order has one currency"),
+            ),
+            ItemError::AboveMax(max) => {
+                ("quantity", format!("must be at most {max}: no order may have more of this product"))
             }
         };
-        errors.add(&format!("/items/{index}/product_id"), detail);
+        errors.add(&format!("/items/{index}/{field}"), detail);
     }
     errors.into_error()
 }

@@ -116,6 +116,8 @@ pub struct ProductState {
     pub active: bool,
     /// Currency of its price; none if the product cannot be read. Then it cannot be ordered either.
     pub currency: Option<Currency>,
+    /// Most units in one order, if it has a limit of its own.
+    pub max_per_order: Option<i64>,
     /// Its entry of the order.
     pub entry: Option<Entry>,
     /// Number of live holds.
@@ -177,6 +179,8 @@ pub enum ItemError {
         /// Currency of the first item.
         first: Currency,
     },
+    /// The item has more units than the product allows in one order.
+    AboveMax(i64),
 }
 
 /// Item of which there is not enough.
@@ -269,7 +273,7 @@ fn live(quantity: i64) -> i64 {
 }
 
 /// Checks that products of which more is held than before are active, and that all items of a first hold have
-/// one currency. What is held already stays, whatever the product's status.
+/// one currency. What is held already stays, whatever the product's status and limit.
 fn check_orderable(declaration: &Declaration, states: &[ProductState]) -> Result<(), Rejection> {
     let state_of = |product| states.iter().find(|state| state.product == product);
     let first_hold = states.iter().all(|state| state.held() == 0);
@@ -278,9 +282,14 @@ fn check_orderable(declaration: &Declaration, states: &[ProductState]) -> Result
     for (index, item) in declaration.items.iter().enumerate() {
         match (state_of(item.product), first_currency) {
             (Some(state), _) if state.held() >= item.quantity => {}
-            (Some(ProductState { active: true, currency: Some(this), .. }), Some(first)) => {
+            (Some(ProductState { active: true, currency: Some(this), max_per_order, .. }), Some(first)) => {
                 if first_hold && *this != first {
                     unorderable.push((index, ItemError::OtherCurrency { this: *this, first }));
+                }
+                if let Some(max) = *max_per_order
+                    && max < item.quantity
+                {
+                    unorderable.push((index, ItemError::AboveMax(max)));
                 }
             }
             _ => unorderable.push((index, ItemError::NotActive)),

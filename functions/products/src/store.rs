@@ -43,7 +43,7 @@ use ledger::MovementDocument;
 pub use ledger::{StockWrite, StockWritten};
 
 /// Schema of this build. Raise its version with every change of `ensure_schema`, of the rules or of documents.
-pub const SCHEMA: Schema = Schema { function: "products", version: 6, lowest_writer: ANY_WRITER };
+pub const SCHEMA: Schema = Schema { function: "products", version: 7, lowest_writer: ANY_WRITER };
 
 const PRODUCTS: &str = "products";
 
@@ -66,6 +66,7 @@ struct ProductDocument {
     price: PriceDocument,
     attributes: Vec<mongo::Entry>,
     status: String,
+    max_per_order: Option<i64>,
     on_hand: i64,
     reserved: i64,
     version: i64,
@@ -120,6 +121,7 @@ impl ProductDocument {
             },
             attributes: mongo::entries(&product.attributes),
             status: product.status.name().to_owned(),
+            max_per_order: product.max_per_order,
             on_hand: product.stock.on_hand,
             reserved: product.stock.reserved,
             version: product.version,
@@ -151,6 +153,7 @@ impl ProductDocument {
             price: Money::from_stored(document.price.amount, currency),
             attributes: mongo::map(document.attributes),
             status: Status::from_stored(&document.status).map_err(unreadable)?,
+            max_per_order: document.max_per_order,
             stock: Stock { on_hand: document.on_hand, reserved: document.reserved },
             version: document.version,
             created_at: mongo::timestamp(document.created_at),
@@ -195,6 +198,7 @@ fn product_rule() -> Document {
         ],
         &[
             ("description", json_schema::or_null(json_schema::text(Description::MAX))),
+            ("max_per_order", json_schema::or_null(json_schema::whole(1))),
             ("moved_at", json_schema::or_null(json_schema::date())),
         ],
     )

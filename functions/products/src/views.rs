@@ -12,7 +12,7 @@ use shared::values::money::MoneyJson;
 
 use crate::ledger::StockMovement;
 #[cfg(feature = "openapi")]
-use crate::limits::OnHand;
+use crate::limits::{MaxPerOrder, OnHand};
 #[cfg(feature = "openapi")]
 use crate::product::Sku;
 use crate::product::{Product, Status};
@@ -37,6 +37,9 @@ pub(crate) struct ProductJson {
     attributes: BTreeMap<String, String>,
     /// Status: only active products can be ordered.
     status: Status,
+    /// Most units in one order; null if it has no limit of its own.
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<MaxPerOrder>))]
+    max_per_order: Option<i64>,
     /// Units in stock.
     stock: StockJson,
     /// Rises when people change the product or its stock; the `ETag`.
@@ -73,6 +76,7 @@ impl From<Product> for ProductJson {
             price: product.price.into(),
             attributes: product.attributes,
             status: product.status,
+            max_per_order: product.max_per_order,
             stock: StockJson {
                 on_hand: product.stock.on_hand,
                 reserved: product.stock.reserved,
@@ -100,6 +104,7 @@ pub(crate) fn message(product: Product) -> wire::Product {
             reserved: product.stock.reserved,
             available: product.stock.available(),
         }),
+        max_per_order: product.max_per_order,
         version: product.version,
         created_at: Some(convert::timestamp(product.created_at)),
         updated_at: Some(convert::timestamp(product.updated_at)),

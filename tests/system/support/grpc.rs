@@ -187,6 +187,7 @@ pub(crate) fn draft_product() -> products::CreateProductRequest {
         stock: Some(7),
         attributes: [("a.b".to_owned(), "$c".to_owned())].into(),
         status: Some("draft".to_owned()),
+        max_per_order: Some(5),
     }
 }
 
@@ -195,6 +196,7 @@ pub(crate) fn product_json(product: products::Product) -> Value {
     json!({
         "id": product.id, "sku": product.sku, "name": product.name, "description": product.description,
         "price": money(product.price), "attributes": product.attributes, "status": product.status,
+        "max_per_order": product.max_per_order,
         "stock": { "on_hand": stock.on_hand, "reserved": stock.reserved, "available": stock.available },
         "version": product.version,
         "created_at": time(product.created_at), "updated_at": time(product.updated_at),

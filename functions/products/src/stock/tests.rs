@@ -14,6 +14,7 @@ fn state(on_hand: i64, reserved: i64, entry: Option<Entry>) -> ProductState {
         stock: Stock { on_hand, reserved },
         active: true,
         currency: Some(euro()),
+        max_per_order: None,
         entry,
         live: 1,
         entries: 2,
@@ -45,6 +46,22 @@ fn every_shortage_is_named() {
     let items: Vec<_> = states.iter().map(|state| (state, 2)).collect();
     let Err(Rejection::Short(shortages)) = decide(&hold(1, &items), &states) else { panic!("not refused") };
     assert_eq!(shortages.iter().map(|short| short.available).collect::<Vec<_>>(), [1, 0]);
+}
+
+#[test]
+fn no_order_has_more_of_a_product_than_it_allows() {
+    let limited = |entry| ProductState { max_per_order: Some(3), ..state(10, 5, entry) };
+    let (mug, other) = (limited(None), state(10, 0, None));
+    let states = [other.clone(), mug.clone()];
+    assert!(decide(&hold(1, &[(&other, 4), (&mug, 3)]), &states).is_ok());
+    let rejection = decide(&hold(1, &[(&other, 4), (&mug, 4)]), &states).unwrap_err();
+    assert_eq!(rejection, Rejection::ItemError(vec![(1, ItemError::AboveMax(3))]));
+    // What was held before the limit stays, and may become less.
+    let mug = limited(Some(Entry { quantity: 5, revision: 1 }));
+    for (quantity, allowed) in [(6, false), (5, true), (4, true)] {
+        let decided = decide(&hold(2, &[(&mug, quantity)]), std::slice::from_ref(&mug));
+        assert_eq!(decided.is_ok(), allowed, "{quantity}");
+    }
 }
 
 #[test]

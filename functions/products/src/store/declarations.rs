@@ -45,6 +45,7 @@ struct HeldProductDocument {
     name: String,
     price: PriceDocument,
     status: String,
+    max_per_order: Option<i64>,
 }
 
 impl HeldProductDocument {
@@ -62,6 +63,7 @@ impl HeldProductDocument {
             name: self.name,
             price: Money::from_stored(self.price.amount, currency),
             status: Status::from_stored(&self.status)?,
+            max_per_order: self.max_per_order,
         })
     }
 }
@@ -90,6 +92,7 @@ impl Concerned {
             stock: Stock { on_hand: counts.on_hand, reserved: counts.reserved },
             active: held.as_ref().is_some_and(|held| held.status == Status::Active),
             currency: held.as_ref().map(|held| held.price.currency()),
+            max_per_order: held.as_ref().and_then(|held| held.max_per_order),
             entry,
             live: counts.live,
             entries: i64::from(counts.entries),
@@ -134,6 +137,7 @@ impl ProductStore {
             "name": { "$type": "string" },
             "price.amount": { "$type": ["int", "long"] },
             "price.currency": { "$type": "string" },
+            "$or": [{ "max_per_order": null }, { "max_per_order": { "$gte": item.quantity } }],
             "holds.o": { "$ne": mongo::uuid(order) },
             "live": { "$lt": MAX_LIVE_HOLDS },
             // The last possible slot for an entry is free.
@@ -204,9 +208,18 @@ impl ProductStore {
             "holds": { "$elemMatch": { "o": order } },
             "entries": { "$cond": [{ "$isArray": "$holds" }, { "$size": "$holds" }, null] },
         };
-        for field in
-            ["sku", "name", "price", "status", "on_hand", "reserved", "live", "movements", "moved_at"]
-        {
+        for field in [
+            "sku",
+            "name",
+            "price",
+            "status",
+            "max_per_order",
+            "on_hand",
+            "reserved",
+            "live",
+            "movements",
+            "moved_at",
+        ] {
             projection.insert(field, 1);
         }
         let mut cursor = self
