@@ -36,6 +36,7 @@ mod lists {
 mod orders {
     mod consistency;
     mod edit;
+    mod expiry;
     pub(crate) mod input;
     mod input_change;
     mod items;

@@ -77,6 +77,7 @@ const RULES: &[Row<&str>] = &[
 
     ("POST /orders", "new: user_id=own", [401, 201, 201, 201]),
     ("POST /orders", "new: user_id=other", [401, 403, 201, 201]),
+    ("POST /orders", "new: expires_at", [401, 403, 201, 201]),
     ("GET /orders", "other", [401, BLIND, SEES, SEES]),
     ("GET /orders", "own?user_id=its", [401, SEES, SEES, SEES]),
     ("GET /orders", "other?user_id=its", [401, EMPTY, SEES, SEES]),
@@ -92,6 +93,7 @@ const RULES: &[Row<&str>] = &[
     ("GET /orders", "other?created_to=9999-12-31T23:59:59Z", [401, BLIND, SEES, SEES]),
     ("GET /orders/{id}", "other", [401, 404, 200, 200]),
     ("PUT /orders/{id}", "own: metadata", [401, 403, 200, 200]),
+    ("PUT /orders/{id}", "own: expires_at", [401, 403, 200, 200]),
     ("PUT /orders/{id}", "own: status=cancelled", [401, 200, 200, 200]),
     ("PUT /orders/{id}", "own: status=paid", [401, 403, 200, 200]),
     ("PUT /orders/{id}", "own: status=shipped", [401, 409, 409, 409]),
@@ -103,6 +105,7 @@ const RULES: &[Row<&str>] = &[
     ("PUT /orders/{id}", "own: total", [401, 422, 422, 422]),
     ("PUT /orders/{id}", "other: *", [401, 404, 200, 200]),
     ("PUT /orders/{id}", "other: metadata", [401, 404, 200, 200]),
+    ("PUT /orders/{id}", "other: expires_at", [401, 404, 200, 200]),
     ("PUT /orders/{id}", "other: status=cancelled", [401, 404, 200, 200]),
     ("PUT /orders/{id}", "other: status=paid", [401, 404, 200, 200]),
     ("PUT /orders/{id}", "other: status=shipped", [401, 404, 409, 409]),
@@ -239,6 +242,7 @@ impl<'a> Scene<'a> {
             ("orders", "payment") => json!({ "reference": "pi_1" }),
             ("orders", "tracking") => json!({ "carrier": "DHL", "number": "1" }),
             ("orders", "restock") => json!(true),
+            ("orders", "expires_at") => Value::Null,
             ("products", "max_per_order") => json!(7),
             ("orders", "total") => json!({ "amount": 1, "currency": "EUR" }),
             _ => {

@@ -16,7 +16,7 @@ use shared::values::ids::{ProductKind, UserKind};
 use shared::values::text::StringMap;
 use shared::values::text::{self, Reason};
 
-use crate::limits::{MAX_ITEMS, Note, Quantity, Reference};
+use crate::limits::{ExpiresAt, MAX_ITEMS, Note, Quantity, Reference};
 use crate::order::{NewItem, NewOrder, OrderChange, Tracking, Transition};
 use crate::status::Status;
 
@@ -44,6 +44,10 @@ pub struct CreateOrderForm {
     /// Data of your own, of 16 KiB in all.
     #[cfg_attr(feature = "openapi", schema(value_type = Option<StringMap>))]
     pub metadata: Option<BTreeMap<String, String>>,
+    /// Time at which it is cancelled if unpaid, up to 180 days ahead; null is never. For staff.
+    #[serde(default)]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<ExpiresAt>))]
+    pub expires_at: Patch<String>,
 }
 
 impl Fingerprinted for CreateOrderForm {}
@@ -71,9 +75,10 @@ impl CreateOrderForm {
         let note = errors.optional("/note", self.note, Note::parse);
         let user_id = errors.optional("/user_id", self.user_id, ids::parse);
         let metadata = text::string_map(&mut errors, "/metadata", self.metadata.unwrap_or_default());
+        let expires_at = errors.nullable("/expires_at", self.expires_at, ExpiresAt::parse);
         match shipping_address {
             Some(shipping_address) if errors.is_empty() => {
-                Ok(NewOrder { items, shipping_address, note, user_id, metadata })
+                Ok(NewOrder { items, shipping_address, note, user_id, metadata, expires_at })
             }
             _ => Err(errors.into_error()),
         }
@@ -114,6 +119,7 @@ impl From<wire::CreateOrderRequest> for CreateOrderForm {
             note: request.note,
             user_id: request.user_id,
             metadata: Some(request.metadata),
+            expires_at: Patch::from_masked(request.expires_at.map(time_form), request.never_expires),
         }
     }
 }
@@ -122,6 +128,11 @@ fn item_forms(items: Vec<wire::NewOrderItem>) -> Vec<NewItemForm> {
     let form =
         |item: wire::NewOrderItem| NewItemForm { product_id: item.product_id, quantity: item.quantity };
     items.into_iter().map(form).collect()
+}
+
+/// Time of a message as text, which is checked as that of a body. One that is no time is no text of a time, either.
+fn time_form(time: proto::Timestamp) -> String {
+    convert::bound(time).map_or_else(|_| String::new(), |time| time.to_string())
 }
 
 /// Fields to change. An absent field stays as it is; null clears an optional one.
@@ -154,6 +165,10 @@ pub struct UpdateOrderForm {
     #[serde(default)]
     #[cfg_attr(feature = "openapi", schema(value_type = Option<StringMap>))]
     pub metadata: Patch<BTreeMap<String, String>>,
+    /// Time at which it is cancelled if unpaid, up to 180 days ahead; null is never.
+    #[serde(default)]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<ExpiresAt>))]
+    pub expires_at: Patch<String>,
     /// With `paid` and `refunded`.
     pub payment: Option<PaymentForm>,
     /// With `shipped`.
@@ -190,8 +205,18 @@ pub struct TrackingForm {
 }
 
 /// Paths that an `update_mask` may name.
-const UPDATABLE: [&str; 9] =
-    ["status", "reason", "restock", "items", "shipping_address", "note", "metadata", "payment", "tracking"];
+const UPDATABLE: [&str; 10] = [
+    "status",
+    "reason",
+    "restock",
+    "items",
+    "shipping_address",
+    "note",
+    "metadata",
+    "expires_at",
+    "payment",
+    "tracking",
+];
 
 impl UpdateOrderForm {
     /// Fields that every caller of the route may write.
@@ -237,6 +262,10 @@ impl UpdateOrderForm {
         let metadata = text::string_map_change(&mut errors, "/metadata", self.metadata);
         let shipping_address = errors.change_part("/shipping_address", self.shipping_address);
         let note = errors.nullable("/note", self.note, Note::parse);
+        if named && self.expires_at.is_present() {
+            errors.add("/expires_at", "cannot be changed together with the status; send two requests");
+        }
+        let expires_at = errors.nullable("/expires_at", self.expires_at, ExpiresAt::parse);
         let transition = transition(status, payment, tracking, self.restock);
         if !named && reason.is_some() {
             errors.add("/reason", "belongs to a change of status");
@@ -250,7 +279,7 @@ impl UpdateOrderForm {
         }
         errors.check()?;
         let transition = if status.is_none() { Ok(None) } else { transition };
-        Ok(OrderChange { status, transition, reason, shipping_address, note, metadata, items })
+        Ok(OrderChange { status, transition, reason, shipping_address, note, metadata, expires_at, items })
     }
 
     /// # Errors
@@ -268,6 +297,7 @@ impl UpdateOrderForm {
             shipping_address: Patch::from_masked(address, named("shipping_address")),
             note: Patch::from_masked(request.note, named("note")),
             metadata: Patch::from_masked(metadata, named("metadata")),
+            expires_at: Patch::from_masked(request.expires_at.map(time_form), named("expires_at")),
             payment: request.payment.map(|payment| PaymentForm {
                 reference: payment.reference,
                 method: payment.method,

@@ -1,5 +1,9 @@
 //! Limits of what an order has. Forms check them, the OpenAPI document and `$jsonSchema` read them.
 
+use std::time::Duration;
+
+use shared::input::query;
+use shared::values::clock::Timestamp;
 use shared::values::integer::Integer;
 use shared::values::text::{Line, Prose};
 
@@ -14,3 +18,35 @@ pub type Note = Prose<2_000>;
 
 /// Reference or method of a payment, carrier or number of a parcel.
 pub type Reference = Line<1, 100>;
+
+/// Time at which an order expires if it is unpaid, as staff choose it.
+pub enum ExpiresAt {}
+
+#[cfg(feature = "openapi")]
+shared::value_schema!(ExpiresAt, shared::openapi::values::bound());
+
+impl ExpiresAt {
+    /// Latest time that may be chosen: this long from now.
+    pub const AHEAD: Duration = Duration::from_secs(180 * 24 * 60 * 60);
+
+    /// A rule for [`shared::input::validation::ValidationErrors`].
+    ///
+    /// # Errors
+    /// A message with an example.
+    pub fn parse(text: String) -> Result<Timestamp, String> {
+        Timestamp::parse(&text)
+            .ok_or_else(|| format!("must be a time of RFC 3339, such as {}", query::EXAMPLE_TIME))
+    }
+
+    /// Checks a time against the clock.
+    ///
+    /// # Errors
+    /// A message with the range.
+    pub fn check(at: Timestamp, now: Timestamp) -> Result<Timestamp, String> {
+        let last = now.after(Self::AHEAD);
+        if now < at && at <= last {
+            return Ok(at);
+        }
+        Err(format!("must be in the future, and not after {last}; null is never"))
+    }
+}

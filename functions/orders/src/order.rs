@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use shared::auth::Caller;
 use shared::error::Error;
 use shared::http::idempotency::RequestKey;
-use shared::input::validation::ValidationErrors;
+use shared::input::validation::{Patch, ValidationErrors};
 use shared::values::address::Address;
 use shared::values::clock::Timestamp;
 use shared::values::ids::{OrderId, ProductId, UserId};
@@ -23,7 +23,7 @@ use crate::status::Status;
 mod decision;
 mod items;
 
-pub use decision::{Decision, OrderChange, Transition};
+pub use decision::{Decision, OrderChange, Transition, check_expiry};
 pub use items::Held;
 
 /// Maximum total of an order, in minor units.
@@ -62,7 +62,7 @@ pub struct Order {
     pub changing: bool,
     /// Caller, key and fingerprint of the request that placed it, if that had an idempotency key.
     pub placed_under: Option<IdempotencyRef>,
-    /// Payment deadline, while the order is placed.
+    /// Payment deadline, while the order is placed; none if it may stay unpaid.
     pub expires_at: Option<Timestamp>,
     /// Version: rises by one with every decision.
     pub version: i64,
@@ -198,6 +198,8 @@ pub struct NewOrder {
     pub user_id: Option<UserId>,
     /// Key-value pairs for the shop's own programs.
     pub metadata: BTreeMap<String, String>,
+    /// Payment deadline that staff chose; null is none.
+    pub expires_at: Patch<Timestamp>,
 }
 
 /// Product and quantity to order.
@@ -224,7 +226,7 @@ pub struct PlacementContext {
     pub under: Option<IdempotencyRef>,
     /// Time of placing.
     pub at: Timestamp,
-    /// Payment deadline.
+    /// Payment deadline, unless the request names another.
     pub expires_at: Timestamp,
 }
 
@@ -266,7 +268,7 @@ impl Order {
             tasks: Vec::new(),
             changing: false,
             placed_under: placing.under,
-            expires_at: Some(placing.expires_at),
+            expires_at: new.expires_at.apply(Some(placing.expires_at)),
             version: 1,
             created_at: placing.at,
             updated_at: placing.at,

@@ -67,6 +67,7 @@ fn order_at(number: u64, user: UserId, now: Timestamp) -> Order {
         metadata: BTreeMap::from(
             ["$ne", "a.b", "$set", "_id", ""].map(|key| (key.to_owned(), "$x".to_owned())),
         ),
+        expires_at: Patch::Absent,
     };
     let items = vec![item(1_000_000_000_000, 7), item(0, 10_000)];
     let placing = PlacementContext {
@@ -94,6 +95,7 @@ fn decide(order: &Order, transition: Option<Transition>, note: Option<&str>) -> 
         shipping_address: None,
         note: note.map_or(Patch::Absent, |note| Patch::Value(note.to_owned())),
         metadata: None,
+        expires_at: Patch::Absent,
         items: None,
     };
     let staff = Caller::User { id: UserId::new(), role: Role::Staff };

@@ -242,6 +242,7 @@ impl<'a> Sales<'a> {
             note,
             user_id: None,
             metadata: BTreeMap::from([("channel".to_owned(), channel.to_owned())]),
+            expires_at: Patch::Absent,
         };
         let placing = PlacementContext {
             id: OrderId::from_uuid(id(at, rng)),
@@ -292,6 +293,7 @@ impl<'a> Sales<'a> {
             shipping_address: None,
             note: Patch::Absent,
             metadata: None,
+            expires_at: Patch::Absent,
             items: None,
         };
         Ok(order.decide(change, by, at)?.ok_or_else(refused)?.order)

@@ -117,10 +117,12 @@ pub fn integer(least: i64, most: i64) -> impl Fn(&str) -> Result<i64, String> {
 /// A message with an example.
 pub fn time(text: &str) -> Result<Timestamp, String> {
     Timestamp::parse(text).ok_or_else(|| {
-        "must be a time of RFC 3339, such as 2026-11-22T19:22:33.007Z; a + in an offset is written %2B"
-            .to_owned()
+        format!("must be a time of RFC 3339, such as {EXAMPLE_TIME}; a + in an offset is written %2B")
     })
 }
+
+/// A time of RFC 3339, for messages.
+pub const EXAMPLE_TIME: &str = "2026-11-22T19:22:33.007Z";
 
 /// Error 400 for a bad parameter.
 pub fn invalid(detail: impl Into<String>) -> Error {

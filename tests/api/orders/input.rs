@@ -50,6 +50,12 @@ pub(crate) fn bad_lines(max: usize) -> Vec<String> {
     bad
 }
 
+/// Texts that are no time.
+pub(crate) fn bad_times() -> Vec<String> {
+    let texts = ["", " ", "now", "2026-11-22", "2026-11-22T19:22:33", "2026-02-30T00:00:00Z", "1700000000"];
+    NO_STRINGS.map(str::to_owned).into_iter().chain(texts.map(|text| json!(text).to_string())).collect()
+}
+
 /// The same for texts of several lines.
 pub(crate) fn bad_prose(max: usize) -> Vec<String> {
     let allowed = [json!("a\nb").to_string(), json!("a\tb").to_string()];
@@ -195,6 +201,10 @@ async fn every_field_of_a_new_order_is_checked() {
         refuses("/user_id", Some(raw), "/user_id").await;
     }
 
+    for raw in bad_times() {
+        refuses("/expires_at", Some(&raw), "/expires_at").await;
+    }
+
     // What it cannot set, and what is no field at all; null too.
     for field in [
         "id",
@@ -204,7 +214,6 @@ async fn every_field_of_a_new_order_is_checked() {
         "payment",
         "tracking",
         "history",
-        "expires_at",
         "version",
         "created_at",
         "updated_at",

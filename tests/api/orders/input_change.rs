@@ -6,7 +6,7 @@ use tests::person::{address, to};
 use tests::shop::Shop;
 
 use crate::orders::input::{
-    NO_OBJECTS, NO_STRINGS, bad_addresses, bad_lines, bad_metadata, bad_prose, send, with,
+    NO_OBJECTS, NO_STRINGS, bad_addresses, bad_lines, bad_metadata, bad_prose, bad_times, send, with,
 };
 
 #[tokio::test]
@@ -79,13 +79,18 @@ async fn every_field_of_a_change_is_checked() {
     for (raw, at) in bad_metadata() {
         refuses(&none, "/metadata", Some(&raw), &at).await;
     }
+    for raw in bad_times() {
+        refuses(&none, "/expires_at", Some(&raw), "/expires_at").await;
+    }
+    for raw in ["null", "\"2026-11-25T09:00:00Z\""] {
+        refuses(&to("cancelled"), "/expires_at", Some(raw), "/expires_at").await;
+    }
     for field in [
         "id",
         "number",
         "user_id",
         "total",
         "history",
-        "expires_at",
         "version",
         "created_at",
         "updated_at",

@@ -10,6 +10,7 @@ use shared::values::address::Address;
 use shared::values::clock::Timestamp;
 
 use super::{NewItem, Order, StatusChange, Task, TaskKind, Tracking};
+use crate::limits::ExpiresAt;
 use crate::status::{Actor, Refused, Status};
 
 /// Reason in the history for the cancellation of an unpaid order.
@@ -59,6 +60,8 @@ pub struct OrderChange {
     pub note: Patch<String>,
     /// New metadata.
     pub metadata: Option<BTreeMap<String, String>>,
+    /// New payment deadline, or none.
+    pub expires_at: Patch<Timestamp>,
     /// New items, all of them: distinct products.
     pub items: Option<Vec<NewItem>>,
 }
@@ -99,11 +102,11 @@ impl Order {
         if change.status == Some(self.status) {
             return Ok(None);
         }
-        self.check_allowed(&change, caller)?;
+        self.check_allowed(&change, caller, now)?;
         let transition = change.transition.map_err(ValidationErrors::into_error)?;
         let before = self.clone();
         let mut after = self;
-        after.edit(change.shipping_address, change.note, change.metadata);
+        after.edit(change.shipping_address, change.note, change.metadata, change.expires_at);
         let task = transition.and_then(|transition| after.apply(transition));
         if after == before {
             return Ok(None);
@@ -153,6 +156,9 @@ impl Order {
         if actor == Actor::Owner && change.metadata.is_some() {
             return Err(Error::forbidden("Only staff may change `metadata`."));
         }
+        if actor == Actor::Owner && change.expires_at.is_present() {
+            return Err(Error::forbidden("Only staff may change `expires_at`."));
+        }
         match change.status {
             Some(to) if self.status.check(to, self.was_paid(), actor) == Err(Refused::StaffOnly) => {
                 let (from, to) = (self.status.name(), to.name());
@@ -163,13 +169,19 @@ impl Order {
     }
 
     /// Checks that this caller may make this change in the order's current state.
-    pub(super) fn check_allowed(&self, change: &OrderChange, caller: Caller) -> Result<(), Error> {
+    pub(super) fn check_allowed(
+        &self,
+        change: &OrderChange,
+        caller: Caller,
+        now: Timestamp,
+    ) -> Result<(), Error> {
         self.check_permitted(change, caller)?;
         let actor = Self::actor(caller);
         if let Some(to) = change.status {
             self.check_transition(to, actor)?;
         }
-        self.check_editable(change, actor)
+        self.check_editable(change, actor)?;
+        check_expiry(change.expires_at, now)
     }
 
     fn check_transition(&self, to: Status, actor: Actor) -> Result<(), Error> {
@@ -204,16 +216,18 @@ impl Order {
         };
         may(change.shipping_address.is_some(), "shipping_address", address_may)?;
         may(change.items.is_some(), "items", placed)?;
+        may(change.expires_at.is_present(), "expires_at", placed)?;
         // Staff may change it always.
         may(change.note.is_present() && actor == Actor::Owner, "note", placed)
     }
 
-    /// Applies changes of address, note and metadata.
+    /// Applies changes of address, note, metadata and payment deadline.
     pub(super) fn edit(
         &mut self,
         address: Option<Address>,
         note: Patch<String>,
         metadata: Option<BTreeMap<String, String>>,
+        expires_at: Patch<Timestamp>,
     ) {
         if let Some(address) = address {
             self.shipping_address = address;
@@ -222,6 +236,7 @@ impl Order {
         if let Some(metadata) = metadata {
             self.metadata = metadata;
         }
+        self.expires_at = expires_at.apply(self.expires_at);
     }
 
     /// Moves the order to the next status, which has been checked. Returns the stock task that follows.
@@ -265,6 +280,17 @@ impl Order {
         self.tasks.extend(task);
         Decision { order: self, status_change, task }
     }
+}
+
+/// Checks a payment deadline that staff chose.
+///
+/// # Errors
+/// 422 for one that has passed or is too far ahead.
+pub fn check_expiry(expires_at: Patch<Timestamp>, now: Timestamp) -> Result<(), Error> {
+    let Patch::Value(at) = expires_at else { return Ok(()) };
+    let mut errors = ValidationErrors::default();
+    errors.optional("/expires_at", Some(at), |at| ExpiresAt::check(at, now));
+    errors.check()
 }
 
 impl Transition {

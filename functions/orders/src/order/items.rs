@@ -30,7 +30,7 @@ impl Order {
         now: Timestamp,
     ) -> Result<Option<Decision>, Error> {
         let Some(wanted) = &change.items else { return Ok(None) };
-        self.check_allowed(change, caller)?;
+        self.check_allowed(change, caller, now)?;
         let has = |wanted: &NewItem, item: &Item| {
             wanted.product_id == item.product_id && wanted.quantity == item.quantity
         };
@@ -95,7 +95,7 @@ impl Order {
         errors.check()?;
         let mut after = self;
         after.items = items;
-        after.edit(change.shipping_address, change.note, change.metadata);
+        after.edit(change.shipping_address, change.note, change.metadata, change.expires_at);
         after.check_total()?;
         Ok(after.into_decision(None, None, now))
     }

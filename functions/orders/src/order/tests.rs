@@ -1,5 +1,7 @@
 //! Decisions about orders.
 
+use std::time::Duration;
+
 use serde_json::json;
 use shared::auth::Role;
 use shared::error::Kind;
@@ -36,6 +38,7 @@ fn new_order() -> NewOrder {
         note: None,
         user_id: None,
         metadata: BTreeMap::new(),
+        expires_at: Patch::Absent,
     }
 }
 
@@ -65,6 +68,7 @@ fn no_change() -> OrderChange {
         shipping_address: None,
         note: Patch::Absent,
         metadata: None,
+        expires_at: Patch::Absent,
         items: None,
     }
 }
@@ -260,6 +264,43 @@ fn new_items_must_be_active_in_currency_and_within_the_total() {
     assert_eq!(yen.errors()[0].pointer, "/items/1/product_id");
     let dear = finish(item(1_000_000_000_000, 1), true, 1000).unwrap_err();
     assert_eq!(dear.errors()[0].pointer, "/items");
+}
+
+#[test]
+fn staff_move_the_payment_deadline_of_a_placed_order() {
+    let order = place(vec![item(500, 2)]).unwrap();
+    let move_to = |expires_at| OrderChange { expires_at, ..no_change() };
+    let day = Duration::from_secs(24 * 60 * 60);
+    let (later, latest) = (NOW.after(day), NOW.after(day * 180));
+    for at in [later, latest] {
+        let moved = order.clone().decide(move_to(Patch::Value(at)), by(Role::Staff), NOW).unwrap().unwrap();
+        assert_eq!((moved.order.expires_at, moved.order.version), (Some(at), 2));
+        assert!(moved.order.expire(LATER).is_none());
+    }
+    for at in [NOW, NOW.before(day), latest.after(Duration::from_millis(1))] {
+        let error = order.clone().decide(move_to(Patch::Value(at)), by(Role::Staff), NOW).unwrap_err();
+        assert_eq!(error.errors()[0].pointer, "/expires_at");
+    }
+    let never = order.clone().decide(move_to(Patch::Null), by(Role::Staff), NOW).unwrap().unwrap().order;
+    assert!(never.clone().expire(latest).is_none());
+    assert_eq!(never.decide(move_to(Patch::Null), by(Role::Staff), NOW).unwrap(), None);
+
+    let owner = order.clone().decide(move_to(Patch::Null), by(Role::Customer), NOW).unwrap_err();
+    assert_eq!(owner.kind(), Kind::Forbidden);
+    let paid = order.decide(to(pay()), by(Role::Staff), NOW).unwrap().unwrap().order;
+    let late = paid.decide(move_to(Patch::Value(later)), by(Role::Staff), NOW).unwrap_err();
+    assert_eq!(late.kind(), Kind::OrderNotEditable);
+}
+
+#[test]
+fn a_deadline_is_moved_together_with_items_or_not_at_all() {
+    let order = place(vec![item(500, 2)]).unwrap();
+    let items = vec![NewItem { product_id: order.items[0].product_id, quantity: 1 }];
+    let change = |at| OrderChange { expires_at: Patch::Value(at), ..change_items(items.clone()) };
+    assert!(order.clone().begin_item_change(&change(NOW), by(Role::Staff), NOW).is_err());
+    let intent = order.begin_item_change(&change(LATER), by(Role::Staff), NOW).unwrap().unwrap().order;
+    let done = intent.complete_item_change(change(LATER), &[], NOW).unwrap().order;
+    assert_eq!((done.expires_at, done.items[0].quantity), (Some(LATER), 1));
 }
 
 #[test]

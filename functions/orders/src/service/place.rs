@@ -15,7 +15,7 @@ use shared::values::ids::{OrderId, UserId};
 
 use super::OrderService;
 use crate::number::Number;
-use crate::order::{Held, IdempotencyRef, NewOrder, Order, PlacementContext};
+use crate::order::{Held, IdempotencyRef, NewOrder, Order, PlacementContext, check_expiry};
 use crate::order_id;
 use crate::products::HoldError;
 use crate::store::{Inserted, Stored, Void};
@@ -55,6 +55,9 @@ impl OrderService {
                 "Only staff may order for another user; omit `user_id` to order for yourself.",
             ));
         }
+        if new.expires_at.is_present() && !context.caller.is_staff() {
+            return Err(Error::forbidden("Only staff may choose `expires_at`."));
+        }
         let idempotency = IdempotencyRef { caller, request_key };
         let origin = idempotency.request_key.origin;
         let mut attempt = 0;
@@ -71,6 +74,7 @@ impl OrderService {
                 }
             }
             looks = true;
+            check_expiry(new.expires_at, self.clock.now())?;
             if !user_is_known {
                 self.require_active(context, user).await?;
                 user_is_known = true;
