@@ -7,6 +7,7 @@
 
 use std::error::Error as StdError;
 use std::fmt;
+use std::time::Duration;
 
 use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, HeaderValue, header};
@@ -91,6 +92,12 @@ impl Error {
     /// Error for a bug in this code.
     pub fn internal(cause: impl Into<Cause>) -> Self {
         Self::new(Kind::Internal, "Internal error. Quote the request ID when reporting it.").caused_by(cause)
+    }
+
+    /// Error for a caller above a limit of `what`, which may try again after this time.
+    pub fn too_many_requests(what: &str, left: Duration) -> Self {
+        let seconds = u32::try_from(left.as_millis().div_ceil(1000)).unwrap_or(u32::MAX).max(1);
+        Self::new(Kind::TooManyRequests, format!("{what} Try again in {seconds} s.")).retrying_after(seconds)
     }
 
     /// Adds a cause, for the log only.
@@ -264,6 +271,15 @@ mod tests {
         assert_eq!(error.causes(), "a cause");
         let error = Error::new(Kind::InvalidQuery, "Unknown parameter `s3cret`.");
         assert_eq!(error.to_string(), "invalid-query");
+    }
+
+    #[test]
+    fn the_retry_time_is_rounded_up() {
+        for (millis, seconds) in [(0, "1 s"), (1, "1 s"), (1_000, "1 s"), (1_001, "2 s"), (900_000, "900 s")]
+        {
+            let error = Error::too_many_requests("Too many.", Duration::from_millis(millis));
+            assert!(error.detail().ends_with(&format!("in {seconds}.")), "{error}");
+        }
     }
 
     #[test]

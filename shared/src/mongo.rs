@@ -27,6 +27,7 @@ pub mod conflict_retry;
 pub mod fenced;
 pub mod json_schema;
 pub mod keyset;
+pub mod request_counts;
 mod schema;
 pub mod unreadable;
 

@@ -6,7 +6,7 @@ use std::net::{IpAddr, Ipv6Addr};
 use std::time::Duration;
 
 use futures::future::BoxFuture;
-use shared::error::{Error, Kind};
+use shared::error::Error;
 use shared::http::routes::RateLimiter;
 use shared::runtime::context::SourceAddress;
 use shared::values::clock::{Clock, Timestamp};
@@ -210,9 +210,7 @@ impl Refusal {
 }
 
 fn too_many(what: &str, until: Timestamp, now: Timestamp) -> Error {
-    let left = until.since(now);
-    let seconds = u32::try_from(left.as_millis().div_ceil(1000)).unwrap_or(u32::MAX).max(1);
-    Error::new(Kind::TooManyRequests, format!("{what} Try again in {seconds} s.")).retrying_after(seconds)
+    Error::too_many_requests(what, until.since(now))
 }
 
 /// Callers without a known address share one network.
@@ -277,15 +275,5 @@ mod tests {
         assert_eq!(network(address("::ffff:192.0.2.7")), "192.0.2.7");
         assert_eq!(network(address("2001:db8:1:2ff::1")), "2001:db8:1:200::/56");
         assert_ne!(network(address("2001:db8:1:2ff::1")), network(address("2001:db8:1:3ff::1")));
-    }
-
-    #[test]
-    fn the_retry_time_is_rounded_up() {
-        let now = Timestamp::from_millis(1_800_000_000_000);
-        for (millis, seconds) in [(0, "1 s"), (1, "1 s"), (1_000, "1 s"), (1_001, "2 s"), (900_000, "900 s")]
-        {
-            let error = too_many("Too many.", now.after(Duration::from_millis(millis)), now);
-            assert!(error.detail().ends_with(&format!("in {seconds}.")), "{error}");
-        }
     }
 }

@@ -15,6 +15,7 @@ use serde::Deserialize;
 use shared::error::Error;
 use shared::mongo::fenced::{FencedCollection, FencedDatabase};
 use shared::mongo::json_schema;
+use shared::mongo::request_counts::RequestCounts;
 use shared::mongo::{self, Index};
 use shared::values::clock::Timestamp;
 use shared::values::ids::UserId;
@@ -31,9 +32,6 @@ pub const MOST_ATTEMPTS_IN_ALL: i32 = 100;
 
 /// Time window of failed attempts.
 pub const ATTEMPTS_WITHIN: Duration = Duration::from_secs(15 * 60);
-
-/// Time window of requests from one network.
-pub const REQUESTS_WITHIN: Duration = Duration::from_secs(60);
 
 /// Number of tries of an upsert that collides with another one for a new document.
 const MAX_UPSERTS: usize = 8;
@@ -102,24 +100,17 @@ struct Failure {
     at: bson::DateTime,
 }
 
-/// Number of requests in the current window, and its end.
-#[derive(Debug, Deserialize)]
-struct Requests {
-    count: i32,
-    ends_at: bson::DateTime,
-}
-
 /// Store of counts.
 #[derive(Clone)]
 pub struct Counts {
     attempts: FencedCollection<Attempts>,
-    addresses: FencedCollection<Requests>,
+    addresses: RequestCounts,
 }
 
 impl Counts {
     /// Creates a store over this database.
     pub fn new(database: &FencedDatabase) -> Self {
-        Self { attempts: database.collection(ATTEMPTS), addresses: database.collection(ADDRESSES) }
+        Self { attempts: database.collection(ATTEMPTS), addresses: RequestCounts::new(database, ADDRESSES) }
     }
 
     /// Collections that the schema step creates. The sweeping indexes are no clock: the clock decides about age.
@@ -136,16 +127,13 @@ impl Counts {
                 ("at", json_schema::list(0, size(MOST_ATTEMPTS), json_schema::date())),
             ],
         );
-        let requests =
-            json_schema::document(&[("_id", json_schema::bytes()), ("count", json_schema::whole(0))], &[]);
-        let by_owner = vec![Index::plain("of", doc! { "of": 1 })];
-        let all =
-            [(ATTEMPTS, "expires_at", by_owner, attempts), (ADDRESSES, "ends_at", Vec::new(), requests)];
-        all.map(|(name, until, mut indexes, rule)| {
-            indexes.push(Index::plain("sweep", doc! { until: 1 }).swept_after(Duration::ZERO));
-            let (obsolete, validator) = (Vec::new(), doc! { "$jsonSchema": rule });
-            mongo::Collection { name, indexes, obsolete, validator, append_only: false }
-        })
+        let indexes = vec![
+            Index::plain("of", doc! { "of": 1 }),
+            Index::plain("sweep", doc! { "expires_at": 1 }).swept_after(Duration::ZERO),
+        ];
+        let (obsolete, validator) = (Vec::new(), doc! { "$jsonSchema": attempts });
+        let attempts = mongo::Collection { name: ATTEMPTS, indexes, obsolete, validator, append_only: false };
+        [attempts, RequestCounts::collection(ADDRESSES)]
     }
 
     /// Counts an attempt as failed, before its result is known.
@@ -228,28 +216,8 @@ impl Counts {
     /// # Errors
     /// Fails when MongoDB is unavailable.
     pub async fn request(&self, network: &str, most: u32, now: Timestamp) -> Result<RateLimit<()>, Error> {
-        let id = hash("address", network);
-        let at = mongo::date(now);
-        let filter =
-            doc! { "_id": &id, "$or": [{ "count": { "$lt": most } }, { "ends_at": { "$lte": at } }] };
-        let runs = || doc! { "$gt": ["$ends_at", at] };
-        let ends_at = mongo::date(now.after(REQUESTS_WITHIN));
-        let update = doc! { "$set": {
-            "count": { "$cond": [runs(), { "$add": ["$count", 1] }, 1] },
-            "ends_at": { "$cond": [runs(), "$ends_at", ends_at] },
-        } };
-        for _ in 0..MAX_UPSERTS {
-            let write = self.addresses.update_one(filter.clone(), vec![update.clone()]).upsert(true);
-            if is_counted(mongo::bounded_write(write).await)? {
-                return Ok(RateLimit::Counted(()));
-            }
-            if let Some(requests) = self.addresses.find_one(doc! { "_id": &id }).await?
-                && i64::from(requests.count) >= i64::from(most)
-            {
-                return Ok(RateLimit::TooMany { until: mongo::timestamp(requests.ends_at), latest: now });
-            }
-        }
-        Err(Error::unavailable("a count of requests changes all the time"))
+        let full = self.addresses.count(hash("address", network), most, now).await?;
+        Ok(full.map_or(RateLimit::Counted(()), |until| RateLimit::TooMany { until, latest: now }))
     }
 }
 
