@@ -14,6 +14,7 @@ const roles = [
     "role": "oms_orders",
     "collections": {
       "orders": ["find", "insert", "update", "remove"],
+      "order_rates": ["find", "insert", "update"],
       "reconcile_progress": ["find", "insert", "update", "remove"],
       "reconcile_set_aside": ["find", "insert", "update", "remove"],
       "schema": ["find"]

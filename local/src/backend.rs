@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use axum::Router;
 use mongodb::Database;
+pub use orders::CustomerLimits;
 use proto::orders::v1::order_service_client::OrderServiceClient;
 use proto::orders::v1::{
     CheckConsistencyRequest, CheckConsistencyResponse, ReconcileRequest, ReconcileResponse,
@@ -32,6 +33,8 @@ pub struct BackendConfig {
     pub signer: Signer,
     /// Time that an order may stay unpaid.
     pub payment_window: Duration,
+    /// Limits of what one customer may do.
+    pub limits: CustomerLimits,
     /// Requests per minute from one address to the sign-in and sign-up paths; 0 means no limit.
     pub rate_limit_per_address: u32,
     /// Source of the current time.
@@ -130,7 +133,8 @@ impl Backend {
 
     /// Builds and connects the functions as a build with other schemas would be.
     pub fn build_with_schemas(config: BackendConfig, schemas: Schemas) -> Self {
-        let BackendConfig { database, signer, payment_window, rate_limit_per_address, clock } = config;
+        let BackendConfig { database, signer, payment_window, limits, rate_limit_per_address, clock } =
+            config;
         let keys = KeyRing::fixed(signer, clock.clone());
         let users = users::Dependencies {
             database: database.clone(),
@@ -151,6 +155,7 @@ impl Backend {
             products: Channel::new(Arc::new(products.rpc.clone()), clock.clone()),
             users: to_users,
             payment_window,
+            limits,
             clock: clock.clone(),
         };
         let orders = orders::app_with_schema(orders, schemas.orders);

@@ -31,11 +31,14 @@ const ANSWER: Duration = Duration::from_secs(5);
 /// File for `sam local --env-vars`, in the checkout.
 const SAM_FILE: &str = "local/env.json";
 
+/// Limits of what one customer may do. On this machine there are none unless the environment names them.
+const CUSTOMER_LIMITS: [&str; 2] = ["MAX_OPEN_ORDERS", "ORDER_RATE_PER_CUSTOMER"];
+
 /// Returns the variables of all functions, for an emulator of Lambda at this URL.
 ///
 /// Other variables of a function, such as `ORDER_PAYMENT_WINDOW`, are inherited.
 pub fn variables(mongo_uri: &str, settings: &Settings, endpoint: &str) -> Vec<(&'static str, String)> {
-    vec![
+    let mut variables = vec![
         ("MONGO_URI", mongo_uri.to_owned()),
         ("JWT_SECRET", settings.jwt_secret.clone()),
         // On this machine all requests come from one address.
@@ -48,7 +51,11 @@ pub fn variables(mongo_uri: &str, settings: &Settings, endpoint: &str) -> Vec<(&
         ("AWS_ACCESS_KEY_ID", "local".to_owned()),
         ("AWS_SECRET_ACCESS_KEY", "local".to_owned()),
         ("AWS_SESSION_TOKEN", String::new()),
-    ]
+    ];
+    variables.extend(
+        CUSTOMER_LIMITS.map(|name| (name, settings::set_variable(name).unwrap_or_else(|| "0".to_owned()))),
+    );
+    variables
 }
 
 /// Returns the variables that `sam local` passes to a function, if template.yaml declares them for it.
@@ -58,6 +65,7 @@ pub fn for_sam(mongo_uri: &str, settings: &Settings, endpoint: &str) -> Vec<(&'s
     let all = variables(mongo_uri, settings, endpoint).into_iter();
     all.filter(|(name, _)| {
         ["MONGO_URI", "JWT_SECRET", "RATE_LIMIT_PER_ADDRESS", "AWS_ENDPOINT_URL_LAMBDA"].contains(name)
+            || CUSTOMER_LIMITS.contains(name)
     })
     .collect()
 }

@@ -190,6 +190,7 @@ pub(crate) async fn set_up(database: &Database, settings: &Settings) -> Result<B
         database: database.clone(),
         signer,
         payment_window: settings::payment_window()?,
+        limits: settings::customer_limits()?,
         rate_limit_per_address: 0,
         clock: Clock::system(),
     });

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use orders::CustomerLimits;
 use ring::rand::{SecureRandom, SystemRandom};
 use serde::{Deserialize, Serialize};
 use shared::http::routes::Cors;
@@ -159,6 +160,16 @@ fn random_text(bytes: usize) -> Result<String, CommandError> {
 /// If it is not a number of seconds.
 pub fn payment_window() -> Result<Duration, CommandError> {
     read("ORDER_PAYMENT_WINDOW", orders::DEFAULT_PAYMENT_WINDOW, config::seconds)
+}
+
+/// Reads the limits of what one customer may do: `MAX_OPEN_ORDERS` and `ORDER_RATE_PER_CUSTOMER`, none if absent.
+///
+/// # Errors
+/// If one is no limit.
+pub fn customer_limits() -> Result<CustomerLimits, CommandError> {
+    let mut variables = Variables::of_process();
+    let limits = orders::environment::customer_limits(&mut variables, CustomerLimits::NONE);
+    limits.ok_or_else(|| CommandError::new(variables.misconfigured().to_string()))
 }
 
 /// Reads the origins whose pages may read answers: `CORS_ALLOWED_ORIGINS`, none if it is absent.

@@ -119,6 +119,8 @@ impl Lambda {
             ("PRODUCT_SERVICE_URL", "lambda:products"),
             ("USER_SERVICE_URL", "lambda:users"),
             ("RATE_LIMIT_PER_ADDRESS", "0"),
+            ("MAX_OPEN_ORDERS", "0"),
+            ("ORDER_RATE_PER_CUSTOMER", "0"),
         ]
         .iter()
         .chain(more)

@@ -157,7 +157,15 @@ async fn shop_under_roles(server: &Guarded, roles: &[Role]) -> OnLambda {
     let functions = tokio::task::spawn_blocking(move || Lambda::functions(&uri, JWT_SECRET)).await.unwrap();
     let functions = functions.into_iter().map(|function| {
         let uri = server.uri_of(&function.name);
-        if function.name == "docs" { function } else { function.variable("MONGO_URI", &uri) }
+        match function.name.as_str() {
+            "docs" => function,
+            // With its limits, so that it also counts.
+            "orders" => function
+                .variable("MONGO_URI", &uri)
+                .variable("MAX_OPEN_ORDERS", "20")
+                .variable("ORDER_RATE_PER_CUSTOMER", "60"),
+            _ => function.variable("MONGO_URI", &uri),
+        }
     });
     let lambda = Lambda::start(functions.collect(), Options::default()).await.unwrap();
     OnLambda::on(lambda, owner).await

@@ -3,7 +3,7 @@
 use std::ops::Deref;
 use std::time::Duration;
 
-use local::backend::{self, Backend, BackendConfig};
+use local::backend::{self, Backend, BackendConfig, CustomerLimits};
 use mongodb::Database;
 use shared::auth::{Role, Signer};
 use shared::runtime::run::ServiceApp;
@@ -51,15 +51,26 @@ impl InProcess {
     /// shop has used one of them.
     pub async fn open_limited(clock: Clock, rate_limit_per_address: u32) -> Self {
         let uri = mongod::shared_for_tests().await.unwrap_or_else(|error| panic!("{error:?}"));
-        Self::open_house(uri, clock, rate_limit_per_address).await
+        Self::open_house(uri, clock, rate_limit_per_address, CustomerLimits::NONE).await
+    }
+
+    /// The same, with limits of what one customer may do.
+    pub async fn open_with_limits(clock: Clock, limits: CustomerLimits) -> Self {
+        let uri = mongod::shared_for_tests().await.unwrap_or_else(|error| panic!("{error:?}"));
+        Self::open_house(uri, clock, 0, limits).await
     }
 
     /// The same, on another MongoDB server: a connection string without a database.
     pub async fn open_at(uri: &str, clock: Clock) -> Self {
-        Self::open_house(uri, clock, 0).await
+        Self::open_house(uri, clock, 0, CustomerLimits::NONE).await
     }
 
-    async fn open_house(uri: &str, clock: Clock, rate_limit_per_address: u32) -> Self {
+    async fn open_house(
+        uri: &str,
+        clock: Clock,
+        rate_limit_per_address: u32,
+        limits: CustomerLimits,
+    ) -> Self {
         let client = shared::mongo::connect(uri, "tests").await.unwrap_or_else(|error| panic!("{error:?}"));
         let database = client.client().database(&format!("test_{}", Uuid::new_v4().simple()));
         backend::ensure_schema(&database).await.unwrap_or_else(|error| panic!("{error:?}"));
@@ -69,6 +80,7 @@ impl InProcess {
             database: database.clone(),
             signer,
             payment_window,
+            limits,
             rate_limit_per_address,
             clock,
         });

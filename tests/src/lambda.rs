@@ -104,6 +104,8 @@ impl Lambda {
         vec![
             function("orders", 28)
                 .variable("MONGO_URI", mongo_uri)
+                .variable("MAX_OPEN_ORDERS", "0")
+                .variable("ORDER_RATE_PER_CUSTOMER", "0")
                 .variable("PRODUCT_SERVICE_URL", "lambda:products")
                 .variable("USER_SERVICE_URL", "lambda:users"),
             function("products", 20)

@@ -48,6 +48,7 @@ mod lists {
 
 mod orders {
     mod consistency;
+    mod customer_limits;
     mod faults;
     mod placing;
     mod race;

@@ -237,6 +237,19 @@ fn entry(kind: Kind) -> Entry {
             member("items", "array", "The products."),
             member("items[].product_id", "string", "The product."),
         ]),
+        Kind::TooManyOpenOrders => Entry::new(
+            "The customer has as many unpaid orders as the shop allows. Nothing was placed or held.",
+            "Pay or cancel an order, or wait until one expires.",
+            (
+                "/orders",
+                Error::new(
+                    kind,
+                    "The limit of 20 unpaid orders is reached. Pay or cancel one first.",
+                )
+                .with("limit", json!(20)),
+            ),
+        )
+        .members([member("limit", "integer", "Maximum number of unpaid orders.")]),
         Kind::InvalidTransition => Entry::new(
             "The order cannot change from its status to the requested one.",
             "Choose a status from `allowed`. If it is empty, no change is possible.",
@@ -325,7 +338,7 @@ fn entry(kind: Kind) -> Entry {
             ),
         ),
         Kind::TooManyRequests => Entry::new(
-            "Too many sign-in attempts for one e-mail address, or too many requests from one network address.",
+            "Too many sign-in attempts for one e-mail address, or too many requests from one network address or of one customer.",
             "Wait the seconds in `Retry-After`. Until then the right password is refused, too.",
             (
                 "/auth",

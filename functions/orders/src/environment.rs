@@ -17,7 +17,7 @@ use shared::runtime::secrets::{self, SecretSource};
 use shared::values::clock::Clock;
 
 use crate::store::SCHEMA;
-use crate::{DEFAULT_PAYMENT_WINDOW, Dependencies, app};
+use crate::{CustomerLimits, DEFAULT_PAYMENT_WINDOW, Dependencies, app};
 
 /// Environment variables of this function.
 pub const VARIABLES: &[Variable] = &[
@@ -28,8 +28,37 @@ pub const VARIABLES: &[Variable] = &[
         "ORDER_PAYMENT_WINDOW",
         "seconds until an unpaid order of a customer expires; 3600 by default",
     ),
+    Variable::new(
+        "MAX_OPEN_ORDERS",
+        "open orders of one customer: placed and not paid; 20 by default, 0 is no limit, at most 1000",
+    ),
+    Variable::new(
+        "ORDER_RATE_PER_CUSTOMER",
+        "requests a minute of one customer that place an order, change its items or cancel it; 60 by default, 0 is no \
+         limit, at most 1000000",
+    ),
     CORS_ALLOWED_ORIGINS,
 ];
+
+/// Highest limit of open orders: they are read in one query.
+const MOST_OPEN_ORDERS: u32 = 1_000;
+
+/// Highest limit of requests a minute.
+const MOST_REQUESTS: u32 = 1_000_000;
+
+/// Reads the limits of what one customer may do, with these defaults. `None`: a variable is invalid.
+pub fn customer_limits(variables: &mut Variables, default: CustomerLimits) -> Option<CustomerLimits> {
+    let limit = |most: u32| {
+        move |text: &str| {
+            let problem = || format!("must be a whole number, at most {most}, or 0 for no limit");
+            text.parse().ok().filter(|limit| *limit <= most).ok_or_else(problem)
+        }
+    };
+    let max_open_orders = variables.or("MAX_OPEN_ORDERS", default.max_open_orders, limit(MOST_OPEN_ORDERS));
+    let requests_per_minute =
+        variables.or("ORDER_RATE_PER_CUSTOMER", default.requests_per_minute, limit(MOST_REQUESTS));
+    Some(CustomerLimits { max_open_orders: max_open_orders?, requests_per_minute: requests_per_minute? })
+}
 
 /// Settings of the function, read from the environment.
 #[derive(Clone)]
@@ -38,6 +67,7 @@ pub struct Environment {
     products: Channel,
     users: Channel,
     payment_window: Duration,
+    limits: CustomerLimits,
     cors: Cors,
     clock: Clock,
 }
@@ -54,14 +84,15 @@ impl Environment {
         let products = services.channel(&mut variables, PRODUCT_SERVICE_URL.name);
         let users = services.channel(&mut variables, USER_SERVICE_URL.name);
         let payment_window = variables.or("ORDER_PAYMENT_WINDOW", DEFAULT_PAYMENT_WINDOW, seconds);
+        let limits = customer_limits(&mut variables, CustomerLimits::default());
         let cors = variables.or(CORS_ALLOWED_ORIGINS.name, Cors::default(), Cors::parse);
-        let (Some(mongo_uri), Some(products), Some(users), Some(payment_window), Some(cors)) =
-            (mongo_uri, products, users, payment_window, cors)
+        let (Some(mongo_uri), Some(products), Some(users), Some(payment_window), Some(limits), Some(cors)) =
+            (mongo_uri, products, users, payment_window, limits, cors)
         else {
             return Err(variables.misconfigured());
         };
         variables.check()?;
-        Ok(Self { mongo_uri, products, users, payment_window, cors, clock })
+        Ok(Self { mongo_uri, products, users, payment_window, limits, cors, clock })
     }
 
     /// Fetches the secret, connects, and builds the function.
@@ -75,6 +106,7 @@ impl Environment {
             products: self.products,
             users: self.users,
             payment_window: self.payment_window,
+            limits: self.limits,
             clock: self.clock,
         });
         Ok(ServiceApp { router: self.cors.around(app.router), rpc: Some(app.rpc) })

@@ -53,11 +53,19 @@ static PLACE_ORDER: RouteSpec = RouteSpec::post("/orders", "placeOrder")
          those of the products at this moment, whatever happens to them later.\n\nCustomers order for \
          themselves; staff may name another user. Send an `Idempotency-Key`, so that a request of which the \
          answer is lost can be sent again without a second order: the key lasts as long as the order. After a \
-         503 the same request with the same key may be sent again at once.",
+         503 the same request with the same key may be sent again at once.\n\nAn unpaid order expires, \
+         after an hour by default; staff may choose `expires_at`, and null is never. A customer has a limit of \
+         unpaid orders, and of requests a minute that place, change or cancel them.",
     )
     .responses(&[ResponseSpec::json(StatusCode::CREATED, "Order", "The order, placed.")
         .headers(&["Location", "ETag"])])
-    .problems(&[Kind::Forbidden, Kind::InsufficientStock, Kind::TooManyHolds]);
+    .problems(&[
+        Kind::Forbidden,
+        Kind::InsufficientStock,
+        Kind::TooManyHolds,
+        Kind::TooManyOpenOrders,
+        Kind::TooManyRequests,
+    ]);
 
 async fn place_order(
     State(orders): Service,
@@ -125,8 +133,8 @@ static UPDATE_ORDER: RouteSpec = RouteSpec::put("/orders/{id}", "updateOrder")
          `delivered` | staff | |\n| `delivered` | `returned` | staff | `restock` |\n| `returned`, or `cancelled` \
          after it was paid | `refunded` | staff | `payment` with `refund_reference` |\n\nThe status that the \
          order has already is 200: nothing changes, and what came with it is ignored.\n\nThe owner may change \
-         `shipping_address`, `items` and `note` while `placed`; staff the items while `placed`, the address \
-         while `placed` or `paid`, and `note` and `metadata` always. `items` are not changed together with \
+         `shipping_address`, `items` and `note` while `placed`; staff `items` and `expires_at` while `placed`, the \
+         address while `placed` or `paid`, and `note` and `metadata` always. `items` are not changed together with \
          `status`; the hold follows them, all or nothing.",
     )
     .responses(&[
@@ -138,6 +146,7 @@ static UPDATE_ORDER: RouteSpec = RouteSpec::put("/orders/{id}", "updateOrder")
         Kind::OrderNotEditable,
         Kind::InsufficientStock,
         Kind::TooManyHolds,
+        Kind::TooManyRequests,
     ]);
 
 async fn update_order(

@@ -5,6 +5,7 @@
 //! - [`forms`], [`listing`]: inputs from callers and their validation
 //! - [`order`], [`order_id`], [`number`], [`status`]: the aggregate, its identifiers and its state machine;
 //!   no I/O
+//! - [`open_orders`]: slots that bound the open orders of a customer; no I/O
 //! - [`limits`]: bounds of values, declared once
 //! - `views`: answers, in JSON and in protobuf
 //! - [`store`]: MongoDB; the only module that knows BSON
@@ -31,6 +32,7 @@ pub mod http;
 pub mod limits;
 pub mod listing;
 pub mod number;
+pub mod open_orders;
 #[cfg(feature = "openapi")]
 pub mod openapi;
 pub mod order;
@@ -48,6 +50,26 @@ const NAME: &str = env!("CARGO_PKG_NAME");
 /// Default time in which an order must be paid: an hour.
 pub const DEFAULT_PAYMENT_WINDOW: Duration = Duration::from_secs(3_600);
 
+/// Limits of what one customer may do; 0 is no limit. Staff have none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CustomerLimits {
+    /// Maximum number of open orders.
+    pub max_open_orders: u32,
+    /// Maximum number of requests a minute that place an order, change its items or cancel it.
+    pub requests_per_minute: u32,
+}
+
+impl CustomerLimits {
+    /// No limits.
+    pub const NONE: Self = Self { max_open_orders: 0, requests_per_minute: 0 };
+}
+
+impl Default for CustomerLimits {
+    fn default() -> Self {
+        Self { max_open_orders: 20, requests_per_minute: 60 }
+    }
+}
+
 /// Dependencies of the function.
 pub struct Dependencies {
     /// Database with the orders.
@@ -58,6 +80,8 @@ pub struct Dependencies {
     pub users: Channel,
     /// Time in which an order must be paid.
     pub payment_window: Duration,
+    /// Limits of what one customer may do.
+    pub limits: CustomerLimits,
     /// Source of the current time.
     pub clock: Clock,
 }
@@ -78,7 +102,7 @@ pub fn app(dependencies: Dependencies) -> App {
 
 /// Builds the function as a build with another schema would be.
 pub fn app_with_schema(dependencies: Dependencies, schema: Schema) -> App {
-    let Dependencies { database, products, users, payment_window, clock } = dependencies;
+    let Dependencies { database, products, users, payment_window, limits, clock } = dependencies;
     let (products, users) = (products.named(NAME), users.named(NAME));
     let verifier = Verifier::new(Arc::new(JwksClient::new(users.clone())), clock.clone());
     let service = Arc::new(service::OrderService {
@@ -86,6 +110,7 @@ pub fn app_with_schema(dependencies: Dependencies, schema: Schema) -> App {
         products: products::Products::new(products, clock.clone()),
         users: users::Users::new(users, clock.clone()),
         payment_window,
+        limits,
         clock: clock.clone(),
     });
     let grpc =

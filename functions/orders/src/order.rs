@@ -64,6 +64,8 @@ pub struct Order {
     pub placed_under: Option<IdempotencyRef>,
     /// Payment deadline, while the order is placed; none if it may stay unpaid.
     pub expires_at: Option<Timestamp>,
+    /// Slot among the customer's open orders, while the order is placed; none if it has none.
+    pub open_slot: Option<i64>,
     /// Version: rises by one with every decision.
     pub version: i64,
     /// Time of placing.
@@ -228,6 +230,8 @@ pub struct PlacementContext {
     pub at: Timestamp,
     /// Payment deadline, unless the request names another.
     pub expires_at: Timestamp,
+    /// Slot among the customer's open orders.
+    pub open_slot: Option<i64>,
 }
 
 impl Order {
@@ -269,6 +273,7 @@ impl Order {
             changing: false,
             placed_under: placing.under,
             expires_at: new.expires_at.apply(Some(placing.expires_at)),
+            open_slot: placing.open_slot,
             version: 1,
             created_at: placing.at,
             updated_at: placing.at,

@@ -15,6 +15,7 @@ use shared::runtime::context::Context;
 use shared::values::clock::Clock;
 use shared::values::ids::OrderId;
 
+use crate::CustomerLimits;
 use crate::listing::Listing;
 use crate::order::Order;
 use crate::products::Products;
@@ -22,6 +23,7 @@ use crate::store::OrderStore;
 use crate::users::Users;
 
 pub mod consistency;
+mod limits;
 mod place;
 pub mod reconcile;
 mod update;
@@ -32,6 +34,7 @@ pub struct OrderService {
     pub(crate) products: Products,
     pub(crate) users: Users,
     pub(crate) payment_window: Duration,
+    pub(crate) limits: CustomerLimits,
     pub(crate) clock: Clock,
 }
 

@@ -5,6 +5,7 @@ use mongodb::Database;
 use mongodb::bson::{self, Document, doc};
 use shared::error::Error;
 use shared::mongo::fenced::{FencedCollection, FencedDatabase};
+use shared::mongo::request_counts::RequestCounts;
 use shared::mongo::unreadable::{self, Unreadable};
 use shared::mongo::{self, ANY_WRITER, Index, Schema, SchemaStep};
 use shared::values::clock::Timestamp;
@@ -16,6 +17,7 @@ mod bulk;
 mod check;
 mod documents;
 mod jobs;
+mod limits;
 mod list;
 mod progress;
 
@@ -24,10 +26,11 @@ pub use check::CheckedOrder;
 use documents::{OrderDocument, VOID, VoidDocument};
 pub use documents::{Stored, Void};
 pub use jobs::{Unfinished, is_away, is_from_store, is_invalid};
+pub use limits::Freshness;
 pub use progress::{Job, LONGEST_DELAY, Reason, SetAside};
 
 /// Schema of this build. Raise its version with every change of `ensure_schema`, of the rules or of documents.
-pub const SCHEMA: Schema = Schema { function: "orders", version: 6, lowest_writer: ANY_WRITER };
+pub const SCHEMA: Schema = Schema { function: "orders", version: 7, lowest_writer: ANY_WRITER };
 
 const ORDERS: &str = "orders";
 
@@ -45,6 +48,8 @@ pub enum Inserted {
     KeyTaken(Box<Order>),
     /// The number is taken by another order.
     NumberTaken,
+    /// The slot is taken by another open order of the customer.
+    SlotTaken,
 }
 
 /// Store of orders.
@@ -54,6 +59,7 @@ pub struct OrderStore {
     orders: FencedCollection<OrderDocument>,
     /// The same collection, voids included.
     all: FencedCollection<Document>,
+    rates: RequestCounts,
 }
 
 impl OrderStore {
@@ -65,7 +71,12 @@ impl OrderStore {
     /// Creates the store of a build with another schema.
     pub fn with_schema(database: &Database, schema: Schema) -> Self {
         let database = FencedDatabase::new(database, schema);
-        Self { orders: database.collection(ORDERS), all: database.collection(ORDERS), database }
+        Self {
+            orders: database.collection(ORDERS),
+            all: database.collection(ORDERS),
+            rates: RequestCounts::new(&database, limits::RATES),
+            database,
+        }
     }
 
     /// Creates collections and indexes. It may run again at any time.
@@ -81,6 +92,7 @@ impl OrderStore {
                 .only(doc! { "placed_under.key": { "$exists": true } }),
         ]);
         indexes.extend(jobs::indexes());
+        indexes.push(limits::index());
         let orders = mongo::Collection {
             name: ORDERS,
             indexes,
@@ -89,10 +101,12 @@ impl OrderStore {
             append_only: false,
         };
         let (positions, set_aside) = (progress::positions(), progress::set_aside());
-        let all = [&orders, &positions, &set_aside];
+        let rates = RequestCounts::collection(limits::RATES);
+        let all = [&orders, &positions, &set_aside, &rates];
         let Some(step) = SchemaStep::begin(&self.database, &all).await? else { return Ok(()) };
         step.ensure(&orders).await?;
         step.ensure(&positions).await?;
+        step.ensure(&rates).await?;
         self.convert_deferred().await?;
         step.ensure(&set_aside).await?;
         // An older build may have deferred a hold just before the validator refused it.
@@ -121,11 +135,11 @@ impl OrderStore {
             return Err(error.into());
         }
         // A duplicate key only means "look": the driver may have sent the insert twice.
-        mongo::confirmed(self.find_duplicate(order)).await
+        mongo::confirmed(self.find_duplicate(order, &error)).await
     }
 
     /// Finds the document that refused an order.
-    async fn find_duplicate(&self, order: &Order) -> Result<Inserted, Error> {
+    async fn find_duplicate(&self, order: &Order, error: &mongodb::error::Error) -> Result<Inserted, Error> {
         if let Some(stored) = self.find_stored(with_ids(&[order.id])).await? {
             return Ok(match stored {
                 Stored::Order(there) if there.number == order.number => Inserted::Done,
@@ -136,6 +150,9 @@ impl OrderStore {
             && let Some(Stored::Order(there)) = self.find_stored(placed_under(idempotency)).await?
         {
             return Ok(Inserted::KeyTaken(there));
+        }
+        if limits::is_slot_taken(error) {
+            return Ok(Inserted::SlotTaken);
         }
         let number = doc! { "number": order.number.to_string() };
         match self.all.find_one(number).projection(doc! { "_id": 1 }).await? {

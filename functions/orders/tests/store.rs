@@ -9,12 +9,13 @@ use mongodb::Database;
 use mongodb::bson::{self, Bson, Document, doc};
 use orders::listing::Listing;
 use orders::number::Number;
+use orders::open_orders::OpenOrders;
 use orders::order::{
     Decision, Item, NewOrder, Order, OrderChange, PlacementContext, Task, TaskKind, Tracking, Transition,
 };
 use orders::products::HoldCursor;
 use orders::status::Status;
-use orders::store::{Inserted, Job, LONGEST_DELAY, OrderStore, Reason, SetAside, Unfinished};
+use orders::store::{Freshness, Inserted, Job, LONGEST_DELAY, OrderStore, Reason, SetAside, Unfinished};
 use shared::auth::{Caller, Role};
 use shared::error::Kind;
 use shared::input::page::PageRequest;
@@ -78,6 +79,7 @@ fn order_at(number: u64, user: UserId, now: Timestamp) -> Order {
         under: None,
         at: now,
         expires_at: Timestamp::from_millis(now.millis() + 1),
+        open_slot: None,
     };
     Order::place(placing, new, items).unwrap()
 }
@@ -475,4 +477,31 @@ async fn unfinished_work_is_found_page_by_page_in_order() {
     assert_eq!(store.oldest_unfinished(Unfinished::Payment, NOW).await.unwrap(), Some(NOW));
     let before = NOW.before(Duration::from_secs(1));
     assert_eq!(store.oldest_unfinished(Unfinished::Payment, before).await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn a_slot_belongs_to_one_open_order_of_a_customer() {
+    let (_, store) = store().await;
+    let (ada, bob) = (UserId::new(), UserId::new());
+    let in_slot = |number, user, slot| Order { open_slot: Some(slot), ..order_at(number, user, NOW) };
+    let first = in_slot(1, ada, 0);
+    assert_eq!(store.insert(&first).await.unwrap(), Inserted::Done);
+    assert_eq!(store.insert(&in_slot(2, ada, 0)).await.unwrap(), Inserted::SlotTaken);
+    assert_eq!(store.insert(&in_slot(3, ada, 1)).await.unwrap(), Inserted::Done);
+    assert_eq!(store.insert(&in_slot(4, bob, 0)).await.unwrap(), Inserted::Done);
+    assert_eq!(store.insert(&order_at(5, ada, NOW)).await.unwrap(), Inserted::Done);
+    // The same insert again is no conflict with itself.
+    assert_eq!(store.insert(&first).await.unwrap(), Inserted::Done);
+    for freshness in [Freshness::Majority, Freshness::Confirmed] {
+        let expected: OpenOrders = [Some(0), Some(1), None].into_iter().collect();
+        assert_eq!(store.open_orders(ada, 20, freshness).await.unwrap(), expected);
+    }
+    // Whatever the limit, no more is read than says that it is reached.
+    let read = store.open_orders(ada, 1, Freshness::Confirmed).await.unwrap();
+    assert_eq!(read.free_slots(1), [] as [i64; 0]);
+
+    let paid = apply_all(&store, first, vec![pay()]).await;
+    assert_eq!(paid.open_slot, None);
+    assert_eq!(store.find(paid.id).await.unwrap(), Some(paid));
+    assert_eq!(store.insert(&in_slot(6, ada, 0)).await.unwrap(), Inserted::Done);
 }

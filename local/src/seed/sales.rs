@@ -252,6 +252,7 @@ impl<'a> Sales<'a> {
             under: None,
             at,
             expires_at: at.after(DEFAULT_PAYMENT_WINDOW),
+            open_slot: None,
         };
         Ok(Order::place(placing, new, items)?)
     }

@@ -31,6 +31,8 @@ pub enum Kind {
     StockBelowReserved,
     /// Product with the maximum number of holds.
     TooManyHolds,
+    /// Customer with the maximum number of open orders.
+    TooManyOpenOrders,
     /// Change of status that the order's status does not allow.
     InvalidTransition,
     /// Change that the order's status does not allow.
@@ -59,7 +61,7 @@ pub enum Kind {
 
 impl Kind {
     /// All kinds, sorted by status.
-    pub const ALL: [Self; 24] = [
+    pub const ALL: [Self; 25] = [
         Self::MalformedRequest,
         Self::InvalidQuery,
         Self::Unauthenticated,
@@ -72,6 +74,7 @@ impl Kind {
         Self::InsufficientStock,
         Self::StockBelowReserved,
         Self::TooManyHolds,
+        Self::TooManyOpenOrders,
         Self::InvalidTransition,
         Self::OrderNotEditable,
         Self::LastAdmin,
@@ -153,6 +156,12 @@ impl Kind {
             Self::TooManyHolds => {
                 ("too-many-holds", "Too many holds", StatusCode::CONFLICT, Code::FailedPrecondition)
             }
+            Self::TooManyOpenOrders => (
+                "too-many-open-orders",
+                "Too many open orders",
+                StatusCode::CONFLICT,
+                Code::FailedPrecondition,
+            ),
             Self::InvalidTransition => {
                 ("invalid-transition", "Invalid transition", StatusCode::CONFLICT, Code::FailedPrecondition)
             }

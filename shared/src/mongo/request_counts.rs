@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use mongodb::bson::{Bson, Document, doc};
-use mongodb::options::{Acknowledgment, WriteConcern};
+use mongodb::options::{Acknowledgment, ReadConcern, WriteConcern};
 
 use super::fenced::{FencedCollection, FencedDatabase};
 use super::{Collection, Index, bounded_write, date, is_duplicate_key, json_schema, timestamp};
@@ -90,7 +90,9 @@ impl RequestCounts {
         most: u32,
         now: Timestamp,
     ) -> Result<Option<Timestamp>, Error> {
-        let found = self.counts.find_one(doc! { "_id": id.into() }).await?;
+        // What is counted need not be on the disks of a majority.
+        let found = self.counts.find_one(doc! { "_id": id.into() }).read_concern(ReadConcern::local());
+        let found = found.await?;
         Ok(found.and_then(|document| full_until(&document, most, now)))
     }
 
@@ -150,7 +152,8 @@ mod tests {
     #[test]
     fn only_a_whole_count_of_a_running_window_is_full() {
         let end = NOW.after(WINDOW);
-        let of = |count: Bson, ends_at: Bson| full_until(&doc! { "count": count, "ends_at": ends_at }, 3, NOW);
+        let of =
+            |count: Bson, ends_at: Bson| full_until(&doc! { "count": count, "ends_at": ends_at }, 3, NOW);
         assert_eq!(of(3.into(), date(end).into()), Some(end));
         assert_eq!(of(7_i64.into(), date(end).into()), Some(end));
         assert_eq!(of(2.into(), date(end).into()), None);

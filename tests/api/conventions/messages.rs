@@ -125,6 +125,7 @@ async fn who_may_not_is_told_who_may() {
     forbidden(anyone.post("/users", new).await, &["`role`", "omit it"]);
     let (owner, order) = (order.0, format!("/orders/{}", order.1));
     forbidden(owner.put(&order, json!({ "metadata": {} })).await, &["`metadata`", "staff"]);
+    forbidden(owner.put(&order, json!({ "expires_at": null })).await, &["`expires_at`", "staff"]);
     forbidden(owner.put(&order, to("paid")).await, &["`status` from placed to paid", "staff"]);
     let mut other = order_of("product_01h455vb4pex5vsknk084sn02q", 1);
     other["user_id"] = json!(owner.id);
@@ -180,7 +181,8 @@ async fn each_fault_of_a_body_has_its_place_and_what_is_allowed() {
             "colour",
             json!("red"),
             "/colour",
-            "is unknown or read-only; allowed: sku, name, description, price, stock, attributes, status"
+            "is unknown or read-only; allowed: sku, name, description, price, stock, max_per_order, attributes, \
+             status"
                 .to_owned(),
         ),
     ] {

@@ -7,7 +7,9 @@ use tests::shop::{Shop, new_sku};
 #[tokio::test]
 async fn a_new_product_has_defaults_for_what_is_left_out_or_null() {
     let shop = Shop::open().await;
-    let nulls = json!({ "description": null, "stock": null, "attributes": null, "status": null });
+    let nulls = json!({
+        "description": null, "stock": null, "attributes": null, "status": null, "max_per_order": null,
+    });
     for more in [json!({}), nulls] {
         let product = shop.product_with(more).await;
         assert_eq!(product.header("location"), Some(format!("/products/{}", product.id()).as_str()));
@@ -18,6 +20,7 @@ async fn a_new_product_has_defaults_for_what_is_left_out_or_null() {
             json!({
                 "id": product.id(), "sku": sku, "name": "Mug", "description": null,
                 "price": { "amount": 500, "currency": "EUR" }, "attributes": {}, "status": "active",
+                "max_per_order": null,
                 "stock": { "on_hand": 0, "reserved": 0, "available": 0 },
                 "version": 1, "created_at": created_at, "updated_at": created_at,
             })

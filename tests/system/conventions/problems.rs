@@ -9,6 +9,7 @@ use axum::body::Body;
 use axum::response::IntoResponse as _;
 use http::{Method, Request};
 use mongodb::bson::{Bson, Document, doc};
+use orders::CustomerLimits;
 use serde_json::{Value, json};
 use shared::auth::Access;
 use shared::error::{Error, Kind};
@@ -26,6 +27,7 @@ use tower::ServiceExt as _;
 
 use crate::socket::listeners;
 use crate::support::branch::{Branch, Line};
+use crate::support::instance::Instance;
 
 #[tokio::test]
 async fn a_type_or_a_file_whose_name_is_no_text_is_a_404_too() {
@@ -76,6 +78,14 @@ pub(crate) async fn produced(shop: &InProcess, kind: Kind) -> Answer {
             admin.put(&stock, json!({ "delta": -2 })).await
         }
         Kind::TooManyHolds => customer.orders(&[(&full_of_holds(shop).await, 1)]).await,
+        Kind::TooManyOpenOrders => {
+            let mug = shop.product(2).await;
+            let limits = CustomerLimits { max_open_orders: 1, ..CustomerLimits::NONE };
+            let instance = Instance::with_limits(shop, limits, Clock::system()).await;
+            let customer = instance.seen_by(&customer);
+            customer.orders(&[(&mug, 1)]).await.expect(201);
+            customer.orders(&[(&mug, 1)]).await
+        }
         Kind::InvalidTransition => {
             let (_, order) = shop.order_in("placed").await;
             admin.moves(&order, "delivered").await

@@ -5,6 +5,7 @@ use proto::orders::v1 as orders;
 use serde_json::json;
 use shared::auth::{Caller, Role};
 use shared::error::{Error, Kind};
+use shared::values::clock::Clock;
 use shared::values::ids::{OrderId, ProductId, UserId};
 use tests::in_process::InProcess;
 use tests::shop::order_of;
@@ -237,4 +238,45 @@ async fn a_mask_clears_what_it_names_and_is_not_set() {
         assert_eq!(refused(client.update_order(by(as_staff, named)).await), invalid(&["/update_mask"]));
     }
     assert_eq!(staff.get(&format!("/orders/{id}")).await["version"], 4);
+}
+
+#[tokio::test]
+async fn staff_choose_when_an_order_expires_over_grpc() {
+    let shop = InProcess::open().await;
+    let mug = shop.product(10).await;
+    let (staff, ada) = (shop.staff().await, shop.customer().await);
+    let (as_staff, as_ada) = (caller(&staff, Role::Staff), caller(&ada, Role::Customer));
+    let mut client = to_orders(&shop);
+    let at = |hours: i64| {
+        Some(proto::Timestamp { seconds: Clock::system().now().seconds() + hours * 3_600, nanos: 0 })
+    };
+    let until = |expires_at, never_expires| orders::CreateOrderRequest {
+        expires_at,
+        never_expires,
+        ..new_order(&mug, 1)
+    };
+    let never = client.create_order(by(as_staff, until(None, true))).await.unwrap().into_inner();
+    assert_eq!(never.expires_at, None);
+    let soon = at(2);
+    let made = client.create_order(by(as_staff, until(soon, false))).await.unwrap().into_inner();
+    assert_eq!(made.expires_at, soon);
+    let no_time = Some(proto::Timestamp { seconds: i64::MAX, nanos: -1 });
+    for bad in [at(-1), at(181 * 24), no_time] {
+        assert_eq!(
+            refused(client.create_order(by(as_staff, until(bad, false))).await),
+            invalid(&["/expires_at"])
+        );
+    }
+    for request in [until(soon, false), until(None, true)] {
+        assert_eq!(refused(client.create_order(by(as_ada, request)).await), forbidden());
+    }
+
+    let none =
+        || orders::UpdateOrderRequest { id: never.id.clone(), ..orders::UpdateOrderRequest::default() };
+    let set = orders::UpdateOrderRequest { expires_at: soon, ..none() };
+    let moved = client.update_order(by(as_staff, set)).await.unwrap().into_inner();
+    assert_eq!((moved.expires_at, moved.version), (soon, 2));
+    let cleared = orders::UpdateOrderRequest { update_mask: mask(&["expires_at"]), ..none() };
+    let cleared = client.update_order(by(as_staff, cleared)).await.unwrap().into_inner();
+    assert_eq!((cleared.expires_at, cleared.version), (None, 3));
 }

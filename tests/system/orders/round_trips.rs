@@ -4,6 +4,7 @@
 
 use futures::future::join_all;
 use http::Method;
+use orders::CustomerLimits;
 use serde_json::{Value, json};
 use shared::values::clock::Clock;
 use tests::in_process::InProcess;
@@ -22,11 +23,16 @@ struct Warm {
 
 impl Warm {
     async fn open() -> Self {
+        Self::with_limits(CustomerLimits::NONE).await
+    }
+
+    async fn with_limits(limits: CustomerLimits) -> Self {
         let server = mongod::shared_for_tests().await.unwrap();
         let port = server.split([':', '/']).find_map(|part| part.parse().ok()).unwrap();
         let tap = Tap::to(port).await;
         let shop = InProcess::open_at(&tap.uri("round-trips"), Clock::system()).await;
-        let (branch, customer) = (Branch::of(&shop).await, shop.customer().await);
+        let branch = Branch::with_limits(&shop, limits, Clock::system()).await;
+        let customer = shop.customer().await;
         let warm = Self { shop, tap, branch, customer };
         for key in [None, Some("warm")] {
             warm.places(2, key).await;
@@ -93,4 +99,22 @@ async fn what_comes_again_asks_once_and_neither_waits_nor_calls() {
     send().await;
     let look = Command { name: "find".to_owned(), waits_for_journal: false };
     assert_eq!((warm.tap.heard(), warm.branch.arrived()), (vec![look], Vec::new()));
+}
+
+/// The limits of a customer are read with the key, before the call, and a request is counted while products holds.
+#[tokio::test]
+async fn limits_of_a_customer_take_reads_at_once_and_no_journal() {
+    let warm = Warm::with_limits(CustomerLimits::default()).await;
+    for (key, reads) in [(None, 2), (Some("k"), 3)] {
+        let (heard, called) = warm.places(1, key).await;
+        let names: Vec<&str> = heard.iter().map(|command| command.name.as_str()).collect();
+        let (read, written) = names.split_at(reads);
+        assert_eq!(read, vec!["find"; reads]);
+        let (last, beside) = written.split_last().unwrap();
+        let mut beside = beside.to_vec();
+        beside.sort_unstable();
+        assert_eq!((beside, *last), (vec!["findAndModify", "update"], "insert"));
+        assert_eq!(heard.iter().filter(|command| command.waits_for_journal).count(), 2, "{heard:?}");
+        assert_eq!(called, ["HoldStock"]);
+    }
 }

@@ -329,6 +329,7 @@ async fn the_functions_name_themselves_in_their_calls() {
         products: to_products,
         users: to_users,
         payment_window: orders::DEFAULT_PAYMENT_WINDOW,
+        limits: orders::CustomerLimits::NONE,
         clock: Clock::system(),
     });
     let mug = shop.product(5).await;

@@ -9,6 +9,7 @@
 )]
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -20,6 +21,7 @@ use prost_types::field_descriptor_proto::{Label, Type};
 use prost_types::{DescriptorProto, FileDescriptorSet};
 use serde_json::{Value, json};
 use shared::rpc::server::RpcServer;
+use shared::values::clock::Clock;
 use tests::declared;
 use tests::in_process::InProcess;
 use tests::person::{PASSWORD, Person};
@@ -75,6 +77,7 @@ fn bodies(product: &str, user: &str) -> Vec<Body> {
     let place = json!({ "line1": "1 Way", "line2": "b", "city": "Bonn", "region": "NW", "postal_code": "53111",
         "country": "DE" });
     let items = json!([{ "product_id": product, "quantity": 1 }]);
+    let soon = Clock::system().now().after(Duration::from_secs(3_600));
     let body = |route, bodies| Body { route, bodies };
     vec![
         body(
@@ -93,12 +96,13 @@ fn bodies(product: &str, user: &str) -> Vec<Body> {
         body(
             "POST /products",
             vec![json!({ "sku": new_sku(), "name": "Mug",
-            "description": "round", "price": price, "stock": 5, "attributes": map, "status": "active" })],
+            "description": "round", "price": price, "stock": 5, "attributes": map, "status": "active",
+            "max_per_order": 5 })],
         ),
         body(
             "PUT /products/{id}",
             vec![json!({ "sku": new_sku(), "name": "Mug",
-            "description": "round", "price": price, "attributes": map, "status": "active" })],
+            "description": "round", "price": price, "attributes": map, "status": "active", "max_per_order": 5 })],
         ),
         body(
             "PUT /products/{id}/stock",
@@ -107,12 +111,14 @@ fn bodies(product: &str, user: &str) -> Vec<Body> {
         body(
             "POST /orders",
             vec![json!({ "items": items, "shipping_address": place,
-            "note": "ring", "user_id": user, "metadata": map })],
+            "note": "ring", "user_id": user, "metadata": map, "expires_at": soon })],
         ),
         body(
             "PUT /orders/{id}",
             vec![
-                json!({ "items": items, "shipping_address": place, "note": "ring", "metadata": map }),
+                json!({
+                    "items": items, "shipping_address": place, "note": "ring", "metadata": map, "expires_at": soon,
+                }),
                 json!({ "status": "paid", "reason": "x", "payment": { "reference": "r", "method": "card" } }),
                 json!({ "status": "shipped", "tracking": { "carrier": "DHL", "number": "1" } }),
                 json!({ "status": "returned", "restock": true }),

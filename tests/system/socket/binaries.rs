@@ -17,7 +17,7 @@ use tests::shop::order_of;
 use tests::{CALLERS_SECRET, JWT_SECRET};
 
 /// All variables that a function reads.
-const VARIABLES: [&str; 19] = [
+const VARIABLES: [&str; 21] = [
     "ALLOWED_HOSTS",
     "AWS_LAMBDA_RUNTIME_API",
     "CALLERS_SECRET",
@@ -30,9 +30,11 @@ const VARIABLES: [&str; 19] = [
     "LISTEN_ADDRESS",
     "MAX_CONNECTIONS",
     "MAX_CONNECTIONS_PER_ADDRESS",
+    "MAX_OPEN_ORDERS",
     "MONGO_URI",
     "MONGO_URI_ARN",
     "ORDER_PAYMENT_WINDOW",
+    "ORDER_RATE_PER_CUSTOMER",
     "PORT",
     "PRODUCT_SERVICE_URL",
     "TRUST_CALLERS",

@@ -38,7 +38,7 @@ enum Treatment {
 use Treatment::{AtStart, Copied, InPlace, Listed};
 
 /// All collections of the functions.
-const COLLECTIONS: [(&str, Treatment); 15] = [
+const COLLECTIONS: [(&str, Treatment); 16] = [
     ("orders", Listed("/orders")),
     ("products", Listed("/products")),
     ("users", Listed("/users")),
@@ -49,6 +49,7 @@ const COLLECTIONS: [(&str, Treatment); 15] = [
     ("reconcile_set_aside", Copied),
     ("reconcile_progress", InPlace),
     ("stock_checkpoints", InPlace),
+    ("order_rates", InPlace),
     ("user_attempts", InPlace),
     ("user_addresses", InPlace),
     ("user_networks", InPlace),
@@ -234,6 +235,7 @@ async fn fill(shop: &InProcess, product: &str) {
     let position = orders::products::HoldCursor { at: now, order: Some(OrderId::new()) };
     orders.save_position("expiry", position).await.unwrap();
     let users = UserStore::new(&shop.database);
+    orders.rates().add(mongo::uuid(UserId::new()), now).await.unwrap();
     users.counts().request("192.0.2.7", 60, now).await.unwrap();
     let id = mongo::uuid(product.parse::<ProductId>().unwrap());
     let checkpoints = shop.database.collection::<Document>("stock_checkpoints");

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 
 use futures::future::BoxFuture;
 use http::{HeaderMap, Method};
+use orders::CustomerLimits;
 use serde_json::Value;
 use shared::rpc::channel::{Channel, Invoke};
 use shared::rpc::server::RpcServer;
@@ -85,6 +86,11 @@ impl Branch {
     }
 
     pub(crate) async fn with_clock(shop: &InProcess, clock: Clock) -> Self {
+        Self::with_limits(shop, CustomerLimits::NONE, clock).await
+    }
+
+    /// The same, which limits what one customer may do.
+    pub(crate) async fn with_limits(shop: &InProcess, limits: CustomerLimits, clock: Clock) -> Self {
         let cut = Arc::new(Cut {
             products: shop.backend.products.rpc.clone(),
             line: Mutex::new(Line::Works),
@@ -95,6 +101,7 @@ impl Branch {
             products: Channel::new(cut.clone(), clock.clone()),
             users: Channel::new(Arc::new(shop.backend.users.rpc.clone()), clock.clone()),
             payment_window: orders::DEFAULT_PAYMENT_WINDOW,
+            limits,
             clock,
         });
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

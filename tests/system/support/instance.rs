@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use local::backend::{Backend, BackendConfig, Schemas};
+use orders::CustomerLimits;
 use proto::users::v1::user_service_client::UserServiceClient;
 use shared::auth::Signer;
 use shared::rpc::channel::Channel;
@@ -32,12 +33,22 @@ impl Instance {
         Self::of_build(shop, clock, Schemas::default()).await
     }
 
+    /// An instance that limits what one customer may do.
+    pub(crate) async fn with_limits(shop: &InProcess, limits: CustomerLimits, clock: Clock) -> Self {
+        Self::build(shop, limits, clock, Schemas::default()).await
+    }
+
     /// An instance of a build with other schemas.
     pub(crate) async fn of_build(shop: &InProcess, clock: Clock, schemas: Schemas) -> Self {
+        Self::build(shop, CustomerLimits::NONE, clock, schemas).await
+    }
+
+    async fn build(shop: &InProcess, limits: CustomerLimits, clock: Clock, schemas: Schemas) -> Self {
         let config = BackendConfig {
             database: shop.database.clone(),
             signer: Signer::from_secret(JWT_SECRET).unwrap(),
             payment_window: Duration::from_secs(86_400),
+            limits,
             rate_limit_per_address: 0,
             clock: clock.clone(),
         };

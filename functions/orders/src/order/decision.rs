@@ -243,6 +243,7 @@ impl Order {
     fn apply(&mut self, transition: Transition) -> Option<TaskKind> {
         self.status = transition.to();
         self.expires_at = None;
+        self.open_slot = None;
         match transition {
             Transition::Pay { reference, method } => {
                 self.payment.reference = Some(reference);
@@ -291,6 +292,13 @@ pub fn check_expiry(expires_at: Patch<Timestamp>, now: Timestamp) -> Result<(), 
     let mut errors = ValidationErrors::default();
     errors.optional("/expires_at", Some(at), |at| ExpiresAt::check(at, now));
     errors.check()
+}
+
+impl OrderChange {
+    /// True if it moves stock while the order is unpaid: it names items, or cancels.
+    pub fn moves_stock(&self) -> bool {
+        self.items.is_some() || self.status == Some(Status::Cancelled)
+    }
 }
 
 impl Transition {

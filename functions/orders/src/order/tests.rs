@@ -52,6 +52,7 @@ fn place(items: Vec<Item>) -> Result<Order, Error> {
         under: None,
         at: NOW,
         expires_at: LATER,
+        open_slot: Some(3),
     };
     Order::place(placing, new_order(), items)
 }

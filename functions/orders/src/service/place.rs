@@ -10,11 +10,13 @@
 use shared::error::Error;
 use shared::http::idempotency::{Idempotent, KeyOrigin, RequestKey};
 use shared::input::validation::ValidationErrors;
+use shared::mongo::conflict_retry::ConflictRetry;
 use shared::runtime::context::Context;
 use shared::values::ids::{OrderId, UserId};
 
 use super::OrderService;
 use crate::number::Number;
+use crate::open_orders::OpenOrders;
 use crate::order::{Held, IdempotencyRef, NewOrder, Order, PlacementContext, check_expiry};
 use crate::order_id;
 use crate::products::HoldError;
@@ -40,8 +42,8 @@ impl OrderService {
     ///
     /// # Errors
     /// 403 for somebody else's order, 422 for items that cannot be ordered and for a key of another request.
-    /// 409 for a shortage. 503 when a service did not answer: the order may exist, or a hold that ends by
-    /// itself.
+    /// 409 for a shortage and too many open orders, 429 for too many requests. 503 when a service did not answer:
+    /// the order may exist, or a hold that ends by itself.
     pub async fn place(
         &self,
         context: &Context,
@@ -59,33 +61,74 @@ impl OrderService {
             return Err(Error::forbidden("Only staff may choose `expires_at`."));
         }
         let idempotency = IdempotencyRef { caller, request_key };
-        let origin = idempotency.request_key.origin;
-        let mut attempt = 0;
-        let mut user_is_known = user == caller;
+        let counted = self.counted(context.caller);
         // An event that runs again is rare: it meets its own hold and its own order. Unless the order has been changed
         // since; so before another attempt the order of any earlier one is looked for.
-        let mut looks = origin == KeyOrigin::Client;
+        let earlier = async {
+            match idempotency.request_key.origin {
+                KeyOrigin::Client => self.find_attempts(context, &idempotency, 0).await,
+                KeyOrigin::Invocation => Ok(Attempts::Open(0)),
+            }
+        };
+        let read = futures::try_join!(earlier, self.find_refusal(counted), self.find_open(user));
+        let (earlier, refusal, open) = read?;
+        let first = match earlier {
+            Attempts::Answered(order) => return replay(*order, &idempotency),
+            Attempts::Open(first) => first,
+        };
+        if let Some(refusal) = refusal {
+            return self.replay_or(context, &idempotency, refusal).await;
+        }
+        let placing = self.place_new(context, &idempotency, user, &new, first, open);
+        self.counting(counted, placing).await
+    }
+
+    /// Places an order that no earlier attempt has placed, beginning with the attempt `first`.
+    async fn place_new(
+        &self,
+        context: &Context,
+        idempotency: &IdempotencyRef,
+        user: UserId,
+        new: &NewOrder,
+        first: usize,
+        open: Option<OpenOrders>,
+    ) -> Result<Idempotent<Order>, Error> {
+        if user != idempotency.caller {
+            self.require_active(context, user).await?;
+        }
+        check_expiry(new.expires_at, self.clock.now())?;
+        // Before anything is held: a customer at the limit moves no stock.
+        let slot = match self.choose_slot(context.caller, user, open).await {
+            Ok(slot) => slot,
+            Err(refusal) => return self.replay_or(context, idempotency, refusal).await,
+        };
+        let mut attempt = first;
         while attempt < ATTEMPTS {
-            if looks {
-                let first = if origin == KeyOrigin::Client { attempt } else { 0 };
-                match self.find_attempts(context, &idempotency, first).await? {
-                    Attempts::Answered(order) => return replay(*order, &idempotency),
-                    Attempts::Open(open) => attempt = open.max(attempt),
-                }
-            }
-            looks = true;
-            check_expiry(new.expires_at, self.clock.now())?;
-            if !user_is_known {
-                self.require_active(context, user).await?;
-                user_is_known = true;
-            }
-            let id = order_id::of_attempt(&idempotency, attempt);
-            if let Some(made) = self.attempt(context, id, &idempotency, user, caller, &new).await? {
+            let id = order_id::of_attempt(idempotency, attempt);
+            if let Some(made) = self.attempt(context, id, idempotency, user, slot, new).await? {
                 return Ok(made);
             }
             attempt += 1;
+            let from = if idempotency.request_key.origin == KeyOrigin::Client { attempt } else { 0 };
+            match self.find_attempts(context, idempotency, from).await? {
+                Attempts::Answered(order) => return replay(*order, idempotency),
+                Attempts::Open(open) => attempt = open.max(attempt),
+            }
         }
         Err(no_attempt_left())
+    }
+
+    /// Returns the order of a concurrent duplicate of this request, which counts for the limits, else the refusal.
+    async fn replay_or(
+        &self,
+        context: &Context,
+        idempotency: &IdempotencyRef,
+        refusal: Error,
+    ) -> Result<Idempotent<Order>, Error> {
+        match self.find_attempts(context, idempotency, 0).await? {
+            Attempts::Answered(order) => replay(*order, idempotency),
+            Attempts::Open(_) => Err(refusal),
+        }
     }
 
     /// Looks up the result of earlier attempts, from `first` on. Ends the holds of void attempts.
@@ -121,7 +164,7 @@ impl OrderService {
         id: OrderId,
         idempotency: &IdempotencyRef,
         user: UserId,
-        caller: UserId,
+        slot: Option<i64>,
         new: &NewOrder,
     ) -> Result<Option<Idempotent<Order>>, Error> {
         // Step 1: hold the stock, all items or none. After a crash Reconcile finds the hold, and ends it.
@@ -135,27 +178,35 @@ impl OrderService {
 
         // Step 2: insert the order. From here on it exists, and its hold with it.
         let at = self.clock.now();
-        if at >= context.deadline {
-            // A process that was frozen past its deadline must not place the order late.
-            return Err(Error::unavailable("the request's deadline has passed"));
-        }
         let placing = PlacementContext {
             id,
             number: random_number(),
             user_id: user,
-            by: caller,
+            by: idempotency.caller,
             under: (origin == KeyOrigin::Client).then(|| idempotency.clone()),
             at,
             expires_at: at.after(self.payment_window),
+            open_slot: slot,
         };
         let items = held.into_iter().map(|Held { item, .. }| item).collect();
         match Order::place(placing, new.clone(), items) {
             Ok(order) => self.insert(context, order, origin).await,
             // Prices are known only now. A concurrent duplicate may have met others, and placed the order.
-            Err(error) => match self.void_attempt(context, id).await? {
-                Some(order) => Ok(Some(Idempotent::replayed(order, origin))),
-                None => Err(error),
-            },
+            Err(error) => self.give_up(context, id, origin, error).await,
+        }
+    }
+
+    /// Ends an attempt that has held stock and is refused, unless a concurrent duplicate has placed the order.
+    async fn give_up(
+        &self,
+        context: &Context,
+        id: OrderId,
+        origin: KeyOrigin,
+        refusal: Error,
+    ) -> Result<Option<Idempotent<Order>>, Error> {
+        match self.void_attempt(context, id).await? {
+            Some(order) => Ok(Some(Idempotent::replayed(order, origin))),
+            None => Err(refusal),
         }
     }
 
@@ -165,10 +216,26 @@ impl OrderService {
         mut order: Order,
         origin: KeyOrigin,
     ) -> Result<Option<Idempotent<Order>>, Error> {
-        for _ in 0..NUMBERS {
+        let mut numbers = 1;
+        let mut retry = ConflictRetry::default();
+        loop {
+            if self.clock.now() >= context.deadline {
+                // A process that was frozen past its deadline must not place the order late.
+                return Err(Error::unavailable("the request's deadline has passed"));
+            }
             match self.store.insert(&order).await? {
                 Inserted::Done => return Ok(Some(Idempotent::Created(order))),
-                Inserted::NumberTaken => order.number = random_number(),
+                Inserted::NumberTaken if numbers == NUMBERS => {
+                    return Err(Error::unavailable("no free order number was found"));
+                }
+                Inserted::NumberTaken => {
+                    numbers += 1;
+                    order.number = random_number();
+                }
+                Inserted::SlotTaken => match self.another_slot(context, &mut retry, order.user_id).await {
+                    Ok(slot) => order.open_slot = slot,
+                    Err(refusal) => return self.give_up(context, order.id, origin, refusal).await,
+                },
                 // A concurrent duplicate placed it: return that order, not the one in memory.
                 Inserted::Exists(Stored::Order(there)) => {
                     return Ok(Some(Idempotent::replayed(*there, origin)));
@@ -187,7 +254,18 @@ impl OrderService {
                 }
             }
         }
-        Err(Error::unavailable("no free order number was found"))
+    }
+
+    /// Chooses another slot, since a concurrent order of the customer was faster.
+    async fn another_slot(
+        &self,
+        context: &Context,
+        retry: &mut ConflictRetry,
+        user: UserId,
+    ) -> Result<Option<i64>, Error> {
+        retry.conflict(user).await?;
+        let open = self.find_open(user).await?;
+        self.choose_slot(context.caller, user, open).await
     }
 
     /// Makes an ID void and ends its hold. If an order exists, returns it and ends nothing.

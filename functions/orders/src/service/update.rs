@@ -24,8 +24,33 @@ impl OrderService {
     /// # Errors
     /// 404 for an order that the caller may not see. 403 and 422 as [`Order::check_permitted`]. 412 for a
     /// version that `If-Match` does not name. 409 and 422 as [`Order::decide`] and
-    /// [`Order::complete_item_change`]. 409 for a shortage.
+    /// [`Order::complete_item_change`]. 409 for a shortage. 429 for too many changes of items and
+    /// cancellations by the owner.
     pub async fn update(
+        &self,
+        context: &Context,
+        id: OrderId,
+        if_match: &IfMatch,
+        change: OrderChange,
+    ) -> Result<Order, Error> {
+        let counted = self.counted(context.caller).filter(|_| change.moves_stock());
+        if counted.is_none() {
+            return self.change(context, id, if_match, change).await;
+        }
+        // Read together. Only a change that the caller may make is refused or counted; others have their own refusal.
+        let (found, refusal) = futures::join!(self.visible(context, id), self.find_refusal(counted));
+        let may_change = |order: Order| order.check_permitted(&change, context.caller).is_ok();
+        let counted = counted.filter(|_| found.is_ok_and(may_change));
+        if counted.is_some()
+            && let Some(refusal) = refusal?
+        {
+            return Err(refusal);
+        }
+        self.counting(counted, self.change(context, id, if_match, change)).await
+    }
+
+    /// Changes an order.
+    async fn change(
         &self,
         context: &Context,
         id: OrderId,

@@ -93,7 +93,7 @@ fn of_an_order() -> [(&'static str, Document); 11] {
     ]
 }
 
-fn optional_in_an_order() -> [(&'static str, Document); 5] {
+fn optional_in_an_order() -> [(&'static str, Document); 6] {
     let tracking = json_schema::document(
         &[("carrier", json_schema::text(Reference::MAX)), ("number", json_schema::text(Reference::MAX))],
         &[],
@@ -112,6 +112,7 @@ fn optional_in_an_order() -> [(&'static str, Document); 5] {
         ("changing", json_schema::boolean()),
         ("placed_under", placed_under),
         ("expires_at", json_schema::or_null(json_schema::date())),
+        ("open_slot", json_schema::or_null(json_schema::whole(0))),
     ]
 }
 
@@ -139,6 +140,7 @@ pub(super) struct OrderDocument {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     placed_under: Option<PlacedUnderDocument>,
     expires_at: Option<bson::DateTime>,
+    open_slot: Option<i64>,
     version: i64,
     created_at: bson::DateTime,
     updated_at: bson::DateTime,
@@ -285,6 +287,7 @@ impl OrderDocument {
             changing: order.changing,
             placed_under: order.placed_under.as_ref().map(PlacedUnderDocument::from),
             expires_at: order.expires_at.map(mongo::date),
+            open_slot: order.open_slot,
             version: order.version,
             created_at: mongo::date(order.created_at),
             updated_at: mongo::date(order.updated_at),
@@ -323,6 +326,7 @@ impl OrderDocument {
             changing: self.changing,
             placed_under: self.placed_under.map(IdempotencyRef::from),
             expires_at: self.expires_at.map(mongo::timestamp),
+            open_slot: self.open_slot,
             version: self.version,
             created_at: mongo::timestamp(self.created_at),
             updated_at: mongo::timestamp(self.updated_at),

@@ -14,6 +14,9 @@ use crate::listing::{Listing, SortBy};
 use crate::order::Order;
 use crate::status::Status;
 
+/// Index on the orders of a user by status.
+pub(super) const BY_USER: &str = "user_status_newest";
+
 /// Indexes for lists: for all orders, for a user's and for a product's, one for each sort. Status comes
 /// before the sort in all of them, and a list of all statuses merges seven partitions. Voids have a status of
 /// their own, which no list names.
@@ -29,7 +32,7 @@ pub(super) fn indexes() -> Vec<Index> {
     vec![
         Index::plain("status_newest", newest(doc! {})),
         Index::plain("status_total", total(doc! {})),
-        Index::plain("user_status_newest", newest(doc! { "user_id": 1 })),
+        Index::plain(BY_USER, newest(doc! { "user_id": 1 })),
         Index::plain("user_status_total", total(doc! { "user_id": 1 })),
         Index::plain("product_status_newest", newest(doc! { "items.product_id": 1 })),
         Index::plain("product_status_total", total(doc! { "items.product_id": 1 })),
@@ -99,7 +102,7 @@ fn index_scan(listing: &Listing, of: Option<UserId>) -> IndexScan {
     let (first, newest, total) = match (user, product) {
         (Some(user), product) => {
             filter.extend(product.map(|product| doc! { "items.product_id": product }));
-            (Some(("user_id", user)), "user_status_newest", "user_status_total")
+            (Some(("user_id", user)), BY_USER, "user_status_total")
         }
         (None, Some(product)) => {
             (Some(("items.product_id", product)), "product_status_newest", "product_status_total")
