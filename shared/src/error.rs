@@ -42,6 +42,8 @@ pub struct Error {
     allow: Option<HeaderValue>,
     /// Boxed, so that results with an error stay small.
     cause: Option<Box<Cause>>,
+    /// True: another line of the log counts it.
+    is_counted: bool,
 }
 
 impl Error {
@@ -56,6 +58,7 @@ impl Error {
             retry_after,
             allow: None,
             cause: None,
+            is_counted: false,
         }
     }
 
@@ -87,6 +90,17 @@ impl Error {
             "A part of the system did not answer in time. Retry after the seconds in `Retry-After`.",
         )
         .caused_by(cause)
+    }
+
+    /// Error for a request that finds too many others. The listener counts such requests in its own line of the log.
+    pub(crate) fn crowded() -> Self {
+        let detail = "Too many connections or requests at once. Retry after the seconds in `Retry-After`.";
+        Self { is_counted: true, ..Self::new(Kind::Unavailable, detail) }
+    }
+
+    /// True if it needs no line of the log, since another one counts it.
+    pub(crate) fn is_counted(&self) -> bool {
+        self.is_counted
     }
 
     /// Error for a bug in this code.

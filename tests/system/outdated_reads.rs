@@ -1,7 +1,5 @@
 //! Refusals while reads of a majority show an older state, as they do just after an election.
 
-#![expect(clippy::unwrap_used, reason = "what fails in a test fails the test")]
-
 use std::time::Duration;
 
 use futures::future::join_all;

@@ -89,5 +89,6 @@ fn problem_of(status: &tonic::Status) -> Option<Error> {
         // The callee has logged its own cause; this cause names the callee as the origin.
         cause: matches!(kind, Kind::Internal | Kind::Unavailable)
             .then(|| Box::new(format!("the called function answered {:?}", status.code()).into())),
+        is_counted: false,
     })
 }

@@ -101,9 +101,9 @@ impl<S: Clone + Send + Sync + 'static> RouteTable<S> {
 
 /// Router that refuses every request as a route does: with a problem, a request ID and a line in the log.
 #[cfg(feature = "listener")]
-pub(crate) fn refusal(kind: Kind, detail: &'static str) -> Router {
+pub(crate) fn refusal(error: fn() -> Error) -> Router {
     Router::new()
-        .fallback(async move || Error::new(kind, detail))
+        .fallback(async move || error())
         .layer(middleware::from_fn_with_state(Methods::default(), answer))
 }
 
@@ -326,7 +326,9 @@ async fn respond(request_id: String, methods: Methods, mut request: Request, nex
             response.headers_mut().remove(header::CONTENT_TYPE);
         }
     }
-    log(&method, &path, &response, started, caller, error.as_deref());
+    if !error.as_deref().is_some_and(Error::is_counted) {
+        log(&method, &path, &response, started, caller, error.as_deref());
+    }
     response
 }
 

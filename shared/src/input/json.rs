@@ -98,15 +98,30 @@ impl fmt::Display for BodyTooLate {
 
 impl std::error::Error for BodyTooLate {}
 
+/// Failure of a body that a full listener does not wait for.
+#[derive(Debug)]
+pub(crate) struct BodyRefused;
+
+impl fmt::Display for BodyRefused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("there are too many requests at once")
+    }
+}
+
+impl std::error::Error for BodyRefused {}
+
 /// True if an error or one of its sources is of this type.
-fn is_caused_by<T: std::error::Error + 'static>(error: &(dyn std::error::Error + 'static)) -> bool {
+pub(crate) fn is_caused_by<T: std::error::Error + 'static>(
+    error: &(dyn std::error::Error + 'static),
+) -> bool {
     std::iter::successors(Some(error), |error| error.source()).any(|error| error.is::<T>())
 }
 
 /// Bytes of a body with the content type of JSON.
 ///
 /// # Errors
-/// 408 for a body that does not arrive in time, 413 for a body that is too large, 415 for another content type or a content encoding.
+/// 408 for a body that does not arrive in time, 413 for a body that is too large, 415 for another content type or a
+/// content encoding, 503 for one that a full listener does not wait for.
 pub(crate) async fn read(headers: &HeaderMap, body: Body) -> Result<Bytes, Error> {
     let is_json = headers.get(header::CONTENT_TYPE).is_some_and(|value| is_json(value.as_bytes()));
     let bytes = match Limited::new(body, MAX_BODY).collect().await {
@@ -123,6 +138,7 @@ pub(crate) async fn read(headers: &HeaderMap, body: Body) -> Result<Bytes, Error
                 "The body did not arrive in time. Nothing was changed.",
             ));
         }
+        Err(error) if is_caused_by::<BodyRefused>(&*error) => return Err(Error::crowded()),
         Err(_) => {
             return Err(Error::new(Kind::MalformedRequest, "The body ended early."));
         }

@@ -5,8 +5,6 @@ use std::convert::Infallible;
 use std::panic::AssertUnwindSafe;
 use std::time::Instant;
 
-#[cfg(feature = "socket")]
-use bytes::Bytes;
 use futures::FutureExt as _;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, header};
 use http_body_util::{BodyExt as _, Full};
@@ -26,6 +24,8 @@ use super::signature::{CallersSecret, Signature};
 use crate::auth::{Caller, Identity, Verifier};
 use crate::error::Error;
 use crate::http::routes::headers::authorization;
+#[cfg(feature = "socket")]
+use crate::input::json::{BodyRefused, BodyTooLate, MAX_BODY, is_caused_by};
 #[cfg(feature = "socket")]
 use crate::runtime::context::DEFAULT_TIMEOUT;
 use crate::runtime::context::{Context, InvocationId};
@@ -101,7 +101,7 @@ impl RpcServer {
         let span = request_span(&context.request_id, &context.trace);
         async {
             let path = request.uri().path().to_owned();
-            let request = self.with_proven_caller(request, &context).await;
+            let request = self.with_proven_caller(request.map(bounded_body), &context).await;
             self.answer(&path, request, context, started).await
         }
         .instrument(span)
@@ -132,7 +132,7 @@ impl RpcServer {
         }
         let check = async {
             let (head, body) = request.into_parts();
-            let body = whole(body).await?;
+            let body = body.collect().await?.to_bytes();
             callers.verify(&signature, head.uri.path(), &head.headers, &body).await?;
             Ok(Request::from_parts(head, Body::new(Full::new(body))))
         };
@@ -263,21 +263,23 @@ fn late() -> Status {
     Status::deadline_exceeded("the call arrived after its deadline; nothing was done")
 }
 
-/// Reads the whole body of a call.
+/// Body of a call, which fails beyond the largest one.
 ///
-/// # Errors
-/// `RESOURCE_EXHAUSTED` if it is too large.
+/// Its errors are `RESOURCE_EXHAUSTED` for one that is too large, `DEADLINE_EXCEEDED` for one that stays away,
+/// `UNAVAILABLE` for one that a full listener does not wait for, and `CANCELLED` for one that breaks off.
 #[cfg(feature = "socket")]
-async fn whole(body: Body) -> Result<Bytes, Status> {
-    // A message has a flag and its length before it.
-    let limit = MAX_MESSAGE + 5;
-    match Limited::new(body, limit).collect().await {
-        Ok(body) => Ok(body.to_bytes()),
-        Err(error) if error.is::<LengthLimitError>() => {
-            Err(Status::resource_exhausted(format!("the call has more than {limit} bytes")))
+fn bounded_body(body: Body) -> Body {
+    Body::new(Limited::new(body, MAX_REQUEST + PREFIX).map_err(|error| {
+        if error.is::<LengthLimitError>() {
+            Status::resource_exhausted(format!("the call has more than {MAX_REQUEST} bytes"))
+        } else if is_caused_by::<BodyTooLate>(&*error) {
+            Status::deadline_exceeded("the call was not received in time")
+        } else if is_caused_by::<BodyRefused>(&*error) {
+            Error::crowded().into()
+        } else {
+            Status::cancelled("the call broke off")
         }
-        Err(_) => Err(Status::cancelled("the call broke off")),
-    }
+    }))
 }
 
 /// Logs the reason why a caller was not believed, in words of this project.
@@ -294,6 +296,7 @@ fn log(path: &str, caller: Caller, started: Instant, response: &Response<Body>) 
     let code = status.map_or(Code::Ok, Status::code);
     let (path, millis) = (bounded(path), started.elapsed().as_millis());
     match status {
+        Some(status) if error_of(status).is_some_and(Error::is_counted) => {}
         Some(status) if matches!(code, Code::Internal | Code::Unknown | Code::Unavailable) => {
             let (problem, causes) = for_log(status);
             tracing::error!(%caller, problem, causes, "{path} {code:?} {millis} ms");
@@ -308,8 +311,11 @@ fn log(path: &str, caller: Caller, started: Instant, response: &Response<Body>) 
 
 /// Text of an error for the log, and its cause. The message of a status is for the client: it may repeat its data.
 fn for_log(status: &Status) -> (String, String) {
-    let error = std::error::Error::source(status).and_then(|source| source.downcast_ref::<Error>());
-    error.map(|error| (error.to_string(), error.causes().to_owned())).unwrap_or_default()
+    error_of(status).map(|error| (error.to_string(), error.causes().to_owned())).unwrap_or_default()
+}
+
+fn error_of(status: &Status) -> Option<&Error> {
+    std::error::Error::source(status)?.downcast_ref()
 }
 
 fn unpack(payload: &[u8]) -> Result<Request<Body>, Status> {
@@ -355,3 +361,13 @@ pub fn error_payload(status: &Status) -> Vec<u8> {
 /// Message limit of tonic clients and servers: as large as an envelope. So the envelope's limit is the only
 /// one, and its error names the sizes.
 pub const MAX_MESSAGE: usize = envelope::MAX_PAYLOAD;
+
+/// Largest message of a call over a socket. It is in memory before its caller is known; an envelope has Lambda's own
+/// limit, and a caller that IAM knows. A body of a REST client is as large, and JSON is longer than a message with the
+/// same content. Calls between functions have a tenth of it at most.
+#[cfg(feature = "socket")]
+pub const MAX_REQUEST: usize = MAX_BODY;
+
+/// Flag and length before a message.
+#[cfg(feature = "socket")]
+const PREFIX: usize = 5;

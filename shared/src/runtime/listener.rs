@@ -1,8 +1,8 @@
 //! HTTP listener of plain services and of `cargo local`.
 //!
-//! It bounds time and number: a slow, silent or greedy client costs a connection for a while, and no other client
-//! anything. When it is full, a connection without work makes room. Work that has begun is finished, also when its
-//! client hangs up. HTTP/1.1 and HTTP/2 without TLS share the port.
+//! It bounds time, number and memory: a slow, silent or greedy client costs a connection for a while, and no other
+//! client anything. When it is full, what waits for its client makes room. Work that has begun is finished, also when
+//! its client hangs up. HTTP/1.1 and HTTP/2 without TLS share the port.
 
 use std::convert::Infallible;
 use std::future::{Future, poll_fn};
@@ -21,14 +21,14 @@ use futures::future::BoxFuture;
 use http::{HeaderValue, Request, StatusCode, Version, header};
 use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep_until, timeout};
 use tower::ServiceExt as _;
 
-use crate::error::Kind;
+use crate::error::Error;
 use crate::http::routes;
 use crate::runtime::context::SourceAddress;
 
@@ -37,23 +37,22 @@ mod body;
 mod connections;
 mod hosts;
 mod limits;
+mod streams;
 
 pub use hosts::AllowedHosts;
 pub use limits::{Limits, Settings, VARIABLES};
 
 use activity::{Activity, Observed};
 use body::{AnswerBody, RequestBody};
-use connections::{Connections, Socket, Source};
+use connections::{self as counted, Connections, Socket, Source};
 use hosts::HostError;
+use streams::Streams;
 
 /// Pause after the system has refused a connection, as when too many files are open.
 const PAUSE: Duration = Duration::from_millis(100);
 
 /// Time for a client whose connection is refused to send a request and to take the answer.
 const REFUSAL: Duration = Duration::from_secs(1);
-
-/// Problem of a request that finds too many others.
-const FULL: &str = "Too many connections or requests at once. Retry after the seconds in `Retry-After`.";
 
 /// Begin of every connection over HTTP/2 (RFC 9113, section 3.4).
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -108,14 +107,13 @@ impl Server {
         alive: mpsc::Sender<Infallible>,
     ) -> Arc<Self> {
         let Settings { limits, hosts } = settings;
-        let refusal = |error: HostError| routes::refusal(error.kind(), error.detail());
         Arc::new(Self {
             router,
-            malformed: refusal(HostError::Malformed),
-            foreign: refusal(HostError::Foreign),
-            full: routes::refusal(Kind::Unavailable, FULL),
+            malformed: routes::refusal(|| HostError::Malformed.refusal()),
+            foreign: routes::refusal(|| HostError::Foreign.refusal()),
+            full: routes::refusal(Error::crowded),
             hosts: is_loopback.then_some(hosts),
-            connections: Connections::new(limits.connections, limits.connections_per_address),
+            connections: Connections::new(&limits),
             limits,
             stopped,
             _alive: alive,
@@ -161,6 +159,7 @@ fn begin(stream: TcpStream, peer: SocketAddr, server: Arc<Server>) {
 struct Connection {
     /// False: there are too many connections, and requests on this one are refused.
     is_admitted: bool,
+    socket: u64,
     peer: IpAddr,
     source: Source,
     activity: Arc<Activity>,
@@ -176,7 +175,8 @@ impl Connection {
         if !socket.is_admitted() {
             activity.shorten(REFUSAL);
         }
-        (Self { is_admitted: socket.is_admitted(), peer, source, activity, server }, socket)
+        let is_admitted = socket.is_admitted();
+        (Self { is_admitted, socket: socket.id(), peer, source, activity, server }, socket)
     }
 
     /// Serves the requests of a connection until it ends, or has to.
@@ -199,15 +199,19 @@ impl Connection {
         let stream = TokioIo::new(Observed::new(stream, begin.freeze(), activity.clone()));
         let mut http = if is_http2 {
             activity.speaks_http2();
-            let mut builder = http2::Builder::new(TokioExecutor::new());
+            let mut builder = http2::Builder::new(Streams);
             builder
                 .timer(TokioTimer::new())
+                .initial_stream_window_size(limits.window)
+                .initial_connection_window_size(limits.connection_window)
                 .keep_alive_interval(limits.ping)
                 .keep_alive_timeout(limits.ping)
                 .max_concurrent_streams(limits.streams);
             Http::Two(Box::new(builder.serve_connection(stream, self.clone())))
         } else {
-            Http::One(Box::new(http1::Builder::new().serve_connection(stream, self.clone())))
+            let mut builder = http1::Builder::new();
+            builder.max_buf_size(limits.buffer);
+            Http::One(Box::new(builder.serve_connection(stream, self.clone())))
         };
 
         let mut is_leaving = false;
@@ -261,36 +265,47 @@ impl Connection {
     /// Answers a request, and reads its body to the end or says `Connection: close`.
     async fn answer(self, request: Request<Incoming>) -> Response<AnswerBody> {
         let exchange = self.activity.begin_request();
+        let Self { source, activity, .. } = &self;
+        let connections = &self.server.connections;
+        let counted =
+            Arc::new(connections.begin_request(self.socket, *source, activity.clone(), streams::current()));
         let limits = self.server.limits;
         let version = request.version();
         let asks = request.headers().get(header::EXPECT).is_some();
         let (head, body) = request.into_parts();
-        let (body, leftover) = RequestBody::new(body, &limits, self.activity.clone());
-        let mut response = self.work(Request::from_parts(head, Body::new(body))).await;
+        let (body, leftover) = RequestBody::new(body, &limits, activity.clone(), counted.clone());
+        let request = Request::from_parts(head, Body::new(body));
+        let (mut head, body) = self.work(request, &counted).await.into_parts();
+        let is_http2 = version >= Version::HTTP_2;
+        let body = AnswerBody::new(body, is_http2, self.activity, counted, exchange).await;
         let is_read = leftover.discard(&limits, asks).await;
-        if version < Version::HTTP_2 && !(is_read && self.is_admitted) {
-            response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+        let goes_on = is_http2 || (is_read && self.is_admitted);
+        if !goes_on {
+            head.headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
-        response.map(|body| AnswerBody::new(body, self.activity, exchange))
+        Response::from_parts(head, body)
     }
 
     /// Runs a request in a task of its own: a client that hangs up cannot stop it between two writes.
-    async fn work(&self, mut request: Request<Body>) -> Response {
+    async fn work(&self, mut request: Request<Body>, counted: &Arc<counted::Request>) -> Response {
         let server = self.server.clone();
         let checked = AllowedHosts::check(server.hosts.as_ref(), &request);
-        let at_work = server.connections.begin_request(self.source).filter(|_| self.is_admitted);
-        let router = match (checked, &at_work) {
-            (Err(HostError::Malformed), _) => &server.malformed,
-            (Err(HostError::Foreign), _) => &server.foreign,
-            (Ok(()), None) => &server.full,
-            (Ok(()), Some(_)) => &server.router,
+        let router = match checked {
+            Err(HostError::Malformed) => &server.malformed,
+            Err(HostError::Foreign) => &server.foreign,
+            Ok(()) if !self.is_admitted => {
+                counted.is_refused();
+                &server.full
+            }
+            Ok(()) if counted.begins_work() => &server.router,
+            Ok(()) => &server.full,
         };
         request.extensions_mut().insert(SourceAddress(self.peer));
         let answer = router.clone().oneshot(request);
-        let work = self.activity.begin_work();
+        let work = (self.activity.begin_work(), counted.work());
         let task = tokio::spawn(async move {
             let answer = answer.await;
-            drop((work, at_work, server));
+            drop((work, server));
             answer
         });
         match task.await {
@@ -319,7 +334,7 @@ where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     One(Box<http1::Connection<TokioIo<Observed<S>>, Connection>>),
-    Two(Box<http2::Connection<TokioIo<Observed<S>>, Connection, TokioExecutor>>),
+    Two(Box<http2::Connection<TokioIo<Observed<S>>, Connection, Streams>>),
 }
 
 impl<S> Http<S>

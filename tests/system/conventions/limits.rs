@@ -15,7 +15,7 @@ async fn a_query_and_headers_over_ten_kib_are_refused_by_name() {
     let padded =
         |length: usize| anyone.request(Method::GET, "/products").header("x-padding", "x".repeat(length));
     anyone.answer(padded(9_000)).await.expect(200);
-    for length in [10_240, 20_000, 100_000] {
+    for length in [10_240, 20_000, 60_000] {
         let answer = anyone.answer(padded(length)).await.problem(400, "malformed-request");
         assert!(answer.text("detail").contains("at most 10240 bytes"), "{}", answer.body);
     }
@@ -32,7 +32,11 @@ async fn a_query_and_headers_over_ten_kib_are_refused_by_name() {
 #[tokio::test]
 async fn after_a_request_that_http_refuses_the_next_one_is_served() {
     let shop = InProcess::open().await;
-    for (name, count, length) in [("many headers", 101, 1), ("a header of a megabyte", 1, 1024 * 1024)] {
+    for (name, count, length) in [
+        ("many headers", 101, 1),
+        ("a head just beyond the limit", 1, 64 * 1024),
+        ("a header of a megabyte", 1, 1024 * 1024),
+    ] {
         let value = "x".repeat(length);
         let names: Vec<String> = (0..count).map(|number| format!("x-{number}")).collect();
         let headers: Vec<(&str, &[u8])> = names.iter().map(|it| (it.as_str(), value.as_bytes())).collect();
@@ -77,7 +81,7 @@ async fn a_body_of_too_many_parts_is_refused_before_it_is_built() {
 #[tokio::test]
 async fn a_token_of_any_length_that_http_takes_is_a_bad_token() {
     let shop = InProcess::open().await;
-    for length in [2_000, 10_000, 300_000] {
+    for length in [2_000, 10_000, 60_000] {
         let token = [&authorization(&shop.admin())[..], &vec![b'A'; length]].concat();
         for line in ["GET /products", "GET /orders", "GET /users"] {
             raw(&shop, line, &[("authorization", &token)], b"").await.problem(401, "unauthenticated");

@@ -321,7 +321,7 @@ async fn the_previous_secret_is_good_while_both_are_set() {
 #[tokio::test]
 async fn a_body_beyond_the_limit_is_refused_before_its_end() {
     let scene = Scene::open().await;
-    let large = Call::of(HOLD, &vec![0; 16 * 1024 * 1024]).signed(CALLERS_SECRET);
+    let large = Call::of(HOLD, &vec![0; 300 * 1024]).signed(CALLERS_SECRET);
     let (code, said) = scene.sends(large).await;
     assert_eq!(code, Code::ResourceExhausted, "{said}");
     // One that never ends, in pieces.

@@ -198,7 +198,8 @@ impl Activity {
 
     fn is_flushed(&self) {
         self.update(|state| {
-            if state.blocked.take().is_some() {
+            // Over HTTP/2 it may have been an answer to a ping. There a request lasts until its answer is sent.
+            if state.blocked.take().is_some() && !state.is_http2 {
                 state.since = Instant::now();
             }
         });
@@ -210,7 +211,7 @@ impl State {
         let limits = &self.limits;
         let untaken = self.untaken.iter().map(|(_, since)| *since).min();
         let taking = untaken.into_iter().chain(self.blocked).min().map(|since| since + limits.answer);
-        if self.requests > 0 || self.blocked.is_some() {
+        if self.requests > 0 || (self.blocked.is_some() && !self.is_http2) {
             return taking;
         }
         let silence = match self.head {

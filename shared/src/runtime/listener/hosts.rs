@@ -8,7 +8,7 @@ use std::net::IpAddr;
 use http::uri::Authority;
 use http::{HeaderValue, Request, Version, header};
 
-use crate::error::Kind;
+use crate::error::{Error, Kind};
 
 /// Hosts that are served on a loopback address, beside `localhost` and loopback addresses.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -27,23 +27,19 @@ pub(super) enum HostError {
 }
 
 impl HostError {
-    pub(super) fn kind(self) -> Kind {
-        match self {
-            Self::Malformed => Kind::MalformedRequest,
-            Self::Foreign => Kind::MisdirectedRequest,
-        }
-    }
-
-    pub(super) fn detail(self) -> &'static str {
-        match self {
-            Self::Malformed => {
-                "The request must have one Host header with a host, and a port if it is not 80."
-            }
-            Self::Foreign => {
+    pub(super) fn refusal(self) -> Error {
+        let (kind, detail) = match self {
+            Self::Malformed => (
+                Kind::MalformedRequest,
+                "The request must have one Host header with a host, and a port if it is not 80.",
+            ),
+            Self::Foreign => (
+                Kind::MisdirectedRequest,
                 "The request is for another host. This address serves localhost and loopback addresses; ALLOWED_HOSTS \
-                 adds others."
-            }
-        }
+                 adds others.",
+            ),
+        };
+        Error::new(kind, detail)
     }
 }
 

@@ -39,6 +39,14 @@ pub struct Limits {
     pub connections: usize,
     /// Most connections, and most requests at work, of one address; 0 is no limit.
     pub connections_per_address: usize,
+    /// Most bytes of requests that wait for their clients: bodies that are not whole, and answers not taken.
+    pub waiting_bytes: usize,
+    /// Most bytes of a head over HTTP/1.1, and of what is read or written at once.
+    pub buffer: usize,
+    /// Most bytes of a body over HTTP/2 that its handler has not read.
+    pub window: u32,
+    /// Most bytes of all such bodies of a connection.
+    pub connection_window: u32,
     /// Time for requests to finish after the signal to stop.
     pub drain: Duration,
 }
@@ -57,6 +65,10 @@ impl Limits {
         streams: 100,
         connections: 1024,
         connections_per_address: 256,
+        waiting_bytes: 256 * 1024 * 1024,
+        buffer: 64 * 1024,
+        window: 64 * 1024,
+        connection_window: 256 * 1024,
         // Less than the 10 s after which container runtimes kill.
         drain: Duration::from_secs(9),
     };
@@ -94,6 +106,26 @@ impl Limits {
             ("connections of one address", number(self.connections_per_address), "as above"),
             ("requests at work", number(self.connections), "503"),
             ("requests at work of one address", number(self.connections_per_address), "503"),
+            ("requests at work of one connection", self.streams.to_string(), "503"),
+            (
+                "memory of requests that wait for their clients",
+                format!("{} MiB", self.waiting_bytes / 1024 / 1024),
+                "some of them are broken off: 503 before the answer, a reset or a closed connection within it",
+            ),
+            (
+                "bytes of a head",
+                format!("{} KiB", self.buffer / 1024),
+                "431; over HTTP/2 the limit is 16 KiB",
+            ),
+            (
+                "bytes over HTTP/2 that a handler has not read",
+                format!(
+                    "{} KiB in a request, {} KiB on a connection",
+                    self.window / 1024,
+                    self.connection_window / 1024
+                ),
+                "the client has to wait",
+            ),
             ("time to finish after SIGTERM", seconds(self.drain), "the process ends"),
         ]
     }

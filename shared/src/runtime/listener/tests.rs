@@ -11,6 +11,8 @@ use tokio::task::JoinHandle;
 use super::*;
 use crate::input::json::{self, Json};
 
+mod waiting;
+
 const SECOND: Duration = Duration::from_secs(1);
 
 /// Listener without a socket, whose signal to stop is the sender.
@@ -116,12 +118,20 @@ impl Client {
 
 /// A router with an answer at once, one after a signal, a large one, and one that reads its body.
 fn router() -> Router {
-    let echo = async |Json(body): Json<serde_json::Value>| json::answer(StatusCode::OK, &body);
     Router::new()
         .route("/", get("hello").post("not read"))
-        .route("/large", get(async || vec![b'x'; 4_000_000]))
-        .route("/json", post(echo))
         .route("/panic", get(async || -> &'static str { panic!("planned") }))
+        .merge(json_router())
+        .merge(large_router())
+}
+
+fn json_router() -> Router {
+    let echo = async |Json(body): Json<serde_json::Value>| json::answer(StatusCode::OK, &body);
+    Router::new().route("/json", post(echo))
+}
+
+fn large_router() -> Router {
+    Router::new().route("/large", get(async || vec![b'x'; 4_000_000]))
 }
 
 /// A router whose one handler waits for a signal, and notes that it has ended.
