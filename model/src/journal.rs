@@ -3,34 +3,35 @@
 //!
 //! # What is stored
 //!
-//! - *Stock*, one small document for each product: the counters, a short journal, and `folds`, the number of
-//!   times that the journal was folded. A journal entry is of one order: its revision, the quantity held, and
-//!   the *generation*, which is `folds` at the time when the entry was added.
-//! - *Holds*, one document for each order: its revision and all its items. One without items is a tombstone.
+//! - *Stock*, one small document for each product: the counters, a short journal, marks, and `folds`, the number
+//!   of entries that were ever folded. A journal entry is of one order: its revision, and the quantity held. A
+//!   mark is the order and the revision of an entry that was folded; the newest `KEPT` are there.
+//! - *Holds*, one document for each order: its revision and all its items. An item of quantity 0 has ended. A
+//!   hold of such items alone is a tombstone.
 //!
 //! An order holds what the entry or the hold of its highest revision says. At the same revision it is the hold.
+//! Where a mark has the highest revision, its hold was a tombstone that was pruned: the order holds nothing.
 //!
 //! # Declaring
 //!
 //! 1. Read the stock of the products, then the hold. A higher revision than the call's: superseded. The same:
 //!    a replay. Too little stock: refused.
-//! 2. The products covered are those that the call names and those that the order holds. One product: one
-//!    write to its stock, and nothing else. Several: one transaction, with a write to the stock of each and a
-//!    write to the hold. In both cases each write to a stock moves the counters and leaves an entry of the
-//!    order, new or in the place of the one that is there.
-//! 3. Each write has conditions: there is enough stock; an entry that was read is there, at the same revision;
-//!    where none was read none is there, and the journal was folded at most `KEPT` times since. The hold of a
-//!    transaction has the revision that was read. If a condition fails nothing is written: back to 1.
+//! 2. The products covered are those that the call names, and those of the order's entries and hold, ended ones
+//!    too. One product: one write to its stock, and nothing else. Several: one transaction, with a write to the
+//!    stock of each and a write to the hold. In both cases each write to a stock moves the counters and leaves
+//!    an entry of the order, new or in the place of the one that is there.
+//! 3. Each write to a stock has conditions: there is enough; no entry and no mark of the order has a higher
+//!    revision than was read; at most `KEPT` entries were folded since the read. If a condition fails nothing
+//!    is written: back to 1.
 //!
-//! A fold leaves the entries of the newest `KEPT` generations. So an entry that was added after the read of a
-//! process is found by the write of that process, or the write finds too many folds. A process that slept for
-//! long can change nothing, and one beside many folds need not begin again.
+//! So all declarations of an order write to the stock of the products of its first one. There each finds what
+//! another has done since it read: the entry, or its mark, or too many folds.
 //!
 //! # Folding
 //!
-//! Any process may fold at any time. It reads the stock, and takes the entries that are old enough. It writes
-//! each to the hold of its order, unless that has the same revision or a higher one. Then it removes the
-//! entries that are still at that revision, and raises `folds`, in one write.
+//! Any process may fold at any time. It reads the stock, and writes each entry to the hold of its order, unless
+//! that has the same revision or a higher one. Then it removes the entries that are still at that revision,
+//! leaves their marks, and adds their number to `folds`, in one write.
 //!
 //! # Pruning
 //!
@@ -59,7 +60,7 @@ mod upkeep;
 
 pub use guards::JournalGuard;
 
-use state::{Entry, Hold, Process, State, Step, Stock};
+use state::{Entry, Hold, Mark, Process, State, Step, Stock};
 
 use crate::explorer::Model;
 use crate::state::DeclarationKind;
@@ -70,7 +71,7 @@ const PRODUCTS: usize = 2;
 /// Number of orders.
 const ORDERS: usize = 2;
 
-/// Number of generations that a fold leaves in the journal.
+/// Number of marks that folds leave.
 const KEPT: u8 = 1;
 
 /// Quantities by product.
@@ -92,6 +93,8 @@ pub struct Sent {
     pub items: Items,
     /// Number of times that it may be sent, at any moment.
     pub times: u8,
+    /// True if it is sent after the hour alone, and otherwise before it alone.
+    pub later: bool,
 }
 
 impl Sent {
@@ -125,11 +128,6 @@ impl Journal {
     fn has(&self, guard: JournalGuard) -> bool {
         self.without != Some(guard)
     }
-
-    /// Number of generations that a fold leaves.
-    fn kept(&self) -> u8 {
-        if self.has(JournalGuard::NewestKept) { KEPT } else { 0 }
-    }
 }
 
 impl Model for Journal {
@@ -139,7 +137,7 @@ impl Model for Journal {
     fn initial(&self) -> State {
         let stock = |product: usize| {
             let on_hand = self.on_hand[product];
-            self.older.is_none().then(|| Stock { on_hand, reserved: 0, folds: 0, journal: Vec::new() })
+            self.older.is_none().then(|| Stock::new(on_hand, 0))
         };
         let array = |product: usize| {
             self.older.map(|orders| {
@@ -171,7 +169,8 @@ impl Model for Journal {
         let mut steps = Vec::new();
         for (call, sent) in self.sent.iter().enumerate() {
             let is_caused = sent.revision == 1 || state.applied[sent.order] > 0;
-            if state.left[call] > 0 && is_caused && state.fence {
+            let is_time = sent.later == (self.hour && !state.hour_left);
+            if state.left[call] > 0 && is_caused && is_time && state.fence {
                 let mut after = state.clone();
                 after.left[call] -= 1;
                 after.begin(Process::Declaring(self.begin(call)));
@@ -189,18 +188,16 @@ impl Model for Journal {
                 Process::Folding { product, entries, written } => {
                     self.fold(rest, *product, entries, *written)
                 }
-                Process::Copying { order, revision, items } => {
-                    self.copy(&mut rest, *order, *revision, *items);
+                Process::Copying { order, hold } => {
+                    self.copy(&mut rest, *order, *hold);
                     Some((Step(format!("the schema step inserts the hold of order {order}")), rest))
                 }
             });
         }
         for product in (0..PRODUCTS).filter(|_| state.folds_left > 0) {
             let Some(stock) = &state.stock[product] else { continue };
-            let is_old = |entry: &&Entry| entry.generation + self.kept() <= stock.folds;
-            let entries: Vec<Entry> = stock.journal.iter().filter(is_old).copied().collect();
-            // A fold of nothing makes the entries older.
-            if stock.journal.is_empty() {
+            let entries = stock.journal.clone();
+            if entries.is_empty() {
                 continue;
             }
             let mut after = state.clone();
@@ -237,15 +234,14 @@ impl Model for Journal {
     fn describe_state(&self, state: &State) -> String {
         let stock = |stock: &Option<Stock>| match stock {
             None => "none".to_owned(),
-            Some(Stock { on_hand, reserved, folds, journal }) => {
-                let entry = |entry: &Entry| {
-                    format!(
-                        "order {} r{} x{} g{}",
-                        entry.order, entry.revision, entry.quantity, entry.generation
-                    )
-                };
+            Some(Stock { on_hand, reserved, journal, folded, folds }) => {
+                let entry =
+                    |entry: &Entry| format!("order {} r{} x{}", entry.order, entry.revision, entry.quantity);
+                let mark = |mark: &Mark| format!("order {} r{}", mark.order, mark.revision);
+                let folded: Vec<String> = folded.iter().map(mark).collect();
                 let journal: Vec<String> = journal.iter().map(entry).collect();
-                format!("{reserved}/{on_hand} folds {folds} [{}]", journal.join(", "))
+                let (journal, folded) = (journal.join(", "), folded.join(", "));
+                format!("{reserved}/{on_hand} [{journal}] folds {folds} [{folded}]")
             }
         };
         let stocks: Vec<String> = state.stock.iter().map(stock).collect();

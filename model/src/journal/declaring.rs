@@ -23,7 +23,7 @@ impl Journal {
         let what = match declaring.next {
             Next::ReadStock(product) => {
                 let mut declaring = declaring;
-                declaring.read[product] = after.stock[product].as_ref()?.read(sent.order);
+                declaring.read[product] = self.read(after.stock[product].as_ref()?, sent.order);
                 let hold_is_next = self.has(JournalGuard::StockReadFirst);
                 match product + 1 {
                     PRODUCTS if !hold_is_next => self.decide(&mut after, declaring),
@@ -35,11 +35,11 @@ impl Journal {
                 }
             }
             Next::ReadHold => {
-                let hold = after.holds[sent.order].map(|hold| (hold.revision, hold.items));
+                let hold = after.holds[sent.order].map(|hold| Hold { old: false, ..hold });
                 let in_arrays = after.in_arrays(sent.order).filter(|_| hold.is_none());
                 let declaring = Declaring { hold, ..declaring };
-                if let Some((revision, items)) = in_arrays {
-                    let next = Next::Insert(revision, items);
+                if let Some(hold) = in_arrays {
+                    let next = Next::Insert(hold);
                     after.begin(Process::Declaring(Declaring { next, ..declaring }));
                     "finds itself in the arrays"
                 } else if self.has(JournalGuard::StockReadFirst) {
@@ -50,8 +50,8 @@ impl Journal {
                     "reads the hold"
                 }
             }
-            Next::Insert(revision, items) => {
-                self.copy(&mut after, sent.order, revision, items);
+            Next::Insert(hold) => {
+                self.copy(&mut after, sent.order, hold);
                 after.begin(Process::Declaring(self.begin(declaring.call)));
                 "inserts its hold"
             }
@@ -91,9 +91,14 @@ impl Journal {
     /// Products that a declaration writes to.
     fn covered(&self, declaring: &Declaring, held: Items) -> Vec<usize> {
         let sent = self.sent(declaring);
+        let ended = |product: usize| {
+            let in_hold = declaring.hold.is_some_and(|hold| hold.covers[product]);
+            (in_hold || declaring.read[product].entry.is_some()) && self.has(JournalGuard::EndedCovered)
+        };
         let is_covered = |product: &usize| {
             let (held, named) = (held[*product], sent.items[*product]);
-            (held > 0 || named > 0) && (self.has(JournalGuard::AllCovered) || held != named)
+            let is_concerned = held > 0 || named > 0 || ended(*product);
+            is_concerned && (self.has(JournalGuard::AllCovered) || held != named)
         };
         let covered: Vec<usize> = (0..PRODUCTS).filter(is_covered).collect();
         if covered.is_empty() {
@@ -113,8 +118,9 @@ impl Journal {
         let (what, is_written) = match covered[..] {
             [] if declaring.hold.is_none() => return Some((Step::of(sent, "has nothing to do"), state)),
             [product] => {
+                let known = declaring.known();
                 let stock = after.stock[product].as_mut()?;
-                ("writes one stock", self.write_stock(stock, &declaring, product, held[product], true))
+                ("writes one stock", self.write_stock(stock, &declaring, product, known, true))
             }
             _ if !self.has(JournalGuard::Transaction) => {
                 after.begin(Process::Declaring(Declaring { next: Next::WriteRest(0), ..declaring }));
@@ -123,14 +129,13 @@ impl Journal {
             _ => {
                 let entries = self.has(JournalGuard::EntryInEach);
                 let mut is_written = true;
+                let mut covers = [false; PRODUCTS];
                 for product in covered {
+                    covers[product] = true;
                     let stock = after.stock[product].as_mut()?;
-                    is_written &= self.write_stock(stock, &declaring, product, held[product], entries);
+                    is_written &= self.write_stock(stock, &declaring, product, declaring.known(), entries);
                 }
-                let revision = after.holds[sent.order].map(|hold| hold.revision);
-                let is_as_read = revision == declaring.hold.map(|(revision, _)| revision);
-                after.holds[sent.order] = Some(Hold::of(sent));
-                is_written &= is_as_read || !self.has(JournalGuard::SameHold);
+                after.holds[sent.order] = Some(Hold::of(sent, covers));
                 ("writes in a transaction", is_written)
             }
         };
@@ -139,8 +144,27 @@ impl Journal {
             return Some((Step::of(sent, what), after));
         }
         let mut again = state;
+        if self.reads(&again, &declaring) == (declaring.read, declaring.hold) {
+            again.broken = Some("a declaration fails on what it has read, and would for ever");
+        }
         again.begin(Process::Declaring(self.begin(declaring.call)));
         Some((Step::of(sent, "has to read again"), again))
+    }
+
+    /// Reads everything again.
+    fn reads(&self, state: &State, declaring: &Declaring) -> ([Read; PRODUCTS], Option<Hold>) {
+        let order = self.sent(declaring).order;
+        let read = |product: usize| {
+            state.stock[product].as_ref().map_or_else(Read::default, |stock| self.read(stock, order))
+        };
+        let hold = state.holds[order].map(|hold| Hold { old: false, ..hold });
+        (std::array::from_fn(read), hold)
+    }
+
+    /// Reads a stock.
+    fn read(&self, stock: &Stock, order: usize) -> Read {
+        let read = stock.read(order);
+        if self.has(JournalGuard::MarksRead) { read } else { Read { mark: 0, ..read } }
     }
 
     /// Writes to the stock of a product. Returns false if a condition is not met.
@@ -149,24 +173,18 @@ impl Journal {
         stock: &mut Stock,
         declaring: &Declaring,
         product: usize,
-        held: u8,
+        known: (u8, Items),
         leaves_entry: bool,
     ) -> bool {
         let sent = self.sent(declaring);
-        let read = &declaring.read[product];
+        let (revision, held) = (known.0, known.1[product]);
         let (holds, moved) = (sent.holds()[product], sent.items[product]);
-        let found = stock.journal.iter_mut().find(|entry| entry.order == sent.order);
-        let is_as_read = match (&read.entry, &found) {
-            (Some((revision, _)), Some(entry)) => {
-                entry.revision == *revision || !self.has(JournalGuard::SameEntry)
-            }
-            (Some(_), None) => false,
-            (None, found) => {
-                let is_none = found.is_none() || !self.has(JournalGuard::NoEntry);
-                let are_few = stock.folds <= read.folds + KEPT || !self.has(JournalGuard::FewFolds);
-                is_none && are_few
-            }
-        };
+        let of_order = |order: usize, other: u8| order == sent.order && other > revision;
+        let is_newer = stock.journal.iter().any(|entry| of_order(entry.order, entry.revision));
+        let was_newer = stock.folded.iter().any(|mark| of_order(mark.order, mark.revision));
+        let is_as_read = (!is_newer || !self.has(JournalGuard::NoNewerEntry))
+            && (!was_newer || !self.has(JournalGuard::NoNewerMark))
+            && (stock.folds <= declaring.read[product].folds + KEPT || !self.has(JournalGuard::FewFolds));
         let available = stock.on_hand.saturating_sub(stock.reserved);
         let is_enough = holds <= held + available || !self.has(JournalGuard::EnoughStock);
         let others = stock.reserved.saturating_sub(held);
@@ -180,17 +198,8 @@ impl Journal {
             DeclarationKind::Restock => stock.on_hand += moved,
         }
         stock.reserved = others + holds;
-        match found {
-            Some(entry) if read.entry.is_some() => {
-                (entry.revision, entry.quantity) = (sent.revision, holds);
-            }
-            _ if leaves_entry => stock.add(Entry {
-                order: sent.order,
-                revision: sent.revision,
-                quantity: holds,
-                generation: stock.folds,
-            }),
-            _ => {}
+        if leaves_entry {
+            stock.add(Entry { order: sent.order, revision: sent.revision, quantity: holds });
         }
         true
     }
@@ -199,14 +208,14 @@ impl Journal {
     fn write_rest(&self, after: &mut State, declaring: Declaring, product: usize) -> Option<&'static str> {
         let sent = self.sent(&declaring);
         if product == PRODUCTS {
-            after.holds[sent.order] = Some(Hold::of(sent));
+            after.holds[sent.order] = Some(Hold::of(sent, [true; PRODUCTS]));
             after.applied[sent.order] = after.applied[sent.order].max(sent.revision);
             return Some("writes the hold");
         }
-        let held = declaring.content().map_or(NOTHING, |(_, items)| items)[product];
-        if held > 0 || sent.items[product] > 0 {
+        let known = declaring.known();
+        if known.1[product] > 0 || sent.items[product] > 0 {
             let stock = after.stock[product].as_mut()?;
-            if !self.write_stock(stock, &declaring, product, held, true) {
+            if !self.write_stock(stock, &declaring, product, known, true) {
                 return Some("gives up");
             }
         }
@@ -218,7 +227,7 @@ impl Journal {
 impl Declaring {
     /// Returns what the order holds as far as it was read.
     fn content(&self) -> Content {
-        let mut content = self.hold;
+        let mut content = self.hold.map(|hold| (hold.revision, hold.items));
         for (product, read) in self.read.iter().enumerate() {
             if let Some((revision, quantity)) = read.entry
                 && content.is_none_or(|(highest, _)| revision > highest)
@@ -226,7 +235,14 @@ impl Declaring {
                 content = Some((revision, only(product, quantity)));
             }
         }
-        content
+        // The hold of a mark is there, unless it was a tombstone that was pruned.
+        let mark = self.read.iter().map(|read| read.mark).max().unwrap_or(0);
+        if content.map_or(0, |(highest, _)| highest) < mark { Some((mark, NOTHING)) } else { content }
+    }
+
+    /// Returns the revision that was read, 0 for none, and its items.
+    fn known(&self) -> (u8, Items) {
+        self.content().unwrap_or((0, NOTHING))
     }
 }
 

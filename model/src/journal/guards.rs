@@ -9,23 +9,27 @@ pub enum JournalGuard {
     Replay,
     /// A write asks for enough stock. Without: only the read does.
     EnoughStock,
-    /// A write asks for no entry where none was read. Without: it adds one beside it.
-    NoEntry,
-    /// A write asks for the entry that was read. Without: for an entry of any revision.
-    SameEntry,
-    /// A write asks for few folds since the read. Without: for any number.
+    /// A write asks for no entry of the order above the revision that was read. Without: for any.
+    NoNewerEntry,
+    /// A write asks for no mark of the order above the revision that was read. Without: for any.
+    NoNewerMark,
+    /// A declaration reads marks too. Without: one that finds a mark of a pruned hold never ends.
+    MarksRead,
+    /// A write asks for at most as many folds since the read as marks are left. Without: for any number.
     FewFolds,
-    /// A fold leaves the newest generations. Without: it takes them too.
-    NewestKept,
+    /// A fold counts the entries that it takes. Without: it does not.
+    FoldsCounted,
+    /// A fold leaves marks. Without: it leaves none.
+    MarksLeft,
     /// The stock is read before the hold. Without: after it.
     StockReadFirst,
     /// An order that holds more than one product is declared by a transaction. Without: one product that
     /// changes is written alone.
     AllCovered,
+    /// A declaration covers products of which the order holds nothing any more. Without: it forgets them.
+    EndedCovered,
     /// A transaction leaves an entry in the stock of each product. Without: it writes the counters alone.
     EntryInEach,
-    /// A transaction asks for the revision of the hold that was read. Without: for any.
-    SameHold,
     /// The writes to several products are one transaction. Without: they are done one after the other.
     Transaction,
     /// A fold writes the hold before it removes the entry. Without: after it.
@@ -52,18 +56,20 @@ pub enum JournalGuard {
 
 impl JournalGuard {
     /// All guards.
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 24] = [
         Self::Revision,
         Self::Replay,
         Self::EnoughStock,
-        Self::NoEntry,
-        Self::SameEntry,
+        Self::NoNewerEntry,
+        Self::NoNewerMark,
+        Self::MarksRead,
         Self::FewFolds,
-        Self::NewestKept,
+        Self::FoldsCounted,
+        Self::MarksLeft,
         Self::StockReadFirst,
         Self::AllCovered,
+        Self::EndedCovered,
         Self::EntryInEach,
-        Self::SameHold,
         Self::Transaction,
         Self::HoldBeforeRemoval,
         Self::NewerOnly,

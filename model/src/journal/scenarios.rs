@@ -8,10 +8,13 @@ impl Journal {
     pub fn all(long: bool) -> Vec<Self> {
         vec![
             Self::last_piece(long),
+            Self::two_pieces(long),
             Self::returned(long),
+            Self::returned_late(long),
             Self::from_one_to_two(long),
             Self::from_two_to_one(long),
             Self::ended(long),
+            Self::moved(long),
             Self::migrated(long),
         ]
     }
@@ -20,8 +23,11 @@ impl Journal {
     pub fn that_misses(guard: JournalGuard) -> Self {
         let scenario = match guard {
             JournalGuard::AllCovered | JournalGuard::Transaction => Self::from_one_to_two(false),
-            JournalGuard::EntryInEach => Self::from_two_to_one(false),
-            JournalGuard::SameEntry | JournalGuard::SameHold => Self::ended(false),
+            JournalGuard::EntryInEach | JournalGuard::EndedCovered => Self::moved(false),
+            JournalGuard::MarksRead => Self::returned_late(false),
+            JournalGuard::FewFolds | JournalGuard::FoldsCounted | JournalGuard::StockReadFirst => {
+                Self::two_pieces(false)
+            }
             JournalGuard::Fence
             | JournalGuard::StockIfAbsent
             | JournalGuard::HoldIfAbsent
@@ -40,12 +46,26 @@ impl Journal {
         Self { hour: true, folds: 3 + more, ..Self::of("the last piece", [1, 0], sent) }
     }
 
+    /// One order is sent again after its end, while another one makes folds forget it.
+    fn two_pieces(long: bool) -> Self {
+        Self { on_hand: [2, 0], hour: false, name: "two pieces", ..Self::last_piece(long) }
+    }
+
     /// A hold, a shipment and its return, in any order.
     fn returned(long: bool) -> Self {
         let more = u8::from(long);
         let ship = Sent { kind: DeclarationKind::Ship, ..hold(0, 2, [1, 0], 1 + more) };
         let restock = Sent { kind: DeclarationKind::Restock, ..hold(0, 3, [1, 0], 2) };
         Self::of("shipped and returned", [2, 0], vec![hold(0, 1, [1, 0], 1 + more), ship, restock])
+    }
+
+    /// A return after the hold was forgotten.
+    fn returned_late(long: bool) -> Self {
+        let more = u8::from(long);
+        let ship = Sent { kind: DeclarationKind::Ship, ..hold(0, 2, [1, 0], 1 + more) };
+        let restock = Sent { kind: DeclarationKind::Restock, later: true, ..hold(0, 3, [1, 0], 2) };
+        let sent = vec![hold(0, 1, [1, 0], 1), ship, restock];
+        Self { hour: true, ..Self::of("returned late", [2, 0], sent) }
     }
 
     /// A second product joins, beside another order.
@@ -84,6 +104,18 @@ impl Journal {
         Self::of("an ended order", [1, 0], sent)
     }
 
+    /// An order that has ended holds one product, and then the other.
+    fn moved(long: bool) -> Self {
+        let more = u8::from(long);
+        let sent = vec![
+            hold(0, 1, [1, 0], 1 + more),
+            hold(0, 2, NOTHING, 1),
+            hold(0, 3, [0, 1], 1 + more),
+            hold(0, 4, [1, 0], 1),
+        ];
+        Self::of("from one product to the other", [1, 1], sent)
+    }
+
     /// Two orders in the arrays of older builds.
     fn migrated(long: bool) -> Self {
         let more = u8::from(long);
@@ -105,5 +137,5 @@ impl Journal {
 
 /// Creates a declaration that holds these items.
 fn hold(order: usize, revision: u8, items: Items, times: u8) -> Sent {
-    Sent { order, revision, kind: DeclarationKind::Hold, items, times }
+    Sent { order, revision, kind: DeclarationKind::Hold, items, times, later: false }
 }

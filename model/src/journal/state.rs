@@ -9,7 +9,20 @@ pub(super) struct Entry {
     pub(super) order: usize,
     pub(super) revision: u8,
     pub(super) quantity: u8,
-    pub(super) generation: u8,
+}
+
+/// Mark of an entry that was folded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Mark {
+    pub(super) order: usize,
+    pub(super) revision: u8,
+}
+
+impl Mark {
+    /// Creates the mark of an entry.
+    pub(super) fn of(entry: &Entry) -> Self {
+        Self { order: entry.order, revision: entry.revision }
+    }
 }
 
 /// Stock of a product.
@@ -17,40 +30,56 @@ pub(super) struct Entry {
 pub(super) struct Stock {
     pub(super) on_hand: u8,
     pub(super) reserved: u8,
-    pub(super) folds: u8,
     pub(super) journal: Vec<Entry>,
+    /// Marks of the entries that were folded last, the newest at the end.
+    pub(super) folded: Vec<Mark>,
+    /// Number of entries that were ever folded.
+    pub(super) folds: u8,
 }
 
 impl Stock {
     /// Reads what a declaration about an order needs.
     pub(super) fn read(&self, order: usize) -> Read {
         let entry = self.journal.iter().find(|entry| entry.order == order);
+        let marks = self.folded.iter().filter(|mark| mark.order == order).map(|mark| mark.revision);
         Read {
             folds: self.folds,
             available: self.on_hand.saturating_sub(self.reserved),
             entry: entry.map(|entry| (entry.revision, entry.quantity)),
+            mark: marks.max().unwrap_or(0),
         }
     }
 
-    /// Adds an entry to the journal, which is sorted so that equal states are equal.
+    /// Creates a stock without a journal.
+    pub(super) fn new(on_hand: u8, reserved: u8) -> Self {
+        Self { on_hand, reserved, journal: Vec::new(), folded: Vec::new(), folds: 0 }
+    }
+
+    /// Adds an entry in the place of the order's last. The journal is sorted, so that equal states are equal.
     pub(super) fn add(&mut self, entry: Entry) {
+        self.journal.retain(|other| other.order != entry.order);
         let place = self.journal.partition_point(|other| *other < entry);
         self.journal.insert(place, entry);
     }
 }
 
+/// Products, by index.
+pub(super) type Products = [bool; PRODUCTS];
+
 /// Hold of an order.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct Hold {
     pub(super) revision: u8,
     pub(super) items: Items,
+    /// Products of which it has an item, be it of quantity 0.
+    pub(super) covers: Products,
     pub(super) old: bool,
 }
 
 impl Hold {
     /// Creates the hold that a declaration leaves.
-    pub(super) fn of(sent: &Sent) -> Self {
-        Self { revision: sent.revision, items: sent.holds(), old: false }
+    pub(super) fn of(sent: &Sent, covers: Products) -> Self {
+        Self { revision: sent.revision, items: sent.holds(), covers, old: false }
     }
 }
 
@@ -66,6 +95,8 @@ pub(super) struct Read {
     pub(super) folds: u8,
     pub(super) available: u8,
     pub(super) entry: Option<(u8, u8)>,
+    /// Highest revision of the order's marks, 0 for none.
+    pub(super) mark: u8,
 }
 
 /// Next step of a declaration.
@@ -76,7 +107,7 @@ pub(super) enum Next {
     /// Read the hold, and decide.
     ReadHold,
     /// Insert the hold that was found in the arrays.
-    Insert(u8, Items),
+    Insert(Hold),
     /// Write.
     Write,
     /// Write the rest, one product after the other. Only without [`JournalGuard::Transaction`].
@@ -93,7 +124,7 @@ pub(super) struct Declaring {
     /// Facts about each product.
     pub(super) read: [Read; PRODUCTS],
     /// Hold of the order.
-    pub(super) hold: Content,
+    pub(super) hold: Option<Hold>,
 }
 
 /// Running process. One that takes no further step has crashed.
@@ -104,7 +135,7 @@ pub(super) enum Process {
     /// Fold of a journal: entries that it has read, and how many of them are written.
     Folding { product: usize, entries: Vec<Entry>, written: usize },
     /// Copy of the entries of an order from the arrays.
-    Copying { order: usize, revision: u8, items: Items },
+    Copying { order: usize, hold: Hold },
 }
 
 /// Complete state.
@@ -202,7 +233,7 @@ impl State {
     /// Returns the content of an order: of its highest revision in journals, holds, or arrays.
     pub(super) fn content(&self, order: usize) -> Content {
         let hold = self.holds[order].map(|hold| (hold.revision, hold.items));
-        let mut content = hold.or_else(|| self.in_arrays(order));
+        let mut content = hold.or_else(|| self.in_arrays(order).map(|hold| (hold.revision, hold.items)));
         for (product, stock) in self.stock.iter().enumerate() {
             let entries = stock.iter().flat_map(|stock| &stock.journal);
             for entry in entries.filter(|entry| entry.order == order) {
@@ -214,17 +245,19 @@ impl State {
         content
     }
 
-    /// Returns the content of an order in the arrays of older builds.
-    pub(super) fn in_arrays(&self, order: usize) -> Content {
-        let mut content: Content = None;
+    /// Returns the hold of an order as the arrays of older builds have it.
+    pub(super) fn in_arrays(&self, order: usize) -> Option<Hold> {
+        let mut found = None;
         for (product, array) in self.arrays.iter().enumerate() {
             if let Some((revision, quantity)) = array.and_then(|array| array[order]) {
-                let (highest, items) = content.get_or_insert((revision, NOTHING));
-                *highest = revision.max(*highest);
-                items[product] = quantity;
+                let none = Hold { revision, items: NOTHING, covers: [false; PRODUCTS], old: false };
+                let hold = found.get_or_insert(none);
+                hold.revision = revision.max(hold.revision);
+                hold.items[product] = quantity;
+                hold.covers[product] = true;
             }
         }
-        content
+        found
     }
 
     pub(super) fn meaning(&self) -> Meaning {
@@ -247,12 +280,12 @@ impl State {
         for order in 0..ORDERS {
             let before = self.in_arrays(order);
             let Some((revision, items)) = after.orders[order] else { continue };
-            for product in 0..PRODUCTS {
-                let is_covered = items[product] > 0 || before.is_some_and(|(_, held)| held[product] > 0);
+            for (product, quantity) in items.into_iter().enumerate() {
+                let is_covered = quantity > 0 || before.is_some_and(|held| held.items[product] > 0);
                 if let Some(array) = &mut self.arrays[product]
                     && (is_covered || array[order].is_some())
                 {
-                    array[order] = Some((revision, items[product]));
+                    array[order] = Some((revision, quantity));
                 }
             }
         }

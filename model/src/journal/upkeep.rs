@@ -1,8 +1,8 @@
 //! Steps that declare nothing: folds, copies, the migration, and pruning.
 
 use super::declaring::compare;
-use super::state::{Answer, Entry, Hold, Meaning, Process, State, Step, Stock, only};
-use super::{Items, Journal, JournalGuard, NOTHING, ORDERS, PRODUCTS};
+use super::state::{Answer, Entry, Hold, Mark, Meaning, Process, State, Step, Stock, only};
+use super::{Journal, JournalGuard, KEPT, NOTHING, ORDERS, PRODUCTS};
 
 impl Journal {
     /// Adds a step of a fold.
@@ -24,15 +24,23 @@ impl Journal {
                     folded.order == entry.order && same
                 })
             };
+            let marks: Vec<Mark> =
+                stock.journal.iter().filter(|entry| is_folded(entry)).map(Mark::of).collect();
             stock.journal.retain(|entry| !is_folded(entry));
-            stock.folds += 1;
+            if self.has(JournalGuard::FoldsCounted) {
+                stock.folds += u8::try_from(marks.len()).unwrap_or(u8::MAX);
+            }
+            stock.folded.extend(marks);
+            let kept = if self.has(JournalGuard::MarksLeft) { usize::from(KEPT) } else { 0 };
+            stock.folded.drain(..stock.folded.len().saturating_sub(kept));
             "removes entries"
         } else {
             let entry = entries[if removes_first { written - 1 } else { written }];
             let hold = &mut after.holds[entry.order];
             if hold.is_none_or(|hold| hold.revision < entry.revision) || !self.has(JournalGuard::NewerOnly) {
-                let items = only(product, entry.quantity);
-                *hold = Some(Hold { revision: entry.revision, items, old: false });
+                let (items, mut covers) = (only(product, entry.quantity), [false; PRODUCTS]);
+                covers[product] = true;
+                *hold = Some(Hold { revision: entry.revision, items, covers, old: false });
             }
             "writes a hold"
         };
@@ -44,11 +52,11 @@ impl Journal {
     }
 
     /// Inserts the hold of an order from the arrays.
-    pub(super) fn copy(&self, after: &mut State, order: usize, revision: u8, items: Items) {
+    pub(super) fn copy(&self, after: &mut State, order: usize, copied: Hold) {
         let before = after.meaning();
         let hold = &mut after.holds[order];
         if hold.is_none() || !self.has(JournalGuard::HoldIfAbsent) {
-            *hold = Some(Hold { revision, items, old: false });
+            *hold = Some(copied);
         }
         self.same(after, before);
     }
@@ -81,7 +89,9 @@ impl Journal {
             for (place, sent) in self.sent.iter().enumerate().filter(|(place, _)| state.left[*place] > 0) {
                 let mut meaning = Meaning {
                     on_hand: state.older_on_hand,
-                    orders: std::array::from_fn(|order| state.in_arrays(order)),
+                    orders: std::array::from_fn(|order| {
+                        state.in_arrays(order).map(|hold| (hold.revision, hold.items))
+                    }),
                 };
                 let mut after = state.clone();
                 after.left[place] -= 1;
@@ -106,7 +116,7 @@ impl Journal {
                 let reserved =
                     state.arrays[product].iter().flatten().flatten().map(|(_, quantity)| quantity).sum();
                 let on_hand = state.older_on_hand[product];
-                after.stock[product] = Some(Stock { on_hand, reserved, folds: 0, journal: Vec::new() });
+                after.stock[product] = Some(Stock::new(on_hand, reserved));
                 self.same(&mut after, before);
                 steps.push((Step(format!("the stock of product {product} is inserted")), after));
             }
@@ -122,12 +132,12 @@ impl Journal {
             }
         }
         for order in (0..ORDERS).filter(|_| state.copies_left > 0) {
-            if let Some((revision, items)) = state.in_arrays(order)
+            if let Some(hold) = state.in_arrays(order)
                 && state.holds[order].is_none()
             {
                 let mut after = state.clone();
                 after.copies_left -= 1;
-                after.begin(Process::Copying { order, revision, items });
+                after.begin(Process::Copying { order, hold });
                 steps.push((Step(format!("the schema step reads order {order} in the arrays")), after));
             }
         }
@@ -141,7 +151,8 @@ impl Journal {
             after.holds.iter_mut().flatten().for_each(|hold| hold.old = true);
             // No process lives for an hour, and no call arrives after one.
             after.processes.clear();
-            after.left.iter_mut().for_each(|left| *left = 0);
+            let earlier = self.sent.iter().zip(&mut after.left).filter(|(sent, _)| !sent.later);
+            earlier.for_each(|(_, left)| *left = 0);
             steps.push((Step("an hour passes".to_owned()), after));
         }
         if !self.hour {
