@@ -5,13 +5,13 @@
 use std::collections::HashMap;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::extract::{FromRequest, FromRequestParts, MatchedPath, RawPathParams, Request, State};
 use axum::handler::Handler;
 use axum::middleware::{self, Next};
-use axum::response::Response;
+use axum::response::{IntoResponse as _, Response};
 use axum::routing::{MethodFilter, MethodRouter, on};
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
@@ -202,6 +202,9 @@ pub trait RateLimiter: Send + Sync {
     fn count(&self, address: Option<SourceAddress>) -> BoxFuture<'_, Result<(), Error>>;
 }
 
+/// Time by which the end of a request is later than its deadline. A body that stays away until then is a 408.
+const AFTER_THE_BODY: Duration = Duration::from_millis(500);
+
 /// Identifies the caller and refuses a request that its row does not allow.
 async fn authorize(
     State((guard, spec)): State<(Guard, &'static RouteSpec)>,
@@ -224,7 +227,9 @@ async fn authorize(
     guard.limit(spec.rate, caller, address).await?;
     request.extensions_mut().insert(context);
     request.extensions_mut().insert(MatchedRow(spec));
-    let mut response = next.run(request).await;
+    let left = deadline.since(guard.clock.now()) + AFTER_THE_BODY;
+    let late = |_| Error::unavailable("the request was not done by its deadline").into_response();
+    let mut response = tokio::time::timeout(left, next.run(request)).await.unwrap_or_else(late);
     response.extensions_mut().insert(CallerForLog(caller));
     Ok(response)
 }
@@ -382,5 +387,26 @@ impl<S: Send + Sync, T: StaticType> FromRequestParts<S> for PathId<T> {
         let params = RawPathParams::from_request_parts(parts, state).await;
         let id = params.ok().and_then(|params| params.iter().next().and_then(|(_, id)| id.parse().ok()));
         Ok(Self(id))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::StatusCode;
+    use tower::ServiceExt as _;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_request_that_is_not_done_by_its_deadline_is_a_503() {
+        static NEVER: RouteSpec = RouteSpec::get("/never", "never").access(Access::Public);
+        let handler = async || std::future::pending::<()>().await;
+        let router = RouteTable::new().route(&NEVER, handler).into_router((), Guard::public(Clock::system()));
+        let begun = tokio::time::Instant::now();
+        let request = http::Request::get("/never").body(axum::body::Body::empty()).unwrap();
+        let response = router.oneshot(request).await.unwrap();
+        assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
+        assert!(response.headers().contains_key(header::RETRY_AFTER));
+        assert_eq!(begun.elapsed().as_secs(), DEFAULT_TIMEOUT.as_secs());
     }
 }

@@ -1,13 +1,14 @@
 //! HTTP listener of plain services and of `cargo local`.
 //!
 //! It bounds time, number and memory: a slow, silent or greedy client costs a connection for a while, and no other
-//! client anything. When it is full, what waits for its client makes room. Work that has begun is finished, also when
+//! client anything. When it is full, what waits for its client makes room. Work that may write is finished, also when
 //! its client hangs up. HTTP/1.1 and HTTP/2 without TLS share the port.
 
 use std::convert::Infallible;
 use std::future::{Future, poll_fn};
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -17,6 +18,7 @@ use axum::Router;
 use axum::body::Body;
 use axum::response::{IntoResponse as _, Response};
 use bytes::BytesMut;
+use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use http::{HeaderValue, Request, StatusCode, Version, header};
 use hyper::body::Incoming;
@@ -286,7 +288,8 @@ impl Connection {
         Response::from_parts(head, body)
     }
 
-    /// Runs a request in a task of its own: a client that hangs up cannot stop it between two writes.
+    /// Runs a request. One that may write has a task of its own: a client that hangs up cannot stop it between two
+    /// writes. One that only reads ends with its client.
     async fn work(&self, mut request: Request<Body>, counted: &Arc<counted::Request>) -> Response {
         let server = self.server.clone();
         let checked = AllowedHosts::check(server.hosts.as_ref(), &request);
@@ -301,18 +304,24 @@ impl Connection {
             Ok(()) => &server.full,
         };
         request.extensions_mut().insert(SourceAddress(self.peer));
-        let answer = router.clone().oneshot(request);
+        let only_reads = request.method().is_safe();
+        let answer = AssertUnwindSafe(router.clone().oneshot(request)).catch_unwind();
         let work = (self.activity.begin_work(), counted.work());
-        let task = tokio::spawn(async move {
+        let working = async move {
             let answer = answer.await;
             drop((work, server));
             answer
-        });
-        match task.await {
-            Ok(Ok(response)) => response,
-            Ok(Err(never)) => match never {},
+        };
+        let answered = if only_reads {
+            working.await.ok()
+        } else {
+            tokio::spawn(working).await.ok().and_then(Result::ok)
+        };
+        match answered {
+            Some(Ok(response)) => response,
+            Some(Err(never)) => match never {},
             // Routes and calls answer panics themselves.
-            Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
+            None => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
         }
     }
 }

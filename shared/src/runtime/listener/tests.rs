@@ -3,7 +3,7 @@
 use std::net::Ipv6Addr;
 use std::sync::Mutex;
 
-use axum::routing::{get, post};
+use axum::routing::{any, get, post};
 use tokio::io::DuplexStream;
 use tokio::sync::{Notify, oneshot};
 use tokio::task::JoinHandle;
@@ -150,10 +150,12 @@ fn slow() -> (Router, Arc<Notify>, oneshot::Receiver<()>, oneshot::Receiver<()>)
         }
         "done"
     };
-    (Router::new().route("/", get(handler)), go, has_begun, is_done)
+    (Router::new().route("/", any(handler)), go, has_begun, is_done)
 }
 
 const GET: &str = "GET / HTTP/1.1\r\nhost: localhost\r\n\r\n";
+
+const POST: &str = "POST / HTTP/1.1\r\nhost: localhost\r\ncontent-length: 0\r\n\r\n";
 
 fn within(seconds: u64, begin: Instant) {
     assert_eq!(begin.elapsed().as_secs(), seconds);
@@ -388,7 +390,7 @@ async fn work_is_finished_when_its_client_hangs_up() {
     let (router, go, has_begun, is_done) = slow();
     let bench = Bench::of(router, Limits::DEFAULT);
     let mut client = bench.connect();
-    client.send(GET).await;
+    client.send(POST).await;
     has_begun.await.unwrap();
     drop(client.stream);
     client.task.await.unwrap();
@@ -397,6 +399,19 @@ async fn work_is_finished_when_its_client_hangs_up() {
     go.notify_one();
     is_done.await.unwrap();
     stopped.await.unwrap();
+}
+
+#[tokio::test]
+async fn a_read_ends_when_its_client_hangs_up() {
+    let (router, _go, has_begun, is_done) = slow();
+    let bench = Bench::of(router, Limits::DEFAULT);
+    let mut client = bench.connect();
+    client.send(GET).await;
+    has_begun.await.unwrap();
+    drop(client.stream);
+    client.task.await.unwrap();
+    assert!(is_done.await.is_err(), "it was finished");
+    bench.stops().await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -497,11 +512,11 @@ async fn requests_without_a_client_count_as_requests_at_work() {
         signal.notify_one();
         std::future::pending::<()>().await;
     };
-    let never = Router::new().route("/never", get(handler)).merge(router());
+    let never = Router::new().route("/never", any(handler)).merge(router());
     let bench = Bench::of(never, limits);
     for _ in 0..2 {
         let mut client = bench.connect();
-        client.send("GET /never HTTP/1.1\r\nhost: localhost\r\n\r\n").await;
+        client.send("POST /never HTTP/1.1\r\nhost: localhost\r\ncontent-length: 0\r\n\r\n").await;
         begun.notified().await;
         drop(client.stream);
         client.task.await.unwrap();

@@ -245,11 +245,11 @@ async fn work_without_a_client_is_bounded_by_connection() {
         signal.notify_one();
         std::future::pending::<()>().await;
     };
-    let never = Router::new().route("/never", get(handler)).merge(router());
+    let never = Router::new().route("/never", any(handler)).merge(router());
     let bench = Bench::of(never, Limits { streams: 3, ..Limits::DEFAULT });
     let client = bench.http2().await;
     for _ in 0..3 {
-        let answer = client.gets("/never");
+        let answer = client.begins("POST", "/never", 0, Full::default().boxed_unsync());
         begun.notified().await;
         answer.abort();
         settled().await;
