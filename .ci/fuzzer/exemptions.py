@@ -39,6 +39,7 @@ FIELDS = "what fields of one change need of each other is said in prose, for a s
 ERRORS = [
     (ORDERS, PRODUCT, "must be the ID of an active product", KNOWN),
     (ORDERS, PRODUCT, "is priced in ", KNOWN),
+    (ORDERS, re.compile("/items/[0-9]+/quantity"), "must be at most ", "a product may have a limit of its own"),
     (("placeOrder",), re.compile("/user_id"), "must be the ID of an active user", KNOWN),
     (("updateUser",), re.compile("/current_password"), "", "which password is the right one is data"),
     (
