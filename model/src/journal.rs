@@ -10,7 +10,7 @@
 //!   hold of such items alone is a tombstone.
 //!
 //! An order holds what the entry or the hold of its highest revision says. At the same revision it is the hold.
-//! Where a mark has the highest revision, its hold was a tombstone that was pruned: the order holds nothing.
+//! A mark above both is all that is left of a tombstone that was pruned: the order holds nothing.
 //!
 //! # Declaring
 //!

@@ -1,4 +1,5 @@
-//! Limits of what one customer may do: open orders, and requests a minute. They cost no round trip of their own.
+//! Limits of what one customer may do: open orders, and requests a minute. Both are read beside the look-up of the
+//! key, in one round trip. A request without a key has that round trip for them alone.
 
 use shared::auth::Caller;
 use shared::error::Error;
