@@ -9,7 +9,7 @@ use mongodb::bson::{DateTime, doc};
 use rand::Rng as _;
 use rand::seq::IndexedRandom as _;
 use tests::lambda::Fault;
-use tests::proxy::Moment;
+use tests::proxy::{Command, Moment};
 
 use crate::fixture::{Fixture, OLD, Snapshot, State, Step};
 use crate::report::{Report, choices, is_long, seeds};
@@ -17,8 +17,8 @@ use crate::report::{Report, choices, is_long, seeds};
 /// Boundary at which a process is killed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Boundary {
-    /// At a command of a function, the first one being 1.
-    Command { function: &'static str, number: usize, name: String, moment: Moment },
+    /// At a command of a function.
+    Command { function: &'static str, command: Command, moment: Moment },
     /// At a call of this method, the first one being 1: the function that is called.
     Call { function: String, method: String, number: u64, moment: Moment },
     /// At the request itself: the orders function.
@@ -36,9 +36,7 @@ impl Boundary {
 impl fmt::Display for Boundary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Command { function, number, name, moment } => {
-                write!(f, "{moment:?} command {number} of {function}, {name}")
-            }
+            Self::Command { function, command, moment } => write!(f, "{moment:?} {command} of {function}"),
             Self::Call { function, method, number, moment } => {
                 write!(f, "{moment:?} call {number} of {function}, {method}")
             }
@@ -96,13 +94,8 @@ impl Play {
         let mut boundaries = Vec::new();
         for moment in [Moment::Before, Moment::After] {
             for (function, proxy) in &fixture.proxies {
-                let commands = proxy.commands().into_iter().zip(1..);
-                boundaries.extend(commands.map(|(name, number)| Boundary::Command {
-                    function,
-                    number,
-                    name,
-                    moment,
-                }));
+                let commands = proxy.commands().into_iter();
+                boundaries.extend(commands.map(|command| Boundary::Command { function, command, moment }));
             }
             let calls = fixture.shop.lambda.calls();
             for (place, call) in calls.iter().enumerate() {
@@ -128,16 +121,14 @@ impl Play {
             Moment::After => Fault::KillAfter,
         };
         match boundary {
-            Boundary::Command { function, number, name, moment } => {
-                let mut met = self.fixture.proxy(function).stop_at(*number, *moment);
+            Boundary::Command { function, command, moment } => {
+                let mut met = self.fixture.proxy(function).stop_at(command, *moment);
                 let mut acting = pin!(acts(&self.fixture, self.act, &self.order));
                 tokio::select! {
                     biased;
-                    Ok(met) = &mut met => {
+                    Ok(()) = &mut met => {
                         self.fixture.kill(function).await;
-                        // The jobs of Reconcile run side by side, and their commands come in no fixed order.
-                        let is_any = matches!(self.act, Act::Reconcile);
-                        (acting.await, is_any || met == *name)
+                        (acting.await, true)
                     }
                     known = &mut acting => (known, false),
                 }
@@ -310,7 +301,7 @@ async fn reconcile_survives_a_crash_after_anything_that_it_does() {
 async fn much_to_heal() -> Play {
     let fixture = Fixture::open().await;
     // A void that is old, and an order that has ended long ago.
-    crash_of(&fixture, Act::Step(Step::PlaceOneLine("void")), "", 2, Moment::Before).await;
+    crash_of(&fixture, Act::Step(Step::PlaceOneLine("void")), "", "insert orders", 1, Moment::Before).await;
     fixture.heals().await.unwrap();
     let ended = fixture.does(Step::Place("ended"), "").await.unwrap().text("id");
     fixture.does(Step::Cancel, &ended).await.unwrap().expect(200);
@@ -318,10 +309,10 @@ async fn much_to_heal() -> Play {
     // A decision whose task is left, a change of items that nobody finishes, a hold without an order, and an order
     // that nobody has paid.
     let left = fixture.does(Step::Place("left"), "").await.unwrap().text("id");
-    crash_of(&fixture, Act::Step(Step::Cancel), &left, 2, Moment::After).await;
+    crash_of(&fixture, Act::Step(Step::Cancel), &left, "update orders", 1, Moment::After).await;
     let changing = fixture.does(Step::Place("changing"), "").await.unwrap().text("id");
-    crash_of(&fixture, Act::Step(Step::ChangeItems), &changing, 3, Moment::Before).await;
-    crash_of(&fixture, Act::Step(Step::PlaceOneLine("hold")), "", 2, Moment::Before).await;
+    crash_of(&fixture, Act::Step(Step::ChangeItems), &changing, "update orders", 2, Moment::Before).await;
+    crash_of(&fixture, Act::Step(Step::PlaceOneLine("hold")), "", "insert orders", 1, Moment::Before).await;
     let unpaid = fixture.does(Step::Place("unpaid"), "").await.unwrap().text("id");
     fixture.sets(&unpaid, doc! { "expires_at": DateTime::from_millis(0) }).await;
     fixture.ages(OLD).await;
@@ -340,9 +331,10 @@ async fn much_to_heal() -> Play {
 }
 
 /// Kills the orders function at one of its commands.
-async fn crash_of(fixture: &Fixture, act: Act, order: &str, command: usize, moment: Moment) {
+async fn crash_of(fixture: &Fixture, act: Act, order: &str, name: &str, number: usize, moment: Moment) {
     fixture.warm().await;
     fixture.proxy("orders").begin();
+    let command = &Command { name: name.to_owned(), number };
     let mut met = fixture.proxy("orders").stop_at(command, moment);
     let mut acting = pin!(acts(fixture, act, order));
     tokio::select! {

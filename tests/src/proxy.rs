@@ -5,6 +5,7 @@
 //! that of the message which it answers, and a command's first field is its name.
 //! <https://www.mongodb.com/docs/manual/reference/mongodb-wire-protocol/>
 
+use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -64,22 +65,40 @@ struct Line {
     silent_until: watch::Sender<Option<Instant>>,
 }
 
-/// The command of a connection whose answer the line waits for.
-type Awaited = Mutex<Option<(i32, Trap, String)>>;
+/// Command to MongoDB: its name, and its number among those of this name.
+///
+/// A function may send several commands side by side, in no fixed order. Its number among all would name another
+/// command in each run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Command {
+    /// Command and collection, such as `update orders`.
+    pub name: String,
+    /// The first command of this name is 1.
+    pub number: usize,
+}
+
+impl fmt::Display for Command {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.name, self.number)
+    }
+}
+
+/// The request of a connection whose answer the line waits for.
+type Awaited = Mutex<Option<(i32, Trap)>>;
 
 #[derive(Debug, Default)]
 struct State {
-    commands: Vec<String>,
+    commands: Vec<Command>,
     trap: Option<Trap>,
 }
 
 #[derive(Debug)]
 struct Trap {
-    number: usize,
+    command: Command,
     moment: Moment,
     /// For how long the whole line is silent; `None`: its connection, for ever.
     silence: Option<Duration>,
-    sprung: oneshot::Sender<String>,
+    sprung: oneshot::Sender<()>,
 }
 
 impl Drop for Proxy {
@@ -122,27 +141,27 @@ impl Proxy {
         *self.line.lock() = State::default();
     }
 
-    /// The commands that were sent since [`begin`](Self::begin), in their order: such as `update orders`.
-    pub fn commands(&self) -> Vec<String> {
+    /// Commands since [`begin`](Self::begin), in their order.
+    pub fn commands(&self) -> Vec<Command> {
         self.line.lock().commands.clone()
     }
 
-    /// Stops at a command, the first one since [`begin`](Self::begin) being 1: its connection is silent from then on,
-    /// while others go on. What comes back is told which command it was; dropped, it stops nothing any more.
-    pub fn stop_at(&self, number: usize, moment: Moment) -> oneshot::Receiver<String> {
-        self.traps(number, moment, None)
+    /// Stops at a command, counted from [`begin`](Self::begin): its connection is silent from then on, while others
+    /// go on. The receiver hears when it comes to that; dropped, it stops nothing any more.
+    pub fn stop_at(&self, command: &Command, moment: Moment) -> oneshot::Receiver<()> {
+        self.traps(command, moment, None)
     }
 
     /// At a command, the whole line is silent for this long: it keeps its connections, takes new ones, and lets nothing
     /// pass. Then it goes on with all that it was given meanwhile, also for clients that have hung up.
-    pub fn silent_at(&self, number: usize, moment: Moment, silence: Duration) -> oneshot::Receiver<String> {
-        self.traps(number, moment, Some(silence))
+    pub fn silent_at(&self, command: &Command, moment: Moment, silence: Duration) -> oneshot::Receiver<()> {
+        self.traps(command, moment, Some(silence))
     }
 
-    fn traps(&self, number: usize, moment: Moment, silence: Option<Duration>) -> oneshot::Receiver<String> {
-        let (sprung, told) = oneshot::channel();
-        self.line.lock().trap = Some(Trap { number, moment, silence, sprung });
-        told
+    fn traps(&self, command: &Command, moment: Moment, silence: Option<Duration>) -> oneshot::Receiver<()> {
+        let (sprung, met) = oneshot::channel();
+        self.line.lock().trap = Some(Trap { command: command.clone(), moment, silence, sprung });
+        met
     }
 
     /// Ends a silence, and waits for none.
@@ -192,26 +211,23 @@ impl Line {
     ) -> io::Result<()> {
         loop {
             let message = read(client).await?;
-            let trap = match command(&message).filter(|name| !is_of_the_driver(name)) {
-                None => None,
-                Some(name) => self.passes(&name).map(|trap| (trap, name)),
-            };
-            match trap {
+            let name = command(&message).filter(|name| !is_of_the_driver(name));
+            match name.and_then(|name| self.passes(name)) {
                 None => {}
-                Some((Trap { moment: Moment::Before, silence: Some(silence), sprung, .. }, name)) => {
+                Some(Trap { moment: Moment::Before, silence: Some(silence), sprung, .. }) => {
                     self.falls_silent(silence);
-                    let _ = sprung.send(name);
+                    let _ = sprung.send(());
                 }
-                Some((Trap { moment: Moment::Before, sprung, .. }, name)) => {
+                Some(Trap { moment: Moment::Before, sprung, .. }) => {
                     // Nobody may wait for it any more.
-                    let _ = sprung.send(name);
+                    let _ = sprung.send(());
                     // MongoDB must see the connection end when the process ends, as it would without this line.
                     while client.read(&mut [0; 1024]).await? > 0 {}
                     return Ok(());
                 }
-                Some((trap, name)) => {
+                Some(trap) => {
                     let number = number_at(&message, 4);
-                    *awaited.lock().unwrap_or_else(PoisonError::into_inner) = Some((number, trap, name));
+                    *awaited.lock().unwrap_or_else(PoisonError::into_inner) = Some((number, trap));
                 }
             }
             self.is_heard().await;
@@ -234,13 +250,13 @@ impl Line {
                 .take_if(|(number, ..)| *number == answers);
             match lost {
                 None => {}
-                Some((_, Trap { silence: Some(silence), sprung, .. }, name)) => {
+                Some((_, Trap { silence: Some(silence), sprung, .. })) => {
                     self.falls_silent(silence);
-                    let _ = sprung.send(name);
+                    let _ = sprung.send(());
                 }
-                Some((_, Trap { sprung, .. }, name)) => {
+                Some((_, Trap { sprung, .. })) => {
                     // Nobody may wait for it any more.
-                    let _ = sprung.send(name);
+                    let _ = sprung.send(());
                     // The connection ends with its process.
                     return std::future::pending().await;
                 }
@@ -272,11 +288,13 @@ impl Line {
     }
 
     /// Notes a command, and gives the trap that it has gone into.
-    fn passes(&self, name: &str) -> Option<Trap> {
+    fn passes(&self, name: String) -> Option<Trap> {
         let mut state = self.lock();
-        state.commands.push(name.to_owned());
-        let number = state.commands.len();
-        state.trap.take_if(|trap| trap.number == number && !trap.sprung.is_closed())
+        let before = state.commands.iter().filter(|command| command.name == name).count();
+        let command = Command { name, number: before + 1 };
+        let trap = state.trap.take_if(|trap| trap.command == command && !trap.sprung.is_closed());
+        state.commands.push(command);
+        trap
     }
 }
 
