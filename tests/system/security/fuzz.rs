@@ -190,9 +190,10 @@ fn forms() {
 #[test]
 fn json() {
     fuzz("json", 5_000, &changed(bodies()), |bytes| {
-        // What is read is what everybody reads, and is read again as the same.
+        // What is read is what everybody reads, and is read again as the same. Not everybody skips a byte order mark.
         if let Ok(value) = strict::parse::<Value>(&bytes) {
-            let everybody = serde_json::from_slice::<Value>(&bytes).ok();
+            let everybody = bytes.strip_prefix("\u{feff}".as_bytes()).unwrap_or(&bytes);
+            let everybody = serde_json::from_slice::<Value>(everybody).ok();
             prop_assert_eq!(Some(&value), everybody.as_ref());
             let again = strict::parse::<Value>(value.to_string().as_bytes());
             prop_assert_eq!(again.ok(), Some(value));
