@@ -44,7 +44,9 @@
 //! 1. The fence: from one moment on no older build can write. The arrays are frozen.
 //! 2. The stock of a product is inserted if it is not there. An order whose hold is not there has its entries
 //!    in the arrays: they are inserted as its hold, if it is still not there. The schema step does this for
-//!    all, and a declaration for what it needs.
+//!    all, and a declaration for what it needs. It asks whether there are arrays before it reads the hold. If
+//!    there is no hold then, it copies what is in the arrays, and reads again if there is a hold now, whoever
+//!    has inserted it.
 //! 3. An array is removed once each of its orders has a hold.
 //!
 //! # Left out

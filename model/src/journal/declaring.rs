@@ -9,8 +9,15 @@ use crate::state::DeclarationKind;
 impl Journal {
     /// Creates a declaration that has read nothing yet.
     pub(super) fn begin(&self, call: usize) -> Declaring {
-        let next = if self.has(JournalGuard::StockReadFirst) { Next::ReadStock(0) } else { Next::ReadHold };
-        Declaring { call, next, read: [Read::default(); PRODUCTS], hold: None }
+        let next = match self.older {
+            Some(_) if self.has(JournalGuard::ArraysAskedFirst) => Next::AskArrays,
+            _ => self.first_read(),
+        };
+        Declaring { call, next, read: [Read::default(); PRODUCTS], hold: None, arrays: false }
+    }
+
+    fn first_read(&self) -> Next {
+        if self.has(JournalGuard::StockReadFirst) { Next::ReadStock(0) } else { Next::ReadHold }
     }
 
     fn sent(&self, declaring: &Declaring) -> &Sent {
@@ -21,6 +28,17 @@ impl Journal {
     pub(super) fn declare(&self, mut after: State, declaring: Declaring) -> Option<(Step, State)> {
         let sent = self.sent(&declaring);
         let what = match declaring.next {
+            Next::AskArrays => {
+                let arrays = after.in_arrays(sent.order).is_some();
+                let declaring = Declaring { arrays, ..declaring };
+                if self.has(JournalGuard::ArraysAskedFirst) {
+                    let next = self.first_read();
+                    after.begin(Process::Declaring(Declaring { next, ..declaring }));
+                } else {
+                    self.go_on(&mut after, declaring);
+                }
+                "asks for arrays"
+            }
             Next::ReadStock(product) => {
                 let mut declaring = declaring;
                 declaring.read[product] = self.read(after.stock[product].as_ref()?, sent.order);
@@ -36,20 +54,28 @@ impl Journal {
             }
             Next::ReadHold => {
                 let hold = after.holds[sent.order].map(|hold| Hold { old: false, ..hold });
-                let in_arrays = after.in_arrays(sent.order).filter(|_| hold.is_none());
                 let declaring = Declaring { hold, ..declaring };
-                if let Some(hold) = in_arrays {
+                if self.older.is_some() && !self.has(JournalGuard::ArraysAskedFirst) {
+                    let next = Next::AskArrays;
+                    after.begin(Process::Declaring(Declaring { next, ..declaring }));
+                    "reads the hold"
+                } else {
+                    self.go_on(&mut after, declaring)
+                }
+            }
+            Next::FindInArrays => match after.in_arrays(sent.order) {
+                Some(hold) => {
                     let next = Next::Insert(hold);
                     after.begin(Process::Declaring(Declaring { next, ..declaring }));
                     "finds itself in the arrays"
-                } else if self.has(JournalGuard::StockReadFirst) {
-                    self.decide(&mut after, declaring)
-                } else {
-                    let next = Next::ReadStock(0);
-                    after.begin(Process::Declaring(Declaring { next, ..declaring }));
-                    "reads the hold"
                 }
-            }
+                // Another has copied it.
+                None if after.holds[sent.order].is_some() && self.has(JournalGuard::CopyOfAnother) => {
+                    after.begin(Process::Declaring(self.begin(declaring.call)));
+                    "finds the copy of another"
+                }
+                None => self.decide_or_read(&mut after, declaring),
+            },
             Next::Insert(hold) => {
                 self.copy(&mut after, sent.order, hold);
                 after.begin(Process::Declaring(self.begin(declaring.call)));
@@ -59,6 +85,25 @@ impl Journal {
             Next::WriteRest(product) => self.write_rest(&mut after, declaring, product)?,
         };
         Some((Step::of(sent, what), after))
+    }
+
+    /// Goes on once the hold is read.
+    fn go_on(&self, after: &mut State, declaring: Declaring) -> &'static str {
+        if declaring.hold.is_none() && declaring.arrays {
+            let next = Next::FindInArrays;
+            after.begin(Process::Declaring(Declaring { next, ..declaring }));
+            return "reads the hold";
+        }
+        self.decide_or_read(after, declaring)
+    }
+
+    fn decide_or_read(&self, after: &mut State, declaring: Declaring) -> &'static str {
+        if self.has(JournalGuard::StockReadFirst) {
+            return self.decide(after, declaring);
+        }
+        let next = Next::ReadStock(0);
+        after.begin(Process::Declaring(Declaring { next, ..declaring }));
+        "reads the hold"
     }
 
     /// Decides by what was read.
@@ -116,7 +161,13 @@ impl Journal {
         let held = declaring.content().map_or(NOTHING, |(_, items)| items);
         let covered = self.covered(&declaring, held);
         let (what, is_written) = match covered[..] {
-            [] if declaring.hold.is_none() => return Some((Step::of(sent, "has nothing to do"), state)),
+            [] if declaring.hold.is_none() => {
+                let held = state.content(sent.order).filter(|(revision, _)| *revision < sent.revision);
+                if held.is_some_and(|(_, items)| items != NOTHING) {
+                    after.broken = Some("a declaration has nothing to do, beside what is held");
+                }
+                return Some((Step::of(sent, "has nothing to do"), after));
+            }
             [product] => {
                 let known = declaring.known();
                 let stock = after.stock[product].as_mut()?;

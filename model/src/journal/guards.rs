@@ -52,11 +52,15 @@ pub enum JournalGuard {
     ArrayUntilCopied,
     /// A tombstone of an order that is still in an array stays. Without: it is pruned.
     ArrayBeforePruning,
+    /// A declaration asks for arrays before it reads the hold. Without: after it.
+    ArraysAskedFirst,
+    /// A declaration whose array has gone looks for the hold again. Without: it holds nothing.
+    CopyOfAnother,
 }
 
 impl JournalGuard {
     /// All guards.
-    pub const ALL: [Self; 24] = [
+    pub const ALL: [Self; 26] = [
         Self::Revision,
         Self::Replay,
         Self::EnoughStock,
@@ -81,5 +85,7 @@ impl JournalGuard {
         Self::HoldIfAbsent,
         Self::ArrayUntilCopied,
         Self::ArrayBeforePruning,
+        Self::ArraysAskedFirst,
+        Self::CopyOfAnother,
     ];
 }

@@ -32,7 +32,9 @@ impl Journal {
             | JournalGuard::StockIfAbsent
             | JournalGuard::HoldIfAbsent
             | JournalGuard::ArrayUntilCopied
-            | JournalGuard::ArrayBeforePruning => Self::migrated(false),
+            | JournalGuard::ArrayBeforePruning
+            | JournalGuard::ArraysAskedFirst
+            | JournalGuard::CopyOfAnother => Self::migrated(false),
             _ => Self::last_piece(false),
         };
         Self { without: Some(guard), ..scenario }

@@ -102,10 +102,14 @@ pub(super) struct Read {
 /// Next step of a declaration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) enum Next {
+    /// Ask whether the arrays have the order.
+    AskArrays,
     /// Read the stock of a product.
     ReadStock(usize),
     /// Read the hold, and decide.
     ReadHold,
+    /// Find the order in the arrays, as it has no hold.
+    FindInArrays,
     /// Insert the hold that was found in the arrays.
     Insert(Hold),
     /// Write.
@@ -125,6 +129,8 @@ pub(super) struct Declaring {
     pub(super) read: [Read; PRODUCTS],
     /// Hold of the order.
     pub(super) hold: Option<Hold>,
+    /// True if the arrays had the order.
+    pub(super) arrays: bool,
 }
 
 /// Running process. One that takes no further step has crashed.
