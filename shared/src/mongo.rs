@@ -40,10 +40,14 @@ const DEFAULT_DATABASE: &str = "oms";
 /// Error code of a duplicate key.
 pub const DUPLICATE_KEY: i32 = 11000;
 
+/// Error code of a write that conflicts with another one.
+const WRITE_CONFLICT: i32 = 112;
+
 /// Error codes of temporary conditions: shutdowns, elections, conflicts, time limits. Two of them (134, 246)
-/// are those of a new primary that does not know yet what is on a majority.
-const TRANSIENT_CODES: [i32; 16] =
-    [6, 7, 50, 64, 89, 91, 112, 134, 189, 246, 251, 262, 9001, 10107, 11600, 11602];
+/// are those of a new primary that does not know yet what is on a majority, and one (239) is that of a snapshot
+/// that has become too old.
+const TRANSIENT_CODES: [i32; 17] =
+    [6, 7, 50, 64, 89, 91, 112, 134, 189, 239, 246, 251, 262, 9001, 10107, 11600, 11602];
 
 /// Error code of a document that violates the validation rules of its collection.
 const INVALID_DOCUMENT: i32 = 121;
@@ -161,6 +165,25 @@ pub fn is_duplicate_key(error: &MongoError) -> bool {
         ErrorKind::Command(error) => error.code == DUPLICATE_KEY,
         _ => false,
     }
+}
+
+/// Returns true if another write to the same document was faster, so that nothing was written.
+pub fn is_write_conflict(error: &MongoError) -> bool {
+    matches!(error.kind.as_ref(), ErrorKind::Command(error) if error.code == WRITE_CONFLICT)
+}
+
+/// Returns the places of the documents of an insert that break a rule, if the others are inserted or were there.
+///
+/// # Errors
+/// The error, if it is another one.
+pub fn invalid_inserts(error: MongoError) -> Result<Vec<usize>, MongoError> {
+    let ErrorKind::InsertMany(failed) = error.kind.as_ref() else { return Err(error) };
+    let refused = || failed.write_errors.iter().flatten();
+    let is_known = refused().all(|it| [DUPLICATE_KEY, INVALID_DOCUMENT].contains(&it.code));
+    if failed.write_concern_error.is_some() || !is_known || fenced::is_outdated(&error) {
+        return Err(error);
+    }
+    Ok(refused().filter(|it| it.code == INVALID_DOCUMENT).map(|it| it.index).collect())
 }
 
 /// Kind and code of an error of the driver. Its text may repeat what is stored: the key of a duplicate, the values of a
@@ -353,10 +376,25 @@ pub async fn transaction<T, F>(database: &FencedDatabase, body: F) -> Result<T, 
 where
     F: for<'s> FnMut(&'s mut ClientSession) -> BoxFuture<'s, Result<TxOutcome<T>, MongoError>>,
 {
-    transact(database.start_session().await?, body).await
+    transaction_within(database, TRANSACTION_PATIENCE, body).await
 }
 
-async fn transact<T, F>(mut session: ClientSession, mut body: F) -> Result<T, MongoError>
+/// Runs a [`transaction`], and repeats it for this time at most.
+///
+/// # Errors
+/// As [`transaction`].
+pub async fn transaction_within<T, F>(
+    database: &FencedDatabase,
+    patience: Duration,
+    body: F,
+) -> Result<T, MongoError>
+where
+    F: for<'s> FnMut(&'s mut ClientSession) -> BoxFuture<'s, Result<TxOutcome<T>, MongoError>>,
+{
+    transact(database.start_session().await?, patience, body).await
+}
+
+async fn transact<T, F>(mut session: ClientSession, patience: Duration, mut body: F) -> Result<T, MongoError>
 where
     F: for<'s> FnMut(&'s mut ClientSession) -> BoxFuture<'s, Result<TxOutcome<T>, MongoError>>,
 {
@@ -366,7 +404,7 @@ where
         attempt += 1;
         session.start_transaction().await?;
         let error = match body(&mut session).await {
-            Ok(TxOutcome::Commit(result)) => match commit(&mut session, started).await {
+            Ok(TxOutcome::Commit(result)) => match commit(&mut session, started, patience).await {
                 Ok(()) => return Ok(result),
                 Err(error) => error,
             },
@@ -380,7 +418,7 @@ where
                 error
             }
         };
-        if started.elapsed() > TRANSACTION_PATIENCE || !error.contains_label(TRANSIENT_TRANSACTION_ERROR) {
+        if started.elapsed() > patience || !error.contains_label(TRANSIENT_TRANSACTION_ERROR) {
             return Err(error);
         }
         tracing::debug!(attempt, "a transaction met a conflict and begins anew");
@@ -392,7 +430,7 @@ where
 ///
 /// The driver tries twice. If the commit never arrives, the transaction stays open. Others then wait for its
 /// documents until the server aborts it, after a minute.
-async fn commit(session: &mut ClientSession, started: Instant) -> Result<(), MongoError> {
+async fn commit(session: &mut ClientSession, started: Instant, patience: Duration) -> Result<(), MongoError> {
     let mut attempt: u32 = 0;
     let mut unknown = None;
     loop {
@@ -405,7 +443,7 @@ async fn commit(session: &mut ClientSession, started: Instant) -> Result<(), Mon
             // After an attempt whose outcome is unknown, a refusal says nothing about that attempt.
             return Err(unknown.unwrap_or(error));
         }
-        if started.elapsed() > TRANSACTION_PATIENCE {
+        if started.elapsed() > patience {
             return Err(error);
         }
         unknown = Some(error);
@@ -413,9 +451,9 @@ async fn commit(session: &mut ClientSession, started: Instant) -> Result<(), Mon
     }
 }
 
-/// Waits after so many attempts, longer each time. The time is random, so that two writers in conflict do not
-/// meet again.
-async fn pause(attempts: u32) {
+/// Waits after so many attempts, longer each time: up to a quarter of a second. The time is random, so that two
+/// writers in conflict do not meet again.
+pub async fn pause(attempts: u32) {
     let longest = Duration::from_millis(2 << attempts.min(7));
     tokio::time::sleep(longest.mul_f64(rand::random())).await;
 }

@@ -52,7 +52,7 @@ pub(super) async fn read<T, F>(client: &Client, reads: F) -> Result<T, MongoErro
 where
     F: for<'s> FnMut(&'s mut ClientSession) -> BoxFuture<'s, Result<TxOutcome<T>, MongoError>>,
 {
-    let reading = async { transact(client.start_session().await?, reads).await };
+    let reading = async { transact(client.start_session().await?, PATIENCE, reads).await };
     let late = |_| Err(std::io::Error::from(std::io::ErrorKind::TimedOut).into());
     tokio::time::timeout(PATIENCE, reading).await.unwrap_or_else(late)
 }

@@ -12,7 +12,7 @@ use mongodb::action::{
     Aggregate, CountDocuments, Delete, Find, FindOneAndUpdate, InsertMany, InsertOne, ReplaceOne,
     StartSession, Update,
 };
-use mongodb::bson::{self, Bson, Document, doc};
+use mongodb::bson::{self, Bson, Document, Timestamp as OperationTime, doc};
 use mongodb::error::{Error as MongoError, ErrorKind, Result, WriteFailure};
 use mongodb::options::{FindOneOptions, FindOptions, Hint, ReadConcern, UpdateModifications};
 use mongodb::{ClientSession, Collection, Database};
@@ -70,6 +70,22 @@ impl FencedDatabase {
     /// As [`Schema::check`].
     pub async fn check_schema(&self) -> std::result::Result<(), Error> {
         self.schema.check(&self.database).await
+    }
+
+    /// Returns a time as of which the migration of this name is done. None: it is not.
+    ///
+    /// # Errors
+    /// Fails when MongoDB is unavailable.
+    pub async fn is_migrated(&self, migration: &str) -> Result<Option<OperationTime>> {
+        self.schema.is_migrated(&self.database, migration).await
+    }
+
+    /// Records that the migration of this name is done.
+    ///
+    /// # Errors
+    /// Fails when MongoDB is unavailable.
+    pub async fn record_migrated(&self, migration: &str) -> Result<()> {
+        self.schema.record_migrated(&self.database, migration).await
     }
 
     /// Schema of the build.
@@ -242,6 +258,23 @@ impl<T: Send + Sync> FencedCollection<T> {
         self.records.aggregate(pipeline)
     }
 
+    /// Runs a pipeline over the latest state, and inserts its documents into another collection. One whose ID is there
+    /// stays as it is.
+    ///
+    /// # Errors
+    /// Fails when MongoDB is unavailable, or refuses a document. Some may be inserted then.
+    pub async fn aggregate_into<U: Send + Sync>(
+        &self,
+        pipeline: impl IntoIterator<Item = Document>,
+        into: &FencedCollection<U>,
+    ) -> Result<()> {
+        let signed = doc! { "$set": { WRITER: into.writer } };
+        let merge = doc! { "into": into.name(), "whenMatched": "keepExisting", "whenNotMatched": "insert" };
+        let stages = pipeline.into_iter().chain([signed, doc! { "$merge": merge }]);
+        let running = self.records.aggregate(stages).allow_disk_use(true);
+        running.read_concern(ReadConcern::local()).await.map(drop)
+    }
+
     /// Deletes a document. A validator cannot refuse that: no fence stops it.
     pub fn delete_one(&self, filter: Document) -> Delete<'_> {
         self.records.delete_one(filter)
@@ -308,6 +341,24 @@ impl<T: Send + Sync> FencedCollection<T> {
         updates: Vec<UpdateEach>,
         session: Option<&mut ClientSession>,
     ) -> Result<UpdatedEach> {
+        let command = self.command(updates, false);
+        let (matched, refused) = self.run_updates(command, session).await?;
+        Ok(UpdatedEach { matched, refused: refused.len() })
+    }
+
+    /// Updates or inserts several documents, each its own way, in one command. Returns the places of those that
+    /// were refused.
+    ///
+    /// # Errors
+    /// Fails when MongoDB is unavailable, or this build is too old.
+    pub async fn upsert_each(&self, updates: Vec<UpdateEach>) -> Result<Vec<usize>> {
+        let mut command = self.command(updates, true);
+        // The driver does not add it to commands that it does not know.
+        command.insert("writeConcern", doc! { "w": "majority", "j": true });
+        Ok(self.run_updates(command, None).await?.1)
+    }
+
+    fn command(&self, updates: Vec<UpdateEach>, upsert: bool) -> Document {
         let updates: Vec<Document> = updates
             .into_iter()
             .map(|UpdateEach { filter, update }| {
@@ -315,24 +366,37 @@ impl<T: Send + Sync> FencedCollection<T> {
                     UpdateModifications::Pipeline(stages) => stages,
                     _ => Vec::new(),
                 };
-                doc! { "q": filter, "u": update }
+                doc! { "q": filter, "u": update, "upsert": upsert }
             })
             .collect();
-        let namespace = self.documents.namespace();
-        let database = self.documents.client().database(&namespace.db);
-        let command = doc! { "update": namespace.coll, "updates": updates, "ordered": true };
+        doc! { "update": self.documents.namespace().coll, "updates": updates, "ordered": !upsert }
+    }
+
+    /// Runs updates. Returns the number of documents that matched, and the places of the updates that were
+    /// refused.
+    async fn run_updates(
+        &self,
+        command: Document,
+        session: Option<&mut ClientSession>,
+    ) -> Result<(usize, Vec<usize>)> {
+        let database = self.documents.client().database(&self.documents.namespace().db);
         let running = database.run_command(command);
         let answer = match session {
             Some(session) => running.session(session).await?,
             None => running.await?,
         };
         // The driver does not check the results of commands that it does not know.
+        if let Ok(error) = answer.get_document("writeConcernError") {
+            let error = bson::deserialize_from_document(error.clone())?;
+            return Err(ErrorKind::Write(WriteFailure::WriteConcernError(error)).into());
+        }
         let errors = answer.get_array("writeErrors").map(Vec::as_slice).unwrap_or_default();
         if errors.iter().any(|error| code_of(error) == Some(INVALID_DOCUMENT) && names_writer(error)) {
             return Err(MongoError::custom(Outdated));
         }
+        let place = |error: &Bson| error.as_document()?.get_i32("index").ok()?.try_into().ok();
         let matched = answer.get_i32("n").ok().and_then(|matched| usize::try_from(matched).ok());
-        Ok(UpdatedEach { matched: matched.unwrap_or(0), refused: errors.len() })
+        Ok((matched.unwrap_or(0), errors.iter().filter_map(place).collect()))
     }
 
     fn sign(&self, document: &impl Serialize) -> Result<Document> {

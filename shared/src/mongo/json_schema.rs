@@ -76,10 +76,14 @@ pub fn list(least: usize, most: usize, of: Document) -> Document {
     doc! { "bsonType": "array", "minItems": size(least), "maxItems": size(most), "items": of }
 }
 
-/// Rule for a list of up to `most` elements. They are not checked, as a list of thousands is written at every
-/// hold.
+/// Rule for a list of up to `most` elements, which are not checked.
 pub fn long_list(most: i64) -> Document {
     doc! { "bsonType": "array", "maxItems": most }
+}
+
+/// Rule for a list. Its elements are not checked, as it is written at every hold.
+pub fn array() -> Document {
+    doc! { "bsonType": "array" }
 }
 
 /// Rule for stored `attributes` and `metadata`.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use futures::TryStreamExt as _;
 use mongodb::Database;
-use mongodb::bson::{Bson, Document, doc};
+use mongodb::bson::{Bson, Document, Timestamp as OperationTime, doc};
 use mongodb::error::{Error as MongoError, ErrorKind};
 use mongodb::options::{Hint, ReadConcern};
 
@@ -121,6 +121,32 @@ impl Schema {
         self.record(database, doc! { "version": self.version, "signed_for": self.lowest_writer }).await
     }
 
+    /// Returns a time as of which the migration of this name is recorded as done. None: it is not.
+    ///
+    /// # Errors
+    /// Error of the driver if MongoDB refuses or is unavailable.
+    pub async fn is_migrated(
+        &self,
+        database: &Database,
+        migration: &str,
+    ) -> Result<Option<OperationTime>, MongoError> {
+        let mut session = database.client().start_session().await?;
+        let done = doc! { "_id": self.function, "migrated": migration };
+        let found = database.collection::<Document>(SCHEMA).find_one(done).session(&mut session).await?;
+        // A server that tells no time is no member of a replica set, and knows no older state either.
+        Ok(found.map(|_| session.operation_time().unwrap_or(OperationTime { time: 0, increment: 0 })))
+    }
+
+    /// Records that the migration of this name is done. What it was about never comes back.
+    ///
+    /// # Errors
+    /// Error of the driver if MongoDB refuses or is unavailable.
+    pub async fn record_migrated(&self, database: &Database, migration: &str) -> Result<(), MongoError> {
+        let schema = database.collection::<Document>(SCHEMA);
+        let done = doc! { "$addToSet": { "migrated": migration } };
+        schema.update_one(doc! { "_id": self.function }, done).await.map(drop)
+    }
+
     async fn record(&self, database: &Database, at_least: Document) -> Result<(), MongoError> {
         let schema = database.collection::<Document>(SCHEMA);
         let record = || {
@@ -203,16 +229,21 @@ impl<'a> SchemaStep<'a> {
     /// # Errors
     /// Error of the driver if MongoDB refuses or is unavailable.
     pub async fn end(self) -> Result<(), Error> {
-        if self.lowest_writer > ANY_WRITER && !self.again {
-            for collection in self.collections.iter().filter(|collection| !collection.append_only) {
-                self.sign_all(collection).await?;
-            }
+        for collection in self.collections.iter().filter(|collection| !collection.append_only) {
+            self.sign(collection).await?;
         }
         Ok(self.database.schema().record_end(self.database.database()).await?)
     }
 
     /// Signs all documents of a collection whose writer is too old, and marks those that violate the rules.
-    async fn sign_all(&self, collection: &Collection) -> Result<(), MongoError> {
+    /// After that no older build can change any of them.
+    ///
+    /// # Errors
+    /// Error of the driver if MongoDB refuses or is unavailable.
+    pub async fn sign(&self, collection: &Collection) -> Result<(), MongoError> {
+        if self.lowest_writer == ANY_WRITER || self.again {
+            return Ok(());
+        }
         let documents: FencedCollection<Document> = self.database.collection(collection.name);
         let (rules, broken) = (collection.validator.clone(), doc! { "$nor": [collection.validator.clone()] });
         let is_marked = |filter: &Document, marked: bool| {
