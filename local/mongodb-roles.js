@@ -24,6 +24,8 @@ const roles = [
     "role": "oms_products",
     "collections": {
       "products": ["find", "insert", "update"],
+      "stock": ["find", "insert", "update"],
+      "stock_holds": ["find", "insert", "update", "remove"],
       "stock_movements": ["find", "insert"],
       "stock_checkpoints": ["find", "insert", "update", "remove"],
       "product_keys": ["find", "insert", "update"],

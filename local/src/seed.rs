@@ -17,7 +17,8 @@ use futures::future::BoxFuture;
 use mongodb::Database;
 use orders::number::Number;
 use orders::store::{ImportedOrder, OrderStore};
-use products::store::{ImportedProduct, ProductStore};
+use products::holds::Hold;
+use products::store::ProductStore;
 use rand::SeedableRng as _;
 use rand::rngs::StdRng;
 use shared::error::Error;
@@ -164,7 +165,8 @@ impl Load<'_> {
         Ok(users)
     }
 
-    /// Loads products and their orders. Orders come first, since Reconcile releases a hold without an order.
+    /// Loads products and their orders. Orders come first, since Reconcile releases a hold without an order. Then
+    /// come the holds, each with all of its products.
     async fn part(
         &mut self,
         catalogue: Catalogue,
@@ -186,7 +188,12 @@ impl Load<'_> {
         self.progress.of("orders", batch.len(), self.amounts.orders);
         lanes.add(Box::pin(insert_orders(OrderStore::new(self.database), batch))).await?;
         lanes.finish().await?;
-        let products: Vec<ImportedProduct> = sales.end(rng);
+        let (products, holds) = sales.end(rng);
+        for batch in whole_orders(&holds) {
+            let store = ProductStore::new(self.database);
+            lanes.add(Box::pin(async move { store.insert_holds(&batch).await })).await?;
+        }
+        lanes.finish().await?;
         for batch in products.chunks(BATCH / 4) {
             let (store, batch) = (ProductStore::new(self.database), batch.to_vec());
             self.progress.of("products", batch.len(), self.amounts.products);
@@ -194,6 +201,12 @@ impl Load<'_> {
         }
         lanes.finish().await
     }
+}
+
+/// Splits holds, sorted by order, into batches of so many orders.
+fn whole_orders(holds: &[Hold]) -> Vec<Vec<Hold>> {
+    let by_order: Vec<&[Hold]> = holds.chunk_by(|one, other| one.order == other.order).collect();
+    by_order.chunks(BATCH).map(<[&[Hold]]>::concat).collect()
 }
 
 /// Inserts orders, with another number if one is taken, which happens among millions.

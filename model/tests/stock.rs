@@ -47,15 +47,10 @@ fn decide(products: [Product; 2], call: Call) -> ([Product; 2], Answer) {
         active: true,
         currency: Some(currency),
         max_per_order: None,
-        // Far from the limits, which the model leaves out.
-        live: 0,
-        entries: 0,
-        entry: product.entries[ORDER]
-            .map(|entry| stock::Entry { quantity: entry.quantity.into(), revision: entry.revision.into() }),
+        held: product.entries[ORDER].map(|entry| entry.quantity.into()),
     };
-    let concerned = |state: &ProductState| {
-        state.entry.is_some() || items.iter().any(|item| item.product == state.product)
-    };
+    let concerned =
+        |state: &ProductState| state.held.is_some() || items.iter().any(|item| item.product == state.product);
     let known: Vec<ProductState> = products.iter().zip(ids).map(state).filter(concerned).collect();
     let kind = match call.kind {
         DeclarationKind::Hold => stock::DeclarationKind::Hold,
@@ -63,11 +58,13 @@ fn decide(products: [Product; 2], call: Call) -> ([Product; 2], Answer) {
         DeclarationKind::Restock => stock::DeclarationKind::Restock,
     };
     let declaration = Declaration { order: OrderId::new(), revision: call.revision.into(), kind, items };
-    match stock::decide(&declaration, &known) {
+    // The hold of an order has one revision.
+    let revision = products.iter().filter_map(|product| Some(product.entries[ORDER]?.revision)).max();
+    match stock::decide(&declaration, revision.map(i64::from), &known) {
         Err(Rejection::Superseded) => (products, Answer::Superseded),
         Err(Rejection::Short(_)) => (products, Answer::Short),
         Err(Rejection::Impossible(_)) => (products, Answer::Impossible),
-        Err(Rejection::TooManyHolds(_) | Rejection::ItemError(_)) => {
+        Err(Rejection::TooManyProducts | Rejection::ItemError(_)) => {
             panic!("all can be ordered, and much of it")
         }
         Ok(writes) => {
@@ -76,9 +73,8 @@ fn decide(products: [Product; 2], call: Call) -> ([Product; 2], Answer) {
                 let product = &mut after[ids.iter().position(|id| *id == write.product).unwrap()];
                 product.on_hand = u8::try_from(i64::from(product.on_hand) + write.on_hand).unwrap();
                 product.reserved = u8::try_from(i64::from(product.reserved) + write.reserved).unwrap();
-                let quantity = u8::try_from(write.entry.quantity).unwrap();
-                let revision = u8::try_from(write.entry.revision).unwrap();
-                product.entries[ORDER] = Some(Entry { quantity, revision, old: false });
+                let quantity = u8::try_from(write.held).unwrap();
+                product.entries[ORDER] = Some(Entry { quantity, revision: call.revision, old: false });
             }
             (after, Answer::Done)
         }

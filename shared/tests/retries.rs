@@ -145,8 +145,10 @@ async fn only_reads_stock_declarations_and_sign_out_are_repeated() {
     }
     let names: BTreeSet<_> = repeated.iter().map(|path| path.rsplit('/').next().unwrap()).collect();
     let expected = [
+        "AuditHolds",
         "AuditStock",
         "CheckConsistency",
+        "FoldJournals",
         "GetHolds",
         "GetOrder",
         "GetProduct",

@@ -1,11 +1,13 @@
 //! A shop in this process, on a database of its own, that a test can look into. It runs here whatever the target is.
 
 use std::ops::Deref;
+use std::sync::Arc;
 use std::time::Duration;
 
 use local::backend::{self, Backend, BackendConfig, CustomerLimits};
 use mongodb::Database;
 use shared::auth::{Role, Signer};
+use shared::rpc::channel::Channel;
 use shared::runtime::run::ServiceApp;
 use shared::runtime::socket;
 use shared::runtime::socket::Reflection;
@@ -15,6 +17,7 @@ use tokio::net::TcpListener;
 use uuid::Uuid;
 
 use crate::JWT_SECRET;
+use crate::holds;
 use crate::person::{PASSWORD, Person};
 use crate::shop::Shop;
 
@@ -97,6 +100,15 @@ impl InProcess {
         made.unwrap_or_else(|error| panic!("{error:?}"));
         let shop = Shop::with_admin(format!("http://{address}"), email, PASSWORD).await;
         Self { shop, backend, database }
+    }
+
+    /// Folds the journals of all products.
+    ///
+    /// # Errors
+    /// Text of the status, if products does not answer.
+    pub async fn fold(&self, clock: &Clock) -> Result<(), String> {
+        let products = Channel::new(Arc::new(self.backend.products.rpc.clone()), clock.clone());
+        holds::fold(products, clock).await
     }
 
     /// Users known by their tokens alone, each another one: a sign-up costs more than an order.

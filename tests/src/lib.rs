@@ -16,6 +16,7 @@
 //!
 //! - [`in_process`]: a shop in this process, with its database, clock and limits
 //! - [`on_lambda`]: a shop on a small Lambda
+//! - [`holds`]: holds that a test puts into the database
 //! - [`lambda`]: a small Lambda that runs the functions' own programs, and the faults that it can have
 //! - [`mongo_tap`]: counts the commands that the functions in this process send to MongoDB, and loses answers
 //! - [`proxy`]: a line between a function and MongoDB that stops at any command
@@ -30,6 +31,7 @@
 pub mod answer;
 pub mod declared;
 pub mod emulator_quirks;
+pub mod holds;
 #[cfg(feature = "in-process")]
 pub mod in_process;
 pub mod lambda;

@@ -10,6 +10,7 @@ use mongodb::bson::{Document, Timestamp, doc};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Barrier;
 
 /// The opcode of a message that carries a command.
 const OP_MSG: i32 = 2013;
@@ -59,9 +60,19 @@ struct State {
     lost: usize,
     /// State that reads of a majority show; `None`: the latest.
     shown: Option<Timestamp>,
+    /// Name of commands that wait for each other, and where they do.
+    gathered: Option<(String, Arc<Barrier>)>,
+    /// Bytes of all messages, to and fro.
+    bytes: usize,
 }
 
 impl State {
+    /// Where a command waits for others.
+    fn gathered(&self, command: &Command) -> Option<Arc<Barrier>> {
+        let (name, barrier) = self.gathered.as_ref()?;
+        (*name == command.name).then(|| barrier.clone())
+    }
+
     /// Takes down a command, and tells whether its answer is to be lost.
     fn hears(&mut self, command: Command) -> bool {
         self.heard.push(command);
@@ -125,6 +136,16 @@ impl Tap {
         self.state().shown = Some(state);
     }
 
+    /// From now on commands of this name go on by so many at once: each waits until the others are sent.
+    pub fn gathers(&self, name: &str, count: usize) {
+        self.state().gathered = Some((name.to_owned(), Arc::new(Barrier::new(count))));
+    }
+
+    /// Bytes of all messages, to and fro, since the last time somebody asked.
+    pub fn bytes(&self) -> usize {
+        std::mem::take(&mut self.state().bytes)
+    }
+
     /// The commands since the last time somebody asked, in the order in which they were sent.
     pub fn heard(&self) -> Vec<Command> {
         std::mem::take(&mut self.state().heard)
@@ -145,7 +166,7 @@ async fn connect(client: TcpStream, server: u16, state: Arc<Mutex<State>>) {
     // Whichever ends takes the other with it, and both connections close.
     tokio::select! {
         _ = there(from_client, to_server, &state, &loses) => {}
-        _ = back(from_server, to_client, &loses) => {}
+        _ = back(from_server, to_client, &state, &loses) => {}
     }
 }
 
@@ -162,8 +183,16 @@ async fn there(
         message.resize(usize::try_from(length).unwrap_or(0).max(4), 0);
         from.read_exact(message.get_mut(4..).unwrap_or_default()).await?;
         if let Some(command) = Command::of(&message) {
-            let lost = state.lock().unwrap_or_else(PoisonError::into_inner).hears(command);
-            *loses.lock().unwrap_or_else(PoisonError::into_inner) = lost;
+            let gathered = {
+                let mut state = state.lock().unwrap_or_else(PoisonError::into_inner);
+                state.bytes += message.len();
+                let gathered = state.gathered(&command);
+                *loses.lock().unwrap_or_else(PoisonError::into_inner) = state.hears(command);
+                gathered
+            };
+            if let Some(gathered) = gathered {
+                gathered.wait().await;
+            }
         }
         let shown = state.lock().unwrap_or_else(PoisonError::into_inner).shown;
         let message = shown.and_then(|state| as_of(&message, state)).unwrap_or(message);
@@ -171,14 +200,20 @@ async fn there(
     }
 }
 
-/// A read of a majority outside of a transaction, as one of this earlier state. `None` for other messages.
+/// A read of a majority or of a snapshot, outside of a transaction, as one of this earlier state. `None` for other
+/// messages, and for reads of what is later or of a time of their own: MongoDB would let them wait.
 fn as_of(message: &[u8], state: Timestamp) -> Option<Vec<u8>> {
     Command::of(message)?;
     let (head, command) = message.split_at_checked(COMMAND)?;
     let mut command = Document::from_reader(command).ok()?;
-    let level = command.get_document("readConcern").and_then(|concern| concern.get_str("level"));
-    let is_of_a_majority = level.is_ok_and(|level| level == "majority");
-    if !is_of_a_majority || command.contains_key("startTransaction") {
+    let concern = command.get_document("readConcern").ok()?;
+    let is_of_a_majority = matches!(concern.get_str("level"), Ok("majority" | "snapshot"));
+    let is_later = concern.get_timestamp("afterClusterTime").is_ok_and(|after| after > state);
+    if !is_of_a_majority
+        || is_later
+        || concern.contains_key("atClusterTime")
+        || command.contains_key("startTransaction")
+    {
         return None;
     }
     command.insert("readConcern", doc! { "level": "snapshot", "atClusterTime": state });
@@ -187,7 +222,12 @@ fn as_of(message: &[u8], state: Timestamp) -> Option<Vec<u8>> {
     Some([&length.to_le_bytes(), head.get(4..)?, &command].concat())
 }
 
-async fn back(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, loses: &Mutex<bool>) -> std::io::Result<()> {
+async fn back(
+    mut from: OwnedReadHalf,
+    mut to: OwnedWriteHalf,
+    state: &Mutex<State>,
+    loses: &Mutex<bool>,
+) -> std::io::Result<()> {
     let mut bytes = vec![0; 64 * 1024];
     loop {
         let length = from.read(&mut bytes).await?;
@@ -195,6 +235,7 @@ async fn back(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, loses: &Mutex<boo
         if length == 0 || *loses.lock().unwrap_or_else(PoisonError::into_inner) {
             return Ok(());
         }
+        state.lock().unwrap_or_else(PoisonError::into_inner).bytes += length;
         to.write_all(bytes.get(..length).unwrap_or_default()).await?;
     }
 }

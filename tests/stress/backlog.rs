@@ -3,7 +3,6 @@
 //!
 //! The measure is the time that Reconcile itself takes. Between its calls time goes by on disk.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -22,6 +21,7 @@ use shared::rpc::server::RpcServer;
 use shared::runtime::context::{Context, DEFAULT_TIMEOUT};
 use shared::values::clock::Clock;
 use shared::values::ids::{OrderId, ProductId};
+use tests::holds::{StoredHold, insert_holds};
 use tests::in_process::InProcess;
 use tonic::Status;
 
@@ -72,9 +72,6 @@ struct Backlog {
 /// Holds of the campaign about the walk: a day's sale in four minutes.
 const HOLDS: usize = 98_000;
 
-/// Holds of a product.
-const HOLDS_OF_A_PRODUCT: usize = 4_900;
-
 /// Number of orders.
 fn size() -> usize {
     if is_long() { 10_000 } else { 1_500 }
@@ -103,6 +100,7 @@ impl Backlog {
         let id = doc! { "_id": mongo::uuid(order.parse::<OrderId>().unwrap()) };
         let template = orders.find_one(id.clone()).await.unwrap().unwrap();
         shop.admin().moves(&order, "cancelled").await.expect(200);
+        shop.fold(&Clock::system()).await.unwrap();
         Self { shop, orders: app.rpc, flaky, products, template, took: Duration::ZERO, runs: 0 }
     }
 
@@ -115,7 +113,7 @@ impl Backlog {
         let now = DateTime::now().timestamp_millis();
         let due = DateTime::from_millis(now - ago * 1_000);
         let mut orders = Vec::new();
-        let mut held: HashMap<&String, Vec<Document>> = HashMap::new();
+        let mut held = Vec::new();
         let ids: Vec<OrderId> = (0..count).map(|_| OrderId::new()).collect();
         for (place, id) in ids.iter().enumerate() {
             let product = &products[place % products.len()];
@@ -127,21 +125,12 @@ impl Backlog {
             items[0].as_document_mut().unwrap().insert("product_id", stored(product));
             order.extend(fields.clone());
             orders.push(order);
-            held.entry(product).or_default().push(doc! {
-                "o": mongo::uuid(*id), "q": 1_i64, "r": 1_i64, "t": DateTime::from_millis(now),
-            });
+            let hold = StoredHold::new(stored(product), DateTime::from_millis(now));
+            held.push(StoredHold { order: mongo::uuid(*id), ..hold });
         }
         let all = self.database().collection::<Document>("orders");
         all.insert_many(orders).bypass_document_validation(true).await.unwrap();
-        let all = self.database().collection::<Document>("products");
-        for (product, holds) in held {
-            let count = i64::try_from(holds.len()).unwrap();
-            let update = doc! {
-                "$push": { "holds": { "$each": holds } },
-                "$inc": { "live": count, "reserved": count },
-            };
-            all.update_one(doc! { "_id": stored(product) }, update).await.unwrap();
-        }
+        insert_holds(self.database(), &held).await;
         ids
     }
 
@@ -154,16 +143,13 @@ impl Backlog {
         orders.insert_many(bare).bypass_document_validation(true).await.unwrap();
         let at =
             |place: usize| DateTime::from_millis(begin + i64::try_from(240_000 * place / count).unwrap());
-        let products = self.database().collection::<Document>("products");
         // A customer's order of one product is followed by another one's of the next.
-        let lanes = count.div_ceil(HOLDS_OF_A_PRODUCT);
-        for (lane, product) in self.products.iter().take(lanes).enumerate() {
-            let hold = |place: usize| doc! { "o": ids[place], "q": 1_i64, "r": 1_i64, "t": at(place) };
-            let holds: Vec<Document> = (lane..count).step_by(lanes).map(hold).collect();
-            let held = i64::try_from(holds.len()).unwrap();
-            let update = doc! { "$set": { "holds": holds, "live": held, "reserved": held } };
-            products.update_one(doc! { "_id": stored(product) }, update).await.unwrap();
-        }
+        let hold = |place: usize| {
+            let product = &self.products[place % self.products.len()];
+            StoredHold { order: ids[place], ..StoredHold::new(stored(product), at(place)) }
+        };
+        let holds: Vec<StoredHold> = (0..count).map(hold).collect();
+        insert_holds(self.database(), &holds).await;
     }
 
     /// Adds orders that cannot be read at all.
@@ -220,7 +206,7 @@ impl Backlog {
             if left == 0 {
                 return Ok(());
             }
-            recovery::a_minute_goes_by(self.database()).await;
+            recovery::a_minute_goes_by(&self.shop, self.database()).await;
         }
         Err(format!("{} of {} are left: {last}", self.left(orders).await, orders.len()))
     }
@@ -228,9 +214,9 @@ impl Backlog {
     async fn locks(&self, product: &str) -> ClientSession {
         let mut session = self.database().client().start_session().await.unwrap();
         session.start_transaction().await.unwrap();
-        let products = self.database().collection::<Document>("products");
+        let stock = self.database().collection::<Document>("stock");
         let touch = doc! { "$set": { "foreign": true } };
-        products.update_one(doc! { "_id": stored(product) }, touch).session(&mut session).await.unwrap();
+        stock.update_one(doc! { "_id": stored(product) }, touch).session(&mut session).await.unwrap();
         session
     }
 

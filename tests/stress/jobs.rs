@@ -12,6 +12,7 @@ use proto::orders::v1 as wire;
 use shared::mongo;
 use shared::values::clock::Clock;
 use shared::values::ids::OrderId;
+use tests::holds::{StoredHold, insert_holds};
 use tests::in_process::InProcess;
 
 use crate::campaign::{Campaign, is_long, tell};
@@ -30,8 +31,8 @@ const SET_ASIDE: usize = 10_000;
 /// The most keys, and documents, that a query of a job looks at: those of a page of 500 holds, each looked up.
 const MOST: i64 = 1_100;
 
-/// Collections whose queries are bounded. Products with their holds are read whole.
-const BOUNDED: [&str; 3] = ["orders", "reconcile_progress", "reconcile_set_aside"];
+/// Collections whose queries are bounded. A journal is read whole.
+const BOUNDED: [&str; 4] = ["orders", "stock_holds", "reconcile_progress", "reconcile_set_aside"];
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "a campaign: see main.rs"]
@@ -50,14 +51,23 @@ async fn a_query_of_a_job_costs_what_is_on_its_page_however_much_there_is() {
     let mut jobs: BTreeMap<String, i64> = BTreeMap::new();
     let mut queries = Vec::new();
     for _ in 0..4 {
-        profiler.begin_at(&["orders", "products", "reconcile_progress", "reconcile_set_aside"]).await;
+        profiler
+            .begin_at(&[
+                "orders",
+                "products",
+                "stock",
+                "stock_holds",
+                "reconcile_progress",
+                "reconcile_set_aside",
+            ])
+            .await;
         let healed: wire::ReconcileResponse = recovery::reconciles(&shop).await.unwrap();
         queries.extend(profiler.end().await);
         for job in healed.jobs {
             *jobs.entry(job.job).or_default() += job.done;
         }
     }
-    for job in ["tasks", "changes", "expiry", "holds", "pruning"] {
+    for job in ["tasks", "changes", "expiry", "folding", "holds", "pruning"] {
         campaign.holds(jobs.get(job).is_some_and(|done| *done > 0), || {
             format!("{job} has done nothing: {jobs:?}")
         });
@@ -144,14 +154,14 @@ async fn leave_holds(database: &Database, at: DateTime) {
     let found = products.find(doc! {}).projection(doc! { "_id": 1 }).limit(40).await.unwrap();
     let found: Vec<Document> = found.try_collect().await.unwrap();
     let count = HOLDS / found.len();
+    let stock = database.collection::<Document>("stock");
+    let mut holds = Vec::new();
     for product in found {
-        let hold = |_| doc! { "o": mongo::uuid(OrderId::new()), "q": 1_i64, "r": 1_i64, "t": at };
-        let holds: Vec<Document> = (0..count).map(hold).collect();
-        let held = i64::try_from(count).unwrap();
-        let update = doc! {
-            "$push": { "holds": { "$each": holds } },
-            "$inc": { "on_hand": held, "reserved": held, "live": held },
-        };
-        products.update_one(doc! { "_id": product.get("_id").unwrap() }, update).await.unwrap();
+        let Some(Bson::Binary(id)) = product.get("_id") else { panic!("{product}") };
+        let id = id.to_uuid().unwrap();
+        let raised = doc! { "$inc": { "on_hand": i64::try_from(count).unwrap() } };
+        stock.update_one(doc! { "_id": id }, raised).await.unwrap();
+        holds.extend((0..count).map(|_| StoredHold::new(id, at)));
     }
+    insert_holds(database, &holds).await;
 }

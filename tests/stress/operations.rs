@@ -211,5 +211,5 @@ async fn leave_work(shop: &InProcess, person: &Person, products: &[String]) {
         let order = doc! { "_id": mongo::uuid(order) };
         orders.update_one(order, doc! { "$set": left }).await.unwrap();
     }
-    recovery::a_while_goes_by(&shop.database).await;
+    recovery::a_while_goes_by(shop, &shop.database).await;
 }

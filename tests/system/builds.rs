@@ -255,6 +255,28 @@ async fn only_a_build_that_fits_the_schema_is_ready() {
     assert_eq!((is_ready(old).await, is_ready(new).await, is_ready(next).await), (false, true, true));
 }
 
+#[tokio::test]
+async fn a_build_that_keeps_holds_in_arrays_cannot_write() {
+    let shop = InProcess::open().await;
+    let mug = shop.product(9).await;
+    let old = Schema { version: 7, lowest_writer: ANY_WRITER, ..Schemas::default().products };
+    let causes = old.check(&shop.database).await.unwrap_err();
+    assert!(causes.causes().contains("this build of products is too old"), "{}", causes.causes());
+    let id = mongo::uuid(mug.parse::<ProductId>().unwrap());
+    for collection in ["products", "stock"] {
+        let documents = shop.database.collection::<Document>(collection);
+        // As that build holds stock.
+        let held = doc! {
+            "$push": { "holds": { "o": mongo::uuid(OrderId::new()), "q": 1_i64, "r": 1_i64 } },
+            "$inc": { "reserved": 1_i64 },
+            "$set": { "writer": 7 },
+        };
+        let refused = documents.update_one(doc! { "_id": id }, held).await.unwrap_err();
+        assert_eq!(shared::error::Error::from(refused).kind(), shared::error::Kind::Unavailable);
+    }
+    assert_eq!(shop.stock(&mug).await, (9, 0, 9));
+}
+
 /// Orders, changes and cancels until it is stopped. Orders with 201, and the number of requests with 503.
 async fn keep_ordering(person: Person, mug: &str, stop: Arc<AtomicBool>) -> (Vec<String>, u32) {
     let (mut placed, mut refused) = (Vec::new(), 0);
@@ -380,12 +402,12 @@ async fn a_violation_by_a_build_that_may_write_is_no_fence() {
         assert!(matches!(refused.kind.as_ref(), ErrorKind::Write(_)), "{refused}");
         shared::error::Error::from(refused)
     };
-    let fault = refuse(doc! { "on_hand": -1_i64 }).await;
+    let fault = refuse(doc! { "version": 0_i64 }).await;
     assert_eq!(fault.kind(), shared::error::Kind::Internal);
     let fence = refuse(doc! { "writer": 1 }).await;
     assert_eq!(fence.kind(), shared::error::Kind::Unavailable);
     // The rule about the writer counts first: a build that is too old need not know the others.
-    let both = refuse(doc! { "writer": 1, "on_hand": -1_i64 }).await;
+    let both = refuse(doc! { "writer": 1, "version": 0_i64 }).await;
     assert_eq!(both.kind(), shared::error::Kind::Unavailable);
     let other = doc! { "_id": mongo::uuid(OrderId::new()), "writer": Bson::Null };
     let missing = products.insert_one(other).await.unwrap_err();

@@ -1,11 +1,15 @@
 //! Refusals while reads of a majority show an older state, as they do just after an election.
 
+#![expect(clippy::unwrap_used, reason = "what fails in a test fails the test")]
+
 use std::time::Duration;
 
 use futures::future::join_all;
 use http::{Method, header};
 use mongodb::bson::{self, Document, doc};
+use mongodb::options::ReadConcern;
 use serde_json::{Value, json};
+use shared::mongo;
 use shared::values::ids::{OrderId, ProductId, UserId};
 use tests::answer::Answer;
 use tests::in_process::InProcess;
@@ -28,6 +32,15 @@ fn user(email: &str) -> Value {
 
 fn sign_in(email: &str, password: &str) -> Value {
     json!({ "email": email, "password": password })
+}
+
+/// Latest counts of a product: on hand and reserved.
+async fn counts(shop: &InProcess, product: &str) -> (i64, i64) {
+    let id = mongo::uuid(product.parse::<ProductId>().unwrap());
+    let stocks = shop.database.collection::<Document>("stock");
+    let found = stocks.find_one(doc! { "_id": id }).read_concern(ReadConcern::local()).await;
+    let found = found.unwrap().unwrap();
+    (found.get_i64("on_hand").unwrap(), found.get_i64("reserved").unwrap())
 }
 
 #[tokio::test]
@@ -82,6 +95,34 @@ async fn a_product_just_created_is_found_changed_and_ordered() {
     admin.put(&format!("/products/{second}"), renamed.clone()).await.problem(409, "sku-taken");
     admin.put(&format!("/products/{first}"), json!({ "sku": new })).await.expect(200);
     admin.put(&format!("/products/{second}"), renamed).await.expect(200);
+}
+
+#[tokio::test]
+async fn a_hold_just_made_is_released() {
+    let lagging = Lagging::open().await;
+    let (mug, pot) = (lagging.shop.product(10).await, lagging.shop.product(10).await);
+    let (customer, shop) = (lagging.shop.customer().await, &lagging.shop);
+    let before = customer.orders(&[(&mug, 1)]).await.expect(201).id();
+    lagging.stands_still().await;
+    let stock = async || [counts(shop, &mug).await, counts(shop, &pot).await];
+
+    // As read, these orders hold nothing.
+    let one = customer.orders(&[(&mug, 2)]).await.expect(201).id();
+    let two = customer.orders(&[(&mug, 3), (&pot, 4)]).await.expect(201).id();
+    assert_eq!(stock().await, [(10, 6), (10, 4)]);
+    for order in [&one, &two] {
+        customer.moves(order, "cancelled").await.expect(200);
+    }
+    assert_eq!(stock().await, [(10, 1), (10, 0)]);
+
+    // As read, this one holds less, of one product.
+    let items = json!({ "items": [
+        { "product_id": mug, "quantity": 5 }, { "product_id": pot, "quantity": 6 },
+    ] });
+    customer.put(&format!("/orders/{before}"), items).await.expect(200);
+    assert_eq!(stock().await, [(10, 5), (10, 6)]);
+    customer.moves(&before, "cancelled").await.expect(200);
+    assert_eq!(stock().await, [(10, 0), (10, 0)]);
 }
 
 #[tokio::test]

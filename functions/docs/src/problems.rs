@@ -221,22 +221,6 @@ fn entry(kind: Kind) -> Entry {
             member("on_hand", "integer", "Units in the warehouse, reserved ones included."),
             member("reserved", "integer", "Units reserved for orders."),
         ]),
-        Kind::TooManyHolds => Entry::new(
-            "Some products have reached the limit of 5,000 open orders. Nothing was placed or changed.",
-            "Retry later, when orders have been shipped or cancelled.",
-            (
-                "/orders",
-                Error::new(
-                    kind,
-                    "Too many open orders hold the products in `items`. Retry when some are shipped or cancelled.",
-                )
-                .with("items", json!([{ "product_id": PRODUCT }])),
-            ),
-        )
-        .members([
-            member("items", "array", "The products."),
-            member("items[].product_id", "string", "The product."),
-        ]),
         Kind::TooManyOpenOrders => Entry::new(
             "The customer has as many unpaid orders as the shop allows. Nothing was placed or held.",
             "Pay or cancel an order, or wait until one expires.",

@@ -62,7 +62,6 @@ static PLACE_ORDER: RouteSpec = RouteSpec::post("/orders", "placeOrder")
     .problems(&[
         Kind::Forbidden,
         Kind::InsufficientStock,
-        Kind::TooManyHolds,
         Kind::TooManyOpenOrders,
         Kind::TooManyRequests,
     ]);
@@ -145,7 +144,6 @@ static UPDATE_ORDER: RouteSpec = RouteSpec::put("/orders/{id}", "updateOrder")
         Kind::InvalidTransition,
         Kind::OrderNotEditable,
         Kind::InsufficientStock,
-        Kind::TooManyHolds,
         Kind::TooManyRequests,
     ]);
 

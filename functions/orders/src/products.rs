@@ -26,6 +26,9 @@ const TIMEOUT: Duration = Duration::from_secs(18);
 /// Maximum number of holds in a page.
 const HOLDS_PER_PAGE: i64 = 500;
 
+/// Maximum number of products in a page of journals.
+pub const JOURNALS_PER_PAGE: i64 = 500;
+
 /// Reason why stock was not held.
 #[derive(Debug)]
 pub enum HoldError {
@@ -48,7 +51,7 @@ impl From<tonic::Status> for HoldError {
 /// Cursor over holds, sorted by (`at`, `order`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct HoldCursor {
-    /// Time of the order's last declaration, by the database's clock.
+    /// Time at which the order's hold was last written, by the database's clock.
     pub at: Timestamp,
     /// Order ID. None in a start position: before all orders of this time.
     pub order: Option<OrderId>,
@@ -82,7 +85,7 @@ pub struct Hold {
     pub product: ProductId,
     /// Quantity in units; 0 once the hold has ended.
     pub quantity: i64,
-    /// Time of the declaration, by the database's clock.
+    /// Time by the database's clock at which it was declared, or later written as a hold of its own.
     pub at: Timestamp,
 }
 
@@ -97,7 +100,7 @@ impl Hold {
     }
 }
 
-/// Product with its counts, ledger sum and holds, all as of one moment.
+/// Product with its counts, the sums of its ledger and of its holds, all as of one moment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AuditedProduct {
     /// Product ID.
@@ -108,24 +111,52 @@ pub struct AuditedProduct {
     pub reserved: i64,
     /// Sum of the ledger's deltas.
     pub ledger: i64,
-    /// Live holds.
-    pub holds: Vec<Hold>,
+    /// Sum of the live holds.
+    pub held: i64,
+    /// Time of the oldest entry of its journal. None if the journal is empty.
+    pub oldest_entry: Option<Timestamp>,
     /// True if products cannot read it. Then the other fields mean nothing.
     pub unreadable: bool,
 }
 
 impl AuditedProduct {
     fn from_message(product: wire::AuditedProduct) -> Result<Self, Error> {
-        let holds: Result<_, Error> = product.holds.into_iter().map(Hold::from_message).collect();
         Ok(Self {
             id: convert::trusted_id(&product.product_id)?,
             on_hand: product.on_hand,
             reserved: product.reserved,
             ledger: product.ledger,
-            holds: holds?,
+            held: product.held,
+            oldest_entry: product.oldest_entry.map(|at| convert::trusted_time(Some(at))).transpose()?,
             unreadable: product.unreadable,
         })
     }
+}
+
+/// Result of folding a page of journals.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FoldedPage {
+    /// Number of entries that were moved into holds.
+    pub folded: i64,
+    /// Number of entries that could not be moved, and of journals that cannot be read.
+    pub failed: i64,
+    /// Time of the oldest entry that is left in these products.
+    pub oldest: Option<Timestamp>,
+    /// Last of these products. None if there were none.
+    pub last: Option<ProductId>,
+    /// True if more products follow.
+    pub more: bool,
+}
+
+/// Page of live holds, sorted by order.
+#[derive(Debug)]
+pub struct AuditedHolds {
+    /// Live holds, those of one order beside each other.
+    pub holds: Vec<Hold>,
+    /// Last order of the page, also if its hold cannot be read. None if there were none.
+    pub last: Option<OrderId>,
+    /// True if more orders follow.
+    pub more: bool,
 }
 
 /// Client of the products function.
@@ -261,7 +292,7 @@ impl Products {
         Ok(holds)
     }
 
-    /// Deletes ended holds of these orders that have at least this age. Returns their number.
+    /// Deletes ended holds of these orders that have at least this age. Returns the number of orders.
     ///
     /// # Errors
     /// Fails when products is unavailable.
@@ -274,6 +305,44 @@ impl Products {
         let order_ids = orders.iter().map(OrderId::to_string).collect();
         let request = wire::PruneHoldsRequest { order_ids, min_age: seconds(min_age) };
         Ok(self.client.clone().prune_holds(self.request(request, context)).await?.into_inner().pruned)
+    }
+
+    /// Moves the entries of up to `limit` journals after this product into the holds of their orders.
+    ///
+    /// # Errors
+    /// Fails when products is unavailable.
+    pub async fn fold_journals(
+        &self,
+        context: &Context,
+        after: Option<ProductId>,
+        limit: i64,
+    ) -> Result<FoldedPage, Error> {
+        let request = wire::FoldJournalsRequest { after: after.map(|product| product.to_string()), limit };
+        let answer = self.client.clone().fold_journals(self.request(request, context)).await?.into_inner();
+        Ok(FoldedPage {
+            folded: answer.folded,
+            failed: answer.failed,
+            oldest: answer.oldest.map(|at| convert::trusted_time(Some(at))).transpose()?,
+            last: answer.last.as_deref().map(convert::trusted_id).transpose()?,
+            more: answer.more,
+        })
+    }
+
+    /// Reads the live holds of up to `limit` orders after this one for the consistency check.
+    ///
+    /// # Errors
+    /// Fails when products is unavailable.
+    pub async fn audit_holds(
+        &self,
+        context: &Context,
+        after: Option<OrderId>,
+        limit: i64,
+    ) -> Result<AuditedHolds, Error> {
+        let request = wire::AuditHoldsRequest { after: after.map(|order| order.to_string()), limit };
+        let answer = self.client.clone().audit_holds(self.request(request, context)).await?.into_inner();
+        let holds: Result<_, Error> = answer.holds.into_iter().map(Hold::from_message).collect();
+        let last = answer.last.as_deref().map(convert::trusted_id).transpose()?;
+        Ok(AuditedHolds { holds: holds?, last, more: answer.more })
     }
 
     /// Reads up to `limit` products after this one for the consistency check. The flag is true if there are

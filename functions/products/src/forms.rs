@@ -313,18 +313,47 @@ pub fn pruning(request: wire::PruneHoldsRequest) -> Result<(Vec<OrderId>, Durati
     Ok((orders, min_age))
 }
 
+/// The longest list of products whose journals are folded in one call.
+const MAX_FOLDED: i64 = 1_000;
+
 /// Products to audit: those after an ID, and their maximum number.
 ///
 /// # Errors
 /// 422 with every error of the request.
 pub fn audit(request: wire::AuditStockRequest) -> Result<(Option<ProductId>, i64), Error> {
+    part(request.after, request.limit, MAX_AUDITED, ids::parse)
+}
+
+/// Orders whose holds are audited: those after an ID, and their maximum number.
+///
+/// # Errors
+/// 422 with every error of the request.
+pub fn audit_of_holds(request: wire::AuditHoldsRequest) -> Result<(Option<OrderId>, i64), Error> {
+    part(request.after, request.limit, MAX_AUDITED, ids::parse)
+}
+
+/// Products whose journals are folded: those after an ID, and their maximum number.
+///
+/// # Errors
+/// 422 with every error of the request.
+pub fn folding(request: wire::FoldJournalsRequest) -> Result<(Option<ProductId>, i64), Error> {
+    part(request.after, request.limit, MAX_FOLDED, ids::parse)
+}
+
+/// Part of a sequence: what comes after an ID, and its maximum length.
+fn part<T>(
+    after: Option<String>,
+    limit: i64,
+    most: i64,
+    parse: fn(String) -> Result<T, String>,
+) -> Result<(Option<T>, i64), Error> {
     let mut errors = ValidationErrors::default();
-    let after = errors.optional("/after", request.after, ids::parse);
-    if !(1..=MAX_AUDITED).contains(&request.limit) {
-        errors.add("/limit", format!("must be 1 to {MAX_AUDITED}"));
+    let after = errors.optional("/after", after, parse);
+    if !(1..=most).contains(&limit) {
+        errors.add("/limit", format!("must be 1 to {most}"));
     }
     errors.check()?;
-    Ok((after, request.limit))
+    Ok((after, limit))
 }
 
 fn order_list(errors: &mut ValidationErrors, order_ids: Vec<String>) -> Vec<OrderId> {

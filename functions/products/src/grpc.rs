@@ -19,6 +19,7 @@ use crate::listing::Listing;
 use crate::product::HeldProduct;
 use crate::service::{DeclareError, ProductService};
 use crate::stock::DeclarationKind;
+use crate::store::Folded;
 use crate::views::{message, movement};
 
 /// gRPC service that tonic's server calls.
@@ -169,6 +170,29 @@ impl Rpc for Grpc {
         Ok(Response::new(wire::PruneHoldsResponse { pruned: i64::try_from(pruned).unwrap_or(i64::MAX) }))
     }
 
+    async fn fold_journals(
+        &self,
+        request: Request<wire::FoldJournalsRequest>,
+    ) -> Result<Response<wire::FoldJournalsResponse>, Status> {
+        let context = context_of(&request)?;
+        let (after, limit) = forms::folding(request.into_inner())?;
+        Ok(Response::new(folded(self.0.fold_journals(&context, after, limit).await?)))
+    }
+
+    async fn audit_holds(
+        &self,
+        request: Request<wire::AuditHoldsRequest>,
+    ) -> Result<Response<wire::AuditHoldsResponse>, Status> {
+        let context = context_of(&request)?;
+        let (after, limit) = forms::audit_of_holds(request.into_inner())?;
+        let (holds, last, more) = self.0.audit_holds(&context, after, limit).await?;
+        Ok(Response::new(wire::AuditHoldsResponse {
+            holds: holds.into_iter().map(hold).collect(),
+            last: last.map(|order| order.to_string()),
+            more,
+        }))
+    }
+
     async fn audit_stock(
         &self,
         request: Request<wire::AuditStockRequest>,
@@ -239,13 +263,25 @@ fn hold(hold: Hold) -> wire::Hold {
     }
 }
 
+fn folded(folded: Folded) -> wire::FoldJournalsResponse {
+    let count = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
+    wire::FoldJournalsResponse {
+        folded: count(folded.folded),
+        failed: count(folded.failed),
+        oldest: folded.oldest.map(convert::timestamp),
+        last: folded.last.map(|product| product.to_string()),
+        more: folded.more,
+    }
+}
+
 fn audited(audited: AuditedProduct) -> wire::AuditedProduct {
     wire::AuditedProduct {
         product_id: audited.product.to_string(),
         on_hand: audited.stock.on_hand,
         reserved: audited.stock.reserved,
         ledger: audited.ledger,
-        holds: audited.holds.into_iter().map(hold).collect(),
+        held: audited.held,
+        oldest_entry: audited.oldest_entry.map(convert::timestamp),
         unreadable: audited.unreadable,
     }
 }

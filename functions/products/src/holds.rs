@@ -1,5 +1,5 @@
-//! Queries about holds by other functions: pages of all holds, holds of some orders, and data for the stock
-//! audit.
+//! Queries about holds by other functions: pages of all holds, holds of some orders, and data for the
+//! consistency check.
 
 use std::time::Duration;
 
@@ -21,10 +21,10 @@ pub struct HoldWalk {
     pub limit: usize,
 }
 
-/// Position of an order among the holds: the time of its last declaration, and its ID.
+/// Position of an order among the holds: the time at which its hold was last written, and its ID.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct HoldPosition {
-    /// Time of the declaration, by the database's clock.
+    /// Time at which the hold was written, by the database's clock.
     pub at: Timestamp,
     /// Order ID.
     pub order: OrderId,
@@ -41,11 +41,11 @@ pub struct Hold {
     pub quantity: i64,
     /// Revision of the order that declared it.
     pub revision: i64,
-    /// Time of the declaration, by the database's clock.
+    /// Time by the database's clock at which it was declared, or later written as a hold of its own.
     pub at: Timestamp,
 }
 
-/// Product with its counts, ledger sum and holds, as of one moment.
+/// Product with its counts, and the sums of its ledger and its holds, as of one moment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AuditedProduct {
     /// Product ID.
@@ -54,8 +54,10 @@ pub struct AuditedProduct {
     pub stock: Stock,
     /// Sum of the ledger's deltas.
     pub ledger: i64,
-    /// Live holds.
-    pub holds: Vec<Hold>,
+    /// Sum of its live holds, in units.
+    pub held: i64,
+    /// Time of the oldest entry of its journal.
+    pub oldest_entry: Option<Timestamp>,
     /// True if it cannot be read. Then the other fields mean nothing.
     pub unreadable: bool,
 }
@@ -64,6 +66,6 @@ impl AuditedProduct {
     /// Product that cannot be read.
     pub fn unreadable(product: ProductId) -> Self {
         let stock = Stock { on_hand: 0, reserved: 0 };
-        Self { product, stock, ledger: 0, holds: Vec::new(), unreadable: true }
+        Self { product, stock, ledger: 0, held: 0, oldest_entry: None, unreadable: true }
     }
 }

@@ -19,8 +19,10 @@ use crate::holds::{AuditedProduct, Hold, HoldPosition, HoldWalk};
 use crate::ledger::StockMovement;
 use crate::listing::Listing;
 use crate::product::{HeldProduct, NewProduct, Product, ProductChange, Status};
-use crate::stock::{Declaration, ItemError, MAX_ON_HAND, Rejection, Shortage, Stock, StockCount};
-use crate::store::{self, Inserted, ProductStore, StockWrite, StockWritten};
+use crate::stock::{
+    Declaration, ItemError, MAX_ON_HAND, MAX_PRODUCTS, Rejection, Shortage, Stock, StockCount,
+};
+use crate::store::{self, Folded, Inserted, ProductStore, StockWrite, StockWritten};
 
 /// Number of holds after which an answer ends. One has some 100 bytes in a message.
 const MAX_HOLDS: usize = 15_000;
@@ -249,7 +251,7 @@ impl ProductService {
             Rejection::Superseded => DeclareError::Superseded,
             Rejection::ItemError(items) => DeclareError::Failed(unorderable(items)),
             Rejection::Short(shortages) => DeclareError::Failed(insufficient_stock(&shortages)),
-            Rejection::TooManyHolds(products) => DeclareError::Failed(too_many_holds(&products)),
+            Rejection::TooManyProducts => DeclareError::Failed(too_many_products()),
             Rejection::Impossible(product) => DeclareError::Failed(Error::internal(format!(
                 "the order {} at revision {} cannot take from {product}",
                 declaration.order, declaration.revision
@@ -292,7 +294,7 @@ impl ProductService {
         Ok((holds, left))
     }
 
-    /// Deletes ended holds of these orders that have at least this age. Returns their number.
+    /// Deletes the holds of these orders that have ended and have at least this age. Returns their number.
     ///
     /// # Errors
     /// 403 unless the caller is a function.
@@ -304,6 +306,34 @@ impl ProductService {
     ) -> Result<usize, Error> {
         context.caller.require_system()?;
         self.store.prune_holds(orders, min_age).await
+    }
+
+    /// Moves the entries of journals into holds, for a page of products.
+    ///
+    /// # Errors
+    /// 403 unless the caller is a function.
+    pub async fn fold_journals(
+        &self,
+        context: &Context,
+        after: Option<ProductId>,
+        limit: i64,
+    ) -> Result<Folded, Error> {
+        context.caller.require_system()?;
+        self.store.fold_journals(after, limit).await
+    }
+
+    /// Reads a page of live holds for the consistency check, its last order, and true if there are more.
+    ///
+    /// # Errors
+    /// 403 unless the caller is a function.
+    pub async fn audit_holds(
+        &self,
+        context: &Context,
+        after: Option<OrderId>,
+        limit: i64,
+    ) -> Result<(Vec<Hold>, Option<OrderId>, bool), Error> {
+        context.caller.require_system()?;
+        self.store.audit_holds(after, limit).await
     }
 
     /// Reads a page of products for the consistency check. The flag is true if there are more.
@@ -348,13 +378,13 @@ fn too_many() -> Error {
     errors.into_error()
 }
 
-fn too_many_holds(products: &[ProductId]) -> Error {
-    let items: Vec<_> = products.iter().map(|product| json!({ "product_id": product.to_string() })).collect();
-    Error::new(
-        Kind::TooManyHolds,
-        "Too many open orders hold the products in `items`. Retry when some are shipped or cancelled.",
-    )
-    .with("items", items.into())
+fn too_many_products() -> Error {
+    let mut errors = ValidationErrors::default();
+    errors.add(
+        "/items",
+        format!("must not have more than {MAX_PRODUCTS} products over time; place another order"),
+    );
+    errors.into_error()
 }
 
 fn unorderable(items: Vec<(usize, ItemError)>) -> Error {

@@ -1,9 +1,9 @@
 //! Stock rules: pure decisions about on-hand counts and the holds of orders.
 //!
-//! An order's hold is *declared*: as of a revision, exactly these items. Each product keeps one entry per
-//! order with the revision that wrote it. A declaration applies only above the stored revision; the same one
-//! again is a replay, a lower one is refused. An entry of quantity 0 is a tombstone: it refuses late calls.
-//! See the table of crashes in docs/protocol/stock.md.
+//! An order's hold is *declared*: as of a revision, exactly these items. A declaration applies only above the
+//! stored revision; the same one again is a replay, a lower one is refused. A hold of which all has ended is a
+//! tombstone: it refuses late calls. How holds are stored, and what a write asks for, is in
+//! `model/src/journal.rs`. See the table of crashes in docs/protocol/stock.md.
 
 use shared::values::ids::{OrderId, ProductId};
 use shared::values::money::Currency;
@@ -11,13 +11,8 @@ use shared::values::money::Currency;
 /// Maximum on-hand count.
 pub const MAX_ON_HAND: i64 = 1_000_000_000;
 
-/// Maximum number of orders for which a product is held. Each hold is written with all others of the product.
-/// So a hold beside 5,000 costs several times one beside none: see benches/holds.rs.
-pub const MAX_LIVE_HOLDS: i64 = 5_000;
-
-/// Maximum number of entries of a product, ended ones included. With 75 bytes each they are far from
-/// MongoDB's document limit of 16 MB. So there is room for writes that are never refused.
-pub const MAX_ENTRIES: i64 = 20_000;
+/// Maximum number of products that a hold covers, ended items included. Each declaration writes to all of them.
+pub const MAX_PRODUCTS: usize = 500;
 
 /// Stock counts of a product.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -96,15 +91,6 @@ pub struct Declaration {
     pub items: Vec<Item>,
 }
 
-/// Entry of an order in a product.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Entry {
-    /// Units held; 0 is a tombstone.
-    pub quantity: i64,
-    /// Revision that wrote the entry.
-    pub revision: i64,
-}
-
 /// State of a product, as far as a decision needs it.
 #[derive(Clone, Debug)]
 pub struct ProductState {
@@ -118,22 +104,13 @@ pub struct ProductState {
     pub currency: Option<Currency>,
     /// Most units in one order, if it has a limit of its own.
     pub max_per_order: Option<i64>,
-    /// Its entry of the order.
-    pub entry: Option<Entry>,
-    /// Number of live holds.
-    pub live: i64,
-    /// Number of entries, of all orders.
-    pub entries: i64,
+    /// Units held for the order. None if its hold does not cover the product, not even as an ended item.
+    pub held: Option<i64>,
 }
 
 impl ProductState {
     fn held(&self) -> i64 {
-        self.entry.map_or(0, |entry| entry.quantity)
-    }
-
-    /// True if it can be held for this order too.
-    fn has_room(&self) -> bool {
-        self.live < MAX_LIVE_HOLDS && (self.entry.is_some() || self.entries < MAX_ENTRIES)
+        self.held.unwrap_or(0)
     }
 }
 
@@ -146,10 +123,29 @@ pub struct StockUpdate {
     pub on_hand: i64,
     /// Delta of the reserved count.
     pub reserved: i64,
-    /// Delta of the number of live holds.
-    pub live: i64,
-    /// New entry of the order.
-    pub entry: Entry,
+    /// Units held for the order from now on; 0 once the item has ended.
+    pub held: i64,
+    /// Availability before and after. The write applies only to a product of which that is so.
+    pub in_stock: Flip,
+}
+
+/// Availability of a product before and after a write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Flip {
+    /// True if there are units left before it.
+    pub before: bool,
+    /// True if there are units left after it.
+    pub after: bool,
+}
+
+impl Flip {
+    /// Availability of a product that stays in stock.
+    pub const STAYS: Self = Self { before: true, after: true };
+
+    /// Returns true if the product sells out, or comes back.
+    pub fn is_change(self) -> bool {
+        self.before != self.after
+    }
 }
 
 /// Reason why a declaration is rejected. Items are named by their index.
@@ -161,8 +157,8 @@ pub enum Rejection {
     ItemError(Vec<(usize, ItemError)>),
     /// All items of which there is not enough.
     Short(Vec<Shortage>),
-    /// All products that have reached the maximum number of holds.
-    TooManyHolds(Vec<ProductId>),
+    /// The hold would cover more products than it may over time.
+    TooManyProducts,
     /// More would leave the warehouse than is there: the order was never held like this.
     Impossible(ProductId),
 }
@@ -194,56 +190,48 @@ pub struct Shortage {
     pub available: i64,
 }
 
-/// Decides about a declaration. `states` are the products that keep an entry of the order, and those that the
-/// declaration names, if they exist.
+/// Decides about a declaration. `revision` is that of the order's hold, if it has one. `states` are the products
+/// that the hold covers, and those that the declaration names, if they exist. Without a write there is nothing to
+/// do: it is a replay, or ends what was never held.
 ///
 /// # Errors
 /// The reason for rejection; then nothing may be written.
-pub fn decide(declaration: &Declaration, states: &[ProductState]) -> Result<Vec<StockUpdate>, Rejection> {
-    let revisions = || states.iter().filter_map(|state| Some(state.entry?.revision));
-    if revisions().any(|revision| revision > declaration.revision) {
-        return Err(Rejection::Superseded);
-    }
-    // All entries of a declaration are written at once, so one is enough to detect a replay.
-    if revisions().any(|revision| revision == declaration.revision) {
-        return Ok(Vec::new());
+pub fn decide(
+    declaration: &Declaration,
+    revision: Option<i64>,
+    states: &[ProductState],
+) -> Result<Vec<StockUpdate>, Rejection> {
+    match revision {
+        Some(revision) if revision > declaration.revision => return Err(Rejection::Superseded),
+        Some(revision) if revision == declaration.revision => return Ok(Vec::new()),
+        _ => {}
     }
     let state_of = |product| states.iter().find(|state| state.product == product);
     if declaration.kind == DeclarationKind::Hold {
         check_orderable(declaration, states)?;
+        let grows = states.iter().any(|state| state.held.is_none());
+        if grows && states.len() > MAX_PRODUCTS {
+            return Err(Rejection::TooManyProducts);
+        }
     }
     let mut writes = Vec::with_capacity(states.len());
     let mut shortages = Vec::new();
-    let mut full = Vec::new();
     for item in &declaration.items {
         let Some(state) = state_of(item.product) else { return Err(Rejection::Impossible(item.product)) };
         let (on_hand, held) = match declaration.kind {
             DeclarationKind::Hold => (0, item.quantity),
-            DeclarationKind::Ship => (-item.quantity, 0),
+            DeclarationKind::Ship => (item.quantity.saturating_neg(), 0),
             DeclarationKind::Restock => (item.quantity, 0),
         };
-        let write = StockUpdate {
-            product: item.product,
-            on_hand,
-            reserved: held.saturating_sub(state.held()),
-            live: live(held) - live(state.held()),
-            entry: Entry { quantity: held, revision: declaration.revision },
-        };
-        let grows = write.reserved > 0;
-        if grows && write.reserved > state.stock.available() {
+        let write = update(state, on_hand, held);
+        if write.reserved > 0 && write.reserved > state.stock.available() {
             shortages.push(Shortage {
                 product: item.product,
                 requested: item.quantity,
                 available: state.stock.available().saturating_add(state.held()),
             });
         }
-        if write.live > 0 && !state.has_room() {
-            full.push(item.product);
-        }
-        let after = Stock {
-            on_hand: state.stock.on_hand.saturating_add(write.on_hand),
-            reserved: state.stock.reserved.saturating_add(write.reserved),
-        };
+        let after = write.after(state.stock);
         if declaration.kind == DeclarationKind::Ship && (after.reserved < 0 || after.on_hand < after.reserved)
         {
             return Err(Rejection::Impossible(item.product));
@@ -253,28 +241,33 @@ pub fn decide(declaration: &Declaration, states: &[ProductState]) -> Result<Vec<
     if !shortages.is_empty() {
         return Err(Rejection::Short(shortages));
     }
-    if !full.is_empty() {
-        return Err(Rejection::TooManyHolds(full));
-    }
     let named = |state: &&ProductState| declaration.items.iter().any(|item| item.product == state.product);
-    writes.extend(states.iter().filter(|state| !named(state)).map(|state| StockUpdate {
-        product: state.product,
-        on_hand: 0,
-        reserved: state.held().saturating_neg(),
-        live: -live(state.held()),
-        entry: Entry { quantity: 0, revision: declaration.revision },
-    }));
+    writes.extend(states.iter().filter(|state| !named(state)).map(|state| update(state, 0, 0)));
     Ok(writes)
 }
 
-/// Number of live holds in an entry of this quantity: 0 or 1.
-fn live(quantity: i64) -> i64 {
-    i64::from(quantity > 0)
+/// Builds the write that moves the on-hand count by this delta, after which so many units are held.
+fn update(state: &ProductState, on_hand: i64, held: i64) -> StockUpdate {
+    let reserved = held.saturating_sub(state.held());
+    let stays = Flip { before: state.stock.available() > 0, after: false };
+    let write = StockUpdate { product: state.product, on_hand, reserved, held, in_stock: stays };
+    let after = write.after(state.stock).available() > 0;
+    StockUpdate { in_stock: Flip { after, ..stays }, ..write }
+}
+
+impl StockUpdate {
+    /// Returns the counts after the write.
+    fn after(&self, stock: Stock) -> Stock {
+        Stock {
+            on_hand: stock.on_hand.saturating_add(self.on_hand),
+            reserved: stock.reserved.saturating_add(self.reserved),
+        }
+    }
 }
 
 /// Checks that products of which more is held than before are active, and that all items of a first hold have
 /// one currency. What is held already stays, whatever the product's status and limit.
-fn check_orderable(declaration: &Declaration, states: &[ProductState]) -> Result<(), Rejection> {
+pub(crate) fn check_orderable(declaration: &Declaration, states: &[ProductState]) -> Result<(), Rejection> {
     let state_of = |product| states.iter().find(|state| state.product == product);
     let first_hold = states.iter().all(|state| state.held() == 0);
     let first_currency = declaration.items.iter().find_map(|item| state_of(item.product)?.currency);

@@ -1,14 +1,22 @@
 //! Products in MongoDB. With the modules below it, the only place of this function that knows BSON.
 //!
+//! - `documents`: stocks with their journals, and holds
 //! - `declarations`: declarations about an order's stock
+//! - `view`: what a declaration reads
+//! - `first_holds`: holds of new orders, those of one product together
+//! - `journal`: folding of journals into holds
 //! - `ledger`: changes of the on-hand count by people, and the ledger of all changes
 //! - `checkpoints`: how far ledgers have been verified
 //! - `holds`: queries of other functions about holds
+//! - `audit`: data of the consistency check
 //! - `list`: lists, and the fields stored for them
 //! - `upgrade`: migration of products from earlier schema versions
+//! - `arrays`: migration of the holds that earlier versions kept in arrays
 //! - `bulk`: import of products with their history
 
-use mongodb::bson::{self, Document, doc};
+use std::sync::{Arc, OnceLock};
+
+use mongodb::bson::{self, Bson, Document, Timestamp as OperationTime, doc};
 use mongodb::options::ReturnDocument;
 use mongodb::{ClientSession, Database};
 use serde::{Deserialize, Serialize};
@@ -18,8 +26,8 @@ use shared::http::idempotency::key_store::KeyStore;
 use shared::mongo::changes::changes;
 use shared::mongo::fenced::{FencedCollection, FencedDatabase};
 use shared::mongo::json_schema;
-use shared::mongo::unreadable::Unreadable;
-use shared::mongo::{self, ANY_WRITER, Index, Schema, SchemaStep, TxOutcome};
+use shared::mongo::unreadable::{self, Unreadable};
+use shared::mongo::{self, Index, Schema, SchemaStep, TxOutcome};
 use shared::values::clock::Timestamp;
 use shared::values::ids::ProductId;
 use shared::values::money::{Currency, Money};
@@ -28,24 +36,40 @@ use shared::values::text::{MAX_SKU, Name};
 use crate::ledger::{Cause, INITIAL, LedgerEnd};
 use crate::limits::Description;
 use crate::product::{Product, Sku, Status};
-use crate::stock::{MAX_ENTRIES, Stock};
+use crate::stock::Stock;
 
+mod arrays;
+mod audit;
 mod bulk;
 mod checkpoints;
 mod declarations;
+mod documents;
+mod first_holds;
 mod holds;
+mod journal;
 mod ledger;
 mod list;
 mod upgrade;
+mod view;
 
 pub use bulk::ImportedProduct;
+use documents::StockDocument;
+use first_holds::FirstHolds;
+pub use journal::Folded;
 use ledger::MovementDocument;
 pub use ledger::{StockWrite, StockWritten};
 
 /// Schema of this build. Raise its version with every change of `ensure_schema`, of the rules or of documents.
-pub const SCHEMA: Schema = Schema { function: "products", version: 7, lowest_writer: ANY_WRITER };
+/// Earlier builds keep holds in arrays, and may not write any more.
+pub const SCHEMA: Schema = Schema { function: "products", version: 8, lowest_writer: 8 };
 
 const PRODUCTS: &str = "products";
+
+/// Counters and journals, one document for each product.
+const STOCK: &str = "stock";
+
+/// Holds, one document for each order.
+const HOLDS: &str = "stock_holds";
 
 const MOVEMENTS: &str = "stock_movements";
 
@@ -54,9 +78,8 @@ const CHECKPOINTS: &str = "stock_checkpoints";
 
 const KEYS: &str = "product_keys";
 
-/// Product on disk, without the fields that are read and written apart. These are `holds`, read for one order
-/// at a time; `live`, the number of live holds; `movements` and `moved_at`, the end of the ledger.
-/// `in_stock`, `name_key`, `words` and `folding`, the rule that made the words, serve lists.
+/// Product on disk. Its counts are in its stock. `in_stock`, `name_key`, `words` and `folding`, the rule that
+/// made the words, serve lists, and are written apart.
 #[derive(Debug, Serialize, Deserialize)]
 struct ProductDocument {
     _id: bson::Uuid,
@@ -67,45 +90,15 @@ struct ProductDocument {
     attributes: Vec<mongo::Entry>,
     status: String,
     max_per_order: Option<i64>,
-    on_hand: i64,
-    reserved: i64,
     version: i64,
     created_at: bson::DateTime,
     updated_at: bson::DateTime,
 }
 
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 struct PriceDocument {
     amount: i64,
     currency: String,
-}
-
-/// Hold on disk. There may be thousands in one product: hence the one-letter keys.
-#[derive(Debug, Serialize, Deserialize)]
-struct HoldDocument {
-    /// Order ID.
-    o: bson::Uuid,
-    /// Quantity.
-    q: i64,
-    /// Revision.
-    r: i64,
-    /// Time of the declaration, by the database's clock.
-    t: bson::DateTime,
-}
-
-/// Product with the end of its ledger.
-#[derive(Debug, Deserialize)]
-struct CountedDocument {
-    #[serde(flatten)]
-    product: ProductDocument,
-    movements: i64,
-    moved_at: Option<bson::DateTime>,
-}
-
-impl CountedDocument {
-    fn ledger_end(&self) -> LedgerEnd {
-        LedgerEnd { number: self.movements, at: self.moved_at.map(mongo::timestamp) }
-    }
 }
 
 impl ProductDocument {
@@ -122,8 +115,6 @@ impl ProductDocument {
             attributes: mongo::entries(&product.attributes),
             status: product.status.name().to_owned(),
             max_per_order: product.max_per_order,
-            on_hand: product.stock.on_hand,
-            reserved: product.stock.reserved,
             version: product.version,
             created_at: mongo::date(product.created_at),
             updated_at: mongo::date(product.updated_at),
@@ -132,16 +123,12 @@ impl ProductDocument {
 }
 
 impl ProductDocument {
-    /// Reads a product.
+    /// Reads a product with these counts.
     ///
     /// # Errors
     /// The document, if it cannot be read.
-    fn read(document: Document) -> Result<Product, Unreadable> {
-        Unreadable::or_read::<Self>(PRODUCTS, document)?.into_product()
-    }
-
-    fn into_product(self) -> Result<Product, Unreadable> {
-        let document = self;
+    fn read(document: Document, stock: Stock) -> Result<Product, Unreadable> {
+        let document: Self = Unreadable::or_read(PRODUCTS, document)?;
         let id = uuid::Uuid::from_bytes(document._id.bytes());
         let unreadable = |_| Unreadable { collection: PRODUCTS, id: Some(id) };
         let currency = Currency::from_stored(&document.price.currency).map_err(unreadable)?;
@@ -154,23 +141,12 @@ impl ProductDocument {
             attributes: mongo::map(document.attributes),
             status: Status::from_stored(&document.status).map_err(unreadable)?,
             max_per_order: document.max_per_order,
-            stock: Stock { on_hand: document.on_hand, reserved: document.reserved },
+            stock,
             version: document.version,
             created_at: mongo::timestamp(document.created_at),
             updated_at: mongo::timestamp(document.updated_at),
         })
     }
-}
-
-/// Maximum number of entries that the schema allows. It is far above the domain's own limit, which entries that
-/// end a hold may exceed.
-const MOST_HOLDS: i64 = 5 * MAX_ENTRIES;
-
-/// Validation rule for products.
-fn valid_product() -> Document {
-    let mut rule = doc! { "$jsonSchema": product_rule() };
-    rule.insert("$expr", doc! { "$lte": ["$reserved", "$on_hand"] });
-    rule
 }
 
 /// Rule for the fields of a product.
@@ -187,11 +163,6 @@ fn product_rule() -> Document {
             ("price", price),
             ("attributes", json_schema::map()),
             ("status", json_schema::one_of(["draft", "active", "archived"])),
-            ("on_hand", json_schema::whole(0)),
-            ("reserved", json_schema::whole(0)),
-            ("live", json_schema::whole(0)),
-            ("holds", json_schema::long_list(MOST_HOLDS)),
-            ("movements", json_schema::whole(0)),
             ("version", json_schema::whole(1)),
             ("created_at", json_schema::date()),
             ("updated_at", json_schema::date()),
@@ -199,7 +170,6 @@ fn product_rule() -> Document {
         &[
             ("description", json_schema::or_null(json_schema::text(Description::MAX))),
             ("max_per_order", json_schema::or_null(json_schema::whole(1))),
-            ("moved_at", json_schema::or_null(json_schema::date())),
         ],
     )
 }
@@ -220,6 +190,10 @@ pub enum Inserted {
 pub struct ProductStore {
     database: FencedDatabase,
     products: FencedCollection<ProductDocument>,
+    stocks: FencedCollection<Document>,
+    holds: FencedCollection<Document>,
+    first_holds: Arc<FirstHolds>,
+    arrays_gone: Arc<OnceLock<OperationTime>>,
     movements: FencedCollection<MovementDocument>,
     keys: KeyStore,
 }
@@ -235,6 +209,10 @@ impl ProductStore {
         let database = FencedDatabase::new(database, schema);
         Self {
             products: database.collection(PRODUCTS),
+            stocks: database.collection(STOCK),
+            holds: database.collection(HOLDS),
+            first_holds: Arc::default(),
+            arrays_gone: Arc::default(),
             movements: database.collection(MOVEMENTS),
             keys: KeyStore::new(&database, KEYS),
             database,
@@ -259,30 +237,34 @@ impl ProductStore {
             validator: ledger::valid_movement(),
             append_only: true,
         };
+        let (stock, holds) = (documents::stock_collection(), documents::holds_collection());
         let (checkpoints, keys) = (checkpoints::collection(), KeyStore::collection(KEYS));
         let mut indexes = list::indexes();
         indexes.extend([
             Index::unique("sku", doc! { "sku": 1 }),
             Index::plain("holds_of_order", doc! { "holds.o": 1 }),
-            Index::plain("holds_by_time", doc! { "holds.t": 1 }),
         ]);
         let products = mongo::Collection {
             name: PRODUCTS,
             indexes,
-            obsolete: vec!["newest", "status_newest"],
-            // Second safeguard of the stock: even a bug cannot sell units that are not there.
-            validator: valid_product(),
+            obsolete: vec!["newest", "status_newest", "holds_by_time"],
+            validator: doc! { "$jsonSchema": product_rule() },
             append_only: false,
         };
-        let all = [&movements, &checkpoints, &keys, &products];
+        let all = [&movements, &checkpoints, &keys, &stock, &holds, &products];
         let Some(step) = SchemaStep::begin(&self.database, &all).await? else { return Ok(()) };
-        for collection in [&movements, &checkpoints, &keys] {
+        for collection in [&movements, &checkpoints, &keys, &stock, &holds] {
             step.ensure(collection).await?;
         }
         self.begin_ledgers().await?;
         self.begin_lists().await?;
         step.ensure(&products).await?;
-        step.end().await
+        // From here on the arrays of all products are frozen.
+        step.sign(&products).await?;
+        let without_stock = self.begin_stocks().await?;
+        step.end().await?;
+        // This build can serve requests now, beside what is left to do.
+        self.copy_arrays(&without_stock).await
     }
 
     /// Inserts a product, the first entry of its ledger and the key of the request, all or none.
@@ -301,12 +283,15 @@ impl ProductStore {
             LedgerEnd::default().next(count, product.stock, cause, product.created_at)
         });
         let end = first.as_ref().map_or_else(LedgerEnd::default, LedgerEnd::from);
-        let document = document(product, &[], end)?;
-        let products = self.products.clone_with_type::<Document>();
+        let document = document(product)?;
+        let stock = StockDocument::new(product.id, product.stock, end);
+        let stock = bson::serialize_to_document(&stock).map_err(Error::internal)?;
+        let products = self.documents();
         let first = first.map(|first| MovementDocument::of(product.id, first));
         let inserted = mongo::transaction(&self.database, |session| {
             let (store, products) = (self.clone(), products.clone());
-            let (document, first, key_record) = (document.clone(), first.clone(), *key_record);
+            let (document, stock) = (document.clone(), stock.clone());
+            let (first, key_record) = (first.clone(), *key_record);
             let (id, now) = (product.id, product.created_at);
             Box::pin(async move {
                 match products.insert_one(document)?.session(&mut *session).await {
@@ -316,6 +301,7 @@ impl ProductStore {
                     }
                     Err(error) => return Err(error),
                 }
+                store.stocks.insert_one(stock)?.session(&mut *session).await?;
                 if let Some(first) = first {
                     store.movements.insert_one(first)?.session(&mut *session).await?;
                 }
@@ -344,9 +330,21 @@ impl ProductStore {
     /// # Errors
     /// Fails when MongoDB is unavailable.
     pub async fn find(&self, id: ProductId) -> Result<Option<Product>, Error> {
-        let found =
-            self.documents().find_one(doc! { "_id": mongo::uuid(id) }).projection(without_holds()).await?;
-        Ok(found.map(ProductDocument::read).transpose()?)
+        let found = self.documents().find_one(with_id(id)).projection(shown()).await?;
+        let Some(document) = found else { return Ok(None) };
+        Ok(Some(ProductDocument::read(document, self.counts_of(id).await?)?))
+    }
+
+    /// Reads the counts of a product.
+    async fn counts_of(&self, id: ProductId) -> Result<Stock, Error> {
+        let find = || self.stocks.find_one(with_id(id)).projection(counts());
+        let found = match find().await? {
+            // Reads may still show the state from before the product was created.
+            None => mongo::confirmed(find()).await?,
+            found => found,
+        };
+        let unreadable = Unreadable { collection: STOCK, id: Some(id.uuid()) };
+        Ok(read_counts(&found.ok_or(unreadable)?)?.1)
     }
 
     /// Writes the next version of a product, except its stock. `None`: a concurrent write was faster.
@@ -360,9 +358,6 @@ impl ProductStore {
         let old = document(before).map_err(Error::internal)?;
         let new = document(product).map_err(Error::internal)?;
         let mut fields = changes(&old, &new);
-        for untouched in ["on_hand", "reserved"] {
-            fields.remove(untouched);
-        }
         // The words name the rule that made them: they are written together.
         if ["name", "description", "sku"].iter().any(|source| fields.contains_key(source)) {
             fields.extend(listed(product));
@@ -373,10 +368,11 @@ impl ProductStore {
                 doc! { "_id": mongo::uuid(before.id), "version": before.version },
                 doc! { "$set": fields },
             )
-            .projection(without_holds())
+            .projection(shown())
             .return_document(ReturnDocument::After);
         match mongo::bounded_write(write).await {
-            Ok(written) => Ok(written.map(ProductDocument::read).transpose()?),
+            Ok(Some(written)) => Ok(Some(ProductDocument::read(written, self.counts_of(before.id).await?)?)),
+            Ok(None) => Ok(None),
             Err(error) if mongo::is_duplicate_key(&error) => {
                 let same = products.find_one(doc! { "sku": product.sku.as_str() });
                 match mongo::confirmed(same.projection(doc! { "_id": 1 })).await? {
@@ -395,20 +391,37 @@ impl ProductStore {
 }
 
 /// Builds the document to insert, with all its separate fields.
-fn document(product: &Product, holds: &[HoldDocument], end: LedgerEnd) -> Result<Document, Error> {
-    let live = holds.iter().filter(|hold| hold.q > 0).count();
+fn document(product: &Product) -> Result<Document, Error> {
     let mut document = bson::serialize_to_document(&ProductDocument::of(product)).map_err(Error::internal)?;
     document.extend(listed(product));
     document.insert("in_stock", product.stock.available() > 0);
-    document.insert("holds", bson::serialize_to_bson(holds).map_err(Error::internal)?);
-    document.insert("live", i64::try_from(live).map_err(Error::internal)?);
-    document.insert("movements", end.number);
-    document.insert("moved_at", end.at.map(mongo::date));
     Ok(document)
 }
 
-fn without_holds() -> Document {
+fn with_id(product: ProductId) -> Document {
+    doc! { "_id": mongo::uuid(product) }
+}
+
+/// Projection of a product without the fields that only lists use, and the array of earlier versions.
+fn shown() -> Document {
     doc! { "holds": 0, "words": 0, "folding": 0 }
+}
+
+/// Projection of a stock without its journal.
+fn counts() -> Document {
+    doc! { "on_hand": 1, "reserved": 1 }
+}
+
+/// Reads the counts of a product.
+fn read_counts(document: &Document) -> Result<(ProductId, Stock), Unreadable> {
+    let unreadable = || Unreadable::of(STOCK, document);
+    let count = |field| match document.get(field) {
+        Some(Bson::Int64(count)) => Ok(*count),
+        Some(Bson::Int32(count)) => Ok(i64::from(*count)),
+        _ => Err(unreadable()),
+    };
+    let id = unreadable::id_of(document).ok_or_else(unreadable)?;
+    Ok((ProductId::from_uuid(id), Stock { on_hand: count("on_hand")?, reserved: count("reserved")? }))
 }
 
 fn listed(product: &Product) -> Document {

@@ -8,6 +8,7 @@ use orders::DEFAULT_PAYMENT_WINDOW;
 use orders::number::Number;
 use orders::order::{Item, NewOrder, Order, OrderChange, PlacementContext, Tracking, Transition};
 use orders::store::ImportedOrder;
+use products::holds::Hold;
 use products::product::Status;
 use products::store::ImportedProduct;
 use rand::Rng as _;
@@ -23,9 +24,6 @@ use super::random::{DAY, between, favourite, id, one_of, percent};
 use super::sign_ups::address;
 use super::stock::{StockEvent, StockHistory};
 use crate::error::CommandError;
-
-/// Maximum number of orders of a part that hold stock: below the limit of a product, with room for new ones.
-const MOST_HOLDING: usize = 2_500;
 
 /// Maximum time from the placing of an order to its last step.
 const LONGEST: Duration = Duration::from_secs(10 * 86_400);
@@ -67,10 +65,6 @@ impl Fate {
             265..280 => Self::CancelledAndRefunded,
             _ => Self::Delivered,
         }
-    }
-
-    fn holds_stock(self) -> bool {
-        matches!(self, Self::Placed | Self::Paid)
     }
 
     /// Draws the time of placing. Open orders were placed lately, and unpaid ones can still be paid.
@@ -135,14 +129,9 @@ impl<'a> Sales<'a> {
     ) -> Self {
         let staff = users.iter().find(|user| user.role != Role::Customer).or(users.first());
         let staff = staff.map_or_else(UserId::new, |user| user.id);
-        let mut holding = 0;
         let mut ahead: Vec<(Timestamp, Fate)> = (0..orders)
             .map(|_| {
-                let mut fate = Fate::draw(rng);
-                holding += usize::from(fate.holds_stock());
-                if fate.holds_stock() && holding > MOST_HOLDING {
-                    fate = Fate::Delivered;
-                }
+                let fate = Fate::draw(rng);
                 (fate.placed_at(now, rng), fate)
             })
             .collect();
@@ -187,9 +176,16 @@ impl<'a> Sales<'a> {
         Ok(Some(ImportedOrder::new(order)))
     }
 
-    /// Returns the products, with the effects of the orders on their stock.
-    pub(super) fn end(self, rng: &mut StdRng) -> Vec<ImportedProduct> {
-        self.histories.into_iter().map(|history| history.settle(self.now, rng)).collect()
+    /// Returns the products, with the effects of the orders on their stock, and the holds, sorted by order.
+    pub(super) fn end(self, rng: &mut StdRng) -> (Vec<ImportedProduct>, Vec<Hold>) {
+        let (mut products, mut holds) = (Vec::with_capacity(self.histories.len()), Vec::new());
+        for history in self.histories {
+            let (product, of_product) = history.settle(self.now, rng);
+            products.push(product);
+            holds.extend(of_product);
+        }
+        holds.sort_by_key(|hold| hold.order);
+        (products, holds)
     }
 
     /// Draws distinct products that can be ordered, by index; most often one or two.

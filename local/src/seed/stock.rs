@@ -57,11 +57,11 @@ impl StockHistory {
         self.events.push(Event { at, order, quantity, what });
     }
 
-    /// Returns the product with its counts and its ledger.
+    /// Returns the product with its counts and its ledger, and its holds.
     ///
     /// It was stocked once, with as much as was ever needed and some more. Of some products the rest was lost
     /// since, and is counted as such.
-    pub(super) fn settle(mut self, now: Timestamp, rng: &mut StdRng) -> ImportedProduct {
+    pub(super) fn settle(mut self, now: Timestamp, rng: &mut StdRng) -> (ImportedProduct, Vec<Hold>) {
         // The sort is stable: effects at the same time stay in order.
         self.events.sort_by_key(|event| event.at);
         let spare = if percent(3, rng) { 0 } else { rng.random_range(5..500) };
@@ -100,7 +100,7 @@ impl StockHistory {
             self.product.updated_at = now;
         }
         self.product.stock = book.stock;
-        ImportedProduct { product: self.product, holds, ledger: book.ledger }
+        (ImportedProduct { product: self.product, ledger: book.ledger }, holds)
     }
 }
 

@@ -25,8 +25,9 @@ fn program_with_few_files(arguments: &[&str]) -> Command {
 
 /// IDs of orders for which stock is held.
 async fn held_for(database: &Database) -> BTreeSet<String> {
-    let held = doc! { "holds.o": { "$exists": true } };
-    let ids = database.collection::<Document>("products").distinct("holds.o", held).await.unwrap();
+    let held = doc! { "pending.o": { "$exists": true } };
+    let mut ids = database.collection::<Document>("stock").distinct("pending.o", held).await.unwrap();
+    ids.extend(database.collection::<Document>("stock_holds").distinct("_id", doc! {}).await.unwrap());
     ids.iter().map(Bson::to_string).collect()
 }
 

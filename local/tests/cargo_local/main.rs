@@ -243,8 +243,8 @@ async fn check_lists_only_what_was_changed_by_hand() {
     let says = String::from_utf8(stdout).unwrap();
     assert!(status.success() && says.contains(" orders: nothing is wrong"), "{says}");
 
-    let products = database_of(&folder).await.collection::<Document>("products");
-    products.update_one(doc! {}, doc! { "$inc": { "on_hand": 1_i64 } }).await.unwrap();
+    let stock = database_of(&folder).await.collection::<Document>("stock");
+    stock.update_one(doc! {}, doc! { "$inc": { "on_hand": 1_i64 } }).await.unwrap();
     let Output { status, stdout, stderr } = check();
     let (says, errors) = (String::from_utf8(stdout).unwrap(), String::from_utf8(stderr).unwrap());
     assert_eq!(status.code(), Some(1));

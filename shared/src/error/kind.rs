@@ -29,8 +29,6 @@ pub enum Kind {
     InsufficientStock,
     /// Stock that would fall below the quantity held for orders.
     StockBelowReserved,
-    /// Product with the maximum number of holds.
-    TooManyHolds,
     /// Customer with the maximum number of open orders.
     TooManyOpenOrders,
     /// Change of status that the order's status does not allow.
@@ -61,7 +59,7 @@ pub enum Kind {
 
 impl Kind {
     /// All kinds, sorted by status.
-    pub const ALL: [Self; 25] = [
+    pub const ALL: [Self; 24] = [
         Self::MalformedRequest,
         Self::InvalidQuery,
         Self::Unauthenticated,
@@ -73,7 +71,6 @@ impl Kind {
         Self::SkuTaken,
         Self::InsufficientStock,
         Self::StockBelowReserved,
-        Self::TooManyHolds,
         Self::TooManyOpenOrders,
         Self::InvalidTransition,
         Self::OrderNotEditable,
@@ -153,9 +150,6 @@ impl Kind {
                 StatusCode::CONFLICT,
                 Code::FailedPrecondition,
             ),
-            Self::TooManyHolds => {
-                ("too-many-holds", "Too many holds", StatusCode::CONFLICT, Code::FailedPrecondition)
-            }
             Self::TooManyOpenOrders => (
                 "too-many-open-orders",
                 "Too many open orders",

@@ -8,15 +8,12 @@ use axum::Router;
 use axum::body::Body;
 use axum::response::IntoResponse as _;
 use http::{Method, Request};
-use mongodb::bson::{Bson, Document, doc};
 use orders::CustomerLimits;
 use serde_json::{Value, json};
 use shared::auth::Access;
 use shared::error::{Error, Kind};
 use shared::http::routes::{Guard, RouteSpec, RouteTable};
-use shared::mongo;
-use shared::values::clock::{Clock, Timestamp};
-use shared::values::ids::{OrderId, ProductId};
+use shared::values::clock::Clock;
 use tests::answer::Answer;
 use tests::in_process::InProcess;
 use tests::person::PASSWORD;
@@ -77,7 +74,6 @@ pub(crate) async fn produced(shop: &InProcess, kind: Kind) -> Answer {
             let stock = format!("/products/{}/stock", shop.product(1).await);
             admin.put(&stock, json!({ "delta": -2 })).await
         }
-        Kind::TooManyHolds => customer.orders(&[(&full_of_holds(shop).await, 1)]).await,
         Kind::TooManyOpenOrders => {
             let mug = shop.product(2).await;
             let limits = CustomerLimits { max_open_orders: 1, ..CustomerLimits::NONE };
@@ -125,19 +121,6 @@ pub(crate) async fn produced(shop: &InProcess, kind: Kind) -> Answer {
         }
         Kind::Internal => panicked().await,
     }
-}
-
-/// A product that is held for as many orders as it can be.
-async fn full_of_holds(shop: &InProcess) -> String {
-    let full = shop.product(10_000).await;
-    let at = Bson::DateTime(mongo::date(Timestamp::from_millis(0)));
-    let hold = |_| doc! { "o": mongo::uuid(OrderId::new()), "q": 1_i64, "r": 1_i64, "t": at.clone() };
-    let holds: Vec<Document> = (0..5_000).map(hold).collect();
-    let filled = doc! { "$set": { "holds": holds, "live": 5_000_i64, "reserved": 5_000_i64 } };
-    let id = mongo::uuid(full.parse::<ProductId>().unwrap());
-    let products = shop.database.collection::<Document>("products");
-    assert_eq!(products.update_one(doc! { "_id": id }, filled).await.unwrap().modified_count, 1);
-    full
 }
 
 /// No route of ours has a bug that could be told here: what a handler that panics comes to.

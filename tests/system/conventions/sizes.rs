@@ -11,6 +11,7 @@ use shared::auth::{Caller, Role};
 use shared::input::json::{MAX_ANSWER, length_in_string};
 use shared::mongo;
 use shared::values::ids::{OrderId, ProductId};
+use tests::holds::StoredHold;
 use tests::in_process::InProcess;
 use tests::person::Person;
 
@@ -85,8 +86,10 @@ async fn a_page_of_large_orders_ends_early_and_loses_none() {
 async fn a_page_of_large_products_ends_early_and_loses_none() {
     let shop = InProcess::open().await;
     shop.product_with(json!({ "description": "\"".repeat(10_000), "name": "\\".repeat(200) })).await;
-    copy(&shop, "products", 90, |product, place| {
-        product.insert("_id", mongo::uuid(ProductId::new()));
+    let ids: Vec<_> = (0..90).map(|_| mongo::uuid(ProductId::new())).collect();
+    copy(&shop, "stock", ids.len(), |stock, place| drop(stock.insert("_id", ids[place]))).await;
+    copy(&shop, "products", ids.len(), |product, place| {
+        product.insert("_id", ids[place]);
         product.insert("sku", format!("MUG-{place}"));
         product.insert("attributes", quotes());
     })
@@ -203,20 +206,13 @@ async fn a_page_of_large_orders_ends_early_over_grpc_too() {
 async fn an_answer_about_many_holds_names_what_it_leaves_out() {
     let shop = InProcess::open().await;
     let orders: Vec<OrderId> = (0..1_000).map(|_| OrderId::new()).collect();
-    shop.product(0).await;
-    copy(&shop, "products", 40, |product, place| {
-        let hold = |order: &OrderId| {
-            let at = mongodb::bson::DateTime::from_millis(1_600_000_000_000);
-            doc! { "o": mongo::uuid(*order), "q": 1_i64, "r": 1_i64, "t": at }
-        };
-        product.insert("_id", mongo::uuid(ProductId::new()));
-        product.insert("sku", format!("MUG-{place}"));
-        product.insert("holds", orders.iter().map(hold).collect::<Vec<_>>());
-        product.insert("live", 1_000_i64);
-        product.insert("on_hand", 1_000_i64);
-        product.insert("reserved", 1_000_i64);
-    })
-    .await;
+    // Of products that nobody asks for here.
+    let items: Vec<_> = (0..40).map(|_| (mongo::uuid(ProductId::new()), 1)).collect();
+    let at = mongodb::bson::DateTime::from_millis(1_600_000_000_000);
+    let hold =
+        |order: &OrderId| StoredHold { order: mongo::uuid(*order), items: items.clone(), at }.document();
+    let holds = shop.database.collection::<Document>("stock_holds");
+    holds.insert_many(orders.iter().map(hold)).await.unwrap();
     let mut client = to_products(&shop);
     let mut order_ids: Vec<String> = orders.iter().map(OrderId::to_string).collect();
     let (mut holds, mut answers) = (0, 0);

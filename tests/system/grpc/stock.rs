@@ -181,6 +181,59 @@ async fn a_restock_leaves_its_mark_also_where_no_entry_is_left() {
 }
 
 #[tokio::test]
+async fn a_fold_between_declarations_changes_nothing() {
+    let shop = InProcess::open().await;
+    let (mug, pot) = (shop.product(10).await, shop.product(10).await);
+    let stock = || async { [shop.stock(&mug).await, shop.stock(&pot).await] };
+    let clock = Clock::system();
+    let fold = async || shop.fold(&clock).await.unwrap();
+    for lines in [&[(mug.as_str(), 2)][..], &[(mug.as_str(), 2), (pot.as_str(), 3)]] {
+        let (order, before) = (Declares::new(&shop), stock().await);
+        let held = order.holds(1, lines).await.unwrap();
+        fold().await;
+        assert_eq!(order.holds(1, lines).await.unwrap(), held);
+        order.holds(2, &lines[..1]).await.unwrap();
+        fold().await;
+        assert_eq!(code(order.holds(1, lines).await), Code::Aborted);
+        assert_eq!(stock().await[0], (10, 2, 8));
+        for _ in 0..2 {
+            order.ships(3, &lines[..1]).await.unwrap();
+            fold().await;
+        }
+        assert_eq!(stock().await[0], (8, 0, 8));
+        assert_eq!(code(order.holds(2, lines).await), Code::Aborted);
+        for _ in 0..2 {
+            order.restocks(4, &lines[..1]).await.unwrap();
+            fold().await;
+        }
+        assert_eq!(code(order.ships(3, lines).await), Code::Aborted);
+        assert_eq!(stock().await, before);
+    }
+}
+
+#[tokio::test]
+async fn more_orders_than_a_journal_keeps_marks_of_are_held_once() {
+    let shop = InProcess::open().await;
+    let mug = shop.product(1_000).await;
+    let one = [(mug.as_str(), 1)];
+    let orders: Vec<Declares> = (0..300).map(|_| Declares::new(&shop)).collect();
+    for repeat in 0..2 {
+        for some in orders.chunks(50) {
+            for held in join_all(some.iter().map(|order| order.holds(1, &one))).await {
+                assert_eq!(held.unwrap().len(), 1, "{repeat}");
+            }
+        }
+        assert_eq!(shop.stock(&mug).await, (1_000, 300, 700));
+    }
+    for some in orders.chunks(50) {
+        for ended in join_all(some.iter().map(|order| order.holds(2, &[]))).await {
+            assert_eq!(ended.unwrap(), []);
+        }
+    }
+    assert_eq!(shop.stock(&mug).await, (1_000, 0, 1_000));
+}
+
+#[tokio::test]
 async fn what_is_not_there_cannot_be_shipped() {
     let shop = InProcess::open().await;
     let mug = shop.product(3).await;

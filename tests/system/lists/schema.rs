@@ -39,8 +39,30 @@ async fn documents(shop: &InProcess) -> Vec<Document> {
     products.find(doc! {}).sort(doc! { "_id": 1 }).await.unwrap().try_collect().await.unwrap()
 }
 
+/// Moves stocks, and the entries of their journals, into products, as before schema version 8.
+async fn move_stocks_into_products(shop: &InProcess) {
+    let products = shop.database.collection::<Document>("products");
+    let stocks = shop.database.collection::<Document>("stock");
+    let all: Vec<Document> = stocks.find(doc! {}).await.unwrap().try_collect().await.unwrap();
+    for mut stock in all {
+        let id = stock.remove("_id");
+        let holds = stock.remove("pending").unwrap();
+        let live = holds.as_array().unwrap().len();
+        for of_stock in ["folds", "folded", "writer"] {
+            stock.remove(of_stock);
+        }
+        stock.extend(doc! { "holds": holds, "live": i64::try_from(live).unwrap() });
+        products.update_one(doc! { "_id": id }, doc! { "$set": stock }).await.unwrap();
+    }
+    stocks.drop().await.unwrap();
+    let record = doc! { "$unset": { "migrated": "", "lowest_writer": "", "signed_for": "" } };
+    let schema = shop.database.collection::<Document>("schema");
+    schema.update_one(doc! { "_id": "products" }, record).await.unwrap();
+}
+
 /// As the version of the schema before lists were filtered left it.
 async fn make_old(shop: &InProcess) {
+    move_stocks_into_products(shop).await;
     let products = shop.database.collection::<Document>("products");
     let without = doc! { "$unset": { "words": "", "name_key": "", "in_stock": "" } };
     products.update_many(doc! {}, without).await.unwrap();

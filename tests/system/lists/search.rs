@@ -34,7 +34,6 @@ async fn shop_of_mugs() -> InProcess {
         mug.insert("words", vec!["mug".to_owned(), number]);
         mug.insert("status", if place % 7 == 0 { "draft" } else { "active" });
         mug.insert("in_stock", place % 3 != 0);
-        mug.insert("on_hand", i64::from(place % 3 != 0));
         // Three of each price and five of each time, in different orders.
         let dear = place % 1_000 == 999;
         let price = if dear { 1_000_000 } else { i64::try_from(place * 7_919 % MANY / 3).unwrap() };
@@ -43,6 +42,16 @@ async fn shop_of_mugs() -> InProcess {
         mug.insert("created_at", bson::DateTime::from_millis(made + later));
         mug
     });
+    let mugs: Vec<Document> = mugs.collect();
+    let stocks = shop.database.collection::<Document>("stock");
+    let stock = stocks.find_one(doc! { "_id": mongo::uuid(first) }).await.unwrap().unwrap();
+    let of_mug = |mug: &Document| {
+        let on_hand = i64::from(mug.get_bool("in_stock").unwrap());
+        let mut stock = stock.clone();
+        stock.extend(doc! { "_id": mug.get("_id"), "on_hand": on_hand });
+        stock
+    };
+    stocks.insert_many(mugs.iter().map(of_mug)).await.unwrap();
     products.insert_many(mugs).await.unwrap();
     shop
 }

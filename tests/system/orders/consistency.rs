@@ -10,6 +10,7 @@ use mongodb::bson::{Document, doc};
 use shared::mongo;
 use shared::values::clock::{Clock, Timestamp};
 use shared::values::ids::{OrderId, ProductId};
+use tests::holds::{StoredHold, insert_holds};
 use tests::in_process::InProcess;
 
 /// A shop with orders in every status, all of them older than any request runs.
@@ -27,7 +28,7 @@ impl ImportedOrder {
         let now = Arc::new(AtomicI64::new(Clock::system().now().millis()));
         let clock = now.clone();
         let clock = Clock::from_fn(move || Timestamp::from_millis(clock.load(Ordering::SeqCst)));
-        let shop = InProcess::open_with_clock(clock).await;
+        let shop = InProcess::open_with_clock(clock.clone()).await;
         let mug = shop.product(100).await;
         let ada = shop.customer().await;
         let placed = ada.orders(&[(&mug, 3)]).await.expect(201).id();
@@ -35,6 +36,7 @@ impl ImportedOrder {
         for status in ["paid", "shipped", "delivered", "returned", "refunded"] {
             shop.order_in(status).await;
         }
+        shop.fold(&clock).await.unwrap();
         now.fetch_add(600_000, Ordering::SeqCst);
         Self { shop, mug, placed, cancelled }
     }
@@ -78,6 +80,14 @@ impl ImportedOrder {
         self.damage("products", mongo::uuid(self.mug.parse::<ProductId>().unwrap()), update).await;
     }
 
+    async fn damage_stock(&self, update: Document) {
+        self.damage("stock", mongo::uuid(self.mug.parse::<ProductId>().unwrap()), update).await;
+    }
+
+    async fn damage_hold(&self, order: &str, update: Document) {
+        self.damage("stock_holds", mongo::uuid(order.parse::<OrderId>().unwrap()), update).await;
+    }
+
     async fn damage_order(&self, order: &str, update: Document) {
         self.damage("orders", mongo::uuid(order.parse::<OrderId>().unwrap()), update).await;
     }
@@ -98,7 +108,7 @@ async fn a_shop_in_order_has_nothing_to_report() {
 #[tokio::test]
 async fn pieces_that_were_added_by_hand_are_found() {
     let shop = ImportedOrder::open().await;
-    shop.damage_mug(doc! { "$inc": { "on_hand": 1_i64 } }).await;
+    shop.damage_stock(doc! { "$inc": { "on_hand": 1_i64 } }).await;
     shop.finds(&["ledger-is-not-the-sum"]).await;
 }
 
@@ -113,38 +123,41 @@ async fn a_movement_that_was_deleted_is_found() {
 #[tokio::test]
 async fn a_reserved_count_that_was_changed_by_hand_is_found() {
     let shop = ImportedOrder::open().await;
-    shop.damage_mug(doc! { "$inc": { "reserved": 1_i64 } }).await;
+    shop.damage_stock(doc! { "$inc": { "reserved": 1_i64 } }).await;
     shop.finds(&["reserved-is-not-the-sum"]).await;
 }
 
 #[tokio::test]
 async fn stock_below_nothing_is_found() {
     let shop = ImportedOrder::open().await;
-    shop.damage_mug(doc! { "$set": { "on_hand": -1_i64 } }).await;
+    shop.damage_stock(doc! { "$set": { "on_hand": -1_i64 } }).await;
     shop.finds(&["ledger-is-not-the-sum", "stock-out-of-bounds"]).await;
 }
 
 #[tokio::test]
 async fn a_hold_that_was_deleted_is_found() {
     let shop = ImportedOrder::open().await;
-    shop.damage_mug(doc! { "$set": { "holds": [], "reserved": 0_i64 } }).await;
+    let id = mongo::uuid(shop.placed.parse::<OrderId>().unwrap());
+    let holds = shop.shop.database.collection::<Document>("stock_holds");
+    assert_eq!(holds.delete_one(doc! { "_id": id }).await.unwrap().deleted_count, 1);
+    shop.damage_stock(doc! { "$set": { "reserved": 0_i64 } }).await;
     shop.finds(&["order-without-hold"]).await;
 }
 
 #[tokio::test]
 async fn a_hold_that_was_changed_is_found() {
     let shop = ImportedOrder::open().await;
-    shop.damage_mug(doc! { "$inc": { "holds.0.q": 1_i64, "reserved": 1_i64 } }).await;
+    shop.damage_hold(&shop.placed, doc! { "$inc": { "items.0.q": 1_i64 } }).await;
+    shop.damage_stock(doc! { "$inc": { "reserved": 1_i64 } }).await;
     shop.finds(&["hold-differs"]).await;
 }
 
 #[tokio::test]
 async fn a_hold_of_nobody_is_found() {
     let shop = ImportedOrder::open().await;
-    let hold = doc! {
-        "o": mongo::uuid(OrderId::new()), "q": 2_i64, "r": 1_i64, "t": mongodb::bson::DateTime::from_millis(0),
-    };
-    shop.damage_mug(doc! { "$push": { "holds": hold }, "$inc": { "reserved": 2_i64 } }).await;
+    let mug = mongo::uuid(shop.mug.parse::<ProductId>().unwrap());
+    let hold = StoredHold::new(mug, mongodb::bson::DateTime::from_millis(0));
+    insert_holds(&shop.shop.database, &[hold]).await;
     shop.finds(&["hold-without-order"]).await;
 }
 
@@ -161,6 +174,21 @@ async fn an_order_that_was_ended_by_hand_is_found() {
     let shop = ImportedOrder::open().await;
     shop.damage_order(&shop.placed, doc! { "$set": { "status": "cancelled" } }).await;
     shop.finds(&["hold-of-ended-order"]).await;
+}
+
+#[tokio::test]
+async fn a_release_that_is_not_folded_is_no_violation() {
+    let shop = ImportedOrder::open().await;
+    let order = shop.placed.parse::<OrderId>().unwrap();
+    let mug = mongo::uuid(shop.mug.parse::<ProductId>().unwrap());
+    shop.damage_order(&shop.placed, doc! { "$set": { "status": "cancelled" } }).await;
+    let entry = doc! {
+        "o": mongo::uuid(order), "r": 9_i64, "q": 0_i64, "t": mongodb::bson::DateTime::now(),
+    };
+    let released = doc! { "$push": { "pending": entry }, "$inc": { "reserved": -3_i64 } };
+    shop.damage("stock", mug, released).await;
+    // The clock of the shop is ten minutes ahead of the entry.
+    shop.finds(&["journal-overdue"]).await;
 }
 
 #[tokio::test]
@@ -203,7 +231,8 @@ async fn a_product_that_cannot_be_read_is_found() {
     let shop = ImportedOrder::open().await;
     shop.damage_mug(doc! { "$set": { "name": 7_i64 } }).await;
     shop.finds(&["unreadable-product"]).await;
-    shop.damage_mug(doc! { "$set": { "name": "Mug", "reserved": "three" } }).await;
+    shop.damage_mug(doc! { "$set": { "name": "Mug" } }).await;
+    shop.damage_stock(doc! { "$set": { "reserved": "three" } }).await;
     shop.finds(&["unreadable-product"]).await;
 }
 

@@ -12,7 +12,7 @@ use shared::values::ids::OrderId;
 use tests::shop::order_of;
 use tonic::Code;
 
-use crate::support::aging::{Aging, HOUR, MINUTE, SECOND};
+use crate::support::aging::{Aging, HOUR, MINUTE, SECOND, stored_id};
 use crate::support::branch::Line;
 
 /// An order whose insert never came: the crash between the two writes of placing one. Its hold is left.
@@ -135,9 +135,13 @@ async fn an_unfinished_change_of_items_ends_and_changes_no_order() {
     assert_eq!(status, 503);
     // As if the process had died after its hold.
     aging.sets(&order, doc! { "changing": true, "version": 2_i64, "tasks": [] }).await;
-    let products = aging.shop.database.collection::<Document>("products");
-    let held = doc! { "$set": { "holds.$[].r": 2_i64 } };
-    products.update_many(doc! {}, held).await.unwrap();
+    // Of the two products together: one hold.
+    aging.shop.fold(&aging.clock).await.unwrap();
+    let holds = aging.shop.database.collection::<Document>("stock_holds");
+    let held = holds.update_one(doc! { "_id": stored_id(&order) }, doc! { "$set": { "r": 2_i64 } });
+    assert_eq!(held.await.unwrap().matched_count, 1);
+    let stock = aging.shop.database.collection::<Document>("stock");
+    stock.update_many(doc! {}, doc! { "$set": { "folded.$[].r": 2_i64 } }).await.unwrap();
 
     assert_eq!(aging.reconciles().await.changes_ended, 0);
     aging.ages(31 * SECOND).await;

@@ -2,11 +2,13 @@
 
 #![expect(clippy::unwrap_used, reason = "what fails in a test fails the test")]
 
+use futures::TryStreamExt as _;
 use mongodb::bson::{Bson, DateTime, Document, doc};
 use shared::mongo;
-use shared::values::ids::{OrderId, ProductId};
+use shared::values::ids::OrderId;
+use tests::holds::{StoredHold, insert_holds};
 
-use crate::support::aging::{Aging, HOUR, MINUTE, SECOND};
+use crate::support::aging::{Aging, HOUR, MINUTE, SECOND, stored_product};
 use crate::support::branch::Line;
 
 #[tokio::test]
@@ -38,11 +40,10 @@ async fn a_time_that_is_a_list_of_times_stops_no_job() {
     let fields = doc! { "status": "cancelled", "updated_at": [past], "tasks": [{ "kind": "release", "revision": 2_i64 }] };
     aging.bare_orders(&bad[1..2], &fields).await;
     aging.bare_orders(&bad[2..], &doc! { "status": "placed", "updated_at": [past], "changing": true }).await;
-    let products = aging.shop.database.collection::<Document>("products");
-    let hold = doc! { "o": mongo::uuid(OrderId::new()), "q": 1_i64, "r": 1_i64, "t": [past] };
-    let id = doc! { "_id": mongo::uuid(mug.parse::<ProductId>().unwrap()) };
-    let damaged = products.update_one(id, doc! { "$push": { "holds": hold } });
-    damaged.bypass_document_validation(true).await.unwrap();
+    let mut hold = StoredHold::new(stored_product(&mug), past).document();
+    hold.insert("at", vec![past]);
+    let holds = aging.shop.database.collection::<Document>("stock_holds");
+    holds.insert_one(hold).bypass_document_validation(true).await.unwrap();
     let healed = aging.reconciles().await;
     assert_eq!((healed.orders_expired, healed.finished), (1, true), "{healed:?}");
     assert_eq!(aging.status(&good).await, "cancelled");
@@ -101,10 +102,10 @@ async fn a_locked_product_keeps_no_other_from_its_release() {
 
     let mut foreign = aging.shop.database.client().start_session().await.unwrap();
     foreign.start_transaction().await.unwrap();
-    let products = aging.shop.database.collection::<Document>("products");
-    let id = doc! { "_id": mongo::uuid(locked.parse::<ProductId>().unwrap()) };
+    let stock = aging.shop.database.collection::<Document>("stock");
+    let id = doc! { "_id": stored_product(&locked) };
     let name = doc! { "$set": { "foreign": true } };
-    products.update_one(id, name).session(&mut foreign).await.unwrap();
+    stock.update_one(id, name).session(&mut foreign).await.unwrap();
 
     let healed = aging.reconciles().await;
     assert_eq!((healed.tasks_done, healed.orders_expired), (1, 1), "{healed:?}");
@@ -128,16 +129,12 @@ async fn the_walk_over_holds_continues_where_it_was_stopped() {
     // All of them within two minutes.
     let begin = DateTime::now().timestamp_millis() - 10 * MINUTE;
     let at = |place: usize| DateTime::from_millis(begin + i64::try_from(place).unwrap() * 50);
-    let hold = |(place, order): (usize, &OrderId)| {
-        doc! {
-            "o": mongo::uuid(*order), "q": 1_i64, "r": 1_i64, "t": at(place),
-        }
+    let hold = |(place, order): (usize, &OrderId)| StoredHold {
+        order: mongo::uuid(*order),
+        ..StoredHold::new(stored_product(&mug), at(place))
     };
-    let holds: Vec<Document> = orders.iter().enumerate().map(hold).collect();
-    let products = aging.shop.database.collection::<Document>("products");
-    let id = doc! { "_id": mongo::uuid(mug.parse::<ProductId>().unwrap()) };
-    let held = doc! { "$set": { "holds": holds, "live": 2_000_i64, "reserved": 2_000_i64 } };
-    products.update_one(id, held).await.unwrap();
+    let holds: Vec<StoredHold> = orders.iter().enumerate().map(hold).collect();
+    insert_holds(&aging.shop.database, &holds).await;
 
     // A run gets two pages of 500 holds.
     let branch = aging.branch().await;
@@ -317,17 +314,97 @@ async fn a_damaged_hold_does_not_stop_the_walk() {
     let aging = Aging::open().await;
     let mug = aging.shop.product(10).await;
     let old = DateTime::from_millis(DateTime::now().timestamp_millis() - 10 * MINUTE);
-    let order = OrderId::new();
-    let holds = vec![
-        doc! { "o": "x", "q": 1_i64, "r": 1_i64, "t": old },
-        doc! { "o": mongo::uuid(OrderId::new()), "q": 1_i64, "r": 1_i64, "t": "x" },
-        doc! { "o": mongo::uuid(order), "q": 1_i64, "r": 1_i64, "t": old },
-    ];
-    let products = aging.shop.database.collection::<Document>("products");
-    let id = doc! { "_id": mongo::uuid(mug.parse::<ProductId>().unwrap()) };
-    let held = doc! { "$set": { "holds": holds, "live": 3_i64, "reserved": 3_i64 } };
-    products.update_one(id, held).await.unwrap();
+    let held = || StoredHold::new(stored_product(&mug), old);
+    insert_holds(&aging.shop.database, &[held(), held(), held()]).await;
+    let holds = aging.shop.database.collection::<Document>("stock_holds");
+    let found: Vec<Document> = holds.find(doc! {}).await.unwrap().try_collect().await.unwrap();
+    // An ID that is none cannot be set: the document is another one.
+    holds.delete_one(found[0].clone()).await.unwrap();
+    let mut nameless = found[0].clone();
+    nameless.insert("_id", "x");
+    holds.insert_one(nameless).bypass_document_validation(true).await.unwrap();
+    let timeless = holds.update_one(found[1].clone(), doc! { "$set": { "at": "x" } });
+    timeless.bypass_document_validation(true).await.unwrap();
     let healed = aging.reconciles().await;
     assert_eq!((healed.holds_ended, healed.finished), (1, true), "{healed:?}");
     assert_eq!(aging.stock(&mug).await, (10, 2, 8));
+}
+
+/// Damages the only entry in the journal of a product: MongoDB refuses a hold of such a revision.
+async fn damage_journal(aging: &Aging, product: &str) {
+    let stock = aging.shop.database.collection::<Document>("stock");
+    let id = doc! { "_id": stored_product(product), "pending": { "$size": 1 } };
+    let damaged = stock.update_one(id, doc! { "$set": { "pending.0.r": -1_i64 } });
+    assert_eq!(damaged.bypass_document_validation(true).await.unwrap().modified_count, 1);
+}
+
+/// Kinds of violations of products on the first page of the check.
+async fn kinds_of_products(aging: &Aging) -> Vec<(String, String)> {
+    let page = aging.again(&aging.shop.admin()).await.get("/orders/consistency").await.expect(200);
+    let told = |violation: &serde_json::Value| {
+        let text = |name: &str| violation[name].as_str().unwrap_or_default().to_owned();
+        (text("kind"), text("product_id"))
+    };
+    page["violations"].as_array().unwrap().iter().map(told).collect()
+}
+
+#[tokio::test]
+async fn a_journal_that_cannot_be_folded_is_reported_alone() {
+    let aging = Aging::open().await;
+    let ada = aging.shop.customer().await;
+    let mut products =
+        [aging.shop.product(10).await, aging.shop.product(10).await, aging.shop.product(10).await];
+    products.sort_unstable();
+    for product in &products {
+        ada.orders(&[(product, 1)]).await.expect(201);
+    }
+    // Pages are sorted by product.
+    let [first, bad, last] = &products;
+    damage_journal(&aging, bad).await;
+    aging.ages_unfolded(2 * MINUTE).await;
+    let healed = aging.reconciles().await;
+    let folding = healed.jobs.iter().find(|job| job.job == "folding").unwrap();
+    assert_eq!((folding.done, folding.set_aside, folding.finished), (2, 1, true), "{healed:?}");
+    assert!(folding.oldest_due_seconds.unwrap() >= 120, "{healed:?}");
+    assert_eq!((aging.marks(first).await, aging.marks(bad).await, aging.marks(last).await), (1, 0, 1));
+    assert_eq!(kinds_of_products(&aging).await, []);
+
+    aging.ages_unfolded(2 * MINUTE).await;
+    let overdue = ("journal-overdue".to_owned(), bad.clone());
+    assert_eq!(kinds_of_products(&aging).await, [overdue]);
+    let stock = aging.shop.database.collection::<Document>("stock");
+    let repaired = doc! { "$set": { "pending.0.r": 1_i64 } };
+    stock.update_one(doc! { "_id": stored_product(bad) }, repaired).await.unwrap();
+    let healed = aging.reconciles().await;
+    let folding = healed.jobs.iter().find(|job| job.job == "folding").unwrap();
+    assert_eq!((folding.done, folding.set_aside, folding.oldest_due_seconds), (1, 0, None), "{healed:?}");
+    assert_eq!(kinds_of_products(&aging).await, []);
+}
+
+#[tokio::test]
+async fn only_the_first_shard_folds_journals() {
+    let aging = Aging::open().await;
+    let (ada, mug) = (aging.shop.customer().await, aging.shop.product(10).await);
+    ada.orders(&[(&mug, 1)]).await.expect(201);
+    let holds = aging.shop.database.collection::<Document>("stock_holds");
+    for (shard, expected) in [(1, 0), (0, 1)] {
+        assert!(aging.reconciles_shard(shard, 2).await.unwrap().finished);
+        assert_eq!(holds.count_documents(doc! {}).await.unwrap(), expected, "shard {shard}");
+    }
+}
+
+#[tokio::test]
+async fn while_journals_cannot_be_folded_the_other_jobs_go_on() {
+    let aging = Aging::open().await;
+    let (ada, mug) = (aging.shop.customer().await, aging.shop.product(10).await);
+    let order = ada.orders(&[(&mug, 3)]).await.expect(201).id();
+    aging.ages(25 * HOUR).await;
+    let branch = aging.branch().await;
+    branch.line(Line::Answers("FoldJournals", 0));
+    let healed = aging.reconciles_at(&branch).await;
+    assert_eq!(healed.orders_expired, 1, "{healed:?}");
+    assert_eq!(aging.status(&order).await, "cancelled");
+    assert_eq!(aging.stock(&mug).await, (10, 0, 10));
+    branch.line(Line::Works);
+    assert!(aging.reconciles_at(&branch).await.finished);
 }

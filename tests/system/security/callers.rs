@@ -30,9 +30,11 @@ use crate::socket::services::{Services, over_http2};
 use crate::support::grpc::{by, channel, claiming, to_orders, to_products, to_users};
 
 /// Functions that may call each method on their own behalf, written out once more. No function may call another one.
-const CALLERS: [(&str, &[&str]); 10] = [
+const CALLERS: [(&str, &[&str]); 12] = [
     ("/oms.orders.v1.OrderService/Reconcile", &["schedule"]),
+    ("/oms.products.v1.ProductService/AuditHolds", &["orders"]),
     ("/oms.products.v1.ProductService/AuditStock", &["orders"]),
+    ("/oms.products.v1.ProductService/FoldJournals", &["orders"]),
     ("/oms.products.v1.ProductService/GetHolds", &["orders"]),
     ("/oms.products.v1.ProductService/HoldStock", &["orders"]),
     ("/oms.products.v1.ProductService/ListHolds", &["orders"]),

@@ -107,12 +107,15 @@ def every_method(services, given):
 
     ledger = products("ListStockMovements", {"product_id": hat}, admin)["data"]
     assert [it["delta"] for it in ledger] == ["2", "-2", "5", "5"], ledger
+    folded = products("FoldJournals", {"limit": "10"}, SYSTEM)
+    assert folded == {"folded": "1", "last": hat}, folded
     (held,) = products("GetHolds", {"order_ids": [given["order_id"]]}, SYSTEM)["holds"]
     assert held["product_id"] == hat and held["revision"] == "3" and "quantity" not in held, held
     (ended,) = products("ListHolds", {"ended": True, "limit": "10"}, SYSTEM)["holds"]
     assert ended == {"at": held["at"], "order_id": given["order_id"]}, ended
     audited = products("AuditStock", {"limit": "10"}, SYSTEM)["products"]
     assert audited == [{"product_id": hat, "on_hand": "10", "ledger": "10"}], audited
+    assert products("AuditHolds", {"limit": "10"}, SYSTEM) == {}
     assert products("PruneHolds", {"order_ids": [given["order_id"]]}, SYSTEM) == {"pruned": "1"}
 
     who = {"email": ada["email"], "password": ada["password"]}
@@ -128,7 +131,9 @@ def every_method(services, given):
     assert stock == {"on_hand": "10", "reserved": "2", "available": "8"}, stock
     assert orders("UpdateOrder", {"id": order["id"], "status": "cancelled"}, as_ada)["status"] == "cancelled"
     assert len(orders("ListOrders", {}, as_ada)["data"]) == 1
-    assert orders("Reconcile", {}, SYSTEM) == {"finished": True}
+    reconciled = orders("Reconcile", {}, SYSTEM)
+    folding = {"job": "folding", "done": "1", "finished": True}
+    assert reconciled == {"finished": True, "jobs": [folding]}, reconciled
     checked = orders("CheckConsistency", {}, admin)
     assert checked["checked"] == {"products": "1"} and "violations" not in checked, checked
     # proto3 leaves out what is 0.

@@ -24,7 +24,7 @@ use crate::support::branch::Line;
 const LATER: &str = "later";
 
 /// Names by which elements of a list are told apart. One of them is in each element that is no value of its own.
-const KEYS: [&str; 6] = ["product_id", "o", "revision", "network", "attempt", "token"];
+const KEYS: [&str; 7] = ["product_id", "o", "p", "revision", "network", "attempt", "token"];
 
 /// Documents as they were when the field was put into them.
 struct Planted<'a> {
@@ -290,6 +290,8 @@ async fn no_write_of_this_build_drops_a_field_of_a_later_one() {
         "products",
         "reconcile_progress",
         "reconcile_set_aside",
+        "stock",
+        "stock_holds",
         "user_attempts",
         "user_guards",
         "user_keys",

@@ -14,6 +14,7 @@ use shared::rpc::channel::Channel;
 use shared::rpc::server::RpcServer;
 use shared::values::clock::{Clock, Timestamp};
 use shared::values::ids::{OrderId, ProductId};
+use tests::holds;
 use tests::in_process::InProcess;
 use tests::person::{PASSWORD, Person};
 use tonic::Status;
@@ -47,15 +48,17 @@ impl Aging {
         Branch::with_clock(&self.shop, self.clock.clone()).await
     }
 
-    /// So many milliseconds go by.
+    /// So many milliseconds go by. Journals are folded at their beginning.
     pub(crate) async fn ages(&self, millis: i64) {
+        self.shop.fold(&self.clock).await.unwrap();
+        self.ages_unfolded(millis).await;
+    }
+
+    /// The same, but entries stay in their journals.
+    pub(crate) async fn ages_unfolded(&self, millis: i64) {
         self.now.fetch_add(millis, Ordering::SeqCst);
+        holds::age(&self.shop.database, millis).await;
         let earlier = |time: &str| doc! { "$subtract": [time, millis] };
-        let holds = doc! { "$map": { "input": "$holds", "as": "hold", "in": {
-            "$mergeObjects": ["$$hold", { "t": earlier("$$hold.t") }],
-        } } };
-        let products = self.shop.database.collection::<Document>("products");
-        products.update_many(doc! {}, vec![doc! { "$set": { "holds": holds } }]).await.unwrap();
         // Positions among holds are times of the database, those among orders are times of the functions.
         let among_holds = doc! { "_id": { "$in": ["holds", "pruning"] } };
         let positions = self.shop.database.collection::<Document>("reconcile_progress");
@@ -102,19 +105,17 @@ impl Aging {
     }
 
     pub(crate) async fn stock(&self, product: &str) -> (i64, i64, i64) {
-        let found = self.shop.database.collection::<Document>("products");
-        let id: ProductId = product.parse().unwrap();
-        let found = found.find_one(doc! { "_id": mongo::uuid(id) }).await.unwrap().unwrap();
+        let found = self.shop.database.collection::<Document>("stock");
+        let found = found.find_one(doc! { "_id": stored_product(product) }).await.unwrap().unwrap();
         let (on_hand, reserved) = (found.get_i64("on_hand").unwrap(), found.get_i64("reserved").unwrap());
         (on_hand, reserved, on_hand - reserved)
     }
 
-    /// Number of a product's marks of orders.
-    pub(crate) async fn marks(&self, product: &str) -> usize {
-        let found = self.shop.database.collection::<Document>("products");
-        let id: ProductId = product.parse().unwrap();
-        let found = found.find_one(doc! { "_id": mongo::uuid(id) }).await.unwrap().unwrap();
-        found.get_array("holds").unwrap().len()
+    /// Number of orders with a hold of a product, ended ones too, once its journal is folded.
+    pub(crate) async fn marks(&self, product: &str) -> u64 {
+        self.shop.fold(&self.clock).await.unwrap();
+        let holds = self.shop.database.collection::<Document>("stock_holds");
+        holds.count_documents(doc! { "items.p": stored_product(product) }).await.unwrap()
     }
 
     /// An order on disk.
@@ -151,6 +152,10 @@ impl Aging {
     pub(crate) async fn count(&self, filter: Document) -> u64 {
         self.shop.database.collection::<Document>("orders").count_documents(filter).await.unwrap()
     }
+}
+
+pub(crate) fn stored_product(product: &str) -> bson::Uuid {
+    mongo::uuid(product.parse::<ProductId>().unwrap())
 }
 
 pub(crate) fn stored_id(order: &str) -> bson::Uuid {

@@ -29,7 +29,8 @@ pub const DEFAULT_LIMIT: i64 = 1_000;
 /// Age below which a difference may be a request in progress: longer than any request runs.
 const GRACE: Duration = Duration::from_secs(120);
 
-/// Time within which Reconcile must run a task and end a hold without an order. It runs every minute.
+/// Time within which Reconcile must run a task, fold a journal, and end a hold without an order. It runs every
+/// minute.
 const RECONCILED_WITHIN: Duration = Duration::from_secs(300);
 
 /// Number of orders that are read and compared at once. A larger page goes through more of them: what it keeps in
@@ -42,8 +43,9 @@ const MAX_VIOLATIONS: usize = 5_000;
 /// Detail about a document that cannot be read. Its content is not shown.
 const UNREADABLE: &str = "a field is missing or has another type";
 
-/// A cursor leads first through all products, then through all orders.
+/// A cursor leads first through all products, then through all holds, then through all orders.
 const PRODUCTS: SortValue = SortValue::Integer(0);
+const HOLDS: SortValue = SortValue::Integer(2);
 const ORDERS: SortValue = SortValue::Integer(1);
 
 /// Page of the consistency check.
@@ -82,6 +84,8 @@ pub enum ViolationKind {
     ReservedIsNotTheSum,
     /// `on_hand` is not the sum of the ledger.
     LedgerIsNotTheSum,
+    /// Entry of a journal that was not folded, although Reconcile had the time.
+    JournalOverdue,
     /// Hold of an order that does not exist.
     HoldWithoutOrder,
     /// Hold of an order that is neither placed nor paid.
@@ -100,10 +104,11 @@ pub enum ViolationKind {
 
 impl ViolationKind {
     /// All kinds of violation.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::StockOutOfBounds,
         Self::ReservedIsNotTheSum,
         Self::LedgerIsNotTheSum,
+        Self::JournalOverdue,
         Self::HoldWithoutOrder,
         Self::HoldOfEndedOrder,
         Self::HoldDiffers,
@@ -119,6 +124,7 @@ impl ViolationKind {
             Self::StockOutOfBounds => "stock-out-of-bounds",
             Self::ReservedIsNotTheSum => "reserved-is-not-the-sum",
             Self::LedgerIsNotTheSum => "ledger-is-not-the-sum",
+            Self::JournalOverdue => "journal-overdue",
             Self::HoldWithoutOrder => "hold-without-order",
             Self::HoldOfEndedOrder => "hold-of-ended-order",
             Self::HoldDiffers => "hold-differs",
@@ -131,7 +137,7 @@ impl ViolationKind {
 }
 
 impl OrderService {
-    /// Checks a page: first of products, then of orders.
+    /// Checks a page: first of products, then of holds, then of orders.
     ///
     /// # Errors
     /// 403 unless the caller is an admin. 400 for a bad cursor, 503 when MongoDB or products is
@@ -151,6 +157,9 @@ impl OrderService {
                 self.check_products(context, Some(ProductId::from_uuid(id)), &page, &scope).await
             }
             // The nil ID comes before all others.
+            Some(Position { value: HOLDS, id }) => {
+                self.check_holds(context, OrderId::from_uuid(id), &page, &scope).await
+            }
             Some(Position { id, .. }) => {
                 self.check_orders(context, OrderId::from_uuid(id), &page, &scope).await
             }
@@ -165,47 +174,97 @@ impl OrderService {
         scope: &str,
     ) -> Result<ConsistencyPage, Error> {
         let (products, mut more) = self.products.audit(context, after, page.limit()).await?;
+        let now = self.clock.now();
         let mut checked = ConsistencyPage::default();
-        let (mut last, mut left) = (None, products.as_slice());
-        while let Some((part, rest)) = part_of(left) {
+        let mut last = None;
+        for product in &products {
             if checked.violations.len() >= MAX_VIOLATIONS {
                 more = true;
                 break;
             }
-            // Read after the holds: changes in between are younger than the grace period.
-            let orders = self.find_orders(part).await?;
-            let now = self.clock.now();
-            for product in part {
-                checked.violations.extend(check_product(product, &orders, now));
-            }
-            checked.products += count(part.len());
-            last = part.last();
-            left = rest;
+            checked.violations.extend(check_product(product, now));
+            checked.products += 1;
+            last = Some(product.id);
         }
         let next = match last {
-            Some(last) if more => Position { value: PRODUCTS, id: last.id.uuid() },
-            _ => Position { value: ORDERS, id: uuid::Uuid::nil() },
+            Some(last) if more => Position { value: PRODUCTS, id: last.uuid() },
+            _ => Position { value: HOLDS, id: uuid::Uuid::nil() },
         };
         checked.next_cursor = Some(page.cursor_at(&next, scope));
         Ok(checked)
     }
 
-    /// Finds the orders that hold these products. None in place of an unreadable one.
-    async fn find_orders(
+    async fn check_holds(
         &self,
-        products: &[AuditedProduct],
-    ) -> Result<HashMap<OrderId, Option<CheckedOrder>>, Error> {
-        let mut holding: Vec<OrderId> =
-            products.iter().flat_map(|product| &product.holds).map(|hold| hold.order).collect();
-        holding.sort_unstable();
-        holding.dedup();
-        let mut orders = HashMap::new();
-        for chunk in holding.chunks(CHUNK) {
-            // The page of orders reports unreadable ones.
-            let found = self.store.find_for_check(chunk).await?.into_iter();
-            orders.extend(found.map(|(id, order)| (id, order.ok())));
+        context: &Context,
+        after: OrderId,
+        page: &PageRequest,
+        scope: &str,
+    ) -> Result<ConsistencyPage, Error> {
+        let audited = self.products.audit_holds(context, Some(after), page.limit()).await?;
+        let by_order: Vec<&[Hold]> = audited.holds.chunk_by(|one, other| one.order == other.order).collect();
+        let mut checked = ConsistencyPage::default();
+        let mut next = audited.last.filter(|_| audited.more);
+        for part in by_order.chunks(CHUNK) {
+            if let Some(last) = self.check_part_of_holds(context, part, &mut checked).await? {
+                next = Some(last);
+                break;
+            }
         }
-        Ok(orders)
+        let next = match next {
+            Some(last) => Position { value: HOLDS, id: last.uuid() },
+            None => Position { value: ORDERS, id: uuid::Uuid::nil() },
+        };
+        checked.next_cursor = Some(page.cursor_at(&next, scope));
+        Ok(checked)
+    }
+
+    /// Checks the live holds of some orders, until there are many violations. Returns the last order that was
+    /// checked in that case.
+    async fn check_part_of_holds(
+        &self,
+        context: &Context,
+        part: &[&[Hold]],
+        checked: &mut ConsistencyPage,
+    ) -> Result<Option<OrderId>, Error> {
+        // Read after the holds: changes in between are younger than the grace period.
+        let ids: Vec<OrderId> = part.iter().copied().filter_map(order_of).collect();
+        let found = self.store.find_for_check(&ids).await?.into_iter();
+        // The page of orders reports unreadable ones.
+        let orders: HashMap<OrderId, Option<CheckedOrder>> =
+            found.map(|(id, order)| (id, order.ok())).collect();
+        let now = self.clock.now();
+        let check = |id: OrderId, holds: &[Hold]| -> Vec<Violation> {
+            let order = orders.get(&id);
+            holds.iter().filter_map(|hold| check_hold(hold, order.map(Option::as_ref), now)).collect()
+        };
+        let suspects: Vec<OrderId> = part
+            .iter()
+            .filter_map(|holds| order_of(holds).filter(|id| !check(*id, holds).is_empty()))
+            .collect();
+        let mut current: HashMap<OrderId, Vec<Hold>> = HashMap::new();
+        // A newer declaration may be in a journal. Calls about holds of orders count it, and the walk does not.
+        for hold in self.products.holds_of(context, &suspects).await? {
+            if hold.quantity > 0 {
+                current.entry(hold.order).or_default().push(hold);
+            }
+        }
+        for id in suspects {
+            let holds = current.remove(&id).unwrap_or_default();
+            let violations = check(id, &holds);
+            let confirmed = match orders.get(&id) {
+                _ if violations.is_empty() => false,
+                Some(Some(order)) => self.store.is_at_version(id, order.version).await?,
+                _ => true,
+            };
+            if confirmed {
+                checked.violations.extend(violations);
+            }
+            if checked.violations.len() >= MAX_VIOLATIONS {
+                return Ok(Some(id));
+            }
+        }
+        Ok(None)
     }
 
     async fn check_orders(
@@ -274,72 +333,71 @@ impl OrderService {
     }
 }
 
-/// Splits off the products whose orders are looked up at once: one at least, and of several so many that they
-/// have few holds.
-fn part_of(products: &[AuditedProduct]) -> Option<(&[AuditedProduct], &[AuditedProduct])> {
-    let mut holds = 0;
-    let fits = |product: &&AuditedProduct| {
-        holds += product.holds.len();
-        holds <= CHUNK
-    };
-    let length = products.iter().take_while(fits).count().max(1);
-    products.split_at_checked(length)
+/// Order of these holds, which are of one order.
+fn order_of(holds: &[Hold]) -> Option<OrderId> {
+    holds.first().map(|hold| hold.order)
 }
 
-/// Checks a product with its live holds. Unreadable orders are skipped here.
-fn check_product(
-    product: &AuditedProduct,
-    orders: &HashMap<OrderId, Option<CheckedOrder>>,
-    now: Timestamp,
-) -> Vec<Violation> {
+/// Checks a product with its counts and sums.
+fn check_product(product: &AuditedProduct, now: Timestamp) -> Vec<Violation> {
     let mut found = Vec::new();
-    let mut wrong = |kind, order, detail| {
-        found.push(Violation { kind, order, product: Some(product.id), detail });
+    let mut wrong = |kind, detail| {
+        found.push(Violation { kind, order: None, product: Some(product.id), detail });
     };
     if product.unreadable {
-        wrong(ViolationKind::UnreadableProduct, None, UNREADABLE.to_owned());
+        wrong(ViolationKind::UnreadableProduct, UNREADABLE.to_owned());
         return found;
     }
-    let AuditedProduct { on_hand, reserved, ledger, .. } = *product;
+    let AuditedProduct { on_hand, reserved, ledger, held, oldest_entry, .. } = *product;
     if on_hand < 0 || reserved < 0 || reserved > on_hand {
-        wrong(ViolationKind::StockOutOfBounds, None, format!("on_hand {on_hand}, reserved {reserved}"));
+        wrong(ViolationKind::StockOutOfBounds, format!("on_hand {on_hand}, reserved {reserved}"));
     }
-    let held = product.holds.iter().map(|hold| hold.quantity).fold(0, i64::saturating_add);
     if held != reserved {
         let detail = format!("reserved {reserved}, and its holds are {held} in all");
-        wrong(ViolationKind::ReservedIsNotTheSum, None, detail);
+        wrong(ViolationKind::ReservedIsNotTheSum, detail);
     }
     if ledger != on_hand {
         let detail = format!("on_hand {on_hand}, and its movements are {ledger} in all");
-        wrong(ViolationKind::LedgerIsNotTheSum, None, detail);
+        wrong(ViolationKind::LedgerIsNotTheSum, detail);
     }
-    for hold in product.holds.iter().filter(|hold| settled(hold.at, now)) {
-        let quantity = hold.quantity;
-        match orders.get(&hold.order) {
-            None if overdue(hold.at, now) => {
-                let detail = format!("{quantity} held since {} for what is no order", hold.at);
-                wrong(ViolationKind::HoldWithoutOrder, Some(hold.order), detail);
-            }
-            None | Some(None) => {}
-            Some(Some(order))
-                if order.changing || !order.tasks.is_empty() || !settled(order.updated_at, now) => {}
-            // A newer build knows whether it holds.
-            Some(Some(order)) if matches!(order.status, Status::Unknown(_)) => {}
-            Some(Some(order)) if !order.status.holds_stock() => {
-                let detail = format!("{quantity} held, and the order is {}", order.status.name());
-                wrong(ViolationKind::HoldOfEndedOrder, Some(hold.order), detail);
-            }
-            Some(Some(order)) => {
-                let ordered = order.items.iter().find(|(ordered, _)| *ordered == product.id);
-                let ordered = ordered.map_or(0, |(_, quantity)| *quantity);
-                if ordered != quantity {
-                    let detail = format!("{quantity} held, and {ordered} ordered");
-                    wrong(ViolationKind::HoldDiffers, Some(hold.order), detail);
-                }
-            }
-        }
+    if let Some(at) = oldest_entry.filter(|at| overdue(*at, now)) {
+        wrong(ViolationKind::JournalOverdue, format!("an entry in its journal since {at}"));
     }
     found
+}
+
+/// Checks a live hold against its order. `None`: there is no order. `Some(None)`: it is unreadable, and is skipped
+/// here.
+fn check_hold(hold: &Hold, order: Option<Option<&CheckedOrder>>, now: Timestamp) -> Option<Violation> {
+    let Hold { order: id, product, quantity, at } = *hold;
+    if !settled(at, now) {
+        return None;
+    }
+    let (kind, detail) = match order {
+        None if overdue(at, now) => {
+            let detail = format!("{quantity} held since {at} for what is no order");
+            (ViolationKind::HoldWithoutOrder, detail)
+        }
+        None | Some(None) => return None,
+        Some(Some(order)) if order.changing || !order.tasks.is_empty() || !settled(order.updated_at, now) => {
+            return None;
+        }
+        // A newer build knows whether it holds.
+        Some(Some(order)) if matches!(order.status, Status::Unknown(_)) => return None,
+        Some(Some(order)) if !order.status.holds_stock() => {
+            let detail = format!("{quantity} held, and the order is {}", order.status.name());
+            (ViolationKind::HoldOfEndedOrder, detail)
+        }
+        Some(Some(order)) => {
+            let ordered = order.items.iter().find(|(ordered, _)| *ordered == product);
+            let ordered = ordered.map_or(0, |(_, quantity)| *quantity);
+            if ordered == quantity {
+                return None;
+            }
+            (ViolationKind::HoldDiffers, format!("{quantity} held, and {ordered} ordered"))
+        }
+    };
+    Some(Violation { kind, order: Some(id), product: Some(product), detail })
 }
 
 /// Checks an order against its holds.
@@ -395,4 +453,72 @@ fn overdue(at: Timestamp, now: Timestamp) -> bool {
 
 fn count(length: usize) -> i64 {
     i64::try_from(length).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: Timestamp = Timestamp::from_millis(1_000_000_000);
+
+    fn minutes_ago(minutes: u64) -> Timestamp {
+        NOW.before(Duration::from_secs(minutes * 60))
+    }
+
+    fn product() -> AuditedProduct {
+        let id = ProductId::new();
+        AuditedProduct {
+            id,
+            on_hand: 9,
+            reserved: 2,
+            ledger: 9,
+            held: 2,
+            oldest_entry: None,
+            unreadable: false,
+        }
+    }
+
+    fn kinds(product: &AuditedProduct) -> Vec<&'static str> {
+        check_product(product, NOW).iter().map(|violation| violation.kind.name()).collect()
+    }
+
+    #[test]
+    fn a_product_is_wrong_in_its_counts_its_sums_or_its_journal() {
+        assert_eq!(kinds(&product()), [""; 0]);
+        assert_eq!(kinds(&AuditedProduct { held: 3, ..product() }), ["reserved-is-not-the-sum"]);
+        assert_eq!(kinds(&AuditedProduct { ledger: 8, ..product() }), ["ledger-is-not-the-sum"]);
+        let more = AuditedProduct { reserved: 10, held: 10, ..product() };
+        assert_eq!(kinds(&more), ["stock-out-of-bounds"]);
+        for (minutes, expected) in [(4, &[][..]), (6, &["journal-overdue"])] {
+            let oldest_entry = Some(minutes_ago(minutes));
+            assert_eq!(kinds(&AuditedProduct { oldest_entry, ..product() }), expected);
+        }
+        assert_eq!(kinds(&AuditedProduct { unreadable: true, held: 3, ..product() }), ["unreadable-product"]);
+    }
+
+    #[test]
+    fn a_hold_is_judged_once_it_and_its_order_are_settled() {
+        let (id, product) = (OrderId::new(), ProductId::new());
+        let order = |status, updated| CheckedOrder {
+            id,
+            status,
+            items: vec![(product, 2)],
+            tasks: Vec::new(),
+            changing: false,
+            version: 1,
+            updated_at: minutes_ago(updated),
+        };
+        let kind = |quantity, minutes, order: Option<&CheckedOrder>| {
+            let hold = Hold { order: id, product, quantity, at: minutes_ago(minutes) };
+            check_hold(&hold, order.map(Some), NOW).map(|violation| violation.kind.name())
+        };
+        assert_eq!((kind(2, 4, None), kind(2, 6, None)), (None, Some("hold-without-order")));
+        let paid = order(Status::Paid, 3);
+        assert_eq!((kind(2, 3, Some(&paid)), kind(1, 3, Some(&paid))), (None, Some("hold-differs")));
+        assert_eq!(kind(1, 1, Some(&paid)), None);
+        let shipped = order(Status::Shipped, 3);
+        assert_eq!(kind(2, 3, Some(&shipped)), Some("hold-of-ended-order"));
+        assert_eq!(kind(2, 3, Some(&order(Status::Shipped, 1))), None);
+        assert_eq!(kind(2, 3, Some(&CheckedOrder { changing: true, ..shipped })), None);
+    }
 }

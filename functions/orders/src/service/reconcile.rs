@@ -1,13 +1,14 @@
 //! Reconcile: completes work that crashes, lost answers and unpaid orders leave behind. A schedule calls it
 //! every minute.
 //!
-//! It has five jobs. None can stop another: each has its share of the time, its own saved position, and what
+//! It has six jobs. None can stop another: each has its share of the time, its own saved position, and what
 //! fails is set aside with a growing delay. Only a database that is away ends a run.
 //!
 //! All of it may run beside itself and beside any request: each step is a conditional write, or an idempotent
 //! call. It stops before its deadline, and the next call continues.
 //!
 //! - `orders`: tasks, changes and expiry, which go through orders
+//! - `folding`: moves entries of journals into the holds of their orders
 //! - `holds`: ends holds without an order
 //! - `pruning`: deletes old tombstones and voids
 //! - `attempt`: one order, its timeout, and how it is set aside
@@ -27,10 +28,12 @@ use crate::products::HoldCursor;
 use crate::store::{self, Job, Unfinished};
 use attempt::{Outages, Outcome, Worker};
 use crew::Crew;
+use folding::Folding;
 use turn::{LEAST_TURN, Turn};
 
 mod attempt;
 mod crew;
+mod folding;
 mod holds;
 mod orders;
 mod pruning;
@@ -40,9 +43,12 @@ pub use turn::Shard;
 
 /// Minimum age of a hold before its order is looked up: longer than any request runs.
 ///
-/// The walk over holds relies on it too. A hold has the time at which its write began. MongoDB lets a
-/// transaction live for a minute, and looks for older ones twice a minute. So a hold of this age is committed,
-/// or never will be, even if the run began half a minute ago.
+/// The walk over holds relies on it too. A hold has the time at which its document was written, by a fold or in
+/// a transaction. MongoDB lets a transaction live for a minute, and looks for older ones twice a minute. So a
+/// hold of this age is committed, or never will be, even if the run began half a minute ago.
+///
+/// An entry that is not folded is not walked over. It is folded in the same run before the walk, and its hold has
+/// the time of the fold: it appears ahead of the position.
 pub const HOLD_AGE: Duration = Duration::from_secs(120);
 
 /// Minimum age of a decision before Reconcile runs its tasks, or abandons its change of items. It is longer
@@ -70,9 +76,9 @@ const PAGE: i64 = 100;
 pub struct JobReport {
     /// The job.
     pub job: Job,
-    /// Orders, holds and voids that it settled.
+    /// Orders, journal entries, holds and voids that it settled.
     pub done: i64,
-    /// Orders that it set aside; each is tried again later.
+    /// Orders that it set aside, and entries that it could not fold; each is tried again later.
     pub set_aside: i64,
     /// Orders among them that cannot be read.
     pub unreadable: i64,
@@ -98,7 +104,7 @@ impl JobReport {
 pub struct ReconcileReport {
     /// The jobs, in their order.
     pub jobs: [JobReport; Job::ALL.len()],
-    /// Ended holds that were deleted.
+    /// Orders whose ended holds were deleted.
     pub tombstones_pruned: i64,
     /// Voids that were deleted.
     pub voids_pruned: i64,
@@ -163,6 +169,7 @@ impl ReconcileReport {
             changes_ended = done(Job::Changes),
             holds_ended = done(Job::Holds),
             orders_expired = done(Job::Expiry),
+            entries_folded = done(Job::Folding),
             tombstones_pruned = self.tombstones_pruned,
             voids_pruned = self.voids_pruned,
             set_aside = self.set_aside(),
@@ -198,6 +205,7 @@ impl OrderService {
             crew: Crew::default(),
             report: Mutex::default(),
             positions: Mutex::default(),
+            folding: Mutex::default(),
         };
         let outcome = run.run(Instant::now() + time).await;
         match &outcome {
@@ -220,6 +228,8 @@ struct Run<'a> {
     report: Mutex<ReconcileReport>,
     /// Positions among holds where a scan has come to, for those that did not come to their end.
     positions: Mutex<Vec<(Job, Duration)>>,
+    /// Progress over the journals.
+    folding: Mutex<Folding>,
 }
 
 /// Locks what the parts of a job share. It stays whole even if a holder panicked.
@@ -271,6 +281,7 @@ impl Run<'_> {
             Job::Tasks => self.go_through(Unfinished::Tasks, turn).await,
             Job::Changes => self.go_through(Unfinished::Changes, turn).await,
             Job::Expiry => self.go_through(Unfinished::Payment, turn).await,
+            Job::Folding => self.fold(turn).await,
             Job::Holds => self.end_holds(turn).await,
             Job::Pruning => self.prune(turn).await,
         }
@@ -292,6 +303,8 @@ impl Run<'_> {
             let oldest = store.oldest_unfinished(job, until).await?;
             self.change(orders::job_of(job), |it| it.oldest_due = oldest.map(|at| now.since(at)));
         }
+        let oldest = locked(&self.folding).oldest();
+        self.change(Job::Folding, |it| it.oldest_due = oldest.map(|at| now.since(at)));
         let oldest = store.oldest_set_aside(Job::Holds).await?;
         self.change(Job::Holds, |it| it.oldest_due = oldest.map(|at| now.since(at)));
         for (job, lag) in locked(&self.positions).iter() {

@@ -33,6 +33,8 @@ pub enum Job {
     Changes,
     /// Cancels orders that were not paid in time.
     Expiry,
+    /// Moves entries of journals into the holds of their orders.
+    Folding,
     /// Ends holds that have no order.
     Holds,
     /// Deletes ended holds and voids that are old enough.
@@ -40,8 +42,13 @@ pub enum Job {
 }
 
 impl Job {
-    /// All jobs; the most valuable to the shop first.
-    pub const ALL: [Self; 5] = [Self::Tasks, Self::Changes, Self::Expiry, Self::Holds, Self::Pruning];
+    /// All jobs; the most valuable to the shop first. Folding is before the walk over holds, which sees only
+    /// what is folded.
+    pub const ALL: [Self; 6] =
+        [Self::Tasks, Self::Changes, Self::Expiry, Self::Folding, Self::Holds, Self::Pruning];
+
+    /// Jobs that may set orders aside. Folding goes through products.
+    const OF_ORDERS: [Self; 5] = [Self::Tasks, Self::Changes, Self::Expiry, Self::Holds, Self::Pruning];
 
     /// Name on disk, in reports and in the log.
     pub fn name(self) -> &'static str {
@@ -49,6 +56,7 @@ impl Job {
             Self::Tasks => "tasks",
             Self::Changes => "changes",
             Self::Expiry => "expiry",
+            Self::Folding => "folding",
             Self::Holds => "holds",
             Self::Pruning => "pruning",
         }
@@ -133,7 +141,7 @@ pub(super) fn set_aside() -> mongo::Collection {
         obsolete: vec!["tried"],
         validator: json_schema::documents(
             &[
-                ("job", json_schema::one_of(Job::ALL.map(Job::name))),
+                ("job", json_schema::one_of(Job::OF_ORDERS.map(Job::name))),
                 ("order", json_schema::bytes()),
                 ("reason", json_schema::one_of(Reason::ALL.map(Reason::name))),
                 ("attempts", json_schema::whole(1)),

@@ -1,313 +1,457 @@
-//! Declarations about an order's stock, applied whole or not at all.
+//! Declarations about an order's stock, applied whole or not at all. The rules for each read and write stand at
+//! the top of `model/src/journal.rs`.
+
+use std::time::Duration;
 
 use futures::TryStreamExt as _;
 use mongodb::ClientSession;
-use mongodb::bson::{self, Document, doc};
+use mongodb::bson::{self, Bson, Document, doc};
 use mongodb::options::ReturnDocument;
-use serde::Deserialize;
 use shared::error::Error;
 use shared::mongo::fenced::{UpdateEach, UpdatedEach};
-use shared::mongo::unreadable::{self, Unreadable};
 use shared::mongo::{self, TxOutcome};
 use shared::values::clock::Timestamp;
 use shared::values::ids::{OrderId, ProductId};
-use shared::values::money::{Currency, Money};
 
+use super::ProductStore;
+use super::documents::{ItemDocument, SnapshotDocument, StockDocument};
+use super::first_holds::Turn;
+use super::journal::is_long_now;
 use super::ledger::MovementDocument;
-use super::list::in_stock;
-use super::{HoldDocument, PRODUCTS, PriceDocument, ProductStore};
-use crate::ledger::{Cause, LedgerEnd, RETURNED, SHIPPED, StockMovement};
-use crate::product::{HeldProduct, Sku, Status};
-use crate::stock::{
-    self, Declaration, DeclarationKind, Entry, Item, MAX_ENTRIES, MAX_LIVE_HOLDS, ProductState, Rejection,
-    Stock, StockUpdate,
-};
+use super::view::{AsOf, Found, View};
+use crate::ledger::{Cause, RETURNED, SHIPPED, StockMovement};
+use crate::product::HeldProduct;
+use crate::stock::{self, Declaration, DeclarationKind, Flip, Rejection, StockUpdate};
 
-/// Counts of a product, with its entry of one order.
-#[derive(Debug, Deserialize)]
-struct ProductStateDocument {
-    _id: bson::Uuid,
-    on_hand: i64,
-    reserved: i64,
-    #[serde(default)]
-    holds: Vec<HoldDocument>,
-    live: i64,
-    entries: i32,
-    movements: i64,
-    moved_at: Option<bson::DateTime>,
+/// Number of marks that folds leave. So many entries may be folded between a read and the write that follows.
+pub(super) const KEPT: i64 = 256;
+
+/// Maximum time of a first hold. The request that places the order is answered within 5 s.
+const FIRST_HOLD: Duration = Duration::from_secs(4);
+
+/// Maximum time of any other declaration.
+const DECLARATION: Duration = Duration::from_secs(8);
+
+/// Maximum time for which a transaction is repeated within one attempt.
+const TRANSACTION_PATIENCE: Duration = Duration::from_secs(2);
+
+/// Maximum time of one write to one stock. MongoDB makes it wait beside an open transaction, and meanwhile it has one
+/// of the few connections. So a stock that somebody has locked must not keep those of all other products.
+pub(super) const WRITE: Duration = Duration::from_secs(1);
+
+/// Result of a declaration.
+pub(super) type Declared = Result<Vec<HeldProduct>, Rejection>;
+
+/// Decision about a declaration.
+enum Decided {
+    /// There is nothing to write: the answer.
+    Settled(Declared),
+    /// These updates are to be written, on what was read.
+    Write(View, Vec<StockUpdate>),
+    /// The order's hold was copied from arrays: everything must be read again.
+    Copied,
 }
 
-/// Fields of the catalogue that an order keeps.
-#[derive(Debug, Deserialize)]
-struct HeldProductDocument {
-    _id: bson::Uuid,
-    sku: String,
-    name: String,
-    price: PriceDocument,
-    status: String,
-    max_per_order: Option<i64>,
+/// Writes of a declaration.
+pub(super) struct Writes<'a> {
+    pub(super) declaration: &'a Declaration,
+    /// Revision that was read; 0 for none.
+    pub(super) known: i64,
+    /// Updates in the order of product IDs.
+    pub(super) updates: Vec<Write>,
+    /// Items of the hold as they are stored.
+    pub(super) items: Vec<Document>,
+    /// Time of ledger entries.
+    pub(super) now: Timestamp,
 }
 
-impl HeldProductDocument {
-    fn read(document: Document) -> Result<HeldProduct, Unreadable> {
-        let unreadable = Unreadable::of(PRODUCTS, &document);
-        let held: Self = Unreadable::or_read(PRODUCTS, document)?;
-        held.into_product().map_err(|_| unreadable)
-    }
-
-    fn into_product(self) -> Result<HeldProduct, String> {
-        let currency = Currency::from_stored(&self.price.currency)?;
-        Ok(HeldProduct {
-            id: mongo::id(self._id),
-            sku: Sku::from_stored(self.sku),
-            name: self.name,
-            price: Money::from_stored(self.price.amount, currency),
-            status: Status::from_stored(&self.status)?,
-            max_per_order: self.max_per_order,
-        })
-    }
-}
-
-/// Product with which a declaration is concerned.
-struct Concerned {
-    state: ProductState,
-    ledger: LedgerEnd,
-    /// Its fields of the catalogue. Without them its hold can still end.
-    held: Option<HeldProduct>,
-}
-
-impl Concerned {
-    fn read(document: Document) -> Result<Self, Unreadable> {
-        let counts: ProductStateDocument = Unreadable::or_read(PRODUCTS, document.clone())?;
-        let held = match HeldProductDocument::read(document) {
-            Ok(held) => Some(held),
-            Err(unreadable) => {
-                unreadable::log(&[unreadable]);
-                None
-            }
-        };
-        let entry = counts.holds.first().map(|hold| Entry { quantity: hold.q, revision: hold.r });
-        let state = ProductState {
-            product: mongo::id(counts._id),
-            stock: Stock { on_hand: counts.on_hand, reserved: counts.reserved },
-            active: held.as_ref().is_some_and(|held| held.status == Status::Active),
-            currency: held.as_ref().map(|held| held.price.currency()),
-            max_per_order: held.as_ref().and_then(|held| held.max_per_order),
-            entry,
-            live: counts.live,
-            entries: i64::from(counts.entries),
-        };
-        let ledger = LedgerEnd { number: counts.movements, at: counts.moved_at.map(mongo::timestamp) };
-        Ok(Self { state, ledger, held })
-    }
+/// Write to the stock of one product.
+#[derive(Clone, Debug)]
+pub(super) struct Write {
+    pub(super) update: StockUpdate,
+    /// Number of folds that was read.
+    pub(super) folds: i64,
+    pub(super) snapshot: Option<SnapshotDocument>,
 }
 
 impl ProductStore {
-    /// Applies a declaration about an order's stock, all of it or nothing. Returns the products of its items,
-    /// in the items' order. Their stock may be that of before or after.
+    /// Applies a declaration about an order's stock, all of it or nothing. Returns the products of its items, in
+    /// the items' order, as they are held.
     ///
     /// # Errors
-    /// Fails when MongoDB is unavailable.
+    /// Fails when MongoDB is unavailable, or others write to the same products all the time.
     pub async fn declare(
         &self,
         declaration: &Declaration,
         now: Timestamp,
     ) -> Result<Result<Vec<HeldProduct>, Rejection>, Error> {
-        if let (DeclarationKind::Hold, 1, [item]) =
-            (declaration.kind, declaration.revision, &declaration.items[..])
-            && let Some(product) = self.hold_first_item(declaration.order, *item).await?
-        {
-            return Ok(Ok(vec![product]));
+        let time = if declaration.revision == 1 { FIRST_HOLD } else { DECLARATION };
+        // What is cut off may still be written: the next call finds it.
+        let declared = tokio::time::timeout(time, self.declare_patiently(declaration, now)).await;
+        let busy =
+            || Error::unavailable(format!("the stock of {} kept changing, or was silent", declaration.order));
+        declared.unwrap_or_else(|_| Err(busy()))
+    }
+
+    async fn declare_patiently(&self, declaration: &Declaration, now: Timestamp) -> Result<Declared, Error> {
+        if let Some(held) = self.hold_first(declaration, now).await? {
+            return Ok(Ok(held));
         }
-        let outcome = mongo::transaction(&self.database, |session| {
-            let (store, declaration) = (self.clone(), declaration.clone());
-            Box::pin(async move { store.declare_in(session, &declaration, now).await })
-        });
-        outcome.await?
-    }
-
-    /// Applies the commonest case, a first hold of one item, in one conditional write. `None` when it is not
-    /// that simple. The product may be inactive, short or full of holds, or have an entry of the order.
-    async fn hold_first_item(&self, order: OrderId, item: Item) -> Result<Option<HeldProduct>, Error> {
-        let filter = doc! {
-            "_id": mongo::uuid(item.product),
-            "status": Status::Active.name(),
-            // Nothing may be held of a product that the order could not keep.
-            "sku": { "$type": "string" },
-            "name": { "$type": "string" },
-            "price.amount": { "$type": ["int", "long"] },
-            "price.currency": { "$type": "string" },
-            "$or": [{ "max_per_order": null }, { "max_per_order": { "$gte": item.quantity } }],
-            "holds.o": { "$ne": mongo::uuid(order) },
-            "live": { "$lt": MAX_LIVE_HOLDS },
-            // The last possible slot for an entry is free.
-            format!("holds.{}", MAX_ENTRIES - 1): { "$exists": false },
-            "$expr": { "$gte": [{ "$subtract": ["$on_hand", "$reserved"] }, item.quantity] },
-        };
-        let entry = hold(order, Entry { quantity: item.quantity, revision: 1 });
-        let update = doc! { "$set": {
-            "reserved": { "$add": ["$reserved", item.quantity] },
-            "in_stock": in_stock("$on_hand", doc! { "$add": ["$reserved", item.quantity] }),
-            "live": { "$add": ["$live", 1_i64] },
-            "holds": { "$concatArrays": ["$holds", [entry]] },
-        } };
-        let products = self.documents();
-        let write = products
-            .find_one_and_update(filter, vec![update])
-            .projection(doc! { "sku": 1, "name": 1, "price": 1, "status": 1 })
-            .return_document(ReturnDocument::After);
-        Ok(mongo::bounded_write(write).await?.map(HeldProductDocument::read).transpose()?)
-    }
-
-    async fn declare_in(
-        &self,
-        session: &mut ClientSession,
-        declaration: &Declaration,
-        now: Timestamp,
-    ) -> mongodb::error::Result<TxOutcome<Result<Result<Vec<HeldProduct>, Rejection>, Error>>> {
-        let found = self.find_concerned(session, declaration).await?;
-        let concerned: Vec<Concerned> = match found.into_iter().map(Concerned::read).collect::<Result<_, _>>()
-        {
-            Ok(concerned) => concerned,
-            Err(unreadable) => return Ok(TxOutcome::Abort(Err(unreadable.into()))),
-        };
-        let states: Vec<ProductState> = concerned.iter().map(|it| it.state.clone()).collect();
-        let writes = match stock::decide(declaration, &states) {
-            Ok(writes) => writes,
-            // The caller relies on this, so an election must not undo it. Only a commit waits until the data that
-            // it has read is on a majority.
-            Err(rejection) => return Ok(TxOutcome::Commit(Ok(Err(rejection)))),
-        };
-        let named = |item: &Item| concerned.iter().find(|it| it.state.product == item.product);
-        let held = declaration.items.iter().filter_map(named).filter_map(|it| it.held.clone());
-        let answer = Ok(Ok(held.collect()));
-        if writes.is_empty() {
-            // A replay: as above.
-            return Ok(TxOutcome::Commit(answer));
-        }
-        let movements: Vec<(ProductId, StockMovement)> = concerned
-            .iter()
-            .filter_map(|Concerned { state, ledger, .. }| {
-                let write = writes.iter().find(|write| write.product == state.product)?;
-                Some((state.product, movement(declaration, state, *ledger, write, now)?))
-            })
-            .collect();
-        self.write_stock(session, declaration.order, &writes, &movements).await?;
-        Ok(TxOutcome::Commit(answer))
-    }
-
-    /// Finds the products that a declaration names, and those that keep an entry of its order.
-    async fn find_concerned(
-        &self,
-        session: &mut ClientSession,
-        declaration: &Declaration,
-    ) -> mongodb::error::Result<Vec<Document>> {
-        let order = mongo::uuid(declaration.order);
-        let named: Vec<bson::Uuid> = declaration.items.iter().map(|item| mongo::uuid(item.product)).collect();
-        let mut projection = doc! {
-            "holds": { "$elemMatch": { "o": order } },
-            "entries": { "$cond": [{ "$isArray": "$holds" }, { "$size": "$holds" }, null] },
-        };
-        for field in [
-            "sku",
-            "name",
-            "price",
-            "status",
-            "max_per_order",
-            "on_hand",
-            "reserved",
-            "live",
-            "movements",
-            "moved_at",
-        ] {
-            projection.insert(field, 1);
-        }
-        let mut cursor = self
-            .documents()
-            .find(doc! { "$or": [{ "_id": { "$in": named } }, { "holds.o": order }] })
-            .projection(projection)
-            .session(&mut *session)
-            .await?;
-        cursor.stream(session).try_collect().await
-    }
-
-    /// Writes all updates of a declaration in one command, and their ledger entries in another.
-    async fn write_stock(
-        &self,
-        session: &mut ClientSession,
-        order: OrderId,
-        writes: &[StockUpdate],
-        movements: &[(ProductId, StockMovement)],
-    ) -> mongodb::error::Result<()> {
-        let entries = |comparison: &str| {
-            let of_order = doc! { comparison: ["$$hold.o", mongo::uuid(order)] };
-            doc! { "$filter": { "input": "$holds", "as": "hold", "cond": of_order } }
-        };
-        let (others, own) = (entries("$ne"), doc! { "$first": entries("$eq") });
-        let updates: Vec<UpdateEach> = writes
-            .iter()
-            .map(|write| {
-                let on_hand = doc! { "$add": ["$on_hand", write.on_hand] };
-                let reserved = doc! { "$add": ["$reserved", write.reserved] };
-                let mut set = doc! {
-                    "in_stock": in_stock(on_hand.clone(), reserved.clone()),
-                    "on_hand": on_hand,
-                    "reserved": reserved,
-                    "live": { "$add": ["$live", write.live] },
-                    // An entry that is there keeps the fields of a later build.
-                    "holds": { "$concatArrays": [
-                        others.clone(), [{ "$mergeObjects": [own.clone(), hold(order, write.entry)] }],
-                    ] },
-                };
-                if let Some((_, movement)) = movements.iter().find(|(product, _)| *product == write.product) {
-                    set.insert("movements", movement.number);
-                    set.insert("moved_at", mongo::date(movement.at));
+        let (mut attempt, mut turn) = (0, None);
+        let mut decided = self.decide(declaration).await?;
+        loop {
+            let (view, updates) = match decided {
+                Decided::Settled(answer) => return Ok(answer),
+                Decided::Copied => {
+                    decided = self.decide_confirmed(declaration).await?;
+                    continue;
                 }
-                let filter = doc! { "_id": mongo::uuid(write.product) };
-                UpdateEach { filter, update: vec![doc! { "$set": set }] }
+                Decided::Write(view, updates) => (view, updates),
+            };
+            let answer = view.answer_after(declaration, &updates);
+            let products: Vec<ProductId> = updates.iter().map(|update| update.product).collect();
+            let in_turn = match turn.take() {
+                Some(turn) => turn,
+                None => self.first_holds.turn(&products).await,
+            };
+            if self.write_declared(declaration, view, updates, now, in_turn).await? {
+                return Ok(Ok(answer));
+            }
+            attempt += 1;
+            mongo::pause(attempt).await;
+            // Now others wait for the read as well. They may have folded too much since it, again and again.
+            turn = Some(self.first_holds.turn(&products).await);
+            decided = self.decide_confirmed(declaration).await?;
+        }
+    }
+
+    /// Decides on the latest state of a majority. What would write nothing is decided again on a confirmed read,
+    /// since no write would find out that the state is an older one.
+    async fn decide(&self, declaration: &Declaration) -> Result<Decided, Error> {
+        let arrays_gone = self.arrays_are_gone().await?;
+        let mut session = self.database.start_session().snapshot(true).await?;
+        let found = self.view_in(&mut session, declaration, AsOf::Snapshot, arrays_gone).await??;
+        let Found::View(view) = found else { return self.decide_confirmed(declaration).await };
+        self.first_holds.learn(&view, session.operation_time());
+        match stock::decide(declaration, view.revision, &view.states()) {
+            Ok(updates) if !updates.is_empty() => Ok(Decided::Write(view, updates)),
+            _ => self.decide_confirmed(declaration).await,
+        }
+    }
+
+    /// Decides on the latest state. A rejection and a replay are answers on which the caller relies, so an
+    /// election must not undo what they rest on. Only a commit waits until that is on a majority.
+    async fn decide_confirmed(&self, declaration: &Declaration) -> Result<Decided, Error> {
+        let arrays_gone = self.arrays_are_gone().await?;
+        let decided = mongo::transaction_within(&self.database, TRANSACTION_PATIENCE, |session| {
+            let (store, declaration) = (self.clone(), declaration.clone());
+            Box::pin(async move {
+                let view = match store.view_in(session, &declaration, AsOf::Transaction, arrays_gone).await? {
+                    Ok(Found::View(view)) => view,
+                    Ok(Found::InArrays(copied)) => return Ok(TxOutcome::Commit(Err(Ok(copied)))),
+                    Err(unreadable) => return Ok(TxOutcome::Abort(Err(Err(unreadable)))),
+                };
+                Ok(match stock::decide(&declaration, view.revision, &view.states()) {
+                    Ok(updates) if !updates.is_empty() => TxOutcome::Abort(Ok(Decided::Write(view, updates))),
+                    Ok(_) => TxOutcome::Commit(Ok(Decided::Settled(Ok(view.answer(&declaration.items))))),
+                    Err(rejection) => TxOutcome::Commit(Ok(Decided::Settled(Err(rejection)))),
+                })
+            })
+        });
+        match decided.await? {
+            Ok(decided) => Ok(decided),
+            Err(Ok(copied)) => {
+                self.insert_copy(copied).await?;
+                Ok(Decided::Copied)
+            }
+            Err(Err(unreadable)) => Err(unreadable.into()),
+        }
+    }
+
+    /// Writes the updates of a declaration. Returns false if one of its conditions is not met: then nothing is
+    /// written.
+    async fn write_declared(
+        &self,
+        declaration: &Declaration,
+        view: View,
+        updates: Vec<StockUpdate>,
+        now: Timestamp,
+        turn: Turn<'_>,
+    ) -> Result<bool, Error> {
+        let mut writes: Vec<Write> = updates
+            .into_iter()
+            .filter_map(|update| {
+                let viewed = view.product(update.product)?;
+                Some(Write { update, folds: viewed.folds, snapshot: viewed.snapshot_for(update.held) })
             })
             .collect();
-        let expected = UpdatedEach { matched: writes.len(), refused: 0 };
-        let updated = self.products.update_each(updates, Some(&mut *session)).await?;
-        if updated != expected {
-            return Err(mongodb::error::Error::custom(format!("{updated:?} instead of {expected:?}")));
+        writes.sort_by_key(|write| write.update.product.uuid());
+        let known = view.revision.unwrap_or(0);
+        let writes = Writes { declaration, known, updates: writes, items: view.items, now };
+        let is_written = match &writes.updates[..] {
+            [write] if !write.update.in_stock.is_change() && write.update.on_hand == 0 => {
+                self.write_one(&writes, write, turn).await?
+            }
+            _ => self.write_all(&writes, turn).await?,
+        };
+        Ok(is_written)
+    }
+
+    /// Writes to one stock, in one conditional write.
+    async fn write_one(&self, writes: &Writes<'_>, write: &Write, turn: Turn<'_>) -> Result<bool, Error> {
+        let product = write.update.product;
+        let update = self
+            .stocks
+            .find_one_and_update(writes.filter(write), writes.pipeline(write))
+            .projection(doc! { "folds": 1, "pending": { "$size": "$pending" } })
+            .return_document(ReturnDocument::After)
+            .max_time(WRITE);
+        let written = mongo::bounded_write(update).await?;
+        drop(turn);
+        let Some(written) = written else { return Ok(false) };
+        if is_long_now(&written, 1) {
+            self.fold_soon(&[product]).await;
         }
-        if !movements.is_empty() {
-            let entries =
-                movements.iter().map(|(product, movement)| MovementDocument::of(*product, movement.clone()));
-            self.movements.insert_many(entries)?.session(session).await?;
+        Ok(true)
+    }
+
+    /// Writes to all stocks, to what depends on them, and to the hold, in one transaction. Its first statements
+    /// are the writes to the stocks: a read before them would make it begin again beside every other write.
+    pub(super) async fn write_all(&self, writes: &Writes<'_>, turn: Turn<'_>) -> Result<bool, Error> {
+        let statements = Statements::of(writes);
+        let written = mongo::transaction_within(&self.database, TRANSACTION_PATIENCE, |session| {
+            let (store, statements) = (self.clone(), statements.clone());
+            Box::pin(async move { store.write_in(session, statements).await })
+        })
+        .await;
+        drop(turn);
+        let is_written = match written {
+            // Others were faster: with the stocks, or with the hold of the same order, which both insert.
+            Err(error) if mongo::is_write_conflict(&error) || mongo::is_duplicate_key(&error) => false,
+            written => written?,
+        };
+        if is_written {
+            let products = writes.updates.iter().map(|write| write.update.product);
+            let long: Vec<ProductId> =
+                products.filter(|product| self.first_holds.adds_many(*product)).collect();
+            self.fold_soon(&long).await;
         }
-        Ok(())
+        Ok(is_written)
+    }
+
+    async fn write_in(
+        &self,
+        session: &mut ClientSession,
+        statements: Statements,
+    ) -> mongodb::error::Result<TxOutcome<bool>> {
+        let Statements { stocks, flips, moved, hold, order, kind, deltas } = statements;
+        let count = stocks.len();
+        let UpdatedEach { matched, refused } = self.stocks.update_each(stocks, Some(&mut *session)).await?;
+        if refused > 0 {
+            return Err(mongodb::error::Error::custom("a stock was refused by its validator"));
+        }
+        if matched < count {
+            return Ok(TxOutcome::Abort(false));
+        }
+        if !flips.is_empty() {
+            self.documents().update_each(flips, Some(&mut *session)).await?;
+        }
+        if !moved.is_empty() {
+            let mut found = self
+                .stocks
+                .find(doc! { "_id": { "$in": moved } })
+                .projection(doc! { "pending": 0, "folded": 0 })
+                .session(&mut *session)
+                .await?;
+            let found: Vec<Document> = found.stream(&mut *session).try_collect().await?;
+            let movements = found.iter().filter_map(|stock| movement(stock, order, kind, &deltas));
+            let movements: Vec<MovementDocument> = movements.collect();
+            if movements.len() != found.len() {
+                return Err(mongodb::error::Error::custom("a movement without its counts"));
+            }
+            self.movements.insert_many(movements)?.session(&mut *session).await?;
+        }
+        if let Some(hold) = hold {
+            let UpdateEach { filter, update } = hold;
+            self.holds.update_one(filter, update).upsert(true).session(&mut *session).await?;
+        }
+        Ok(TxOutcome::Commit(true))
     }
 }
 
-/// Builds the ledger entry of a write: none unless units leave the warehouse or come back.
-fn movement(
-    declaration: &Declaration,
-    state: &ProductState,
-    ledger: LedgerEnd,
-    write: &StockUpdate,
-    now: Timestamp,
-) -> Option<StockMovement> {
-    let reason = match declaration.kind {
-        DeclarationKind::Hold => return None,
-        DeclarationKind::Ship => SHIPPED,
-        DeclarationKind::Restock => RETURNED,
-    };
-    if write.on_hand == 0 {
-        return None;
+impl View {
+    /// Products of the declaration's items as they are held once the updates are written.
+    fn answer_after(&self, declaration: &Declaration, updates: &[StockUpdate]) -> Vec<HeldProduct> {
+        let held = |product| updates.iter().find(|it| it.product == product).map_or(0, |it| it.held);
+        let product = |product: ProductId| {
+            let viewed = self.product(product)?;
+            viewed.as_in(viewed.snapshot_for(held(product)))
+        };
+        declaration.items.iter().filter_map(|item| product(item.product)).collect()
     }
-    let stock = Stock {
-        on_hand: state.stock.on_hand.saturating_add(write.on_hand),
-        reserved: state.stock.reserved.saturating_add(write.reserved),
-    };
+}
+
+/// Statements of a transaction.
+#[derive(Clone)]
+struct Statements {
+    stocks: Vec<UpdateEach>,
+    flips: Vec<UpdateEach>,
+    moved: Vec<bson::Uuid>,
+    hold: Option<UpdateEach>,
+    order: OrderId,
+    kind: DeclarationKind,
+    deltas: Vec<(ProductId, i64)>,
+}
+
+impl Statements {
+    fn of(writes: &Writes<'_>) -> Self {
+        let updates = || writes.updates.iter().map(|write| write.update);
+        let stocks = writes
+            .updates
+            .iter()
+            .map(|write| UpdateEach { filter: writes.filter(write), update: writes.pipeline(write) });
+        let flips = updates().filter(|update| update.in_stock.is_change()).map(|update| UpdateEach {
+            filter: doc! { "_id": mongo::uuid(update.product) },
+            update: vec![doc! { "$set": { "in_stock": update.in_stock.after } }],
+        });
+        let deltas: Vec<(ProductId, i64)> =
+            updates().filter(|it| it.on_hand != 0).map(|it| (it.product, it.on_hand)).collect();
+        Self {
+            stocks: stocks.collect(),
+            flips: flips.collect(),
+            moved: deltas.iter().map(|(product, _)| mongo::uuid(*product)).collect(),
+            hold: (writes.updates.len() > 1).then(|| writes.hold()),
+            order: writes.declaration.order,
+            kind: writes.declaration.kind,
+            deltas,
+        }
+    }
+}
+
+impl Writes<'_> {
+    /// Filter with the conditions of a write to a stock.
+    fn filter(&self, write: &Write) -> Document {
+        let newer = doc! { "$elemMatch": {
+            "o": mongo::uuid(self.declaration.order), "r": { "$gt": self.known },
+        } };
+        let mut filter = doc! {
+            "_id": mongo::uuid(write.update.product),
+            "folds": { "$lte": write.folds.saturating_add(KEPT) },
+            "pending": { "$not": newer.clone() },
+            "folded": { "$not": newer },
+        };
+        let StockUpdate { on_hand, reserved, in_stock, .. } = write.update;
+        if let Some(availability) = availability(on_hand.saturating_sub(reserved), in_stock) {
+            filter.insert("$expr", availability);
+        }
+        filter
+    }
+
+    /// Pipeline that moves the counters of a stock, and leaves an entry.
+    fn pipeline(&self, write: &Write) -> Vec<Document> {
+        let order = mongo::uuid(self.declaration.order);
+        let entries = |comparison: &str| {
+            let of_order = doc! { comparison: ["$$this.o", order] };
+            doc! { "$filter": { "input": "$pending", "cond": of_order } }
+        };
+        let entry = entry(order, self.declaration.revision, write.update.held, write.snapshot.as_ref());
+        // An entry that is there keeps the fields of a later build.
+        let own = doc! { "$mergeObjects": [{ "$first": entries("$eq") }, entry] };
+        let mut set = doc! {
+            "reserved": { "$add": ["$reserved", write.update.reserved] },
+            "pending": { "$concatArrays": [entries("$ne"), [own]] },
+        };
+        if write.update.on_hand != 0 {
+            set.insert("on_hand", doc! { "$add": ["$on_hand", write.update.on_hand] });
+            set.insert("movements", doc! { "$add": ["$movements", 1_i64] });
+            set.insert("moved_at", doc! { "$max": ["$moved_at", mongo::date(self.now)] });
+        }
+        vec![doc! { "$set": set }]
+    }
+
+    /// Upsert of the hold of the order. Items that are there keep the fields of a later build.
+    fn hold(&self) -> UpdateEach {
+        let items = self.updates.iter().map(|Write { update, snapshot, .. }| {
+            let p = mongo::uuid(update.product);
+            let stored = self.items.iter().find(|item| is_of(item, p));
+            let mut item = stored.cloned().unwrap_or_default();
+            item.extend(item_document(&ItemDocument { p, q: update.held, s: snapshot.clone() }));
+            item
+        });
+        let live = self.updates.iter().any(|write| write.update.held > 0);
+        let set = doc! {
+            "r": self.declaration.revision,
+            "items": { "$literal": items.collect::<Vec<_>>() },
+            "live": live,
+            "at": "$$NOW",
+        };
+        let filter = doc! { "_id": mongo::uuid(self.declaration.order) };
+        UpdateEach { filter, update: vec![doc! { "$set": set }] }
+    }
+}
+
+/// Entry of a journal, as an expression. Its time is the database's, since clocks differ between machines.
+pub(super) fn entry(
+    order: bson::Uuid,
+    revision: i64,
+    quantity: i64,
+    snapshot: Option<&SnapshotDocument>,
+) -> Document {
+    let mut entry = doc! { "o": order, "r": revision, "q": quantity, "t": "$$NOW" };
+    if let Some(snapshot) = snapshot.and_then(|it| bson::serialize_to_document(it).ok()) {
+        // Literal, since the text of a product may look like an expression.
+        entry.insert("s", doc! { "$literal": snapshot });
+    }
+    entry
+}
+
+/// Condition on the availability before and after a write that changes it by so many units. None: it is the same.
+pub(super) fn availability(change: i64, flip: Flip) -> Option<Document> {
+    let available = doc! { "$subtract": ["$on_hand", "$reserved"] };
+    let before = doc! { if flip.before { "$gt" } else { "$lte" }: [available.clone(), 0_i64] };
+    let after =
+        doc! { if flip.after { "$gt" } else { "$lte" }: [available.clone(), change.saturating_neg()] };
+    match change {
+        0 => None,
+        // Never below 0.
+        _ if change < 0 && flip.is_change() => Some(doc! { "$eq": [available, change.saturating_neg()] }),
+        _ if flip.before && flip.after => Some(if change < 0 { after } else { before }),
+        _ => Some(doc! { "$and": [before, after] }),
+    }
+}
+
+/// Returns the fields of an item. One without a snapshot keeps the one that is stored.
+fn item_document(item: &ItemDocument) -> Document {
+    let mut document = doc! { "p": item.p, "q": item.q };
+    if let Some(snapshot) = item.s.as_ref().and_then(|it| bson::serialize_to_document(it).ok()) {
+        document.insert("s", snapshot);
+    }
+    document
+}
+
+fn is_of(item: &Document, product: bson::Uuid) -> bool {
+    item.get("p").is_some_and(|it| *it == Bson::from(product))
+}
+
+/// Builds the ledger entry of units that left the warehouse or came back, from the counts after that.
+fn movement(
+    stock: &Document,
+    order: OrderId,
+    kind: DeclarationKind,
+    deltas: &[(ProductId, i64)],
+) -> Option<MovementDocument> {
+    let mut stock = stock.clone();
+    stock.extend(doc! { "pending": [], "folded": [] });
+    let stock = StockDocument::read(stock).ok()?;
+    let product = stock.product();
+    let (_, delta) = deltas.iter().find(|(moved, _)| *moved == product)?;
+    let reason = if kind == DeclarationKind::Ship { SHIPPED } else { RETURNED };
     // Another function declares for an order; the order's own history has the actor.
     let by = "system".to_owned();
-    let cause = Cause { reason: Some(reason.to_owned()), order: Some(declaration.order), by };
-    Some(ledger.next(write.on_hand, stock, cause, now))
-}
-
-/// Entry of an order, as an expression. Its time is the database's, since clocks differ between machines.
-fn hold(order: OrderId, entry: Entry) -> Document {
-    doc! { "o": mongo::uuid(order), "q": entry.quantity, "r": entry.revision, "t": "$$NOW" }
+    let cause = Cause { reason: Some(reason.to_owned()), order: Some(order), by };
+    let (end, stock) = (stock.ledger_end(), stock.counts());
+    Some(MovementDocument::of(
+        product,
+        StockMovement { number: end.number, at: end.at?, delta: *delta, stock, cause },
+    ))
 }

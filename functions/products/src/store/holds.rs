@@ -1,135 +1,88 @@
-//! Queries of other functions about holds: pages of all holds, holds of some orders, pruning of tombstones,
-//! and data for the stock audit.
+//! Queries of other functions about holds: pages of all holds, holds of some orders, and pruning of tombstones.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::time::Duration;
 
 use futures::TryStreamExt as _;
 use mongodb::bson::{self, Document, doc};
-use mongodb::options::ReadConcern;
-use mongodb::{ClientSession, Cursor, SessionCursor};
+use mongodb::options::Hint;
 use serde::Deserialize;
-use serde::de::DeserializeOwned;
 use shared::error::Error;
 use shared::mongo;
-use shared::mongo::json_schema;
 use shared::mongo::unreadable::{self, Unreadable};
 use shared::values::clock::Timestamp;
 use shared::values::ids::{OrderId, ProductId};
 
-use super::checkpoints::Checkpoint;
-use super::{HoldDocument, PRODUCTS, ProductDocument, ProductStore, product_rule, without_holds};
-use crate::holds::{AuditedProduct, Hold, HoldPosition, HoldWalk};
-use crate::stock::Stock;
+use super::documents::{EntryDocument, HOLDS_BY_TIME, HoldDocument, ItemDocument, PENDING_OF_ORDER};
+use super::{ProductStore, STOCK};
+use crate::holds::{Hold, HoldPosition, HoldWalk};
 
-/// First time window of a page. It grows while too few holds are found.
-const FIRST_WINDOW: Duration = Duration::from_secs(60);
+/// Number of orders whose holds are read at once. An order may hold hundreds of products.
+const ORDERS_AT_ONCE: usize = 50;
 
-/// Limits at which a page of an audit ends early: number of live holds, and of ledger entries that no
-/// checkpoint covers.
-const MAX_AUDITED_HOLDS: i64 = 20_000;
-const MAX_AUDITED_MOVEMENTS: i64 = 200_000;
+/// Number of holds after which a page of an audit ends. One has some 100 bytes in a message.
+const MAX_AUDITED_HOLDS: usize = 15_000;
 
-/// One entry of one product.
-#[derive(Debug, Deserialize)]
-struct EntryDocument {
-    _id: bson::Uuid,
-    holds: HoldDocument,
-}
-
-#[derive(Debug, Deserialize)]
+/// Time and order of a hold.
+#[derive(Deserialize)]
 struct PositionDocument {
-    t: bson::DateTime,
-    o: bson::Uuid,
-}
-
-/// Fields of a product that an audit reads.
-#[derive(Debug, Deserialize)]
-struct CountsDocument {
     _id: bson::Uuid,
-    on_hand: i64,
-    reserved: i64,
-    live: i64,
-    movements: i64,
+    at: bson::DateTime,
 }
 
-impl From<EntryDocument> for Hold {
-    fn from(document: EntryDocument) -> Self {
-        let EntryDocument { _id: product, holds: HoldDocument { o, q, r, t } } = document;
-        Self {
-            order: mongo::id(o),
-            product: mongo::id(product),
-            quantity: q,
-            revision: r,
-            at: mongo::timestamp(t),
-        }
-    }
+/// Entries of a journal.
+#[derive(Deserialize)]
+struct EntriesDocument {
+    _id: bson::Uuid,
+    pending: Vec<Document>,
+}
+
+/// Items of an order, at their revision.
+#[derive(Default)]
+pub(super) struct Held {
+    pub(super) revision: i64,
+    pub(super) holds: Vec<Hold>,
 }
 
 impl ProductStore {
-    /// Reads a page of holds, sorted by (`at`, `order`), and the database time from before the read. Later
-    /// declarations have a later time.
-    ///
-    /// The index finds products with an entry of some time, not the entries themselves. So a page looks at
-    /// one time window after the other, and reads the products that have an entry in it. These are few, even
-    /// if one of them has thousands of entries.
+    /// Reads a page of holds, sorted by (`at`, `order`), and the database time from before the read. Holds that are
+    /// written later have a later time.
     ///
     /// # Errors
     /// Fails when MongoDB is unavailable.
     pub async fn list_holds(&self, walk: &HoldWalk) -> Result<(Vec<HoldPosition>, Timestamp), Error> {
         let now = self.database.clock().await?;
-        // Intervals here include their first millisecond and exclude their end.
-        let end = now.before(walk.min_age).after(Duration::from_millis(1));
-        let mut from = walk.after.map_or(Timestamp::from_millis(0), |(at, _)| at);
-        let mut window = FIRST_WINDOW;
-        let mut found: Vec<HoldPosition> = Vec::new();
-        while found.len() < walk.limit && from < end {
-            let until = from.after(window).min(end);
-            found.extend(self.holds_between(walk, from, until, walk.limit - found.len()).await?);
-            from = until;
-            window = window.saturating_mul(4);
+        let until = mongo::date(now.before(walk.min_age));
+        let mut filter = doc! { "live": !walk.ended, "_id": mongo::any_uuid() };
+        match walk.after {
+            Some((at, Some(order))) => {
+                let (at, order) = (mongo::date(at), mongo::uuid(order));
+                let beside = doc! { "at": at, "_id": { "$gt": order } };
+                let later = doc! { "at": { "$gt": at, "$lte": until } };
+                filter.insert("$or", vec![beside, later]);
+                filter.insert("at", doc! { "$gte": at, "$lte": until });
+            }
+            Some((at, None)) => {
+                filter.insert("at", doc! { "$gte": mongo::date(at), "$lte": until });
+            }
+            None => {
+                filter.insert("at", doc! { "$gte": bson::DateTime::MIN, "$lte": until });
+            }
         }
-        Ok((found, now))
-    }
-
-    async fn holds_between(
-        &self,
-        walk: &HoldWalk,
-        from: Timestamp,
-        until: Timestamp,
-        limit: usize,
-    ) -> Result<Vec<HoldPosition>, Error> {
-        let times = doc! { "$gte": mongo::date(from), "$lt": mongo::date(until) };
-        let quantity = if walk.ended {
-            doc! { "$eq": 0_i64 }
-        } else {
-            doc! { "$gt": 0_i64 }
-        };
-        let mut wanted = doc! { "holds.t": times.clone(), "holds.q": quantity.clone(), "holds.o": any_id() };
-        if let Some((at, Some(order))) = walk.after {
-            let at = mongo::date(at);
-            let later = doc! { "holds.t": { "$gt": at } };
-            let beside = doc! { "holds.t": at, "holds.o": { "$gt": mongo::uuid(order) } };
-            wanted.insert("$or", vec![later, beside]);
-        }
-        let pipeline = vec![
-            doc! { "$match": { "holds": { "$elemMatch": { "t": times, "q": quantity } } } },
-            doc! { "$project": { "holds": 1 } },
-            doc! { "$unwind": "$holds" },
-            doc! { "$match": wanted },
-            doc! { "$match": mongo::is_date("holds.t") },
-            doc! { "$match": { "$expr": { "$eq": [{ "$type": "$holds.o" }, "binData"] } } },
-            doc! { "$group": { "_id": { "t": "$holds.t", "o": "$holds.o" } } },
-            doc! { "$replaceRoot": { "newRoot": "$_id" } },
-            doc! { "$sort": { "t": 1, "o": 1 } },
-            doc! { "$limit": i64::try_from(limit).unwrap_or(i64::MAX) },
-        ];
-        let cursor: Cursor<PositionDocument> = self.products.aggregate(pipeline).with_type().await?;
+        let found = self
+            .holds
+            .clone_with_type::<PositionDocument>()
+            .find(doc! { "$and": [filter, mongo::is_date("at")] })
+            .sort(doc! { "at": 1, "_id": 1 })
+            .projection(doc! { "at": 1 })
+            .limit(i64::try_from(walk.limit).unwrap_or(i64::MAX))
+            .hint(Hint::Name(HOLDS_BY_TIME.to_owned()))
+            .await?;
         let position = |found: PositionDocument| HoldPosition {
-            at: mongo::timestamp(found.t),
-            order: mongo::id(found.o),
+            at: mongo::timestamp(found.at),
+            order: mongo::id(found._id),
         };
-        Ok(cursor.map_ok(position).try_collect().await?)
+        Ok((found.map_ok(position).try_collect().await?, now))
     }
 
     /// Holds of these orders, live or ended.
@@ -137,197 +90,155 @@ impl ProductStore {
     /// # Errors
     /// Fails when MongoDB is unavailable.
     pub async fn find_holds(&self, orders: &[OrderId]) -> Result<Vec<Hold>, Error> {
-        self.entries(doc! { "holds.o": one_of(orders) }, None).await
+        let all = self.held_by(orders).await?;
+        Ok(all.into_values().flat_map(|held| held.holds).collect())
     }
 
-    /// Deletes ended entries of these orders that have at least this age. The write itself checks them, so
-    /// that concurrent new declarations stay. Returns the number of entries that were there and are gone.
-    ///
-    /// # Errors
-    /// Fails when MongoDB is unavailable. Some entries may be gone then; the next call deletes the rest.
-    pub async fn prune_holds(&self, orders: &[OrderId], min_age: Duration) -> Result<usize, Error> {
-        let newest = mongo::date(self.database.clock().await?.before(min_age));
-        let ended = || doc! { "o": one_of(orders), "q": 0_i64, "t": { "$lte": newest } };
-        let of = |conditions: Document| -> Document {
-            conditions.into_iter().map(|(field, condition)| (format!("holds.{field}"), condition)).collect()
-        };
-        let found = self.entries(of(ended()), Some(doc! { "$elemMatch": ended() })).await?;
-        if found.is_empty() {
-            return Ok(0);
+    /// What these orders hold, by their entries, their holds, or their arrays.
+    async fn held_by(&self, orders: &[OrderId]) -> Result<HashMap<OrderId, Held>, Error> {
+        let (mut all, mut left_out) = (HashMap::new(), Vec::new());
+        if !self.arrays_are_gone().await? {
+            self.add_from_arrays(orders, &mut all).await?;
         }
-        let products: HashSet<ProductId> = found.iter().map(|hold| hold.product).collect();
-        let products: Vec<bson::Uuid> = products.into_iter().map(mongo::uuid).collect();
-        let filter = doc! { "_id": { "$in": products }, "holds": { "$elemMatch": ended() } };
-        let write = self.products.update_many(filter, doc! { "$pull": { "holds": ended() } });
-        mongo::bounded_write(write).await?;
-        let left = self.find_holds(orders).await?;
-        let left: HashSet<_> = left.iter().map(|hold| (hold.product, hold.order)).collect();
-        Ok(found.iter().filter(|hold| !left.contains(&(hold.product, hold.order))).count())
-    }
-
-    /// Finds the entries that match, of the products that have such entries.
-    async fn entries(&self, entry: Document, having: Option<Document>) -> Result<Vec<Hold>, Error> {
-        let products = having.map_or_else(|| entry.clone(), |having| doc! { "holds": having });
-        let pipeline = vec![
-            doc! { "$match": products },
-            doc! { "$project": { "holds": 1 } },
-            doc! { "$unwind": "$holds" },
-            doc! { "$match": entry },
-        ];
-        let entries: Vec<Document> = self.products.aggregate(pipeline).await?.try_collect().await?;
-        let (mut holds, mut left_out) = (Vec::new(), Vec::new());
-        for entry in entries {
-            match Unreadable::or_read::<EntryDocument>(PRODUCTS, entry) {
-                Ok(entry) => holds.push(Hold::from(entry)),
+        // The journals come first, and the holds as of that time or later: an entry that is folded meanwhile is in its
+        // hold.
+        let mut session = self.database.start_session().await?;
+        let of_orders = one_of(orders);
+        let mut found = self
+            .stocks
+            .find(doc! { "pending.o": of_orders.clone() })
+            .projection(doc! { "pending": 1 })
+            .hint(Hint::Name(PENDING_OF_ORDER.to_owned()))
+            .session(&mut session)
+            .await?;
+        let stocks: Vec<Document> = found.stream(&mut session).try_collect().await?;
+        let mut found = self.holds.find(doc! { "_id": of_orders }).session(&mut session).await?;
+        let holds: Vec<Document> = found.stream(&mut session).try_collect().await?;
+        for hold in holds {
+            match read_hold(hold) {
+                Ok((order, held)) => drop(all.insert(order, held)),
+                Err(unreadable) => left_out.push(unreadable),
+            }
+        }
+        for stock in stocks {
+            match Unreadable::or_read::<EntriesDocument>(STOCK, stock) {
+                Ok(stock) => add_entries(orders, stock, &mut all, &mut left_out),
                 Err(unreadable) => left_out.push(unreadable),
             }
         }
         unreadable::log(&left_out);
-        Ok(holds)
+        Ok(all)
     }
 
-    /// Reads a page of products by ID, all as of one moment. The flag is true if there are more.
+    /// Deletes the holds of these orders that have ended and have at least this age. The write itself checks them, so
+    /// that concurrent new declarations stay. Returns their number.
+    ///
+    /// # Errors
+    /// Fails when MongoDB is unavailable. Some holds may be gone then; the next call deletes the rest.
+    pub async fn prune_holds(&self, orders: &[OrderId], min_age: Duration) -> Result<usize, Error> {
+        // No fence refuses a deletion.
+        self.database.check_schema().await?;
+        let newest = mongo::date(self.database.clock().await?.before(min_age));
+        let mut orders = orders.to_vec();
+        if !self.arrays_are_gone().await? {
+            // A hold that is in an array would come back from there.
+            let in_arrays = self.in_arrays(&orders).await?;
+            orders.retain(|order| !in_arrays.contains(order));
+        }
+        if orders.is_empty() {
+            return Ok(0);
+        }
+        let ended = doc! { "_id": one_of(&orders), "live": false, "at": { "$lte": newest } };
+        let deleted = mongo::bounded_write(self.holds.delete_many(ended)).await?.deleted_count;
+        Ok(usize::try_from(deleted).unwrap_or(usize::MAX))
+    }
+
+    /// Reads a page of the live holds of orders after this one, those of one order beside each other. With it come
+    /// the last order of the page, and true if more follow.
     ///
     /// # Errors
     /// Fails when MongoDB is unavailable.
-    pub async fn audit(
+    pub async fn audit_holds(
         &self,
-        after: Option<ProductId>,
+        after: Option<OrderId>,
         limit: i64,
-    ) -> Result<(Vec<AuditedProduct>, bool), Error> {
-        // All reads of the session see one majority snapshot. Each read must ask for it, since the client's
-        // own read concern overrides the session's.
-        let snapshot = ReadConcern::snapshot;
-        let mut session = self.database.start_session().snapshot(true).await?;
-        let mut ids = any_id();
+    ) -> Result<(Vec<Hold>, Option<OrderId>, bool), Error> {
+        let mut ids = mongo::any_uuid();
         if let Some(after) = after {
             ids.insert("$gt", mongo::uuid(after));
         }
-        let mut cursor = self
-            .documents()
-            .find(doc! { "_id": ids })
-            .projection(doc! { "on_hand": 1, "reserved": 1, "live": 1, "movements": 1 })
+        let found = self
+            .holds
+            .find(doc! { "_id": ids, "live": { "$ne": false } })
+            .projection(doc! { "_id": 1 })
             .sort(doc! { "_id": 1 })
-            .limit(limit + 1)
-            .read_concern(snapshot())
-            .session(&mut session)
+            .limit(limit)
+            .hint(Hint::Name("_id_".to_owned()))
             .await?;
-        let found: Vec<Document> = cursor.stream(&mut session).try_collect().await?;
-        let length = found.len();
-        let mut counts: Vec<Result<CountsDocument, Unreadable>> =
-            found.into_iter().map(|document| Unreadable::or_read(PRODUCTS, document)).collect();
-        let ids: Vec<bson::Uuid> = counts.iter().flatten().map(|counts| counts._id).collect();
-        let checkpoints = self.checkpoints(&mut session, &ids).await?;
-        counts.truncate(audited(&counts, &checkpoints, usize::try_from(limit).unwrap_or(usize::MAX)));
-        let more = length > counts.len();
-        let ids: Vec<bson::Uuid> = counts.iter().flatten().map(|counts| counts._id).collect();
-
-        let live = doc! { "$filter": {
-            "input": { "$cond": [{ "$isArray": "$holds" }, "$holds", []] },
-            "as": "hold",
-            "cond": { "$gt": ["$$hold.q", 0] },
-        } };
-        let holds = vec![
-            doc! { "$match": { "_id": { "$in": ids.clone() } } },
-            doc! { "$project": { "holds": live } },
-            doc! { "$unwind": "$holds" },
-        ];
-        let cursor =
-            self.products.aggregate(holds).with_type().read_concern(snapshot()).session(&mut session).await?;
-        let mut holds: HashMap<ProductId, Vec<Hold>> = HashMap::new();
-        let mut left_out: Vec<Unreadable> =
-            counts.iter().filter_map(|it| it.as_ref().err().cloned()).collect();
-        for entry in all::<Document>(cursor, &mut session).await? {
-            match Unreadable::or_read::<EntryDocument>(PRODUCTS, entry) {
-                Ok(entry) => {
-                    let hold = Hold::from(entry);
-                    holds.entry(hold.product).or_default().push(hold);
-                }
-                Err(unreadable) if !left_out.contains(&unreadable) => left_out.push(unreadable),
-                Err(_) => {}
+        let found: Vec<Document> = found.try_collect().await?;
+        let orders: Vec<OrderId> =
+            found.iter().filter_map(unreadable::id_of).map(OrderId::from_uuid).collect();
+        let mut more = i64::try_from(found.len()).is_ok_and(|length| length >= limit);
+        let (mut holds, mut last) = (Vec::new(), None);
+        for chunk in orders.chunks(ORDERS_AT_ONCE) {
+            if holds.len() >= MAX_AUDITED_HOLDS {
+                more = true;
+                break;
             }
+            let mut of_chunk = self.find_holds(chunk).await?;
+            of_chunk.retain(|hold| hold.quantity > 0);
+            of_chunk.sort_unstable_by_key(|hold| (hold.order.uuid(), hold.product.uuid()));
+            holds.extend(of_chunk);
+            last = chunk.last().copied();
         }
-        for unreadable in self.unreadable_of(&mut session, &ids).await? {
-            if !left_out.contains(&unreadable) {
-                left_out.push(unreadable);
-            }
-        }
-        unreadable::log(&left_out);
-        let ledger = |counts: &CountsDocument| (mongo::id(counts._id), counts.movements, counts.on_hand);
-        let ledgers: Vec<(ProductId, i64, i64)> = counts.iter().flatten().map(ledger).collect();
-        let sums = self.ledger_sums(&mut session, &ledgers, checkpoints).await?;
-
-        let audited = counts.into_iter().filter_map(|counts| match counts {
-            Ok(counts) => {
-                let product = mongo::id(counts._id);
-                Some(AuditedProduct {
-                    product,
-                    unreadable: left_out.iter().any(|it| it.id == Some(product.uuid())),
-                    stock: Stock { on_hand: counts.on_hand, reserved: counts.reserved },
-                    ledger: sums.get(&product).copied().unwrap_or(0),
-                    holds: holds.remove(&product).unwrap_or_default(),
-                })
-            }
-            Err(Unreadable { id, .. }) => id.map(|id| AuditedProduct::unreadable(ProductId::from_uuid(id))),
-        });
-        Ok((audited.collect(), more))
-    }
-
-    /// Finds those of these products whose catalogue fields cannot be read. MongoDB names those whose types do
-    /// not fit; they are few, and are read whole, one after the other.
-    async fn unreadable_of(
-        &self,
-        session: &mut ClientSession,
-        products: &[bson::Uuid],
-    ) -> Result<Vec<Unreadable>, Error> {
-        let fits = doc! { "$jsonSchema": json_schema::types(&product_rule()) };
-        let mut cursor = self
-            .documents()
-            .find(doc! { "_id": { "$in": products }, "$nor": [fits] })
-            .projection(without_holds())
-            .read_concern(ReadConcern::snapshot())
-            .session(&mut *session)
-            .await?;
-        let mut unreadable = Vec::new();
-        let mut found = cursor.stream(session);
-        while let Some(document) = found.try_next().await? {
-            unreadable.extend(ProductDocument::read(document).err());
-        }
-        Ok(unreadable)
+        Ok((holds, last, more))
     }
 }
 
-/// Number of these products that a page takes: at least one, however much it keeps.
-fn audited(
-    counts: &[Result<CountsDocument, Unreadable>],
-    checkpoints: &HashMap<ProductId, Checkpoint>,
-    limit: usize,
-) -> usize {
-    let (mut holds, mut movements) = (0_i64, 0_i64);
-    let fits = |counts: &&Result<CountsDocument, Unreadable>| {
-        if let Ok(counts) = counts {
-            holds = holds.saturating_add(counts.live);
-            let verified = checkpoints.get(&mongo::id(counts._id)).map_or(0, |it| it.number);
-            movements = movements.saturating_add(counts.movements.saturating_sub(verified));
-        }
-        holds <= MAX_AUDITED_HOLDS && movements <= MAX_AUDITED_MOVEMENTS
+/// Reads a hold.
+pub(super) fn read_hold(document: Document) -> Result<(OrderId, Held), Unreadable> {
+    let hold = HoldDocument::read(document)?;
+    let (order, at) = (mongo::id(hold._id), mongo::timestamp(hold.at));
+    let items = hold.items()?.into_iter();
+    let of_item = |item: ItemDocument| Hold {
+        order,
+        product: mongo::id(item.p),
+        quantity: item.q,
+        revision: hold.r,
+        at,
     };
-    counts.iter().take(limit).take_while(fits).count().max(1)
+    Ok((order, Held { revision: hold.r, holds: items.map(of_item).collect() }))
 }
 
-async fn all<T: DeserializeOwned + Unpin + Send + Sync>(
-    mut cursor: SessionCursor<T>,
-    session: &mut ClientSession,
-) -> mongodb::error::Result<Vec<T>> {
-    cursor.stream(session).try_collect().await
+/// Adds the entries of these orders that are newer than their holds. An entry that cannot be read is left out.
+fn add_entries(
+    orders: &[OrderId],
+    stock: EntriesDocument,
+    all: &mut HashMap<OrderId, Held>,
+    left_out: &mut Vec<Unreadable>,
+) {
+    let product: ProductId = mongo::id(stock._id);
+    for entry in stock.pending {
+        let Ok(entry) = bson::deserialize_from_document::<EntryDocument>(entry) else {
+            left_out.push(Unreadable { collection: STOCK, id: Some(product.uuid()) });
+            continue;
+        };
+        let order: OrderId = mongo::id(entry.o);
+        if !orders.contains(&order) {
+            continue;
+        }
+        let held = all.entry(order).or_default();
+        let hold =
+            Hold { order, product, quantity: entry.q, revision: entry.r, at: mongo::timestamp(entry.t) };
+        if entry.r > held.revision {
+            *held = Held { revision: entry.r, holds: vec![hold] };
+        } else if entry.r == held.revision && held.holds.iter().all(|it| it.product != product) {
+            held.holds.push(hold);
+        }
+    }
 }
 
-/// Condition for an ID of the right type.
-fn any_id() -> Document {
-    doc! { "$gte": bson::Uuid::from_bytes([0; 16]), "$lte": bson::Uuid::from_bytes([u8::MAX; 16]) }
-}
-
-fn one_of(orders: &[OrderId]) -> Document {
+pub(super) fn one_of(orders: &[OrderId]) -> Document {
     let orders: Vec<bson::Uuid> = orders.iter().copied().map(mongo::uuid).collect();
     doc! { "$in": orders }
 }

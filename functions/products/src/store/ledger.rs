@@ -17,11 +17,14 @@ use shared::values::ids::ProductId;
 use shared::values::text::Reason;
 use uuid::Uuid;
 
-use super::list::in_stock;
-use super::{CountedDocument, MOVEMENTS, PRODUCTS, ProductDocument, ProductStore, without_holds};
+use super::documents::StockDocument;
+use super::{MOVEMENTS, ProductDocument, ProductStore, STOCK, shown, with_id};
 use crate::ledger::{Cause, StockMovement};
 use crate::product::Product;
 use crate::stock::{MAX_ON_HAND, Stock, StockChange, StockCount};
+
+/// Number of times that a change is tried for which no reason of its failure is left.
+const ATTEMPTS: u32 = 8;
 
 /// Ledger entry on disk. (`product`, `number`) is unique.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -128,79 +131,131 @@ impl ProductStore {
     /// # Errors
     /// Fails when MongoDB is unavailable.
     pub async fn change_stock(&self, write: &StockWrite) -> Result<StockWritten, Error> {
-        let written = mongo::transaction(&self.database, |session| {
-            let (store, write) = (self.clone(), write.clone());
-            Box::pin(async move { store.change_stock_in(session, write).await })
-        });
-        written.await?
+        for attempt in 1..=ATTEMPTS {
+            let turn = self.first_holds.turn(&[write.product]).await;
+            let written = mongo::transaction(&self.database, |session| {
+                let (store, write) = (self.clone(), write.clone());
+                Box::pin(async move { store.change_stock_in(session, write).await })
+            });
+            let written = written.await??;
+            drop(turn);
+            if let Some(written) = written {
+                return Ok(written);
+            }
+            // Only a commit waits until the reason is on a majority.
+            let reason = mongo::transaction(&self.database, |session| {
+                let (store, write) = (self.clone(), write.clone());
+                Box::pin(async move { store.find_reason(session, &write).await.map(TxOutcome::Commit) })
+            });
+            if let Some(reason) = reason.await?? {
+                return Ok(reason);
+            }
+            mongo::pause(attempt).await;
+        }
+        Err(Error::unavailable(format!("the stock of {} kept changing", write.product)))
     }
 
     async fn change_stock_in(
         &self,
         session: &mut ClientSession,
         write: StockWrite,
-    ) -> mongodb::error::Result<TxOutcome<Result<StockWritten, Error>>> {
+    ) -> mongodb::error::Result<TxOutcome<Result<Option<StockWritten>, Error>>> {
         let StockWrite { product: id, if_match, count: StockCount { change, reason }, by, now, key_record } =
             write;
-        let (filter, update) = conditional(id, &if_match, change, now);
-        // The write comes first, so that the product cannot change between a read and this write. On a
-        // product with constant holds the transaction would otherwise restart again and again.
+        let (filter, update) = conditional(id, change, now);
+        // The write to the stock comes first: it is what everybody wants. After a read the transaction would begin
+        // again beside every hold.
         let before = self
-            .documents()
+            .stocks
             .find_one_and_update(filter, update)
-            .projection(without_holds())
+            .projection(doc! { "pending": [], "folded": [], "on_hand": 1, "reserved": 1, "movements": 1, "moved_at": 1, "folds": 1 })
             .return_document(ReturnDocument::Before)
             .session(&mut *session)
             .await?;
-        let Some(before) = before else {
-            // Nothing is written. Only a commit waits until the reason is on a majority.
-            return self.find_reason(session, id, &if_match, change).await.map(TxOutcome::Commit);
-        };
-        let read = Unreadable::or_read::<CountedDocument>(PRODUCTS, before)
-            .and_then(|before| Ok((before.ledger_end(), before.product.into_product()?)));
-        let (ledger, mut product) = match read {
-            Ok(read) => read,
+        let Some(before) = before else { return Ok(TxOutcome::Abort(Ok(None))) };
+        let before = match StockDocument::read(before) {
+            Ok(before) => before,
             Err(unreadable) => return Ok(TxOutcome::Abort(Err(unreadable.into()))),
         };
-        let delta = change.delta(product.stock.on_hand);
+        let (ledger, mut stock) = (before.ledger_end(), before.counts());
+        let delta = change.delta(stock.on_hand);
+        stock.on_hand = stock.on_hand.saturating_add(delta);
+        let Some(document) = self.count_in(session, id, &if_match, stock, delta != 0, now).await? else {
+            // The write to the stock is discarded.
+            return Ok(TxOutcome::Abort(Ok(None)));
+        };
+        let product = match ProductDocument::read(document, stock) {
+            Ok(product) => product,
+            Err(unreadable) => return Ok(TxOutcome::Abort(Err(unreadable.into()))),
+        };
         if delta != 0 {
-            product.stock.on_hand = product.stock.on_hand.saturating_add(delta);
-            product.version = product.version.saturating_add(1);
-            product.updated_at = now;
-            let movement = ledger.next(delta, product.stock, Cause { reason, order: None, by }, now);
+            let movement = ledger.next(delta, stock, Cause { reason, order: None, by }, now);
             let entry = MovementDocument::of(id, movement);
             self.movements.insert_one(entry)?.session(&mut *session).await?;
         }
-        let (done, taken) = (Ok(StockWritten::Done(product)), Ok(StockWritten::KeyTaken));
+        let (done, taken) = (Ok(Some(StockWritten::Done(product))), Ok(Some(StockWritten::KeyTaken)));
         self.keep_key(session, &key_record, id, now, done, taken).await
     }
 
-    /// Finds out why the on-hand count cannot change like this, as of the moment of the failed write.
-    async fn find_reason(
+    /// Writes the version of a product whose stock was counted, and its availability. The same count is no change.
+    async fn count_in(
         &self,
         session: &mut ClientSession,
         id: ProductId,
         if_match: &IfMatch,
-        change: StockChange,
-    ) -> mongodb::error::Result<Result<StockWritten, Error>> {
-        let found = self
-            .documents()
-            .find_one(doc! { "_id": mongo::uuid(id) })
-            .projection(without_holds())
+        stock: Stock,
+        is_change: bool,
+        now: Timestamp,
+    ) -> mongodb::error::Result<Option<Document>> {
+        let mut filter = with_id(id);
+        if let Some(versions) = if_match.versions() {
+            filter.insert("version", doc! { "$in": versions });
+        }
+        let products = self.documents();
+        if !is_change {
+            return products.find_one(filter).projection(shown()).session(session).await;
+        }
+        let update = doc! {
+            "$set": { "updated_at": mongo::date(now), "in_stock": stock.available() > 0 },
+            "$inc": { "version": 1_i64 },
+        };
+        products
+            .find_one_and_update(filter, update)
+            .projection(shown())
+            .return_document(ReturnDocument::After)
             .session(session)
-            .await?;
-        let Some(document) = found else { return Ok(Ok(StockWritten::NotFound)) };
-        let document: ProductDocument = match Unreadable::or_read(PRODUCTS, document) {
-            Ok(document) => document,
+            .await
+    }
+
+    /// Finds out why the on-hand count cannot change like this. None: it can, as things are now.
+    async fn find_reason(
+        &self,
+        session: &mut ClientSession,
+        write: &StockWrite,
+    ) -> mongodb::error::Result<Result<Option<StockWritten>, Error>> {
+        let StockWrite { product: id, if_match, count: StockCount { change, .. }, .. } = write;
+        let id = *id;
+        let products = self.documents();
+        let found = products.find_one(with_id(id)).projection(shown()).session(&mut *session).await?;
+        let Some(document) = found else { return Ok(Ok(Some(StockWritten::NotFound))) };
+        let counts = self.stocks.find_one(with_id(id)).projection(super::counts()).session(session).await?;
+        let unreadable = Unreadable { collection: STOCK, id: Some(id.uuid()) };
+        let read = counts.ok_or(unreadable).and_then(|counts| super::read_counts(&counts));
+        let product = match read.and_then(|(_, stock)| ProductDocument::read(document, stock)) {
+            Ok(product) => product,
             Err(unreadable) => return Ok(Err(unreadable.into())),
         };
-        if if_match.check(document.version).is_err() {
-            return Ok(Ok(StockWritten::Outdated(document.version)));
+        if if_match.check(product.version).is_err() {
+            return Ok(Ok(Some(StockWritten::Outdated(product.version))));
         }
-        let stock = Stock { on_hand: document.on_hand, reserved: document.reserved };
-        Ok(Ok(match change {
-            StockChange::Move(delta) if delta > 0 => StockWritten::TooMany,
-            StockChange::Set(_) | StockChange::Move(_) => StockWritten::BelowReserved(stock),
+        let Stock { on_hand, reserved } = product.stock;
+        let after = on_hand.saturating_add(change.delta(on_hand));
+        Ok(Ok(if after < reserved {
+            Some(StockWritten::BelowReserved(product.stock))
+        } else if after > MAX_ON_HAND {
+            Some(StockWritten::TooMany)
+        } else {
+            None
         }))
     }
 
@@ -242,12 +297,7 @@ impl ProductStore {
 }
 
 /// Builds the update of the on-hand count, and the filter with its conditions.
-fn conditional(
-    id: ProductId,
-    if_match: &IfMatch,
-    change: StockChange,
-    now: Timestamp,
-) -> (Document, Vec<Document>) {
+fn conditional(id: ProductId, change: StockChange, now: Timestamp) -> (Document, Vec<Document>) {
     let (condition, on_hand) = match change {
         StockChange::Set(count) => (doc! { "reserved": { "$lte": count } }, Bson::Int64(count)),
         StockChange::Move(delta) => {
@@ -259,20 +309,13 @@ fn conditional(
             (doc! { "$expr": possible }, Bson::Document(moved))
         }
     };
-    let mut filter = doc! { "_id": mongo::uuid(id) };
+    let mut filter = with_id(id);
     filter.extend(condition);
-    if let Some(versions) = if_match.versions() {
-        filter.insert("version", doc! { "$in": versions });
-    }
     // The same count is no change.
     let same = doc! { "$eq": ["$on_hand", on_hand.clone()] };
-    let now = mongo::date(now);
     let update = doc! { "$set": {
-        "version": { "$cond": [same.clone(), "$version", { "$add": ["$version", 1_i64] }] },
-        "updated_at": { "$cond": [same.clone(), "$updated_at", now] },
         "movements": { "$cond": [same.clone(), "$movements", { "$add": ["$movements", 1_i64] }] },
-        "moved_at": { "$cond": [same, "$moved_at", { "$max": ["$moved_at", now] }] },
-        "in_stock": in_stock(on_hand.clone(), "$reserved"),
+        "moved_at": { "$cond": [same, "$moved_at", { "$max": ["$moved_at", mongo::date(now)] }] },
         "on_hand": on_hand,
     } };
     (filter, vec![update])

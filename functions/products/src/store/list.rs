@@ -1,14 +1,18 @@
 //! Lists of products: the index for each combination of filters and sort, and the fields stored for them.
 
+use std::collections::HashMap;
+
+use futures::TryStreamExt as _;
 use mongodb::bson::{Bson, Document, doc};
 use mongodb::options::{Hint, ReadConcern};
 use shared::error::Error;
 use shared::input::page::{PageRequest, PageRows, Position, SortType};
 use shared::mongo::Index;
 use shared::mongo::keyset::{IndexScan, SortKey, conjunction};
-use shared::mongo::unreadable::readable;
+use shared::mongo::unreadable::{self, Unreadable, readable};
+use shared::values::ids::ProductId;
 
-use super::{PRODUCTS, ProductDocument, ProductStore, without_holds};
+use super::{PRODUCTS, ProductDocument, ProductStore, STOCK, counts, read_counts, shown};
 use crate::listing::{Listing, SortBy};
 use crate::product::{Product, Status};
 use crate::words::{FOLDING, words};
@@ -28,11 +32,6 @@ pub(super) fn listed_by(name: &str, description: Option<&str>, sku: &str) -> Doc
     all.extend(words(sku));
     let words: Vec<String> = all.into_iter().collect();
     doc! { "name_key": name.to_lowercase(), "words": words, "folding": FOLDING }
-}
-
-/// Availability, as an expression over the new counts. The same write stores it.
-pub(super) fn in_stock(on_hand: impl Into<Bson>, reserved: impl Into<Bson>) -> Document {
-    doc! { "$gt": [on_hand.into(), reserved.into()] }
 }
 
 /// Indexes for lists: one for each sort, for all products and for those of a currency, which also serves a
@@ -71,16 +70,33 @@ impl ProductStore {
             match after {
                 Some(_) => PageRows::nothing(),
                 None => {
-                    let found = self.documents().find_one(filter).projection(without_holds()).await?;
+                    let found = self.documents().find_one(filter).projection(shown()).await?;
                     PageRows::only(found)
                 }
             }
         } else if listing.words.is_some() {
             self.search(listing, scan, page, after).await?
         } else {
-            scan.page(&self.documents(), page, after, without_holds()).await?
+            scan.page(&self.documents(), page, after, shown()).await?
         };
-        Ok(readable(found, ProductDocument::read))
+        self.with_counts(found).await
+    }
+
+    /// Reads the products of a page, with their counts.
+    async fn with_counts(&self, found: PageRows<Document>) -> Result<PageRows<Product>, Error> {
+        let ids: Vec<&Bson> = found.data.iter().filter_map(|product| product.get("_id")).collect();
+        let mut stocks = HashMap::new();
+        if !ids.is_empty() {
+            let found = self.stocks.find(doc! { "_id": { "$in": ids } }).projection(counts()).await?;
+            let found: Vec<Document> = found.try_collect().await?;
+            stocks.extend(found.iter().filter_map(|stock| read_counts(stock).ok()));
+        }
+        let read = |product: Document| {
+            let id = unreadable::id_of(&product);
+            let stock = id.and_then(|id| stocks.get(&ProductId::from_uuid(id)));
+            ProductDocument::read(product, *stock.ok_or(Unreadable { collection: STOCK, id })?)
+        };
+        Ok(readable(found, read))
     }
 
     /// Searches for products that have all words. If one of the words is rare, reads all its products, and
@@ -113,14 +129,14 @@ impl ProductStore {
                         // know that it is the last. Another round trip would be needed.
                         .batch_size(u32::try_from(page.fetch() + 1).unwrap_or(u32::MAX))
                         .hint(Hint::Name("words".to_owned()))
-                        .projection(without_holds())
+                        .projection(shown())
                         .read_concern(ReadConcern::snapshot())
                 };
                 return scan.sort_key.rows(PRODUCTS, page, find).await;
             }
         }
         scan.filter = conjunction(vec![with_words(listing), scan.filter]);
-        scan.page(&self.documents(), page, after, without_holds()).await
+        scan.page(&self.documents(), page, after, shown()).await
     }
 
     async fn is_rare(&self, word: &str) -> Result<bool, Error> {

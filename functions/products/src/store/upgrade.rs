@@ -5,15 +5,18 @@
 
 use futures::TryStreamExt as _;
 use mongodb::ClientSession;
-use mongodb::bson::{Bson, Document, doc};
-use mongodb::options::{Hint, ReturnDocument};
+use mongodb::bson::{self, Bson, Document, doc};
+use mongodb::options::{Hint, ReadConcern, ReturnDocument};
+use serde::Deserialize;
 use shared::error::Error;
 use shared::mongo::fenced::UpdateEach;
+use shared::mongo::unreadable::{self, Unreadable};
 use shared::mongo::{self, TxOutcome};
 
+use super::documents::StockDocument;
 use super::ledger::MovementDocument;
-use super::list::{in_stock, listed_by};
-use super::{CountedDocument, ProductStore, without_holds};
+use super::list::listed_by;
+use super::{PRODUCTS, ProductStore};
 use crate::ledger::{Cause, INITIAL, LedgerEnd};
 use crate::stock::Stock;
 use crate::words::FOLDING;
@@ -26,10 +29,10 @@ impl ProductStore {
     pub(super) async fn begin_ledgers(&self) -> Result<(), Error> {
         let mut after = None;
         loop {
-            let without = doc! { "movements": { "$exists": false } };
-            let batch = self.batch(without, after, doc! { "_id": 1 }).await?;
+            let batch = self.batch(without_ledger(), after, doc! { "_id": 1 }).await?;
             for product in &batch {
-                let filter = doc! { "_id": product.get("_id"), "movements": { "$exists": false } };
+                let mut filter = without_ledger();
+                filter.insert("_id", product.get("_id"));
                 let begun = mongo::transaction(&self.database, |session| {
                     let (store, filter) = (self.clone(), filter.clone());
                     Box::pin(async move { store.begin_ledger(session, filter).await.map(TxOutcome::Commit) })
@@ -57,18 +60,18 @@ impl ProductStore {
         } };
         let begun = self
             .products
-            .clone_with_type::<CountedDocument>()
+            .clone_with_type::<Counted>()
             .find_one_and_update(without, vec![update])
-            .projection(without_holds())
+            .projection(counted())
             .return_document(ReturnDocument::After)
             .session(&mut *session)
             .await?;
         // None: a concurrent schema step was faster.
-        if let Some(CountedDocument { product, moved_at: Some(at), .. }) = begun {
-            let stock = Stock { on_hand: product.on_hand, reserved: product.reserved };
+        if let Some(Counted { _id, on_hand, reserved, moved_at: Some(at), .. }) = begun {
+            let stock = Stock { on_hand, reserved };
             let cause = Cause { reason: Some(INITIAL.to_owned()), order: None, by: "system".to_owned() };
             let first = LedgerEnd::default().next(stock.on_hand, stock, cause, mongo::timestamp(at));
-            let entry = MovementDocument::of(mongo::id(product._id), first);
+            let entry = MovementDocument::of(mongo::id(_id), first);
             self.movements.insert_one(entry)?.session(session).await?;
         }
         Ok(())
@@ -90,7 +93,40 @@ impl ProductStore {
         }
     }
 
-    /// Reads the next batch of the products that match, after an ID.
+    /// Inserts the stocks of products from before schema version 8, with the counts that they had. One that is there
+    /// stays. Returns the products whose counts cannot be read, or cannot be: they have no stock, and keep their counts
+    /// for people to repair.
+    pub(super) async fn begin_stocks(&self) -> Result<Vec<bson::Uuid>, Error> {
+        let (mut after, mut without) = (None, Vec::new());
+        loop {
+            let batch = self.batch(doc! { "on_hand": { "$exists": true } }, after, counted()).await?;
+            let Some(last) = batch.last() else { break };
+            after = last.get("_id").cloned();
+            let mut stocks = Vec::new();
+            for product in batch {
+                match Unreadable::or_read::<Counted>(PRODUCTS, product) {
+                    Ok(counted) => stocks.push(counted.into_stock()),
+                    Err(unreadable) => without.extend(unreadable.id),
+                }
+            }
+            if stocks.is_empty() {
+                continue;
+            }
+            if let Err(error) = self.stocks.insert_many(&stocks)?.ordered(false).await {
+                let invalid = mongo::invalid_inserts(error)?;
+                let of =
+                    |place: usize| stocks.get(place).map(|stock| uuid::Uuid::from_bytes(stock._id.bytes()));
+                without.extend(invalid.into_iter().filter_map(of));
+            }
+        }
+        let left_out: Vec<Unreadable> =
+            without.iter().map(|id| Unreadable { collection: PRODUCTS, id: Some(*id) }).collect();
+        unreadable::log(&left_out);
+        Ok(without.into_iter().map(|id| bson::Uuid::from_bytes(id.into_bytes())).collect())
+    }
+
+    /// Reads the next batch of the products that match, after an ID: the latest state, since nothing may be missed that
+    /// was written before the fence.
     async fn batch(
         &self,
         mut filter: Document,
@@ -106,9 +142,38 @@ impl ProductStore {
             .sort(doc! { "_id": 1 })
             .hint(Hint::Name("_id_".to_owned()))
             .limit(BATCH)
-            .projection(read);
+            .projection(read)
+            .read_concern(ReadConcern::local());
         Ok(found.await?.try_collect().await?)
     }
+}
+
+/// Counts that a product had before schema version 8.
+#[derive(Debug, Deserialize)]
+struct Counted {
+    _id: bson::Uuid,
+    on_hand: i64,
+    reserved: i64,
+    movements: i64,
+    moved_at: Option<bson::DateTime>,
+}
+
+impl Counted {
+    fn into_stock(self) -> StockDocument {
+        let end = LedgerEnd { number: self.movements, at: self.moved_at.map(mongo::timestamp) };
+        let stock = Stock { on_hand: self.on_hand, reserved: self.reserved };
+        StockDocument::new(mongo::id(self._id), stock, end)
+    }
+}
+
+/// Projection to the counts of an earlier version.
+fn counted() -> Document {
+    doc! { "on_hand": 1, "reserved": 1, "movements": 1, "moved_at": 1 }
+}
+
+/// Filter for products from before schema version 2.
+fn without_ledger() -> Document {
+    doc! { "on_hand": { "$exists": true }, "movements": { "$exists": false } }
 }
 
 /// Filter for products whose words this build would fold otherwise.
@@ -121,7 +186,9 @@ fn folded_before() -> Document {
 fn begin_to_list(product: &Document) -> UpdateEach {
     let text = |field| product.get_str(field).unwrap_or_default();
     let listed = listed_by(text("name"), Some(text("description")), text("sku"));
-    let mut set = doc! { "in_stock": in_stock("$on_hand", "$reserved") };
+    // Later writes flip it together with the counts.
+    let in_stock = doc! { "$gt": ["$on_hand", "$reserved"] };
+    let mut set = doc! { "in_stock": { "$ifNull": ["$in_stock", in_stock] } };
     // Literal, since user text may look like an expression.
     set.extend(listed.into_iter().map(|(field, value)| (field, doc! { "$literal": value }.into())));
     let mut filter = folded_before();

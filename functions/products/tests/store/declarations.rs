@@ -1,12 +1,9 @@
 //! Sequential declarations: their effects and rejections.
 
-use std::time::Duration;
-
-use mongodb::bson::{Document, doc};
+use mongodb::bson::doc;
 use products::product::Status;
-use products::stock::{
-    DeclarationKind, ItemError, MAX_ENTRIES, MAX_LIVE_HOLDS, Rejection, Shortage, StockChange,
-};
+use products::stock::{Declaration, DeclarationKind, ItemError, Rejection, Shortage, StockChange};
+use shared::error::Kind;
 use shared::mongo;
 use shared::values::ids::{OrderId, ProductId};
 use shared::values::money::Currency;
@@ -199,24 +196,20 @@ async fn more_than_is_there_cannot_be_shipped() {
 }
 
 #[tokio::test]
-async fn a_restock_adds_once_also_where_no_entry_is_left() {
+async fn a_restock_adds_once_also_where_no_hold_is_left() {
     let fixture = Fixture::new().await;
     let [cup, mug] = fixture.products([5, 5]).await;
-    let order = OrderId::new();
-    let items = [(cup, 2), (mug, 1)];
-    fixture.hold(order, 1, &items).await.unwrap();
-    fixture.declare(order, 3, DeclarationKind::Ship, &items).await.unwrap();
-    // As if tombstones had been pruned in between.
-    let emptied = fixture
-        .database
-        .collection::<Document>("products")
-        .update_one(doc! { "_id": mongo::uuid(mug) }, doc! { "$set": { "holds": [] } })
-        .await
-        .unwrap();
-    assert_eq!(emptied.modified_count, 1);
-    for _ in 0..3 {
-        fixture.declare(order, 5, DeclarationKind::Restock, &items).await.unwrap();
-        assert_eq!((fixture.stock(cup).await, fixture.stock(mug).await), ((5, 0), (5, 0)));
+    for items in [&[(cup, 2), (mug, 1)][..], &[(mug, 3)]] {
+        let order = OrderId::new();
+        fixture.hold(order, 1, items).await.unwrap();
+        fixture.declare(order, 3, DeclarationKind::Ship, items).await.unwrap();
+        fixture.fold().await;
+        // As if tombstones had been pruned in between. Their marks stay.
+        fixture.collection("stock_holds").delete_one(doc! { "_id": mongo::uuid(order) }).await.unwrap();
+        for _ in 0..3 {
+            fixture.declare(order, 5, DeclarationKind::Restock, items).await.unwrap();
+            assert_eq!((fixture.stock(cup).await, fixture.stock(mug).await), ((5, 0), (5, 0)));
+        }
     }
 }
 
@@ -224,21 +217,24 @@ async fn a_restock_adds_once_also_where_no_entry_is_left() {
 async fn mongodb_itself_refuses_stock_that_cannot_be() {
     let fixture = Fixture::new().await;
     let mug = fixture.product(3).await;
-    let products = fixture.database.collection::<Document>("products");
-    for update in [
+    let (products, stocks) = (fixture.collection("products"), fixture.collection("stock"));
+    let of_stocks = [
         doc! { "$set": { "on_hand": -1_i64 } },
         doc! { "$set": { "reserved": -1_i64 } },
         doc! { "$set": { "reserved": 4_i64 } },
         doc! { "$inc": { "on_hand": -4_i64 } },
-        doc! { "$set": { "version": 0_i64 } },
         doc! { "$unset": { "on_hand": 1 } },
         doc! { "$unset": { "reserved": 1 } },
         doc! { "$set": { "on_hand": "many" } },
         doc! { "$set": { "reserved": null } },
-        doc! { "$set": { "live": -1_i64 } },
+        doc! { "$set": { "pending": 7 } },
+        doc! { "$set": { "folds": -1_i64 } },
         doc! { "$unset": { "movements": 1 } },
-    ] {
-        let refused = products.update_one(doc! { "_id": mongo::uuid(mug) }, update.clone()).await;
+    ];
+    let of_products = [doc! { "$set": { "version": 0_i64 } }, doc! { "$unset": { "price": 1 } }];
+    let all = of_stocks.into_iter().map(|update| (&stocks, update));
+    for (collection, update) in all.chain(of_products.into_iter().map(|update| (&products, update))) {
+        let refused = collection.update_one(doc! { "_id": mongo::uuid(mug) }, update.clone()).await;
         let error = refused.expect_err(&format!("{update} was written"));
         assert!(error.to_string().contains("Document failed validation"), "{update}: {error}");
     }
@@ -281,54 +277,76 @@ async fn unknown_products_and_mixed_currencies_hold_nothing() {
     assert_eq!((fixture.stock(mug).await, fixture.stock(yen).await), ((5, 0), (5, 0)));
 }
 
-/// Builds entries of other orders for a product.
-async fn fill(fixture: &Fixture, product: ProductId, live: i64, ended: i64) {
-    let entry = |quantity: i64| {
-        doc! { "o": mongo::uuid(OrderId::new()), "q": quantity, "r": 1_i64, "t": mongo::date(NOW) }
+#[tokio::test]
+async fn a_product_is_in_stock_while_units_are_left() {
+    let fixture = Fixture::new().await;
+    let [mug, pot] = fixture.products([2, 0]).await;
+    let in_stock = async |product| {
+        let found = fixture.collection("products").find_one(doc! { "_id": mongo::uuid(product) }).await;
+        found.unwrap().unwrap().get_bool("in_stock").unwrap()
     };
-    let holds: Vec<Document> = (0..live).map(|_| entry(1)).chain((0..ended).map(|_| entry(0))).collect();
-    let filled = doc! { "$set": { "holds": holds, "live": live, "reserved": live } };
-    let products = fixture.database.collection::<Document>("products");
-    products.update_one(doc! { "_id": mongo::uuid(product) }, filled).await.unwrap();
+    let order = OrderId::new();
+    // Another order, so that some declarations are about one product of which some are held.
+    let other = OrderId::new();
+    for (on, revision, items, expected) in [
+        (order, 1, vec![(mug, 1)], true),
+        (other, 1, vec![(mug, 1)], false),
+        (other, 2, vec![], true),
+        (order, 2, vec![(mug, 2)], false),
+        (order, 3, vec![(mug, 1)], true),
+    ] {
+        fixture.hold(on, revision, &items).await.unwrap();
+        assert_eq!(in_stock(mug).await, expected, "revision {revision}");
+    }
+    fixture.count(pot, StockChange::Set(1)).await;
+    assert!(in_stock(pot).await);
+    fixture.hold(order, 4, &[(mug, 1), (pot, 1)]).await.unwrap();
+    assert!(!in_stock(pot).await);
+    fixture.declare(order, 5, DeclarationKind::Ship, &[(mug, 1), (pot, 1)]).await.unwrap();
+    assert!(in_stock(mug).await && !in_stock(pot).await);
+    fixture.declare(order, 6, DeclarationKind::Restock, &[(pot, 1)]).await.unwrap();
+    assert!(in_stock(pot).await);
+    fixture.count(mug, StockChange::Set(0)).await;
+    assert!(!in_stock(mug).await);
+    fixture.assert_sound().await;
 }
 
 #[tokio::test]
-async fn live_holds_of_a_product_are_bounded() {
+async fn a_replay_answers_the_product_as_it_was_held() {
     let fixture = Fixture::new().await;
-    let [mug, pot] = fixture.products([9_000, 9]).await;
-    fill(&fixture, mug, MAX_LIVE_HOLDS - 1, 3).await;
-    let last = OrderId::new();
-    fixture.hold(last, 1, &[(mug, 1)]).await.unwrap();
-    let full = Err(Rejection::TooManyHolds(vec![mug]));
-    // In both ways of holding, and without a hold on the product that has room.
-    assert_eq!(fixture.hold(OrderId::new(), 1, &[(mug, 1)]).await, full);
-    assert_eq!(fixture.hold(OrderId::new(), 1, &[(mug, 1), (pot, 1)]).await, full);
-    assert_eq!((fixture.stock(mug).await, fixture.stock(pot).await), ((9_000, MAX_LIVE_HOLDS), (9, 0)));
-    // Existing holds may grow, shrink and be shipped.
-    fixture.hold(last, 2, &[(mug, 3), (pot, 1)]).await.unwrap();
-    fixture.hold(last, 3, &[(mug, 2), (pot, 1)]).await.unwrap();
-    fixture.declare(last, 4, DeclarationKind::Ship, &[(mug, 2), (pot, 1)]).await.unwrap();
-    fixture.hold(OrderId::new(), 1, &[(mug, 1)]).await.unwrap();
-    assert_eq!(fixture.hold(OrderId::new(), 1, &[(mug, 1)]).await, full);
-    // A return is no hold.
-    fixture.declare(last, 5, DeclarationKind::Restock, &[(mug, 2)]).await.unwrap();
+    let [cup, mug] = fixture.products([9, 9]).await;
+    for items in [&[(cup, 1)][..], &[(mug, 1), (cup, 1)]] {
+        for is_folded in [false, true] {
+            let order = OrderId::new();
+            let held = fixture.hold(order, 1, items).await.unwrap();
+            if is_folded {
+                fixture.fold().await;
+            }
+            fixture.rename(cup).await;
+            assert_eq!(fixture.hold(order, 1, items).await.unwrap(), held);
+            // Less of it keeps the name too, and more of it has the name of now.
+            let kept = fixture.hold(order, 2, items).await.unwrap();
+            assert_eq!(kept, held);
+            let more: Vec<_> = items.iter().map(|(product, _)| (*product, 2)).collect();
+            let renamed = fixture.hold(order, 3, &more).await.unwrap();
+            assert_ne!(renamed, held);
+            assert_eq!(fixture.hold(order, 3, &more).await.unwrap(), renamed);
+        }
+    }
 }
 
 #[tokio::test]
-async fn entries_that_have_ended_take_room_until_they_are_pruned() {
+async fn a_stock_that_refuses_a_write_is_an_error_at_once() {
     let fixture = Fixture::new().await;
-    let mug = fixture.product(9_000).await;
-    fill(&fixture, mug, 0, MAX_ENTRIES - 1).await;
-    let last = OrderId::new();
-    fixture.hold(last, 1, &[(mug, 1)]).await.unwrap();
-    assert_eq!(fixture.hold(OrderId::new(), 1, &[(mug, 1)]).await, Err(Rejection::TooManyHolds(vec![mug])));
-    fixture.hold(last, 2, &[]).await.unwrap();
-    // The first order has an entry already; the other one only gets a tombstone.
-    fixture.hold(last, 3, &[(mug, 1)]).await.unwrap();
-    fixture.declare(OrderId::new(), 2, DeclarationKind::Restock, &[(mug, 2)]).await.unwrap();
-    fixture.hold(last, 4, &[]).await.unwrap();
-    assert_eq!(fixture.store.prune_holds(&[last], Duration::ZERO).await.unwrap(), 1);
-    assert_eq!(fixture.hold(OrderId::new(), 1, &[(mug, 1)]).await, Err(Rejection::TooManyHolds(vec![mug])));
-    fill(&fixture, mug, 0, MAX_ENTRIES - 1).await;
-    fixture.hold(OrderId::new(), 1, &[(mug, 1)]).await.unwrap();
+    let [cup, mug] = fixture.products([9, 9]).await;
+    for items in [&[(mug, 2)][..], &[(mug, 2), (cup, 1)]] {
+        let order = OrderId::new();
+        fixture.hold(order, 1, items).await.unwrap();
+        // Fewer are reserved than are held: a release would go below 0.
+        let damaged = doc! { "$set": { "reserved": 0_i64 } };
+        fixture.collection("stock").update_one(doc! { "_id": mongo::uuid(mug) }, damaged).await.unwrap();
+        let release = Declaration { order, revision: 2, kind: DeclarationKind::Hold, items: Vec::new() };
+        let error = fixture.store.declare(&release, NOW).await.unwrap_err();
+        assert_eq!(error.kind(), Kind::Internal);
+    }
 }

@@ -191,14 +191,14 @@ async fn lengthen(fixture: &Fixture, product: ProductId, from: i64, to: i64) -> 
         doc! {
             "product": mongo::uuid(product), "number": number, "at": mongo::date(NOW), "delta": 1_i64,
             "on_hand": number, "reserved": 0_i64, "reason": null, "order": null, "by": "somebody",
+            "writer": products::store::SCHEMA.version,
         }
     };
     for numbers in (from..=to).collect::<Vec<_>>().chunks(20_000) {
         ledger.insert_many(numbers.iter().map(|number| entry(*number))).await.unwrap();
     }
     let end = doc! { "$set": { "on_hand": to, "movements": to } };
-    let products = fixture.database.collection::<Document>("products");
-    products.update_one(doc! { "_id": mongo::uuid(product) }, end).await.unwrap();
+    fixture.collection("stock").update_one(doc! { "_id": mongo::uuid(product) }, end).await.unwrap();
     to
 }
 

@@ -1,15 +1,55 @@
 //! Schema step: on a new database, again, concurrently, and on a database of an earlier version.
 
+use std::collections::HashSet;
+use std::time::Duration;
+
 use futures::TryStreamExt as _;
-use futures::future::join_all;
+use futures::future::{join, join_all};
 use mongodb::bson::{Document, doc};
 use products::ledger::{Cause, INITIAL};
-use products::stock::{DeclarationKind, Stock, StockChange};
-use products::store::StockWritten;
+use products::stock::{Declaration, DeclarationKind, Rejection, Stock, StockChange};
+use products::store::{ProductStore, StockWritten};
 use shared::mongo;
 use shared::values::ids::{OrderId, ProductId};
 
-use crate::Fixture;
+use crate::{Fixture, NOW};
+
+/// Moves all counts and holds to where schema version 7 kept them: into the products.
+async fn as_version_7(fixture: &Fixture) {
+    fixture.fold().await;
+    let products = fixture.collection("products");
+    fixture.database.run_command(doc! { "collMod": "products", "validator": {} }).await.unwrap();
+    for stock in fixture.all("stock").await {
+        let id = stock.get("_id").unwrap().clone();
+        let mut entries = Vec::new();
+        for hold in fixture.all("stock_holds").await {
+            let items = hold.get_array("items").unwrap().iter().map(|item| item.as_document().unwrap());
+            for item in items.filter(|item| item.get("p") == Some(&id)) {
+                let of = |document: &Document, field: &str| document.get(field).unwrap().clone();
+                entries.push(doc! {
+                    "o": of(&hold, "_id"), "q": of(item, "q"), "r": of(&hold, "r"), "t": of(&hold, "at"),
+                });
+            }
+        }
+        let live = entries.iter().filter(|entry| entry.get_i64("q").unwrap() > 0).count();
+        let mut set = doc! { "holds": entries, "live": i64::try_from(live).unwrap(), "writer": 7 };
+        for field in ["on_hand", "reserved", "movements", "moved_at"] {
+            set.insert(field, stock.get(field).unwrap().clone());
+        }
+        products.update_one(doc! { "_id": id }, doc! { "$set": set }).await.unwrap();
+    }
+    for collection in ["stock", "stock_holds"] {
+        fixture.collection(collection).delete_many(doc! {}).await.unwrap();
+    }
+    let before =
+        doc! { "$set": { "version": 7, "lowest_writer": 0, "signed_for": 0 }, "$unset": { "migrated": 1 } };
+    fixture.collection("schema").update_one(doc! { "_id": "products" }, before).await.unwrap();
+}
+
+/// Store of a new process, which knows nothing of the migration.
+fn restarted(fixture: &Fixture) -> Fixture {
+    Fixture { database: fixture.database.clone(), store: ProductStore::new(&fixture.database) }
+}
 
 #[tokio::test]
 async fn the_schema_step_can_be_run_again_and_at_once() {
@@ -19,9 +59,13 @@ async fn the_schema_step_can_be_run_again_and_at_once() {
         done.unwrap();
     }
     assert_eq!(fixture.stock(mug).await, (3, 0));
-    let indexes = fixture.database.collection::<Document>("products").list_index_names().await.unwrap();
-    for index in ["sku", "holds_of_order", "holds_by_time"] {
-        assert!(indexes.contains(&index.to_owned()), "{indexes:?}");
+    for (collection, expected) in [
+        ("products", &["sku", "words", "holds_of_order"][..]),
+        ("stock", &["pending_of_order"]),
+        ("stock_holds", &["by_time", "of_product"]),
+    ] {
+        let indexes = fixture.collection(collection).list_index_names().await.unwrap();
+        assert!(expected.iter().all(|index| indexes.contains(&(*index).to_owned())), "{indexes:?}");
     }
 }
 
@@ -34,8 +78,9 @@ async fn products_of_version_1_get_a_ledger_from_their_count() {
     fixture.hold(ended, 1, &[(held, 1)]).await.unwrap();
     fixture.hold(ended, 2, &[]).await.unwrap();
     // As version 1 left it.
-    let products = fixture.database.collection::<Document>("products");
-    fixture.database.run_command(doc! { "collMod": "products", "validator": {} }).await.unwrap();
+    as_version_7(&fixture).await;
+    let fixture = restarted(&fixture);
+    let products = fixture.collection("products");
     let without = doc! { "$unset": { "live": 1, "movements": 1, "moved_at": 1 } };
     assert_eq!(products.update_many(doc! {}, without).await.unwrap().modified_count, 3);
     fixture.database.collection::<Document>("stock_movements").drop().await.unwrap();
@@ -43,7 +88,7 @@ async fn products_of_version_1_get_a_ledger_from_their_count() {
     for done in join_all((0..4).map(|_| fixture.store.ensure_schema())).await {
         done.unwrap();
     }
-    // This checks the sums and the count of live holds too.
+    // This checks the sums too.
     assert_eq!(fixture.stock(mug).await, (7, 0));
     assert_eq!(fixture.stock(none).await, (0, 0));
     assert_eq!(fixture.stock(held).await, (9, 4));
@@ -60,13 +105,107 @@ async fn products_of_version_1_get_a_ledger_from_their_count() {
     let noted = names.find_one(doc! { "_id": "products" }).await.unwrap().unwrap();
     assert_eq!(noted.get_i32("version").unwrap(), products::store::SCHEMA.version);
     assert_eq!(fixture.find(mug).await.version, 1);
-    assert!(
-        products
-            .find_one(doc! { "_id": mongo::uuid(mug), "moved_at": { "$type": "date" } })
-            .await
-            .unwrap()
-            .is_some()
-    );
+    let moved = doc! { "_id": mongo::uuid(mug), "moved_at": { "$type": "date" } };
+    assert!(fixture.collection("stock").find_one(moved).await.unwrap().is_some());
+}
+
+#[tokio::test]
+async fn holds_in_arrays_become_holds_of_their_orders() {
+    let fixture = Fixture::new().await;
+    let [mug, pot, none] = fixture.products([50, 50, 3]).await;
+    let [one, both, ended, shrunk] = [OrderId::new(), OrderId::new(), OrderId::new(), OrderId::new()];
+    fixture.hold(one, 1, &[(mug, 3)]).await.unwrap();
+    fixture.hold(both, 4, &[(mug, 1), (pot, 2)]).await.unwrap();
+    fixture.hold(ended, 1, &[(mug, 4)]).await.unwrap();
+    fixture.hold(ended, 2, &[]).await.unwrap();
+    fixture.hold(shrunk, 1, &[(mug, 1), (pot, 1)]).await.unwrap();
+    fixture.hold(shrunk, 3, &[(pot, 1)]).await.unwrap();
+    let held = async |fixture: &Fixture| {
+        let found = fixture.store.find_holds(&[one, both, ended, shrunk]).await.unwrap();
+        found.iter().map(|it| (it.order, it.product, it.quantity, it.revision)).collect::<HashSet<_>>()
+    };
+    let before = held(&fixture).await;
+    as_version_7(&fixture).await;
+    let fixture = restarted(&fixture);
+    assert_eq!(held(&fixture).await, before);
+    for done in join_all((0..3).map(|_| fixture.store.ensure_schema())).await {
+        done.unwrap();
+    }
+    assert_eq!(held(&fixture).await, before);
+    assert_eq!(fixture.stock(mug).await, (50, 4));
+    assert_eq!((fixture.stock(pot).await, fixture.stock(none).await), ((50, 3), (3, 0)));
+    for field in ["holds", "live", "on_hand", "reserved", "movements", "moved_at"] {
+        let left = doc! { field: { "$exists": true } };
+        assert_eq!(fixture.collection("products").count_documents(left).await.unwrap(), 0, "{field}");
+    }
+    assert_eq!(fixture.hold(ended, 1, &[(mug, 4)]).await, Err(Rejection::Superseded));
+    fixture.hold(both, 5, &[]).await.unwrap();
+    fixture.declare(shrunk, 4, DeclarationKind::Ship, &[(pot, 1)]).await.unwrap();
+    assert_eq!((fixture.stock(mug).await, fixture.stock(pot).await), ((50, 3), (49, 0)));
+}
+
+/// The schema step has recorded its version, and has not copied the arrays yet.
+#[tokio::test]
+async fn declarations_copy_the_arrays_that_they_need() {
+    let fixture = Fixture::new().await;
+    let [mug, pot] = fixture.products([50, 50]).await;
+    let orders: Vec<OrderId> = (0..8).map(|_| OrderId::new()).collect();
+    for order in &orders {
+        fixture.hold(*order, 1, &[(mug, 2), (pot, 1)]).await.unwrap();
+    }
+    let stocks = fixture.all("stock").await;
+    as_version_7(&fixture).await;
+    let mut stocks = stocks;
+    for stock in &mut stocks {
+        stock.insert("pending", Vec::<Document>::new());
+    }
+    fixture.collection("stock").insert_many(stocks).await.unwrap();
+    let recorded = doc! { "$set": { "version": products::store::SCHEMA.version } };
+    fixture.collection("schema").update_one(doc! { "_id": "products" }, recorded).await.unwrap();
+    let fixture = restarted(&fixture);
+    assert_eq!(fixture.hold(orders[0], 1, &[(mug, 2), (pot, 1)]).await.unwrap().len(), 2);
+    fixture.hold(orders[1], 2, &[]).await.unwrap();
+    fixture.declare(orders[2], 2, DeclarationKind::Ship, &[(mug, 2), (pot, 1)]).await.unwrap();
+    fixture.hold(OrderId::new(), 1, &[(mug, 1)]).await.unwrap();
+    // Nothing comes back from an array.
+    assert_eq!(fixture.store.prune_holds(&orders, Duration::ZERO).await.unwrap(), 0);
+    let (released, ()) = join(
+        join_all(orders[3..].iter().map(async |order| fixture.hold(*order, 2, &[(pot, 1)]).await)),
+        async { restarted(&fixture).store.ensure_schema().await.unwrap() },
+    )
+    .await;
+    assert!(released.iter().all(Result::is_ok), "{released:?}");
+    assert_eq!(fixture.hold(orders[1], 1, &[(mug, 2), (pot, 1)]).await, Err(Rejection::Superseded));
+    assert_eq!((fixture.stock(mug).await, fixture.stock(pot).await), ((48, 3), (49, 6)));
+}
+
+#[tokio::test]
+async fn an_array_that_cannot_be_read_stays_beside_the_others() {
+    let fixture = Fixture::new().await;
+    let [mug, pot] = fixture.products([50, 50]).await;
+    let (broken, order) = (OrderId::new(), OrderId::new());
+    fixture.hold(broken, 1, &[(mug, 2)]).await.unwrap();
+    fixture.hold(order, 1, &[(pot, 2)]).await.unwrap();
+    as_version_7(&fixture).await;
+    let products = fixture.collection("products");
+    let damaged = doc! { "$set": { "holds.0.q": "two" } };
+    products.update_one(doc! { "_id": mongo::uuid(mug) }, damaged).await.unwrap();
+    let fixture = restarted(&fixture);
+    for _ in 0..2 {
+        fixture.store.ensure_schema().await.unwrap();
+        let left = products.count_documents(doc! { "holds": { "$exists": true } }).await.unwrap();
+        assert_eq!(left, 1);
+    }
+    fixture.hold(order, 2, &[]).await.unwrap();
+    // Nothing is released or held of what cannot be read.
+    let release = Declaration { order: broken, revision: 2, kind: DeclarationKind::Hold, items: Vec::new() };
+    assert!(fixture.store.declare(&release, NOW).await.is_err());
+    // Once it is repaired, the step copies it.
+    let repaired = doc! { "$set": { "holds.0.q": 2_i64 } };
+    products.update_one(doc! { "_id": mongo::uuid(mug) }, repaired).await.unwrap();
+    fixture.store.ensure_schema().await.unwrap();
+    fixture.hold(broken, 2, &[]).await.unwrap();
+    assert_eq!((fixture.stock(mug).await, fixture.stock(pot).await), ((50, 0), (50, 0)));
 }
 
 #[tokio::test]
@@ -98,7 +237,8 @@ async fn the_migration_reads_each_product_once() {
     const MANY: usize = 1_100;
     let fixture = Fixture::new().await;
     let first = fixture.product(0).await;
-    let products = fixture.database.collection::<Document>("products");
+    as_version_7(&fixture).await;
+    let products = fixture.collection("products");
     let mut old = products.find_one(doc! { "_id": mongo::uuid(first) }).await.unwrap().unwrap();
     for field in ["words", "name_key", "in_stock", "folding"] {
         assert!(old.remove(field).is_some(), "{field}");
@@ -124,15 +264,49 @@ async fn the_migration_reads_each_product_once() {
     fixture.database.run_command(doc! { "profile": 2 }).await.unwrap();
     fixture.store.ensure_schema().await.unwrap();
     fixture.database.run_command(doc! { "profile": 0 }).await.unwrap();
-    let lacking = doc! { "$or": [{ "movements": { "$exists": false } }, { "words": { "$exists": false } }] };
-    assert_eq!(products.count_documents(lacking).await.unwrap(), 0);
+    assert_eq!(products.count_documents(doc! { "words": { "$exists": false } }).await.unwrap(), 0);
+    let stocks = fixture.collection("stock").count_documents(doc! {}).await.unwrap();
+    assert_eq!(stocks, u64::try_from(MANY).unwrap() + 1);
 
-    // Two passes, each with one more read after the last product that it filled: 39 at most.
+    // Six passes: ledgers, lists, two over what is not signed, stocks, arrays. Each has one more read after the last
+    // product that it filled, 39 at most, and an array is read once more by its ID.
     let profile = fixture.database.collection::<Document>("system.profile");
     let reads = doc! { "ns": products.namespace().to_string(), "op": { "$in": ["query", "getmore"] } };
     let reads: Vec<Document> = profile.find(reads).await.unwrap().try_collect().await.unwrap();
     let read: i64 = reads.iter().map(|it| it.get_i32("docsExamined").map(i64::from).unwrap_or(0)).sum();
     let once = i64::try_from(MANY).unwrap() + 1;
-    assert!(read <= 2 * (once + 39), "{read} documents were read");
+    assert!(read <= 7 * (once + 39), "{read} documents were read");
     assert!(!reads.is_empty());
+}
+
+#[tokio::test]
+async fn counts_that_cannot_be_stay_until_they_are_repaired() {
+    let fixture = Fixture::new().await;
+    let [text, most, mug] = fixture.products([50, 50, 50]).await;
+    let orders = [OrderId::new(), OrderId::new(), OrderId::new()];
+    for (order, product) in orders.iter().zip([text, most, mug]) {
+        fixture.hold(*order, 1, &[(product, 2)]).await.unwrap();
+    }
+    as_version_7(&fixture).await;
+    let products = fixture.collection("products");
+    let set = async |product, counts: Document| {
+        products.update_one(doc! { "_id": mongo::uuid(product) }, doc! { "$set": counts }).await.unwrap();
+    };
+    set(text, doc! { "on_hand": "fifty" }).await;
+    set(most, doc! { "reserved": 51_i64 }).await;
+    let fixture = restarted(&fixture);
+    for _ in 0..2 {
+        fixture.store.ensure_schema().await.unwrap();
+        let kept = doc! { "holds": { "$exists": true }, "on_hand": { "$exists": true } };
+        assert_eq!(products.count_documents(kept).await.unwrap(), 2);
+        assert!(fixture.store.find(text).await.is_err());
+    }
+    fixture.hold(orders[2], 2, &[]).await.unwrap();
+    set(text, doc! { "on_hand": 50_i64 }).await;
+    set(most, doc! { "reserved": 2_i64 }).await;
+    fixture.store.ensure_schema().await.unwrap();
+    for (order, product) in orders.iter().zip([text, most, mug]) {
+        fixture.hold(*order, 3, &[]).await.unwrap();
+        assert_eq!(fixture.stock(product).await, (50, 0));
+    }
 }

@@ -1,0 +1,265 @@
+//! Migration of holds from the arrays in which builds of schema version 7 and before kept them.
+//!
+//! The schema step has fenced out these builds and signed all products, so the arrays are frozen. It copies them, and
+//! a declaration copies what it needs: see "Migration" in `model/src/journal.rs`. Any number of schema steps may run
+//! at once, and a stopped one may be run again.
+
+use std::collections::{HashMap, HashSet};
+
+use futures::TryStreamExt as _;
+use mongodb::ClientSession;
+use mongodb::bson::{self, Bson, Document, Timestamp as OperationTime, doc};
+use mongodb::options::ReadConcern;
+use serde::Deserialize;
+use shared::error::Error;
+use shared::mongo;
+use shared::mongo::unreadable::{self, Unreadable};
+use shared::values::ids::OrderId;
+
+use super::documents::{ItemDocument, of_order};
+use super::holds::{Held, one_of};
+use super::{PRODUCTS, ProductStore};
+use crate::holds::Hold;
+
+/// Name of this migration in the record of the schema.
+const MIGRATION: &str = "holds_in_arrays";
+
+/// Entry of an order in the array of a product.
+#[derive(Debug, Deserialize)]
+struct ArrayEntry {
+    /// Order ID.
+    o: bson::Uuid,
+    /// Quantity.
+    q: i64,
+    /// Revision.
+    r: i64,
+    /// Time of the declaration.
+    t: bson::DateTime,
+}
+
+/// Entry with the product that has it.
+#[derive(Debug, Deserialize)]
+struct Unwound {
+    _id: bson::Uuid,
+    holds: ArrayEntry,
+}
+
+/// Hold of an order as the arrays have it.
+#[derive(Debug)]
+pub(super) struct Copied {
+    order: bson::Uuid,
+    revision: i64,
+    items: Vec<ItemDocument>,
+}
+
+impl Copied {
+    /// Combines the entries of an order in products. They have one revision, since each declaration wrote all of them.
+    fn of(order: bson::Uuid, entries: Vec<(bson::Uuid, ArrayEntry)>) -> Option<Self> {
+        let revision = entries.iter().map(|(_, entry)| entry.r).max()?;
+        let items = entries.into_iter().map(|(p, entry)| ItemDocument { p, q: entry.q, s: None });
+        Some(Self { order, revision, items: items.collect() })
+    }
+
+    fn document(&self) -> Document {
+        let items: Vec<Document> = self.items.iter().map(|item| doc! { "p": item.p, "q": item.q }).collect();
+        doc! {
+            "_id": self.order,
+            "r": self.revision,
+            "items": items,
+            "live": self.items.iter().any(|item| item.q > 0),
+        }
+    }
+}
+
+impl ProductStore {
+    /// Returns true once all arrays are copied. They never come back.
+    pub(super) async fn arrays_are_gone(&self) -> Result<bool, Error> {
+        Ok(self.arrays_gone_as_of().await?.is_some())
+    }
+
+    /// Returns a time as of which all arrays are copied.
+    pub(super) async fn arrays_gone_as_of(&self) -> Result<Option<OperationTime>, Error> {
+        if let Some(as_of) = self.arrays_gone.get() {
+            return Ok(Some(*as_of));
+        }
+        let as_of = self.database.is_migrated(MIGRATION).await?;
+        Ok(as_of.map(|as_of| *self.arrays_gone.get_or_init(|| as_of)))
+    }
+
+    /// Finds the hold of an order in the arrays, in a session.
+    pub(super) async fn find_in_arrays(
+        &self,
+        session: &mut ClientSession,
+        order: OrderId,
+        concern: Option<ReadConcern>,
+    ) -> mongodb::error::Result<Result<Option<Copied>, Unreadable>> {
+        let documents = self.documents();
+        let entries = doc! { "holds": of_order("$holds", order) };
+        let order = mongo::uuid(order);
+        let mut find = documents.find(doc! { "holds.o": order }).projection(entries);
+        if let Some(concern) = concern {
+            find = find.read_concern(concern);
+        }
+        let mut found = find.session(&mut *session).await?;
+        let found: Vec<Document> = found.stream(session).try_collect().await?;
+        let mut entries = Vec::new();
+        for product in found {
+            match read_entries(&product) {
+                Ok((id, of_product)) => entries.extend(of_product.into_iter().map(|entry| (id, entry))),
+                Err(unreadable) => return Ok(Err(unreadable)),
+            }
+        }
+        Ok(Ok(Copied::of(order, entries)))
+    }
+
+    /// Inserts a hold from the arrays, unless it is there.
+    pub(super) async fn insert_copy(&self, copied: Copied) -> Result<(), Error> {
+        let mut hold = copied.document();
+        // By the database's clock, since clocks differ between machines.
+        hold.insert("at", mongo::date(self.database.clock().await?));
+        match self.holds.insert_one(hold)?.await {
+            Err(error) if !mongo::is_duplicate_key(&error) => Err(error.into()),
+            _ => Ok(()),
+        }
+    }
+
+    /// Adds the holds that these orders have in arrays.
+    pub(super) async fn add_from_arrays(
+        &self,
+        orders: &[OrderId],
+        all: &mut HashMap<OrderId, Held>,
+    ) -> Result<(), Error> {
+        let of_orders = doc! { "holds.o": one_of(orders) };
+        let pipeline = vec![
+            doc! { "$match": of_orders.clone() },
+            doc! { "$project": { "holds": 1 } },
+            doc! { "$unwind": "$holds" },
+            doc! { "$match": of_orders },
+        ];
+        let found: Vec<Document> = self.products.aggregate(pipeline).await?.try_collect().await?;
+        let mut left_out = Vec::new();
+        for entry in found {
+            match Unreadable::or_read::<Unwound>(PRODUCTS, entry) {
+                Ok(Unwound { _id, holds: entry }) => {
+                    let order: OrderId = mongo::id(entry.o);
+                    let held = all.entry(order).or_default();
+                    held.revision = held.revision.max(entry.r);
+                    held.holds.push(Hold {
+                        order,
+                        product: mongo::id(_id),
+                        quantity: entry.q,
+                        revision: entry.r,
+                        at: mongo::timestamp(entry.t),
+                    });
+                }
+                Err(unreadable) => left_out.push(unreadable),
+            }
+        }
+        unreadable::log(&left_out);
+        Ok(())
+    }
+
+    /// Finds those of these orders that are in arrays.
+    pub(super) async fn in_arrays(&self, orders: &[OrderId]) -> Result<HashSet<OrderId>, Error> {
+        let mut all = HashMap::new();
+        self.add_from_arrays(orders, &mut all).await?;
+        Ok(all.into_keys().collect())
+    }
+
+    /// Copies all arrays into holds, and removes them. An order with an entry that cannot be read is not copied, and
+    /// the arrays that it is in stay, for people to repair. So do those of products without a stock.
+    pub(super) async fn copy_arrays(&self, without_stock: &[bson::Uuid]) -> Result<(), Error> {
+        if self.database.is_migrated(MIGRATION).await?.is_some() {
+            return Ok(());
+        }
+        let in_arrays = doc! { "holds": { "$exists": true } };
+        let of_entries = |field: &str| format!("$holds.{field}");
+        let is_of = |field: &str, types: &[&str]| doc! { "$in": [{ "$type": of_entries(field) }, types] };
+        let whole = ["int", "long"];
+        let is_readable = doc! { "$and": [
+            is_of("o", &["binData"]), is_of("q", &whole), is_of("r", &whole), is_of("t", &["date"]),
+        ] };
+        let pipeline = vec![
+            doc! { "$match": in_arrays.clone() },
+            doc! { "$project": { "holds": 1 } },
+            doc! { "$unwind": "$holds" },
+            doc! { "$group": {
+                "_id": "$holds.o",
+                "r": { "$max": "$holds.r" },
+                "items": { "$push": { "p": "$_id", "q": "$holds.q" } },
+                "is_readable": { "$min": is_readable },
+            } },
+            doc! { "$match": { "is_readable": true } },
+            doc! { "$project": {
+                "r": 1, "items": 1, "live": { "$gt": [{ "$max": "$items.q" }, 0] }, "at": "$$NOW",
+            } },
+        ];
+        self.products.aggregate_into(pipeline, &self.holds).await?;
+        let unreadable = self.unreadable_arrays().await?;
+        let left = doc! { "$nor": [
+            { "_id": { "$in": unreadable.products } },
+            { "_id": { "$in": without_stock } },
+            { "holds.o": { "$in": unreadable.orders } },
+        ] };
+        let of_earlier_versions =
+            doc! { "holds": 1, "live": 1, "on_hand": 1, "reserved": 1, "movements": 1, "moved_at": 1 };
+        let copied = doc! { "$and": [in_arrays.clone(), left] };
+        mongo::bounded_write(self.products.update_many(copied, doc! { "$unset": of_earlier_versions }))
+            .await?;
+        if self.documents().find_one(in_arrays).projection(doc! { "_id": 1 }).await?.is_none() {
+            self.database.record_migrated(MIGRATION).await?;
+        }
+        Ok(())
+    }
+
+    /// Finds the arrays that cannot be read, and the orders of their entries that cannot be read.
+    async fn unreadable_arrays(&self) -> Result<UnreadableArrays, Error> {
+        let not = |field: &str, types: &[&str]| doc! { field: { "$not": { "$type": types } } };
+        let whole = ["int", "long"];
+        let unreadable =
+            doc! { "$or": [not("o", &["binData"]), not("q", &whole), not("r", &whole), not("t", &["date"])] };
+        let is_array = doc! { "$eq": [{ "$type": "$holds" }, "array"] };
+        let damaged = doc! {
+            "holds": { "$exists": true },
+            "$or": [{ "holds": { "$elemMatch": unreadable } }, { "$expr": { "$not": [is_array] } }],
+        };
+        let documents = self.documents();
+        let mut found = documents
+            .find(damaged)
+            .projection(doc! { "holds": 1 })
+            .read_concern(ReadConcern::local())
+            .await?;
+        let mut all = UnreadableArrays::default();
+        let mut left_out = Vec::new();
+        while let Some(product) = found.try_next().await? {
+            let is_readable =
+                |entry: &&Bson| bson::deserialize_from_bson::<ArrayEntry>((*entry).clone()).is_ok();
+            let entries = product.get_array("holds").map(Vec::as_slice).unwrap_or_default();
+            let damaged = entries.iter().filter(|entry| !is_readable(entry));
+            all.orders.extend(damaged.filter_map(|entry| entry.as_document()?.get("o").cloned()));
+            all.products.extend(product.get("_id").cloned());
+            left_out.push(Unreadable::of(PRODUCTS, &product));
+        }
+        unreadable::log(&left_out);
+        Ok(all)
+    }
+}
+
+/// Arrays that cannot be read.
+#[derive(Default)]
+struct UnreadableArrays {
+    products: Vec<Bson>,
+    /// Orders of the entries that cannot be read. They may be in other arrays, too.
+    orders: Vec<Bson>,
+}
+
+/// Reads the entries in a product's array.
+fn read_entries(product: &Document) -> Result<(bson::Uuid, Vec<ArrayEntry>), Unreadable> {
+    #[derive(Deserialize)]
+    struct Array {
+        _id: bson::Uuid,
+        holds: Vec<ArrayEntry>,
+    }
+    let array: Array = Unreadable::or_read(PRODUCTS, product.clone())?;
+    Ok((array._id, array.holds))
+}

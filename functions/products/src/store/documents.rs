@@ -1,0 +1,300 @@
+//! Documents of stock and of holds. What they mean, and the rules for each write, stand at the top of
+//! `model/src/journal.rs`.
+
+use mongodb::bson::{self, Document, doc};
+use serde::{Deserialize, Serialize};
+use shared::mongo::unreadable::Unreadable;
+use shared::mongo::{self, Index, json_schema};
+use shared::values::ids::{OrderId, ProductId};
+use shared::values::money::{Currency, Money};
+
+use super::{HOLDS, PRODUCTS, STOCK};
+use crate::ledger::LedgerEnd;
+use crate::product::{HeldProduct, Sku, Status};
+use crate::stock::Stock;
+
+/// Index that finds the journals with an entry of an order.
+pub(super) const PENDING_OF_ORDER: &str = "pending_of_order";
+
+/// Index by which holds are walked over.
+pub(super) const HOLDS_BY_TIME: &str = "by_time";
+
+/// Index that finds the live holds of a product.
+pub(super) const HOLDS_OF_PRODUCT: &str = "of_product";
+
+/// Stock of a product on disk: its counters, the end of its ledger, and its journal.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct StockDocument {
+    pub(super) _id: bson::Uuid,
+    pub(super) on_hand: i64,
+    pub(super) reserved: i64,
+    /// Number of the newest movement.
+    pub(super) movements: i64,
+    /// Time of the newest movement.
+    pub(super) moved_at: Option<bson::DateTime>,
+    /// Number of entries that were ever folded.
+    pub(super) folds: i64,
+    /// Journal. A query may restrict it to the entry of one order.
+    pub(super) pending: Vec<EntryDocument>,
+    /// Marks of the entries that were folded last. A query may restrict them to those of one order.
+    pub(super) folded: Vec<MarkDocument>,
+}
+
+/// Entry of a journal on disk. The hot document has many: hence the one-letter keys.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct EntryDocument {
+    /// Order ID.
+    pub(super) o: bson::Uuid,
+    /// Revision.
+    pub(super) r: i64,
+    /// Units held; 0 once the item has ended.
+    pub(super) q: i64,
+    /// Time of the declaration, by the database's clock.
+    pub(super) t: bson::DateTime,
+    /// Product as it was when this quantity was first held. Holds of earlier schema versions have none.
+    #[serde(default)]
+    pub(super) s: Option<SnapshotDocument>,
+}
+
+/// Mark of an entry that was folded.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct MarkDocument {
+    /// Order ID.
+    pub(super) o: bson::Uuid,
+    /// Revision.
+    pub(super) r: i64,
+}
+
+/// Hold of an order on disk.
+#[derive(Debug, Deserialize)]
+pub(super) struct HoldDocument {
+    pub(super) _id: bson::Uuid,
+    /// Revision.
+    pub(super) r: i64,
+    /// Items, ended ones too, as they are stored: a later build may have more fields.
+    pub(super) items: Vec<Document>,
+    /// Time at which this document was written, by the database's clock.
+    pub(super) at: bson::DateTime,
+}
+
+/// Item of a hold on disk.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct ItemDocument {
+    /// Product ID.
+    pub(super) p: bson::Uuid,
+    /// Units held; 0 once the item has ended.
+    pub(super) q: i64,
+    /// As in [`EntryDocument`].
+    #[serde(default)]
+    pub(super) s: Option<SnapshotDocument>,
+}
+
+/// Fields of a product that an order keeps.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct SnapshotDocument {
+    sku: String,
+    name: String,
+    price: SnapshotPrice,
+    status: String,
+    /// Fields of a later build.
+    #[serde(flatten)]
+    further: Document,
+}
+
+/// Price in a snapshot.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct SnapshotPrice {
+    amount: i64,
+    currency: String,
+    /// Fields of a later build.
+    #[serde(flatten)]
+    further: Document,
+}
+
+impl StockDocument {
+    /// Reads the stock of a product.
+    ///
+    /// # Errors
+    /// The document, if it cannot be read.
+    pub(super) fn read(document: Document) -> Result<Self, Unreadable> {
+        Unreadable::or_read(STOCK, document)
+    }
+
+    /// Counts of a new product, with an empty journal.
+    pub(super) fn new(product: ProductId, stock: Stock, end: LedgerEnd) -> Self {
+        Self {
+            _id: mongo::uuid(product),
+            on_hand: stock.on_hand,
+            reserved: stock.reserved,
+            movements: end.number,
+            moved_at: end.at.map(mongo::date),
+            folds: 0,
+            pending: Vec::new(),
+            folded: Vec::new(),
+        }
+    }
+
+    pub(super) fn product(&self) -> ProductId {
+        mongo::id(self._id)
+    }
+
+    pub(super) fn counts(&self) -> Stock {
+        Stock { on_hand: self.on_hand, reserved: self.reserved }
+    }
+
+    pub(super) fn ledger_end(&self) -> LedgerEnd {
+        LedgerEnd { number: self.movements, at: self.moved_at.map(mongo::timestamp) }
+    }
+}
+
+impl HoldDocument {
+    /// Reads the hold of an order.
+    ///
+    /// # Errors
+    /// The document, if it cannot be read.
+    pub(super) fn read(document: Document) -> Result<Self, Unreadable> {
+        Unreadable::or_read(HOLDS, document)
+    }
+
+    /// Reads the items.
+    ///
+    /// # Errors
+    /// The document, if one of them cannot be read.
+    pub(super) fn items(&self) -> Result<Vec<ItemDocument>, Unreadable> {
+        let read = |item: &Document| bson::deserialize_from_document(item.clone());
+        let id = Some(uuid::Uuid::from_bytes(self._id.bytes()));
+        self.items
+            .iter()
+            .map(read)
+            .collect::<Result<_, _>>()
+            .map_err(|_| Unreadable { collection: HOLDS, id })
+    }
+}
+
+impl SnapshotDocument {
+    /// Snapshot of a product as it is now.
+    pub(super) fn of(product: &HeldProduct) -> Self {
+        Self {
+            sku: product.sku.as_str().to_owned(),
+            name: product.name.clone(),
+            price: SnapshotPrice {
+                amount: product.price.amount(),
+                currency: product.price.currency().code().to_owned(),
+                further: Document::new(),
+            },
+            status: product.status.name().to_owned(),
+            further: Document::new(),
+        }
+    }
+
+    /// Keeps the fields of a later build that this snapshot has.
+    pub(super) fn with_further_of(mut self, before: Option<&Self>) -> Self {
+        if let Some(before) = before {
+            self.further.clone_from(&before.further);
+            self.price.further.clone_from(&before.price.further);
+        }
+        self
+    }
+
+    /// Reads the product as it was held.
+    ///
+    /// # Errors
+    /// A text if one of its fields cannot be read.
+    pub(super) fn into_product(
+        self,
+        id: ProductId,
+        max_per_order: Option<i64>,
+    ) -> Result<HeldProduct, String> {
+        let currency = Currency::from_stored(&self.price.currency)?;
+        Ok(HeldProduct {
+            id,
+            sku: Sku::from_stored(self.sku),
+            name: self.name,
+            price: Money::from_stored(self.price.amount, currency),
+            status: Status::from_stored(&self.status)?,
+            max_per_order,
+        })
+    }
+}
+
+/// Reads the fields of the catalogue that an order keeps.
+///
+/// # Errors
+/// The document, if it cannot be read.
+pub(super) fn held_product(document: Document) -> Result<HeldProduct, Unreadable> {
+    #[derive(Deserialize)]
+    struct Fields {
+        _id: bson::Uuid,
+        max_per_order: Option<i64>,
+        #[serde(flatten)]
+        snapshot: SnapshotDocument,
+    }
+    let unreadable = Unreadable::of(PRODUCTS, &document);
+    let Fields { _id, max_per_order, snapshot } = Unreadable::or_read(PRODUCTS, document)?;
+    snapshot.into_product(mongo::id(_id), max_per_order).map_err(|_| unreadable)
+}
+
+/// Fields that [`held_product`] reads.
+pub(super) fn held_fields() -> Document {
+    doc! { "sku": 1, "name": 1, "price": 1, "status": 1, "max_per_order": 1 }
+}
+
+/// Filter for the journal's entries, and the marks, of one order, as a projection.
+pub(super) fn of_order(list: &str, order: OrderId) -> Document {
+    doc! { "$filter": { "input": list, "cond": { "$eq": ["$$this.o", mongo::uuid(order)] } } }
+}
+
+/// Collection of stocks.
+pub(super) fn stock_collection() -> mongo::Collection {
+    mongo::Collection {
+        name: STOCK,
+        indexes: vec![Index::plain(PENDING_OF_ORDER, doc! { "pending.o": 1 })],
+        obsolete: Vec::new(),
+        // Second safeguard of the stock: even a bug cannot sell units that are not there.
+        validator: valid_stock(),
+        append_only: false,
+    }
+}
+
+/// Collection of holds.
+pub(super) fn holds_collection() -> mongo::Collection {
+    let live = Index::plain(HOLDS_OF_PRODUCT, doc! { "items.p": 1 }).only(doc! { "live": true });
+    mongo::Collection {
+        name: HOLDS,
+        indexes: vec![Index::plain(HOLDS_BY_TIME, doc! { "live": 1, "at": 1, "_id": 1 }), live],
+        obsolete: Vec::new(),
+        validator: json_schema::documents(
+            &[
+                ("_id", json_schema::bytes()),
+                ("r", json_schema::whole(0)),
+                ("items", json_schema::array()),
+                ("live", json_schema::boolean()),
+                ("at", json_schema::date()),
+            ],
+            &[],
+        ),
+        append_only: false,
+    }
+}
+
+fn valid_stock() -> Document {
+    let mut rule = doc! { "$jsonSchema": stock_rule() };
+    rule.insert("$expr", doc! { "$lte": ["$reserved", "$on_hand"] });
+    rule
+}
+
+/// Rule for the fields of a stock.
+pub(super) fn stock_rule() -> Document {
+    json_schema::document(
+        &[
+            ("_id", json_schema::bytes()),
+            ("on_hand", json_schema::whole(0)),
+            ("reserved", json_schema::whole(0)),
+            ("movements", json_schema::whole(0)),
+            ("folds", json_schema::whole(0)),
+            ("pending", json_schema::array()),
+            ("folded", json_schema::array()),
+        ],
+        &[("moved_at", json_schema::or_null(json_schema::date()))],
+    )
+}

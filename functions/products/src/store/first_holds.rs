@@ -1,0 +1,359 @@
+//! Holds of new orders: the commonest declaration, with the fewest commands.
+//!
+//! A process remembers how many entries of a product were folded as of some time. Then it reads the hold of the
+//! order, as of that time or later, and the products; it need not read the stock. It takes for granted that the order
+//! holds nothing and that there is enough, and the write asks for both.
+//!
+//! Requests of one process that hold the same product take turns, and those that wait are written together: one write
+//! of many entries costs about as much as one of a single entry. A turn saves conflicts inside MongoDB and nothing
+//! else, so nothing waits for it for long.
+
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use futures::TryStreamExt as _;
+use mongodb::bson::{self, Document, Timestamp as OperationTime, doc};
+use mongodb::options::ReturnDocument;
+use shared::error::Error;
+use shared::mongo;
+use shared::values::clock::Timestamp;
+use shared::values::ids::{OrderId, ProductId};
+use tokio::sync::{MutexGuard, oneshot};
+
+use super::ProductStore;
+use super::declarations::{KEPT, Write, Writes, availability, entry};
+use super::documents::{SnapshotDocument, held_fields};
+use super::journal::is_long_now;
+use super::view::{View, catalogue};
+use crate::product::{HeldProduct, Status};
+use crate::stock::{self, Declaration, DeclarationKind, Flip, ProductState, Stock};
+
+/// Number of entries after which a journal is folded by the request that adds the next one.
+pub(super) const FOLD_AT: usize = 32;
+
+/// Maximum number of products whose turns one request takes. With more it would keep others waiting.
+const MOST_TURNS: usize = 8;
+
+/// Number of lines: products whose IDs have the same remainder share one.
+const LINES: usize = 256;
+
+/// Maximum time to wait for a turn.
+const TURN: Duration = Duration::from_secs(2);
+
+/// Maximum time of a write of several holds. Those that it was for go on alone then.
+const TOGETHER: Duration = Duration::from_millis(700);
+
+/// Maximum number of holds in one write.
+const MOST_TOGETHER: usize = 64;
+
+/// Maximum number of products whose folds are remembered.
+const MOST_REMEMBERED: usize = 10_000;
+
+/// Units that a first hold takes for granted: the write asks for them.
+const PLENTY: Stock = Stock { on_hand: i64::MAX, reserved: 0 };
+
+/// Turn to write to some stocks.
+pub(super) type Turn<'a> = Vec<MutexGuard<'a, ()>>;
+
+/// Number of entries of a product that were folded, as of a time.
+#[derive(Clone, Copy, Debug, Default)]
+struct Folds {
+    folds: i64,
+    /// None: as of its creation.
+    as_of: Option<OperationTime>,
+    /// Number of entries that transactions of this process have added since it last folded them.
+    added: usize,
+}
+
+/// Memory of folds, and the lines in which requests wait.
+#[derive(Debug)]
+pub(super) struct FirstHolds {
+    folds: Mutex<HashMap<ProductId, Folds>>,
+    lines: Vec<Line>,
+}
+
+impl Default for FirstHolds {
+    fn default() -> Self {
+        Self { folds: Mutex::default(), lines: (0..LINES).map(|_| Line::default()).collect() }
+    }
+}
+
+/// Line of requests that write to the same stock.
+#[derive(Debug, Default)]
+struct Line {
+    turn: tokio::sync::Mutex<()>,
+    waiting: Mutex<Vec<Waiting>>,
+}
+
+/// Hold that waits to be written with others.
+#[derive(Debug)]
+struct Waiting {
+    hold: FirstHold,
+    written: oneshot::Sender<bool>,
+}
+
+/// First hold of one product.
+#[derive(Clone, Debug)]
+struct FirstHold {
+    order: OrderId,
+    product: ProductId,
+    quantity: i64,
+    folds: i64,
+    snapshot: Option<SnapshotDocument>,
+}
+
+impl FirstHolds {
+    /// Remembers the folds of the products in a view.
+    pub(super) fn learn(&self, view: &View, as_of: Option<OperationTime>) {
+        for viewed in &view.products {
+            self.remember(viewed.state.product, viewed.folds, as_of);
+        }
+    }
+
+    /// Remembers the folds of a product. More folds are newer.
+    pub(super) fn remember(&self, product: ProductId, folds: i64, as_of: Option<OperationTime>) {
+        let Some(as_of) = as_of else { return };
+        let mut all = self.folds.lock().unwrap_or_else(PoisonError::into_inner);
+        if all.len() >= MOST_REMEMBERED && !all.contains_key(&product) {
+            all.clear();
+        }
+        let known = all.entry(product).or_default();
+        if known.as_of.is_none() || known.folds < folds {
+            (known.folds, known.as_of) = (folds, Some(as_of));
+        }
+    }
+
+    /// Counts an entry of a transaction, which is not told how long the journal is. Returns true once they are many.
+    pub(super) fn adds_many(&self, product: ProductId) -> bool {
+        let mut all = self.folds.lock().unwrap_or_else(PoisonError::into_inner);
+        if all.len() >= MOST_REMEMBERED && !all.contains_key(&product) {
+            all.clear();
+        }
+        let known = all.entry(product).or_default();
+        known.added = (known.added + 1) % FOLD_AT;
+        known.added == 0
+    }
+
+    fn known(&self, product: ProductId) -> Folds {
+        let all = self.folds.lock().unwrap_or_else(PoisonError::into_inner);
+        all.get(&product).copied().unwrap_or_default()
+    }
+
+    /// Waits for the turn to write to the stocks of these products, for a limited time. Nothing depends on it: there
+    /// is none if it takes too long, or if the products are too many.
+    pub(super) async fn turn(&self, products: &[ProductId]) -> Turn<'_> {
+        if products.len() > MOST_TURNS {
+            return Vec::new();
+        }
+        // All wait in the same sequence, so none waits for another that waits for it.
+        let places: BTreeSet<usize> = products.iter().map(|product| place(*product)).collect();
+        let turns = async {
+            let mut turns = Vec::with_capacity(places.len());
+            for line in places.iter().filter_map(|place| self.lines.get(*place)) {
+                turns.push(line.turn.lock().await);
+            }
+            turns
+        };
+        tokio::time::timeout(TURN, turns).await.unwrap_or_default()
+    }
+}
+
+fn place(product: ProductId) -> usize {
+    usize::try_from(product.uuid().as_u128() % LINES as u128).unwrap_or(0)
+}
+
+impl ProductStore {
+    /// Holds the items of a new order. `None` when it is not that simple: nothing is held then, or it is unknown, and
+    /// the declaration has to be decided on what is stored.
+    pub(super) async fn hold_first(
+        &self,
+        declaration: &Declaration,
+        now: Timestamp,
+    ) -> Result<Option<Vec<HeldProduct>>, Error> {
+        let is_first = declaration.kind == DeclarationKind::Hold && declaration.revision == 1;
+        if !is_first || declaration.items.is_empty() {
+            return Ok(None);
+        }
+        let Some(arrays_gone) = self.arrays_gone_as_of().await? else { return Ok(None) };
+        let folds: HashMap<ProductId, Folds> = declaration
+            .items
+            .iter()
+            .map(|item| (item.product, self.first_holds.known(item.product)))
+            .collect();
+        let as_of = folds.values().filter_map(|folds| folds.as_of).fold(arrays_gone, Ord::max);
+        let (is_held, products) =
+            futures::try_join!(self.is_held(declaration.order, as_of), self.named(declaration))?;
+        if is_held {
+            return Ok(None);
+        }
+        let state = |product: &HeldProduct| ProductState {
+            product: product.id,
+            stock: PLENTY,
+            active: product.status == Status::Active,
+            currency: Some(product.price.currency()),
+            max_per_order: product.max_per_order,
+            held: None,
+        };
+        let states: Vec<ProductState> = products.values().map(state).collect();
+        let Ok(updates) = stock::decide(declaration, None, &states) else { return Ok(None) };
+        let mut updates: Vec<Write> = updates
+            .into_iter()
+            .map(|update| Write {
+                folds: folds.get(&update.product).copied().unwrap_or_default().folds,
+                snapshot: products.get(&update.product).map(SnapshotDocument::of),
+                update,
+            })
+            .collect();
+        updates.sort_by_key(|write| write.update.product.uuid());
+        let is_written = match &updates[..] {
+            [Write { update, folds, snapshot }] => {
+                let (product, quantity) = (update.product, update.held);
+                let (order, folds, snapshot) = (declaration.order, *folds, snapshot.clone());
+                self.hold_together(FirstHold { order, product, quantity, folds, snapshot }).await?
+            }
+            _ => {
+                let products: Vec<ProductId> = updates.iter().map(|write| write.update.product).collect();
+                let turn = self.first_holds.turn(&products).await;
+                let writes = Writes { declaration, known: 0, updates, items: Vec::new(), now };
+                self.write_all(&writes, turn).await?
+            }
+        };
+        let held = || declaration.items.iter().filter_map(|item| products.get(&item.product).cloned());
+        Ok(is_written.then(|| held().collect()))
+    }
+
+    /// Returns true if an order has a hold, as of this time or later.
+    async fn is_held(&self, order: OrderId, as_of: OperationTime) -> Result<bool, Error> {
+        let mut session = self.database.start_session().await?;
+        if as_of.time > 0 {
+            session.advance_operation_time(as_of);
+        }
+        let find = self.holds.find_one(doc! { "_id": mongo::uuid(order) }).projection(doc! { "_id": 1 });
+        Ok(find.session(&mut session).await?.is_some())
+    }
+
+    /// Finds the products that a declaration names.
+    async fn named(&self, declaration: &Declaration) -> Result<HashMap<ProductId, HeldProduct>, Error> {
+        let named: Vec<bson::Uuid> = declaration.items.iter().map(|it| mongo::uuid(it.product)).collect();
+        let named = match &named[..] {
+            [one] => doc! { "_id": one },
+            several => doc! { "_id": { "$in": several } },
+        };
+        let documents = self.documents();
+        let found = documents.find(named).projection(held_fields()).await?;
+        Ok(catalogue(found.try_collect().await?))
+    }
+
+    /// Writes a hold, with those of others that wait for the same product. Returns false if it was not written, or if
+    /// that is unknown.
+    async fn hold_together(&self, hold: FirstHold) -> Result<bool, Error> {
+        let product = hold.product;
+        let Some(line) = self.first_holds.lines.get(place(product)) else { return Ok(false) };
+        let (sender, mut written) = oneshot::channel();
+        line.waiting.lock().unwrap_or_else(PoisonError::into_inner).push(Waiting { hold, written: sender });
+        loop {
+            let turn = tokio::select! {
+                biased;
+                // Closed: the one who wrote it has failed.
+                done = &mut written => return Ok(done.unwrap_or(false)),
+                turn = tokio::time::timeout(TURN, line.turn.lock()) => turn,
+            };
+            let together = line.take(product);
+            if together.is_empty() {
+                drop(turn);
+                let done = tokio::time::timeout(TOGETHER, &mut written).await;
+                return Ok(matches!(done, Ok(Ok(true))));
+            }
+            let is_long = tokio::time::timeout(TOGETHER, self.write_parts(product, together)).await;
+            drop(turn);
+            match is_long {
+                Ok(Ok(true)) => self.fold_soon(&[product]).await,
+                Ok(Ok(false)) | Err(_) => {}
+                Ok(Err(error)) => return written.try_recv().map_err(|_| error),
+            }
+        }
+    }
+
+    /// Writes holds of one product together, and tells each whether it was written. If they cannot be written, halves
+    /// are, so that one which cannot be written stops no others. Returns true if the journal has become long.
+    async fn write_parts(&self, product: ProductId, together: Vec<Waiting>) -> Result<bool, Error> {
+        let (mut parts, mut is_long) = (vec![together], false);
+        while let Some(mut part) = parts.pop() {
+            let holds: Vec<FirstHold> = part.iter().map(|waiting| waiting.hold.clone()).collect();
+            let after = self.write_together(product, &holds).await?;
+            if after.is_none() && part.len() > 1 {
+                parts.push(part.split_off(part.len() / 2));
+                parts.push(part);
+                continue;
+            }
+            is_long |= after.as_ref().is_some_and(|after| is_long_now(after, holds.len()));
+            for waiting in part {
+                // One that is gone needs no answer.
+                let _ = waiting.written.send(after.is_some());
+            }
+        }
+        Ok(is_long)
+    }
+
+    /// Writes several first holds of one product. None if a condition of one of them is not met: then none is written.
+    async fn write_together(
+        &self,
+        product: ProductId,
+        holds: &[FirstHold],
+    ) -> Result<Option<Document>, Error> {
+        let orders: Vec<bson::Uuid> = holds.iter().map(|hold| mongo::uuid(hold.order)).collect();
+        let quantity = holds.iter().map(|hold| hold.quantity).fold(0, i64::saturating_add);
+        let folds = holds.iter().map(|hold| hold.folds).min().unwrap_or(0);
+        let mut filter = doc! {
+            "_id": mongo::uuid(product),
+            "folds": { "$lte": folds.saturating_add(KEPT) },
+            "pending.o": { "$nin": &orders },
+            "folded.o": { "$nin": &orders },
+        };
+        if let Some(enough) = availability(quantity.saturating_neg(), Flip::STAYS) {
+            filter.insert("$expr", enough);
+        }
+        let entries: Vec<Document> = holds
+            .iter()
+            .map(|hold| entry(mongo::uuid(hold.order), 1, hold.quantity, hold.snapshot.as_ref()))
+            .collect();
+        let update = vec![doc! { "$set": {
+            "reserved": { "$add": ["$reserved", quantity] },
+            "pending": { "$concatArrays": ["$pending", entries] },
+        } }];
+        let mut session = self.database.start_session().await?;
+        let write = self
+            .stocks
+            .find_one_and_update(filter, update)
+            .projection(doc! { "folds": 1, "pending": { "$size": "$pending" } })
+            .return_document(ReturnDocument::After)
+            .max_time(TOGETHER)
+            .session(&mut session);
+        let written = mongo::bounded_write(write).await?;
+        if let Some(written) = &written
+            && let Ok(folds) = written.get_i64("folds")
+        {
+            self.first_holds.remember(product, folds, session.operation_time());
+        }
+        Ok(written)
+    }
+}
+
+impl Line {
+    /// Takes those that wait for a product, each order once, and drops those whose requests have ended.
+    fn take(&self, product: ProductId) -> Vec<Waiting> {
+        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        let (mut taken, mut left, mut orders) = (Vec::new(), Vec::new(), HashSet::new());
+        for it in waiting.drain(..).filter(|it| !it.written.is_closed()) {
+            let is_next = it.hold.product == product && taken.len() < MOST_TOGETHER;
+            if is_next && orders.insert(it.hold.order) {
+                taken.push(it);
+            } else {
+                left.push(it);
+            }
+        }
+        *waiting = left;
+        taken
+    }
+}

@@ -1,0 +1,157 @@
+//! Folding of journals into holds, beside everything else.
+
+use std::collections::HashSet;
+
+use futures::future::{join, join_all};
+use mongodb::bson::{Document, doc};
+use products::stock::{DeclarationKind, Rejection};
+use products::store::ProductStore;
+use shared::error::Kind;
+use shared::mongo;
+use shared::values::ids::{OrderId, ProductId};
+
+use crate::Fixture;
+
+/// Length of a journal.
+async fn length(fixture: &Fixture, product: ProductId) -> usize {
+    let stock = fixture.collection("stock").find_one(doc! { "_id": mongo::uuid(product) }).await;
+    stock.unwrap().unwrap().get_array("pending").unwrap().len()
+}
+
+/// Reads the hold of an order as it is stored.
+async fn stored(fixture: &Fixture, order: OrderId) -> Option<Document> {
+    fixture.collection("stock_holds").find_one(doc! { "_id": mongo::uuid(order) }).await.unwrap()
+}
+
+#[tokio::test]
+async fn a_fold_changes_nothing_of_what_is_held() {
+    let fixture = Fixture::new().await;
+    let [cup, mug] = fixture.products([50, 50]).await;
+    let [one, both, ended] = [OrderId::new(), OrderId::new(), OrderId::new()];
+    fixture.hold(one, 1, &[(mug, 3)]).await.unwrap();
+    fixture.hold(both, 1, &[(mug, 1), (cup, 2)]).await.unwrap();
+    fixture.hold(ended, 1, &[(mug, 4)]).await.unwrap();
+    fixture.hold(ended, 2, &[]).await.unwrap();
+    let held = async || {
+        let mut all = fixture.store.find_holds(&[one, both, ended]).await.unwrap();
+        all.sort_by_key(|hold| (hold.order.uuid(), hold.product.uuid()));
+        all.into_iter().map(|it| (it.order, it.product, it.quantity, it.revision)).collect::<Vec<_>>()
+    };
+    let before = held().await;
+    assert_eq!((before.len(), length(&fixture, mug).await), (4, 3));
+    let folded = fixture.store.fold_journals(None, 10).await.unwrap();
+    assert_eq!((folded.folded, folded.failed, folded.more), (4, 0, false));
+    assert_eq!((held().await, length(&fixture, mug).await), (before, 0));
+    assert_eq!((fixture.stock(cup).await, fixture.stock(mug).await), ((50, 2), (50, 4)));
+    for order in [one, both, ended] {
+        assert_eq!(fixture.hold(order, 0, &[]).await, Err(Rejection::Superseded));
+    }
+    assert_eq!(fixture.store.fold_journals(None, 10).await.unwrap().last, None);
+}
+
+#[tokio::test]
+async fn a_page_of_journals_ends_and_the_next_goes_on() {
+    let fixture = Fixture::new().await;
+    let mut products = fixture.products([5, 5, 5, 5, 5]).await;
+    products.sort_by_key(|product| product.uuid());
+    for product in products {
+        fixture.hold(OrderId::new(), 1, &[(product, 1)]).await.unwrap();
+    }
+    let (mut after, mut seen) = (None, 0);
+    for more in [true, true, false] {
+        let page = fixture.store.fold_journals(after, 2).await.unwrap();
+        assert_eq!(page.more, more);
+        (after, seen) = (page.last, seen + page.folded);
+    }
+    assert_eq!((after, seen), (Some(products[4]), 5));
+}
+
+#[tokio::test]
+async fn a_long_journal_is_folded_by_those_who_write_to_it() {
+    let fixture = Fixture::new().await;
+    let mug = fixture.product(1_000).await;
+    for _ in 0..70 {
+        fixture.hold(OrderId::new(), 1, &[(mug, 1)]).await.unwrap();
+    }
+    assert!(length(&fixture, mug).await < 32);
+    assert_eq!(fixture.stock(mug).await, (1_000, 70));
+}
+
+#[tokio::test]
+async fn entries_that_cannot_be_folded_stop_no_others() {
+    let fixture = Fixture::new().await;
+    let [bad, mug] = fixture.products([9, 9]).await;
+    let (good, other) = (OrderId::new(), OrderId::new());
+    fixture.hold(good, 1, &[(bad, 1)]).await.unwrap();
+    fixture.hold(other, 1, &[(mug, 1)]).await.unwrap();
+    let damaged = doc! { "$push": { "pending": { "o": mongo::uuid(OrderId::new()), "r": "one" } } };
+    fixture.collection("stock").update_one(doc! { "_id": mongo::uuid(bad) }, damaged).await.unwrap();
+    for (folded, failed) in [(2, 1), (0, 1)] {
+        let page = fixture.store.fold_journals(None, 10).await.unwrap();
+        assert_eq!((page.folded, page.failed), (folded, failed));
+    }
+    assert!(stored(&fixture, good).await.is_some() && stored(&fixture, other).await.is_some());
+}
+
+/// The holds were written by a primary that steps down, and may be rolled back.
+#[tokio::test]
+async fn a_fold_keeps_entries_whose_holds_may_be_lost() {
+    let fixture = Fixture::new().await;
+    let mug = fixture.product(9).await;
+    fixture.hold(OrderId::new(), 1, &[(mug, 1)]).await.unwrap();
+    // The fail point selects the client by its app name.
+    let uri = mongod::shared_for_tests().await.unwrap_or_else(|error| panic!("{error:?}"));
+    let client = mongo::connect(uri, "steps-down").await.unwrap();
+    let store = ProductStore::new(&client.client().database(fixture.database.name()));
+    let lost = doc! { "code": 189, "codeName": "PrimarySteppedDown", "errmsg": "stepped down" };
+    let data = doc! { "failCommands": ["update"], "writeConcernError": lost, "appName": "steps-down" };
+    let fails = doc! { "configureFailPoint": "failCommand", "mode": { "times": 1 }, "data": data };
+    fixture.database.client().database("admin").run_command(fails).await.unwrap();
+    assert_eq!(store.fold_journals(None, 10).await.unwrap_err().kind(), Kind::Unavailable);
+    assert_eq!(length(&fixture, mug).await, 1);
+    assert_eq!(store.fold_journals(None, 10).await.unwrap().folded, 1);
+}
+
+#[tokio::test]
+async fn a_fold_keeps_the_fields_of_a_later_build() {
+    let fixture = Fixture::new().await;
+    let mug = fixture.product(9).await;
+    let order = OrderId::new();
+    fixture.hold(order, 1, &[(mug, 1)]).await.unwrap();
+    let later = doc! { "$set": { "pending.0.pool": "north" } };
+    fixture.collection("stock").update_one(doc! { "_id": mongo::uuid(mug) }, later).await.unwrap();
+    fixture.hold(order, 2, &[(mug, 2)]).await.unwrap();
+    fixture.fold().await;
+    let hold = stored(&fixture, order).await.unwrap();
+    let item = hold.get_array("items").unwrap()[0].as_document().unwrap().clone();
+    assert_eq!((item.get_str("pool").unwrap(), item.get_i64("q").unwrap()), ("north", 2));
+    assert_eq!(item.get_document("s").unwrap().get_str("name").unwrap(), "Mug");
+}
+
+#[tokio::test]
+async fn folds_beside_each_other_and_all_writes_lose_nothing() {
+    let fixture = Fixture::new().await;
+    let [mug, pot] = fixture.products([10_000, 10_000]).await;
+    let orders: Vec<OrderId> = (0..60).map(|_| OrderId::new()).collect();
+    let declared = join_all(orders.iter().enumerate().map(async |(place, order)| {
+        let items = &[(mug, 2), (pot, 1)][..1 + place % 2];
+        fixture.hold(*order, 1, items).await.unwrap();
+        fixture.hold(*order, 2, &[(mug, 1)]).await.unwrap();
+        match place % 3 {
+            0 => drop(fixture.hold(*order, 3, &[]).await.unwrap()),
+            1 => drop(fixture.declare(*order, 3, DeclarationKind::Ship, &[(mug, 1)]).await.unwrap()),
+            _ => {}
+        }
+    }));
+    let folded = join_all((0..4).map(async |_| {
+        for _ in 0..15 {
+            fixture.fold().await;
+        }
+    }));
+    join(declared, folded).await;
+    assert_eq!((fixture.stock(mug).await, fixture.stock(pot).await), ((9_980, 20), (10_000, 0)));
+    fixture.fold().await;
+    let held = fixture.store.find_holds(&orders).await.unwrap();
+    let live: HashSet<OrderId> = held.iter().filter(|it| it.quantity > 0).map(|it| it.order).collect();
+    assert_eq!(live.len(), 20);
+}

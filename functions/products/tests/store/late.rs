@@ -1,0 +1,119 @@
+//! Calls that arrive late, after folds and after other calls of their order.
+
+use futures::future::join_all;
+use mongodb::bson::doc;
+use products::stock::Rejection;
+use products::store::ProductStore;
+use shared::mongo;
+use shared::values::ids::{OrderId, ProductId};
+
+use crate::Fixture;
+
+/// Holds and folds so many other orders of a product.
+async fn others(fixture: &Fixture, product: ProductId, count: usize) {
+    join_all((0..count).map(async |_| fixture.hold(OrderId::new(), 1, &[(product, 1)]).await.unwrap())).await;
+    fixture.fold().await;
+}
+
+#[tokio::test]
+async fn a_late_twin_of_a_first_hold_changes_nothing() {
+    let fixture = Fixture::new().await;
+    let [mug, pot] = fixture.products([9_000, 9_000]).await;
+    // Beside few folds, so that the mark is there, and beside so many that it is gone.
+    for count in [0, 3, 300] {
+        for items in [&[(mug, 1)][..], &[(mug, 1), (pot, 1)]] {
+            let order = OrderId::new();
+            // Another process, which remembers an earlier number of folds.
+            let elsewhere = ProductStore::new(&fixture.database);
+            let twin = Fixture { database: fixture.database.clone(), store: elsewhere };
+            twin.hold(OrderId::new(), 1, items).await.unwrap();
+            fixture.hold(order, 1, items).await.unwrap();
+            others(&fixture, mug, count).await;
+            let before = fixture.stock(mug).await;
+            twin.hold(order, 1, items).await.unwrap();
+            assert_eq!(fixture.stock(mug).await, before, "{count}");
+            fixture.hold(order, 2, &[]).await.unwrap();
+            others(&fixture, mug, count).await;
+            assert_eq!(twin.hold(order, 1, items).await, Err(Rejection::Superseded), "{count}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_process_that_knows_no_folds_holds_all_the_same() {
+    let fixture = Fixture::new().await;
+    let [mug, pot] = fixture.products([1_000, 1_000]).await;
+    others(&fixture, mug, 300).await;
+    for items in [&[(mug, 1)][..], &[(mug, 1), (pot, 1)]] {
+        let store = ProductStore::new(&fixture.database);
+        let elsewhere = Fixture { database: fixture.database.clone(), store };
+        for _ in 0..2 {
+            elsewhere.hold(OrderId::new(), 1, items).await.unwrap();
+        }
+    }
+    assert_eq!((fixture.stock(mug).await, fixture.stock(pot).await), ((1_000, 304), (1_000, 2)));
+}
+
+#[tokio::test]
+async fn a_late_change_passes_none_about_another_product() {
+    let fixture = Fixture::new().await;
+    let [mug, pot] = fixture.products([20, 20]).await;
+    for is_folded in [false, true] {
+        let order = OrderId::new();
+        fixture.hold(order, 1, &[(mug, 1)]).await.unwrap();
+        // It ends, and comes back with another product.
+        fixture.hold(order, 2, &[]).await.unwrap();
+        fixture.hold(order, 4, &[(pot, 1)]).await.unwrap();
+        if is_folded {
+            fixture.fold().await;
+        }
+        assert_eq!(fixture.hold(order, 3, &[(mug, 5)]).await, Err(Rejection::Superseded));
+        assert_eq!(fixture.hold(order, 1, &[(mug, 1)]).await, Err(Rejection::Superseded));
+        fixture.hold(order, 5, &[]).await.unwrap();
+        assert_eq!((fixture.stock(mug).await, fixture.stock(pot).await), ((20, 0), (20, 0)));
+    }
+}
+
+#[tokio::test]
+async fn changes_of_one_order_at_once_end_in_the_latest() {
+    let fixture = Fixture::new().await;
+    let [mug, pot] = fixture.products([500, 500]).await;
+    for round in 0..12 {
+        let order = OrderId::new();
+        fixture.hold(order, 1, &[(mug, 1)]).await.unwrap();
+        let changes = (2..10_i64).map(|revision| {
+            let fixture = &fixture;
+            async move {
+                let items = [(mug, revision), (pot, revision)];
+                let items = &items[..usize::try_from(revision + round).unwrap() % 3];
+                match fixture.hold(order, revision, items).await {
+                    Ok(_) | Err(Rejection::Superseded) => {}
+                    Err(other) => panic!("{other:?}"),
+                }
+            }
+        });
+        let folds = join_all((0..3).map(|_| fixture.fold()));
+        futures::future::join(join_all(changes), folds).await;
+        let held = fixture.store.find_holds(&[order]).await.unwrap();
+        assert!(held.iter().all(|hold| hold.revision == 9));
+        let expected = [(mug, 9), (pot, 9)];
+        let expected = &expected[..usize::try_from(9 + round).unwrap() % 3];
+        let live: Vec<_> = held.iter().filter(|it| it.quantity > 0).collect();
+        assert_eq!(live.len(), expected.len());
+        fixture.hold(order, 10, &[]).await.unwrap();
+    }
+    assert_eq!((fixture.stock(mug).await, fixture.stock(pot).await), ((500, 0), (500, 0)));
+}
+
+#[tokio::test]
+async fn a_release_of_what_was_pruned_does_nothing() {
+    let fixture = Fixture::new().await;
+    let mug = fixture.product(9).await;
+    let order = OrderId::new();
+    fixture.hold(order, 1, &[(mug, 1)]).await.unwrap();
+    fixture.hold(order, 2, &[]).await.unwrap();
+    fixture.fold().await;
+    fixture.collection("stock_holds").delete_one(doc! { "_id": mongo::uuid(order) }).await.unwrap();
+    assert_eq!(fixture.hold(order, 3, &[]).await, Ok(Vec::new()));
+    assert_eq!(fixture.stock(mug).await, (9, 0));
+}
