@@ -14,5 +14,6 @@ mod crashes;
 mod deliveries;
 mod fixture;
 mod freezes;
+mod migration;
 mod report;
 mod silence;

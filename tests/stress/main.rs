@@ -1,6 +1,7 @@
 //! Campaigns: many at once, and a database that fails, against what the shop promises. Each prints its figures.
 //!
 //! - [`oversell`]: more is asked for than there is
+//! - [`sale`]: a hot product, whose buyers cancel while staff correct its count
 //! - [`twins`]: the same request many times at once
 //! - [`enumeration`]: whoever measures sign-ins, known and unknown
 //! - [`brute_force`]: guesses over many connections at once
@@ -32,4 +33,5 @@ mod oversell;
 mod profile;
 mod recovery;
 mod replica_set;
+mod sale;
 mod twins;
