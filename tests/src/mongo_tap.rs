@@ -67,7 +67,7 @@ struct State {
 }
 
 impl State {
-    /// Where a command waits for others.
+    /// Place at which a command waits for others.
     fn gathered(&self, command: &Command) -> Option<Arc<Barrier>> {
         let (name, barrier) = self.gathered.as_ref()?;
         (*name == command.name).then(|| barrier.clone())

@@ -2,7 +2,7 @@
 //!
 //! - `documents`: stocks with their journals, and holds
 //! - `declarations`: declarations about an order's stock
-//! - `view`: what a declaration reads
+//! - `view`: reads of a declaration
 //! - `first_holds`: holds of new orders, those of one product together
 //! - `journal`: folding of journals into holds
 //! - `ledger`: changes of the on-hand count by people, and the ledger of all changes

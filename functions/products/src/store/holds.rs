@@ -94,7 +94,7 @@ impl ProductStore {
         Ok(all.into_values().flat_map(|held| held.holds).collect())
     }
 
-    /// What these orders hold, by their entries, their holds, or their arrays.
+    /// Holds of these orders, by their entries, their holds, or their arrays.
     async fn held_by(&self, orders: &[OrderId]) -> Result<HashMap<OrderId, Held>, Error> {
         let (mut all, mut left_out) = (HashMap::new(), Vec::new());
         if !self.arrays_are_gone().await? {

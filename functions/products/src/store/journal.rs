@@ -218,7 +218,9 @@ fn into_hold(product: ProductId, moved: &Moved) -> UpdateEach {
         "live": q > 0,
         "at": "$$NOW",
     };
-    let is_newer = doc! { "$lt": [{ "$ifNull": ["$r", -1_i64] }, r] };
+    // An error where the revision is no number: the entry stays in its journal then.
+    let stored = doc! { "$multiply": [{ "$ifNull": ["$r", -1_i64] }, 1_i64] };
+    let is_newer = doc! { "$lt": [stored, r] };
     let replaced = doc! { "$mergeObjects": ["$$ROOT", hold] };
     let update = doc! { "$replaceWith": { "$cond": [is_newer, replaced, "$$ROOT"] } };
     UpdateEach { filter: doc! { "_id": o }, update: vec![update] }

@@ -1,4 +1,4 @@
-//! What a declaration reads: the hold of its order, the stocks that it covers, and the products that it names,
+//! Reads of a declaration: the hold of its order, the stocks that it covers, and the products that it names,
 //! all as of one moment.
 
 use std::collections::HashMap;
@@ -110,7 +110,7 @@ impl Viewed {
     }
 }
 
-/// What the hold and the journals say of an order, whichever has the highest revision.
+/// Content of an order by its hold and the journals, whichever has the highest revision.
 struct Content {
     revision: Option<i64>,
     items: Vec<Document>,

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use futures::future::{join, join_all};
-use mongodb::bson::{Document, doc};
+use mongodb::bson::{Bson, DateTime, Document, doc};
 use products::stock::{DeclarationKind, Rejection};
 use products::store::ProductStore;
 use shared::error::Kind;
@@ -110,6 +110,27 @@ async fn a_fold_keeps_entries_whose_holds_may_be_lost() {
     assert_eq!(store.fold_journals(None, 10).await.unwrap_err().kind(), Kind::Unavailable);
     assert_eq!(length(&fixture, mug).await, 1);
     assert_eq!(store.fold_journals(None, 10).await.unwrap().folded, 1);
+}
+
+#[tokio::test]
+async fn an_entry_stays_beside_a_hold_that_cannot_be_read() {
+    let fixture = Fixture::new().await;
+    let mug = fixture.product(9).await;
+    let order = OrderId::new();
+    fixture.hold(order, 1, &[(mug, 1)]).await.unwrap();
+    fixture.fold().await;
+    fixture.hold(order, 2, &[(mug, 2)]).await.unwrap();
+    let holds = fixture.collection("stock_holds");
+    let of_order = doc! { "_id": mongo::uuid(order) };
+    for damage in [vec![1, 7].into(), Bson::String("7".to_owned()), Bson::DateTime(DateTime::MIN)] {
+        let damaged = holds.update_one(of_order.clone(), doc! { "$set": { "r": damage } });
+        damaged.bypass_document_validation(true).await.unwrap();
+        let folded = fixture.store.fold_journals(None, 10).await.unwrap();
+        assert_eq!((folded.folded, folded.failed, length(&fixture, mug).await), (0, 1, 1));
+    }
+    holds.update_one(of_order, doc! { "$set": { "r": 1_i64 } }).await.unwrap();
+    fixture.fold().await;
+    assert_eq!(fixture.stock(mug).await, (9, 2));
 }
 
 #[tokio::test]
