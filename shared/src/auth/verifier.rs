@@ -55,6 +55,9 @@ const MAX_AGE: Duration = Duration::from_secs(5 * 60);
 /// Timeout of a fetch for an unknown key while other keys are known.
 const LOOK_UP_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// Timeout of a fetch while nothing is cached, or what is cached has expired.
+const FETCH_TIMEOUT: Duration = Duration::from_secs(10);
+
 /// Public keys and revocations at some moment.
 #[derive(Clone, Debug, Default)]
 pub struct TrustedKeys {
@@ -79,7 +82,7 @@ impl TrustedKeys {
 
 /// Source of public keys and revocations.
 pub trait KeySource: Send + Sync {
-    /// Fetches the current keys and revocations on behalf of the request of `context`, within its deadline.
+    /// Fetches the current keys and revocations within the deadline of `context`, which is the verifier's own.
     /// `kid` is the unknown key that caused the fetch, if any.
     fn keys(&self, kid: Option<&str>, context: &Context) -> BoxFuture<'_, Result<TrustedKeys, Error>>;
 
@@ -258,7 +261,7 @@ impl Verifier {
             return self.known_keys(context).await;
         }
         let is_within = |at: Option<Timestamp>, pause| at.is_some_and(|at| now.since(at) < pause);
-        let mut deadline = context.deadline;
+        let mut time = FETCH_TIMEOUT;
         if let Some(cached) = held.cached {
             if is_within(looking.missed_at, REFETCH_AFTER) {
                 return Ok(cached.trusted.clone());
@@ -267,9 +270,9 @@ impl Verifier {
                 return Err(Error::unavailable("the signing keys could not be fetched a moment ago"));
             }
             // Most tokens are signed with a known key: a missing one is looked for in less time.
-            deadline = deadline.min(now.after(LOOK_UP_TIMEOUT));
+            time = LOOK_UP_TIMEOUT;
         }
-        match self.fetch(Some(kid), now, deadline, context).await {
+        match self.fetch(Some(kid), now, time, context).await {
             Ok(trusted) => {
                 (looking.missed_at, looking.failed_at) = (trusted.key(kid).is_none().then_some(now), None);
                 Ok(trusted)
@@ -312,27 +315,27 @@ impl Verifier {
     async fn refresh(&self, now: Timestamp, context: &Context) {
         // While the cached keys are valid, a request must not wait for long.
         let is_expired = self.cache.held().is_expired(now);
-        let soon = if is_expired { context.deadline } else { now.after(REFRESH_TIMEOUT) };
-        let deadline = context.deadline.min(soon);
+        let time = if is_expired { FETCH_TIMEOUT } else { REFRESH_TIMEOUT };
         let generation = self.source.generation();
-        if let Err(error) = self.fetch(None, now, deadline, context).await {
+        if let Err(error) = self.fetch(None, now, time, context).await {
             tracing::warn!(causes = error.causes(), "cannot refresh the signing keys");
             self.cache.note_failure(FailedRefresh { retry_at: now.after(REFRESH_RETRY), generation });
         }
     }
 
-    /// Fetches keys and revocations by this deadline, and caches them.
+    /// Fetches keys and revocations within this time, and caches them.
     async fn fetch(
         &self,
         kid: Option<&str>,
         now: Timestamp,
-        deadline: Timestamp,
+        time: Duration,
         context: &Context,
     ) -> Result<Arc<TrustedKeys>, Error> {
         let generation = self.source.generation();
-        let context = Context { deadline, ..context.clone() };
+        // The result is for all callers. A client chooses the deadline of its own request alone.
+        let context = Context { deadline: now.after(time), ..context.clone() };
         // The source keeps to the deadline by itself. This is for one that hangs.
-        let fetched = tokio::time::timeout(deadline.since(now), self.source.keys(kid, &context)).await;
+        let fetched = tokio::time::timeout(time, self.source.keys(kid, &context)).await;
         let late = |_| Err(Error::unavailable("the signing keys were not fetched in time"));
         let trusted = Arc::new(fetched.unwrap_or_else(late)?);
         self.cache.store(CachedKeys { trusted: trusted.clone(), fetched_at: now, generation });

@@ -24,6 +24,8 @@ struct Changing {
     revoked: std::sync::Mutex<Revoked>,
     away: std::sync::atomic::AtomicBool,
     hangs: std::sync::atomic::AtomicBool,
+    /// Answers after a second.
+    is_slow: std::sync::atomic::AtomicBool,
     generation: std::sync::atomic::AtomicU64,
     asked: std::sync::atomic::AtomicUsize,
     later: std::sync::atomic::AtomicU64,
@@ -35,6 +37,9 @@ impl KeySource for Changing {
         Box::pin(async {
             if self.hangs.load(SeqCst) {
                 std::future::pending::<()>().await;
+            }
+            if self.is_slow.load(SeqCst) {
+                tokio::time::sleep(Duration::from_secs(1)).await;
             }
             if self.away.load(SeqCst) {
                 return Err(Error::unavailable("away"));
@@ -83,7 +88,13 @@ impl Changing {
     }
 
     async fn answer(&self, verifier: &Verifier, token: &str) -> Result<Caller, Error> {
-        verifier.caller(Some(format!("Bearer {token}").as_bytes()), &context(self.now())).await
+        self.answer_within(Duration::from_secs(20), verifier, token).await
+    }
+
+    /// Identifies the caller of a request that has this much time left.
+    async fn answer_within(&self, left: Duration, verifier: &Verifier, token: &str) -> Result<Caller, Error> {
+        let context = context(self.now().after(left));
+        verifier.caller(Some(format!("Bearer {token}").as_bytes()), &context).await
     }
 }
 
@@ -233,6 +244,74 @@ async fn a_refresh_that_hangs_delays_only_the_request_that_began_it() {
     // It gives up after two seconds, and goes on with what is known.
     assert!(refreshing.await.is_ok());
     assert_eq!(source.lets_in(&verifier, &known).now_or_never(), Some(true));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_late_caller_makes_no_refresh_fail_for_others() {
+    let source = Arc::new(Changing::default());
+    let (verifier, signer, user) = (source.verifier(), signer("a"), UserId::new());
+    source.holds(&[&signer]);
+    let revoked = signer.access_token(user, Role::Customer, source.now()).unwrap();
+    assert!(source.takes(&verifier, &revoked).await);
+    source.is_slow.store(true, SeqCst);
+    *source.revoked.lock().unwrap() = Revoked::new([(user, Epoch(1))]);
+    source.wait(45);
+    let late = signer.access_token(UserId::new(), Role::Customer, source.now()).unwrap();
+    assert!(source.answer_within(Duration::ZERO, &verifier, &late).await.is_ok());
+    assert!(!source.takes(&verifier, &revoked).await, "the refresh of the late caller counts");
+    assert_eq!(source.asked(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_late_caller_makes_no_look_up_fail_for_others() {
+    let source = Arc::new(Changing::default());
+    let (verifier, former, new) = (source.verifier(), signer("a"), signer("b"));
+    source.holds(&[&former]);
+    assert!(source.lets_in(&verifier, &former).await);
+    source.is_slow.store(true, SeqCst);
+    source.holds(&[&new, &former]);
+    let late = new.access_token(UserId::new(), Role::Customer, source.now()).unwrap();
+    assert!(source.answer_within(Duration::ZERO, &verifier, &late).await.is_ok());
+    assert!(source.lets_in(&verifier, &new).await);
+    assert_eq!(source.asked(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_late_caller_makes_no_first_fetch_fail_for_others() {
+    let source = Arc::new(Changing::default());
+    let (verifier, signer) = (source.verifier(), signer("a"));
+    source.holds(&[&signer]);
+    source.is_slow.store(true, SeqCst);
+    let late = signer.access_token(UserId::new(), Role::Customer, source.now()).unwrap();
+    assert!(source.answer_within(Duration::ZERO, &verifier, &late).await.is_ok());
+    // Expired keys are fetched anew, however little time the caller has.
+    source.wait(300);
+    let late = signer.access_token(UserId::new(), Role::Customer, source.now()).unwrap();
+    assert!(source.answer_within(Duration::ZERO, &verifier, &late).await.is_ok());
+    assert!(source.lets_in(&verifier, &signer).await);
+    assert_eq!(source.asked(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_fetch_that_hangs_ends_by_the_time_of_the_verifier() {
+    let source = Arc::new(Changing::default());
+    let (verifier, known, unknown) = (source.verifier(), signer("a"), signer("b"));
+    source.holds(&[&known]);
+    source.hangs.store(true, SeqCst);
+    let seconds = async |signer: &Signer| {
+        let begin = tokio::time::Instant::now();
+        source.lets_in(&verifier, signer).await;
+        begin.elapsed().as_secs()
+    };
+    assert_eq!(seconds(&known).await, 10, "nothing is cached");
+    source.hangs.store(false, SeqCst);
+    assert!(source.lets_in(&verifier, &known).await);
+    source.hangs.store(true, SeqCst);
+    assert_eq!(seconds(&unknown).await, 5);
+    source.wait(45);
+    assert_eq!(seconds(&known).await, 2);
+    source.wait(300);
+    assert_eq!(seconds(&known).await, 10, "what is cached has expired");
 }
 
 #[tokio::test]
