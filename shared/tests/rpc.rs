@@ -656,6 +656,66 @@ async fn a_call_after_its_deadline_is_refused_and_not_run() {
 }
 
 #[tokio::test]
+async fn a_late_call_is_refused_before_its_caller_is_identified() {
+    let function = FakeFunction::echo();
+    // Where no tokens are taken, this one is refused as soon as it is looked at.
+    let envelope = with_header(&without_deadline(&good_envelope().await), "authorization", "Bearer x");
+    let late = with_header(&envelope, "oms-deadline", &NOW.millis().to_string());
+    let status = function.answer(late.to_string()).await.unwrap_err();
+    assert_eq!(status.message(), "the call arrived after its deadline; nothing was done");
+    #[cfg(feature = "socket")]
+    for (name, value) in [("oms-deadline", "0"), ("grpc-timeout", "0n")] {
+        let status = over_socket(&function, &with_header(&envelope, name, value)).await;
+        assert_eq!(status.message(), "the call arrived after its deadline; nothing was done", "{name}");
+    }
+    assert_eq!(function.calls(), 0);
+}
+
+/// Returns the status of a call over a socket.
+#[cfg(feature = "socket")]
+async fn over_socket(function: &FakeFunction, envelope: &Value) -> Status {
+    let call: CallEnvelope = serde_json::from_value(envelope.clone()).unwrap();
+    let Call { path, headers, body } = call.grpc;
+    let body = http_body_util::Full::new(envelope::decode_body(&body).unwrap());
+    let mut request = http::Request::post(path).body(tonic::body::Body::new(body)).unwrap();
+    *request.headers_mut() = envelope::from_pairs(&headers).unwrap();
+    let (head, body) = in_time(function.rpc.answer_http2(request)).await.into_parts();
+    let trailers = in_time(body.collect()).await.unwrap().trailers().cloned().unwrap_or_default();
+    Status::from_header_map(&head.headers).or_else(|| Status::from_header_map(&trailers)).unwrap()
+}
+
+#[cfg(feature = "socket")]
+#[tokio::test]
+async fn a_client_on_a_socket_ends_its_wait_and_not_the_work() {
+    let [go, done] = [(); 2].map(|()| Arc::new(Notify::new()));
+    let (sender, mut seen) = mpsc::unbounded_channel();
+    let function = FakeFunction::new({
+        let (go, done) = (Arc::clone(&go), Arc::clone(&done));
+        move |request| {
+            sender.send(metadata::context_of(&request).unwrap().deadline).unwrap();
+            let (go, done) = (Arc::clone(&go), Arc::clone(&done));
+            async move {
+                go.notified().await;
+                done.notify_one();
+                Ok(Response::new(User::default()))
+            }
+        }
+    });
+    let envelope = without_deadline(&good_envelope().await);
+    let soon = NOW.after(SOON).millis().to_string();
+    for (name, value) in [("grpc-timeout", "100m"), ("oms-deadline", &soon)] {
+        let status = over_socket(&function, &with_header(&envelope, name, value)).await;
+        assert_eq!(status.code(), Code::DeadlineExceeded, "{name}");
+        assert_eq!(status.message(), "the call was not done by its deadline");
+        assert_eq!(seen.recv().await.unwrap(), NOW.after(DEFAULT_TIMEOUT), "of the work");
+        go.notify_one();
+        in_time(done.notified()).await;
+    }
+    go.notify_one();
+    assert_eq!(over_socket(&function, &envelope).await.code(), Code::Ok);
+}
+
+#[tokio::test]
 async fn a_call_delivered_after_its_deadline_is_not_run() {
     let an_hour_later = at(NOW.after(Duration::from_secs(3600)));
     let function = FakeFunction::with_clock(an_hour_later, |_| ready(Ok(Response::new(User::default()))));

@@ -29,6 +29,8 @@ use crate::input::json::{BodyRefused, BodyTooLate, MAX_BODY, is_caused_by};
 #[cfg(feature = "socket")]
 use crate::runtime::context::DEFAULT_TIMEOUT;
 use crate::runtime::context::{Context, InvocationId};
+#[cfg(feature = "socket")]
+use crate::runtime::listener::InProgress;
 use crate::runtime::telemetry::{bounded, request_span};
 use crate::runtime::trace::Trace;
 use crate::values::clock::Clock;
@@ -92,12 +94,46 @@ impl RpcServer {
     }
 
     /// Answers one call over HTTP/2. Every failure is a gRPC status.
+    ///
+    /// Any client may choose the deadline of an unsigned call, so it ends the wait for the answer alone. The work
+    /// goes on: it must not stop between two writes, and MongoDB's driver closes a connection whose command is
+    /// dropped.
     #[cfg(feature = "socket")]
     pub async fn answer_http2(&self, request: Request<Body>) -> Response<Body> {
         let started = Instant::now();
         let mut context = metadata::context(request.headers(), &self.clock);
+        let now = self.clock.now();
         // Unlike on Lambda this process is not killed after a timeout, so the default timeout is the limit.
-        context.deadline = context.deadline.min(self.clock.now().after(DEFAULT_TIMEOUT));
+        let latest = now.after(DEFAULT_TIMEOUT);
+        context.deadline = context.deadline.min(latest);
+        let left = context.deadline.since(now);
+        let is_unsigned = matches!(metadata::claim(request.headers()), Ok(Claim::Nobody));
+        if !is_unsigned || left.is_zero() {
+            return self.answer_received(request, context, started).await;
+        }
+        context.deadline = latest;
+        let in_progress = request.extensions().get::<InProgress>().cloned();
+        let server = self.clone();
+        let work = tokio::spawn(async move {
+            let response = server.answer_received(request, context, started).await;
+            drop(in_progress);
+            response
+        });
+        match tokio::time::timeout(left, work).await {
+            Ok(Ok(response)) => response,
+            Ok(Err(_)) => failed().into_http(),
+            Err(_) => not_done().into_http(),
+        }
+    }
+
+    /// Answers one call over HTTP/2 within the deadline of this context.
+    #[cfg(feature = "socket")]
+    async fn answer_received(
+        &self,
+        request: Request<Body>,
+        context: Context,
+        started: Instant,
+    ) -> Response<Body> {
         let span = request_span(&context.request_id, &context.trace);
         async {
             let path = request.uri().path().to_owned();
@@ -204,6 +240,9 @@ impl RpcServer {
     ) -> Response<Body> {
         let identified = async {
             let request = request?;
+            if context.deadline <= self.clock.now() {
+                return Err(late());
+            }
             let identity = self.identity(path, request.headers(), &context).await?;
             Ok((request, identity))
         };
@@ -230,8 +269,8 @@ impl RpcServer {
         request.extensions_mut().insert(context);
         let run = AssertUnwindSafe(self.server.clone().oneshot(request)).catch_unwind();
         match tokio::time::timeout(left, run).await {
-            Err(_) => Err(Status::deadline_exceeded("the call was not done by its deadline")),
-            Ok(Err(_)) => Err(Status::internal("the function failed")),
+            Err(_) => Err(not_done()),
+            Ok(Err(_)) => Err(failed()),
             Ok(Ok(Err(never))) => match never {},
             Ok(Ok(Ok(response))) => Ok(response),
         }
@@ -261,6 +300,14 @@ const SEND_A_TOKEN: &str = "send `authorization: Bearer <access token>` of a use
 
 fn late() -> Status {
     Status::deadline_exceeded("the call arrived after its deadline; nothing was done")
+}
+
+fn not_done() -> Status {
+    Status::deadline_exceeded("the call was not done by its deadline")
+}
+
+fn failed() -> Status {
+    Status::internal("the function failed")
 }
 
 /// Body of a call, which fails beyond the largest one.

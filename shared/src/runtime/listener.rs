@@ -1,8 +1,8 @@
 //! HTTP listener of plain services and of `cargo local`.
 //!
 //! It bounds time, number and memory: a slow, silent or greedy client costs a connection for a while, and no other
-//! client anything. When it is full, what waits for its client makes room. Work that may write is finished, also when
-//! its client hangs up. HTTP/1.1 and HTTP/2 without TLS share the port.
+//! client anything. When it is full, what waits for its client makes room. Work is finished, also when its client
+//! hangs up. HTTP/1.1 and HTTP/2 without TLS share the port.
 
 use std::convert::Infallible;
 use std::future::{Future, poll_fn};
@@ -83,6 +83,14 @@ pub async fn serve(
     stopping.send_replace(true);
     // The last connection, or the last work without one, drops the sender.
     Ok(timeout(drain, ended.recv()).await.is_ok())
+}
+
+/// Guard that keeps a request counted as work until its last clone is dropped: an extension of the request.
+///
+/// Work that goes on after the answer holds a clone. Limits and the stop then include it.
+#[derive(Clone)]
+pub struct InProgress {
+    _work: Arc<(activity::Work, counted::Work, Arc<Server>)>,
 }
 
 /// Everything that the connections share.
@@ -288,8 +296,8 @@ impl Connection {
         Response::from_parts(head, body)
     }
 
-    /// Runs a request. One that may write has a task of its own: a client that hangs up cannot stop it between two
-    /// writes. One that only reads ends with its client.
+    /// Runs a request in a task of its own: a client that hangs up cannot stop it between two writes. A read goes on,
+    /// too, since MongoDB's driver closes a connection whose command is dropped.
     async fn work(&self, mut request: Request<Body>, counted: &Arc<counted::Request>) -> Response {
         let server = self.server.clone();
         let checked = AllowedHosts::check(server.hosts.as_ref(), &request);
@@ -303,21 +311,18 @@ impl Connection {
             Ok(()) if counted.begins_work() => &server.router,
             Ok(()) => &server.full,
         };
+        let router = router.clone();
+        let work = (self.activity.begin_work(), counted.work(), server);
+        let in_progress = InProgress { _work: Arc::new(work) };
         request.extensions_mut().insert(SourceAddress(self.peer));
-        let only_reads = request.method().is_safe();
-        let answer = AssertUnwindSafe(router.clone().oneshot(request)).catch_unwind();
-        let work = (self.activity.begin_work(), counted.work());
+        request.extensions_mut().insert(in_progress.clone());
+        let answer = AssertUnwindSafe(router.oneshot(request)).catch_unwind();
         let working = async move {
             let answer = answer.await;
-            drop((work, server));
+            drop(in_progress);
             answer
         };
-        let answered = if only_reads {
-            working.await.ok()
-        } else {
-            tokio::spawn(working).await.ok().and_then(Result::ok)
-        };
-        match answered {
+        match tokio::spawn(working).await.ok().and_then(Result::ok) {
             Some(Ok(response)) => response,
             Some(Err(never)) => match never {},
             // Routes and calls answer panics themselves.

@@ -586,9 +586,14 @@ pub(super) struct Work(Arc<Request>);
 
 impl Drop for Work {
     fn drop(&mut self) {
-        self.0.change(|entry| {
+        let waker = self.0.change(|entry| {
             (entry.stage, entry.is_answered) = (Stage::Answered, true);
-            (entry.bytes, entry.waker, entry.since) = (0, None, Instant::now());
+            (entry.bytes, entry.since) = (0, Instant::now());
+            entry.waker.take()
         });
+        // An answer that is sent before the work ends may wait with it.
+        if let Some(waker) = waker.flatten() {
+            waker.wake();
+        }
     }
 }

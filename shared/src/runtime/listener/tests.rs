@@ -3,6 +3,7 @@
 use std::net::Ipv6Addr;
 use std::sync::Mutex;
 
+use axum::Extension;
 use axum::routing::{any, get, post};
 use tokio::io::DuplexStream;
 use tokio::sync::{Notify, oneshot};
@@ -11,6 +12,8 @@ use tokio::task::JoinHandle;
 use super::*;
 use crate::input::json::{self, Json};
 
+#[cfg(feature = "socket")]
+mod calls;
 mod waiting;
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -86,6 +89,12 @@ impl Client {
         let mut body = vec![0; length.parse().unwrap()];
         self.stream.read_exact(&mut body).await.unwrap();
         (head, body)
+    }
+
+    /// The status of a GET on a connection that is for it alone.
+    async fn status_of_get(mut self) -> (u16, bool) {
+        self.send(GET).await;
+        self.status().await
     }
 
     /// The status of the next answer, and whether the connection goes on.
@@ -387,31 +396,53 @@ async fn a_handler_that_panics_costs_one_answer() {
 
 #[tokio::test]
 async fn work_is_finished_when_its_client_hangs_up() {
-    let (router, go, has_begun, is_done) = slow();
-    let bench = Bench::of(router, Limits::DEFAULT);
-    let mut client = bench.connect();
-    client.send(POST).await;
-    has_begun.await.unwrap();
-    drop(client.stream);
-    client.task.await.unwrap();
-    // The stop waits for it, too.
-    let stopped = tokio::spawn(bench.stops());
-    go.notify_one();
-    is_done.await.unwrap();
-    stopped.await.unwrap();
+    // A read, too: its command would be dropped, and with it a connection to MongoDB.
+    for request in [POST, GET] {
+        let (router, go, has_begun, is_done) = slow();
+        let bench = Bench::of(router, Limits::DEFAULT);
+        let mut client = bench.connect();
+        client.send(request).await;
+        has_begun.await.unwrap();
+        drop(client.stream);
+        client.task.await.unwrap();
+        // The stop waits for it, too.
+        let stopped = tokio::spawn(bench.stops());
+        go.notify_one();
+        is_done.await.unwrap();
+        stopped.await.unwrap();
+    }
 }
 
 #[tokio::test]
-async fn a_read_ends_when_its_client_hangs_up() {
-    let (router, _go, has_begun, is_done) = slow();
-    let bench = Bench::of(router, Limits::DEFAULT);
+async fn work_that_outlives_its_answer_counts_until_it_ends() {
+    let go = Arc::new(Notify::new());
+    let signal = go.clone();
+    let handler = async move |Extension(in_progress): Extension<InProgress>| {
+        tokio::spawn(async move {
+            signal.notified().await;
+            drop(in_progress);
+        });
+        "goes on"
+    };
+    let bench =
+        Bench::of(Router::new().route("/", get(handler)), Limits { connections: 1, ..Limits::DEFAULT });
+    goes_on_after_its_answer(bench, GET, &go).await;
+}
+
+/// Checks that the work on this request is work in progress of its connection until the signal.
+async fn goes_on_after_its_answer(bench: Bench, request: &str, go: &Notify) {
     let mut client = bench.connect();
+    client.send(request).await;
+    assert_eq!(client.status().await, (200, true));
+    assert_eq!(bench.connect().status_of_get().await, (503, false), "its connection makes no room");
     client.send(GET).await;
-    has_begun.await.unwrap();
-    drop(client.stream);
+    assert_eq!(client.status().await, (503, true), "it has its place");
+    let mut stopped = tokio::spawn(bench.stops());
+    assert!(client.is_closed().await.is_empty());
     client.task.await.unwrap();
-    assert!(is_done.await.is_err(), "it was finished");
-    bench.stops().await;
+    assert!(timeout(Duration::from_millis(50), &mut stopped).await.is_err(), "the stop waits for it");
+    go.notify_one();
+    stopped.await.unwrap();
 }
 
 #[tokio::test(start_paused = true)]
