@@ -404,10 +404,20 @@ where
         attempt += 1;
         session.start_transaction().await?;
         let error = match body(&mut session).await {
-            Ok(TxOutcome::Commit(result)) => match commit(&mut session, started, patience).await {
-                Ok(()) => return Ok(result),
-                Err(error) => error,
-            },
+            Ok(TxOutcome::Commit(result)) => {
+                // In a task of its own. If the caller goes now, the driver takes the transaction for committed already,
+                // and the server keeps it open.
+                let committing = tokio::spawn(async move {
+                    let committed = commit(&mut session, started, patience).await;
+                    (session, committed)
+                });
+                let (returned, committed) = committing.await.map_err(MongoError::custom)?;
+                session = returned;
+                match committed {
+                    Ok(()) => return Ok(result),
+                    Err(error) => error,
+                }
+            }
             Ok(TxOutcome::Abort(result)) => {
                 session.abort_transaction().await?;
                 return Ok(result);
