@@ -240,7 +240,7 @@ static PUBLIC_KEYS: RouteSpec = RouteSpec::get("/.well-known/jwks.json", "public
         .headers(&["Cache-Control"])]);
 
 async fn public_keys(State(users): Service) -> Result<Response, Error> {
-    let keys = users.public_keys().await?;
+    let keys = users.public_keys(None).await?;
     let answer = json::answer(StatusCode::OK, &KeySetJson { keys: keys.iter().map(KeyJson::from).collect() });
     Ok((KEY_SET_HEADERS, answer).into_response())
 }

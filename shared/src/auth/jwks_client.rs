@@ -35,6 +35,12 @@ impl KeySource for JwksClient {
 }
 
 fn trusted(answer: GetSigningKeysResponse) -> Result<TrustedKeys, Error> {
+    // An empty list would accept revoked tokens. An earlier build sends the list to every caller.
+    if answer.without_revocations {
+        return Err(Error::unavailable(
+            "the users function sent keys without revocations: the call arrived without its caller",
+        ));
+    }
     let keys = answer.keys.into_iter().map(|key| PublicKey { kid: key.kid, bytes: key.public_key }).collect();
     let users = answer.revoked.into_iter().map(|revoked| {
         let user: UserId = revoked.user_id.parse().map_err(Error::internal)?;
@@ -53,4 +59,20 @@ fn trusted(answer: GetSigningKeysResponse) -> Result<TrustedKeys, Error> {
         staff: answer.staff_revoked_until.map(convert::time).max(everyone),
     };
     Ok(TrustedKeys { keys, revoked: Revoked::new(users).with_sessions(sessions).with_cutoffs(cutoffs) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::Kind;
+
+    #[test]
+    fn keys_without_revocations_are_not_trusted() {
+        let answer = GetSigningKeysResponse { without_revocations: true, ..Default::default() };
+        let error = trusted(answer).unwrap_err();
+        assert_eq!(error.kind(), Kind::Unavailable);
+        assert!(error.causes().contains("without revocations"), "{}", error.causes());
+        // An answer of an earlier build says nothing about it.
+        assert!(trusted(GetSigningKeysResponse::default()).is_ok());
+    }
 }

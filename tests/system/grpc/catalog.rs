@@ -185,4 +185,15 @@ async fn a_user_is_the_same_over_both_faces() {
     client.delete_user(by(as_ada, delete(&id))).await.unwrap();
     assert_eq!(refused(client.get_user(by(as_admin, get())).await), not_found());
     admin.get(&path).await.problem(404, "not-found");
+
+    // The revocation list names users: it is for functions alone.
+    let request = users::GetSigningKeysRequest::default;
+    let listed = client.get_signing_keys(by(Caller::System, request())).await.unwrap().into_inner();
+    assert!(listed.revoked.iter().any(|revoked| revoked.user_id == id) && !listed.without_revocations);
+    let keys = listed.keys;
+    let alone = users::GetSigningKeysResponse { keys, without_revocations: true, ..Default::default() };
+    for caller in [Caller::Anonymous, as_admin] {
+        let answer = client.get_signing_keys(by(caller, request())).await.unwrap().into_inner();
+        assert_eq!(answer, alone);
+    }
 }

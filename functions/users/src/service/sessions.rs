@@ -178,12 +178,12 @@ impl UserService {
         Ok(TrustedKeys { keys, revoked })
     }
 
-    /// Public keys of access tokens, for verification outside of the system.
+    /// Public keys of access tokens, `kid` among them if it exists, for verification outside of the system.
     ///
     /// # Errors
-    /// None expected: known keys stay valid while the secret is unavailable.
-    pub async fn public_keys(&self) -> Result<Vec<PublicKey>, Error> {
-        self.keys.public_keys(None).await
+    /// 503 when it is unknown whether `kid` exists. Known keys stay valid while the secret is unavailable.
+    pub async fn public_keys(&self, kid: Option<&str>) -> Result<Vec<PublicKey>, Error> {
+        self.keys.public_keys(kid).await
     }
 
     /// Notes that this process has revoked access tokens, so that it reads the revocations again.
