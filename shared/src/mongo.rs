@@ -27,11 +27,13 @@ pub mod conflict_retry;
 pub mod fenced;
 pub mod json_schema;
 pub mod keyset;
+mod lists;
 pub mod request_counts;
 mod schema;
 pub mod unreadable;
 
 pub use confirmed::{confirm_refusals, confirmed};
+pub use lists::bounded_list;
 pub use schema::{ANY_WRITER, Collection, Index, Schema, SchemaStep};
 
 /// Database name if the URI has none.

@@ -38,6 +38,7 @@ mod idempotency {
 }
 
 mod lists {
+    mod bounds;
     mod filters;
     mod pages;
     mod schema;

@@ -78,7 +78,8 @@ impl OrderService {
         if own.is_some() && listing.user_id.is_some_and(|user| own != Some(user)) {
             return Ok(page.page(PageRows::nothing(), &scope));
         }
-        let found = self.store.list(&listing, own.or(listing.user_id), &page, after.as_ref()).await?;
+        let found = self.store.list(&listing, own.or(listing.user_id), &page, after.as_ref());
+        let found = mongo::bounded_list(context, found).await?;
         Ok(page.page(found, &scope))
     }
 }

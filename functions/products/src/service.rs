@@ -148,7 +148,8 @@ impl ProductService {
         if statuses.is_empty() {
             return Ok(page.page(PageRows::nothing(), &scope));
         }
-        let found = self.store.list(&listing, &statuses, &page, after.as_ref()).await?;
+        let found = self.store.list(&listing, &statuses, &page, after.as_ref());
+        let found = mongo::bounded_list(context, found).await?;
         Ok(page.page(found, &scope))
     }
 
@@ -228,7 +229,8 @@ impl ProductService {
         let scope = format!("stock_movements|{}|{id}", context.caller);
         let after = page.after(&scope, SortType::Integer)?;
         self.existing(id).await?;
-        Ok(page.page(self.store.movements(id, &page, after.as_ref()).await?, &scope))
+        let found = self.store.movements(id, &page, after.as_ref());
+        Ok(page.page(mongo::bounded_list(context, found).await?, &scope))
     }
 
     /// Applies a declaration of another function about an order's stock, all of it or nothing. Returns the

@@ -80,7 +80,8 @@ impl UserService {
         shared::auth::Access::Staff.check(context.caller)?;
         let scope = format!("users|{}|{listing:?}", context.caller);
         let after = page.after(&scope, SortType::Time)?;
-        Ok(page.page(self.store.list(&listing, &page, after.as_ref()).await?, &scope))
+        let found = self.store.list(&listing, &page, after.as_ref());
+        Ok(page.page(mongo::bounded_list(context, found).await?, &scope))
     }
 
     /// Reads the caller from the database: a change of authority relies on nothing that is cached. `None` for

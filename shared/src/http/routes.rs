@@ -217,14 +217,14 @@ async fn authorize(
     let deadline =
         request.extensions().get::<Deadline>().map_or(deadline, |environment| deadline.min(environment.0));
     let invocation = request.extensions().get().copied().unwrap_or_else(InvocationId::new);
+    let source = request.extensions().get().copied();
     let mut context =
-        Context { caller: Caller::Anonymous, token: None, request_id, trace, deadline, invocation };
+        Context { caller: Caller::Anonymous, token: None, request_id, trace, deadline, invocation, source };
     let Identity { caller, token } = guard.identity(spec.access, request.headers(), &context).await?;
     (context.caller, context.token) = (caller, token);
     spec.access.check(caller)?;
     headers::check_head(&request)?;
-    let address = request.extensions().get().copied();
-    guard.limit(spec.rate, caller, address).await?;
+    guard.limit(spec.rate, caller, source).await?;
     request.extensions_mut().insert(context);
     request.extensions_mut().insert(MatchedRow(spec));
     let left = deadline.since(guard.clock.now()) + AFTER_THE_BODY;

@@ -96,6 +96,7 @@ pub(crate) fn context(headers: &HeaderMap, clock: &Clock) -> Context {
         trace: Trace::of(headers, None),
         deadline: deadline(headers, clock.now()),
         invocation: InvocationId::new(),
+        source: None,
     }
 }
 

@@ -261,7 +261,8 @@ impl RpcServer {
         response
     }
 
-    async fn run(&self, mut request: Request<Body>, context: Context) -> Result<Response<Body>, Status> {
+    async fn run(&self, mut request: Request<Body>, mut context: Context) -> Result<Response<Body>, Status> {
+        context.source = request.extensions().get().copied();
         let left = context.deadline.since(self.clock.now());
         if left.is_zero() {
             return Err(late());

@@ -1,7 +1,7 @@
 //! Context of a call: caller, request ID, trace and deadline.
 
 use std::convert::Infallible;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 use std::time::Duration;
 
 use axum::extract::FromRequestParts;
@@ -32,6 +32,8 @@ pub struct Context {
     pub deadline: Timestamp,
     /// ID of the event that this request or call arrived in.
     pub invocation: InvocationId,
+    /// Address that it came from, if that is known.
+    pub source: Option<SourceAddress>,
 }
 
 impl Context {
@@ -44,6 +46,7 @@ impl Context {
             trace: Trace::begin(),
             deadline,
             invocation: InvocationId::new(),
+            source: None,
         }
     }
 }
@@ -91,6 +94,20 @@ pub struct Deadline(pub Timestamp);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SourceAddress(pub IpAddr);
 
+impl SourceAddress {
+    /// Network that shares limits: an IPv4 address, or the first 64 bits of an IPv6 address. One customer of a
+    /// provider gets at least these.
+    pub fn network(self) -> IpAddr {
+        match self.0.to_canonical() {
+            IpAddr::V6(address) => {
+                let [a, b, c, d, ..] = address.segments();
+                IpAddr::V6(Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0))
+            }
+            address => address,
+        }
+    }
+}
+
 /// Returns the client's own request ID if it is safe to log, else a new one.
 pub fn request_id(headers: &HeaderMap) -> String {
     client_request_id(headers).map_or_else(new_request_id, str::to_owned)
@@ -122,6 +139,7 @@ impl<S: Sync> FromRequestParts<S> for Context {
             trace: Trace::of(&parts.headers, None),
             deadline: Timestamp::from_millis(0),
             invocation: InvocationId::new(),
+            source: None,
         }))
     }
 }
