@@ -4,8 +4,8 @@
 //! # What is stored
 //!
 //! - *Stock*, one small document for each product: the counters, a short journal, marks, and `folds`, the number
-//!   of entries that were ever folded. A journal entry is of one order: its revision, and the quantity held. A
-//!   mark is the order and the revision of an entry that was folded; the newest `KEPT` are there.
+//!   of marks that were ever left. A journal entry is of one order: its revision, and the quantity held. A mark
+//!   is the order and the revision of a declaration that is in the hold; the newest `KEPT` are there.
 //! - *Holds*, one document for each order: its revision and all its items. An item of quantity 0 has ended. A
 //!   hold of such items alone is a tombstone.
 //!
@@ -17,15 +17,16 @@
 //! 1. Read the stock of the products, then the hold. A higher revision than the call's: superseded. The same:
 //!    a replay. Too little stock: refused.
 //! 2. The products covered are those that the call names, and those of the order's entries and hold, ended ones
-//!    too. One product: one write to its stock, and nothing else. Several: one transaction, with a write to the
-//!    stock of each and a write to the hold. In both cases each write to a stock moves the counters and leaves
-//!    an entry of the order, new or in the place of the one that is there.
+//!    too. One product: one write to its stock, and nothing else. It moves the counters and leaves an entry of
+//!    the order, new or in the place of the one that is there. Several: one transaction, with a write to the
+//!    stock of each and a write to the hold. Each write to a stock moves the counters, removes the order's entry
+//!    and leaves a mark, as if the entry was folded at once.
 //! 3. Each write to a stock has conditions: there is enough; no entry and no mark of the order has a higher
-//!    revision than was read; at most `KEPT` entries were folded since the read. If a condition fails nothing
-//!    is written: back to 1.
+//!    revision than was read; at most `KEPT` marks were left since the read. If a condition fails nothing is
+//!    written: back to 1.
 //!
 //! So all declarations of an order write to the stock of the products of its first one. There each finds what
-//! another has done since it read: the entry, or its mark, or too many folds.
+//! another has done since it read: the entry, or its mark, or too many other marks.
 //!
 //! # Folding
 //!
@@ -103,6 +104,11 @@ impl Sent {
     /// Items that are held once it is applied.
     fn holds(&self) -> Items {
         if self.kind == DeclarationKind::Hold { self.items } else { NOTHING }
+    }
+
+    /// Entry that it leaves in the journal of a product.
+    fn entry(&self, product: usize) -> Entry {
+        Entry { order: self.order, revision: self.revision, quantity: self.holds()[product] }
     }
 }
 

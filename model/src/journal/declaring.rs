@@ -1,7 +1,7 @@
 //! Steps of a declaration.
 
 use super::state::{
-    Answer, Content, Declaring, Entry, Hold, Meaning, Next, Process, Read, State, Step, Stock, only,
+    Answer, Content, Declaring, Hold, Mark, Meaning, Next, Process, Read, State, Step, Stock, only,
 };
 use super::{Items, Journal, JournalGuard, KEPT, NOTHING, PRODUCTS, Sent};
 use crate::state::DeclarationKind;
@@ -169,22 +169,26 @@ impl Journal {
                 return Some((Step::of(sent, "has nothing to do"), after));
             }
             [product] => {
-                let known = declaring.known();
                 let stock = after.stock[product].as_mut()?;
-                ("writes one stock", self.write_stock(stock, &declaring, product, known, true))
+                let is_written = self.write_stock(stock, &declaring, product);
+                stock.add(sent.entry(product));
+                ("writes one stock", is_written)
             }
             _ if !self.has(JournalGuard::Transaction) => {
                 after.begin(Process::Declaring(Declaring { next: Next::WriteRest(0), ..declaring }));
                 return Some((Step::of(sent, "begins to write"), after));
             }
             _ => {
-                let entries = self.has(JournalGuard::EntryInEach);
                 let mut is_written = true;
                 let mut covers = [false; PRODUCTS];
                 for product in covered {
                     covers[product] = true;
                     let stock = after.stock[product].as_mut()?;
-                    is_written &= self.write_stock(stock, &declaring, product, declaring.known(), entries);
+                    is_written &= self.write_stock(stock, &declaring, product);
+                    if self.has(JournalGuard::MarkInEach) {
+                        stock.journal.retain(|entry| entry.order != sent.order);
+                        self.leave(stock, [Mark { order: sent.order, revision: sent.revision }]);
+                    }
                 }
                 after.holds[sent.order] = Some(Hold::of(sent, covers));
                 ("writes in a transaction", is_written)
@@ -218,17 +222,11 @@ impl Journal {
         if self.has(JournalGuard::MarksRead) { read } else { Read { mark: 0, ..read } }
     }
 
-    /// Writes to the stock of a product. Returns false if a condition is not met.
-    fn write_stock(
-        &self,
-        stock: &mut Stock,
-        declaring: &Declaring,
-        product: usize,
-        known: (u8, Items),
-        leaves_entry: bool,
-    ) -> bool {
+    /// Moves the counters of a product. Returns false if a condition is not met.
+    fn write_stock(&self, stock: &mut Stock, declaring: &Declaring, product: usize) -> bool {
         let sent = self.sent(declaring);
-        let (revision, held) = (known.0, known.1[product]);
+        let (revision, held) = declaring.known();
+        let held = held[product];
         let (holds, moved) = (sent.holds()[product], sent.items[product]);
         let of_order = |order: usize, other: u8| order == sent.order && other > revision;
         let is_newer = stock.journal.iter().any(|entry| of_order(entry.order, entry.revision));
@@ -249,9 +247,6 @@ impl Journal {
             DeclarationKind::Restock => stock.on_hand += moved,
         }
         stock.reserved = others + holds;
-        if leaves_entry {
-            stock.add(Entry { order: sent.order, revision: sent.revision, quantity: holds });
-        }
         true
     }
 
@@ -266,9 +261,10 @@ impl Journal {
         let known = declaring.known();
         if known.1[product] > 0 || sent.items[product] > 0 {
             let stock = after.stock[product].as_mut()?;
-            if !self.write_stock(stock, &declaring, product, known, true) {
+            if !self.write_stock(stock, &declaring, product) {
                 return Some("gives up");
             }
+            stock.add(sent.entry(product));
         }
         after.begin(Process::Declaring(Declaring { next: Next::WriteRest(product + 1), ..declaring }));
         Some("writes one stock of several")

@@ -28,8 +28,8 @@ pub enum JournalGuard {
     AllCovered,
     /// A declaration covers products of which the order holds nothing any more. Without: it forgets them.
     EndedCovered,
-    /// A transaction leaves an entry in the stock of each product. Without: it writes the counters alone.
-    EntryInEach,
+    /// A transaction leaves a mark in the stock of each product. Without: it writes the counters alone.
+    MarkInEach,
     /// The writes to several products are one transaction. Without: they are done one after the other.
     Transaction,
     /// A fold writes the hold before it removes the entry. Without: after it.
@@ -73,7 +73,7 @@ impl JournalGuard {
         Self::StockReadFirst,
         Self::AllCovered,
         Self::EndedCovered,
-        Self::EntryInEach,
+        Self::MarkInEach,
         Self::Transaction,
         Self::HoldBeforeRemoval,
         Self::NewerOnly,

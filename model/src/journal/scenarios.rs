@@ -23,7 +23,7 @@ impl Journal {
     pub fn that_misses(guard: JournalGuard) -> Self {
         let scenario = match guard {
             JournalGuard::AllCovered | JournalGuard::Transaction => Self::from_one_to_two(false),
-            JournalGuard::EntryInEach | JournalGuard::EndedCovered => Self::moved(false),
+            JournalGuard::MarkInEach | JournalGuard::EndedCovered => Self::moved(false),
             JournalGuard::MarksRead => Self::returned_late(false),
             JournalGuard::FewFolds | JournalGuard::FoldsCounted | JournalGuard::StockReadFirst => {
                 Self::two_pieces(false)
@@ -82,14 +82,15 @@ impl Journal {
         Self::of("from one product to two", [1, 1], sent)
     }
 
-    /// A product leaves, and comes back.
+    /// A product leaves, and comes back, beside another order.
     fn from_two_to_one(long: bool) -> Self {
         let more = u8::from(long);
         let sent = vec![
-            hold(0, 1, [1, 1], 1),
-            hold(0, 2, [1, 0], 1 + more),
+            hold(0, 1, [1, 1], 2),
+            hold(0, 2, [1, 0], 2 + more),
             hold(0, 3, NOTHING, 1 + more),
             hold(0, 4, [1, 1], 1),
+            hold(1, 1, [0, 1], 1),
         ];
         Self::of("from two products to one", [1, 1], sent)
     }

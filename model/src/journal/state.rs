@@ -11,7 +11,7 @@ pub(super) struct Entry {
     pub(super) quantity: u8,
 }
 
-/// Mark of an entry that was folded.
+/// Mark of a declaration that is in the hold of its order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Mark {
     pub(super) order: usize,
@@ -31,9 +31,9 @@ pub(super) struct Stock {
     pub(super) on_hand: u8,
     pub(super) reserved: u8,
     pub(super) journal: Vec<Entry>,
-    /// Marks of the entries that were folded last, the newest at the end.
+    /// Newest marks, the last at the end.
     pub(super) folded: Vec<Mark>,
-    /// Number of entries that were ever folded.
+    /// Number of marks that were ever left.
     pub(super) folds: u8,
 }
 

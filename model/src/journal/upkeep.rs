@@ -27,12 +27,7 @@ impl Journal {
             let marks: Vec<Mark> =
                 stock.journal.iter().filter(|entry| is_folded(entry)).map(Mark::of).collect();
             stock.journal.retain(|entry| !is_folded(entry));
-            if self.has(JournalGuard::FoldsCounted) {
-                stock.folds += u8::try_from(marks.len()).unwrap_or(u8::MAX);
-            }
-            stock.folded.extend(marks);
-            let kept = if self.has(JournalGuard::MarksLeft) { usize::from(KEPT) } else { 0 };
-            stock.folded.drain(..stock.folded.len().saturating_sub(kept));
+            self.leave(stock, marks);
             "removes entries"
         } else {
             let entry = entries[if removes_first { written - 1 } else { written }];
@@ -49,6 +44,17 @@ impl Journal {
         }
         self.same(&mut after, before);
         Some((Step(format!("a fold of product {product} {what}")), after))
+    }
+
+    /// Leaves marks in a stock, and counts them.
+    pub(super) fn leave(&self, stock: &mut Stock, marks: impl IntoIterator<Item = Mark>) {
+        let before = stock.folded.len();
+        stock.folded.extend(marks);
+        if self.has(JournalGuard::FoldsCounted) {
+            stock.folds += u8::try_from(stock.folded.len() - before).unwrap_or(u8::MAX);
+        }
+        let kept = if self.has(JournalGuard::MarksLeft) { usize::from(KEPT) } else { 0 };
+        stock.folded.drain(..stock.folded.len().saturating_sub(kept));
     }
 
     /// Inserts the hold of an order from the arrays.

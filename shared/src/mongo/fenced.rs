@@ -6,6 +6,8 @@
 //! so a build that is still warm is refused, and loses nothing. Every write of a store goes through
 //! [`FencedCollection`], which adds the field: there is no other way to write.
 
+use std::time::Duration;
+
 use futures::TryStreamExt as _;
 use futures::future::BoxFuture;
 use mongodb::action::{
@@ -86,6 +88,31 @@ impl FencedDatabase {
     /// Fails when MongoDB is unavailable.
     pub async fn record_migrated(&self, migration: &str) -> Result<()> {
         self.schema.record_migrated(&self.database, migration).await
+    }
+
+    /// Records that this migration copies documents from now on, if that is not recorded already.
+    ///
+    /// # Errors
+    /// Fails when MongoDB is unavailable.
+    pub async fn record_copying(&self, migration: &str) -> Result<()> {
+        self.schema.record_copying(&self.database, migration).await
+    }
+
+    /// Records that this migration has copied all that it can.
+    ///
+    /// # Errors
+    /// Fails when MongoDB is unavailable.
+    pub async fn record_copied(&self, migration: &str) -> Result<()> {
+        self.schema.record_copied(&self.database, migration).await
+    }
+
+    /// Returns the time since which this migration copies documents. None: it does not.
+    ///
+    /// # Errors
+    /// Fails when MongoDB is unavailable.
+    pub async fn copying_since(&self, migration: &str) -> Result<Option<Timestamp>> {
+        let since = self.schema.copying_since(&self.database, migration).await?;
+        Ok(since.map(timestamp))
     }
 
     /// Schema of the build.
@@ -346,13 +373,14 @@ impl<T: Send + Sync> FencedCollection<T> {
         Ok(UpdatedEach { matched, refused: refused.len() })
     }
 
-    /// Updates or inserts several documents, each its own way, in one command. Returns the places of those that
-    /// were refused.
+    /// Updates or inserts several documents, each its own way, in one command. MongoDB ends it after `max_time`,
+    /// also if its caller has gone. Returns the places of those that were refused.
     ///
     /// # Errors
     /// Fails when MongoDB is unavailable, or this build is too old.
-    pub async fn upsert_each(&self, updates: Vec<UpdateEach>) -> Result<Vec<usize>> {
+    pub async fn upsert_each(&self, updates: Vec<UpdateEach>, max_time: Duration) -> Result<Vec<usize>> {
         let mut command = self.command(updates, true);
+        command.insert("maxTimeMS", i64::try_from(max_time.as_millis()).unwrap_or(i64::MAX));
         // The driver does not add it to commands that it does not know.
         command.insert("writeConcern", doc! { "w": "majority", "j": true });
         Ok(self.run_updates(command, None).await?.1)

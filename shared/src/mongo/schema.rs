@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use futures::TryStreamExt as _;
 use mongodb::Database;
-use mongodb::bson::{Bson, Document, Timestamp as OperationTime, doc};
+use mongodb::bson::{Bson, DateTime, Document, Timestamp as OperationTime, doc};
 use mongodb::error::{Error as MongoError, ErrorKind};
 use mongodb::options::{Hint, ReadConcern};
 
@@ -145,6 +145,42 @@ impl Schema {
         let schema = database.collection::<Document>(SCHEMA);
         let done = doc! { "$addToSet": { "migrated": migration } };
         schema.update_one(doc! { "_id": self.function }, done).await.map(drop)
+    }
+
+    /// Records that this migration copies documents from now on, if that is not recorded already.
+    ///
+    /// # Errors
+    /// Error of the driver if MongoDB refuses or is unavailable.
+    pub async fn record_copying(&self, database: &Database, migration: &str) -> Result<(), MongoError> {
+        let begun = doc! { "$ifNull": [format!("$copying.{migration}"), "$$NOW"] };
+        let schema = database.collection::<Document>(SCHEMA);
+        let record = vec![doc! { "$set": { format!("copying.{migration}"): begun } }];
+        schema.update_one(doc! { "_id": self.function }, record).await.map(drop)
+    }
+
+    /// Records that this migration has copied all that it can.
+    ///
+    /// # Errors
+    /// Error of the driver if MongoDB refuses or is unavailable.
+    pub async fn record_copied(&self, database: &Database, migration: &str) -> Result<(), MongoError> {
+        let schema = database.collection::<Document>(SCHEMA);
+        let record = doc! { "$unset": { format!("copying.{migration}"): "" } };
+        schema.update_one(doc! { "_id": self.function }, record).await.map(drop)
+    }
+
+    /// Returns the time since which this migration copies documents. None: it does not.
+    ///
+    /// # Errors
+    /// Error of the driver if MongoDB refuses or is unavailable.
+    pub async fn copying_since(
+        &self,
+        database: &Database,
+        migration: &str,
+    ) -> Result<Option<DateTime>, MongoError> {
+        let schema = database.collection::<Document>(SCHEMA);
+        let found = schema.find_one(doc! { "_id": self.function }).await?;
+        let copying = found.as_ref().and_then(|found| found.get_document("copying").ok());
+        Ok(copying.and_then(|copying| copying.get_datetime(migration).ok().copied()))
     }
 
     async fn record(&self, database: &Database, at_least: Document) -> Result<(), MongoError> {

@@ -102,13 +102,13 @@ def every_method(services, given):
         except grpc.RpcError as error:
             assert error.code() == grpc.StatusCode.PERMISSION_DENIED, error
     assert products("HoldStock", declared, SYSTEM)["products"][0]["name"] == "Top hat"
+    folded = products("FoldJournals", {"limit": "10"}, SYSTEM)
+    assert folded == {"folded": "1", "last": hat}, folded
     products("ShipStock", {**declared, "revision": "2"}, SYSTEM)
     products("RestockReturned", {**declared, "revision": "3"}, SYSTEM)
 
     ledger = products("ListStockMovements", {"product_id": hat}, admin)["data"]
     assert [it["delta"] for it in ledger] == ["2", "-2", "5", "5"], ledger
-    folded = products("FoldJournals", {"limit": "10"}, SYSTEM)
-    assert folded == {"folded": "1", "last": hat}, folded
     (held,) = products("GetHolds", {"order_ids": [given["order_id"]]}, SYSTEM)["holds"]
     assert held["product_id"] == hat and held["revision"] == "3" and "quantity" not in held, held
     (ended,) = products("ListHolds", {"ended": True, "limit": "10"}, SYSTEM)["holds"]

@@ -14,6 +14,7 @@ use serde::Deserialize;
 use shared::error::Error;
 use shared::mongo;
 use shared::mongo::unreadable::{self, Unreadable};
+use shared::values::clock::Timestamp;
 use shared::values::ids::OrderId;
 
 use super::documents::{ItemDocument, of_order};
@@ -84,6 +85,14 @@ impl ProductStore {
         }
         let as_of = self.database.is_migrated(MIGRATION).await?;
         Ok(as_of.map(|as_of| *self.arrays_gone.get_or_init(|| as_of)))
+    }
+
+    /// Returns the time from which on copies of arrays may still appear, if there may be any.
+    pub(super) async fn copies_appear_from(&self) -> Result<Option<Timestamp>, Error> {
+        if self.arrays_are_gone().await? {
+            return Ok(None);
+        }
+        Ok(self.database.copying_since(MIGRATION).await?)
     }
 
     /// Finds the hold of an order in the arrays, in a session.
@@ -194,7 +203,10 @@ impl ProductStore {
                 "r": 1, "items": 1, "live": { "$gt": [{ "$max": "$items.q" }, 0] }, "at": "$$NOW",
             } },
         ];
+        // All copies have the time of its beginning.
+        self.database.record_copying(MIGRATION).await?;
         self.products.aggregate_into(pipeline, &self.holds).await?;
+        self.database.record_copied(MIGRATION).await?;
         let unreadable = self.unreadable_arrays().await?;
         let left = doc! { "$nor": [
             { "_id": { "$in": unreadable.products } },

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use futures::TryStreamExt as _;
 use mongodb::ClientSession;
-use mongodb::bson::{self, Bson, Document, doc};
+use mongodb::bson::{self, Document, doc};
 use mongodb::options::ReturnDocument;
 use shared::error::Error;
 use shared::mongo::fenced::{UpdateEach, UpdatedEach};
@@ -14,9 +14,9 @@ use shared::values::clock::Timestamp;
 use shared::values::ids::{OrderId, ProductId};
 
 use super::ProductStore;
-use super::documents::{ItemDocument, SnapshotDocument, StockDocument};
+use super::documents::{ItemDocument, SnapshotDocument, StockDocument, is_of};
 use super::first_holds::Turn;
-use super::journal::is_long_now;
+use super::journal::{self, is_long_now};
 use super::ledger::MovementDocument;
 use super::view::{AsOf, Found, View};
 use crate::ledger::{Cause, RETURNED, SHIPPED, StockMovement};
@@ -133,6 +133,10 @@ impl ProductStore {
         let found = self.view_in(&mut session, declaration, AsOf::Snapshot, arrays_gone).await??;
         let Found::View(view) = found else { return self.decide_confirmed(declaration).await };
         self.first_holds.learn(&view, session.operation_time());
+        // After an election a snapshot may be from before a migration has copied the order's hold.
+        if view.revision.is_none() && declaration.revision > 1 {
+            return self.decide_confirmed(declaration).await;
+        }
         match stock::decide(declaration, view.revision, &view.states()) {
             Ok(updates) if !updates.is_empty() => Ok(Decided::Write(view, updates)),
             _ => self.decide_confirmed(declaration).await,
@@ -202,7 +206,7 @@ impl ProductStore {
         let product = write.update.product;
         let update = self
             .stocks
-            .find_one_and_update(writes.filter(write), writes.pipeline(write))
+            .find_one_and_update(writes.filter(write), writes.with_entry(write))
             .projection(doc! { "folds": 1, "pending": { "$size": "$pending" } })
             .return_document(ReturnDocument::After)
             .max_time(WRITE);
@@ -215,8 +219,9 @@ impl ProductStore {
         Ok(true)
     }
 
-    /// Writes to all stocks, to what depends on them, and to the hold, in one transaction. Its first statements
-    /// are the writes to the stocks: a read before them would make it begin again beside every other write.
+    /// Writes to all stocks, to what depends on them, and to the hold, in one transaction. So nothing is left to
+    /// fold. Its first statements are the writes to the stocks: a read before them would make it begin again beside
+    /// every other write.
     pub(super) async fn write_all(&self, writes: &Writes<'_>, turn: Turn<'_>) -> Result<bool, Error> {
         let statements = Statements::of(writes);
         let written = mongo::transaction_within(&self.database, TRANSACTION_PATIENCE, |session| {
@@ -230,12 +235,6 @@ impl ProductStore {
             Err(error) if mongo::is_write_conflict(&error) || mongo::is_duplicate_key(&error) => false,
             written => written?,
         };
-        if is_written {
-            let products = writes.updates.iter().map(|write| write.update.product);
-            let long: Vec<ProductId> =
-                products.filter(|product| self.first_holds.adds_many(*product)).collect();
-            self.fold_soon(&long).await;
-        }
         Ok(is_written)
     }
 
@@ -254,7 +253,11 @@ impl ProductStore {
             return Ok(TxOutcome::Abort(false));
         }
         if !flips.is_empty() {
-            self.documents().update_each(flips, Some(&mut *session)).await?;
+            let UpdatedEach { refused, .. } =
+                self.documents().update_each(flips, Some(&mut *session)).await?;
+            if refused > 0 {
+                return Err(mongodb::error::Error::custom("a product was refused by its validator"));
+            }
         }
         if !moved.is_empty() {
             let mut found = self
@@ -271,10 +274,8 @@ impl ProductStore {
             }
             self.movements.insert_many(movements)?.session(&mut *session).await?;
         }
-        if let Some(hold) = hold {
-            let UpdateEach { filter, update } = hold;
-            self.holds.update_one(filter, update).upsert(true).session(&mut *session).await?;
-        }
+        let UpdateEach { filter, update } = hold;
+        self.holds.update_one(filter, update).upsert(true).session(&mut *session).await?;
         Ok(TxOutcome::Commit(true))
     }
 }
@@ -297,7 +298,7 @@ struct Statements {
     stocks: Vec<UpdateEach>,
     flips: Vec<UpdateEach>,
     moved: Vec<bson::Uuid>,
-    hold: Option<UpdateEach>,
+    hold: UpdateEach,
     order: OrderId,
     kind: DeclarationKind,
     deltas: Vec<(ProductId, i64)>,
@@ -309,7 +310,7 @@ impl Statements {
         let stocks = writes
             .updates
             .iter()
-            .map(|write| UpdateEach { filter: writes.filter(write), update: writes.pipeline(write) });
+            .map(|write| UpdateEach { filter: writes.filter(write), update: writes.with_mark(write) });
         let flips = updates().filter(|update| update.in_stock.is_change()).map(|update| UpdateEach {
             filter: doc! { "_id": mongo::uuid(update.product) },
             update: vec![doc! { "$set": { "in_stock": update.in_stock.after } }],
@@ -320,7 +321,7 @@ impl Statements {
             stocks: stocks.collect(),
             flips: flips.collect(),
             moved: deltas.iter().map(|(product, _)| mongo::uuid(*product)).collect(),
-            hold: (writes.updates.len() > 1).then(|| writes.hold()),
+            hold: writes.hold(),
             order: writes.declaration.order,
             kind: writes.declaration.kind,
             deltas,
@@ -347,19 +348,26 @@ impl Writes<'_> {
         filter
     }
 
-    /// Pipeline that moves the counters of a stock, and leaves an entry.
-    fn pipeline(&self, write: &Write) -> Vec<Document> {
+    /// Pipeline that moves the reserved count of a stock, and leaves an entry.
+    fn with_entry(&self, write: &Write) -> Vec<Document> {
         let order = mongo::uuid(self.declaration.order);
-        let entries = |comparison: &str| {
-            let of_order = doc! { comparison: ["$$this.o", order] };
-            doc! { "$filter": { "input": "$pending", "cond": of_order } }
-        };
         let entry = entry(order, self.declaration.revision, write.update.held, write.snapshot.as_ref());
         // An entry that is there keeps the fields of a later build.
-        let own = doc! { "$mergeObjects": [{ "$first": entries("$eq") }, entry] };
+        let own = doc! { "$mergeObjects": [{ "$first": self.entries("$eq") }, entry] };
+        vec![doc! { "$set": {
+            "reserved": { "$add": ["$reserved", write.update.reserved] },
+            "pending": { "$concatArrays": [self.entries("$ne"), [own]] },
+        } }]
+    }
+
+    /// Pipeline that moves the counters of a stock, and leaves a mark: the hold is written with it.
+    fn with_mark(&self, write: &Write) -> Vec<Document> {
+        let mark = doc! { "o": mongo::uuid(self.declaration.order), "r": self.declaration.revision };
         let mut set = doc! {
             "reserved": { "$add": ["$reserved", write.update.reserved] },
-            "pending": { "$concatArrays": [entries("$ne"), [own]] },
+            "pending": self.entries("$ne"),
+            "folded": journal::with_mark(mark),
+            "folds": { "$add": ["$folds", 1_i64] },
         };
         if write.update.on_hand != 0 {
             set.insert("on_hand", doc! { "$add": ["$on_hand", write.update.on_hand] });
@@ -367,6 +375,12 @@ impl Writes<'_> {
             set.insert("moved_at", doc! { "$max": ["$moved_at", mongo::date(self.now)] });
         }
         vec![doc! { "$set": set }]
+    }
+
+    /// Entries of the order, or those of others.
+    fn entries(&self, comparison: &str) -> Document {
+        let of_order = doc! { comparison: ["$$this.o", mongo::uuid(self.declaration.order)] };
+        doc! { "$filter": { "input": "$pending", "cond": of_order } }
     }
 
     /// Upsert of the hold of the order. Items that are there keep the fields of a later build.
@@ -427,10 +441,6 @@ fn item_document(item: &ItemDocument) -> Document {
         document.insert("s", snapshot);
     }
     document
-}
-
-fn is_of(item: &Document, product: bson::Uuid) -> bool {
-    item.get("p").is_some_and(|it| *it == Bson::from(product))
 }
 
 /// Builds the ledger entry of units that left the warehouse or came back, from the counts after that.

@@ -1,7 +1,7 @@
 //! Documents of stock and of holds. What they mean, and the rules for each write, stand at the top of
 //! `model/src/journal.rs`.
 
-use mongodb::bson::{self, Document, doc};
+use mongodb::bson::{self, Bson, Document, doc};
 use serde::{Deserialize, Serialize};
 use shared::mongo::unreadable::Unreadable;
 use shared::mongo::{self, Index, json_schema};
@@ -32,11 +32,11 @@ pub(super) struct StockDocument {
     pub(super) movements: i64,
     /// Time of the newest movement.
     pub(super) moved_at: Option<bson::DateTime>,
-    /// Number of entries that were ever folded.
+    /// Number of marks that were ever left.
     pub(super) folds: i64,
     /// Journal. A query may restrict it to the entry of one order.
     pub(super) pending: Vec<EntryDocument>,
-    /// Marks of the entries that were folded last. A query may restrict them to those of one order.
+    /// Newest marks. A query may restrict them to those of one order.
     pub(super) folded: Vec<MarkDocument>,
 }
 
@@ -54,9 +54,12 @@ pub(super) struct EntryDocument {
     /// Product as it was when this quantity was first held. Holds of earlier schema versions have none.
     #[serde(default)]
     pub(super) s: Option<SnapshotDocument>,
+    /// Fields of a later build.
+    #[serde(flatten)]
+    pub(super) further: Document,
 }
 
-/// Mark of an entry that was folded.
+/// Mark of a declaration that is in the hold of its order.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct MarkDocument {
     /// Order ID.
@@ -237,6 +240,11 @@ pub(super) fn held_product(document: Document) -> Result<HeldProduct, Unreadable
 /// Fields that [`held_product`] reads.
 pub(super) fn held_fields() -> Document {
     doc! { "sku": 1, "name": 1, "price": 1, "status": 1, "max_per_order": 1 }
+}
+
+/// Returns true if an item of a hold is of this product.
+pub(super) fn is_of(item: &Document, product: bson::Uuid) -> bool {
+    item.get("p").is_some_and(|it| *it == Bson::from(product))
 }
 
 /// Filter for the journal's entries, and the marks, of one order, as a projection.

@@ -24,7 +24,7 @@ use tokio::sync::{MutexGuard, oneshot};
 use super::ProductStore;
 use super::declarations::{KEPT, Write, Writes, availability, entry};
 use super::documents::{SnapshotDocument, held_fields};
-use super::journal::is_long_now;
+use super::journal::{is_away, is_long_now};
 use super::view::{View, catalogue};
 use crate::product::{HeldProduct, Status};
 use crate::stock::{self, Declaration, DeclarationKind, Flip, ProductState, Stock};
@@ -62,8 +62,6 @@ struct Folds {
     folds: i64,
     /// None: as of its creation.
     as_of: Option<OperationTime>,
-    /// Number of entries that transactions of this process have added since it last folded them.
-    added: usize,
 }
 
 /// Memory of folds, and the lines in which requests wait.
@@ -124,17 +122,6 @@ impl FirstHolds {
         }
     }
 
-    /// Counts an entry of a transaction, which is not told how long the journal is. Returns true once they are many.
-    pub(super) fn adds_many(&self, product: ProductId) -> bool {
-        let mut all = self.folds.lock().unwrap_or_else(PoisonError::into_inner);
-        if all.len() >= MOST_REMEMBERED && !all.contains_key(&product) {
-            all.clear();
-        }
-        let known = all.entry(product).or_default();
-        known.added = (known.added + 1) % FOLD_AT;
-        known.added == 0
-    }
-
     fn known(&self, product: ProductId) -> Folds {
         let all = self.folds.lock().unwrap_or_else(PoisonError::into_inner);
         all.get(&product).copied().unwrap_or_default()
@@ -143,6 +130,11 @@ impl FirstHolds {
     /// Waits for the turn to write to the stocks of these products, for a limited time. Nothing depends on it: there
     /// is none if it takes too long, or if the products are too many.
     pub(super) async fn turn(&self, products: &[ProductId]) -> Turn<'_> {
+        self.turn_within(TURN, products).await
+    }
+
+    /// Waits for the turn for this time at most.
+    pub(super) async fn turn_within(&self, time: Duration, products: &[ProductId]) -> Turn<'_> {
         if products.len() > MOST_TURNS {
             return Vec::new();
         }
@@ -155,7 +147,7 @@ impl FirstHolds {
             }
             turns
         };
-        tokio::time::timeout(TURN, turns).await.unwrap_or_default()
+        tokio::time::timeout(time, turns).await.unwrap_or_default()
     }
 }
 
@@ -184,9 +176,7 @@ impl ProductStore {
         let as_of = folds.values().filter_map(|folds| folds.as_of).fold(arrays_gone, Ord::max);
         let (is_held, products) =
             futures::try_join!(self.is_held(declaration.order, as_of), self.named(declaration))?;
-        if is_held {
-            return Ok(None);
-        }
+        let Some(products) = products.filter(|_| !is_held) else { return Ok(None) };
         let state = |product: &HeldProduct| ProductState {
             product: product.id,
             stock: PLENTY,
@@ -233,16 +223,23 @@ impl ProductStore {
         Ok(find.session(&mut session).await?.is_some())
     }
 
-    /// Finds the products that a declaration names.
-    async fn named(&self, declaration: &Declaration) -> Result<HashMap<ProductId, HeldProduct>, Error> {
+    /// Finds the products that a declaration names. None if one of them seems to be sold out: a write that asks for
+    /// it would make those of others fail.
+    async fn named(
+        &self,
+        declaration: &Declaration,
+    ) -> Result<Option<HashMap<ProductId, HeldProduct>>, Error> {
         let named: Vec<bson::Uuid> = declaration.items.iter().map(|it| mongo::uuid(it.product)).collect();
         let named = match &named[..] {
             [one] => doc! { "_id": one },
             several => doc! { "_id": { "$in": several } },
         };
         let documents = self.documents();
-        let found = documents.find(named).projection(held_fields()).await?;
-        Ok(catalogue(found.try_collect().await?))
+        let mut fields = held_fields();
+        fields.insert("in_stock", 1);
+        let found: Vec<Document> = documents.find(named).projection(fields).await?.try_collect().await?;
+        let is_sold_out = |product: &Document| matches!(product.get_bool("in_stock"), Ok(false));
+        Ok(if found.iter().any(is_sold_out) { None } else { Some(catalogue(found)) })
     }
 
     /// Writes a hold, with those of others that wait for the same product. Returns false if it was not written, or if
@@ -270,7 +267,12 @@ impl ProductStore {
             match is_long {
                 Ok(Ok(true)) => self.fold_soon(&[product]).await,
                 Ok(Ok(false)) | Err(_) => {}
-                Ok(Err(error)) => return written.try_recv().map_err(|_| error),
+                Ok(Err(error)) if is_away(&error) => return written.try_recv().map_err(|_| error),
+                // Those who waited for it decide on what is stored, and so does this one.
+                Ok(Err(error)) => {
+                    tracing::warn!(causes = error.causes(), %product, "holds are not written together: {error}");
+                    return Ok(written.try_recv().unwrap_or(false));
+                }
             }
         }
     }

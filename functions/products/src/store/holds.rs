@@ -52,7 +52,12 @@ impl ProductStore {
     /// Fails when MongoDB is unavailable.
     pub async fn list_holds(&self, walk: &HoldWalk) -> Result<(Vec<HoldPosition>, Timestamp), Error> {
         let now = self.database.clock().await?;
-        let until = mongo::date(now.before(walk.min_age));
+        let mut until = now.before(walk.min_age);
+        // Asked after the clock: copies that are begun later have a later time.
+        if let Some(from) = self.copies_appear_from().await? {
+            until = until.min(from.before(Duration::from_millis(1)));
+        }
+        let until = mongo::date(until);
         let mut filter = doc! { "live": !walk.ended, "_id": mongo::any_uuid() };
         match walk.after {
             Some((at, Some(order))) => {

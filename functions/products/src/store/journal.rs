@@ -2,6 +2,7 @@
 //!
 //! A fold may run at any time, beside itself and beside any write: see "Folding" in `model/src/journal.rs`.
 
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use futures::TryStreamExt as _;
@@ -22,8 +23,21 @@ use super::{ProductStore, STOCK, with_id};
 /// Maximum time in which one call begins to fold journals.
 const TURN: Duration = Duration::from_millis(1_200);
 
-/// Maximum time for which a request folds journals that have grown. What it has not done is left to the next one.
-const AT_TIMES: Duration = Duration::from_millis(500);
+/// Maximum time for the fold of a journal, one that is locked or silent included. The rest is left to the next one.
+const FOLD_TIME: Duration = Duration::from_millis(500);
+
+/// Maximum time after which a fold begins no further part.
+const PARTS_TIME: Duration = Duration::from_millis(250);
+
+/// Number of entries that are folded at once. The removal compares each with the whole journal, and begins anew
+/// beside every other write: it must be short. With fewer at once a hot product is folded too slowly.
+const AT_ONCE: usize = 256;
+
+/// Maximum time for which a removal waits for its turn. Without it the removal only meets more conflicts.
+const REMOVAL_TURN: Duration = Duration::from_millis(50);
+
+/// Field that a removal uses for a moment.
+const REMOVED: &str = "removed";
 
 /// Result of folding journals.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -59,13 +73,13 @@ impl ProductStore {
         let limit = usize::try_from(limit).unwrap_or(usize::MAX);
         let mut all = Folded { more: products.len() > limit, ..Folded::default() };
         products.truncate(limit);
-        for product in products {
+        for (product, oldest) in products {
             if all.last.is_some() && began.elapsed() > TURN {
                 all.more = true;
                 break;
             }
             // One that is locked or silent stops no others.
-            let fold = tokio::time::timeout(AT_TIMES, self.fold(product)).await;
+            let fold = tokio::time::timeout(FOLD_TIME, self.fold(product)).await;
             match fold.unwrap_or_else(|_| Err(Error::unavailable("MongoDB did not answer in time"))) {
                 Ok(one) => {
                     all.folded += one.folded;
@@ -78,6 +92,7 @@ impl ProductStore {
                 Err(error) => {
                     tracing::error!(causes = error.causes(), %product, "a journal is not folded: {error}");
                     all.failed += 1;
+                    all.oldest = all.oldest.into_iter().chain(oldest).min();
                 }
             }
             all.last = Some(product);
@@ -85,21 +100,29 @@ impl ProductStore {
         Ok(all)
     }
 
-    /// Finds the products that have entries in their journals.
-    async fn with_entries(&self, after: Option<ProductId>, limit: i64) -> Result<Vec<ProductId>, Error> {
+    /// Finds the products that have entries in their journals, with the time of the oldest one.
+    async fn with_entries(
+        &self,
+        after: Option<ProductId>,
+        limit: i64,
+    ) -> Result<Vec<(ProductId, Option<Timestamp>)>, Error> {
         let mut ids = mongo::any_uuid();
         if let Some(after) = after {
             ids.insert("$gt", mongo::uuid(after));
         }
         let pipeline = vec![
             doc! { "$match": { "pending.o": { "$gt": Bson::MinKey }, "_id": ids } },
-            doc! { "$project": { "_id": 1 } },
+            doc! { "$project": { "oldest": { "$min": "$pending.t" } } },
             doc! { "$sort": { "_id": 1 } },
             doc! { "$limit": limit },
         ];
         let found = self.stocks.aggregate(pipeline).hint(Hint::Name(PENDING_OF_ORDER.to_owned()));
         let found: Vec<Document> = found.await?.try_collect().await?;
-        Ok(found.iter().filter_map(unreadable::id_of).map(ProductId::from_uuid).collect())
+        let read = |stock: &Document| {
+            let oldest = stock.get_datetime("oldest").ok().copied().map(mongo::timestamp);
+            Some((ProductId::from_uuid(unreadable::id_of(stock)?), oldest))
+        };
+        Ok(found.iter().filter_map(read).collect())
     }
 
     /// Folds the journals of these products, as far as that succeeds in a short time. Nothing depends on it.
@@ -111,7 +134,7 @@ impl ProductStore {
                 }
             }
         };
-        if tokio::time::timeout(AT_TIMES, all).await.is_err() {
+        if tokio::time::timeout(FOLD_TIME, all).await.is_err() {
             tracing::warn!("journals are not folded yet: MongoDB did not answer in time");
         }
     }
@@ -132,44 +155,66 @@ impl ProductStore {
         if result.failed > 0 {
             unreadable::log(&[unreadable]);
         }
-        if readable.is_empty() {
-            return Ok(result);
-        }
-        // The holds come first: what is in neither would be lost.
-        let upserts = readable.iter().map(|moved| into_hold(product, moved)).collect();
-        let refused = mongo::bounded_write(self.holds.upsert_each(upserts)).await?;
-        let (mut done, mut left) = (Vec::new(), Vec::new());
-        for (place, moved) in readable.iter().enumerate() {
-            if refused.contains(&place) { left.push(moved) } else { done.push(moved) }
+        let began = Instant::now();
+        let mut parts = readable.chunks(AT_ONCE);
+        let mut left = Vec::new();
+        while result.folded == 0 || began.elapsed() < PARTS_TIME {
+            let Some(part) = parts.next() else { break };
+            let refused = self.fold_part(product, part).await?;
+            result.folded += part.len() - refused.len();
+            left.extend(refused);
         }
         result.failed += left.len();
-        result.oldest = left.iter().map(|moved| mongo::timestamp(moved.entry.t)).min();
         if !left.is_empty() {
             tracing::error!(%product, refused = left.len(), "entries of a journal are not folded: MongoDB refuses their holds");
         }
+        left.extend(parts.flatten());
+        result.oldest = left.iter().map(|moved| mongo::timestamp(moved.entry.t)).min();
+        Ok(result)
+    }
+
+    /// Moves some entries of a journal. Returns those whose holds MongoDB refuses.
+    async fn fold_part<'a>(&self, product: ProductId, part: &'a [Moved]) -> Result<Vec<&'a Moved>, Error> {
+        // The holds come first: what is in neither would be lost.
+        let upserts = part.iter().map(|moved| into_hold(product, moved)).collect();
+        let refused = mongo::bounded_write(self.holds.upsert_each(upserts, WRITE)).await?;
+        let (mut done, mut left) = (Vec::new(), Vec::new());
+        for (place, moved) in part.iter().enumerate() {
+            if refused.contains(&place) { left.push(moved) } else { done.push(moved) }
+        }
         if !done.is_empty() {
             self.remove(product, &done).await?;
-            result.folded = done.len();
         }
-        Ok(result)
+        Ok(left)
     }
 
     /// Takes entries out of a journal, if they are still the same, and leaves their marks.
     async fn remove(&self, product: ProductId, done: &[&Moved]) -> Result<(), Error> {
-        let key = |entry: &EntryDocument| doc! { "o": entry.o, "r": entry.r };
-        let done: Vec<Document> = done.iter().map(|moved| key(&moved.entry)).collect();
-        let of = |element: &str| doc! { "o": format!("{element}.o"), "r": format!("{element}.r") };
-        let is_done = doc! { "$in": [of("$$this"), done] };
+        let mut by_revision: BTreeMap<i64, Vec<bson::Uuid>> = BTreeMap::new();
+        for Moved { entry, .. } in done {
+            by_revision.entry(entry.r).or_default().push(entry.o);
+        }
+        // Literal, since MongoDB would build the lists again for each entry.
+        let is_one_of = |(revision, orders): (i64, Vec<bson::Uuid>)| {
+            doc! { "$and": [
+                { "$eq": ["$$this.r", revision] }, { "$in": ["$$this.o", { "$literal": orders }] },
+            ] }
+        };
+        let is_done = doc! { "$or": by_revision.into_iter().map(is_one_of).collect::<Vec<_>>() };
         let removed = doc! { "$filter": { "input": "$pending", "cond": is_done.clone() } };
-        let marks = doc! { "$map": { "input": removed.clone(), "in": of("$$this") } };
-        let update = vec![doc! { "$set": {
-            "pending": { "$filter": { "input": "$pending", "cond": { "$not": [is_done] } } },
-            "folded": { "$slice": [{ "$concatArrays": ["$folded", marks] }, -KEPT] },
-            "folds": { "$add": ["$folds", { "$toLong": { "$size": removed } }] },
-        } }];
+        let mark = doc! { "o": "$$this.o", "r": "$$this.r" };
+        let update = vec![
+            doc! { "$set": { REMOVED: { "$map": { "input": removed, "in": mark } } } },
+            doc! { "$set": {
+                "pending": { "$filter": { "input": "$pending", "cond": { "$not": [is_done] } } },
+                "folded": newest(marks_with(format!("${REMOVED}"))),
+                "folds": { "$add": ["$folds", { "$toLong": { "$size": format!("${REMOVED}") } }] },
+            } },
+            doc! { "$unset": REMOVED },
+        ];
         let mut session = self.database.start_session().await?;
         let written = {
-            let _turn = self.first_holds.turn(&[product]).await;
+            let _turn = self.first_holds.turn_within(REMOVAL_TURN, &[product]).await;
             let write = self
                 .stocks
                 .find_one_and_update(with_id(product), update)
@@ -186,6 +231,22 @@ impl ProductStore {
     }
 }
 
+/// Marks of a stock and a further one, as an expression. All but the newest are dropped now and then. MongoDB logs the
+/// whole list when that happens.
+pub(super) fn with_mark(mark: Document) -> Document {
+    let all = marks_with(doc! { "$literal": [mark] });
+    let are_many = doc! { "$gte": [{ "$size": "$folded" }, 2 * KEPT] };
+    doc! { "$cond": [are_many, newest(all.clone()), all] }
+}
+
+fn marks_with(further: impl Into<Bson>) -> Document {
+    doc! { "$concatArrays": ["$folded", further.into()] }
+}
+
+fn newest(marks: Document) -> Document {
+    doc! { "$slice": [marks, -KEPT] }
+}
+
 /// Returns true if so many new entries have made a journal long.
 pub(super) fn is_long_now(after: &Document, added: usize) -> bool {
     let length = after.get_i32("pending").ok().and_then(|length| usize::try_from(length).ok()).unwrap_or(0);
@@ -193,7 +254,7 @@ pub(super) fn is_long_now(after: &Document, added: usize) -> bool {
 }
 
 /// Returns true if MongoDB takes no write of this build at all.
-fn is_away(error: &Error) -> bool {
+pub(super) fn is_away(error: &Error) -> bool {
     use shared::error::DatabaseFailure;
     matches!(error.database_failure(), Some(DatabaseFailure::Away | DatabaseFailure::Outdated))
 }

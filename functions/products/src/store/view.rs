@@ -11,12 +11,12 @@ use shared::mongo;
 use shared::mongo::unreadable::{self, Unreadable};
 use shared::values::ids::ProductId;
 
-use super::ProductStore;
 use super::arrays::Copied;
 use super::documents::{
     EntryDocument, HoldDocument, ItemDocument, SnapshotDocument, StockDocument, held_fields, held_product,
-    of_order,
+    is_of, of_order,
 };
+use super::{ProductStore, STOCK};
 use crate::product::{HeldProduct, Status};
 use crate::stock::{Declaration, DeclarationKind, Item, ProductState};
 
@@ -221,25 +221,40 @@ fn build(
 ) -> Result<View, Unreadable> {
     let stocks: Vec<StockDocument> = stocks.into_iter().map(StockDocument::read).collect::<Result<_, _>>()?;
     let Content { revision, items, mut held } = content(hold, &stocks);
-    let products = stocks.into_iter().filter_map(|stock| {
-        let product = stock.product();
-        let item = held.remove(&product);
-        let is_covered = item.is_some() || !stock.pending.is_empty();
-        if !is_covered && !declaration.items.iter().any(|named| named.product == product) {
-            return None;
-        }
-        let current = catalogue.remove(&product);
-        let state = ProductState {
-            product,
-            stock: stock.counts(),
-            active: current.as_ref().is_some_and(|it| it.status == Status::Active),
-            currency: current.as_ref().map(|it| it.price.currency()),
-            max_per_order: current.as_ref().and_then(|it| it.max_per_order),
-            held: is_covered.then(|| item.as_ref().map_or(0, |item| item.q)),
-        };
-        Some(Viewed { state, folds: stock.folds, current, snapshot: item.and_then(|item| item.s) })
-    });
-    Ok(View { revision, items, products: products.collect() })
+    let products: Vec<Viewed> = stocks
+        .into_iter()
+        .filter_map(|stock| {
+            let product = stock.product();
+            let item = held.remove(&product);
+            let is_covered = item.is_some() || !stock.pending.is_empty();
+            if !is_covered && !declaration.items.iter().any(|named| named.product == product) {
+                return None;
+            }
+            let current = catalogue.remove(&product);
+            let state = ProductState {
+                product,
+                stock: stock.counts(),
+                active: current.as_ref().is_some_and(|it| it.status == Status::Active),
+                currency: current.as_ref().map(|it| it.price.currency()),
+                max_per_order: current.as_ref().and_then(|it| it.max_per_order),
+                held: is_covered.then(|| item.as_ref().map_or(0, |item| item.q)),
+            };
+            Some(Viewed { state, folds: stock.folds, current, snapshot: item.and_then(|item| item.s) })
+        })
+        .collect();
+    // The units would be forgotten, and stay reserved once the stock is repaired.
+    if let Some((product, _)) = held.into_iter().find(|(_, item)| item.q > 0) {
+        return Err(Unreadable { collection: STOCK, id: Some(product.uuid()) });
+    }
+    Ok(View { revision, items, products })
+}
+
+/// Item of a hold that has the fields of an entry, and those that a later build has given to either.
+fn as_item(product: bson::Uuid, entry: &EntryDocument, items: &[Document]) -> Document {
+    let mut item = items.iter().find(|item| is_of(item, product)).cloned().unwrap_or_default();
+    item.extend(entry.further.clone());
+    item.insert("p", product);
+    item
 }
 
 /// Combines the hold with the entries and marks of the order. At the same revision the hold has all items.
@@ -254,7 +269,9 @@ fn content(hold: Option<(Vec<ItemDocument>, HoldDocument)>, stocks: &[StockDocum
     if newest > content.revision {
         let item =
             |(p, entry): (bson::Uuid, &EntryDocument)| ItemDocument { p, q: entry.q, s: entry.s.clone() };
-        content.held = by_product(entries().filter(|(_, it)| Some(it.r) == newest).map(item).collect());
+        let newest_entries = || entries().filter(|(_, it)| Some(it.r) == newest);
+        content.held = by_product(newest_entries().map(item).collect());
+        content.items = newest_entries().map(|(p, entry)| as_item(p, entry, &content.items)).collect();
         content.revision = newest;
     }
     // The hold of a mark is there, unless it was a tombstone that was pruned.

@@ -152,6 +152,19 @@ impl Fixture {
         [self.all("stock").await, self.all("stock_holds").await].concat()
     }
 
+    /// Store of another process, in which one command of this name fails.
+    pub(crate) async fn failing_once(&self, command: &str, failure: Document) -> ProductStore {
+        // The fail point selects the client by its app name.
+        let app = format!("fails-{command}-{}", self.database.name());
+        let uri = mongod::shared_for_tests().await.unwrap_or_else(|error| panic!("{error:?}"));
+        let client = mongo::connect(uri, &app).await.unwrap();
+        let mut data = doc! { "failCommands": [command], "appName": app };
+        data.extend(failure);
+        let fails = doc! { "configureFailPoint": "failCommand", "mode": { "times": 1 }, "data": data };
+        self.database.client().database("admin").run_command(fails).await.unwrap();
+        ProductStore::new(&client.client().database(self.database.name()))
+    }
+
     /// Folds all journals. One to which others write all the time is left to the next pass.
     pub(crate) async fn fold(&self) {
         for _ in 0..20 {

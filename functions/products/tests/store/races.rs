@@ -25,6 +25,36 @@ async fn twins_of_one_declaration_hold_once() {
 }
 
 #[tokio::test]
+async fn buyers_of_what_is_sold_out_write_nothing() {
+    let fixture = Fixture::new().await;
+    let mug = fixture.product(1).await;
+    fixture.hold(OrderId::new(), 1, &[(mug, 1)]).await.unwrap();
+    fixture.database.run_command(doc! { "profile": 2 }).await.unwrap();
+    let items = [(mug, 1)];
+    for outcome in join_all((0..16).map(|_| fixture.hold(OrderId::new(), 1, &items))).await {
+        outcome.unwrap_err();
+    }
+    fixture.database.run_command(doc! { "profile": 0 }).await.unwrap();
+    let writes = doc! { "op": "command", "command.findAndModify": { "$exists": true } };
+    assert_eq!(fixture.collection("system.profile").count_documents(writes).await.unwrap(), 0);
+    let reads = fixture.collection("system.profile").count_documents(doc! { "op": "query" }).await.unwrap();
+    assert!(reads >= 16, "{reads} reads were seen");
+}
+
+/// The process of its request writes for those that wait, too. It has time left as they have.
+#[tokio::test]
+async fn a_first_hold_whose_write_was_too_slow_is_tried_again() {
+    let fixture = Fixture::new().await;
+    let mug = fixture.product(9).await;
+    let too_slow = doc! { "errorCode": 50 };
+    let store = fixture.failing_once("findAndModify", too_slow).await;
+    let items = vec![Item { product: mug, quantity: 2 }];
+    let hold = Declaration { order: OrderId::new(), revision: 1, kind: DeclarationKind::Hold, items };
+    store.declare(&hold, NOW).await.unwrap().unwrap();
+    assert_eq!(fixture.stock(mug).await, (9, 2));
+}
+
+#[tokio::test]
 async fn a_release_beside_duplicates_of_the_hold_wins() {
     let fixture = Fixture::new().await;
     let [cup, mug] = fixture.products([20, 20]).await;

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use futures::TryStreamExt as _;
 use futures::future::{join, join_all};
-use mongodb::bson::{Document, doc};
+use mongodb::bson::{Bson, Document, doc};
+use products::holds::HoldWalk;
 use products::ledger::{Cause, INITIAL};
 use products::stock::{Declaration, DeclarationKind, Rejection, Stock, StockChange};
 use products::store::{ProductStore, StockWritten};
@@ -206,6 +207,68 @@ async fn an_array_that_cannot_be_read_stays_beside_the_others() {
     fixture.store.ensure_schema().await.unwrap();
     fixture.hold(broken, 2, &[]).await.unwrap();
     assert_eq!((fixture.stock(mug).await, fixture.stock(pot).await), ((50, 0), (50, 0)));
+}
+
+#[tokio::test]
+async fn an_order_with_a_damaged_entry_is_copied_whole() {
+    let fixture = Fixture::new().await;
+    let [mug, pot] = fixture.products([50, 50]).await;
+    let order = OrderId::new();
+    fixture.hold(order, 1, &[(mug, 2), (pot, 3)]).await.unwrap();
+    as_version_7(&fixture).await;
+    let products = fixture.collection("products");
+    let set = async |quantity: Bson| {
+        let set = doc! { "$set": { "holds.0.q": quantity } };
+        products.update_one(doc! { "_id": mongo::uuid(mug) }, set).await.unwrap();
+    };
+    set("two".into()).await;
+    let fixture = restarted(&fixture);
+    fixture.store.ensure_schema().await.unwrap();
+    assert!(fixture.all("stock_holds").await.is_empty());
+    assert_eq!(products.count_documents(doc! { "holds": { "$exists": true } }).await.unwrap(), 2);
+    set(2_i64.into()).await;
+    fixture.store.ensure_schema().await.unwrap();
+    fixture.hold(order, 2, &[]).await.unwrap();
+    assert_eq!((fixture.stock(mug).await, fixture.stock(pot).await), ((50, 0), (50, 0)));
+}
+
+/// What it holds of the product would be forgotten, and reserved for ever once the product is repaired.
+#[tokio::test]
+async fn an_order_beside_a_missing_stock_keeps_its_hold() {
+    let fixture = Fixture::new().await;
+    let [text, mug] = fixture.products([50, 50]).await;
+    let order = OrderId::new();
+    fixture.hold(order, 1, &[(text, 2), (mug, 2)]).await.unwrap();
+    as_version_7(&fixture).await;
+    let products = fixture.collection("products");
+    let set = async |counts: Document| {
+        products.update_one(doc! { "_id": mongo::uuid(text) }, doc! { "$set": counts }).await.unwrap();
+    };
+    set(doc! { "on_hand": "fifty" }).await;
+    let fixture = restarted(&fixture);
+    fixture.store.ensure_schema().await.unwrap();
+    let release = Declaration { order, revision: 2, kind: DeclarationKind::Hold, items: Vec::new() };
+    assert!(fixture.store.declare(&release, NOW).await.is_err());
+    set(doc! { "on_hand": 50_i64 }).await;
+    fixture.store.ensure_schema().await.unwrap();
+    fixture.hold(order, 2, &[]).await.unwrap();
+    assert_eq!((fixture.stock(text).await, fixture.stock(mug).await), ((50, 0), (50, 0)));
+}
+
+#[tokio::test]
+async fn the_walk_waits_for_holds_that_are_being_copied() {
+    let fixture = Fixture::new().await;
+    let mug = fixture.product(50).await;
+    fixture.hold(OrderId::new(), 1, &[(mug, 2)]).await.unwrap();
+    fixture.fold().await;
+    let at = fixture.all("stock_holds").await[0].get_datetime("at").unwrap().to_owned();
+    let copying = doc! { "$set": { "copying.holds_in_arrays": at }, "$unset": { "migrated": 1 } };
+    fixture.collection("schema").update_one(doc! { "_id": "products" }, copying).await.unwrap();
+    let fixture = restarted(&fixture);
+    let walk = HoldWalk { ended: false, min_age: Duration::ZERO, after: None, limit: 10 };
+    assert!(fixture.store.list_holds(&walk).await.unwrap().0.is_empty());
+    fixture.store.ensure_schema().await.unwrap();
+    assert_eq!(fixture.store.list_holds(&walk).await.unwrap().0.len(), 1);
 }
 
 #[tokio::test]
