@@ -356,6 +356,9 @@ pub async fn bounded_write<W: IntoFuture>(write: W) -> W::Output {
 /// Time limit for repeating a transaction after conflicts: shorter than a caller waits.
 const TRANSACTION_PATIENCE: Duration = Duration::from_secs(8);
 
+/// Time for the last attempt to commit, after the time for repeating it.
+const LAST_COMMIT: Duration = Duration::from_secs(2);
+
 /// Outcome of a transaction's body without an error.
 #[derive(Debug)]
 pub enum TxOutcome<T> {
@@ -408,10 +411,12 @@ where
         let error = match body(&mut session).await {
             Ok(TxOutcome::Commit(result)) => {
                 // In a task of its own. If the caller goes now, the driver takes the transaction for committed already,
-                // and the server keeps it open.
+                // and the server keeps it open. The task ends even if no majority ever answers: it has a connection.
                 let committing = tokio::spawn(async move {
-                    let committed = commit(&mut session, started, patience).await;
-                    (session, committed)
+                    let committing = commit(&mut session, started, patience);
+                    let committed = tokio::time::timeout(patience + LAST_COMMIT, committing).await;
+                    let late = |_| Err(std::io::Error::from(std::io::ErrorKind::TimedOut).into());
+                    (session, committed.unwrap_or_else(late))
                 });
                 let (returned, committed) = committing.await.map_err(MongoError::custom)?;
                 session = returned;

@@ -66,6 +66,8 @@ pub struct HoldPage {
     pub last: bool,
     /// Database time of the read.
     pub now: Timestamp,
+    /// Time up to which no hold of the minimum age will appear any more.
+    pub complete_until: Timestamp,
 }
 
 impl HoldPage {
@@ -153,6 +155,8 @@ pub struct FoldedPage {
 pub struct AuditedHolds {
     /// Live holds, those of one order beside each other.
     pub holds: Vec<Hold>,
+    /// Orders of the page whose holds cannot be read.
+    pub unreadable: Vec<OrderId>,
     /// Last order of the page, also if its hold cannot be read. None if there were none.
     pub last: Option<OrderId>,
     /// True if more orders follow.
@@ -267,7 +271,10 @@ impl Products {
         let holds: Result<Vec<_>, Error> = answer.holds.into_iter().map(hold_cursor).collect();
         let holds = holds?;
         let last = usize::try_from(HOLDS_PER_PAGE).is_ok_and(|limit| holds.len() < limit);
-        Ok(HoldPage { holds, last, now: convert::trusted_time(answer.now)? })
+        let now = convert::trusted_time(answer.now)?;
+        // An earlier build does not send it.
+        let complete_until = answer.complete_until.map(|at| convert::trusted_time(Some(at))).transpose()?;
+        Ok(HoldPage { holds, last, now, complete_until: complete_until.unwrap_or(now.before(min_age)) })
     }
 
     /// Holds of these orders, ended ones included.
@@ -342,7 +349,9 @@ impl Products {
         let answer = self.client.clone().audit_holds(self.request(request, context)).await?.into_inner();
         let holds: Result<_, Error> = answer.holds.into_iter().map(Hold::from_message).collect();
         let last = answer.last.as_deref().map(convert::trusted_id).transpose()?;
-        Ok(AuditedHolds { holds: holds?, last, more: answer.more })
+        let unreadable: Result<_, Error> =
+            answer.unreadable.iter().map(|order| convert::trusted_id(order)).collect();
+        Ok(AuditedHolds { holds: holds?, unreadable: unreadable?, last, more: answer.more })
     }
 
     /// Reads up to `limit` products after this one for the consistency check. The flag is true if there are

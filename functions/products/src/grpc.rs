@@ -14,7 +14,7 @@ use shared::values::ids::{self, OrderId, ProductId};
 use tonic::{Request, Response, Status};
 
 use crate::forms::{self, CreateProductForm, UpdateProductForm, UpdateStockForm, declaration};
-use crate::holds::{AuditedProduct, Hold, HoldPosition};
+use crate::holds::{AuditedHolds, AuditedProduct, Hold, HoldList, HoldPosition};
 use crate::listing::Listing;
 use crate::product::HeldProduct;
 use crate::service::{DeclareError, ProductService};
@@ -140,10 +140,11 @@ impl Rpc for Grpc {
     ) -> Result<Response<wire::ListHoldsResponse>, Status> {
         let context = context_of(&request)?;
         let walk = forms::hold_walk(request.into_inner())?;
-        let (holds, now) = self.0.list_holds(&context, walk).await?;
+        let HoldList { holds, now, complete_until } = self.0.list_holds(&context, walk).await?;
         Ok(Response::new(wire::ListHoldsResponse {
             holds: holds.into_iter().map(position).collect(),
             now: Some(convert::timestamp(now)),
+            complete_until: Some(convert::timestamp(complete_until)),
         }))
     }
 
@@ -185,11 +186,13 @@ impl Rpc for Grpc {
     ) -> Result<Response<wire::AuditHoldsResponse>, Status> {
         let context = context_of(&request)?;
         let (after, limit) = forms::audit_of_holds(request.into_inner())?;
-        let (holds, last, more) = self.0.audit_holds(&context, after, limit).await?;
+        let AuditedHolds { holds, unreadable, last, more } =
+            self.0.audit_holds(&context, after, limit).await?;
         Ok(Response::new(wire::AuditHoldsResponse {
             holds: holds.into_iter().map(hold).collect(),
             last: last.map(|order| order.to_string()),
             more,
+            unreadable: unreadable.iter().map(OrderId::to_string).collect(),
         }))
     }
 

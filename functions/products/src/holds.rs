@@ -30,6 +30,17 @@ pub struct HoldPosition {
     pub order: OrderId,
 }
 
+/// Page of all holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HoldList {
+    /// Positions, sorted.
+    pub holds: Vec<HoldPosition>,
+    /// Database time from before the read. Holds that are written later have a later time.
+    pub now: Timestamp,
+    /// Time up to which no hold of the minimum age will appear any more.
+    pub complete_until: Timestamp,
+}
+
 /// Hold of a product for an order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Hold {
@@ -43,6 +54,19 @@ pub struct Hold {
     pub revision: i64,
     /// Time by the database's clock at which it was declared, or later written as a hold of its own.
     pub at: Timestamp,
+}
+
+/// Page of live holds for the consistency check.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AuditedHolds {
+    /// Live holds, those of one order beside each other.
+    pub holds: Vec<Hold>,
+    /// Orders of the page whose holds cannot be read.
+    pub unreadable: Vec<OrderId>,
+    /// Last order of the page.
+    pub last: Option<OrderId>,
+    /// True if more orders follow.
+    pub more: bool,
 }
 
 /// Product with its counts, and the sums of its ledger and its holds, as of one moment.

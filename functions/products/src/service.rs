@@ -12,10 +12,10 @@ use shared::input::validation::ValidationErrors;
 use shared::mongo;
 use shared::mongo::conflict_retry::ConflictRetry;
 use shared::runtime::context::Context;
-use shared::values::clock::{Clock, Timestamp};
+use shared::values::clock::Clock;
 use shared::values::ids::{OrderId, ProductId};
 
-use crate::holds::{AuditedProduct, Hold, HoldPosition, HoldWalk};
+use crate::holds::{AuditedHolds, AuditedProduct, Hold, HoldList, HoldWalk};
 use crate::ledger::StockMovement;
 use crate::listing::Listing;
 use crate::product::{HeldProduct, NewProduct, Product, ProductChange, Status};
@@ -261,15 +261,11 @@ impl ProductService {
         })
     }
 
-    /// Reads a page of holds, and the database time from before the read.
+    /// Reads a page of holds.
     ///
     /// # Errors
     /// 403 unless the caller is a function.
-    pub async fn list_holds(
-        &self,
-        context: &Context,
-        walk: HoldWalk,
-    ) -> Result<(Vec<HoldPosition>, Timestamp), Error> {
+    pub async fn list_holds(&self, context: &Context, walk: HoldWalk) -> Result<HoldList, Error> {
         context.caller.require_system()?;
         self.store.list_holds(&walk).await
     }
@@ -324,7 +320,7 @@ impl ProductService {
         self.store.fold_journals(after, limit).await
     }
 
-    /// Reads a page of live holds for the consistency check, its last order, and true if there are more.
+    /// Reads a page of live holds for the consistency check.
     ///
     /// # Errors
     /// 403 unless the caller is a function.
@@ -333,7 +329,7 @@ impl ProductService {
         context: &Context,
         after: Option<OrderId>,
         limit: i64,
-    ) -> Result<(Vec<Hold>, Option<OrderId>, bool), Error> {
+    ) -> Result<AuditedHolds, Error> {
         context.caller.require_system()?;
         self.store.audit_holds(after, limit).await
     }

@@ -63,8 +63,8 @@ impl Reader {
 
 struct Lists {
     all: Semaphore,
-    /// Shares of the readers that read or wait now.
-    by_reader: Mutex<HashMap<Reader, Arc<Semaphore>>>,
+    /// Places of the readers that read or wait now, with the number of their lists.
+    by_reader: Mutex<HashMap<Reader, (usize, Arc<Semaphore>)>>,
 }
 
 impl Default for Lists {
@@ -94,7 +94,7 @@ impl Lists {
     }
 }
 
-/// Use of a reader's share. The last one removes it.
+/// Use of a reader's places. The last one removes them.
 struct Share<'a> {
     lists: &'a Lists,
     reader: Reader,
@@ -104,17 +104,21 @@ struct Share<'a> {
 impl<'a> Share<'a> {
     fn of(lists: &'a Lists, reader: Reader) -> Self {
         let mut all = lists.by_reader.lock().unwrap_or_else(PoisonError::into_inner);
-        let places = all.entry(reader).or_insert_with(|| Arc::new(Semaphore::new(MAX_OF_READER))).clone();
-        Self { lists, reader, places }
+        let (count, places) =
+            all.entry(reader).or_insert_with(|| (0, Arc::new(Semaphore::new(MAX_OF_READER))));
+        *count += 1;
+        Self { lists, reader, places: places.clone() }
     }
 }
 
 impl Drop for Share<'_> {
     fn drop(&mut self) {
         let mut all = self.lists.by_reader.lock().unwrap_or_else(PoisonError::into_inner);
-        // The map has one reference, and this is the other.
-        if Arc::strong_count(&self.places) <= 2 {
-            all.remove(&self.reader);
+        if let Some((count, _)) = all.get_mut(&self.reader) {
+            *count -= 1;
+            if *count == 0 {
+                all.remove(&self.reader);
+            }
         }
     }
 }

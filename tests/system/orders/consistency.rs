@@ -153,6 +153,13 @@ async fn a_hold_that_was_changed_is_found() {
 }
 
 #[tokio::test]
+async fn a_hold_that_cannot_be_read_is_found() {
+    let shop = ImportedOrder::open().await;
+    shop.damage_hold(&shop.placed, doc! { "$set": { "r": "one" } }).await;
+    shop.finds(&["order-without-hold", "unreadable-hold"]).await;
+}
+
+#[tokio::test]
 async fn a_hold_of_nobody_is_found() {
     let shop = ImportedOrder::open().await;
     let mug = mongo::uuid(shop.mug.parse::<ProductId>().unwrap());

@@ -100,11 +100,13 @@ pub enum ViolationKind {
     UnreadableOrder,
     /// Product on disk that cannot be read.
     UnreadableProduct,
+    /// Hold on disk that cannot be read.
+    UnreadableHold,
 }
 
 impl ViolationKind {
     /// All kinds of violation.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::StockOutOfBounds,
         Self::ReservedIsNotTheSum,
         Self::LedgerIsNotTheSum,
@@ -116,6 +118,7 @@ impl ViolationKind {
         Self::TaskOverdue,
         Self::UnreadableOrder,
         Self::UnreadableProduct,
+        Self::UnreadableHold,
     ];
 
     /// The name in JSON and protobuf.
@@ -132,6 +135,7 @@ impl ViolationKind {
             Self::TaskOverdue => "task-overdue",
             Self::UnreadableOrder => "unreadable-order",
             Self::UnreadableProduct => "unreadable-product",
+            Self::UnreadableHold => "unreadable-hold",
         }
     }
 }
@@ -211,6 +215,9 @@ impl OrderService {
                 break;
             }
         }
+        // Those after the last order are in the next page, too.
+        let is_in_page = |order: &OrderId| next.is_none_or(|last| order.uuid() <= last.uuid());
+        checked.violations.extend(audited.unreadable.into_iter().filter(is_in_page).map(unreadable_hold));
         let next = match next {
             Some(last) => Position { value: HOLDS, id: last.uuid() },
             None => Position { value: ORDERS, id: uuid::Uuid::nil() },
@@ -432,6 +439,10 @@ fn check_order(order: &CheckedOrder, holds: &[Hold], now: Timestamp) -> Vec<Viol
         }
     }
     found
+}
+
+fn unreadable_hold(id: OrderId) -> Violation {
+    Violation { kind: ViolationKind::UnreadableHold, ..unreadable_order(id) }
 }
 
 fn unreadable_order(id: OrderId) -> Violation {

@@ -10,12 +10,11 @@ use serde::Deserialize;
 use shared::error::Error;
 use shared::mongo;
 use shared::mongo::unreadable::{self, Unreadable};
-use shared::values::clock::Timestamp;
 use shared::values::ids::{OrderId, ProductId};
 
 use super::documents::{EntryDocument, HOLDS_BY_TIME, HoldDocument, ItemDocument, PENDING_OF_ORDER};
-use super::{ProductStore, STOCK};
-use crate::holds::{Hold, HoldPosition, HoldWalk};
+use super::{HOLDS, ProductStore, STOCK};
+use crate::holds::{AuditedHolds, Hold, HoldList, HoldPosition, HoldWalk};
 
 /// Number of orders whose holds are read at once. An order may hold hundreds of products.
 const ORDERS_AT_ONCE: usize = 50;
@@ -45,19 +44,18 @@ pub(super) struct Held {
 }
 
 impl ProductStore {
-    /// Reads a page of holds, sorted by (`at`, `order`), and the database time from before the read. Holds that are
-    /// written later have a later time.
+    /// Reads a page of holds, sorted by (`at`, `order`).
     ///
     /// # Errors
     /// Fails when MongoDB is unavailable.
-    pub async fn list_holds(&self, walk: &HoldWalk) -> Result<(Vec<HoldPosition>, Timestamp), Error> {
+    pub async fn list_holds(&self, walk: &HoldWalk) -> Result<HoldList, Error> {
         let now = self.database.clock().await?;
-        let mut until = now.before(walk.min_age);
+        let mut complete_until = now.before(walk.min_age);
         // Asked after the clock: copies that are begun later have a later time.
         if let Some(from) = self.copies_appear_from().await? {
-            until = until.min(from.before(Duration::from_millis(1)));
+            complete_until = complete_until.min(from.before(Duration::from_millis(1)));
         }
-        let until = mongo::date(until);
+        let until = mongo::date(complete_until);
         let mut filter = doc! { "live": !walk.ended, "_id": mongo::any_uuid() };
         match walk.after {
             Some((at, Some(order))) => {
@@ -87,7 +85,7 @@ impl ProductStore {
             at: mongo::timestamp(found.at),
             order: mongo::id(found._id),
         };
-        Ok((found.map_ok(position).try_collect().await?, now))
+        Ok(HoldList { holds: found.map_ok(position).try_collect().await?, now, complete_until })
     }
 
     /// Holds of these orders, live or ended.
@@ -95,12 +93,12 @@ impl ProductStore {
     /// # Errors
     /// Fails when MongoDB is unavailable.
     pub async fn find_holds(&self, orders: &[OrderId]) -> Result<Vec<Hold>, Error> {
-        let all = self.held_by(orders).await?;
+        let (all, _) = self.held_by(orders).await?;
         Ok(all.into_values().flat_map(|held| held.holds).collect())
     }
 
-    /// Holds of these orders, by their entries, their holds, or their arrays.
-    async fn held_by(&self, orders: &[OrderId]) -> Result<HashMap<OrderId, Held>, Error> {
+    /// Holds of these orders, by their entries, their holds, or their arrays; and what cannot be read.
+    async fn held_by(&self, orders: &[OrderId]) -> Result<(HashMap<OrderId, Held>, Vec<Unreadable>), Error> {
         let (mut all, mut left_out) = (HashMap::new(), Vec::new());
         if !self.arrays_are_gone().await? {
             self.add_from_arrays(orders, &mut all).await?;
@@ -132,7 +130,7 @@ impl ProductStore {
             }
         }
         unreadable::log(&left_out);
-        Ok(all)
+        Ok((all, left_out))
     }
 
     /// Deletes the holds of these orders that have ended and have at least this age. The write itself checks them, so
@@ -158,16 +156,11 @@ impl ProductStore {
         Ok(usize::try_from(deleted).unwrap_or(usize::MAX))
     }
 
-    /// Reads a page of the live holds of orders after this one, those of one order beside each other. With it come
-    /// the last order of the page, and true if more follow.
+    /// Reads a page of the live holds of orders after this one.
     ///
     /// # Errors
     /// Fails when MongoDB is unavailable.
-    pub async fn audit_holds(
-        &self,
-        after: Option<OrderId>,
-        limit: i64,
-    ) -> Result<(Vec<Hold>, Option<OrderId>, bool), Error> {
+    pub async fn audit_holds(&self, after: Option<OrderId>, limit: i64) -> Result<AuditedHolds, Error> {
         let mut ids = mongo::any_uuid();
         if let Some(after) = after {
             ids.insert("$gt", mongo::uuid(after));
@@ -183,20 +176,23 @@ impl ProductStore {
         let found: Vec<Document> = found.try_collect().await?;
         let orders: Vec<OrderId> =
             found.iter().filter_map(unreadable::id_of).map(OrderId::from_uuid).collect();
-        let mut more = i64::try_from(found.len()).is_ok_and(|length| length >= limit);
-        let (mut holds, mut last) = (Vec::new(), None);
+        let more = i64::try_from(found.len()).is_ok_and(|length| length >= limit);
+        let mut page = AuditedHolds { more, ..AuditedHolds::default() };
         for chunk in orders.chunks(ORDERS_AT_ONCE) {
-            if holds.len() >= MAX_AUDITED_HOLDS {
-                more = true;
+            if page.holds.len() >= MAX_AUDITED_HOLDS {
+                page.more = true;
                 break;
             }
-            let mut of_chunk = self.find_holds(chunk).await?;
+            let (held, left_out) = self.held_by(chunk).await?;
+            let mut of_chunk: Vec<Hold> = held.into_values().flat_map(|held| held.holds).collect();
             of_chunk.retain(|hold| hold.quantity > 0);
             of_chunk.sort_unstable_by_key(|hold| (hold.order.uuid(), hold.product.uuid()));
-            holds.extend(of_chunk);
-            last = chunk.last().copied();
+            page.holds.extend(of_chunk);
+            let of_holds = left_out.iter().filter(|it| it.collection == HOLDS);
+            page.unreadable.extend(of_holds.filter_map(|it| it.id).map(OrderId::from_uuid));
+            page.last = chunk.last().copied();
         }
-        Ok((holds, last, more))
+        Ok(page)
     }
 }
 

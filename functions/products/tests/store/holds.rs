@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use futures::future::join_all;
 use mongodb::bson::{Document, doc};
-use products::holds::{HoldPosition, HoldWalk};
+use products::holds::{AuditedHolds, HoldList, HoldPosition, HoldWalk};
 use products::stock::{DeclarationKind, Stock, StockChange};
 use shared::mongo;
 use shared::values::clock::Timestamp;
@@ -21,7 +21,7 @@ fn walk(limit: usize) -> HoldWalk {
 async fn walked(fixture: &Fixture, first: HoldWalk) -> Vec<HoldPosition> {
     let (mut all, mut walk) = (Vec::<HoldPosition>::new(), first);
     loop {
-        let (page, now) = fixture.store.list_holds(&walk).await.unwrap();
+        let HoldList { holds: page, now, .. } = fixture.store.list_holds(&walk).await.unwrap();
         assert!(page.len() <= walk.limit);
         assert!(page.iter().all(|position| position.at <= now));
         all.extend(&page);
@@ -45,7 +45,7 @@ async fn put(fixture: &Fixture, products: &[ProductId], order: OrderId, quantity
 }
 
 async fn database_clock(fixture: &Fixture) -> Timestamp {
-    fixture.store.list_holds(&walk(1)).await.unwrap().1
+    fixture.store.list_holds(&walk(1)).await.unwrap().now
 }
 
 #[tokio::test]
@@ -111,11 +111,11 @@ async fn later_holds_have_times_not_before_the_pages_now() {
     let fixture = Fixture::new().await;
     let mug = fixture.product(100).await;
     for _ in 0..20 {
-        let (_, now) = fixture.store.list_holds(&walk(100)).await.unwrap();
+        let now = fixture.store.list_holds(&walk(100)).await.unwrap().now;
         let order = OrderId::new();
         fixture.hold(order, 1, &[(mug, 1)]).await.unwrap();
         assert!(fixture.store.find_holds(&[order]).await.unwrap()[0].at >= now);
-        let (_, now) = fixture.store.list_holds(&walk(100)).await.unwrap();
+        let now = fixture.store.list_holds(&walk(100)).await.unwrap().now;
         fixture.fold().await;
         assert!(fixture.store.find_holds(&[order]).await.unwrap()[0].at >= now);
     }
@@ -254,7 +254,8 @@ async fn an_audit_of_holds_has_each_live_hold_once() {
     for limit in [1, 2, 5, 100] {
         let (mut after, mut seen, mut more) = (None, Vec::new(), true);
         while more {
-            let (page, last, next) = fixture.store.audit_holds(after, limit).await.unwrap();
+            let AuditedHolds { holds: page, last, more: next, .. } =
+                fixture.store.audit_holds(after, limit).await.unwrap();
             assert!(page.iter().all(|hold| hold.quantity > 0));
             seen.extend(page.iter().map(|hold| hold.order));
             (after, more) = (last, next && last.is_some());

@@ -1,6 +1,8 @@
 //! Calls that arrive late, after folds and after other calls of their order.
 
-use futures::future::join_all;
+use std::time::Duration;
+
+use futures::future::{join, join_all};
 use mongodb::bson::doc;
 use products::stock::Rejection;
 use products::store::ProductStore;
@@ -55,6 +57,42 @@ async fn a_process_that_knows_no_folds_holds_all_the_same() {
 }
 
 #[tokio::test]
+async fn a_write_that_arrives_late_reads_again() {
+    let fixture = Fixture::new().await;
+    let mug = fixture.product(900).await;
+    // The marks of the order are there, or have made room for others.
+    for (revision, are_many) in [(1, false), (1, true), (2, false), (2, true)] {
+        let order = OrderId::new();
+        if revision == 2 {
+            fixture.hold(order, 1, &[(mug, 1)]).await.unwrap();
+            fixture.fold().await;
+        }
+        let blocked = doc! { "blockConnection": true, "blockTimeMS": 700 };
+        let store = fixture.failing_once("findAndModify", blocked).await;
+        let late = Fixture { database: fixture.database.clone(), store };
+        let items = [(mug, 5)];
+        let meanwhile = async {
+            // The other has read, or does so now: either way it must not write.
+            tokio::time::sleep(Duration::from_millis(200)).await;
+            fixture.hold(order, revision, &items).await.unwrap();
+            fixture.hold(order, revision + 1, &[(mug, 2)]).await.unwrap();
+            fixture.fold().await;
+            let mark = || doc! { "o": mongo::uuid(OrderId::new()), "r": 1_i64 };
+            let others: Vec<_> = (0..256).map(|_| mark()).collect();
+            if are_many {
+                let many = doc! { "$set": { "folded": others }, "$inc": { "folds": 300_i64 } };
+                let of_mug = doc! { "_id": mongo::uuid(mug) };
+                fixture.collection("stock").update_one(of_mug, many).await.unwrap();
+            }
+        };
+        let (answer, ()) = join(late.hold(order, revision, &items), meanwhile).await;
+        assert_eq!(answer, Err(Rejection::Superseded), "{revision}");
+        fixture.hold(order, revision + 2, &[]).await.unwrap();
+        assert_eq!(fixture.stock(mug).await, (900, 0), "{revision}");
+    }
+}
+
+#[tokio::test]
 async fn a_late_change_passes_none_about_another_product() {
     let fixture = Fixture::new().await;
     let [mug, pot] = fixture.products([20, 20]).await;
@@ -93,7 +131,7 @@ async fn changes_of_one_order_at_once_end_in_the_latest() {
             }
         });
         let folds = join_all((0..3).map(|_| fixture.fold()));
-        futures::future::join(join_all(changes), folds).await;
+        join(join_all(changes), folds).await;
         let held = fixture.store.find_holds(&[order]).await.unwrap();
         assert!(held.iter().all(|hold| hold.revision == 9));
         let expected = [(mug, 9), (pot, 9)];

@@ -1,6 +1,8 @@
 //! Concurrent calls.
 
-use futures::future::join_all;
+use std::time::Duration;
+
+use futures::future::{join, join_all};
 use mongodb::bson::doc;
 use products::stock::{Declaration, DeclarationKind, Item, Rejection, StockChange};
 use products::store::{ProductStore, StockWritten};
@@ -39,6 +41,22 @@ async fn buyers_of_what_is_sold_out_write_nothing() {
     assert_eq!(fixture.collection("system.profile").count_documents(writes).await.unwrap(), 0);
     let reads = fixture.collection("system.profile").count_documents(doc! { "op": "query" }).await.unwrap();
     assert!(reads >= 16, "{reads} reads were seen");
+}
+
+#[tokio::test]
+async fn a_late_hold_of_the_last_units_takes_no_more() {
+    let fixture = Fixture::new().await;
+    let mug = fixture.product(2).await;
+    let blocked = doc! { "blockConnection": true, "blockTimeMS": 700 };
+    let late =
+        Fixture { database: fixture.database.clone(), store: fixture.failing_once("update", blocked).await };
+    let meanwhile = async {
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        fixture.hold(OrderId::new(), 1, &[(mug, 1)]).await.unwrap();
+    };
+    let (answer, ()) = join(late.hold(OrderId::new(), 1, &[(mug, 2)]), meanwhile).await;
+    assert!(matches!(answer, Err(Rejection::Short(_))), "{answer:?}");
+    assert_eq!(fixture.stock(mug).await, (2, 1));
 }
 
 /// The process of its request writes for those that wait, too. It has time left as they have.

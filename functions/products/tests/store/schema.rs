@@ -266,9 +266,11 @@ async fn the_walk_waits_for_holds_that_are_being_copied() {
     fixture.collection("schema").update_one(doc! { "_id": "products" }, copying).await.unwrap();
     let fixture = restarted(&fixture);
     let walk = HoldWalk { ended: false, min_age: Duration::ZERO, after: None, limit: 10 };
-    assert!(fixture.store.list_holds(&walk).await.unwrap().0.is_empty());
+    let page = fixture.store.list_holds(&walk).await.unwrap();
+    assert!(page.holds.is_empty() && mongo::date(page.complete_until) < at && at <= mongo::date(page.now));
     fixture.store.ensure_schema().await.unwrap();
-    assert_eq!(fixture.store.list_holds(&walk).await.unwrap().0.len(), 1);
+    let page = fixture.store.list_holds(&walk).await.unwrap();
+    assert_eq!((page.holds.len(), page.complete_until), (1, page.now));
 }
 
 #[tokio::test]

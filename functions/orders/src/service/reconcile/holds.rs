@@ -53,15 +53,17 @@ impl Run<'_> {
             if !self.settle(due, turn).await? {
                 break;
             }
-            // At the end of the walk every hold that is old enough has been checked.
-            let end = HoldCursor { at: page.now.before(HOLD_AGE), order: None };
+            // At the end of the walk every hold up to this time has been checked.
+            let end = HoldCursor { at: page.complete_until, order: None };
             let reached = if page.last { Some(end) } else { page.holds.last().copied() };
             if let Some(reached) = reached.filter(|reached| position.is_none_or(|it| it < *reached)) {
                 store.save_position(&name, reached).await?;
                 position = Some(reached);
             }
             if page.last {
-                self.note_lag(Job::Holds, None, page.now, HOLD_AGE);
+                // Behind only while a schema step copies holds.
+                let behind = Some(end).filter(|end| end.at < page.now.before(HOLD_AGE));
+                self.note_lag(Job::Holds, behind, page.now, HOLD_AGE);
                 return Ok(true);
             }
             self.note_lag(Job::Holds, position, page.now, HOLD_AGE);
