@@ -5,7 +5,7 @@
 //!
 //! - *Stock*, one small document for each product: the counters, a short journal, marks, and `folds`, the number
 //!   of marks that were ever left. A journal entry is of one order: its revision, and the quantity held. A mark
-//!   is the order and the revision of a declaration that is in the hold; the newest `KEPT` are there.
+//!   is the order and the revision of a declaration that is in the hold; at least the newest `KEPT` are there.
 //! - *Holds*, one document for each order: its revision and all its items. An item of quantity 0 has ended. A
 //!   hold of such items alone is a tombstone.
 //!
@@ -14,13 +14,13 @@
 //!
 //! # Declaring
 //!
-//! 1. Read the stock of the products, then the hold. A higher revision than the call's: superseded. The same:
+//! 1. Read the stock of the products, then the hold, or both as of one moment. A higher revision than the call's: superseded. The same:
 //!    a replay. Too little stock: refused.
 //! 2. The products covered are those that the call names, and those of the order's entries and hold, ended ones
 //!    too. One product: one write to its stock, and nothing else. It moves the counters and leaves an entry of
-//!    the order, new or in the place of the one that is there. Several: one transaction, with a write to the
-//!    stock of each and a write to the hold. Each write to a stock moves the counters, removes the order's entry
-//!    and leaves a mark, as if the entry was folded at once.
+//!    the order, new or in the place of the one that is there. Several, or units that leave the warehouse or come
+//!    back: one transaction, with a write to the stock of each and a write to the hold. Each write to a stock
+//!    moves the counters, removes the order's entry and leaves a mark, as if the entry was folded at once.
 //! 3. Each write to a stock has conditions: there is enough; no entry and no mark of the order has a higher
 //!    revision than was read; at most `KEPT` marks were left since the read. If a condition fails nothing is
 //!    written: back to 1.
@@ -74,7 +74,7 @@ const PRODUCTS: usize = 2;
 /// Number of orders.
 const ORDERS: usize = 2;
 
-/// Number of marks that folds leave.
+/// Number of newest marks that are kept.
 const KEPT: u8 = 1;
 
 /// Quantities by product.

@@ -37,7 +37,8 @@ pub struct HoldList {
     pub holds: Vec<HoldPosition>,
     /// Database time from before the read. Holds that are written later have a later time.
     pub now: Timestamp,
-    /// Time up to which no hold of the minimum age will appear any more.
+    /// End of the time that the page covers, included. No hold appears there later, if the minimum age is longer than
+    /// any transaction.
     pub complete_until: Timestamp,
 }
 

@@ -168,7 +168,7 @@ impl Journal {
                 }
                 return Some((Step::of(sent, "has nothing to do"), after));
             }
-            [product] => {
+            [product] if sent.kind == DeclarationKind::Hold => {
                 let stock = after.stock[product].as_mut()?;
                 let is_written = self.write_stock(stock, &declaring, product);
                 stock.add(sent.entry(product));

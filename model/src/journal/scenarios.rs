@@ -64,9 +64,9 @@ impl Journal {
     /// A return after the hold was forgotten.
     fn returned_late(long: bool) -> Self {
         let more = u8::from(long);
-        let ship = Sent { kind: DeclarationKind::Ship, ..hold(0, 2, [1, 0], 1 + more) };
+        let ship = Sent { kind: DeclarationKind::Ship, ..hold(0, 2, [1, 0], 2 + more) };
         let restock = Sent { kind: DeclarationKind::Restock, later: true, ..hold(0, 3, [1, 0], 2) };
-        let sent = vec![hold(0, 1, [1, 0], 1), ship, restock];
+        let sent = vec![hold(0, 1, [1, 0], 2), ship, restock];
         Self { hour: true, ..Self::of("returned late", [2, 0], sent) }
     }
 

@@ -23,7 +23,7 @@ use crate::ledger::{Cause, RETURNED, SHIPPED, StockMovement};
 use crate::product::HeldProduct;
 use crate::stock::{self, Declaration, DeclarationKind, Flip, Rejection, StockUpdate};
 
-/// Number of marks that folds leave. So many entries may be folded between a read and the write that follows.
+/// Number of newest marks that are kept at least. So many may be left between a read and the write that follows.
 pub(super) const KEPT: i64 = 256;
 
 /// Maximum time of a first hold. The request that places the order is answered within 5 s.
@@ -69,7 +69,7 @@ pub(super) struct Writes<'a> {
 #[derive(Clone, Debug)]
 pub(super) struct Write {
     pub(super) update: StockUpdate,
-    /// Number of folds that was read.
+    /// Number of marks that were ever left, as it was read.
     pub(super) folds: i64,
     pub(super) snapshot: Option<SnapshotDocument>,
 }

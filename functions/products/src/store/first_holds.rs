@@ -1,6 +1,6 @@
 //! Holds of new orders: the commonest declaration, with the fewest commands.
 //!
-//! A process remembers how many entries of a product were folded as of some time. Then it reads the hold of the
+//! A process remembers how many marks were ever left in a product's stock, as of some time. Then it reads the hold of the
 //! order, as of that time or later, and the products; it need not read the stock. It takes for granted that the order
 //! holds nothing and that there is enough, and the write asks for both.
 //!
@@ -29,7 +29,7 @@ use super::view::{View, catalogue};
 use crate::product::{HeldProduct, Status};
 use crate::stock::{self, Declaration, DeclarationKind, Flip, ProductState, Stock};
 
-/// Number of entries after which a journal is folded by the request that adds the next one.
+/// Number of entries by which a journal becomes long. The request that reaches a multiple of it folds.
 pub(super) const FOLD_AT: usize = 32;
 
 /// Maximum number of products whose turns one request takes. With more it would keep others waiting.
@@ -56,7 +56,7 @@ const PLENTY: Stock = Stock { on_hand: i64::MAX, reserved: 0 };
 /// Turn to write to some stocks.
 pub(super) type Turn<'a> = Vec<MutexGuard<'a, ()>>;
 
-/// Number of entries of a product that were folded, as of a time.
+/// Number of marks that were ever left in a product's stock, as of a time.
 #[derive(Clone, Copy, Debug, Default)]
 struct Folds {
     folds: i64,

@@ -20,7 +20,7 @@ use super::documents::{EntryDocument, PENDING_OF_ORDER};
 use super::first_holds::FOLD_AT;
 use super::{ProductStore, STOCK, with_id};
 
-/// Maximum time in which one call begins to fold journals.
+/// Time after which a call begins with no further journal.
 const TURN: Duration = Duration::from_millis(1_200);
 
 /// Maximum time for the fold of a journal, one that is locked or silent included. The rest is left to the next one.

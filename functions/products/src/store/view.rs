@@ -62,7 +62,7 @@ pub(super) struct View {
 #[derive(Debug)]
 pub(super) struct Viewed {
     pub(super) state: ProductState,
-    /// Number of folds.
+    /// Number of marks that were ever left.
     pub(super) folds: i64,
     /// The product as it is in the catalogue, if it was read and can be read. Without it a hold can still end.
     pub(super) current: Option<HeldProduct>,

@@ -42,6 +42,13 @@ async fn a_fold_changes_nothing_of_what_is_held() {
     let folded = fixture.store.fold_journals(None, 10).await.unwrap();
     assert_eq!((folded.folded, folded.failed, folded.more), (2, 0, false));
     assert_eq!((held().await, length(&fixture, mug).await), (before, 0));
+    // Late writes ask how many marks were left.
+    for (product, count) in [(mug, 3), (cup, 1)] {
+        let stock = fixture.collection("stock").find_one(doc! { "_id": mongo::uuid(product) }).await.unwrap();
+        let stock = stock.unwrap();
+        assert_eq!(stock.get_i64("folds").unwrap(), count);
+        assert_eq!(i64::try_from(stock.get_array("folded").unwrap().len()).unwrap(), count);
+    }
     assert_eq!((fixture.stock(cup).await, fixture.stock(mug).await), ((50, 2), (50, 4)));
     for order in [one, both, ended] {
         assert_eq!(fixture.hold(order, 0, &[]).await, Err(Rejection::Superseded));
@@ -91,6 +98,24 @@ async fn entries_that_cannot_be_folded_stop_no_others() {
         assert_eq!((page.folded, page.failed), (folded, failed));
     }
     assert!(stored(&fixture, good).await.is_some() && stored(&fixture, other).await.is_some());
+}
+
+#[tokio::test]
+async fn a_fold_removes_no_entry_that_has_changed() {
+    let fixture = Fixture::new().await;
+    let mug = fixture.product(9).await;
+    let order = OrderId::new();
+    fixture.hold(order, 1, &[(mug, 1)]).await.unwrap();
+    // Its hold is written, and its removal comes late.
+    let blocked = doc! { "blockConnection": true, "blockTimeMS": 300 };
+    let store = fixture.failing_once("findAndModify", blocked).await;
+    let change = async {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        fixture.hold(order, 2, &[(mug, 4)]).await.unwrap();
+    };
+    let (folded, ()) = join(store.fold_journals(None, 10), change).await;
+    folded.unwrap();
+    assert_eq!((fixture.stock(mug).await, length(&fixture, mug).await), ((9, 4), 1));
 }
 
 #[tokio::test]

@@ -7,7 +7,7 @@ use mongodb::bson::doc;
 use products::stock::{Declaration, DeclarationKind, Item, Rejection, StockChange};
 use products::store::{ProductStore, StockWritten};
 use shared::mongo;
-use shared::values::ids::OrderId;
+use shared::values::ids::{OrderId, ProductId};
 
 use crate::{Fixture, NOW, ids};
 
@@ -70,6 +70,50 @@ async fn a_first_hold_whose_write_was_too_slow_is_tried_again() {
     let hold = Declaration { order: OrderId::new(), revision: 1, kind: DeclarationKind::Hold, items };
     store.declare(&hold, NOW).await.unwrap().unwrap();
     assert_eq!(fixture.stock(mug).await, (9, 2));
+}
+
+/// Declares these first holds at once, in a process whose first write waits: the others are written together then.
+async fn together(fixture: &Fixture, orders: &[OrderId], product: ProductId) {
+    let blocked = doc! { "blockConnection": true, "blockTimeMS": 300 };
+    let store = fixture.failing_once("findAndModify", blocked).await;
+    let busy = Fixture { database: fixture.database.clone(), store };
+    let items = [(product, 1)];
+    let first = busy.hold(OrderId::new(), 1, &items);
+    let others = async {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        for held in join_all(orders.iter().map(|order| busy.hold(*order, 1, &items))).await {
+            held.unwrap();
+        }
+    };
+    let (first, ()) = join(first, others).await;
+    first.unwrap();
+}
+
+#[tokio::test]
+async fn twins_that_are_written_together_hold_once() {
+    let fixture = Fixture::new().await;
+    let mug = fixture.product(100).await;
+    let orders: Vec<OrderId> = (0..8).map(|_| OrderId::new()).collect();
+    together(&fixture, &[orders.clone(), orders].concat(), mug).await;
+    assert_eq!(fixture.stock(mug).await, (100, 9));
+}
+
+#[tokio::test]
+async fn a_hold_that_cannot_be_written_sends_no_others_alone() {
+    let fixture = Fixture::new().await;
+    let mug = fixture.product(100).await;
+    let mut orders: Vec<OrderId> = (0..16).map(|_| OrderId::new()).collect();
+    // Another process holds it. That is in the journal, where this process does not look.
+    fixture.hold(orders[5], 1, &[(mug, 1)]).await.unwrap();
+    orders.rotate_left(2);
+    fixture.database.run_command(doc! { "profile": 2 }).await.unwrap();
+    together(&fixture, &orders, mug).await;
+    fixture.database.run_command(doc! { "profile": 0 }).await.unwrap();
+    assert_eq!(fixture.stock(mug).await, (100, 17));
+    let stock = fixture.collection("stock").namespace().to_string();
+    let reads = doc! { "ns": stock, "op": "query" };
+    let reads = fixture.collection("system.profile").count_documents(reads).await.unwrap();
+    assert!(reads < 8, "{reads} times the stock was read");
 }
 
 #[tokio::test]
