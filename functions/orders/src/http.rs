@@ -175,7 +175,7 @@ static CHECK_CONSISTENCY: RouteSpec = RouteSpec::get("/orders/consistency", "che
     .tag(TAG)
     .summary("Compare orders with stock")
     .description(
-        "Reads all products and then all orders, page by page, and lists what disagrees: nothing should. What a \
+        "Reads all products, then all holds, then all orders, page by page, and lists what disagrees: nothing should. What a \
          request that is still running explains is not listed. Follow `next_cursor` until it is null.",
     )
     .responses(&[ResponseSpec::json(

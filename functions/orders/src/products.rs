@@ -66,7 +66,7 @@ pub struct HoldPage {
     pub last: bool,
     /// Database time of the read.
     pub now: Timestamp,
-    /// Time up to which no hold of the minimum age will appear any more.
+    /// End of the time that the page covers, included. No hold appears there later.
     pub complete_until: Timestamp,
 }
 
