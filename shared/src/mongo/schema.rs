@@ -24,8 +24,8 @@ const BUILDING_INDEX: i32 = 12_587;
 /// Interval between checks whether an index is built.
 const POLL_INTERVAL: Duration = Duration::from_millis(200);
 
-/// Collection in which the schema step records its progress: `{_id: function, version, lowest_writer,
-/// signed_for}`.
+/// Collection in which the schema step records its progress: `{_id: function, version, lowest_writer, signed_for,
+/// migrated: [name], copying: {name: since}}`.
 const SCHEMA: &str = "schema";
 
 /// Mark of a document that violates the other rules, and is valid all the same. Without it a fence would not

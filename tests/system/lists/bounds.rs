@@ -1,7 +1,5 @@
 //! Bounds on the work that readers of lists cause at once.
 
-#![expect(clippy::unwrap_used, reason = "what fails in a test fails the test")]
-
 use std::time::Duration;
 
 use futures::future::join_all;
