@@ -1,4 +1,5 @@
-"""What is no fault though schemathesis reports it: valid by its schema, and refused for what a schema cannot say.
+"""What is no fault though schemathesis reports it: valid by its schema, and refused for what a schema cannot say; or the
+other way round.
 
 Each exemption is of one check, of the operations that have the rule, and of the very answer; and the request must have what
 the rule is about. `.ci/fuzz-contract` prints how often each was used.
@@ -7,6 +8,7 @@ the rule is about. `.ci/fuzz-contract` prints how often each was used.
 import json
 import re
 
+from schemathesis.core.failures import AcceptedNegativeData
 from schemathesis.openapi.checks import RejectedPositiveData
 
 PRODUCT = re.compile(r"/items/\d+/product_id")
@@ -25,6 +27,12 @@ def at(body, pointer):
 
 def is_whole_float(body, pointer, detail):
     return isinstance(at(body, pointer), float) and detail.startswith("must be an integer (12, not 12.0")
+
+
+def is_blank_beyond(body, pointer, detail):
+    """A text that shows nothing, by characters that no pattern names: clients write those beyond U+FFFF in many ways."""
+    text = at(body, pointer)
+    return detail == "must not be blank" and isinstance(text, str) and any(ord(character) > 0xFFFF for character in text)
 
 
 def stands_twice(body, pointer, detail):
@@ -74,6 +82,8 @@ def explained(error, body, operation):
     pointer, detail = error["pointer"], error["detail"]
     if is_whole_float(body, pointer, detail):
         return "12.0 is an integer in JSON Schema, and none here"
+    if is_blank_beyond(body, pointer, detail):
+        return "a pattern names no characters beyond U+FFFF that show nothing"
     if operation in ORDERS and PRODUCT.fullmatch(pointer) and stands_twice(body, pointer, detail):
         return "that elements differ in one member is nothing a schema says"
     for operations, where, beginning, why in ERRORS:
@@ -82,8 +92,17 @@ def explained(error, body, operation):
     return None
 
 
+def is_shorter_as_stored(failure, body):
+    """A text that is too long, with line ends that become shorter."""
+    too_long = re.search(r"violates `maxLength` at \S*/(description|note) ", failure.message)
+    return too_long is not None and "\r\n" in (at(body, f"/{too_long[1]}") or "")
+
+
 def reason(failure, case, response, operation):
     """Why this failure is none, or None."""
+    if isinstance(failure, AcceptedNegativeData) and response.request.body:
+        if is_shorter_as_stored(failure, json.loads(response.request.body)):
+            return "a line end of two characters is stored as one, and counts as one"
     if not isinstance(failure, RejectedPositiveData):
         return None
     sent, problem = response.request.headers, response.json()
