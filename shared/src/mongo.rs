@@ -123,8 +123,9 @@ fn note_refusal(refusal: Refusal) {
 /// Returns true if MongoDB refused the credentials, in the handshake of a connection or for the operation.
 ///
 /// An operation that waits for a connection while the handshake of another one is refused has that as its error, with
-/// the cause in its text alone. The test of replaced database users pins the text. An operation that was sent, and whose
-/// connection a heartbeat then gave up, has an error of the same kind: that is no refusal.
+/// the cause in its text alone. So has one that comes later and finds no server. The test of replaced database users
+/// pins the texts. An operation that was sent, and whose connection a heartbeat then gave up, has an error of the same
+/// kind: that is no refusal.
 fn is_refusal(error: &MongoError) -> bool {
     match error.kind.as_ref() {
         ErrorKind::Authentication { .. } => true,
@@ -132,6 +133,7 @@ fn is_refusal(error: &MongoError) -> bool {
         ErrorKind::ConnectionPoolCleared { message, .. } => {
             message.contains("because another operation failed with") && message.contains(" failure: ")
         }
+        ErrorKind::ServerSelection { message, .. } => message.contains("SCRAM failure: "),
         _ => false,
     }
 }
