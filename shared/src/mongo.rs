@@ -176,6 +176,11 @@ pub fn is_write_conflict(error: &MongoError) -> bool {
     matches!(error.kind.as_ref(), ErrorKind::Command(error) if error.code == WRITE_CONFLICT)
 }
 
+/// Returns true if a write has no answer: it may be written or not.
+pub fn is_answer_lost(error: &MongoError) -> bool {
+    failure_of(error) == DatabaseFailure::Away && !is_refusal(error)
+}
+
 /// Returns the places of the documents of an insert that break a rule, if the others are inserted or were there.
 ///
 /// # Errors

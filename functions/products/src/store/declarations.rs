@@ -6,7 +6,6 @@ use std::time::Duration;
 use futures::TryStreamExt as _;
 use mongodb::ClientSession;
 use mongodb::bson::{self, Document, doc};
-use mongodb::options::ReturnDocument;
 use shared::error::Error;
 use shared::mongo::fenced::{UpdateEach, UpdatedEach};
 use shared::mongo::{self, TxOutcome};
@@ -16,7 +15,7 @@ use shared::values::ids::{OrderId, ProductId};
 use super::ProductStore;
 use super::documents::{ItemDocument, SnapshotDocument, StockDocument, is_of};
 use super::first_holds::Turn;
-use super::journal::{self, is_long_now};
+use super::journal::{self, is_long_now, journal_fields};
 use super::ledger::MovementDocument;
 use super::view::{AsOf, Found, View};
 use crate::ledger::{Cause, RETURNED, SHIPPED, StockMovement};
@@ -204,14 +203,16 @@ impl ProductStore {
     /// Writes to one stock, in one conditional write.
     async fn write_one(&self, writes: &Writes<'_>, write: &Write, turn: Turn<'_>) -> Result<bool, Error> {
         let product = write.update.product;
-        let update = self
-            .stocks
-            .find_one_and_update(writes.filter(write), writes.with_entry(write))
-            .projection(doc! { "folds": 1, "pending": { "$size": "$pending" } })
-            .return_document(ReturnDocument::After)
-            .max_time(WRITE);
-        let written = mongo::bounded_write(update).await?;
+        let update = UpdateEach { filter: writes.filter(write), update: writes.with_entry(write) };
+        let mut session = self.database.start_session().await?;
+        let written = self.stocks.update_once(update, journal_fields(), WRITE, &mut session);
+        let written = mongo::bounded_write(written).await;
         drop(turn);
+        let written = match written {
+            // It may be written or not: the next read finds out.
+            Err(error) if mongo::is_answer_lost(&error) => None,
+            written => written?,
+        };
         let Some(written) = written else { return Ok(false) };
         if is_long_now(&written, 1) {
             self.fold_soon(&[product]).await;

@@ -14,9 +14,9 @@ use std::time::Duration;
 
 use futures::TryStreamExt as _;
 use mongodb::bson::{self, Document, Timestamp as OperationTime, doc};
-use mongodb::options::ReturnDocument;
 use shared::error::Error;
 use shared::mongo;
+use shared::mongo::fenced::UpdateEach;
 use shared::values::clock::Timestamp;
 use shared::values::ids::{OrderId, ProductId};
 use tokio::sync::{MutexGuard, oneshot};
@@ -24,7 +24,7 @@ use tokio::sync::{MutexGuard, oneshot};
 use super::ProductStore;
 use super::declarations::{KEPT, Write, Writes, availability, entry};
 use super::documents::{SnapshotDocument, held_fields};
-use super::journal::{is_away, is_long_now};
+use super::journal::{is_long_now, journal_fields};
 use super::view::{View, catalogue};
 use crate::product::{HeldProduct, Status};
 use crate::stock::{self, Declaration, DeclarationKind, Flip, ProductState, Stock};
@@ -267,7 +267,6 @@ impl ProductStore {
             match is_long {
                 Ok(Ok(true)) => self.fold_soon(&[product]).await,
                 Ok(Ok(false)) | Err(_) => {}
-                Ok(Err(error)) if is_away(&error) => return written.try_recv().map_err(|_| error),
                 // Those who waited for it decide on what is stored, and so does this one.
                 Ok(Err(error)) => {
                     tracing::warn!(causes = error.causes(), %product, "holds are not written together: {error}");
@@ -325,14 +324,9 @@ impl ProductStore {
             "pending": { "$concatArrays": ["$pending", entries] },
         } }];
         let mut session = self.database.start_session().await?;
-        let write = self
-            .stocks
-            .find_one_and_update(filter, update)
-            .projection(doc! { "folds": 1, "pending": { "$size": "$pending" } })
-            .return_document(ReturnDocument::After)
-            .max_time(TOGETHER)
-            .session(&mut session);
-        let written = mongo::bounded_write(write).await?;
+        let write = UpdateEach { filter, update };
+        let written = self.stocks.update_once(write, journal_fields(), TOGETHER, &mut session);
+        let written = mongo::bounded_write(written).await?;
         if let Some(written) = &written
             && let Ok(folds) = written.get_i64("folds")
         {

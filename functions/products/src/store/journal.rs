@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use futures::TryStreamExt as _;
 use mongodb::bson::{self, Bson, Document, doc};
-use mongodb::options::{Hint, ReturnDocument};
+use mongodb::options::Hint;
 use shared::error::Error;
 use shared::mongo;
 use shared::mongo::fenced::UpdateEach;
@@ -215,14 +215,9 @@ impl ProductStore {
         let mut session = self.database.start_session().await?;
         let written = {
             let _turn = self.first_holds.turn_within(REMOVAL_TURN, &[product]).await;
-            let write = self
-                .stocks
-                .find_one_and_update(with_id(product), update)
-                .projection(doc! { "folds": 1 })
-                .return_document(ReturnDocument::After)
-                .max_time(WRITE)
-                .session(&mut session);
-            mongo::bounded_write(write).await?
+            let write = UpdateEach { filter: with_id(product), update };
+            let written = self.stocks.update_once(write, doc! { "folds": 1 }, WRITE, &mut session);
+            mongo::bounded_write(written).await?
         };
         if let Some(folds) = written.and_then(|written| written.get_i64("folds").ok()) {
             self.first_holds.remember(product, folds, session.operation_time());
@@ -245,6 +240,11 @@ fn marks_with(further: impl Into<Bson>) -> Document {
 
 fn newest(marks: Document) -> Document {
     doc! { "$slice": [marks, -KEPT] }
+}
+
+/// Fields of a stock after a write: the number of marks that were ever left, and the length of its journal.
+pub(super) fn journal_fields() -> Document {
+    doc! { "folds": 1, "pending": { "$size": "$pending" } }
 }
 
 /// Returns true if so many new entries have made a journal long.
