@@ -4,6 +4,7 @@
 //! - `declarations`: declarations about an order's stock
 //! - `view`: reads of a declaration
 //! - `first_holds`: holds of new orders, those of one product together
+//! - `turns`: turns to write to stocks, within a process
 //! - `journal`: folding of journals into holds
 //! - `ledger`: changes of the on-hand count by people, and the ledger of all changes
 //! - `checkpoints`: how far ledgers have been verified
@@ -49,6 +50,7 @@ mod holds;
 mod journal;
 mod ledger;
 mod list;
+mod turns;
 mod upgrade;
 mod view;
 

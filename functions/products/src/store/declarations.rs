@@ -14,9 +14,9 @@ use shared::values::ids::{OrderId, ProductId};
 
 use super::ProductStore;
 use super::documents::{ItemDocument, SnapshotDocument, StockDocument, is_of};
-use super::first_holds::Turn;
 use super::journal::{self, is_long_now, journal_fields};
 use super::ledger::MovementDocument;
+use super::turns::Turn;
 use super::view::{AsOf, Found, View};
 use crate::ledger::{Cause, RETURNED, SHIPPED, StockMovement};
 use crate::product::HeldProduct;
@@ -179,7 +179,7 @@ impl ProductStore {
         view: View,
         updates: Vec<StockUpdate>,
         now: Timestamp,
-        turn: Turn<'_>,
+        turn: Option<Turn<'_>>,
     ) -> Result<bool, Error> {
         let mut writes: Vec<Write> = updates
             .into_iter()
@@ -201,7 +201,7 @@ impl ProductStore {
     }
 
     /// Writes to one stock, in one conditional write.
-    async fn write_one(&self, writes: &Writes<'_>, write: &Write, turn: Turn<'_>) -> Result<bool, Error> {
+    async fn write_one(&self, writes: &Writes<'_>, write: &Write, turn: Option<Turn<'_>>) -> Result<bool, Error> {
         let product = write.update.product;
         let update = UpdateEach { filter: writes.filter(write), update: writes.with_entry(write) };
         let mut session = self.database.start_session().await?;
@@ -223,7 +223,7 @@ impl ProductStore {
     /// Writes to all stocks, to what depends on them, and to the hold, in one transaction. So nothing is left to
     /// fold. Its first statements are the writes to the stocks: a read before them would make it begin again beside
     /// every other write.
-    pub(super) async fn write_all(&self, writes: &Writes<'_>, turn: Turn<'_>) -> Result<bool, Error> {
+    pub(super) async fn write_all(&self, writes: &Writes<'_>, turn: Option<Turn<'_>>) -> Result<bool, Error> {
         let statements = Statements::of(writes);
         let written = mongo::transaction_within(&self.database, TRANSACTION_PATIENCE, |session| {
             let (store, statements) = (self.clone(), statements.clone());

@@ -19,12 +19,13 @@ use shared::mongo;
 use shared::mongo::fenced::UpdateEach;
 use shared::values::clock::Timestamp;
 use shared::values::ids::{OrderId, ProductId};
-use tokio::sync::{MutexGuard, oneshot};
+use tokio::sync::oneshot;
 
 use super::ProductStore;
 use super::declarations::{KEPT, Write, Writes, availability, entry};
 use super::documents::{SnapshotDocument, held_fields};
 use super::journal::{is_long_now, journal_fields};
+use super::turns::{Turn, Turns};
 use super::view::{View, catalogue};
 use crate::product::{HeldProduct, Status};
 use crate::stock::{self, Declaration, DeclarationKind, Flip, ProductState, Stock};
@@ -53,9 +54,6 @@ const MOST_REMEMBERED: usize = 10_000;
 /// Units that a first hold takes for granted: the write asks for them.
 const PLENTY: Stock = Stock { on_hand: i64::MAX, reserved: 0 };
 
-/// Turn to write to some stocks.
-pub(super) type Turn<'a> = Vec<MutexGuard<'a, ()>>;
-
 /// Number of marks that were ever left in a product's stock, as of a time.
 #[derive(Clone, Copy, Debug, Default)]
 struct Folds {
@@ -68,19 +66,20 @@ struct Folds {
 #[derive(Debug)]
 pub(super) struct FirstHolds {
     folds: Mutex<HashMap<ProductId, Folds>>,
+    turns: Turns,
     lines: Vec<Line>,
 }
 
 impl Default for FirstHolds {
     fn default() -> Self {
-        Self { folds: Mutex::default(), lines: (0..LINES).map(|_| Line::default()).collect() }
+        let lines = (0..LINES).map(|_| Line::default()).collect();
+        Self { folds: Mutex::default(), turns: Turns::default(), lines }
     }
 }
 
 /// Line of requests that write to the same stock.
 #[derive(Debug, Default)]
 struct Line {
-    turn: tokio::sync::Mutex<()>,
     waiting: Mutex<Vec<Waiting>>,
 }
 
@@ -129,25 +128,17 @@ impl FirstHolds {
 
     /// Waits for the turn to write to the stocks of these products, for a limited time. Nothing depends on it: there
     /// is none if it takes too long, or if the products are too many.
-    pub(super) async fn turn(&self, products: &[ProductId]) -> Turn<'_> {
+    pub(super) async fn turn(&self, products: &[ProductId]) -> Option<Turn<'_>> {
         self.turn_within(TURN, products).await
     }
 
     /// Waits for the turn for this time at most.
-    pub(super) async fn turn_within(&self, time: Duration, products: &[ProductId]) -> Turn<'_> {
+    pub(super) async fn turn_within(&self, time: Duration, products: &[ProductId]) -> Option<Turn<'_>> {
         if products.len() > MOST_TURNS {
-            return Vec::new();
+            return None;
         }
-        // All wait in the same sequence, so none waits for another that waits for it.
         let places: BTreeSet<usize> = products.iter().map(|product| place(*product)).collect();
-        let turns = async {
-            let mut turns = Vec::with_capacity(places.len());
-            for line in places.iter().filter_map(|place| self.lines.get(*place)) {
-                turns.push(line.turn.lock().await);
-            }
-            turns
-        };
-        tokio::time::timeout(time, turns).await.unwrap_or_default()
+        tokio::time::timeout(time, self.turns.take(places.into_iter().collect())).await.ok()
     }
 }
 
@@ -249,12 +240,14 @@ impl ProductStore {
         let Some(line) = self.first_holds.lines.get(place(product)) else { return Ok(false) };
         let (sender, mut written) = oneshot::channel();
         line.waiting.lock().unwrap_or_else(PoisonError::into_inner).push(Waiting { hold, written: sender });
+        let products = [product];
         loop {
+            let turn = self.first_holds.turn(&products);
             let turn = tokio::select! {
                 biased;
                 // Closed: the one who wrote it has failed.
                 done = &mut written => return Ok(done.unwrap_or(false)),
-                turn = tokio::time::timeout(TURN, line.turn.lock()) => turn,
+                turn = turn => turn,
             };
             let together = line.take(product);
             if together.is_empty() {
