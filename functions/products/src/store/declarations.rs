@@ -201,7 +201,12 @@ impl ProductStore {
     }
 
     /// Writes to one stock, in one conditional write.
-    async fn write_one(&self, writes: &Writes<'_>, write: &Write, turn: Option<Turn<'_>>) -> Result<bool, Error> {
+    async fn write_one(
+        &self,
+        writes: &Writes<'_>,
+        write: &Write,
+        turn: Option<Turn<'_>>,
+    ) -> Result<bool, Error> {
         let product = write.update.product;
         let update = UpdateEach { filter: writes.filter(write), update: writes.with_entry(write) };
         let mut session = self.database.start_session().await?;
