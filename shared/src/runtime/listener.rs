@@ -11,6 +11,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -39,10 +40,12 @@ mod body;
 mod connections;
 mod hosts;
 mod limits;
+mod proxies;
 mod streams;
 
 pub use hosts::AllowedHosts;
 pub use limits::{Limits, Settings, VARIABLES};
+pub use proxies::TrustedProxies;
 
 use activity::{Activity, Observed};
 use body::{AnswerBody, RequestBody};
@@ -59,7 +62,8 @@ const REFUSAL: Duration = Duration::from_secs(1);
 /// Begin of every connection over HTTP/2 (RFC 9113, section 3.4).
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
-/// Serves until `stop` completes. Requests at work then have [`Limits::drain`] to finish. False: some did not.
+/// Serves until `stop` completes, and for [`Limits::notice`] after that. Requests at work then have [`Limits::drain`]
+/// to finish. False: some did not.
 ///
 /// # Errors
 /// Error of the socket if it has no address.
@@ -69,7 +73,7 @@ pub async fn serve(
     settings: Settings,
     stop: impl Future<Output = ()>,
 ) -> io::Result<bool> {
-    let drain = settings.limits.drain;
+    let Limits { notice, drain, .. } = settings.limits;
     // Only a port that is for this machine alone relies on who can reach it.
     let is_loopback = socket.local_addr()?.ip().to_canonical().is_loopback();
     let (stopping, stopped) = watch::channel(false);
@@ -78,6 +82,12 @@ pub async fn serve(
     tokio::select! {
         never = accept(&socket, &server) => match never {},
         () = stop => {}
+    }
+    // A proxy that keeps connections opens new ones elsewhere meanwhile.
+    server.is_leaving.store(true, Ordering::Relaxed);
+    tokio::select! {
+        never = accept(&socket, &server) => match never {},
+        () = tokio::time::sleep(notice) => {}
     }
     drop((socket, server));
     stopping.send_replace(true);
@@ -101,8 +111,11 @@ struct Server {
     full: Router,
     /// `None`: any host is served.
     hosts: Option<AllowedHosts>,
+    proxies: TrustedProxies,
     connections: Arc<Connections>,
     limits: Limits,
+    /// True after the signal to stop.
+    is_leaving: AtomicBool,
     stopped: watch::Receiver<bool>,
     /// Dropped with the last connection and the last request at work.
     _alive: mpsc::Sender<Infallible>,
@@ -116,15 +129,17 @@ impl Server {
         stopped: watch::Receiver<bool>,
         alive: mpsc::Sender<Infallible>,
     ) -> Arc<Self> {
-        let Settings { limits, hosts } = settings;
+        let Settings { limits, hosts, proxies } = settings;
         Arc::new(Self {
             router,
             malformed: routes::refusal(|| HostError::Malformed.refusal()),
             foreign: routes::refusal(|| HostError::Foreign.refusal()),
             full: routes::refusal(Error::crowded),
             hosts: is_loopback.then_some(hosts),
+            proxies,
             connections: Connections::new(&limits),
             limits,
+            is_leaving: AtomicBool::new(false),
             stopped,
             _alive: alive,
         })
@@ -179,7 +194,7 @@ struct Connection {
 impl Connection {
     fn begin(peer: IpAddr, server: Arc<Server>) -> (Self, Socket) {
         let peer = peer.to_canonical();
-        let source = Source::of(peer);
+        let source = if server.proxies.trust(peer) { Source::Unlimited } else { Source::of(peer) };
         let activity = Activity::new(server.limits);
         let socket = server.connections.admit(source, activity.clone());
         if !socket.is_admitted() {
@@ -275,21 +290,24 @@ impl Connection {
     /// Answers a request, and reads its body to the end or says `Connection: close`.
     async fn answer(self, request: Request<Incoming>) -> Response<AnswerBody> {
         let exchange = self.activity.begin_request();
-        let Self { source, activity, .. } = &self;
-        let connections = &self.server.connections;
+        let client = self.server.proxies.client(self.peer, request.headers());
+        let source = if client == self.peer { self.source } else { Source::of(client) };
+        let (connections, activity) = (&self.server.connections, &self.activity);
         let counted =
-            Arc::new(connections.begin_request(self.socket, *source, activity.clone(), streams::current()));
+            Arc::new(connections.begin_request(self.socket, source, activity.clone(), streams::current()));
         let limits = self.server.limits;
         let version = request.version();
         let asks = request.headers().get(header::EXPECT).is_some();
         let (head, body) = request.into_parts();
         let (body, leftover) = RequestBody::new(body, &limits, activity.clone(), counted.clone());
-        let request = Request::from_parts(head, Body::new(body));
+        let mut request = Request::from_parts(head, Body::new(body));
+        request.extensions_mut().insert(SourceAddress(client));
         let (mut head, body) = self.work(request, &counted).await.into_parts();
         let is_http2 = version >= Version::HTTP_2;
         let body = AnswerBody::new(body, is_http2, self.activity, counted, exchange).await;
         let is_read = leftover.discard(&limits, asks).await;
-        let goes_on = is_http2 || (is_read && self.is_admitted);
+        let is_leaving = self.server.is_leaving.load(Ordering::Relaxed);
+        let goes_on = is_http2 || (is_read && self.is_admitted && !is_leaving);
         if !goes_on {
             head.headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
@@ -314,7 +332,6 @@ impl Connection {
         let router = router.clone();
         let work = (self.activity.begin_work(), counted.work(), server);
         let in_progress = InProgress { _work: Arc::new(work) };
-        request.extensions_mut().insert(SourceAddress(self.peer));
         request.extensions_mut().insert(in_progress.clone());
         let answer = AssertUnwindSafe(router.oneshot(request)).catch_unwind();
         let working = async move {

@@ -36,8 +36,8 @@ const LOG_EVERY: Duration = Duration::from_secs(1);
 /// Source of connections that shares one limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) enum Source {
-    /// This machine, which has no limit of its own.
-    Loopback,
+    /// This machine or a trusted proxy: it has no limit of its own.
+    Unlimited,
     /// IPv4 address.
     V4(Ipv4Addr),
     /// First 64 bits of an IPv6 address: the network that one customer of a provider gets at least.
@@ -47,7 +47,7 @@ pub(super) enum Source {
 impl Source {
     pub(super) fn of(address: IpAddr) -> Self {
         match address.to_canonical() {
-            address if address.is_loopback() => Self::Loopback,
+            address if address.is_loopback() => Self::Unlimited,
             IpAddr::V4(address) => Self::V4(address),
             IpAddr::V6(address) => {
                 let [a, b, c, d, ..] = address.segments();
@@ -193,7 +193,7 @@ impl Connections {
     }
 
     fn most_of(&self, source: Source) -> usize {
-        if source == Source::Loopback { usize::MAX } else { self.most_of_one_source }
+        if source == Source::Unlimited { usize::MAX } else { self.most_of_one_source }
     }
 
     /// Waits until one more socket may be open.

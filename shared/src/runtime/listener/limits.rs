@@ -5,11 +5,15 @@ use std::time::Duration;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use super::hosts::AllowedHosts;
+use super::proxies::TrustedProxies;
 use crate::runtime::config::{Variable, Variables};
 use crate::runtime::context::DEFAULT_TIMEOUT;
 
 /// Files that a process needs beside its clients' connections: those to MongoDB and to other functions.
 const OTHER_FILES: usize = 256;
+
+/// Longest time in which requests are still taken after the signal to stop, in seconds.
+const LONGEST_NOTICE: u64 = 60;
 
 /// Sockets that may be open beyond the limit of connections while they are being closed.
 pub(super) const CLOSING: usize = 64;
@@ -47,7 +51,9 @@ pub struct Limits {
     pub window: u32,
     /// Most bytes of all such bodies of a connection.
     pub connection_window: u32,
-    /// Time for requests to finish after the signal to stop.
+    /// Time after the signal to stop in which requests are still taken. Answers then say `Connection: close`.
+    pub notice: Duration,
+    /// Time for requests to finish after that.
     pub drain: Duration,
 }
 
@@ -69,8 +75,9 @@ impl Limits {
         buffer: 64 * 1024,
         window: 64 * 1024,
         connection_window: 256 * 1024,
-        // Less than the 10 s after which container runtimes kill.
-        drain: Duration::from_secs(9),
+        notice: Duration::ZERO,
+        // As long as any request may take.
+        drain: DEFAULT_TIMEOUT,
     };
 
     /// Limits in words, for documents: subject, value, and the consequence.
@@ -126,13 +133,17 @@ impl Limits {
                 ),
                 "the client has to wait",
             ),
-            ("time to finish after SIGTERM", seconds(self.drain), "the process ends"),
+            (
+                "time to finish after SIGTERM, and after the time of `DRAIN_DELAY`",
+                seconds(self.drain),
+                "the process ends",
+            ),
         ]
     }
 }
 
 /// Variables that a listener reads.
-pub const VARIABLES: [Variable; 3] = [
+pub const VARIABLES: [Variable; 5] = [
     Variable::new(
         "MAX_CONNECTIONS",
         "open connections, and requests at work, at most; 1024 by default. The limit of open files is raised to it \
@@ -141,12 +152,21 @@ pub const VARIABLES: [Variable; 3] = [
     Variable::new(
         "MAX_CONNECTIONS_PER_ADDRESS",
         "of these, how many one IPv4 address or IPv6 /64 may have; 256 by default, 0 is no limit. This machine has \
-         none. Behind a proxy all connections come from one address",
+         none, nor have trusted proxies: of those, the addresses of their clients have the limit of requests",
     ),
     Variable::new(
         "ALLOWED_HOSTS",
         "host names that requests may be for on a loopback address, beside `localhost` and loopback addresses; \
          comma-separated, without ports, `*` is all. A proxy on the same machine may need it",
+    ),
+    Variable::new(
+        "TRUSTED_PROXIES",
+        "addresses and networks of proxies, comma-separated, such as `172.16.0.0/12`; none by default. Of a request from \
+         there, the last address in `X-Forwarded-For` that is no proxy of the list is the client's",
+    ),
+    Variable::new(
+        "DRAIN_DELAY",
+        "seconds after SIGTERM in which requests are still taken, so that a proxy finds out; 0 by default, at most 60",
     ),
 ];
 
@@ -157,28 +177,36 @@ pub struct Settings {
     pub limits: Limits,
     /// Hosts that requests may be for on a loopback address.
     pub hosts: AllowedHosts,
+    /// Proxies that name their clients.
+    pub proxies: TrustedProxies,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { limits: Limits::DEFAULT, hosts: AllowedHosts::default() }
+        Self { limits: Limits::DEFAULT, hosts: AllowedHosts::default(), proxies: TrustedProxies::default() }
     }
 }
 
 impl Settings {
     /// Reads [`VARIABLES`]. `None` if that failed; the problem is recorded in `variables`.
     pub fn read(variables: &mut Variables) -> Option<Self> {
-        let [connections, per_address, hosts] = VARIABLES;
+        let [connections, per_address, hosts, proxies, notice] = VARIABLES;
         let Limits { connections: many, connections_per_address: few, .. } = Limits::DEFAULT;
         let connections = variables.or(connections.name, many, |text| number(text, 1));
         let connections_per_address = variables.or(per_address.name, few, |text| number(text, 0));
         let hosts = variables.or(hosts.name, AllowedHosts::default(), AllowedHosts::parse);
+        let proxies = variables.or(proxies.name, TrustedProxies::default(), TrustedProxies::parse);
+        let notice = variables.or(notice.name, Duration::ZERO, |text| match text.parse() {
+            Ok(seconds) if seconds <= LONGEST_NOTICE => Ok(Duration::from_secs(seconds)),
+            _ => Err(format!("must be a whole number of seconds, at most {LONGEST_NOTICE}")),
+        });
         let limits = Limits {
             connections: connections?,
             connections_per_address: connections_per_address?,
+            notice: notice?,
             ..Limits::DEFAULT
         };
-        Some(Self { limits, hosts: hosts? })
+        Some(Self { limits, hosts: hosts?, proxies: proxies? })
     }
 
     /// Raises this process's limit of open files as far as the connections need and the system permits.
@@ -253,6 +281,8 @@ mod tests {
             ("MAX_CONNECTIONS", "0"),
             ("MAX_CONNECTIONS_PER_ADDRESS", "-1"),
             ("ALLOWED_HOSTS", "http://a/"),
+            ("TRUSTED_PROXIES", "*"),
+            ("DRAIN_DELAY", "61"),
         ]);
         let text = text.unwrap_err();
         for variable in VARIABLES {

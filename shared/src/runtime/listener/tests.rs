@@ -14,6 +14,7 @@ use crate::input::json::{self, Json};
 
 #[cfg(feature = "socket")]
 mod calls;
+mod proxied;
 mod waiting;
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -36,7 +37,7 @@ impl Bench {
     fn of(router: Router, limits: Limits) -> Self {
         let (stop, stopped) = watch::channel(false);
         let (alive, ended) = mpsc::channel(1);
-        let settings = Settings { limits, hosts: AllowedHosts::default() };
+        let settings = Settings { limits, ..Settings::default() };
         Self { server: Server::new(router, settings, true, stopped, alive), stop, ended }
     }
 
