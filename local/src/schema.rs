@@ -20,7 +20,10 @@ use crate::terminal::print_ignoring_epipe;
 /// As for [`prepare`]; also if a secret is in Secrets Manager, which needs the feature `aws`.
 pub async fn run() -> Result<(), CommandError> {
     let variables = Variables::of_process();
-    let stored = |name: &str| !variables.is_set(name) && variables.is_set(&format!("{name}_ARN"));
+    let stored = |name: &str| {
+        let is_set = |suffix: &str| variables.is_set(&format!("{name}{suffix}"));
+        !is_set("") && !is_set("_FILE") && is_set("_ARN")
+    };
     if cfg!(not(feature = "aws")) && (stored("MONGO_URI") || stored("ADMIN_PASSWORD")) {
         return Err(CommandError::new("this binary cannot read Secrets Manager").advice(
             "Run `cargo run --package local --features aws -- schema`, or set the secrets themselves.",

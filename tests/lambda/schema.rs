@@ -51,7 +51,11 @@ async fn the_first_admin_signs_in_with_secrets_managers_password() {
 #[tokio::test]
 async fn all_that_the_schema_step_needs_is_asked_for_at_once() {
     let text = schema::prepare(Variables::from_fn(|_| None)).await.unwrap_err().to_string();
-    for name in ["MONGO_URI or MONGO_URI_ARN", "ADMIN_EMAIL", "ADMIN_PASSWORD or ADMIN_PASSWORD_ARN"] {
+    for name in [
+        "MONGO_URI, MONGO_URI_FILE or MONGO_URI_ARN",
+        "ADMIN_EMAIL",
+        "ADMIN_PASSWORD, ADMIN_PASSWORD_FILE or ADMIN_PASSWORD_ARN",
+    ] {
         assert!(text.contains(&format!("{name} is required")), "{text}");
     }
 }

@@ -417,7 +417,10 @@ fn errors_name_the_variable_or_option_to_correct() {
     let says = refused(program(&["--port", "0", "--ephemeral"]).env("ADMIN_PASSWORD", "short"));
     assert!(says.contains("cargo local: ADMIN_PASSWORD must have 12"), "{says}");
     let says = refused(&mut program(&["schema"]));
-    assert!(says.contains("MONGO_URI or MONGO_URI_ARN is required") && says.contains("Example: "), "{says}");
+    assert!(
+        says.contains("MONGO_URI, MONGO_URI_FILE or MONGO_URI_ARN is required") && says.contains("Example: "),
+        "{says}"
+    );
     let Output { status, stderr, .. } = program(&["seed", "--orders", "0"]).output().unwrap();
     let says = String::from_utf8(stderr).unwrap();
     assert!(status.code() == Some(2) && says.contains("a whole number, 1 or more"), "{says}");

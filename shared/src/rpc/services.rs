@@ -166,7 +166,8 @@ mod tests {
             let channels = urls.map(|name| services.channel(&mut variables, name).is_some());
             (channels, variables.misconfigured().to_string())
         };
-        let missing = "invalid environment: CALLERS_SECRET or CALLERS_SECRET_ARN is required";
+        let missing =
+            "invalid environment: CALLERS_SECRET, CALLERS_SECRET_FILE or CALLERS_SECRET_ARN is required";
         assert_eq!(with(None), ([false, false], missing.to_owned()));
         let (channels, problem) = with(Some("short"));
         assert!(channels == [false, false] && problem.contains("CALLERS_SECRET: must have"), "{problem}");

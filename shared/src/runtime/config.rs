@@ -10,7 +10,7 @@ type Source = Box<dyn Fn(&str) -> Option<String>>;
 pub struct Variable {
     /// Its name.
     pub name: &'static str,
-    /// A secret may also come from Secrets Manager: then `NAME_ARN` has its ARN.
+    /// A secret may also be in a file, by `NAME_FILE`, or in Secrets Manager, by `NAME_ARN`.
     pub is_secret: bool,
     /// Its meaning and its default, for operators.
     pub description: &'static str,
@@ -29,16 +29,15 @@ impl Variable {
 
     /// All names that are read for it.
     pub fn names(&self) -> Vec<String> {
-        let arn = self.is_secret.then(|| format!("{}_ARN", self.name));
-        std::iter::once(self.name.to_owned()).chain(arn).collect()
+        let elsewhere: &[&str] = if self.is_secret { &["_FILE", "_ARN"] } else { &[] };
+        [""].iter().chain(elsewhere).map(|suffix| format!("{}{suffix}", self.name)).collect()
     }
 }
 
 /// Connection to MongoDB.
 pub const MONGO_URI: Variable = Variable::secret(
     "MONGO_URI",
-    "connection string of a replica set, `mongodb://` or `mongodb+srv://`, or the ARN of the secret that has it. The \
-     database is its path, else `oms`",
+    "connection string of a replica set, `mongodb://` or `mongodb+srv://`. The database is its path, else `oms`",
 );
 
 /// Address of the products function.
@@ -82,9 +81,26 @@ pub const CALLERS_SECRET_PREVIOUS: Variable = Variable::secret(
 pub const GRPC_REFLECTION: Variable =
     Variable::new("GRPC_REFLECTION", "`1` turns gRPC's reflection on; off by default");
 
+/// Format of log lines.
+pub const LOG_FORMAT: Variable =
+    Variable::new("LOG_FORMAT", "`json` for one JSON object per line; `text` by default");
+
+/// Port of the metrics.
+pub const METRICS_PORT: Variable = Variable::new(
+    "METRICS_PORT",
+    "port on which `GET /metrics` answers in Prometheus' text format; none by default. Do not publish it",
+);
+
 /// Variables of the process around a function that is an ordinary service.
-pub const OF_SERVICES: &[Variable] =
-    &[PORT, LISTEN_ADDRESS, CALLERS_SECRET, CALLERS_SECRET_PREVIOUS, GRPC_REFLECTION];
+pub const OF_SERVICES: &[Variable] = &[
+    PORT,
+    LISTEN_ADDRESS,
+    CALLERS_SECRET,
+    CALLERS_SECRET_PREVIOUS,
+    GRPC_REFLECTION,
+    LOG_FORMAT,
+    METRICS_PORT,
+];
 
 /// Variables that Lambda or an emulator sets for every function begin like this.
 const OF_AWS: &str = "AWS_";
@@ -234,7 +250,7 @@ mod tests {
         static TABLE: [Variable; 2] = [Variable::secret("MONGO_URI", ""), Variable::new("PLACE", "")];
         let mut variables = Variables::from_fn(|_| Some("x".to_owned())).declared(&TABLE);
         let text = |value: &str| Ok(value.to_owned());
-        for name in ["MONGO_URI", "MONGO_URI_ARN", "PLACE", "AWS_REGION", "PORT"] {
+        for name in ["MONGO_URI", "MONGO_URI_FILE", "MONGO_URI_ARN", "PLACE", "AWS_REGION", "PORT"] {
             assert!(variables.required(name, text).is_some(), "{name}");
         }
         assert!(variables.problems.is_empty());

@@ -1,8 +1,8 @@
-//! Secrets: from the environment on a development machine, from Secrets Manager on Lambda.
+//! Secrets: from the environment on a development machine, from files in containers, from Secrets Manager on Lambda.
 //!
-//! `NAME` has the secret itself, `NAME_ARN` its place in Secrets Manager. If both are set, `NAME` wins, so
-//! that a deployed template also runs under an emulator. A secret never appears in a log, an error or a
-//! `Debug`.
+//! `NAME` has the secret itself, `NAME_FILE` the path of a file with it, `NAME_ARN` its place in Secrets Manager. If
+//! several are set, the first of these wins. So a deployed template also runs under an emulator. A secret never
+//! appears in a log, an error or a `Debug`.
 
 use std::fmt;
 use std::sync::Arc;
@@ -79,35 +79,50 @@ pub fn mongo_uri(text: &str) -> Result<(), String> {
     }
 }
 
-/// Reads the secret `NAME`, or the one that `NAME_ARN` refers to. `None` if that failed; the problem is
-/// recorded in `variables`.
+/// Reads the secret `NAME`, or the one that `NAME_FILE` or `NAME_ARN` refers to. `None` if that failed; the problem
+/// is recorded in `variables`.
 pub fn read(
     variables: &mut Variables,
     services: &mut Services,
     name: &'static str,
     rule: Rule,
 ) -> Option<Arc<dyn SecretSource>> {
-    let arn_name = format!("{name}_ARN");
-    if !variables.is_set(name) && !variables.is_set(&arn_name) {
-        variables.problem(format!("{name} or {arn_name} is required"));
-        return None;
-    }
+    let (file_name, arn_name) = (format!("{name}_FILE"), format!("{name}_ARN"));
     if variables.is_set(name) {
         let secret = variables.required(name, |text| rule(text).map(|()| Secret::new(text)))?;
         return Some(Arc::new(secret));
     }
-    stored_at(variables, services, &arn_name, name, rule)
+    if variables.is_set(&file_name) {
+        let secret = variables.required(&file_name, |path| in_file(path, rule))?;
+        return Some(Arc::new(secret));
+    }
+    if variables.is_set(&arn_name) {
+        return stored_at(variables, services, &arn_name, name, rule);
+    }
+    variables.problem(format!("{name}, {file_name} or {arn_name} is required"));
+    None
 }
 
-/// Reads the secret `NAME` as [`read`] does, if it or `NAME_ARN` is set.
+/// Reads the secret `NAME` as [`read`] does, if it, `NAME_FILE` or `NAME_ARN` is set.
 pub fn optional(
     variables: &mut Variables,
     services: &mut Services,
     name: &'static str,
     rule: Rule,
 ) -> Option<Arc<dyn SecretSource>> {
-    let is_set = variables.is_set(name) || variables.is_set(&format!("{name}_ARN"));
+    let is_set = ["", "_FILE", "_ARN"].iter().any(|suffix| variables.is_set(&format!("{name}{suffix}")));
     if is_set { read(variables, services, name, rule) } else { None }
+}
+
+/// Reads a secret from a file, without the line ends that editors add.
+fn in_file(path: &str, rule: Rule) -> Result<Secret, String> {
+    let text = std::fs::read_to_string(path).map_err(|error| match error.kind() {
+        std::io::ErrorKind::InvalidData => "the file is not text".to_owned(),
+        kind => format!("the file cannot be read: {kind}"),
+    })?;
+    let text = text.trim_end_matches(['\r', '\n']);
+    rule(text).map_err(|problem| format!("the file's text {problem}"))?;
+    Ok(Secret::new(text))
 }
 
 #[cfg(feature = "lambda")]
@@ -206,6 +221,50 @@ mod tests {
     fn a_secret_is_not_printed() {
         let secret = Secret::new("hunter2");
         assert_eq!(format!("{secret:?}"), "Secret(…)");
+    }
+
+    fn from_file(content: &[u8]) -> Result<String, String> {
+        let path = std::env::temp_dir().join(format!("oms-secret-{}", uuid::Uuid::now_v7()));
+        std::fs::write(&path, content).unwrap();
+        let secret = in_file(path.to_str().unwrap(), not_blank);
+        std::fs::remove_file(&path).unwrap();
+        secret.map(|secret| secret.expose().to_owned())
+    }
+
+    #[test]
+    fn a_secret_in_a_file_has_no_line_end() {
+        assert_eq!(from_file(b"hunter2\n").as_deref(), Ok("hunter2"));
+        assert_eq!(from_file(b"hunter2\r\n").as_deref(), Ok("hunter2"));
+        assert_eq!(from_file(b" hunter2 ").as_deref(), Ok(" hunter2 "));
+    }
+
+    #[test]
+    fn a_file_without_a_secret_is_a_problem() {
+        let problem = |content| from_file(content).unwrap_err();
+        assert_eq!(problem(b"\n"), "the file's text must not be empty");
+        assert_eq!(problem(b"\xff"), "the file is not text");
+        assert!(in_file("/nowhere/at/all", not_blank).is_err_and(|it| it.contains("cannot be read")));
+    }
+
+    #[test]
+    fn the_value_goes_before_the_file_and_that_before_the_arn() {
+        let path = std::env::temp_dir().join(format!("oms-secret-{}", uuid::Uuid::now_v7()));
+        std::fs::write(&path, "of the file").unwrap();
+        let set = [("A", "of the value"), ("A_FILE", path.to_str().unwrap()), ("A_ARN", "arn")];
+        for (skipped, expected) in [(0, "of the value"), (1, "of the file")] {
+            let set: Vec<(String, String)> = set[skipped..]
+                .iter()
+                .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+                .collect();
+            let mut variables = Variables::from_fn(move |name| {
+                set.iter().find(|(set, _)| set == name).map(|(_, value)| value.clone())
+            });
+            let services = &mut Services::new(crate::values::clock::Clock::system());
+            let secret = read(&mut variables, services, "A", not_blank).unwrap();
+            let secret = futures::FutureExt::now_or_never(secret.current()).unwrap().unwrap();
+            assert_eq!(secret.expose(), expected);
+        }
+        std::fs::remove_file(&path).unwrap();
     }
 
     #[test]
