@@ -15,6 +15,7 @@ const roles = [
     "collections": {
       "orders": ["find", "insert", "update", "remove"],
       "order_rates": ["find", "insert", "update"],
+      "leases": ["find", "insert", "update"],
       "reconcile_progress": ["find", "insert", "update", "remove"],
       "reconcile_set_aside": ["find", "insert", "update", "remove"],
       "schema": ["find"]

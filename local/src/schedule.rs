@@ -1,12 +1,10 @@
 //! Reconcile every minute, as the schedule on AWS does.
 
 use std::convert::Infallible;
-use std::time::Duration;
+
+use orders::schedule::EVERY;
 
 use crate::backend::Backend;
-
-/// Interval, as in template.yaml.
-const EVERY: Duration = Duration::from_secs(60);
 
 /// Runs until it is dropped. Errors are logged, and the next run retries.
 pub(crate) async fn run(backend: &Backend) -> Infallible {

@@ -10,6 +10,8 @@ use mongodb::error::{
     Error as MongoError, ErrorKind, RETRYABLE_WRITE_ERROR, TRANSIENT_TRANSACTION_ERROR,
     UNKNOWN_TRANSACTION_COMMIT_RESULT, WriteFailure,
 };
+use mongodb::event::EventHandler;
+use mongodb::event::command::CommandEvent;
 use mongodb::options::{ClientOptions, ReadConcern, WriteConcern};
 use mongodb::{Client, ClientSession, Database};
 use serde::{Deserialize, Serialize};
@@ -18,6 +20,7 @@ use type_safe_id::{StaticType, TypeSafeId};
 
 use self::fenced::FencedDatabase;
 use crate::error::{Cause, DatabaseFailure, Error};
+use crate::runtime::metrics;
 use crate::runtime::secrets::SecretSource;
 use crate::values::clock::Timestamp;
 
@@ -27,6 +30,7 @@ pub mod conflict_retry;
 pub mod fenced;
 pub mod json_schema;
 pub mod keyset;
+pub mod lease;
 mod lists;
 pub mod request_counts;
 mod schema;
@@ -158,8 +162,33 @@ pub async fn connect(uri: &str, app_name: &str) -> Result<Database, MongoError> 
     options.read_concern = Some(ReadConcern::majority());
     options.selection_criteria =
         Some(mongodb::options::SelectionCriteria::ReadPreference(mongodb::options::ReadPreference::Primary));
+    if metrics::is_on() {
+        options.command_event_handler = Some(EventHandler::callback(measure));
+    }
     let database = options.default_database.clone().unwrap_or_else(|| DEFAULT_DATABASE.to_owned());
     Ok(Client::with_options(options)?.database(&database))
+}
+
+/// Measures a command.
+fn measure(event: CommandEvent) {
+    const NAMES: [&str; 9] = [
+        "find",
+        "aggregate",
+        "insert",
+        "update",
+        "findAndModify",
+        "delete",
+        "getMore",
+        "commitTransaction",
+        "abortTransaction",
+    ];
+    let (name, outcome, time) = match &event {
+        CommandEvent::Succeeded(event) => (&event.command_name, "ok", event.duration),
+        CommandEvent::Failed(event) => (&event.command_name, "failed", event.duration),
+        _ => return,
+    };
+    let name = NAMES.into_iter().find(|known| known == name).unwrap_or("other");
+    metrics::COMMANDS.record([name, outcome], time);
 }
 
 /// Returns true if a unique index already has this key.

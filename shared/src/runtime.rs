@@ -5,10 +5,13 @@ pub mod aws;
 pub mod config;
 pub mod context;
 pub(crate) mod crypto;
+#[cfg(feature = "socket")]
+pub mod health;
 #[cfg(feature = "lambda")]
 pub mod lambda;
 #[cfg(feature = "listener")]
 pub mod listener;
+pub mod metrics;
 pub mod run;
 pub mod secrets;
 #[cfg(feature = "socket")]

@@ -156,7 +156,7 @@ async fn init_gives_up_in_three_seconds_or_at_the_requests_deadline() {
 #[tokio::test]
 async fn work_that_outlasts_lambda_is_stopped_with_a_503_in_time() {
     let router = Router::new().route("/slow", get(pending::<()>));
-    let function = ServiceApp { router, rpc: None };
+    let function = ServiceApp::new(router);
     let host = Host::new(move || std::future::ready(Ok(function.clone())), Clock::system());
     let begun = std::time::Instant::now();
     let left = Duration::from_millis(800);
@@ -168,7 +168,7 @@ async fn work_that_outlasts_lambda_is_stopped_with_a_503_in_time() {
 fn every_fault_of_the_environment_is_named_without_its_value() {
     let none = orders::environment::Environment::read(Variables::from_fn(|_| None), Clock::system());
     let text = none.err().unwrap().to_string();
-    for name in ["MONGO_URI or MONGO_URI_ARN", "PRODUCT_SERVICE_URL", "USER_SERVICE_URL"] {
+    for name in ["MONGO_URI, MONGO_URI_FILE or MONGO_URI_ARN", "PRODUCT_SERVICE_URL", "USER_SERVICE_URL"] {
         assert!(text.contains(&format!("{name} is required")), "{text}");
     }
     // What only calls and stored secrets need is asked for once, when there are any.

@@ -92,7 +92,7 @@ impl InProcess {
             TcpListener::bind("127.0.0.1:0").await.unwrap_or_else(|error| panic!("no port: {error}"));
         let address = listener.local_addr().unwrap_or_else(|error| panic!("no address: {error}"));
         // Ends with the runtime of the test.
-        let function = ServiceApp { router: backend.router(), rpc: None };
+        let function = ServiceApp::new(backend.router());
         tokio::spawn(socket::serve(listener, function, Reflection::Off, std::future::pending()));
 
         let email = "admin@example.com";

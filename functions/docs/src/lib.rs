@@ -16,6 +16,9 @@ pub mod openapi;
 mod pages;
 pub mod problems;
 
+/// Port of the function as an ordinary service, unless `PORT` names another.
+pub const PORT: u16 = 50050;
+
 /// The function, ready to serve.
 #[derive(Clone)]
 pub struct App {

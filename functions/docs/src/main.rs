@@ -6,9 +6,9 @@ use shared::runtime::run::{self, ServiceApp};
 use shared::values::clock::Clock;
 
 fn main() -> ExitCode {
-    run::function("docs", 50050, |variables| {
+    run::function("docs", docs::PORT, |variables| {
         let router = docs::environment::read(variables)?.around(docs::app(Clock::system()).router);
-        let function = ServiceApp { router, rpc: None };
+        let function = ServiceApp::new(router);
         Ok(move || std::future::ready(Ok(function.clone())))
     })
 }

@@ -17,7 +17,7 @@ use shared::runtime::secrets::{self, SecretSource};
 use shared::values::clock::Clock;
 
 use crate::store::SCHEMA;
-use crate::{CustomerLimits, DEFAULT_PAYMENT_WINDOW, Dependencies, app};
+use crate::{CustomerLimits, DEFAULT_PAYMENT_WINDOW, Dependencies, app, schedule};
 
 /// Environment variables of this function.
 pub const VARIABLES: &[Variable] = &[
@@ -109,6 +109,17 @@ impl Environment {
             limits: self.limits,
             clock: self.clock,
         });
-        Ok(ServiceApp { router: self.cors.around(app.router), rpc: Some(app.rpc) })
+        let service = app.service;
+        let scheduled = service.clone();
+        Ok(ServiceApp::new(self.cors.around(app.router))
+            .with_rpc(app.rpc)
+            .with_probe(move || {
+                let store = service.store.clone();
+                async move { store.check_schema().await }
+            })
+            .with_background(move || {
+                let service = scheduled.clone();
+                async move { schedule::run(&service).await }
+            }))
     }
 }

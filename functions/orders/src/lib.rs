@@ -38,11 +38,15 @@ pub mod openapi;
 pub mod order;
 pub mod order_id;
 pub mod products;
+pub mod schedule;
 pub mod service;
 pub mod status;
 pub mod store;
 pub mod users;
 mod views;
+
+/// Port of the function as an ordinary service, unless `PORT` names another.
+pub const PORT: u16 = 50051;
 
 /// Name of the function in its calls of others.
 const NAME: &str = env!("CARGO_PKG_NAME");
@@ -93,6 +97,8 @@ pub struct App {
     pub router: Router,
     /// gRPC calls from other functions.
     pub rpc: RpcServer,
+    /// Use cases.
+    pub service: Arc<service::OrderService>,
 }
 
 /// Builds the function from its dependencies.
@@ -116,7 +122,8 @@ pub fn app_with_schema(dependencies: Dependencies, schema: Schema) -> App {
     let grpc =
         OrderServiceServer::new(grpc::Grpc::new(service.clone())).max_decoding_message_size(MAX_MESSAGE);
     App {
-        router: http::router(service, verifier.clone()),
+        router: http::router(service.clone(), verifier.clone()),
         rpc: RpcServer::new(grpc, clock).verified_by(verifier),
+        service,
     }
 }

@@ -7,7 +7,7 @@ use shared::runtime::run;
 use shared::values::clock::Clock;
 
 fn main() -> ExitCode {
-    run::function("orders", 50051, |variables| {
+    run::function("orders", orders::PORT, |variables| {
         let environment = Environment::read(variables, Clock::system())?;
         Ok(move || environment.clone().build())
     })

@@ -5,6 +5,7 @@ use mongodb::Database;
 use mongodb::bson::{self, Document, doc};
 use shared::error::Error;
 use shared::mongo::fenced::{FencedCollection, FencedDatabase};
+use shared::mongo::lease::Lease;
 use shared::mongo::request_counts::RequestCounts;
 use shared::mongo::unreadable::{self, Unreadable};
 use shared::mongo::{self, ANY_WRITER, Index, Schema, SchemaStep};
@@ -30,9 +31,11 @@ pub use limits::Freshness;
 pub use progress::{Job, LONGEST_DELAY, Reason, SetAside};
 
 /// Schema of this build. Raise its version with every change of `ensure_schema`, of the rules or of documents.
-pub const SCHEMA: Schema = Schema { function: "orders", version: 7, lowest_writer: ANY_WRITER };
+pub const SCHEMA: Schema = Schema { function: "orders", version: 9, lowest_writer: ANY_WRITER };
 
 const ORDERS: &str = "orders";
+
+const LEASES: &str = "leases";
 
 /// Unique index on numbers.
 const NUMBER_INDEX: &str = "number_of_orders";
@@ -102,11 +105,13 @@ impl OrderStore {
         };
         let (positions, set_aside) = (progress::positions(), progress::set_aside());
         let rates = RequestCounts::collection(limits::RATES);
-        let all = [&orders, &positions, &set_aside, &rates];
+        let leases = Lease::collection(LEASES);
+        let all = [&orders, &positions, &set_aside, &rates, &leases];
         let Some(step) = SchemaStep::begin(&self.database, &all).await? else { return Ok(()) };
         step.ensure(&orders).await?;
         step.ensure(&positions).await?;
         step.ensure(&rates).await?;
+        step.ensure(&leases).await?;
         self.convert_deferred().await?;
         step.ensure(&set_aside).await?;
         // An older build may have deferred a hold just before the validator refused it.
@@ -121,6 +126,11 @@ impl OrderStore {
     /// 503 if they do not, or if MongoDB is unavailable.
     pub async fn check_schema(&self) -> Result<(), Error> {
         self.database.check_schema().await
+    }
+
+    /// Creates a lease of Reconcile, for a new holder.
+    pub fn lease_of_reconcile(&self) -> Lease {
+        Lease::new(&self.database, LEASES, "reconcile")
     }
 
     /// Inserts an order.

@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use futures::future::join_all;
 use mongodb::Database;
 use mongodb::bson::{self, Bson, Document, doc};
 use orders::listing::Listing;
@@ -504,4 +505,26 @@ async fn a_slot_belongs_to_one_open_order_of_a_customer() {
     assert_eq!(paid.open_slot, None);
     assert_eq!(store.find(paid.id).await.unwrap(), Some(paid));
     assert_eq!(store.insert(&in_slot(6, ada, 0)).await.unwrap(), Inserted::Done);
+}
+
+#[tokio::test]
+async fn one_process_at_a_time_has_the_lease_of_reconcile() {
+    let (_, store) = store().await;
+    let (first, second) = (store.lease_of_reconcile(), store.lease_of_reconcile());
+    let long = Duration::from_secs(60);
+    for (lease, has) in [(&first, true), (&second, false), (&first, true)] {
+        assert_eq!(lease.take(long).await.unwrap(), has);
+    }
+    // The first one is gone: nothing renews its lease.
+    assert!(first.take(Duration::ZERO).await.unwrap());
+    assert!(second.take(long).await.unwrap());
+    assert!(!first.take(long).await.unwrap());
+}
+
+#[tokio::test]
+async fn of_many_that_ask_at_once_one_has_the_lease() {
+    let (_, store) = store().await;
+    let leases: Vec<_> = (0..20).map(|_| store.lease_of_reconcile()).collect();
+    let taken = join_all(leases.iter().map(|lease| lease.take(Duration::from_secs(60)))).await;
+    assert_eq!(taken.into_iter().filter(|taken| *taken.as_ref().unwrap()).count(), 1);
 }

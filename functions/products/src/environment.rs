@@ -5,6 +5,7 @@ use std::sync::Arc;
 use shared::error::Error;
 use shared::http::routes::Cors;
 use shared::mongo;
+use shared::mongo::fenced::FencedDatabase;
 use shared::rpc::channel::Channel;
 use shared::rpc::services::Services;
 use shared::runtime::config::{
@@ -53,7 +54,11 @@ impl Environment {
     /// 503 when a dependency is away, or not as it must be.
     pub async fn build(self) -> Result<ServiceApp, Error> {
         let database = mongo::open(&*self.mongo_uri, SCHEMA).await?;
-        let app = app(Dependencies { database, users: self.users, clock: self.clock });
-        Ok(ServiceApp { router: self.cors.around(app.router), rpc: Some(app.rpc) })
+        let app = app(Dependencies { database: database.clone(), users: self.users, clock: self.clock });
+        let probed = FencedDatabase::new(&database, SCHEMA);
+        Ok(ServiceApp::new(self.cors.around(app.router)).with_rpc(app.rpc).with_probe(move || {
+            let database = probed.clone();
+            async move { database.check_schema().await }
+        }))
     }
 }

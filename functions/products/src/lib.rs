@@ -38,6 +38,9 @@ pub mod store;
 mod views;
 pub mod words;
 
+/// Port of the function as an ordinary service, unless `PORT` names another.
+pub const PORT: u16 = 50052;
+
 /// Name of the function in its calls of others.
 const NAME: &str = env!("CARGO_PKG_NAME");
 

@@ -7,7 +7,7 @@ use shared::runtime::run;
 use shared::values::clock::Clock;
 
 fn main() -> ExitCode {
-    run::function("products", 50052, |variables| {
+    run::function("products", products::PORT, |variables| {
         let environment = Environment::read(variables, Clock::system())?;
         Ok(move || environment.clone().build())
     })

@@ -6,6 +6,7 @@ use shared::auth::Signer;
 use shared::error::Error;
 use shared::http::routes::Cors;
 use shared::mongo;
+use shared::mongo::fenced::FencedDatabase;
 use shared::rpc::services::Services;
 use shared::runtime::config::{CORS_ALLOWED_ORIGINS, ConfigErrors, MONGO_URI, Variable, Variables};
 use shared::runtime::run::ServiceApp;
@@ -76,7 +77,11 @@ impl Environment {
             KeyRing::open(self.jwt_secret, self.clock.clone()),
         )?;
         let Self { rate_limit_per_address, cors, clock, .. } = self;
-        let app = app(Dependencies { database, keys, rate_limit_per_address, clock });
-        Ok(ServiceApp { router: cors.around(app.router), rpc: Some(app.rpc) })
+        let app = app(Dependencies { database: database.clone(), keys, rate_limit_per_address, clock });
+        let probed = FencedDatabase::new(&database, SCHEMA);
+        Ok(ServiceApp::new(cors.around(app.router)).with_rpc(app.rpc).with_probe(move || {
+            let database = probed.clone();
+            async move { database.check_schema().await }
+        }))
     }
 }

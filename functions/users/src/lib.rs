@@ -38,6 +38,9 @@ pub mod tokens;
 pub mod user;
 mod views;
 
+/// Port of the function as an ordinary service, unless `PORT` names another.
+pub const PORT: u16 = 50053;
+
 /// Dependencies of the function.
 pub struct Dependencies {
     /// Database with the users.

@@ -7,7 +7,7 @@ use shared::values::clock::Clock;
 use users::environment::Environment;
 
 fn main() -> ExitCode {
-    run::function("users", 50053, |variables| {
+    run::function("users", users::PORT, |variables| {
         let environment = Environment::read(variables, Clock::system())?;
         Ok(move || environment.clone().build())
     })

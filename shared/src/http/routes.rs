@@ -26,6 +26,7 @@ use crate::error::{self, Error, ErrorExtension, Kind};
 use crate::input::json::{self, Json};
 use crate::input::query::Query;
 use crate::runtime::context::{Context, DEFAULT_TIMEOUT, Deadline, InvocationId, SourceAddress, request_id};
+use crate::runtime::metrics;
 use crate::runtime::telemetry::{bounded, method_name, request_span};
 use crate::runtime::trace::Trace;
 use crate::values::clock::Clock;
@@ -74,12 +75,12 @@ impl<S: Clone + Send + Sync + 'static> RouteTable<S> {
     /// Builds the router. `guard` checks each request against its row before the handler runs.
     pub fn into_router(self, state: S, guard: Guard) -> Router {
         let mut router = Router::new();
-        let mut methods: HashMap<String, String> = HashMap::new();
+        let mut methods: HashMap<&'static str, String> = HashMap::new();
         for (spec, handler) in self.routes {
             let guard = (guard.clone(), spec);
             let guarded = handler.route_layer(middleware::from_fn_with_state(guard, authorize));
             router = router.route(spec.path, guarded);
-            let methods = methods.entry(spec.path.to_owned()).or_default();
+            let methods = methods.entry(spec.path).or_default();
             for method in [spec.method.as_str(), if spec.method == Method::GET { "HEAD" } else { "" }] {
                 let comma = if methods.is_empty() || method.is_empty() { "" } else { ", " };
                 methods.push_str(comma);
@@ -297,7 +298,7 @@ async fn answer(State(methods): State<Methods>, mut request: Request, next: Next
 }
 
 /// The methods of each path.
-type Methods = Arc<HashMap<String, String>>;
+type Methods = Arc<HashMap<&'static str, String>>;
 
 async fn respond(request_id: String, methods: Methods, mut request: Request, next: Next) -> Response {
     let started = Instant::now();
@@ -307,7 +308,9 @@ async fn respond(request_id: String, methods: Methods, mut request: Request, nex
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
     let cors = request.extensions().get::<Cors>().map(|cors| cors.of(&method, request.headers()));
     let matched = request.extensions().get::<MatchedPath>();
-    let methods = matched.and_then(|path| methods.get(path.as_str())).cloned();
+    let (route, methods) = matched
+        .and_then(|path| methods.get_key_value(path.as_str()))
+        .map_or(("none", None), |(route, methods)| (*route, Some(methods.clone())));
 
     let mut response = match AssertUnwindSafe(next.run(request)).catch_unwind().await {
         Ok(response) => response,
@@ -331,6 +334,8 @@ async fn respond(request_id: String, methods: Methods, mut request: Request, nex
             response.headers_mut().remove(header::CONTENT_TYPE);
         }
     }
+    let status = metrics::code(response.status().as_u16());
+    metrics::REQUESTS.record([route, method_name(&method), status], started.elapsed());
     if !error.as_deref().is_some_and(Error::is_counted) {
         log(&method, &path, &response, started, caller, error.as_deref());
     }

@@ -16,6 +16,7 @@ use tokio::time::Instant;
 use tonic::body::Body;
 use tonic::{Code, Status};
 
+use crate::runtime::metrics;
 use crate::runtime::telemetry::bounded;
 
 /// Maximum number of attempts per call.
@@ -53,9 +54,15 @@ impl Received {
 
     /// Returns the status if it is `UNAVAILABLE`.
     fn unavailable(&self) -> Option<Status> {
-        let status =
-            Status::from_header_map(&self.trailers).or_else(|| Status::from_header_map(&self.headers))?;
-        (status.code() == Code::Unavailable).then_some(status)
+        self.grpc_status().filter(|status| status.code() == Code::Unavailable)
+    }
+
+    fn code(&self) -> Code {
+        self.grpc_status().map_or(Code::Ok, |status| status.code())
+    }
+
+    fn grpc_status(&self) -> Option<Status> {
+        Status::from_header_map(&self.trailers).or_else(|| Status::from_header_map(&self.headers))
     }
 }
 
@@ -82,6 +89,7 @@ impl Retries {
             let more = attempts < ATTEMPTS && proto::may_be_repeated(path);
             let all = left();
             let limit = if more && self.0.has_another() { (all / 2).max(PATIENCE).min(all) } else { all };
+            let sent = Instant::now();
             let (outcome, failure) = match tokio::time::timeout(limit, attempt()).await {
                 Err(_) => {
                     let late = missed(if limit < all { limit } else { whole });
@@ -96,6 +104,11 @@ impl Retries {
                     (Err(status), failure)
                 }
             };
+            let code = match &outcome {
+                Ok(received) => received.code(),
+                Err(status) => status.code(),
+            };
+            metrics::OWN_CALLS.record([metrics::method(path), metrics::grpc_code(code)], sent.elapsed());
             let millis = began.elapsed().as_millis();
             tracing::debug!(attempt = attempts, failed = failure.is_some(), "called {path}, {millis} ms");
             let Some(failure) = failure else {

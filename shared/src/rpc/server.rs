@@ -31,6 +31,7 @@ use crate::runtime::context::DEFAULT_TIMEOUT;
 use crate::runtime::context::{Context, InvocationId};
 #[cfg(feature = "socket")]
 use crate::runtime::listener::InProgress;
+use crate::runtime::metrics;
 use crate::runtime::telemetry::{bounded, request_span};
 use crate::runtime::trace::Trace;
 use crate::values::clock::Clock;
@@ -258,6 +259,8 @@ impl RpcServer {
         };
         let response = answer.unwrap_or_else(|status| status.into_http());
         log(path, context.caller, started, &response);
+        let code = Status::from_header_map(response.headers()).map_or(Code::Ok, |status| status.code());
+        metrics::CALLS.record([metrics::method(path), metrics::grpc_code(code)], started.elapsed());
         response
     }
 

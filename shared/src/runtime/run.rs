@@ -1,17 +1,28 @@
 //! Entry point shared by all functions: on Lambda or as an ordinary service, with an error if neither is
 //! possible.
 
+use std::convert::Infallible;
 use std::io::Write as _;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use axum::Router;
+use futures::future::BoxFuture;
 
 use crate::error;
 use crate::rpc::server::RpcServer;
 use crate::runtime::config::{ConfigErrors, Variables};
+#[cfg(feature = "socket")]
+use crate::runtime::telemetry::LogFormat;
 
 /// Error that ends a function's process.
 pub type Error = Box<dyn std::error::Error + Send + Sync>;
+
+/// Check of what a function depends on.
+pub type Probe = Arc<dyn Fn() -> BoxFuture<'static, Result<(), error::Error>> + Send + Sync>;
+
+/// Work of a function beside its requests, until it is dropped. On Lambda a schedule calls the function instead.
+pub type Background = Arc<dyn Fn() -> BoxFuture<'static, Infallible> + Send + Sync>;
 
 /// Function as an application: its REST and its gRPC service.
 #[derive(Clone)]
@@ -20,10 +31,43 @@ pub struct ServiceApp {
     pub router: Router,
     /// Server for calls from other functions, if it accepts any.
     pub rpc: Option<RpcServer>,
+    /// Check whether it is ready. Without one it is ready while it runs.
+    pub probe: Option<Probe>,
+    /// Work beside its requests, if there is any.
+    pub background: Option<Background>,
+}
+
+impl ServiceApp {
+    /// Creates an application with a REST API alone.
+    pub fn new(router: Router) -> Self {
+        Self { router, rpc: None, probe: None, background: None }
+    }
+
+    /// Adds the server for calls.
+    pub fn with_rpc(self, rpc: RpcServer) -> Self {
+        Self { rpc: Some(rpc), ..self }
+    }
+
+    /// Adds the check whether it is ready.
+    pub fn with_probe<F>(self, probe: impl Fn() -> F + Send + Sync + 'static) -> Self
+    where
+        F: Future<Output = Result<(), error::Error>> + Send + 'static,
+    {
+        Self { probe: Some(Arc::new(move || Box::pin(probe()))), ..self }
+    }
+
+    /// Adds work beside its requests.
+    pub fn with_background<F>(self, work: impl Fn() -> F + Send + Sync + 'static) -> Self
+    where
+        F: Future<Output = Infallible> + Send + 'static,
+    {
+        Self { background: Some(Arc::new(move || Box::pin(work()))), ..self }
+    }
 }
 
 /// Runs a function until it is stopped. It runs on Lambda if Lambda's runtime API is there, else as an
-/// ordinary service. `port` is the service's port unless `PORT` is set.
+/// ordinary service. `port` is the service's port unless `PORT` is set. With the argument `health` it asks the service
+/// of this machine whether it is ready.
 ///
 /// `read` reads and checks the function's own variables. Only a new deployment can correct those, so an error
 /// ends the process. The result of `read` builds the function. It is called again if a dependency was
@@ -35,9 +79,12 @@ where
     F: Future<Output = Result<ServiceApp, error::Error>> + Send + 'static,
 {
     let variables = Variables::of_process();
-    let outcome = match std::env::var_os("AWS_LAMBDA_RUNTIME_API") {
-        Some(_) => on_lambda(name, variables, read),
+    let is_on_lambda = std::env::var_os("AWS_LAMBDA_RUNTIME_API").is_some();
+    let outcome = match std::env::args().nth(1).as_deref() {
+        None if is_on_lambda => on_lambda(name, variables, read),
         None => on_a_socket(name, port, variables, read),
+        Some("health") => check_health(variables, port),
+        Some(_) => Err(format!("the only argument is `health`: is the {name} of this machine ready?").into()),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
@@ -77,7 +124,8 @@ where
     B: Fn() -> F + Send + Sync + 'static,
     F: Future<Output = Result<ServiceApp, error::Error>> + Send + 'static,
 {
-    crate::runtime::telemetry::init_text();
+    let format = LogFormat::read(&mut variables);
+    format.unwrap_or_default().init();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {
         let settings = crate::runtime::socket::Settings::read(&mut variables, port);
@@ -86,10 +134,29 @@ where
         // `read` has checked the variables, and would have failed.
         let settings = settings.ok_or("invalid settings of the service")?;
         let limits = limits.ok_or("invalid limits of the listener")?;
+        let format = format.ok_or("invalid format of log lines")?;
+        // MongoDB's client is measured from the beginning or not at all.
+        let metrics = match settings.metrics {
+            Some(address) => Some(crate::runtime::metrics::listen(address).await?),
+            None => None,
+        };
         let mut function = build().await.map_err(|error| format!("{error} ({})", error.causes()))?;
         function.rpc = function.rpc.map(|rpc| rpc.trusting(settings.callers.clone()));
-        crate::runtime::socket::run(name, function, settings, limits).await
+        crate::runtime::socket::run(name, function, settings, limits, format, metrics).await
     })
+}
+
+#[cfg(feature = "socket")]
+fn check_health(mut variables: Variables, port: u16) -> Result<(), Error> {
+    let address = crate::runtime::socket::address(&mut variables, port);
+    variables.check()?;
+    let address = address.ok_or("invalid address of the service")?;
+    Ok(crate::runtime::health::check(address)?)
+}
+
+#[cfg(not(feature = "socket"))]
+fn check_health(_: Variables, _: u16) -> Result<(), Error> {
+    Err("this binary has no server of its own".into())
 }
 
 #[cfg(not(feature = "socket"))]

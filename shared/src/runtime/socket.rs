@@ -21,18 +21,19 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::oneshot;
 use tonic::Status;
 use tonic_health::ServingStatus;
-use tonic_health::server::{HealthReporter, health_reporter};
+use tonic_health::server::health_reporter;
 use tower::ServiceExt as _;
 
 use crate::rpc::server::RpcServer;
 use crate::rpc::services;
 use crate::rpc::signature::CallersSecret;
 use crate::runtime::config::{
-    CALLERS_SECRET, CALLERS_SECRET_PREVIOUS, GRPC_REFLECTION, LISTEN_ADDRESS, PORT, Variables,
+    CALLERS_SECRET, CALLERS_SECRET_PREVIOUS, GRPC_REFLECTION, LISTEN_ADDRESS, METRICS_PORT, PORT, Variables,
 };
-use crate::runtime::listener;
+use crate::runtime::health::Health;
 use crate::runtime::run::{Error, ServiceApp};
-use crate::runtime::secrets;
+use crate::runtime::telemetry::LogFormat;
+use crate::runtime::{listener, metrics, secrets};
 use crate::values::clock::Clock;
 
 /// gRPC's reflection: names all methods and messages to anybody who can connect.
@@ -50,6 +51,8 @@ pub enum Reflection {
 pub struct Settings {
     /// Address to listen on.
     pub address: SocketAddr,
+    /// Address of the metrics, if they are asked for.
+    pub metrics: Option<SocketAddr>,
     /// Secret that signs the calls of other functions; without it they are refused.
     pub callers: Option<CallersSecret>,
     /// Reflection.
@@ -65,12 +68,9 @@ impl Settings {
                 "{FORMER_TRUST} has gone: set CALLERS_SECRET, by which functions prove that they call, and unset it"
             ));
         }
-        let ip = variables.or(LISTEN_ADDRESS.name, IpAddr::V4(Ipv4Addr::LOCALHOST), |text| {
-            let wrong = "must be an IP address, such as 127.0.0.1, or 0.0.0.0 for all that this machine has";
-            text.parse().map_err(|_| wrong.to_owned())
-        });
-        let port =
-            variables.or(PORT.name, port, |text| text.parse().map_err(|_| "must be 0 to 65535".to_owned()));
+        let address = address(variables, port);
+        let metrics = variables.optional(METRICS_PORT.name, a_port);
+        let is_wrong = variables.is_set(METRICS_PORT.name) && metrics.is_none();
         let reflection = variables.or(GRPC_REFLECTION.name, Reflection::Off, |text| match text {
             "0" => Ok(Reflection::Off),
             "1" => Ok(Reflection::On),
@@ -79,12 +79,28 @@ impl Settings {
         let services = &mut services::Services::new(Clock::system());
         let mut secret = |name| secrets::optional(variables, services, name, CallersSecret::check);
         let (callers, other) = (secret(CALLERS_SECRET.name), secret(CALLERS_SECRET_PREVIOUS.name));
+        let address = address.filter(|_| !is_wrong)?;
         Some(Self {
-            address: SocketAddr::new(ip?, port?),
+            address,
+            metrics: metrics.map(|port| SocketAddr::new(address.ip(), port)),
             callers: callers.map(|source| CallersSecret::new(source, other)),
             reflection: reflection?,
         })
     }
+}
+
+/// Reads the address to listen on: `LISTEN_ADDRESS` and `PORT`, with this default.
+pub(super) fn address(variables: &mut Variables, port: u16) -> Option<SocketAddr> {
+    let ip = variables.or(LISTEN_ADDRESS.name, IpAddr::V4(Ipv4Addr::LOCALHOST), |text| {
+        let wrong = "must be an IP address, such as 127.0.0.1, or 0.0.0.0 for all that this machine has";
+        text.parse().map_err(|_| wrong.to_owned())
+    });
+    let port = variables.or(PORT.name, port, a_port);
+    Some(SocketAddr::new(ip?, port?))
+}
+
+fn a_port(text: &str) -> Result<u16, String> {
+    text.parse().map_err(|_| "must be 0 to 65535".to_owned())
 }
 
 /// Variable of earlier builds, which trusted callers unsigned.
@@ -94,13 +110,15 @@ const FORMER_TRUST: &str = "TRUST_CALLERS";
 ///
 /// # Errors
 /// Error if the port cannot be bound.
-pub async fn run(
+pub(super) async fn run(
     name: &str,
     function: ServiceApp,
     settings: Settings,
     limits: listener::Settings,
+    format: LogFormat,
+    metrics: Option<metrics::Listener>,
 ) -> Result<(), Error> {
-    let Settings { address, callers, reflection } = settings;
+    let Settings { address, callers, reflection, .. } = settings;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
     let limits = limits.fitted_to_open_files();
@@ -112,17 +130,29 @@ pub async fn run(
         None => "calls of other functions are refused: CALLERS_SECRET is not set",
     };
     let address = listener.local_addr()?;
-    // The parent process may wait for this line. The error is ignored: standard output may be closed.
-    let _ =
-        writeln!(std::io::stdout(), "{name} is listening on http://{address}, REST and gRPC; {trust_note}");
+    match format {
+        LogFormat::Json => tracing::info!(%address, "{name} is listening, REST and gRPC; {trust_note}"),
+        // The parent process may wait for this line. The error is ignored: standard output may be closed.
+        LogFormat::Text => drop(writeln!(
+            std::io::stdout(),
+            "{name} is listening on http://{address}, REST and gRPC; {trust_note}"
+        )),
+    }
     let (first, signalled) = oneshot::channel::<()>();
     let second = async move {
         either(&mut interrupt, &mut terminate).await;
         drop(first);
         either(&mut interrupt, &mut terminate).await;
     };
+    let shown = async {
+        match metrics {
+            Some(listener) => listener.serve().await,
+            None => std::future::pending().await,
+        }
+    };
     tokio::select! {
         served = serve_within(listener, function, reflection, limits, async { drop(signalled.await) }) => served,
+        never = shown => match never {},
         () = second => Err("stopped by a second signal; some requests may not be finished".into()),
     }
 }
@@ -158,24 +188,47 @@ pub async fn serve_within(
     limits: listener::Settings,
     stop: impl Future<Output = ()>,
 ) -> Result<(), Error> {
+    let (probe, background) = (function.probe.clone(), function.background.clone());
     let (router, health) = router(function, reflection).await?;
+    let notice = limits.limits.notice;
     let stop = async {
         stop.await;
-        health.set_service_status("", ServingStatus::NotServing).await;
+        health.stop().await;
+        let health = health.clone();
+        tokio::spawn(async move {
+            tokio::time::sleep(notice).await;
+            health.end().await;
+        });
     };
-    if !listener::serve(listener, router, limits, stop).await? {
+    let serving = listener::serve(listener, router, limits, stop);
+    let beside = async {
+        let probing = health.clone().probe_with(probe);
+        let working = async {
+            if let Some(work) = background {
+                match work().await {}
+            }
+        };
+        futures::join!(probing, working);
+        std::future::pending::<Infallible>().await
+    };
+    let served = tokio::select! {
+        served = serving => served?,
+        never = beside => match never {},
+    };
+    if !served {
         tracing::warn!("some requests did not end in time");
     }
     Ok(())
 }
 
-/// Router of the port, and the reporter of its health status.
+/// Router of the port, and its health.
 ///
 /// # Errors
 /// Error if the compiled .proto files cannot be read.
-pub async fn router(function: ServiceApp, reflection: Reflection) -> Result<(Router, HealthReporter), Error> {
-    let (reporter, health) = health_reporter();
-    let mut grpc = Router::new().route_service("/grpc.health.v1.Health/{method}", health);
+pub async fn router(function: ServiceApp, reflection: Reflection) -> Result<(Router, Health), Error> {
+    let (reporter, service) = health_reporter();
+    let mut grpc = Router::new().route_service("/grpc.health.v1.Health/{method}", service);
+    let health = Health::new(reporter.clone(), function.rpc.as_ref().map(RpcServer::service));
     if let Some(rpc) = function.rpc {
         reporter.set_service_status(rpc.service(), ServingStatus::Serving).await;
         let builder = || {
@@ -195,18 +248,23 @@ pub async fn router(function: ServiceApp, reflection: Reflection) -> Result<(Rou
     } else {
         grpc = grpc.fallback(async || Status::unimplemented("there are no calls here").into_http::<String>());
     }
-    let services = Services { rest: function.router, grpc };
-    Ok((Router::new().fallback(dispatch).with_state(services), reporter))
+    let services = Services { rest: function.router, grpc, health: health.clone() };
+    Ok((Router::new().fallback(dispatch).with_state(services), health))
 }
 
 #[derive(Clone)]
 struct Services {
     rest: Router,
     grpc: Router,
+    health: Health,
 }
 
 async fn dispatch(State(services): State<Services>, request: Request) -> Response {
-    let router = if is_grpc(&request) { services.grpc } else { services.rest };
+    let is_grpc = is_grpc(&request);
+    if !is_grpc && let Some(answer) = services.health.answer(&request) {
+        return answer;
+    }
+    let router = if is_grpc { services.grpc } else { services.rest };
     match router.oneshot(request).await {
         Ok(response) => response,
         Err(never) => match never {},

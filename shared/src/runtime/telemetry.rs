@@ -9,10 +9,44 @@ use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
+use crate::runtime::config::{LOG_FORMAT, Variables};
 use crate::runtime::trace::Trace;
 
 /// Chooses what is logged: `debug`, or by module `info,orders=debug,mongodb=off`.
 pub const LEVELS_VARIABLE: &str = "RUST_LOG";
+
+/// Format of log lines of a plain service.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LogFormat {
+    /// Readable lines.
+    #[default]
+    Text,
+    /// One JSON object per line.
+    Json,
+}
+
+impl LogFormat {
+    /// Reads `LOG_FORMAT`. `None` if that failed; the problem is recorded in `variables`.
+    pub fn read(variables: &mut Variables) -> Option<Self> {
+        variables.or(LOG_FORMAT.name, Self::Text, |text| match text {
+            "text" => Ok(Self::Text),
+            "json" => Ok(Self::Json),
+            _ => Err("must be text or json".to_owned()),
+        })
+    }
+
+    /// Writes log lines in this format to standard error.
+    pub fn init(self) {
+        match self {
+            Self::Text => init_text(),
+            Self::Json => {
+                let (levels, invalid) = levels_of_environment();
+                let _ = json(levels, std::io::stderr).try_init();
+                warn_of(invalid);
+            }
+        }
+    }
+}
 
 /// Writes one readable line per event to standard error, for terminals.
 pub fn init_text() {
@@ -157,6 +191,18 @@ mod tests {
         });
         let bytes = lines.0.lock().unwrap().clone();
         String::from_utf8(bytes).unwrap()
+    }
+
+    #[test]
+    fn the_format_of_lines_is_text_or_json() {
+        let read = |value: &'static str| {
+            let mut variables = Variables::from_fn(move |_| Some(value.to_owned()));
+            let format = LogFormat::read(&mut variables);
+            format.ok_or_else(|| variables.misconfigured().to_string())
+        };
+        assert_eq!(read(""), Ok(LogFormat::Text));
+        assert_eq!(read("json"), Ok(LogFormat::Json));
+        assert_eq!(read("xml"), Err("invalid environment: LOG_FORMAT: must be text or json".to_owned()));
     }
 
     #[test]

@@ -437,7 +437,7 @@ fn events() {
     ];
     let app = shop.backend.products.clone();
     let build = move || {
-        let function = ServiceApp { router: app.router.clone(), rpc: Some(app.rpc.clone()) };
+        let function = ServiceApp::new(app.router.clone()).with_rpc(app.rpc.clone());
         std::future::ready(Ok(function))
     };
     let host = Host::new(build, Clock::system());

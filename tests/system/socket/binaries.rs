@@ -17,26 +17,34 @@ use tests::shop::order_of;
 use tests::{CALLERS_SECRET, JWT_SECRET};
 
 /// All variables that a function reads.
-const VARIABLES: [&str; 21] = [
+const VARIABLES: [&str; 29] = [
     "ALLOWED_HOSTS",
     "AWS_LAMBDA_RUNTIME_API",
     "CALLERS_SECRET",
     "CALLERS_SECRET_ARN",
+    "CALLERS_SECRET_FILE",
     "CALLERS_SECRET_PREVIOUS",
     "CALLERS_SECRET_PREVIOUS_ARN",
+    "CALLERS_SECRET_PREVIOUS_FILE",
+    "DRAIN_DELAY",
     "GRPC_REFLECTION",
     "JWT_SECRET",
     "JWT_SECRET_ARN",
+    "JWT_SECRET_FILE",
     "LISTEN_ADDRESS",
+    "LOG_FORMAT",
     "MAX_CONNECTIONS",
     "MAX_CONNECTIONS_PER_ADDRESS",
     "MAX_OPEN_ORDERS",
+    "METRICS_PORT",
     "MONGO_URI",
     "MONGO_URI_ARN",
+    "MONGO_URI_FILE",
     "ORDER_PAYMENT_WINDOW",
     "ORDER_RATE_PER_CUSTOMER",
     "PORT",
     "PRODUCT_SERVICE_URL",
+    "TRUSTED_PROXIES",
     "TRUST_CALLERS",
     "USER_SERVICE_URL",
 ];
@@ -192,7 +200,7 @@ async fn the_three_binaries_run_as_ordinary_services() {
     let text = refusal("orders", &[("PRODUCT_SERVICE_URL", "lambda:products"), ("PORT", "x")]);
     for problem in [
         "PORT: must be 0 to 65535",
-        "MONGO_URI or MONGO_URI_ARN is required",
+        "MONGO_URI, MONGO_URI_FILE or MONGO_URI_ARN is required",
         "PRODUCT_SERVICE_URL: lambda: needs a binary that was built with the feature `lambda`",
         "USER_SERVICE_URL is required",
     ] {
@@ -200,10 +208,114 @@ async fn the_three_binaries_run_as_ordinary_services() {
     }
     let urls = [("PRODUCT_SERVICE_URL", "127.0.0.1:1"), ("USER_SERVICE_URL", "127.0.0.1:1")];
     let text = refusal("orders", &urls);
-    assert!(text.contains("CALLERS_SECRET or CALLERS_SECRET_ARN is required"), "{text}");
+    assert!(text.contains("CALLERS_SECRET, CALLERS_SECRET_FILE or CALLERS_SECRET_ARN is required"), "{text}");
     let text = refusal("users", &[("TRUST_CALLERS", "1"), ("CALLERS_SECRET", "hunter2")]);
     assert!(text.contains("TRUST_CALLERS has gone: set CALLERS_SECRET"), "{text}");
     assert!(text.contains("CALLERS_SECRET: must have") && !text.contains("hunter2"), "{text}");
     let text = refusal("orders", &[("AWS_LAMBDA_RUNTIME_API", "127.0.0.1:1")]);
     assert!(text.contains("not made for Lambda"), "{text}");
+}
+
+/// Reads a path of a service until its answer is as expected.
+async fn eventually(url: &str, is_expected: impl Fn(u16, &str) -> bool) -> String {
+    let begin = Instant::now();
+    loop {
+        let answer = reqwest::get(url).await;
+        if let Ok(answer) = answer {
+            let (status, text) = (answer.status().as_u16(), answer.text().await.unwrap_or_default());
+            if is_expected(status, &text) {
+                return text;
+            }
+            assert!(begin.elapsed() < Duration::from_secs(30), "{url}: {status} {text}");
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+/// Runs a binary as the check of a container's health.
+fn is_healthy(name: &str, port: &str) -> bool {
+    binary(name, &[("PORT", port)]).arg("health").output().unwrap().status.success()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "builds the functions once more, which takes minutes: .ci/run runs it"]
+async fn a_binary_is_all_that_a_container_needs() {
+    let shop = InProcess::open().await;
+    let uri = mongod::shared_for_tests().await.unwrap().replace("/?", &format!("/{}?", shop.database.name()));
+    let folder = std::env::temp_dir().join(format!("oms-secrets-{}", uuid::Uuid::new_v4()));
+    std::fs::create_dir(&folder).unwrap();
+    let file = |name: &str, text: &str| {
+        let path = folder.join(name);
+        std::fs::write(&path, format!("{text}\n")).unwrap();
+        path.to_str().unwrap().to_owned()
+    };
+    let (uri, secret) = (file("uri", &uri), file("callers", CALLERS_SECRET));
+    let jwt = file("jwt", JWT_SECRET);
+    let common = [("MONGO_URI_FILE", uri.as_str()), ("CALLERS_SECRET_FILE", &secret)];
+    let users = Service::start("users", &[&common[..], &[("JWT_SECRET_FILE", jwt.as_str())]].concat());
+    let products =
+        Service::start("products", &[&common[..], &[("USER_SERVICE_URL", users.address.as_str())]].concat());
+
+    // Reconcile runs by itself, and its runs are counted.
+    let metrics = tests::port::free().to_string();
+    let own = [
+        ("PRODUCT_SERVICE_URL", products.address.as_str()),
+        ("USER_SERVICE_URL", &users.address),
+        ("METRICS_PORT", &metrics),
+        ("DRAIN_DELAY", "2"),
+    ];
+    let orders = Service::start("orders", &[&common[..], &own].concat());
+    let metrics = format!("http://127.0.0.1:{metrics}/metrics");
+    let text =
+        eventually(&metrics, |_, text| text.contains("reconcile_runs_total{outcome=\"finished\"} 1")).await;
+    assert!(
+        text.contains("mongodb_command_duration_seconds_count{command=\"find\",outcome=\"ok\"}"),
+        "{text}"
+    );
+    let admin = shop.admin();
+    admin.at(&orders.url()).get("/orders").await.expect(200);
+    let request = "http_route=\"/orders\",http_request_method=\"GET\",http_response_status_code=\"200\"";
+    eventually(&metrics, |_, text| text.contains(request)).await;
+
+    // It says how it is, before and after the signal to stop.
+    let port = orders.address.rsplit(':').next().unwrap().to_owned();
+    assert!(is_healthy("orders", &port));
+    for (path, expected) in [("/health", r#"{"status":"ok"}"#), ("/ready", r#"{"status":"ready"}"#)] {
+        let text = eventually(&format!("{}{path}", orders.url()), |status, _| status == 200).await;
+        assert_eq!(text, expected);
+    }
+    assert!(orders.is_told_to_end());
+    eventually(&format!("{}/ready", orders.url()), |status, text| status == 503 && text.contains("stopping"))
+        .await;
+    assert!(!is_healthy("orders", &port));
+    let answer = reqwest::get(format!("{}/health", orders.url())).await.unwrap();
+    assert_eq!(answer.headers().get("connection").map(|value| value.as_bytes()), Some(&b"close"[..]));
+    let mut orders = orders;
+    assert!(orders.child.wait().unwrap().success());
+    assert!(!is_healthy("orders", &port));
+    for service in [products, users] {
+        assert!(service.ends());
+    }
+
+    // Lines for a machine, also that which says where it listens.
+    let variables =
+        [&common[..], &[("JWT_SECRET_FILE", jwt.as_str()), ("LOG_FORMAT", "json"), ("PORT", "0")]].concat();
+    let mut child = binary("users", &variables).stderr(Stdio::piped()).spawn().unwrap();
+    let mut line = String::new();
+    BufReader::new(child.stderr.take().unwrap()).read_line(&mut line).unwrap();
+    let line: serde_json::Value = serde_json::from_str(&line).unwrap();
+    assert!(line["message"].as_str().unwrap().starts_with("users is listening"), "{line}");
+    assert!(line["address"].as_str().unwrap().starts_with("127.0.0.1:"), "{line}");
+    child.kill().unwrap();
+    child.wait().unwrap();
+    std::fs::remove_dir_all(&folder).unwrap();
+    let text =
+        refusal("users", &[("LOG_FORMAT", "xml"), ("MONGO_URI_FILE", "/nowhere"), ("TRUSTED_PROXIES", "*")]);
+    for problem in [
+        "LOG_FORMAT: must be text or json",
+        "MONGO_URI_FILE: the file cannot be read",
+        "TRUSTED_PROXIES: must be",
+    ] {
+        assert!(text.contains(problem), "{text}");
+    }
 }

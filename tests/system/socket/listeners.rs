@@ -32,7 +32,7 @@ impl Port {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (stop, stopped) = oneshot::channel::<()>();
-        let function = ServiceApp { router: shop.backend.router(), rpc: None };
+        let function = ServiceApp::new(shop.backend.router());
         let settings = Settings { limits, ..Settings::default() };
         let served = tokio::spawn(async move {
             let stop = async { drop(stopped.await) };
@@ -192,7 +192,7 @@ async fn on_other_addresses_every_host_is_served() {
     let shop = InProcess::open().await;
     let listener = TcpListener::bind("0.0.0.0:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
-    let function = ServiceApp { router: shop.backend.router(), rpc: None };
+    let function = ServiceApp::new(shop.backend.router());
     tokio::spawn(socket::serve(listener, function, Reflection::Off, std::future::pending()));
     let anyone = shop.anyone().at(&format!("http://127.0.0.1:{port}"));
     let request = anyone.request(Method::GET, "/products").header("host", "product-service:50052");

@@ -91,7 +91,7 @@ impl Services {
 }
 
 pub(crate) fn function(router: Router, rpc: RpcServer) -> ServiceApp {
-    ServiceApp { router, rpc: Some(rpc) }
+    ServiceApp::new(router).with_rpc(rpc)
 }
 
 /// Serves until the test ends.

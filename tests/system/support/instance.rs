@@ -55,7 +55,7 @@ impl Instance {
         let backend = Backend::build_with_schemas(config, schemas);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let function = ServiceApp { router: backend.router(), rpc: Some(backend.users.rpc.clone()) };
+        let function = ServiceApp::new(backend.router()).with_rpc(backend.users.rpc.clone());
         tokio::spawn(socket::serve(listener, function, Reflection::Off, std::future::pending()));
         let authority = address.to_string().parse().unwrap();
         let users = Channel::over_http2(Http2::new(authority), clock.clone());

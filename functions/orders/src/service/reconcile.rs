@@ -20,6 +20,7 @@ use std::time::Duration;
 
 use shared::error::Error;
 use shared::runtime::context::Context;
+use shared::runtime::metrics;
 use shared::values::clock::Timestamp;
 use tokio::time::Instant;
 
@@ -156,6 +157,22 @@ impl ReconcileReport {
         Ok(())
     }
 
+    /// Adds the run to the metrics.
+    fn measure(&self, is_ok: bool) {
+        let outcome = match is_ok {
+            true if self.finished() => "finished",
+            true => "continues",
+            false => "failed",
+        };
+        metrics::RUNS.add([outcome], 1);
+        for report in &self.jobs {
+            let count = |number: i64| u64::try_from(number).unwrap_or(0);
+            metrics::DONE.add([report.job.name()], count(report.done));
+            metrics::SET_ASIDE.add([report.job.name()], count(report.set_aside));
+            metrics::LAG.set([report.job.name()], report.oldest_due.unwrap_or_default());
+        }
+    }
+
     /// Writes a line for the run, and one for each job. What waits for its next attempt makes no idle run
     /// busy: a line every minute would say nothing new.
     fn log(&self, shard: Shard) {
@@ -217,6 +234,7 @@ impl OrderService {
         }
         let report = run.report.into_inner().unwrap_or_else(PoisonError::into_inner);
         report.log(shard);
+        report.measure(outcome.is_ok());
         outcome.map(|()| report)
     }
 }

@@ -57,6 +57,13 @@ pub struct Shard {
     count: u64,
 }
 
+impl Default for Shard {
+    /// Shard of all orders.
+    fn default() -> Self {
+        Self { index: 0, count: 1 }
+    }
+}
+
 impl Shard {
     /// Builds a shard: this one of so many. The default is the first of one, which has all orders.
     ///
