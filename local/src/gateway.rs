@@ -42,13 +42,39 @@ impl Function {
     /// All of them.
     pub const ALL: [Self; 4] = [Self::Orders, Self::Products, Self::Users, Self::Docs];
 
+    /// First segments of the paths that each function answers. Docs answers all others.
+    const SEGMENTS: [(&str, Self); 5] = [
+        ("orders", Self::Orders),
+        ("products", Self::Products),
+        ("users", Self::Users),
+        ("auth", Self::Users),
+        (".well-known", Self::Users),
+    ];
+
     /// The one that answers a path.
     pub fn of(path: &str) -> Self {
-        match path.split('/').nth(1) {
-            Some("orders") => Self::Orders,
-            Some("products") => Self::Products,
-            Some("users" | "auth" | ".well-known") => Self::Users,
-            _ => Self::Docs,
+        let first = path.split('/').nth(1);
+        let segment = Self::SEGMENTS.iter().find(|(segment, _)| first == Some(segment));
+        segment.map_or(Self::Docs, |(_, function)| *function)
+    }
+
+    /// Name of its service in containers.
+    pub fn service(self) -> &'static str {
+        match self {
+            Self::Orders => "order-service",
+            Self::Products => "product-service",
+            Self::Users => "user-service",
+            Self::Docs => "docs",
+        }
+    }
+
+    /// Port of its service.
+    pub fn port(self) -> u16 {
+        match self {
+            Self::Orders => orders::PORT,
+            Self::Products => products::PORT,
+            Self::Users => users::PORT,
+            Self::Docs => docs::PORT,
         }
     }
 
@@ -81,6 +107,25 @@ impl Function {
             Self::Docs => "docs",
         }
     }
+}
+
+/// Lines of the configuration of nginx that say which service answers a path.
+pub fn nginx_paths() -> String {
+    let mut lines = String::new();
+    for function in Function::ALL {
+        let of_it = Function::SEGMENTS.iter().filter(|(_, of)| *of == function);
+        let segments: Vec<String> = of_it.map(|(segment, _)| segment.replace('.', "\\.")).collect();
+        let location = match &segments[..] {
+            [] => "/".to_owned(),
+            segments => format!("~ ^/({})(/|$)", segments.join("|")),
+        };
+        let (service, port) = (function.service(), function.port());
+        // A variable, so that the name is resolved again and again.
+        lines.push_str(&format!(
+            "location {location} {{\n  set $service {service}:{port};\n  proxy_pass http://$service;\n}}\n"
+        ));
+    }
+    lines
 }
 
 async fn dispatch(State(routers): State<Routers>, request: Request) -> Response {

@@ -11,6 +11,7 @@
 //! - [`check`]: `cargo local check`, the comparison of products and orders
 //! - [`seed`]: `cargo local seed`, a large shop with years of history
 //! - [`schema`]: `cargo local schema`, the preparation of a database for a deployment
+//! - [`containers`]: secrets, MongoDB and demo data of the system in containers
 //! - [`lambda`]: `cargo local lambda`, the deployed programs under `cargo lambda watch`
 //! - [`sam`]: `cargo local sam`, the same under `sam local start-api`
 //! - [`cargo`]: environment for a cargo that runs inside cargo
@@ -29,6 +30,7 @@ pub mod api_doc;
 pub mod backend;
 pub mod cargo;
 pub mod check;
+pub mod containers;
 mod database;
 pub mod demo;
 mod docker;

@@ -5,9 +5,10 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
+use local::containers::{self, SecretsOptions};
 use local::run::{self, Options};
 use local::terminal::eprint_ignoring_epipe;
-use local::{check, env, events, lambda, sam, schema, seed, settings};
+use local::{check, env, events, lambda, sam, seed, settings};
 
 /// Runs the whole system on this machine: MongoDB, all functions behind one HTTP port, and demo data.
 ///
@@ -68,7 +69,33 @@ struct Shop {
 enum Command {
     /// Creates collections, indexes and the first admin (ADMIN_EMAIL, ADMIN_PASSWORD) in the database of
     /// MONGO_URI; safe to repeat
+    ///
+    /// With MONGO_KEY_FILE it first sets up a new MongoDB that has this key: a replica set of one, and the user of
+    /// MONGO_URI.
     Schema,
+    /// Generates the secrets of the system in containers that are missing, each in a file that only its user can read
+    Secrets {
+        /// Folder of the files
+        folder: PathBuf,
+
+        /// Host and port of MongoDB, as the services reach it
+        #[arg(long, value_name = "HOST:PORT", default_value = "mongodb:27017")]
+        mongodb: String,
+
+        /// Print this secret instead
+        #[arg(long, value_name = "NAME")]
+        show: Option<String>,
+
+        /// User ID of the services
+        #[arg(long, value_name = "ID", default_value_t = 65532)]
+        owner: u32,
+
+        /// User ID of MongoDB
+        #[arg(long, value_name = "ID", default_value_t = 999)]
+        mongodb_owner: u32,
+    },
+    /// Loads the demo data into the database of MONGO_URI, if it is empty. The password of the demo users is published
+    Demo,
     /// Checks that products and orders agree, and lists each violation; exits with 1 if there is any
     ///
     /// It checks the database of MONGO_URI, else that of a running `cargo local`.
@@ -174,7 +201,13 @@ async fn main() -> ExitCode {
     let arguments = Arguments::parse();
     shared::runtime::telemetry::init_text();
     let outcome = match arguments.command {
-        Some(Command::Schema) => schema::run().await,
+        Some(Command::Schema) => containers::prepare().await,
+        Some(Command::Secrets { folder, show: Some(name), .. }) => containers::show(&folder, &name),
+        Some(Command::Secrets { folder, mongodb, owner, mongodb_owner, .. }) => {
+            let host = mongodb;
+            containers::generate(&SecretsOptions { folder, host, owner, database_owner: mongodb_owner })
+        }
+        Some(Command::Demo) => containers::load_demo().await,
         Some(Command::Check { data }) => check::run(data).await,
         Some(Command::Seed { data, products, orders, users, remote }) => {
             let amounts =

@@ -146,7 +146,8 @@ pub fn private_folder(path: &Path) -> std::io::Result<()> {
     std::fs::set_permissions(path, Permissions::from_mode(0o700))
 }
 
-fn random_text(bytes: usize) -> Result<String, CommandError> {
+/// Generates a text of so many random bytes.
+pub(crate) fn random_text(bytes: usize) -> Result<String, CommandError> {
     let mut random = vec![0; bytes];
     SystemRandom::new()
         .fill(&mut random)

@@ -11,6 +11,7 @@ use shared::auth::Access;
 use shared::error::Kind;
 use shared::runtime::config::{OF_SERVICES, Variable};
 use shared::runtime::listener::{self, Limits};
+use shared::runtime::metrics;
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
@@ -80,10 +81,24 @@ fn variables() -> String {
     }
     let mut table = "| variable | functions | meaning |\n| --- | --- | --- |\n".to_owned();
     for (variable, functions) in rows {
-        let names = variable.names().join("` or `");
+        let name = named(variable);
         let all = functions.len() == Function::ALL.len();
         let functions = if all { "all".to_owned() } else { functions.join(", ") };
-        table.push_str(&format!("| `{names}` | {functions} | {} |\n", variable.description));
+        table.push_str(&format!("| {name} | {functions} | {} |\n", variable.description));
+    }
+    table
+}
+
+fn named(variable: &Variable) -> String {
+    format!("`{}`{}", variable.name, if variable.is_secret { " (secret)" } else { "" })
+}
+
+/// The table of the metrics of plain services.
+fn metrics_table() -> String {
+    let mut table = "| metric | labels | meaning |\n| --- | --- | --- |\n".to_owned();
+    for metric in metrics::ALL {
+        let labels = metric.labels.join("`, `");
+        table.push_str(&format!("| `{}` | `{labels}` | {} |\n", metric.name, metric.description));
     }
     table
 }
@@ -92,7 +107,7 @@ fn variables() -> String {
 fn service_variables(variables: &[Variable]) -> String {
     let mut table = "| variable | meaning |\n| --- | --- |\n".to_owned();
     for variable in variables {
-        table.push_str(&format!("| `{}` | {} |\n", variable.names().join("` or `"), variable.description));
+        table.push_str(&format!("| {} | {} |\n", named(variable), variable.description));
     }
     table
 }
@@ -127,6 +142,7 @@ fn generated_tables_of_documents_are_what_the_code_makes() {
         ("docs/operations.md", "service variables", service_variables(OF_SERVICES)),
         ("docs/protocol/identity.md", "callers", callers()),
         ("docs/operations.md", "listener", listener_limits()),
+        ("docs/operations.md", "metrics", metrics_table()),
         ("docs/operations.md", "listener-variables", service_variables(&listener::VARIABLES)),
     ] {
         let path = root().join(file);
@@ -138,6 +154,21 @@ fn generated_tables_of_documents_are_what_the_code_makes() {
         }
         assert!(document == made, "{file}: run this test with UPDATE_OPENAPI=1, and commit what it writes");
     }
+}
+
+#[test]
+fn the_gateway_has_the_paths_of_the_functions() {
+    let path = root().join("containers/gateway/paths.conf");
+    let file = std::fs::read_to_string(&path).unwrap();
+    let (before, rest) = file.split_once("# generated: paths\n").unwrap();
+    let (_, after) = rest.split_once("# end of generated\n").unwrap();
+    let lines = local::gateway::nginx_paths();
+    let made = format!("{before}# generated: paths\n{lines}# end of generated\n{after}");
+    if std::env::var_os("UPDATE_OPENAPI").is_some() {
+        std::fs::write(path, made).unwrap();
+        return;
+    }
+    assert!(file == made, "paths.conf: run this test with UPDATE_OPENAPI=1, and commit what it writes");
 }
 
 #[test]

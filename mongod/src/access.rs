@@ -61,6 +61,11 @@ impl Passwords {
         Ok(Self { key: random()?, user: random()? })
     }
 
+    /// Passwords of a server that others have started with this key.
+    pub(crate) fn of(key: &str, user: &str) -> Self {
+        Self { key: key.to_owned(), user: user.to_owned() }
+    }
+
     /// Writes the key where only this user can read it, and returns the path for `--keyFile`.
     ///
     /// No other server may be using the folder.

@@ -35,6 +35,6 @@ mod supervise;
 pub use access::Access;
 pub use error::Error;
 pub use find::{Search, find_or_fetch};
-pub use replica_set::NAME as SET_NAME;
+pub use replica_set::{NAME as SET_NAME, set_up};
 pub use server::{Data, Membership, Mongod, Options};
 pub use shared::{TEST_URI_VARIABLE, shared_for_tests, start_for_tests};

@@ -16,7 +16,7 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-use crate::access::Passwords;
+use crate::{access::Passwords, error::Error};
 
 /// Name of the replica set.
 pub const NAME: &str = "rs0";
@@ -29,6 +29,11 @@ const POLL: Duration = Duration::from_millis(5);
 /// Time limit for one answer. A server that is still starting may miss it, and is asked again.
 const ANSWER: Duration = Duration::from_secs(5);
 
+/// Time limit to set up a server that was started elsewhere.
+const SET_UP: Duration = Duration::from_secs(60);
+/// Pause before it is tried again.
+const PAUSE: Duration = Duration::from_millis(250);
+
 /// Server that has been started, and what it is to become.
 pub(crate) struct Target<'a> {
     /// Port on 127.0.0.1.
@@ -39,6 +44,49 @@ pub(crate) struct Target<'a> {
     pub(crate) passwords: Option<&'a Passwords>,
     /// False if it belongs to a set of several, which the caller initiates.
     pub(crate) is_alone: bool,
+}
+
+/// Sets up a server that was started elsewhere, with this key in its key file: a replica set of one, unless it is in a
+/// set already, and the user of a connection string that names the server. It may run again at any time.
+///
+/// # Errors
+/// If the connection string names no server, user or password, or if the server does not answer in time.
+pub async fn set_up(uri: &str, key: &str) -> Result<(), Error> {
+    let not_ready =
+        |source: Option<BoxError>| Error::NotReady { after: SET_UP, source, last_lines: Vec::new() };
+    let options = ClientOptions::parse(uri).await.map_err(|error| not_ready(Some(error.into())))?;
+    let password = options.credential.and_then(|credential| credential.password);
+    let (Some(address), Some(password)) = (options.hosts.first(), password) else {
+        return Err(not_ready(Some("the connection string has no host or no password".into())));
+    };
+    let (passwords, host) = (Passwords::of(key, &password), address.to_string());
+    let mut last: Option<BoxError> = None;
+    let attempts = async {
+        loop {
+            match set_up_once(address, &host, &passwords).await {
+                Ok(()) => return,
+                Err(error) => last = Some(error),
+            }
+            sleep(PAUSE).await;
+        }
+    };
+    timeout(SET_UP, attempts).await.map_err(|_| not_ready(last))
+}
+
+async fn set_up_once(address: &ServerAddress, host: &str, passwords: &Passwords) -> Result<(), BoxError> {
+    let client = client(address.clone(), Some(passwords))?;
+    let admin = client.database("admin");
+    let ready = async {
+        if let Err(error) = admin.run_command(doc! { "replSetGetConfig": 1 }).await {
+            initiate(&admin, host, error).await?;
+        }
+        wait_for_primary(&admin).await?;
+        passwords.set_up_user(&admin).await?;
+        Ok(())
+    };
+    let result = timeout(ANSWER, ready).await;
+    client.shutdown().immediate(true).await;
+    result.unwrap_or_else(|_| Err("no answer in time".into()))
 }
 
 /// Makes a server writable, with a user if it asks for a password; one of several servers only has to answer.
@@ -61,7 +109,8 @@ async fn attempt(target: &Target<'_>) -> Result<(), BoxError> {
     let &Target { port, folder, passwords, is_alone } = target;
     // The driver retries only after half a second, so it is created once the port is open.
     TcpStream::connect(("127.0.0.1", port)).await?;
-    let client = client(port, passwords)?;
+    let address = ServerAddress::Tcp { host: "127.0.0.1".to_owned(), port: Some(port) };
+    let client = client(address, passwords)?;
     let admin = client.database("admin");
     let ready = async {
         assert_folder(&admin, folder).await?;
@@ -79,9 +128,9 @@ async fn attempt(target: &Target<'_>) -> Result<(), BoxError> {
     result.unwrap_or_else(|_| Err("no answer in time".into()))
 }
 
-fn client(port: u16, passwords: Option<&Passwords>) -> Result<Client, mongodb::error::Error> {
+fn client(address: ServerAddress, passwords: Option<&Passwords>) -> Result<Client, mongodb::error::Error> {
     let mut options = ClientOptions::builder()
-        .hosts(vec![ServerAddress::Tcp { host: "127.0.0.1".to_owned(), port: Some(port) }])
+        .hosts(vec![address])
         .app_name("oms-mongod".to_owned())
         // A server outside any set is only reachable directly.
         .direct_connection(true)
@@ -102,12 +151,22 @@ async fn configure(admin: &Database, port: u16) -> Result<(), BoxError> {
                 admin.run_command(doc! { "replSetReconfig": moved, "force": true }).await?;
             }
         }
-        Err(error) if code(&error) == Some(NOT_YET_INITIALIZED) => {
-            let config = doc! { "_id": NAME, "members": [{ "_id": 0, "host": &host }] };
-            admin.run_command(doc! { "replSetInitiate": config }).await?;
-        }
-        Err(error) => return Err(error.into()),
+        Err(error) => initiate(admin, &host, error).await?,
     }
+    wait_for_primary(admin).await
+}
+
+/// Initiates a set of one, if this error says that there is none.
+async fn initiate(admin: &Database, host: &str, error: mongodb::error::Error) -> Result<(), BoxError> {
+    if code(&error) != Some(NOT_YET_INITIALIZED) {
+        return Err(error.into());
+    }
+    let config = doc! { "_id": NAME, "members": [{ "_id": 0, "host": host }] };
+    admin.run_command(doc! { "replSetInitiate": config }).await?;
+    Ok(())
+}
+
+async fn wait_for_primary(admin: &Database) -> Result<(), BoxError> {
     while !admin.run_command(doc! { "hello": 1 }).await?.get_bool("isWritablePrimary").unwrap_or(false) {
         sleep(POLL).await;
     }
