@@ -528,3 +528,32 @@ async fn of_many_that_ask_at_once_one_has_the_lease() {
     let taken = join_all(leases.iter().map(|lease| lease.take(Duration::from_secs(60)))).await;
     assert_eq!(taken.into_iter().filter(|taken| *taken.as_ref().unwrap()).count(), 1);
 }
+
+#[tokio::test]
+async fn a_damaged_lease_is_taken_over() {
+    let (database, store) = store().await;
+    let leases = database.collection::<Document>("leases");
+    let long = Duration::from_secs(60);
+    assert!(store.lease_of_reconcile().take(long).await.unwrap());
+    let far = bson::DateTime::from_millis(253_402_300_799_000);
+    let damages = [
+        doc! { "$set": { "until": far } },
+        doc! { "$set": { "until": "soon" } },
+        doc! { "$set": { "until": Bson::Null, "holder": 7 } },
+        doc! { "$unset": { "until": "", "holder": "" } },
+    ];
+    for damage in damages {
+        let damaged = leases.update_one(doc! {}, damage.clone()).bypass_document_validation(true).await;
+        assert_eq!(damaged.unwrap().modified_count, 1);
+        let (next, other) = (store.lease_of_reconcile(), store.lease_of_reconcile());
+        assert!(next.take(long).await.unwrap(), "{damage}");
+        assert!(!other.take(long).await.unwrap(), "{damage}");
+    }
+    // A damaged holder is nobody, until the end.
+    leases
+        .update_one(doc! {}, doc! { "$set": { "holder": "somebody" } })
+        .bypass_document_validation(true)
+        .await
+        .unwrap();
+    assert!(!store.lease_of_reconcile().take(long).await.unwrap());
+}

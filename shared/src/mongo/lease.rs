@@ -47,21 +47,25 @@ impl Lease {
         Self { leases: database.collection(collection), name, holder }
     }
 
-    /// Takes the lease, or renews it, for this time from now. Returns false if another has it.
+    /// Takes the lease, or renews it, for this time from now. Returns false if another has it. All that ask for it have
+    /// to ask for the same time.
     ///
     /// # Errors
     /// Fails when MongoDB is unavailable. The lease may be taken then.
     pub async fn take(&self, time: Duration) -> Result<bool, Error> {
-        let until = doc! { "$add": ["$$NOW", i64::try_from(time.as_millis()).unwrap_or(i64::MAX)] };
-        // A missing time is less than any other.
-        let is_free = doc! { "$or": [
-            { "$lte": ["$until", "$$NOW"] }, { "$eq": ["$holder", self.holder] },
+        let end = doc! { "$add": ["$$NOW", i64::try_from(time.as_millis()).unwrap_or(i64::MAX)] };
+        // One that ends later than any may, or at no time, is damaged: it would never be free.
+        let is_taken = doc! { "$and": [
+            { "$eq": [{ "$type": "$until" }, "date"] },
+            { "$gt": ["$until", "$$NOW"] },
+            { "$lte": ["$until", end.clone()] },
         ] };
+        let is_free = doc! { "$or": [{ "$not": is_taken }, { "$eq": ["$holder", self.holder] }] };
         let or_stays =
             |value: bson::Bson, field: &str| doc! { "$cond": [is_free.clone(), value, format!("${field}")] };
         let update = vec![doc! { "$set": {
             "holder": or_stays(self.holder.into(), "holder"),
-            "until": or_stays(until.into(), "until"),
+            "until": or_stays(end.into(), "until"),
         } }];
         let taken = self
             .leases
