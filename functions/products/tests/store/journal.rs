@@ -138,6 +138,24 @@ async fn what_a_transaction_declares_needs_no_fold() {
 }
 
 #[tokio::test]
+async fn a_fold_keeps_the_newest_marks_alone() {
+    let fixture = Fixture::new().await;
+    let mug = fixture.product(9).await;
+    let mark = || doc! { "o": mongo::uuid(OrderId::new()), "r": 1_i64 };
+    let many: Vec<Document> = (0..300).map(|_| mark()).collect();
+    let set = doc! { "$set": { "folded": many, "folds": 300_i64 } };
+    fixture.collection("stock").update_one(doc! {}, set).await.unwrap();
+    let order = OrderId::new();
+    fixture.hold(order, 1, &[(mug, 1)]).await.unwrap();
+    fixture.fold().await;
+    let stock = fixture.collection("stock").find_one(doc! {}).await.unwrap().unwrap();
+    let marks = stock.get_array("folded").unwrap();
+    let newest = marks.last().unwrap().as_document().unwrap();
+    assert_eq!((marks.len(), stock.get_i64("folds").unwrap()), (256, 301));
+    assert_eq!(newest.get("o"), Some(&mongo::uuid(order).into()));
+}
+
+#[tokio::test]
 async fn old_marks_are_dropped_and_new_ones_stay() {
     let fixture = Fixture::new().await;
     let [mug, pot] = fixture.products([50, 50]).await;

@@ -59,6 +59,24 @@ async fn a_late_hold_of_the_last_units_takes_no_more() {
     assert_eq!(fixture.stock(mug).await, (2, 1));
 }
 
+#[tokio::test]
+async fn a_late_hold_of_the_last_units_leaves_what_has_come_in_stock() {
+    let fixture = Fixture::new().await;
+    let mug = fixture.product(2).await;
+    let blocked = doc! { "blockConnection": true, "blockTimeMS": 500 };
+    let late =
+        Fixture { database: fixture.database.clone(), store: fixture.failing_once("update", blocked).await };
+    let meanwhile = async {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        fixture.count(mug, StockChange::Move(5)).await;
+    };
+    let (answer, ()) = join(late.hold(OrderId::new(), 1, &[(mug, 2)]), meanwhile).await;
+    answer.unwrap();
+    assert_eq!(fixture.stock(mug).await, (7, 2));
+    let product = fixture.collection("products").find_one(doc! { "_id": mongo::uuid(mug) }).await;
+    assert!(product.unwrap().unwrap().get_bool("in_stock").unwrap());
+}
+
 /// The process of its request writes for those that wait, too. It has time left as they have.
 #[tokio::test]
 async fn a_first_hold_whose_write_was_too_slow_is_tried_again() {
