@@ -257,6 +257,22 @@ async fn an_entry_stays_beside_a_hold_that_cannot_be_read() {
 }
 
 #[tokio::test]
+async fn a_transaction_keeps_the_fields_of_a_later_build() {
+    let fixture = Fixture::new().await;
+    let [mug, pot] = fixture.products([9, 9]).await;
+    let order = OrderId::new();
+    fixture.hold(order, 1, &[(mug, 1)]).await.unwrap();
+    let later = doc! { "$set": { "pending.0.later": "kept" } };
+    fixture.collection("stock").update_one(doc! { "_id": mongo::uuid(mug) }, later).await.unwrap();
+    // The entry goes into the hold, without a fold.
+    fixture.hold(order, 2, &[(mug, 2), (pot, 1)]).await.unwrap();
+    let hold = stored(&fixture, order).await.unwrap();
+    let mut items = hold.get_array("items").unwrap().iter().filter_map(Bson::as_document);
+    let of_mug = items.find(|item| item.get("p") == Some(&mongo::uuid(mug).into())).unwrap();
+    assert_eq!((of_mug.get_str("later").unwrap(), of_mug.get_i64("q").unwrap()), ("kept", 2));
+}
+
+#[tokio::test]
 async fn a_fold_keeps_the_fields_of_a_later_build() {
     let fixture = Fixture::new().await;
     let mug = fixture.product(9).await;
