@@ -244,6 +244,8 @@ def main():
         call("POST", "/users", {"email": email, "password": password, "name": f"Buyer {number}"})
         tokens.append(sign_in(email, password))
     killed(product, tokens)
+    status, headers, body = request("GET", "/orders?limit=20", token=admin, headers={"accept-encoding": "gzip"})
+    assert status == 200 and headers.get("content-encoding") == "gzip" and gzip.decompress(body), headers
     consistent(admin)
     rolled(product, tokens)
     consistent(sign_in("admin@example.com", PASSWORD))

@@ -113,17 +113,23 @@ impl Function {
 pub fn nginx_paths() -> String {
     let mut lines = String::new();
     for function in Function::ALL {
-        let of_it = Function::SEGMENTS.iter().filter(|(_, of)| *of == function);
-        let segments: Vec<String> = of_it.map(|(segment, _)| segment.replace('.', "\\.")).collect();
-        let location = match &segments[..] {
-            [] => "/".to_owned(),
-            segments => format!("~ ^/({})(/|$)", segments.join("|")),
-        };
         let (service, port) = (function.service(), function.port());
         // A variable, so that the name is resolved again and again.
-        lines.push_str(&format!(
-            "location {location} {{\n  set $service {service}:{port};\n  proxy_pass http://$service;\n}}\n"
-        ));
+        let pass = format!("  set $service {service}:{port};\n  proxy_pass http://$service;\n");
+        let of_it = Function::SEGMENTS.iter().filter(|(_, of)| *of == function);
+        let segments: Vec<String> = of_it.map(|(segment, _)| segment.replace('.', "\\.")).collect();
+        if segments.is_empty() {
+            lines.push_str(&format!("location / {{\n{pass}}}\n"));
+            continue;
+        }
+        let lists = function.specs().into_iter().filter(|spec| spec.page.is_some()).map(|spec| spec.path);
+        let lists: Vec<&str> = lists.filter(|path| !path.contains('{')).collect();
+        for list in lists {
+            let compressed = "  gzip on;\n  add_header Vary Accept-Encoding;\n  if ($request_method != GET) {\n    gzip off;\n  }\n";
+            lines.push_str(&format!("location = {list} {{\n{compressed}{pass}}}\n"));
+        }
+        let segments = segments.join("|");
+        lines.push_str(&format!("location ~ ^/({segments})(/|$) {{\n{pass}}}\n"));
     }
     lines
 }

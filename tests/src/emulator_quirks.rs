@@ -2,7 +2,8 @@
 //! its reason, and nowhere else. A test asks for a difference by name and leaves out just what it touches.
 //!
 //! `OMS_EMULATOR` says which emulator the target is: `watch` for `cargo lambda watch`, `sam` for
-//! `sam local start-api`, `small-lambda` for the small Lambda of the tests. Without it nothing is left out.
+//! `sam local start-api`, `small-lambda` for the small Lambda of the tests, `nginx` for the gateway of containers.
+//! Without it nothing is left out.
 
 /// Something that the target does otherwise. All were seen with cargo-lambda 1.9.1, SAM 1.170 or the small Lambda.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,6 +29,19 @@ pub enum Quirk {
     KnowsSevenMethods,
     /// It gives every request the same `requestId`.
     RepeatsRequestIds,
+    /// It refuses by itself a path with a NUL, with a `%` that begins no byte, that leads above the root, or of more
+    /// than 8 KB.
+    RefusesPaths,
+}
+
+/// Returns true if the target's front refuses this path by itself.
+pub fn refuses_path(path: &str) -> bool {
+    let is_byte = |escape: &str| {
+        let digits = escape.get(..2);
+        digits.is_some_and(|it| it != "00" && it.bytes().all(|digit| digit.is_ascii_hexdigit()))
+    };
+    let is_refused = path.len() > 8_000 || path.contains("..%2F") || !path.split('%').skip(1).all(is_byte);
+    Quirk::RefusesPaths.is_here() && is_refused
 }
 
 impl Quirk {
@@ -44,7 +58,8 @@ impl Quirk {
                     Self::MergesSlashes
                     | Self::DecodesPaths
                     | Self::KnowsSevenMethods
-                    | Self::RepeatsRequestIds => false,
+                    | Self::RepeatsRequestIds
+                    | Self::RefusesPaths => false,
                 },
                 Ok("sam") => match self {
                     Self::WaitsForBodies
@@ -54,8 +69,15 @@ impl Quirk {
                     | Self::DecodesPaths
                     | Self::KnowsSevenMethods
                     | Self::RepeatsRequestIds => true,
-                    Self::WantsAsciiHeaders | Self::KeepsOneLineOfAHeader => false,
+                    Self::WantsAsciiHeaders | Self::KeepsOneLineOfAHeader | Self::RefusesPaths => false,
                 },
+                Ok("nginx") => matches!(
+                    self,
+                    Self::WaitsForBodies
+                        | Self::KeepsOneLineOfAHeader
+                        | Self::KnowsSevenMethods
+                        | Self::RefusesPaths
+                ),
                 Ok("small-lambda") => self == Self::WaitsForBodies,
                 Ok(other) if !other.is_empty() => panic!("OMS_EMULATOR: {other} is not known"),
                 _ => false,

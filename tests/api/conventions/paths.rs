@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use http::Method;
 use serde_json::{Value, json};
-use tests::emulator_quirks::Quirk;
+use tests::emulator_quirks::{Quirk, refuses_path};
 use tests::shop::Shop;
 
 use tests::support::raw::{authorization, raw};
@@ -21,6 +21,7 @@ fn is_altered(path: &str) -> bool {
     (Quirk::TidiesPaths.is_here() && path.split('/').any(|segment| matches!(segment, "." | "..")))
         || (Quirk::MergesSlashes.is_here() && path.contains("//"))
         || (Quirk::DecodesPaths.is_here() && path.contains('%'))
+        || refuses_path(path)
 }
 
 #[tokio::test]
