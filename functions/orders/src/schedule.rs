@@ -9,6 +9,7 @@ use std::time::Duration;
 use shared::auth::Caller;
 use shared::mongo::lease::Lease;
 use shared::runtime::context::{Context, DEFAULT_TIMEOUT};
+use shared::runtime::metrics;
 use shared::runtime::telemetry::request_span;
 use tokio::time::{Instant, sleep};
 use tracing::Instrument as _;
@@ -30,7 +31,12 @@ pub async fn run(service: &OrderService) -> Infallible {
     let lease = service.store.lease_of_reconcile();
     let mut due = Instant::now();
     loop {
-        if has(&lease).await && due <= Instant::now() {
+        let has_lease = has(&lease).await;
+        if !has_lease {
+            // Another process knows it.
+            metrics::LAG.forget();
+        }
+        if has_lease && due <= Instant::now() {
             due = Instant::now() + EVERY;
             tokio::select! {
                 () = reconcile(service) => {}

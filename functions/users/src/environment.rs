@@ -27,7 +27,7 @@ pub const VARIABLES: &[Variable] = &[
     Variable::new(
         "RATE_LIMIT_PER_ADDRESS",
         "requests a minute from one address to `/auth`, `/auth/refresh` and `POST /users`, and to change users unless \
-         by admins; 60 by default, 0 is no limit, at most 1000000. Behind a proxy all requests come from one address",
+         by admins; 60 by default, 0 is no limit, at most 1000000. Behind a proxy a plain service needs `TRUSTED_PROXIES`",
     ),
     CORS_ALLOWED_ORIGINS,
 ];

@@ -291,7 +291,7 @@ impl Connection {
     async fn answer(self, request: Request<Incoming>) -> Response<AnswerBody> {
         let exchange = self.activity.begin_request();
         let client = self.server.proxies.client(self.peer, request.headers());
-        let source = if client == self.peer { self.source } else { Source::of(client) };
+        let source = if client == self.peer { self.source } else { Source::behind_a_proxy(client) };
         let (connections, activity) = (&self.server.connections, &self.activity);
         let counted =
             Arc::new(connections.begin_request(self.socket, source, activity.clone(), streams::current()));

@@ -136,6 +136,13 @@ impl Metric {
         }
     }
 
+    /// Forgets the values of a gauge, of which this process knows nothing any more.
+    pub fn forget(&self) {
+        if is_on() {
+            shown::forget(self);
+        }
+    }
+
     /// Records a duration in a histogram.
     pub fn record<const N: usize>(&self, values: [&'static str; N], time: Duration) {
         if is_on() {
@@ -158,6 +165,8 @@ mod shown {
     pub(super) fn set(_: &Metric, _: &[&'static str], _: Duration) {}
 
     pub(super) fn record(_: &Metric, _: &[&'static str], _: Duration) {}
+
+    pub(super) fn forget(_: &Metric) {}
 }
 
 #[cfg(feature = "socket")]
@@ -262,6 +271,12 @@ mod shown {
     pub(super) fn set(metric: &Metric, values: &[&'static str], age: Duration) {
         if let Some(Values::Gauge(family)) = RECORDER.values.get(metric.name) {
             family.get_or_create(&labels(metric, values)).set(age.as_secs_f64());
+        }
+    }
+
+    pub(super) fn forget(metric: &Metric) {
+        if let Some(Values::Gauge(family)) = RECORDER.values.get(metric.name) {
+            family.clear();
         }
     }
 

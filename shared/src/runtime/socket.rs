@@ -11,6 +11,7 @@ use std::convert::Infallible;
 use std::future::Future;
 use std::io::Write as _;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::time::Duration;
 
 use axum::Router;
 use axum::extract::{Request, State};
@@ -19,6 +20,7 @@ use http::{Version, header};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::oneshot;
+use tokio::task::JoinSet;
 use tonic::Status;
 use tonic_health::ServingStatus;
 use tonic_health::server::health_reporter;
@@ -35,6 +37,9 @@ use crate::runtime::run::{Error, ServiceApp};
 use crate::runtime::telemetry::LogFormat;
 use crate::runtime::{listener, metrics, secrets};
 use crate::values::clock::Clock;
+
+/// Pause before work begins again that has panicked.
+const AFTER_A_PANIC: Duration = Duration::from_secs(10);
 
 /// gRPC's reflection: names all methods and messages to anybody who can connect.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -202,10 +207,11 @@ pub async fn serve_within(
     };
     let serving = listener::serve(listener, router, limits, stop);
     let beside = async {
-        let probing = health.clone().probe_with(probe);
+        let probed = health.clone();
+        let probing = kept("the probe", move || probed.clone().probe_with(probe.clone()));
         let working = async {
             if let Some(work) = background {
-                match work().await {}
+                kept("the work beside requests", move || work()).await;
             }
         };
         futures::join!(probing, working);
@@ -219,6 +225,23 @@ pub async fn serve_within(
         tracing::warn!("some requests did not end in time");
     }
     Ok(())
+}
+
+/// Runs work in a task of its own until it ends, and again after a panic: requests go on beside it. It ends when it is
+/// dropped.
+async fn kept<F>(name: &str, work: impl Fn() -> F)
+where
+    F: Future<Output: Send + 'static> + Send + 'static,
+{
+    let mut tasks = JoinSet::new();
+    loop {
+        tasks.spawn(work());
+        match tasks.join_next().await {
+            Some(Err(error)) if error.is_panic() => tracing::error!("{name} panicked, and begins again"),
+            _ => return,
+        }
+        tokio::time::sleep(AFTER_A_PANIC).await;
+    }
 }
 
 /// Router of the port, and its health.
@@ -285,7 +308,22 @@ async fn call(rpc: RpcServer, request: Request) -> Result<Response, Infallible> 
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
     use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn work_that_panics_begins_again() {
+        let begun = Arc::new(AtomicUsize::new(0));
+        let count = begun.clone();
+        let work = move || {
+            let count = count.clone();
+            async move { assert!(count.fetch_add(1, Ordering::Relaxed) == 2, "planned") }
+        };
+        kept("work", work).await;
+        assert_eq!(begun.load(Ordering::Relaxed), 3);
+    }
 
     fn settings(set: &'static [(&str, &str)]) -> Result<Settings, String> {
         let mut variables = Variables::from_fn(move |name| {

@@ -2,7 +2,7 @@
 //!
 //! A turn covers all lines that its request needs, and waits without holding any of them. So those that wait for a hot
 //! product hold up no others. Turns are given in the order of arrival, except that one whose lines are busy is passed
-//! over. After a while it is not: its lines are then kept for it.
+//! over. The one that waits longest is not, after a while: its lines are then kept for it.
 
 use std::collections::{HashSet, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -77,7 +77,8 @@ impl State {
                 let _ = waiting.begin.send(());
                 continue;
             }
-            if now.duration_since(waiting.since) >= PASSED_OVER {
+            // For the one that waits longest alone: those of all would hold up too many others.
+            if kept.is_empty() && now.duration_since(waiting.since) >= PASSED_OVER {
                 kept.extend(&waiting.lines);
             }
             self.waiting.push_back(waiting);
@@ -88,11 +89,13 @@ impl State {
 impl Drop for Turn<'_> {
     fn drop(&mut self) {
         let mut state = self.turns.lock();
-        let before = state.waiting.len();
-        state.waiting.retain(|waiting| waiting.id != self.id);
-        if state.waiting.len() == before {
-            for line in &self.lines {
-                state.taken.remove(line);
+        match state.waiting.iter().position(|waiting| waiting.id == self.id) {
+            // It may have had lines kept for it.
+            Some(place) => drop(state.waiting.remove(place)),
+            None => {
+                for line in &self.lines {
+                    state.taken.remove(line);
+                }
             }
         }
         state.begin();

@@ -45,6 +45,14 @@ pub(super) enum Source {
 }
 
 impl Source {
+    /// Client that a proxy names. Only a peer is this machine: what a header says may be made up.
+    pub(super) fn behind_a_proxy(address: IpAddr) -> Self {
+        match Self::of(address) {
+            Self::Unlimited => Self::V4(Ipv4Addr::LOCALHOST),
+            source => source,
+        }
+    }
+
     pub(super) fn of(address: IpAddr) -> Self {
         match address.to_canonical() {
             address if address.is_loopback() => Self::Unlimited,

@@ -161,7 +161,7 @@ pub const VARIABLES: [Variable; 5] = [
     ),
     Variable::new(
         "TRUSTED_PROXIES",
-        "addresses and networks of proxies, comma-separated, such as `172.16.0.0/12`; none by default. Of a request from \
+        "addresses and networks of proxies, comma-separated, such as `10.0.0.7`; none by default. Whoever can send from there can name any client. Of a request from \
          there, the last address in `X-Forwarded-For` that is no proxy of the list is the client's",
     ),
     Variable::new(

@@ -25,10 +25,9 @@ impl TrustedProxies {
             Err(_) => part.parse().ok(),
         };
         let networks = text.split(',').map(|part| network(part.trim()));
-        networks
-            .collect::<Option<_>>()
-            .map(Self)
-            .ok_or_else(|| "must be addresses or networks such as 172.16.0.0/12, comma-separated".to_owned())
+        networks.collect::<Option<_>>().map(Self).ok_or_else(|| {
+            "must be addresses or networks such as 10.0.0.7 or fd00::/64, comma-separated".to_owned()
+        })
     }
 
     /// Returns true if this peer is a trusted proxy.
