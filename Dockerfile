@@ -52,6 +52,8 @@ ENTRYPOINT ["/usr/local/bin/products"]
 
 FROM program AS user-service
 COPY --from=build /target/release/users /usr/local/bin/
+# The secret that signs tokens belongs to this user alone.
+USER 65533:65532
 ENV LISTEN_ADDRESS=0.0.0.0 LOG_FORMAT=json
 EXPOSE 50053
 HEALTHCHECK --interval=5s --timeout=4s --start-period=20s --retries=3 CMD ["/usr/local/bin/users", "health"]

@@ -88,6 +88,12 @@ def gateway():
     for path in ("/ready", "/metrics"):
         status, _, _ = request("GET", path)
         assert status in (200, 404), (path, status)
+    # What it cannot pass on it answers itself.
+    docker("compose", "stop", "docs")
+    status, headers, body = request("GET", "/health")
+    assert (status, json.loads(body)) == (503, {"message": "Service Unavailable"}), (status, body)
+    assert headers["retry-after"] == "1", headers
+    docker("compose", "up", "--detach", "--wait", "docs")
     print("gateway: limits, compression, request IDs, no gRPC")
 
 

@@ -1,7 +1,7 @@
 //! Set-up of the system in containers: secrets, MongoDB, and demo data. Each command may run again at any time.
 
 use std::io::Write as _;
-use std::os::unix::fs::{OpenOptionsExt as _, chown};
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _, chown};
 use std::path::{Path, PathBuf};
 
 use shared::auth::Signer;
@@ -28,8 +28,14 @@ const KEY: &str = "mongodb-key";
 /// File with the connection string.
 const URI: &str = "mongodb-uri";
 
+/// File with the secret that signs tokens.
+const JWT_SECRET: &str = "jwt-secret";
+
+/// File with the password of the first admin.
+const ADMIN_PASSWORD: &str = "admin-password";
+
 /// Names of all secrets.
-const NAMES: [&str; 5] = [KEY, URI, "jwt-secret", "callers-secret", "admin-password"];
+const NAMES: [&str; 5] = [KEY, URI, JWT_SECRET, "callers-secret", ADMIN_PASSWORD];
 
 /// Options of [`generate`].
 #[derive(Debug)]
@@ -38,10 +44,36 @@ pub struct SecretsOptions {
     pub folder: PathBuf,
     /// Host and port of MongoDB, as the services reach it.
     pub host: String,
-    /// User ID of the services.
-    pub owner: u32,
-    /// User ID of MongoDB.
-    pub database_owner: u32,
+    /// Users of the files.
+    pub owners: Owners,
+}
+
+/// Users and groups that read the secrets.
+#[derive(Clone, Copy, Debug)]
+pub struct Owners {
+    /// The person who runs the system, and the one-shot services.
+    pub root: u32,
+    /// MongoDB.
+    pub database: u32,
+    /// Group of the services.
+    pub services: u32,
+    /// The user service.
+    pub users: u32,
+}
+
+impl Owners {
+    /// Those of `compose.yaml` and `Dockerfile`.
+    pub const OF_IMAGES: Self = Self { root: 0, database: 999, services: 65_532, users: 65_533 };
+
+    /// User, group and mode of a secret: it is readable where it is needed, and nowhere else.
+    fn of(self, name: &str) -> (u32, u32, u32) {
+        match name {
+            KEY => (self.database, self.database, 0o400),
+            JWT_SECRET => (self.users, self.services, 0o400),
+            ADMIN_PASSWORD => (self.root, self.root, 0o400),
+            _ => (self.root, self.services, 0o440),
+        }
+    }
 }
 
 /// Generates the secrets that are missing, each in a file that only its user can read.
@@ -49,7 +81,7 @@ pub struct SecretsOptions {
 /// # Errors
 /// If a file cannot be written.
 pub fn generate(options: &SecretsOptions) -> Result<(), CommandError> {
-    let SecretsOptions { folder, host, owner, database_owner } = options;
+    let SecretsOptions { folder, host, owners } = options;
     // A connection string has the password of MongoDB's user as it is: these letters need no escape.
     let uri = format!(
         "mongodb://oms:{}@{host}/oms?replicaSet={}&authSource=admin",
@@ -58,7 +90,6 @@ pub fn generate(options: &SecretsOptions) -> Result<(), CommandError> {
     );
     let texts = [random_key()?, uri, random_text(LENGTH)?, random_text(LENGTH)?, random_text(LENGTH / 2)?];
     for (name, text) in NAMES.into_iter().zip(texts) {
-        let owner = if name == KEY { database_owner } else { owner };
         let path = folder.join(name);
         let failed = |error: std::io::Error| {
             CommandError::new(format!("{} cannot be written: {}", path.display(), error.kind()))
@@ -67,7 +98,7 @@ pub fn generate(options: &SecretsOptions) -> Result<(), CommandError> {
             report(&format!("{name}: kept"));
             continue;
         }
-        write(&path, &text, *owner).map_err(failed)?;
+        write(&path, &text, owners.of(name)).map_err(failed)?;
         report(&format!("{name}: generated"));
     }
     Ok(())
@@ -93,8 +124,8 @@ fn random_key() -> Result<String, CommandError> {
     Ok(random_text(LENGTH)?.replace('-', "+").replace('_', "/"))
 }
 
-/// Writes a file that only this user can read. A stopped run leaves no half of it under its name.
-fn write(path: &Path, text: &str, owner: u32) -> std::io::Result<()> {
+/// Writes a file for this user and group. A stopped run leaves no half of it under its name.
+fn write(path: &Path, text: &str, (user, group, mode): (u32, u32, u32)) -> std::io::Result<()> {
     let new = path.with_extension("new");
     match std::fs::remove_file(&new) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
@@ -102,8 +133,9 @@ fn write(path: &Path, text: &str, owner: u32) -> std::io::Result<()> {
     }
     let mut file = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o400).open(&new)?;
     file.write_all(text.as_bytes())?;
+    file.set_permissions(std::fs::Permissions::from_mode(mode))?;
     file.sync_all()?;
-    chown(&new, Some(owner), Some(owner))?;
+    chown(&new, Some(user), Some(group))?;
     std::fs::rename(&new, path)
 }
 
@@ -169,13 +201,10 @@ mod tests {
     use super::*;
 
     fn options(folder: &Path) -> SecretsOptions {
-        let owner = std::fs::metadata(folder).unwrap().uid();
-        SecretsOptions {
-            folder: folder.to_owned(),
-            host: "mongodb:27017".to_owned(),
-            owner,
-            database_owner: owner,
-        }
+        let of_folder = std::fs::metadata(folder).unwrap();
+        let (user, group) = (of_folder.uid(), of_folder.gid());
+        let owners = Owners { root: user, database: user, services: group, users: user };
+        SecretsOptions { folder: folder.to_owned(), host: "mongodb:27017".to_owned(), owners }
     }
 
     #[test]
@@ -192,10 +221,9 @@ mod tests {
             assert_eq!(before == after, place != 2, "{place}");
         }
         assert!(secrets::mongo_uri(&second[1]).is_ok() && Signer::check_secret(&second[2]).is_ok());
-        for file in std::fs::read_dir(&folder).unwrap() {
-            let mode = file.unwrap().metadata().unwrap().mode();
-            assert_eq!(mode & 0o777, 0o400);
-        }
+        let modes = NAMES.map(|name| std::fs::metadata(folder.join(name)).unwrap().mode() & 0o777);
+        assert_eq!(modes, [0o400, 0o440, 0o400, 0o440, 0o400]);
+        assert_eq!(std::fs::read_dir(&folder).unwrap().count(), NAMES.len());
         std::fs::remove_dir_all(&folder).unwrap();
     }
 }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
-use local::containers::{self, SecretsOptions};
+use local::containers::{self, Owners, SecretsOptions};
 use local::run::{self, Options};
 use local::terminal::eprint_ignoring_epipe;
 use local::{check, env, events, lambda, sam, seed, settings};
@@ -73,7 +73,7 @@ enum Command {
     /// With MONGO_KEY_FILE it first sets up a new MongoDB that has this key: a replica set of one, and the user of
     /// MONGO_URI.
     Schema,
-    /// Generates the secrets of the system in containers that are missing, each in a file that only its user can read
+    /// Generates the secrets of the system in containers that are missing, each in a file for those who need it
     Secrets {
         /// Folder of the files
         folder: PathBuf,
@@ -85,14 +85,6 @@ enum Command {
         /// Print this secret instead
         #[arg(long, value_name = "NAME")]
         show: Option<String>,
-
-        /// User ID of the services
-        #[arg(long, value_name = "ID", default_value_t = 65532)]
-        owner: u32,
-
-        /// User ID of MongoDB
-        #[arg(long, value_name = "ID", default_value_t = 999)]
-        mongodb_owner: u32,
     },
     /// Loads the demo data into the database of MONGO_URI, if it is empty. The password of the demo users is published
     Demo,
@@ -203,9 +195,9 @@ async fn main() -> ExitCode {
     let outcome = match arguments.command {
         Some(Command::Schema) => containers::prepare().await,
         Some(Command::Secrets { folder, show: Some(name), .. }) => containers::show(&folder, &name),
-        Some(Command::Secrets { folder, mongodb, owner, mongodb_owner, .. }) => {
-            let host = mongodb;
-            containers::generate(&SecretsOptions { folder, host, owner, database_owner: mongodb_owner })
+        Some(Command::Secrets { folder, mongodb, .. }) => {
+            let owners = Owners::OF_IMAGES;
+            containers::generate(&SecretsOptions { folder, host: mongodb, owners })
         }
         Some(Command::Demo) => containers::load_demo().await,
         Some(Command::Check { data }) => check::run(data).await,

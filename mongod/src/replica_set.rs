@@ -54,7 +54,9 @@ pub(crate) struct Target<'a> {
 pub async fn set_up(uri: &str, key: &str) -> Result<(), Error> {
     let not_ready =
         |source: Option<BoxError>| Error::NotReady { after: SET_UP, source, last_lines: Vec::new() };
-    let options = ClientOptions::parse(uri).await.map_err(|error| not_ready(Some(error.into())))?;
+    // The driver's own text may repeat a part of the password.
+    let unusable = |_| not_ready(Some("the connection string is not valid".into()));
+    let options = ClientOptions::parse(uri).await.map_err(unusable)?;
     let password = options.credential.and_then(|credential| credential.password);
     let (Some(address), Some(password)) = (options.hosts.first(), password) else {
         return Err(not_ready(Some("the connection string has no host or no password".into())));
