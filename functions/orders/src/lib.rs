@@ -9,6 +9,7 @@
 //! - [`limits`]: bounds of values, declared once
 //! - `views`: answers, in JSON and in protobuf
 //! - [`store`]: MongoDB; the only module that knows BSON
+//! - [`schedule`]: Reconcile every minute, in a plain service
 //! - [`environment`]: environment variables, and the function built from them
 //! - [`products`], [`users`]: clients of the other functions
 

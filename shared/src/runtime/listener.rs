@@ -302,6 +302,9 @@ impl Connection {
         let (body, leftover) = RequestBody::new(body, &limits, activity.clone(), counted.clone());
         let mut request = Request::from_parts(head, Body::new(body));
         request.extensions_mut().insert(SourceAddress(client));
+        if let Some(invocation) = self.server.proxies.invocation(self.peer, request.headers()) {
+            request.extensions_mut().insert(invocation);
+        }
         let (mut head, body) = self.work(request, &counted).await.into_parts();
         let is_http2 = version >= Version::HTTP_2;
         let body = AnswerBody::new(body, is_http2, self.activity, counted, exchange).await;

@@ -7,8 +7,14 @@ use std::net::IpAddr;
 
 use http::HeaderMap;
 use ipnet::IpNet;
+use uuid::Uuid;
+
+use crate::runtime::context::InvocationId;
 
 const X_FORWARDED_FOR: &str = "x-forwarded-for";
+
+/// Header in which a trusted proxy names a request: the same each time that it sends the request.
+const X_INVOCATION_ID: &str = "x-invocation-id";
 
 /// Networks of the proxies whose `X-Forwarded-For` counts.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -28,6 +34,13 @@ impl TrustedProxies {
         networks.collect::<Option<_>>().map(Self).ok_or_else(|| {
             "must be addresses or networks such as 10.0.0.7 or fd00::/64, comma-separated".to_owned()
         })
+    }
+
+    /// Returns the ID that a trusted proxy has given the request. With it a request that the proxy sends again, after an
+    /// answer got lost, is recognized and runs once.
+    pub(super) fn invocation(&self, peer: IpAddr, headers: &HeaderMap) -> Option<InvocationId> {
+        let id = headers.get(X_INVOCATION_ID).filter(|_| self.trust(peer))?.to_str().ok()?;
+        Uuid::try_parse(id).ok().filter(|id| !id.is_nil()).map(|_| InvocationId::of_lambda(id))
     }
 
     /// Returns true if this peer is a trusted proxy.
@@ -102,6 +115,22 @@ mod tests {
     fn an_entry_that_is_no_address_is_the_proxy_that_passed_it_on() {
         for bad in ["unknown", "", "1.1.1.1:80", "1.1.1.1,", "\u{e9}"] {
             assert_eq!(client("10.0.0.2", "10.0.0.2", &[bad]), "10.0.0.2", "{bad}");
+        }
+    }
+
+    #[test]
+    fn only_a_trusted_proxy_says_which_request_it_is() {
+        let id = "0190b5f81c9a7c3e8a510242ac120002";
+        let invocation = |peer: &str, id: &str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(X_INVOCATION_ID, id.parse().unwrap());
+            let proxies = TrustedProxies::parse("10.0.0.2").unwrap();
+            proxies.invocation(peer.parse().unwrap(), &headers).map(|id| id.uuid().simple().to_string())
+        };
+        assert_eq!(invocation("10.0.0.2", id).as_deref(), Some(id));
+        assert_eq!(invocation("10.0.0.3", id), None);
+        for bad in ["", "x", "00000000000000000000000000000000"] {
+            assert_eq!(invocation("10.0.0.2", bad), None, "{bad}");
         }
     }
 
