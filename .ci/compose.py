@@ -70,7 +70,7 @@ def docker(*arguments, env=None):
 
 
 def gateway():
-    """Limits of the gateway, which are API Gateway's, and what it passes on."""
+    """Limits of the gateway, and what it passes on."""
     status, headers, _ = request("GET", "/products", headers={"x-request-id": "Asked-1", "x-forwarded-for": "9.9.9.9"})
     assert status == 200 and headers["x-request-id"] == "Asked-1", headers
     assert "server" not in headers or "caddy" not in headers["server"].lower(), headers

@@ -89,8 +89,8 @@ impl InvocationId {
 #[derive(Clone, Copy, Debug)]
 pub struct Deadline(pub Timestamp);
 
-/// Address of the peer of a request's connection: an extension of the request. API Gateway or our own socket
-/// reports it. It is never read from a header, which any client can write.
+/// Address of a request's client: an extension of the request. API Gateway or our own socket reports it. A header,
+/// which any client can write, counts only from a trusted proxy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SourceAddress(pub IpAddr);
 
