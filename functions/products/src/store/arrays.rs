@@ -181,7 +181,7 @@ impl ProductStore {
         if self.database.is_migrated(MIGRATION).await?.is_some() {
             return Ok(());
         }
-        let in_arrays = doc! { "holds": { "$exists": true } };
+        let in_arrays = with_array();
         let of_entries = |field: &str| format!("$holds.{field}");
         let is_of = |field: &str, types: &[&str]| doc! { "$in": [{ "$type": of_entries(field) }, types] };
         let whole = ["int", "long"];
@@ -231,10 +231,12 @@ impl ProductStore {
         let unreadable =
             doc! { "$or": [not("o", &["binData"]), not("q", &whole), not("r", &whole), not("t", &["date"])] };
         let is_array = doc! { "$eq": [{ "$type": "$holds" }, "array"] };
-        let damaged = doc! {
-            "holds": { "$exists": true },
-            "$or": [{ "holds": { "$elemMatch": unreadable } }, { "$expr": { "$not": [is_array] } }],
-        };
+        // `$elemMatch` passes over elements that are no documents.
+        let is_no_document = doc! { "$ne": [{ "$type": "$$this" }, "object"] };
+        let has_others = doc! { "$anyElementTrue": [{ "$map": { "input": "$holds", "as": "this", "in": is_no_document } }] };
+        let mut damaged = with_array();
+        let is_foreign = doc! { "$expr": { "$cond": [is_array, has_others, true] } };
+        damaged.insert("$or", vec![doc! { "holds": { "$elemMatch": unreadable } }, is_foreign]);
         let documents = self.documents();
         let mut found = documents
             .find(damaged)
@@ -255,6 +257,11 @@ impl ProductStore {
         unreadable::log(&left_out);
         Ok(all)
     }
+}
+
+/// Filter for products with an array. One whose ID is no UUID is left out: no order can name it.
+fn with_array() -> Document {
+    doc! { "_id": mongo::any_uuid(), "holds": { "$exists": true } }
 }
 
 /// Arrays that cannot be read.

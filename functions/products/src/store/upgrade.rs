@@ -126,16 +126,18 @@ impl ProductStore {
     }
 
     /// Reads the next batch of the products that match, after an ID: the latest state, since nothing may be missed that
-    /// was written before the fence.
+    /// was written before the fence. A product whose ID is no UUID is left out: no order can name it.
     async fn batch(
         &self,
         mut filter: Document,
         after: Option<Bson>,
         read: Document,
     ) -> Result<Vec<Document>, Error> {
+        let mut ids = mongo::any_uuid();
         if let Some(after) = after {
-            filter.insert("_id", doc! { "$gt": after });
+            ids.insert("$gt", after);
         }
+        filter.insert("_id", ids);
         let products = self.products.clone_with_type::<Document>();
         let found = products
             .find(filter)

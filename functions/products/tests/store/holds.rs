@@ -7,6 +7,7 @@ use futures::future::join_all;
 use mongodb::bson::{Document, doc};
 use products::holds::{AuditedHolds, HoldList, HoldPosition, HoldWalk};
 use products::stock::{DeclarationKind, Stock, StockChange};
+use products::store::ProductStore;
 use shared::mongo;
 use shared::values::clock::Timestamp;
 use shared::values::ids::{OrderId, ProductId};
@@ -186,6 +187,22 @@ async fn pruning_beside_new_declarations_keeps_live_holds() {
     assert_eq!(left.len(), 20);
     assert!(left.iter().all(|hold| (hold.quantity, hold.revision) == (2, 3)));
     assert_eq!(fixture.stock(mug).await, (1_000, 40));
+}
+
+#[tokio::test]
+async fn a_build_that_is_fenced_out_prunes_nothing() {
+    let fixture = Fixture::new().await;
+    let mug = fixture.product(9).await;
+    let order = OrderId::new();
+    fixture.hold(order, 1, &[(mug, 1)]).await.unwrap();
+    fixture.hold(order, 2, &[]).await.unwrap();
+    fixture.fold().await;
+    let later = products::store::SCHEMA.version + 1;
+    let later = doc! { "$set": { "version": later, "lowest_writer": later } };
+    fixture.collection("schema").update_one(doc! { "_id": "products" }, later).await.unwrap();
+    let older = ProductStore::new(&fixture.database);
+    assert!(older.prune_holds(&[order], Duration::ZERO).await.is_err());
+    assert_eq!(fixture.all("stock_holds").await.len(), 1);
 }
 
 #[tokio::test]

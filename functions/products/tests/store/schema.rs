@@ -170,8 +170,11 @@ async fn declarations_copy_the_arrays_that_they_need() {
     fixture.hold(OrderId::new(), 1, &[(mug, 1)]).await.unwrap();
     // Nothing comes back from an array.
     assert_eq!(fixture.store.prune_holds(&orders, Duration::ZERO).await.unwrap(), 0);
+    // Twins in two processes copy the same hold.
+    let processes = [restarted(&fixture), restarted(&fixture)];
+    let twins = processes.iter().flat_map(|process| orders[3..].iter().map(move |order| (process, *order)));
     let (released, ()) = join(
-        join_all(orders[3..].iter().map(async |order| fixture.hold(*order, 2, &[(pot, 1)]).await)),
+        join_all(twins.map(async |(process, order)| process.hold(order, 2, &[(pot, 1)]).await)),
         async { restarted(&fixture).store.ensure_schema().await.unwrap() },
     )
     .await;
@@ -207,6 +210,70 @@ async fn an_array_that_cannot_be_read_stays_beside_the_others() {
     fixture.store.ensure_schema().await.unwrap();
     fixture.hold(broken, 2, &[]).await.unwrap();
     assert_eq!((fixture.stock(mug).await, fixture.stock(pot).await), ((50, 0), (50, 0)));
+}
+
+#[tokio::test]
+async fn what_is_no_array_of_entries_stays_until_it_is_repaired() {
+    let fixture = Fixture::new().await;
+    let [mug, pot, cup] = fixture.products([50, 50, 50]).await;
+    let orders = [OrderId::new(), OrderId::new(), OrderId::new()];
+    for (order, product) in orders.iter().zip([mug, pot, cup]) {
+        fixture.hold(*order, 1, &[(product, 2)]).await.unwrap();
+    }
+    as_version_7(&fixture).await;
+    let products = fixture.collection("products");
+    let arrays = products.find(doc! {}).await.unwrap().try_collect::<Vec<_>>().await.unwrap();
+    let update = async |product: ProductId, update: Document| {
+        products.update_one(doc! { "_id": mongo::uuid(product) }, update).await.unwrap();
+    };
+    update(mug, doc! { "$set": { "holds": "none" } }).await;
+    update(pot, doc! { "$push": { "holds": "none" } }).await;
+    let fixture = restarted(&fixture);
+    for _ in 0..2 {
+        fixture.store.ensure_schema().await.unwrap();
+        for (product, left) in [(mug, 1), (pot, 1), (cup, 0)] {
+            let with_array = doc! { "_id": mongo::uuid(product), "holds": { "$exists": true } };
+            assert_eq!(products.count_documents(with_array).await.unwrap(), left);
+        }
+    }
+    for product in arrays {
+        let holds = doc! { "$set": { "holds": product.get("holds") } };
+        products.update_one(doc! { "_id": product.get("_id") }, holds).await.unwrap();
+    }
+    fixture.store.ensure_schema().await.unwrap();
+    assert_eq!(products.count_documents(doc! { "holds": { "$exists": true } }).await.unwrap(), 0);
+    for (order, product) in orders.iter().zip([mug, pot, cup]) {
+        fixture.hold(*order, 2, &[]).await.unwrap();
+        assert_eq!(fixture.stock(product).await, (50, 0));
+    }
+}
+
+#[tokio::test]
+async fn products_with_foreign_ids_hide_no_others() {
+    let fixture = Fixture::new().await;
+    let mug = fixture.product(50).await;
+    let order = OrderId::new();
+    fixture.hold(order, 1, &[(mug, 2)]).await.unwrap();
+    as_version_7(&fixture).await;
+    let products = fixture.collection("products");
+    let stored = products.find_one(doc! {}).await.unwrap().unwrap();
+    // A whole batch of them comes before all UUIDs.
+    let foreign = (0..500).map(|place| {
+        let mut product = stored.clone();
+        product.insert("_id", format!("foreign-{place}"));
+        product.insert("sku", format!("FOREIGN-{place}"));
+        for field in ["words", "movements"] {
+            product.remove(field);
+        }
+        product
+    });
+    products.insert_many(foreign).await.unwrap();
+    let fixture = restarted(&fixture);
+    fixture.store.ensure_schema().await.unwrap();
+    fixture.hold(order, 2, &[]).await.unwrap();
+    assert_eq!(fixture.stock(mug).await, (50, 0));
+    let holds = doc! { "holds": { "$exists": true } };
+    assert_eq!(products.count_documents(holds).await.unwrap(), 500);
 }
 
 #[tokio::test]
