@@ -57,16 +57,16 @@ impl Invoke for Flaky {
 }
 
 /// A shop with a backlog.
-struct Backlog {
-    shop: InProcess,
+pub(crate) struct Backlog {
+    pub(crate) shop: InProcess,
     orders: RpcServer,
     flaky: Arc<Flaky>,
     products: Vec<String>,
     /// An order as it is on disk.
     template: Document,
     /// Time that Reconcile has taken.
-    took: Duration,
-    runs: usize,
+    pub(crate) took: Duration,
+    pub(crate) runs: usize,
 }
 
 /// Holds of the campaign about the walk: a day's sale in four minutes.
@@ -78,7 +78,7 @@ fn size() -> usize {
 }
 
 impl Backlog {
-    async fn open() -> Self {
+    pub(crate) async fn open() -> Self {
         let shop = InProcess::open().await;
         let flaky =
             Arc::new(Flaky { products: shop.backend.products.rpc.clone(), fails: AtomicBool::new(false) });
@@ -104,14 +104,25 @@ impl Backlog {
         Self { shop, orders: app.rpc, flaky, products, template, took: Duration::ZERO, runs: 0 }
     }
 
-    fn database(&self) -> &Database {
+    pub(crate) fn database(&self) -> &Database {
         &self.shop.database
     }
 
     /// Adds unpaid orders of one piece each, held, of these products in turn, which were due so many seconds ago.
     async fn add(&self, count: usize, products: &[String], ago: i64, fields: &Document) -> Vec<OrderId> {
-        let now = DateTime::now().timestamp_millis();
-        let due = DateTime::from_millis(now - ago * 1_000);
+        self.add_held(count, products, ago, fields, DateTime::now()).await
+    }
+
+    /// Adds such orders, with holds as of this time.
+    pub(crate) async fn add_held(
+        &self,
+        count: usize,
+        products: &[String],
+        ago: i64,
+        fields: &Document,
+        held_at: DateTime,
+    ) -> Vec<OrderId> {
+        let due = DateTime::from_millis(DateTime::now().timestamp_millis() - ago * 1_000);
         let mut orders = Vec::new();
         let mut held = Vec::new();
         let ids: Vec<OrderId> = (0..count).map(|_| OrderId::new()).collect();
@@ -125,7 +136,7 @@ impl Backlog {
             items[0].as_document_mut().unwrap().insert("product_id", stored(product));
             order.extend(fields.clone());
             orders.push(order);
-            let hold = StoredHold::new(stored(product), DateTime::from_millis(now));
+            let hold = StoredHold::new(stored(product), held_at);
             held.push(StoredHold { order: mongo::uuid(*id), ..hold });
         }
         let all = self.database().collection::<Document>("orders");
@@ -165,7 +176,7 @@ impl Backlog {
     }
 
     /// Calls Reconcile once, as the schedule does.
-    async fn reconciles(&mut self) -> Result<wire::ReconcileResponse, Status> {
+    pub(crate) async fn reconciles(&mut self) -> Result<wire::ReconcileResponse, Status> {
         let channel = Channel::new(Arc::new(self.orders.clone()), Clock::system());
         let context = Context::new(Caller::System, Clock::system().now().after(DEFAULT_TIMEOUT));
         let request = metadata::request(wire::ReconcileRequest::default(), &context);
@@ -177,7 +188,7 @@ impl Backlog {
     }
 
     /// Number of these orders whose stock is not released yet.
-    async fn left(&self, orders: &[OrderId]) -> u64 {
+    pub(crate) async fn left(&self, orders: &[OrderId]) -> u64 {
         let ids: Vec<bson::Uuid> = orders.iter().map(|id| mongo::uuid(*id)).collect();
         let all = self.database().collection::<Document>("orders");
         let open = doc! { "$or": [{ "status": "placed" }, { "tasks.0": { "$exists": true } }] };
@@ -227,7 +238,7 @@ impl Backlog {
     }
 }
 
-fn stored(product: &str) -> bson::Uuid {
+pub(crate) fn stored(product: &str) -> bson::Uuid {
     mongo::uuid(product.parse::<ProductId>().unwrap())
 }
 

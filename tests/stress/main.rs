@@ -9,6 +9,7 @@
 //! - [`elections`]: a replica set whose primary steps down and is killed
 //! - [`memory`]: what the consistency check needs of it
 //! - [`backlog`]: Reconcile, with thousands of orders due and a part of them broken
+//! - [`open_orders`]: a product with very many open orders
 //! - [`jobs`]: what the queries of Reconcile cost where there is much
 //! - [`explains`]: what a page of each list costs, of a shop that was loaded in bulk
 //!
@@ -28,6 +29,7 @@ mod fault;
 mod jobs;
 mod lists;
 mod memory;
+mod open_orders;
 mod operations;
 mod oversell;
 mod profile;

@@ -102,7 +102,12 @@ pub(crate) async fn heals(shop: &InProcess, database: &Database) -> Result<Durat
 /// What the consistency check reports over all pages, once everything is old enough to be looked at.
 pub(crate) async fn violations(shop: &InProcess, database: &Database) -> Vec<String> {
     a_while_goes_by(shop, database).await;
-    let mut found = Vec::new();
+    check(shop).await.0
+}
+
+/// What the consistency check reports over all pages, and the number of orders that it has looked at.
+pub(crate) async fn check(shop: &InProcess) -> (Vec<String>, i64) {
+    let (mut found, mut orders_seen) = (Vec::new(), 0);
     let mut cursor = None;
     let admin = shop.people(Role::Admin, 1).pop().and_then(|admin| admin.token).unwrap_or_default();
     loop {
@@ -110,12 +115,13 @@ pub(crate) async fn violations(shop: &InProcess, database: &Database) -> Vec<Str
         let request = wire::CheckConsistencyRequest { limit: Some(500), cursor };
         let page = match orders.check_consistency(with_token(&admin, request)).await {
             Ok(page) => page.into_inner(),
-            Err(status) => return vec![format!("the check has failed: {status}")],
+            Err(status) => return (vec![format!("the check has failed: {status}")], orders_seen),
         };
+        orders_seen += page.checked.map_or(0, |checked| checked.orders);
         found.extend(page.violations.iter().map(|violation| format!("{violation:?}")));
         cursor = page.next_cursor;
         if cursor.is_none() {
-            return found;
+            return (found, orders_seen);
         }
     }
 }
