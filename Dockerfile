@@ -38,6 +38,8 @@ STOPSIGNAL SIGTERM
 
 FROM program AS order-service
 COPY --from=build /target/release/orders /usr/local/bin/
+# A user for each service: a secret belongs to its reader.
+USER 65530:65532
 ENV LISTEN_ADDRESS=0.0.0.0 LOG_FORMAT=json
 EXPOSE 50051
 HEALTHCHECK --interval=5s --timeout=4s --start-period=20s --retries=3 CMD ["/usr/local/bin/orders", "health"]
@@ -45,6 +47,7 @@ ENTRYPOINT ["/usr/local/bin/orders"]
 
 FROM program AS product-service
 COPY --from=build /target/release/products /usr/local/bin/
+USER 65531:65532
 ENV LISTEN_ADDRESS=0.0.0.0 LOG_FORMAT=json
 EXPOSE 50052
 HEALTHCHECK --interval=5s --timeout=4s --start-period=20s --retries=3 CMD ["/usr/local/bin/products", "health"]
@@ -52,7 +55,6 @@ ENTRYPOINT ["/usr/local/bin/products"]
 
 FROM program AS user-service
 COPY --from=build /target/release/users /usr/local/bin/
-# The secret that signs tokens belongs to this user alone.
 USER 65533:65532
 ENV LISTEN_ADDRESS=0.0.0.0 LOG_FORMAT=json
 EXPOSE 50053

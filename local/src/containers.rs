@@ -4,6 +4,8 @@ use std::io::Write as _;
 use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _, chown};
 use std::path::{Path, PathBuf};
 
+use mongodb::Database;
+use mongodb::options::ConnectionString;
 use shared::auth::Signer;
 use shared::rpc::services::Services;
 use shared::runtime::config::Variables;
@@ -12,8 +14,10 @@ use shared::values::clock::Clock;
 use tracing::instrument::WithSubscriber as _;
 use tracing::subscriber::NoSubscriber;
 
+use crate::database::connect;
 use crate::demo;
 use crate::error::CommandError;
+use crate::roles::Role;
 use crate::run::set_up;
 use crate::schema;
 use crate::settings::{Settings, random_text};
@@ -22,11 +26,22 @@ use crate::terminal::{print_ignoring_epipe, report};
 /// Random bytes of a secret.
 const LENGTH: usize = 32;
 
+/// Database of the functions.
+const DATABASE: &str = "oms";
+
 /// File with the key of MongoDB's replica set.
 const KEY: &str = "mongodb-key";
 
-/// File with the connection string.
+/// File with the connection string of a user with all rights.
 const URI: &str = "mongodb-uri";
+
+/// Functions that have a user of MongoDB of their own, with the files of their connection strings and the variables
+/// that name these.
+const FUNCTIONS: [(&str, &str, &str); 3] = [
+    ("orders", "mongodb-uri-orders", "ORDERS_MONGO_URI"),
+    ("products", "mongodb-uri-products", "PRODUCTS_MONGO_URI"),
+    ("users", "mongodb-uri-users", "USERS_MONGO_URI"),
+];
 
 /// File with the secret that signs tokens.
 const JWT_SECRET: &str = "jwt-secret";
@@ -34,8 +49,14 @@ const JWT_SECRET: &str = "jwt-secret";
 /// File with the password of the first admin.
 const ADMIN_PASSWORD: &str = "admin-password";
 
+/// File with the secret that signs calls between services.
+const CALLERS_SECRET: &str = "callers-secret";
+
 /// Names of all secrets.
-const NAMES: [&str; 5] = [KEY, URI, JWT_SECRET, "callers-secret", ADMIN_PASSWORD];
+const NAMES: [&str; 8] = {
+    let [(_, orders, _), (_, products, _), (_, users, _)] = FUNCTIONS;
+    [KEY, URI, orders, products, users, JWT_SECRET, CALLERS_SECRET, ADMIN_PASSWORD]
+};
 
 /// Options of [`generate`].
 #[derive(Debug)]
@@ -57,21 +78,32 @@ pub struct Owners {
     pub database: u32,
     /// Group of the services.
     pub services: u32,
-    /// The user service.
+    /// Order service.
+    pub orders: u32,
+    /// Product service.
+    pub products: u32,
+    /// User service.
     pub users: u32,
 }
 
 impl Owners {
     /// Those of `compose.yaml` and `Dockerfile`.
-    pub const OF_IMAGES: Self = Self { root: 0, database: 999, services: 65_532, users: 65_533 };
+    pub const OF_IMAGES: Self =
+        Self { root: 0, database: 999, services: 65_532, orders: 65_530, products: 65_531, users: 65_533 };
 
     /// User, group and mode of a secret: it is readable where it is needed, and nowhere else.
     fn of(self, name: &str) -> (u32, u32, u32) {
+        let service = match FUNCTIONS.iter().find(|(_, file, _)| *file == name) {
+            Some(("orders", ..)) => Some(self.orders),
+            Some(("products", ..)) => Some(self.products),
+            Some(_) => Some(self.users),
+            None => None,
+        };
         match name {
             KEY => (self.database, self.database, 0o400),
             JWT_SECRET => (self.users, self.services, 0o400),
-            ADMIN_PASSWORD => (self.root, self.root, 0o400),
-            _ => (self.root, self.services, 0o440),
+            CALLERS_SECRET => (self.root, self.services, 0o440),
+            _ => (service.unwrap_or(self.root), self.root, 0o400),
         }
     }
 }
@@ -83,13 +115,22 @@ impl Owners {
 pub fn generate(options: &SecretsOptions) -> Result<(), CommandError> {
     let SecretsOptions { folder, host, owners } = options;
     // A connection string has the password of MongoDB's user as it is: these letters need no escape.
-    let uri = format!(
-        "mongodb://oms:{}@{host}/oms?replicaSet={}&authSource=admin",
-        random_text(LENGTH)?,
-        mongod::SET_NAME
-    );
-    let texts = [random_key()?, uri, random_text(LENGTH)?, random_text(LENGTH)?, random_text(LENGTH / 2)?];
-    for (name, text) in NAMES.into_iter().zip(texts) {
+    let uri = |user: &str, source: &str| {
+        let (password, set) = (random_text(LENGTH)?, mongod::SET_NAME);
+        Ok::<_, CommandError>(format!(
+            "mongodb://{user}:{password}@{host}/{DATABASE}?replicaSet={set}&authSource={source}"
+        ))
+    };
+    for name in NAMES {
+        let text = match FUNCTIONS.iter().find(|(_, file, _)| *file == name) {
+            Some((function, ..)) => uri(function, DATABASE)?,
+            None => match name {
+                KEY => random_key()?,
+                URI => uri("oms", "admin")?,
+                ADMIN_PASSWORD => random_text(LENGTH / 2)?,
+                _ => random_text(LENGTH)?,
+            },
+        };
         let path = folder.join(name);
         let failed = |error: std::io::Error| {
             CommandError::new(format!("{} cannot be written: {}", path.display(), error.kind()))
@@ -139,8 +180,8 @@ fn write(path: &Path, text: &str, (user, group, mode): (u32, u32, u32)) -> std::
     std::fs::rename(&new, path)
 }
 
-/// Sets up the MongoDB of containers, if `MONGO_KEY_FILE` has the key of its replica set: the set, and the user of the
-/// connection string. Then runs the schema step.
+/// Sets up the MongoDB of containers, if `MONGO_KEY_FILE` has the key of its replica set: the set, the user of the
+/// connection string, and a user for each function, with its rights alone. Then runs the schema step.
 ///
 /// # Errors
 /// If MongoDB refuses or does not answer.
@@ -152,13 +193,44 @@ pub async fn prepare() -> Result<(), CommandError> {
     if variables.is_set("MONGO_KEY_FILE") {
         let key = variables.required("MONGO_KEY_FILE", read);
         let services = &mut Services::new(Clock::system());
-        let uri = secrets::read(&mut variables, services, "MONGO_URI", secrets::mongo_uri);
-        let (Some(key), Some(uri)) = (key, uri) else {
+        let uri = secrets::read(&mut variables, services, "MONGO_URI", with_password);
+        let users = FUNCTIONS.map(|(function, _, name)| {
+            Some((function, secrets::read(&mut variables, services, name, with_password)?))
+        });
+        let (Some(key), Some(uri), [Some(orders), Some(products), Some(users)]) = (key, uri, users) else {
             return Err(CommandError::new(variables.misconfigured().to_string()));
         };
-        mongod::set_up(uri.current().await?.expose(), key.trim()).await?;
+        let uri = uri.current().await?;
+        mongod::set_up(uri.expose(), key.trim()).await?;
+        let database = connect(uri.expose()).await?;
+        for (function, uri) in [orders, products, users] {
+            make_user(function, uri.current().await?.expose(), &database).await?;
+        }
     }
     schema::run().await
+}
+
+/// Makes the user of a function, with the role of that function and the password in its connection string.
+async fn make_user(function: &str, uri: &str, database: &Database) -> Result<(), CommandError> {
+    let roles = Role::all().map_err(|error| CommandError::new(error.to_string()))?;
+    if let (Some(role), Some(password)) =
+        (roles.iter().find(|role| role.user() == function), password_of(uri))
+    {
+        role.make(database).await.map_err(shared::error::Error::from)?;
+        role.make_user(database, &password).await.map_err(shared::error::Error::from)?;
+    }
+    Ok(())
+}
+
+/// Password in a connection string.
+fn password_of(uri: &str) -> Option<String> {
+    ConnectionString::parse(uri).ok()?.credential?.password
+}
+
+/// Checks that a text is a connection string with a password.
+fn with_password(uri: &str) -> Result<(), String> {
+    secrets::mongo_uri(uri)?;
+    password_of(uri).map(drop).ok_or_else(|| "has no password".to_owned())
 }
 
 /// Loads the demo data through the functions, in this process.
@@ -196,6 +268,7 @@ pub async fn load_demo() -> Result<(), CommandError> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashSet;
     use std::os::unix::fs::MetadataExt as _;
 
     use super::*;
@@ -203,7 +276,8 @@ mod tests {
     fn options(folder: &Path) -> SecretsOptions {
         let of_folder = std::fs::metadata(folder).unwrap();
         let (user, group) = (of_folder.uid(), of_folder.gid());
-        let owners = Owners { root: user, database: user, services: group, users: user };
+        let owners =
+            Owners { root: user, database: user, services: group, orders: user, products: user, users: user };
         SecretsOptions { folder: folder.to_owned(), host: "mongodb:27017".to_owned(), owners }
     }
 
@@ -218,11 +292,13 @@ mod tests {
         generate(&options(&folder)).unwrap();
         let second = all();
         for (place, (before, after)) in first.iter().zip(&second).enumerate() {
-            assert_eq!(before == after, place != 2, "{place}");
+            assert_eq!(before == after, NAMES[place] != JWT_SECRET, "{place}");
         }
-        assert!(secrets::mongo_uri(&second[1]).is_ok() && Signer::check_secret(&second[2]).is_ok());
+        assert!(second[1..5].iter().all(|uri| secrets::mongo_uri(uri).is_ok()));
+        assert!(Signer::check_secret(&second[5]).is_ok());
+        assert_eq!(second.iter().collect::<HashSet<_>>().len(), NAMES.len());
         let modes = NAMES.map(|name| std::fs::metadata(folder.join(name)).unwrap().mode() & 0o777);
-        assert_eq!(modes, [0o400, 0o440, 0o400, 0o440, 0o400]);
+        assert_eq!(modes, NAMES.map(|name| if name == CALLERS_SECRET { 0o440 } else { 0o400 }));
         assert_eq!(std::fs::read_dir(&folder).unwrap().count(), NAMES.len());
         std::fs::remove_dir_all(&folder).unwrap();
     }

@@ -42,6 +42,7 @@ pub mod gateway;
 pub mod lambda;
 #[cfg(feature = "openapi")]
 pub mod openapi;
+pub mod roles;
 pub mod run;
 pub mod sam;
 mod schedule;

@@ -1,15 +1,14 @@
-//! The functions under the least rights of `local/mongodb-roles.js`, on a server that knows its users: all of them work,
+//! The functions under the least rights of `local/mongodb-roles.json`, on a server that knows its users: all of them work,
 //! and none may touch what is another's.
 
-use std::collections::BTreeMap;
 use std::os::unix::fs::OpenOptionsExt as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
+use local::roles::Role;
 use mongodb::Database;
-use mongodb::bson::{Bson, Document, doc};
-use serde::Deserialize;
+use mongodb::bson::doc;
 use serde_json::json;
 use shared::auth::Signer;
 use shared::mongo;
@@ -106,45 +105,14 @@ impl Guarded {
     }
 }
 
-/// A role of `local/mongodb-roles.js`.
-#[derive(Deserialize)]
-struct Role {
-    role: String,
-    collections: BTreeMap<String, Vec<String>>,
-}
-
-impl Role {
-    fn all() -> Vec<Self> {
-        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../local/mongodb-roles.js");
-        let text = std::fs::read_to_string(path).unwrap();
-        let (_, rest) = text.split_once("const roles = ").unwrap();
-        serde_json::from_str(rest.split_once(";\n").unwrap().0).unwrap()
-    }
-
-    /// Function that has it, such as `orders`.
-    fn user(&self) -> &str {
-        self.role.strip_prefix("oms_").unwrap()
-    }
-
-    /// As the loop of the script makes it.
-    async fn make(&self, database: &Database) {
-        let privilege = |(collection, actions): (&String, &Vec<String>)| {
-            doc! { "resource": { "db": NAME, "collection": collection }, "actions": actions }
-        };
-        let privileges: Vec<Document> = self.collections.iter().map(privilege).collect();
-        let none: Vec<Bson> = Vec::new();
-        let role = doc! { "createRole": &self.role, "privileges": privileges, "roles": none };
-        database.run_command(role).await.unwrap();
-        let user = self.user();
-        let user = doc! { "createUser": user, "pwd": format!("{user}-pwd"), "roles": [&self.role] };
-        database.run_command(user).await.unwrap();
-    }
-}
-
 async fn shop_under_roles(server: &Guarded, roles: &[Role]) -> OnLambda {
     let owner = server.connect("owner:owner-pwd@", NAME, "replicaSet=rs0&authSource=admin").await;
     for role in roles {
-        role.make(&owner).await;
+        // A second time changes nothing.
+        for _ in 0..2 {
+            role.make(&owner).await.unwrap();
+            role.make_user(&owner, &format!("{}-pwd", role.user())).await.unwrap();
+        }
     }
     let schema = mongo::connect(&server.uri_of("schema"), "tests").await.unwrap();
     local::backend::ensure_schema(&schema).await.unwrap();
@@ -173,7 +141,7 @@ async fn shop_under_roles(server: &Guarded, roles: &[Role]) -> OnLambda {
 
 #[tokio::test]
 async fn every_function_works_with_its_own_rights_and_has_no_others() {
-    let (server, roles) = (Guarded::start().await, Role::all());
+    let (server, roles) = (Guarded::start().await, Role::all().unwrap());
     let shop = shop_under_roles(&server, &roles).await;
     journey(&shop).await;
 
