@@ -8,6 +8,7 @@ mod holds;
 mod journal;
 mod late;
 mod ledger;
+mod outdated;
 mod races;
 mod schema;
 
@@ -44,7 +45,11 @@ pub(crate) struct Fixture {
 
 impl Fixture {
     pub(crate) async fn new() -> Self {
-        let uri = mongod::shared_for_tests().await.unwrap_or_else(|error| panic!("{error:?}"));
+        Self::at(mongod::shared_for_tests().await.unwrap_or_else(|error| panic!("{error:?}"))).await
+    }
+
+    /// Store on a database of this server.
+    pub(crate) async fn at(uri: &str) -> Self {
         let default = mongo::connect(uri, "tests").await.unwrap();
         let database = default.client().database(&format!("test_{}", ProductId::new()));
         let store = ProductStore::new(&database);

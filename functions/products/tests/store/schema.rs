@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use futures::TryStreamExt as _;
 use futures::future::{join, join_all};
-use mongodb::bson::{Bson, Document, doc};
+use mongodb::bson::{Bson, DateTime, Document, doc};
 use products::holds::HoldWalk;
 use products::ledger::{Cause, INITIAL};
 use products::stock::{Declaration, DeclarationKind, Rejection, Stock, StockChange};
@@ -181,6 +181,32 @@ async fn declarations_copy_the_arrays_that_they_need() {
     assert!(released.iter().all(Result::is_ok), "{released:?}");
     assert_eq!(fixture.hold(orders[1], 1, &[(mug, 2), (pot, 1)]).await, Err(Rejection::Superseded));
     assert_eq!((fixture.stock(mug).await, fixture.stock(pot).await), ((48, 3), (49, 6)));
+}
+
+#[tokio::test]
+async fn no_write_of_an_older_build_is_lost_beside_the_step() {
+    let fixture = Fixture::new().await;
+    let mug = fixture.product(1_000_000).await;
+    as_version_7(&fixture).await;
+    // It has read the counts, and is slow to write them.
+    let blocked = doc! { "blockConnection": true, "blockTimeMS": 300 };
+    let step = fixture.failing_once("insert", blocked).await;
+    let products = fixture.collection("products");
+    let older_build = async {
+        let mut held = 0;
+        loop {
+            let entry =
+                doc! { "o": mongo::uuid(OrderId::new()), "q": 1_i64, "r": 1_i64, "t": DateTime::now() };
+            let hold = doc! { "$set": { "writer": 7 }, "$inc": { "reserved": 1_i64, "live": 1_i64 }, "$push": { "holds": entry } };
+            match products.update_one(doc! { "_id": mongo::uuid(mug) }, hold).await {
+                Ok(_) => held += 1,
+                Err(_) => return held,
+            }
+        }
+    };
+    let (done, held) = join(step.ensure_schema(), older_build).await;
+    done.unwrap();
+    assert_eq!(restarted(&fixture).stock(mug).await, (1_000_000, held));
 }
 
 #[tokio::test]
