@@ -46,6 +46,9 @@ const URI: &str = "OMS_MIGRATED_URI";
 /// Maximum time in which Reconcile heals all that was left.
 const HEALING: Duration = Duration::from_secs(120);
 
+/// Number of times that a write of the set-up is repeated.
+const ATTEMPTS: usize = 10;
+
 /// Pause between two requests of a customer.
 const PAUSE: Duration = Duration::from_millis(10);
 
@@ -140,11 +143,11 @@ impl Legacy {
                         self.live.push(id.to_string());
                     }
                     if batch.len() == 1_000 {
-                        orders.insert_many(std::mem::take(&mut batch)).await.unwrap();
+                        insert_all(&orders, std::mem::take(&mut batch)).await;
                     }
                 }
                 if !batch.is_empty() {
-                    orders.insert_many(batch).await.unwrap();
+                    insert_all(&orders, batch).await;
                 }
             }
         }
@@ -180,7 +183,8 @@ impl Legacy {
                 "moved_at": stock.get("moved_at"),
                 "writer": 7,
             };
-            products.update_one(doc! { "_id": id }, doc! { "$set": set }).await.unwrap();
+            patiently(async || products.update_one(doc! { "_id": id }, doc! { "$set": set.clone() }).await)
+                .await;
         }
         for collection in ["stock", "stock_holds"] {
             self.collection(collection).drop().await.unwrap();
@@ -247,6 +251,30 @@ async fn the_schema_step_of_products() {
     let Ok(uri) = std::env::var(URI) else { return };
     let database = mongo::connect(&uri, "migration").await.unwrap();
     ProductStore::new(&database).ensure_schema().await.unwrap();
+}
+
+/// Repeats a write of the set-up: on a busy machine the driver gives up connections that are in use.
+async fn patiently<T>(write: impl AsyncFn() -> mongodb::error::Result<T>) -> T {
+    for _ in 0..ATTEMPTS {
+        if let Ok(written) = write().await {
+            return written;
+        }
+    }
+    write().await.unwrap()
+}
+
+/// Inserts documents that are not there.
+async fn insert_all(all: &mongodb::Collection<Document>, documents: Vec<Document>) {
+    let ids: Vec<_> = documents.iter().filter_map(|document| document.get("_id").cloned()).collect();
+    let are_there = async || {
+        let there = all.count_documents(doc! { "_id": { "$in": &ids } }).await?;
+        Ok::<_, mongodb::error::Error>(there == u64::try_from(ids.len()).unwrap())
+    };
+    patiently(async || match all.insert_many(&documents).ordered(false).await {
+        Err(_) if are_there().await? => Ok(()),
+        inserted => inserted.map(drop),
+    })
+    .await;
 }
 
 /// Order like this one, with other items.
