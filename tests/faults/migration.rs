@@ -160,6 +160,8 @@ impl Legacy {
             self.database().run_command(without_fence).await.unwrap();
         }
         let products = self.collection("products");
+        // Made again at the end: filled entry by entry it would take an hour.
+        products.drop_index("holds_of_order").await.unwrap();
         let of_product: HashMap<bson::Uuid, &Vec<Entry>> =
             self.products.iter().map(|id| stored(id)).zip(arrays).collect();
         let stocks = self.collection("stock").find(doc! {}).await.unwrap();
@@ -189,9 +191,10 @@ impl Legacy {
         for collection in ["stock", "stock_holds"] {
             self.collection(collection).drop().await.unwrap();
         }
-        let index = doc! { "key": { "holds.t": 1 }, "name": "holds_by_time" };
-        let index = doc! { "createIndexes": "products", "indexes": [index] };
-        self.database().run_command(index).await.unwrap();
+        let indexes = [("holds.t", "holds_by_time"), ("holds.o", "holds_of_order")];
+        let indexes = indexes.map(|(key, name)| doc! { "key": { key: 1 }, "name": name });
+        let indexes = doc! { "createIndexes": "products", "indexes": indexes.to_vec() };
+        self.database().run_command(indexes).await.unwrap();
         let record = doc! { "_id": "products", "version": 7, "lowest_writer": ANY_WRITER };
         self.collection("schema").replace_one(doc! { "_id": "products" }, record).await.unwrap();
     }
