@@ -105,7 +105,9 @@ impl ProductStore {
         let documents = self.documents();
         let entries = doc! { "holds": of_order("$holds", order) };
         let order = mongo::uuid(order);
-        let mut find = documents.find(doc! { "holds.o": order }).projection(entries);
+        let mut in_arrays = with_array();
+        in_arrays.insert("holds.o", order);
+        let mut find = documents.find(in_arrays).projection(entries);
         if let Some(concern) = concern {
             find = find.read_concern(concern);
         }
@@ -190,6 +192,7 @@ impl ProductStore {
         ] };
         let pipeline = vec![
             doc! { "$match": in_arrays.clone() },
+            doc! { "$match": { "$expr": { "$isArray": "$holds" } } },
             doc! { "$project": { "holds": 1 } },
             doc! { "$unwind": "$holds" },
             doc! { "$group": {

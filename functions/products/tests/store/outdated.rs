@@ -58,7 +58,8 @@ async fn after_unseen<T>(
             Err(_) => then.await,
         }
     };
-    let ((), answer) = join(unseen, decided).await;
+    let both = tokio::time::timeout(Duration::from_secs(60), join(unseen, decided));
+    let ((), answer) = both.await.unwrap();
     answer
 }
 
