@@ -21,6 +21,10 @@ const STALL: Duration = Duration::from_secs(1);
 /// Time within which a call that fails at once is repeated.
 const REPEATING: Duration = Duration::from_millis(300);
 
+/// Longest pause before a call is repeated for the first time. It doubles from one time to the next: an order that
+/// waits keeps others from its place.
+const FIRST_PAUSE: Duration = Duration::from_millis(10);
+
 /// Longest pause before a call is repeated.
 const LONGEST_PAUSE: Duration = Duration::from_millis(50);
 
@@ -145,26 +149,28 @@ impl<'a> Worker<'a> {
     /// Runs the tasks of an order. Returns the reaction of products with the result.
     pub(super) async fn run_tasks(self, mut order: Order) -> (Result<(), Error>, Reaction) {
         let context = self.call_context();
-        let begun = Instant::now();
+        let (begun, mut failed) = (Instant::now(), 0);
         loop {
             let done = self.service.try_tasks(&context, &mut order).await;
             if self.outages.ends(&done, begun) {
                 return with_reaction(done, begun);
             }
-            pause().await;
+            failed += 1;
+            pause(failed).await;
         }
     }
 
     /// Ends the hold of a void. Returns the reaction of products with the result.
     pub(super) async fn end_hold(self, void: Void) -> (Result<(), Error>, Reaction) {
         let context = self.call_context();
-        let begun = Instant::now();
+        let (begun, mut failed) = (Instant::now(), 0);
         loop {
             let done = self.service.end_hold(&context, void.clone()).await;
             if self.outages.ends(&done, begun) {
                 return with_reaction(done, begun);
             }
-            pause().await;
+            failed += 1;
+            pause(failed).await;
         }
     }
 
@@ -218,9 +224,16 @@ impl Outages {
     }
 }
 
-/// Waits before a call is repeated. The time is random, so that calls that failed together do not meet again.
-async fn pause() {
-    tokio::time::sleep(LONGEST_PAUSE.mul_f64(rand::random())).await;
+/// Waits before a call is repeated that has failed so many times. The time is random, so that calls that failed
+/// together do not meet again.
+async fn pause(failed: u32) {
+    tokio::time::sleep(longest_pause(failed).mul_f64(rand::random())).await;
+}
+
+/// Longest pause after so many failures.
+fn longest_pause(failed: u32) -> Duration {
+    let doublings = failed.saturating_sub(1).min(16);
+    FIRST_PAUSE.saturating_mul(1 << doublings).min(LONGEST_PAUSE)
 }
 
 fn with_reaction(done: Result<(), Error>, begun: Instant) -> (Result<(), Error>, Reaction) {
@@ -262,6 +275,12 @@ mod tests {
         let minutes = |attempts| delay_after(attempts).as_secs() / 60;
         assert_eq!([1, 2, 3, 4, 5, 6, 7, 8].map(minutes), [1, 2, 4, 8, 16, 32, 60, 60]);
         assert_eq!([0, -1, i64::MAX].map(minutes), [1, 1, 60]);
+    }
+
+    #[test]
+    fn pauses_double_to_50_ms() {
+        let millis = |failed| longest_pause(failed).as_millis();
+        assert_eq!([0, 1, 2, 3, 4, u32::MAX].map(millis), [10, 10, 20, 40, 50, 50]);
     }
 
     #[tokio::test]
