@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use local::gateway::Function;
+use orders::service::consistency::ViolationKind;
 use serde_json::Value;
 use shared::auth::Access;
 use shared::error::Kind;
@@ -103,6 +104,15 @@ fn metrics_table() -> String {
     table
 }
 
+/// The table of the violations that the consistency check reports.
+fn violations() -> String {
+    let mut table = "| kind | meaning |\n| --- | --- |\n".to_owned();
+    for kind in ViolationKind::ALL {
+        table.push_str(&format!("| `{}` | {} |\n", kind.name(), kind.meaning()));
+    }
+    table
+}
+
 /// A table of the environment variables of ordinary services.
 fn service_variables(variables: &[Variable]) -> String {
     let mut table = "| variable | meaning |\n| --- | --- |\n".to_owned();
@@ -141,6 +151,7 @@ fn generated_tables_of_documents_are_what_the_code_makes() {
         ("docs/operations.md", "variables", variables()),
         ("docs/operations.md", "service variables", service_variables(OF_SERVICES)),
         ("docs/protocol/identity.md", "callers", callers()),
+        ("docs/protocol/stock.md", "violations", violations()),
         ("docs/operations.md", "listener", listener_limits()),
         ("docs/operations.md", "metrics", metrics_table()),
         ("docs/operations.md", "listener-variables", service_variables(&listener::VARIABLES)),

@@ -78,23 +78,23 @@ pub struct Violation {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ViolationKind {
-    /// `on_hand` or `reserved` is negative, or more is reserved than is on hand.
+    /// Counts of a product that cannot be.
     StockOutOfBounds,
-    /// `reserved` is not the sum of the product's live holds.
+    /// Reserved count that is not what orders hold.
     ReservedIsNotTheSum,
-    /// `on_hand` is not the sum of the ledger.
+    /// On-hand count that is not what the ledger says.
     LedgerIsNotTheSum,
-    /// Entry of a journal that was not folded, although Reconcile had the time.
+    /// Entry of a journal that was not folded.
     JournalOverdue,
     /// Hold of an order that does not exist.
     HoldWithoutOrder,
-    /// Hold of an order that is neither placed nor paid.
+    /// Hold of an order that has ended.
     HoldOfEndedOrder,
     /// Hold of another quantity than the order has.
     HoldDiffers,
-    /// Item of a placed or paid order that is not held.
+    /// Item that is not held.
     OrderWithoutHold,
-    /// Decision whose task was not run, although Reconcile had the time.
+    /// Decision whose task was not run.
     TaskOverdue,
     /// Order on disk that cannot be read.
     UnreadableOrder,
@@ -136,6 +136,24 @@ impl ViolationKind {
             Self::UnreadableOrder => "unreadable-order",
             Self::UnreadableProduct => "unreadable-product",
             Self::UnreadableHold => "unreadable-hold",
+        }
+    }
+
+    /// Meaning, as the documents have it.
+    pub fn meaning(self) -> &'static str {
+        match self {
+            Self::StockOutOfBounds => "not `0 <= reserved <= on_hand`",
+            Self::ReservedIsNotTheSum => "`reserved` is not the sum of the live holds",
+            Self::LedgerIsNotTheSum => "`on_hand` is not the sum of the ledger",
+            Self::JournalOverdue => "an entry of a journal that Reconcile should have folded",
+            Self::HoldWithoutOrder => "a hold whose order does not exist",
+            Self::HoldOfEndedOrder => "a hold of an order that is neither placed nor paid",
+            Self::HoldDiffers => "a hold of another quantity than the order's",
+            Self::OrderWithoutHold => "an item of a placed or paid order that is not held",
+            Self::TaskOverdue => "a task that Reconcile should have done",
+            Self::UnreadableOrder => "a stored order that cannot be read",
+            Self::UnreadableProduct => "a stored product that cannot be read",
+            Self::UnreadableHold => "a stored hold that cannot be read",
         }
     }
 }
