@@ -17,6 +17,7 @@ use tokio::time::{Instant, sleep};
 
 use super::activity::Activity;
 use super::limits::{CLOSING, Limits};
+use crate::runtime::context::SourceAddress;
 
 /// Memory of a request beside its bodies: its head and its tasks.
 const HEAD: usize = 16 * 1024;
@@ -38,29 +39,24 @@ const LOG_EVERY: Duration = Duration::from_secs(1);
 pub(super) enum Source {
     /// This machine or a trusted proxy: it has no limit of its own.
     Unlimited,
-    /// IPv4 address.
-    V4(Ipv4Addr),
-    /// First 64 bits of an IPv6 address: the network that one customer of a provider gets at least.
-    V6(u64),
+    /// Network of an address.
+    Network(IpAddr),
 }
 
 impl Source {
     /// Client that a proxy names. Only a peer is this machine: what a header says may be made up.
     pub(super) fn behind_a_proxy(address: IpAddr) -> Self {
         match Self::of(address) {
-            Self::Unlimited => Self::V4(Ipv4Addr::LOCALHOST),
+            Self::Unlimited => Self::Network(Ipv4Addr::LOCALHOST.into()),
             source => source,
         }
     }
 
     pub(super) fn of(address: IpAddr) -> Self {
-        match address.to_canonical() {
-            address if address.is_loopback() => Self::Unlimited,
-            IpAddr::V4(address) => Self::V4(address),
-            IpAddr::V6(address) => {
-                let [a, b, c, d, ..] = address.segments();
-                Self::V6([a, b, c, d].into_iter().fold(0, |bits, part| bits << 16 | u64::from(part)))
-            }
+        if address.to_canonical().is_loopback() {
+            Self::Unlimited
+        } else {
+            Self::Network(SourceAddress(address).network())
         }
     }
 }
