@@ -219,7 +219,7 @@ impl Line {
                     let _ = sprung.send(());
                 }
                 Some(Trap { moment: Moment::Before, sprung, .. }) => {
-                    // Nobody may wait for it any more.
+                    // The test may have ended.
                     let _ = sprung.send(());
                     // MongoDB must see the connection end when the process ends, as it would without this line.
                     while client.read(&mut [0; 1024]).await? > 0 {}
@@ -255,7 +255,7 @@ impl Line {
                     let _ = sprung.send(());
                 }
                 Some((_, Trap { sprung, .. })) => {
-                    // Nobody may wait for it any more.
+                    // The test may have ended.
                     let _ = sprung.send(());
                     // The connection ends with its process.
                     return std::future::pending().await;

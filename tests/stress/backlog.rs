@@ -126,11 +126,13 @@ impl Backlog {
         let mut orders = Vec::new();
         let mut held = Vec::new();
         let ids: Vec<OrderId> = (0..count).map(|_| OrderId::new()).collect();
-        for (place, id) in ids.iter().enumerate() {
-            let product = &products[place % products.len()];
+        // Of a million numbers that are drawn, two are the same.
+        let first: u64 = rand::random();
+        for (place, id) in (0..).zip(&ids) {
+            let product = &products[orders.len() % products.len()];
             let mut order = self.template.clone();
             order.insert("_id", mongo::uuid(*id));
-            order.insert("number", Number::from_bits(rand::random()).to_string());
+            order.insert("number", Number::from_bits(first.wrapping_add(place)).to_string());
             order.insert("expires_at", due);
             let Some(Bson::Array(items)) = order.get_mut("items") else { panic!("no items") };
             items[0].as_document_mut().unwrap().insert("product_id", stored(product));

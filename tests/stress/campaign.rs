@@ -103,6 +103,6 @@ impl Drop for Campaign {
 
 /// Standard output belongs to the tests' runner, which keeps it for itself.
 pub(crate) fn tell(text: &str) {
-    // Nobody is left to be told that standard error is closed.
+    // A closed standard error is no failure.
     let _ = std::io::stderr().write_all(text.as_bytes());
 }

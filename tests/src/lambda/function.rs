@@ -83,7 +83,7 @@ impl Settings {
             ("AWS_LAMBDA_LOG_STREAM_NAME", "2026/11/22/[$LATEST]0"),
             ("AWS_REGION", REGION),
             ("AWS_DEFAULT_REGION", REGION),
-            // Nobody checks a signature here.
+            // No signature is checked here.
             ("AWS_ACCESS_KEY_ID", "test"),
             ("AWS_SECRET_ACCESS_KEY", "test"),
             ("_HANDLER", "bootstrap"),

@@ -44,7 +44,7 @@ pub(crate) async fn answer(backend: Arc<Backend>, request: Request<Incoming>) ->
         },
         "Event" if !backend.functions.contains_key(&name) => refused(&name, Refusal::UnknownFunction),
         "Event" => {
-            // Nobody waits for what comes of it.
+            // Its result has no reader.
             tokio::spawn(backend.invoke(name, payload));
             Response::builder().status(StatusCode::ACCEPTED).body(Full::default()).map_err(|_| Lost)
         }

@@ -148,7 +148,7 @@ impl RuntimeApi {
         let mut running = self.running();
         match running.take_if(|(running, _)| running == id) {
             Some((_, done)) => {
-                // Nobody waits for an invocation that has timed out.
+                // An invocation that has timed out has no reader.
                 let _ = done.send(ending);
                 status(StatusCode::ACCEPTED)
             }
