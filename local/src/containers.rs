@@ -1,7 +1,7 @@
 //! Set-up of the system in containers: secrets, MongoDB, and demo data. Each command may run again at any time.
 
 use std::io::Write as _;
-use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _, chown};
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _, fchown};
 use std::path::{Path, PathBuf};
 
 use mongodb::Database;
@@ -92,7 +92,7 @@ impl Owners {
         Self { root: 0, database: 999, services: 65_532, orders: 65_530, products: 65_531, users: 65_533 };
 
     /// User, group and mode of a secret: it is readable where it is needed, and nowhere else.
-    fn of(self, name: &str) -> (u32, u32, u32) {
+    fn of(self, name: &str) -> Owner {
         let service = match FUNCTIONS.iter().find(|(_, file, _)| *file == name) {
             Some(("orders", ..)) => Some(self.orders),
             Some(("products", ..)) => Some(self.products),
@@ -108,7 +108,8 @@ impl Owners {
     }
 }
 
-/// Generates the secrets that are missing, each in a file that only its user can read.
+/// Generates the secrets that are missing, each in a file that only its user can read. The others are kept, and given to
+/// their users if they were another's.
 ///
 /// # Errors
 /// If a file cannot be written.
@@ -122,6 +123,14 @@ pub fn generate(options: &SecretsOptions) -> Result<(), CommandError> {
         ))
     };
     for name in NAMES {
+        let (path, owner) = (folder.join(name), owners.of(name));
+        let failed = |error: std::io::Error| {
+            CommandError::new(format!("{} cannot be written: {}", path.display(), error.kind()))
+        };
+        if keep(&path, owner).map_err(failed)? {
+            report(&format!("{name}: kept"));
+            continue;
+        }
         let text = match FUNCTIONS.iter().find(|(_, file, _)| *file == name) {
             Some((function, ..)) => uri(function, DATABASE)?,
             None => match name {
@@ -131,15 +140,7 @@ pub fn generate(options: &SecretsOptions) -> Result<(), CommandError> {
                 _ => random_text(LENGTH)?,
             },
         };
-        let path = folder.join(name);
-        let failed = |error: std::io::Error| {
-            CommandError::new(format!("{} cannot be written: {}", path.display(), error.kind()))
-        };
-        if path.try_exists().map_err(failed)? {
-            report(&format!("{name}: kept"));
-            continue;
-        }
-        write(&path, &text, owners.of(name)).map_err(failed)?;
+        write(&path, &text, owner).map_err(failed)?;
         report(&format!("{name}: generated"));
     }
     Ok(())
@@ -165,23 +166,45 @@ fn random_key() -> Result<String, CommandError> {
     Ok(random_text(LENGTH)?.replace('-', "+").replace('_', "/"))
 }
 
-/// Writes a file for this user and group. A stopped run leaves no half of it under its name.
-fn write(path: &Path, text: &str, (user, group, mode): (u32, u32, u32)) -> std::io::Result<()> {
-    let new = path.with_extension("new");
-    match std::fs::remove_file(&new) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
-        _ => {}
+/// User, group and mode of a file.
+type Owner = (u32, u32, u32);
+
+/// Gives a file that is there to its owner, as it is now. Returns false if there is none, or an empty one.
+fn keep(path: &Path, owner: Owner) -> std::io::Result<bool> {
+    let file = match std::fs::File::open(path) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(false),
+        opened => opened?,
+    };
+    if file.metadata()?.len() == 0 {
+        std::fs::remove_file(path)?;
+        return Ok(false);
     }
-    let mut file = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o400).open(&new)?;
-    file.write_all(text.as_bytes())?;
+    give(&file, owner)?;
+    Ok(true)
+}
+
+fn give(file: &std::fs::File, (user, group, mode): Owner) -> std::io::Result<()> {
     file.set_permissions(std::fs::Permissions::from_mode(mode))?;
-    file.sync_all()?;
-    chown(&new, Some(user), Some(group))?;
-    std::fs::rename(&new, path)
+    fchown(file, Some(user), Some(group))
+}
+
+/// Writes a file for its owner, unless one is there. A stopped run leaves no half of it under its name, and of two runs
+/// at once one writes it.
+fn write(path: &Path, text: &str, owner: Owner) -> std::io::Result<()> {
+    let new = path.with_extension(uuid::Uuid::now_v7().simple().to_string());
+    let mut file = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o400).open(&new)?;
+    let written =
+        file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).and_then(|()| give(&file, owner));
+    let linked = written.and_then(|()| std::fs::hard_link(&new, path));
+    std::fs::remove_file(&new)?;
+    match linked {
+        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Ok(()),
+        linked => linked,
+    }
 }
 
 /// Sets up the MongoDB of containers, if `MONGO_KEY_FILE` has the key of its replica set: the set, the user of the
-/// connection string, and a user for each function, with its rights alone. Then runs the schema step.
+/// connection string, and a user for each function, with its rights alone. Runs the schema step.
 ///
 /// # Errors
 /// If MongoDB refuses or does not answer.
@@ -190,24 +213,27 @@ pub async fn prepare() -> Result<(), CommandError> {
     let read = |path: &str| {
         std::fs::read_to_string(path).map_err(|error| format!("cannot be read: {}", error.kind()))
     };
-    if variables.is_set("MONGO_KEY_FILE") {
-        let key = variables.required("MONGO_KEY_FILE", read);
-        let services = &mut Services::new(Clock::system());
-        let uri = secrets::read(&mut variables, services, "MONGO_URI", with_password);
-        let users = FUNCTIONS.map(|(function, _, name)| {
-            Some((function, secrets::read(&mut variables, services, name, with_password)?))
-        });
-        let (Some(key), Some(uri), [Some(orders), Some(products), Some(users)]) = (key, uri, users) else {
-            return Err(CommandError::new(variables.misconfigured().to_string()));
-        };
-        let uri = uri.current().await?;
-        mongod::set_up(uri.expose(), key.trim()).await?;
-        let database = connect(uri.expose()).await?;
-        for (function, uri) in [orders, products, users] {
-            make_user(function, uri.current().await?.expose(), &database).await?;
-        }
+    if !variables.is_set("MONGO_KEY_FILE") {
+        return schema::run().await;
     }
-    schema::run().await
+    let key = variables.required("MONGO_KEY_FILE", read);
+    let services = &mut Services::new(Clock::system());
+    let uri = secrets::read(&mut variables, services, "MONGO_URI", with_password);
+    let users = FUNCTIONS.map(|(function, _, name)| {
+        Some((function, secrets::read(&mut variables, services, name, with_password)?))
+    });
+    let (Some(key), Some(uri), [Some(orders), Some(products), Some(users)]) = (key, uri, users) else {
+        return Err(CommandError::new(variables.misconfigured().to_string()));
+    };
+    let uri = uri.current().await?;
+    mongod::set_up(uri.expose(), key.trim()).await?;
+    // First, since a later build's step refuses this one: then the roles stay as that one made them.
+    schema::run().await?;
+    let database = connect(uri.expose()).await?;
+    for (function, uri) in [orders, products, users] {
+        make_user(function, uri.current().await?.expose(), &database).await?;
+    }
+    Ok(())
 }
 
 /// Makes the user of a function, with the role of that function and the password in its connection string.
@@ -288,11 +314,20 @@ mod tests {
         let all = || NAMES.map(|name| std::fs::read_to_string(folder.join(name)).unwrap());
         generate(&options(&folder)).unwrap();
         let first = all();
-        std::fs::remove_file(folder.join("jwt-secret")).unwrap();
-        generate(&options(&folder)).unwrap();
+        // Lost, half written, and readable by too many.
+        std::fs::remove_file(folder.join(JWT_SECRET)).unwrap();
+        std::fs::set_permissions(folder.join(CALLERS_SECRET), std::fs::Permissions::from_mode(0o640))
+            .unwrap();
+        std::fs::write(folder.join(CALLERS_SECRET), "").unwrap();
+        std::fs::set_permissions(folder.join(URI), std::fs::Permissions::from_mode(0o444)).unwrap();
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| generate(&options(&folder)).unwrap());
+            }
+        });
         let second = all();
         for (place, (before, after)) in first.iter().zip(&second).enumerate() {
-            assert_eq!(before == after, NAMES[place] != JWT_SECRET, "{place}");
+            assert_eq!(before == after, ![JWT_SECRET, CALLERS_SECRET].contains(&NAMES[place]), "{place}");
         }
         assert!(second[1..5].iter().all(|uri| secrets::mongo_uri(uri).is_ok()));
         assert!(Signer::check_secret(&second[5]).is_ok());

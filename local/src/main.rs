@@ -70,9 +70,9 @@ enum Command {
     /// Creates collections, indexes and the first admin (ADMIN_EMAIL, ADMIN_PASSWORD) in the database of
     /// MONGO_URI; safe to repeat
     ///
-    /// With MONGO_KEY_FILE it first sets up a new MongoDB that has this key: a replica set of one, the user of
-    /// MONGO_URI, and those of ORDERS_MONGO_URI, PRODUCTS_MONGO_URI and USERS_MONGO_URI with the rights of their
-    /// functions
+    /// With MONGO_KEY_FILE it also sets up a new MongoDB that has this key: a replica set of one, the user oms with
+    /// the password in MONGO_URI, and the users orders, products and users with those in ORDERS_MONGO_URI,
+    /// PRODUCTS_MONGO_URI and USERS_MONGO_URI
     Schema,
     /// Generates the secrets of the system in containers that are missing, each in a file for those who need it
     Secrets {

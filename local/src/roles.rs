@@ -13,6 +13,12 @@ const ROLE_NOT_FOUND: i32 = 31;
 /// Error code of a user that is not there.
 const USER_NOT_FOUND: i32 = 11;
 
+/// Error code of a role that is there already.
+const ROLE_EXISTS: i32 = 51_002;
+
+/// Error code of a user that is there already.
+const USER_EXISTS: i32 = 51_003;
+
 /// Role as `mongodb-roles.json` has it.
 #[derive(Debug, Deserialize)]
 pub struct Role {
@@ -60,7 +66,7 @@ impl Role {
     }
 }
 
-/// Runs the command `update…`, and `create…` if there is nothing to update.
+/// Runs the command `update…`, and `create…` if there is nothing to update. Another process may do the same at once.
 async fn update_or_create(
     database: &Database,
     kind: &str,
@@ -68,15 +74,21 @@ async fn update_or_create(
     name: &str,
     rest: Document,
 ) -> mongodb::error::Result<()> {
-    let command = |verb: &str| {
+    let run = async |verb: &str| {
         let mut command = doc! { format!("{verb}{kind}"): name };
         command.extend(rest.clone());
-        command
+        database.run_command(command).await.map(drop)
     };
-    match database.run_command(command("update")).await {
-        Err(error) if matches!(error.kind.as_ref(), ErrorKind::Command(it) if it.code == not_found) => {
-            database.run_command(command("create")).await.map(drop)
-        }
-        updated => updated.map(drop),
+    match run("update").await {
+        Err(error) if has_code(&error, &[not_found]) => {}
+        updated => return updated,
     }
+    match run("create").await {
+        Err(error) if has_code(&error, &[ROLE_EXISTS, USER_EXISTS]) => run("update").await,
+        created => created,
+    }
+}
+
+fn has_code(error: &mongodb::error::Error, codes: &[i32]) -> bool {
+    matches!(error.kind.as_ref(), ErrorKind::Command(it) if codes.contains(&it.code))
 }

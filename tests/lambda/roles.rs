@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
+use futures::future::join_all;
 use local::roles::Role;
 use mongodb::Database;
 use mongodb::bson::doc;
@@ -108,10 +109,15 @@ impl Guarded {
 async fn shop_under_roles(server: &Guarded, roles: &[Role]) -> OnLambda {
     let owner = server.connect("owner:owner-pwd@", NAME, "replicaSet=rs0&authSource=admin").await;
     for role in roles {
-        // A second time changes nothing.
+        // Several at once, and again, change nothing.
         for _ in 0..2 {
-            role.make(&owner).await.unwrap();
-            role.make_user(&owner, &format!("{}-pwd", role.user())).await.unwrap();
+            for made in join_all((0..4).map(|_| role.make(&owner))).await {
+                made.unwrap();
+            }
+            let password = format!("{}-pwd", role.user());
+            for made in join_all((0..4).map(|_| role.make_user(&owner, &password))).await {
+                made.unwrap();
+            }
         }
     }
     let schema = mongo::connect(&server.uri_of("schema"), "tests").await.unwrap();
