@@ -68,13 +68,14 @@ EXPOSE 50050
 HEALTHCHECK --interval=5s --timeout=4s --start-period=20s --retries=3 CMD ["/usr/local/bin/docs", "health"]
 ENTRYPOINT ["/usr/local/bin/docs"]
 
-# Commands of `cargo local` for operators: secrets, schema, demo, check.
+# Commands of `cargo local` for operators: secrets, schema, demo.
 FROM program AS tools
 COPY --from=build /target/release/oms-local /usr/local/bin/
 ENTRYPOINT ["/usr/local/bin/oms-local"]
 
 FROM ${NGINX_IMAGE} AS gateway
-COPY containers/gateway/ /etc/nginx/
+# A checkout may be closed to other users, such as this one.
+COPY --chmod=755 containers/gateway/ /etc/nginx/
 USER 101:101
 EXPOSE 8080 8443
 STOPSIGNAL SIGQUIT

@@ -20,7 +20,7 @@ pub const CUSTOMER: &str = "ada@example.com";
 /// Password of all demo users.
 ///
 /// It is published so that the README's tour can be pasted. It is no secret: the users are only created where
-/// MongoDB is on this machine.
+/// MongoDB is on this machine, or by the containers' profile `demo`, which no deployment has.
 pub const PASSWORD: &str = "coffee and tea";
 
 /// Presence of the demo data.
