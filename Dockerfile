@@ -74,6 +74,11 @@ COPY --from=build /target/release/oms-local /usr/local/bin/
 ENTRYPOINT ["/usr/local/bin/oms-local"]
 
 FROM ${NGINX_IMAGE} AS gateway
+ARG VERSION=0.1.0
+ARG REVISION=unknown
+LABEL org.opencontainers.image.title="Order management: gateway" \
+  org.opencontainers.image.version="${VERSION}" \
+  org.opencontainers.image.revision="${REVISION}"
 # A checkout may be closed to other users, such as this one.
 COPY --chmod=755 containers/gateway/ /etc/nginx/
 USER 101:101
