@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::process::Stdio;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures::TryStreamExt as _;
 use futures::future::join_all;
@@ -17,7 +17,7 @@ use rand::rngs::StdRng;
 use serde_json::{Value, json};
 use shared::mongo::{self, ANY_WRITER};
 use shared::values::ids::{OrderId, ProductId};
-use tests::person::{Person, address, to};
+use tests::person::{PASSWORD, Person, address, to};
 use tests::proxy::{Command, Moment, Proxy};
 use tokio::process::{Child, Command as Process};
 
@@ -51,6 +51,9 @@ const ATTEMPTS: usize = 10;
 
 /// Pause between two requests of a customer.
 const PAUSE: Duration = Duration::from_millis(10);
+
+/// Time after which a person signs in again: before the access token ends.
+const SIGNED_IN: Duration = Duration::from_secs(600);
 
 /// Size of the shop.
 struct Size {
@@ -319,23 +322,28 @@ struct Acknowledged {
 
 /// Places and cancels orders of the products, and cancels those that are in arrays, until it is stopped.
 async fn goes_on(
-    person: &Person,
-    products: &[String],
+    legacy: &Legacy,
     mut old: Vec<String>,
     mut chance: StdRng,
     stop: &AtomicBool,
 ) -> Acknowledged {
     let mut done = Acknowledged::default();
+    let products = &legacy.products;
+    let (mut person, mut since) = (legacy.fixture.shop.person("staff").await, Instant::now());
     while !stop.load(Ordering::SeqCst) {
+        if since.elapsed() > SIGNED_IN {
+            let again = legacy.fixture.shop.anyone().signs_in(&person.email, PASSWORD).await;
+            (person, since) = (again, Instant::now());
+        }
         let first = chance.random_range(0..products.len());
         let count = chance.random_range(1..=2).min(products.len());
         let item =
             |place: usize| json!({ "product_id": products[(first + place) % products.len()], "quantity": 1 });
         let order =
             json!({ "items": (0..count).map(item).collect::<Vec<_>>(), "shipping_address": address() });
-        if let Some(order) = sends(person, Method::POST, "/orders", order, 201, &mut done).await {
+        if let Some(order) = sends(&person, Method::POST, "/orders", order, 201, &mut done).await {
             if chance.random_bool(0.5) {
-                cancels(person, &order, &mut done).await;
+                cancels(&person, &order, &mut done).await;
             }
             done.placed.push(order);
         }
@@ -343,7 +351,7 @@ async fn goes_on(
         if chance.random_bool(0.5)
             && let Some(order) = old.pop()
         {
-            cancels(person, &order, &mut done).await;
+            cancels(&person, &order, &mut done).await;
         }
         tokio::time::sleep(PAUSE).await;
     }
@@ -388,24 +396,17 @@ async fn a_migration_killed_anywhere_loses_nothing() {
 
 async fn migrate(report: &mut Report, seed: u64, case: &str) {
     let mut chance = choices(seed, case);
-    let legacy = Legacy::open(&Size::of_this_run(), &mut chance).await;
+    let mut legacy = Legacy::open(&Size::of_this_run(), &mut chance).await;
+    legacy.fixture.shop.admin_signs_in_again().await;
     let server = mongod::shared_for_tests().await.unwrap();
     let server = server.trim_start_matches("mongodb://").split('/').next().unwrap();
     let proxy = Proxy::to(server.parse().unwrap()).await.unwrap();
     let address = proxy.address.to_string();
     let stop = AtomicBool::new(false);
 
-    let admin = legacy.fixture.shop.admin();
-    let people = join_all((0..4).map(|_| legacy.fixture.shop.person("staff"))).await;
-    let shares = legacy.live.chunks(legacy.live.len().div_ceil(people.len()));
-    let customers: Vec<_> = people
-        .iter()
-        .zip(shares)
-        .map(|(person, old)| {
-            let of_customer = choices(chance.random(), case);
-            goes_on(person, &legacy.products, old.to_vec(), of_customer, &stop)
-        })
-        .collect();
+    let shares = legacy.live.chunks(legacy.live.len().div_ceil(4));
+    let customers: Vec<_> =
+        shares.map(|old| goes_on(&legacy, old.to_vec(), choices(chance.random(), case), &stop)).collect();
     let steps = async {
         let mut missed = Vec::new();
         for (name, number, moment) in PLACES {
@@ -431,6 +432,8 @@ async fn migrate(report: &mut Report, seed: u64, case: &str) {
         missed
     };
     let (done, missed) = tokio::join!(join_all(customers), steps);
+    legacy.fixture.shop.admin_signs_in_again().await;
+    let admin = legacy.fixture.shop.admin();
     report.faults(PLACES.len() - missed.len().min(PLACES.len()));
     let mut found = missed;
 

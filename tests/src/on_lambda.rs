@@ -1,6 +1,6 @@
 //! A shop whose functions are processes on a small Lambda, on a database of its own.
 
-use std::ops::Deref;
+use std::ops::{Deref, DerefMut};
 
 use local::backend;
 use mongodb::Database;
@@ -28,6 +28,12 @@ impl Deref for OnLambda {
 
     fn deref(&self) -> &Shop {
         &self.shop
+    }
+}
+
+impl DerefMut for OnLambda {
+    fn deref_mut(&mut self) -> &mut Shop {
+        &mut self.shop
     }
 }
 

@@ -59,6 +59,12 @@ impl Shop {
         self.admin.clone()
     }
 
+    /// Has the first admin sign in again: an access token ends after 15 minutes.
+    pub async fn admin_signs_in_again(&mut self) {
+        let admin = self.anyone().signs_in(&self.admin.email, PASSWORD).await;
+        self.admin.token = admin.token;
+    }
+
     /// A new customer, who has signed in.
     pub async fn customer(&self) -> Person {
         self.person("customer").await
