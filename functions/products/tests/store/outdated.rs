@@ -5,8 +5,8 @@ use std::time::Duration;
 use futures::FutureExt as _;
 use futures::future::join;
 use mongod::{Data, Mongod, Options};
-use mongodb::bson::{Document, doc};
-use mongodb::options::ReadConcern;
+use mongodb::bson::{DateTime, Document, doc};
+use mongodb::options::{Acknowledgment, ReadConcern, WriteConcern};
 use shared::mongo;
 use shared::values::ids::{OrderId, ProductId};
 
@@ -86,4 +86,28 @@ async fn no_release_rests_on_an_older_state() {
     let released = after_unseen(&fixture, mug, hold, fixture.hold(order, 2, &[])).await;
     released.unwrap();
     assert_eq!(fixture.stock(mug).await, (9, 0));
+}
+
+/// A migration leaves no entry and no mark, so no condition of a write would find out.
+#[tokio::test]
+async fn no_change_passes_over_a_hold_that_was_copied() {
+    let (_server, fixture) = own_server().await;
+    let mug = fixture.product(9).await;
+    let order = OrderId::new();
+    let copied = async {
+        let now = WriteConcern::builder().w(Acknowledgment::Nodes(1)).build();
+        let hold = doc! {
+            "_id": mongo::uuid(order), "r": 1_i64, "items": [{ "p": mongo::uuid(mug), "q": 2_i64 }], "live": true,
+            "at": DateTime::now(), "writer": products::store::SCHEMA.version,
+        };
+        let holds = fixture.collection("stock_holds");
+        holds.insert_one(hold).write_concern(now.clone()).await.unwrap();
+        let held = doc! { "$inc": { "reserved": 2_i64 } };
+        let of_mug = doc! { "_id": mongo::uuid(mug) };
+        fixture.collection("stock").update_one(of_mug, held).write_concern(now).await.unwrap();
+    };
+    let items = [(mug, 1)];
+    let changed = after_unseen(&fixture, mug, copied, fixture.hold(order, 2, &items)).await;
+    changed.unwrap();
+    assert_eq!(fixture.stock(mug).await, (9, 1));
 }
