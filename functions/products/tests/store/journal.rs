@@ -103,19 +103,26 @@ async fn entries_that_cannot_be_folded_stop_no_others() {
 #[tokio::test]
 async fn a_fold_removes_no_entry_that_has_changed() {
     let fixture = Fixture::new().await;
-    let mug = fixture.product(9).await;
-    let order = OrderId::new();
-    fixture.hold(order, 1, &[(mug, 1)]).await.unwrap();
-    // Its hold is written, and its removal comes late.
-    let blocked = doc! { "blockConnection": true, "blockTimeMS": 300 };
-    let store = fixture.failing_once("findAndModify", blocked).await;
-    let change = async {
-        tokio::time::sleep(Duration::from_millis(100)).await;
-        fixture.hold(order, 2, &[(mug, 4)]).await.unwrap();
-    };
-    let (folded, ()) = join(store.fold_journals(None, 10), change).await;
-    folded.unwrap();
-    assert_eq!((fixture.stock(mug).await, length(&fixture, mug).await), ((9, 4), 1));
+    for _ in 0..10 {
+        let (mug, order) = (fixture.product(9).await, OrderId::new());
+        fixture.hold(order, 1, &[(mug, 1)]).await.unwrap();
+        // Its hold is written, and its removal comes late.
+        let blocked = doc! { "blockConnection": true, "blockTimeMS": 300 };
+        let store = fixture.failing_once("findAndModify", blocked).await;
+        let change = async {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            fixture.hold(order, 2, &[(mug, 4)]).await.unwrap();
+        };
+        let (folded, ()) = join(store.fold_journals(None, 10), change).await;
+        folded.unwrap();
+        assert_eq!(fixture.stock(mug).await, (9, 4));
+        // None: it has read the change, on a busy machine, and shows nothing.
+        if length(&fixture, mug).await == 1 {
+            return;
+        }
+        fixture.fold().await;
+    }
+    panic!("the machine is too busy");
 }
 
 #[tokio::test]

@@ -1,6 +1,6 @@
 //! Concurrent calls.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures::future::{join, join_all};
 use mongodb::bson::doc;
@@ -45,18 +45,31 @@ async fn buyers_of_what_is_sold_out_write_nothing() {
 
 #[tokio::test]
 async fn a_late_hold_of_the_last_units_takes_no_more() {
+    const LATE: Duration = Duration::from_millis(700);
     let fixture = Fixture::new().await;
-    let mug = fixture.product(2).await;
-    let blocked = doc! { "blockConnection": true, "blockTimeMS": 700 };
-    let late =
-        Fixture { database: fixture.database.clone(), store: fixture.failing_once("update", blocked).await };
-    let meanwhile = async {
-        tokio::time::sleep(Duration::from_millis(200)).await;
-        fixture.hold(OrderId::new(), 1, &[(mug, 1)]).await.unwrap();
-    };
-    let (answer, ()) = join(late.hold(OrderId::new(), 1, &[(mug, 2)]), meanwhile).await;
-    assert!(matches!(answer, Err(Rejection::Short(_))), "{answer:?}");
-    assert_eq!(fixture.stock(mug).await, (2, 1));
+    for _ in 0..10 {
+        let mug = fixture.product(2).await;
+        let blocked =
+            doc! { "blockConnection": true, "blockTimeMS": i64::try_from(LATE.as_millis()).unwrap() };
+        let store = fixture.failing_once("update", blocked).await;
+        let late = Fixture { database: fixture.database.clone(), store };
+        let begun = Instant::now();
+        let meanwhile = async {
+            tokio::time::sleep(LATE / 5).await;
+            let held = fixture.hold(OrderId::new(), 1, &[(mug, 1)]).await;
+            (held, begun.elapsed() < LATE * 9 / 10)
+        };
+        let (answer, (held, in_time)) = join(late.hold(OrderId::new(), 1, &[(mug, 2)]), meanwhile).await;
+        let stock = fixture.stock(mug).await;
+        // Otherwise it was not late, on a busy machine, and shows nothing.
+        if in_time {
+            held.unwrap();
+            assert!(matches!(answer, Err(Rejection::Short(_))), "{answer:?}");
+            assert_eq!(stock, (2, 1));
+            return;
+        }
+    }
+    panic!("the machine is too busy");
 }
 
 #[tokio::test]

@@ -154,6 +154,8 @@ async fn declarations_copy_the_arrays_that_they_need() {
     for order in &orders {
         fixture.hold(*order, 1, &[(mug, 2), (pot, 1)]).await.unwrap();
     }
+    // Its entries come last, with other quantities.
+    fixture.hold(OrderId::new(), 1, &[(mug, 7), (pot, 5)]).await.unwrap();
     let stocks = fixture.all("stock").await;
     as_version_7(&fixture).await;
     let mut stocks = stocks;
@@ -180,7 +182,7 @@ async fn declarations_copy_the_arrays_that_they_need() {
     .await;
     assert!(released.iter().all(Result::is_ok), "{released:?}");
     assert_eq!(fixture.hold(orders[1], 1, &[(mug, 2), (pot, 1)]).await, Err(Rejection::Superseded));
-    assert_eq!((fixture.stock(mug).await, fixture.stock(pot).await), ((48, 3), (49, 6)));
+    assert_eq!((fixture.stock(mug).await, fixture.stock(pot).await), ((48, 10), (49, 11)));
 }
 
 #[tokio::test]
