@@ -25,6 +25,10 @@ use crate::holds::Hold;
 /// Name of this migration in the record of the schema.
 const MIGRATION: &str = "holds_in_arrays";
 
+/// Number of entries that are removed from an array in one write. Each has keys in indexes, on pages of their own: with
+/// more at once MongoDB's cache may not hold what the write changes, and it never ends.
+const REMOVED_AT_ONCE: i32 = 2_000;
+
 /// Entry of an order in the array of a product.
 #[derive(Debug, Deserialize)]
 struct ArrayEntry {
@@ -219,6 +223,16 @@ impl ProductStore {
         let of_earlier_versions =
             doc! { "holds": 1, "live": 1, "on_hand": 1, "reserved": 1, "movements": 1, "moved_at": 1 };
         let copied = doc! { "$and": [in_arrays.clone(), left] };
+        let many =
+            doc! { "$and": [copied.clone(), { format!("holds.{REMOVED_AT_ONCE}"): { "$exists": true } }] };
+        let fewer = doc! { "$subtract": [{ "$size": "$holds" }, REMOVED_AT_ONCE] };
+        let shorter = || vec![doc! { "$set": { "holds": { "$slice": ["$holds", fewer.clone()] } } }];
+        loop {
+            let update = self.products.update_many(many.clone(), shorter());
+            if mongo::bounded_write(update).await?.matched_count == 0 {
+                break;
+            }
+        }
         mongo::bounded_write(self.products.update_many(copied, doc! { "$unset": of_earlier_versions }))
             .await?;
         if self.documents().find_one(in_arrays).projection(doc! { "_id": 1 }).await?.is_none() {

@@ -277,6 +277,33 @@ async fn what_is_no_array_of_entries_stays_until_it_is_repaired() {
 }
 
 #[tokio::test]
+async fn a_long_array_is_removed_in_parts() {
+    const ENTRIES: i64 = 4_500;
+    let fixture = Fixture::new().await;
+    let mug = fixture.product(ENTRIES + 1).await;
+    as_version_7(&fixture).await;
+    let entry = |_| doc! { "o": mongo::uuid(OrderId::new()), "q": 1_i64, "r": 1_i64, "t": DateTime::now() };
+    let entries: Vec<Document> = (0..ENTRIES).map(entry).collect();
+    let counts = doc! { "holds": entries, "reserved": ENTRIES, "live": ENTRIES };
+    let products = fixture.collection("products");
+    products.update_one(doc! { "_id": mongo::uuid(mug) }, doc! { "$set": counts }).await.unwrap();
+    fixture.database.run_command(doc! { "profile": 2 }).await.unwrap();
+    let fixture = restarted(&fixture);
+    fixture.store.ensure_schema().await.unwrap();
+    fixture.database.run_command(doc! { "profile": 0 }).await.unwrap();
+    let left = doc! { "holds": { "$exists": true } };
+    assert_eq!(products.count_documents(left).await.unwrap(), 0);
+    assert_eq!(fixture.stock(mug).await, (ENTRIES + 1, ENTRIES));
+    // Each deletes the keys of 2,000 entries at most.
+    let writes =
+        doc! { "ns": products.namespace().to_string(), "op": "update", "keysDeleted": { "$gt": 2_500 } };
+    assert_eq!(fixture.collection("system.profile").count_documents(writes).await.unwrap(), 0);
+    let writes =
+        doc! { "ns": products.namespace().to_string(), "op": "update", "keysDeleted": { "$gt": 400 } };
+    assert_eq!(fixture.collection("system.profile").count_documents(writes).await.unwrap(), 3);
+}
+
+#[tokio::test]
 async fn products_with_foreign_ids_hide_no_others() {
     let fixture = Fixture::new().await;
     let mug = fixture.product(50).await;
