@@ -239,12 +239,12 @@ pub async fn prepare() -> Result<(), CommandError> {
 /// Makes the user of a function, with the role of that function and the password in its connection string.
 async fn make_user(function: &str, uri: &str, database: &Database) -> Result<(), CommandError> {
     let roles = Role::all().map_err(|error| CommandError::new(error.to_string()))?;
-    if let (Some(role), Some(password)) =
-        (roles.iter().find(|role| role.user() == function), password_of(uri))
-    {
-        role.make(database).await.map_err(shared::error::Error::from)?;
-        role.make_user(database, &password).await.map_err(shared::error::Error::from)?;
-    }
+    let role = roles.iter().find(|role| role.user() == function);
+    let (Some(role), Some(password)) = (role, password_of(uri)) else {
+        return Err(CommandError::new(format!("there is no role or no password for {function}")));
+    };
+    role.make(database).await.map_err(shared::error::Error::from)?;
+    role.make_user(database, &password).await.map_err(shared::error::Error::from)?;
     Ok(())
 }
 

@@ -105,7 +105,7 @@ pub(crate) async fn violations(shop: &InProcess, database: &Database) -> Vec<Str
     check(shop).await.0
 }
 
-/// What the consistency check reports over all pages, and the number of orders that it has looked at.
+/// Violations that the consistency check reports over all pages, and the number of orders that it has looked at.
 pub(crate) async fn check(shop: &InProcess) -> (Vec<String>, i64) {
     let (mut found, mut orders_seen) = (Vec::new(), 0);
     let mut cursor = None;
