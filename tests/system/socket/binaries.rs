@@ -56,8 +56,8 @@ fn binaries() -> &'static Path {
         let target = Path::new(env!("CARGO_TARGET_TMPDIR")).join("services");
         let built = Command::new(env!("CARGO"))
             .args(["build", "--quiet", "--no-default-features"])
-            .args(["--features", "orders/socket,products/socket,users/socket"])
-            .args(["--package", "orders", "--package", "products", "--package", "users"])
+            .args(["--features", "orders/socket,products/socket,users/socket,docs/socket"])
+            .args(["--package", "orders", "--package", "products", "--package", "users", "--package", "docs"])
             .arg("--target-dir")
             .arg(&target)
             .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
