@@ -3,11 +3,13 @@
 use std::time::{Duration, Instant};
 
 use futures::future::{join, join_all};
-use mongodb::bson::doc;
+use mongodb::bson::{Document, doc};
 use products::stock::{Declaration, DeclarationKind, Item, Rejection, StockChange};
-use products::store::{ProductStore, StockWritten};
-use shared::mongo;
+use products::store::{ProductStore, SCHEMA, StockWritten};
+use shared::mongo::fenced::FencedDatabase;
+use shared::mongo::{self, TxOutcome};
 use shared::values::ids::{OrderId, ProductId};
+use tokio::sync::oneshot;
 
 use crate::{Fixture, NOW, ids};
 
@@ -252,4 +254,58 @@ async fn a_lost_commit_is_repeated_and_blocks_no_other_call() {
     // An abandoned transaction blocks its products until the server aborts it, after a minute.
     fixture.hold(OrderId::new(), 1, &[(mug, 3), (pot, 3)]).await.unwrap();
     assert_eq!((fixture.stock(mug).await, fixture.stock(pot).await), ((5, 5), (5, 5)));
+}
+
+/// Maximum number of connections of a client: the driver's own default.
+const POOL: i32 = 10;
+
+#[tokio::test]
+async fn a_commit_whose_caller_has_gone_locks_nothing() {
+    let fixture = Fixture::new().await;
+    let mug = fixture.product(5).await;
+    let uri = mongod::shared_for_tests().await.unwrap_or_else(|error| panic!("{error:?}"));
+    let app = format!("gone-{}", fixture.database.name());
+    let client = mongo::connect(uri, &app).await.unwrap().client().clone();
+    let admin = fixture.database.client().database("admin");
+    let blocked = doc! {
+        "failCommands": ["ping"], "appName": &app, "blockConnection": true, "blockTimeMS": 1_000,
+    };
+    let blocks = doc! { "configureFailPoint": "failCommand", "mode": { "times": POOL }, "data": blocked };
+    let before = admin.run_command(blocks).await.unwrap().get_i32("count").unwrap_or_default();
+    let in_use = doc! {
+        "waitForFailPoint": "failCommand", "timesEntered": before + POOL, "maxTimeMS": 10_000,
+    };
+
+    // The caller goes while the commit waits for a connection, as all of them are in use.
+    let database = client.database(fixture.database.name());
+    let fenced = FencedDatabase::new(&database, SCHEMA);
+    let (ends, ended) = oneshot::channel();
+    let mut ends = Some(ends);
+    let commits = mongo::transaction(&fenced, |session| {
+        let (stocks, pinged) = (database.collection::<Document>("stock"), client.database("admin"));
+        let (admin, in_use, ends) = (admin.clone(), in_use.clone(), ends.take());
+        Box::pin(async move {
+            let raises = doc! { "$inc": { "folds": 1_i64 } };
+            stocks.update_one(doc! { "_id": mongo::uuid(mug) }, raises).session(session).await?;
+            for _ in 0..POOL {
+                let pinged = pinged.clone();
+                tokio::spawn(async move { pinged.run_command(doc! { "ping": 1 }).await });
+            }
+            admin.run_command(in_use).await?;
+            ends.unwrap().send(()).unwrap();
+            Ok(TxOutcome::Commit(()))
+        })
+    });
+    tokio::select! {
+        biased;
+        committed = commits => panic!("{committed:?} without a connection"),
+        ended = ended => ended.unwrap(),
+    }
+
+    // An open transaction would block its product until the server aborts it, after a minute.
+    fixture.hold(OrderId::new(), 1, &[(mug, 1)]).await.unwrap();
+    assert_eq!(fixture.stock(mug).await, (5, 1));
+    let stock =
+        fixture.collection("stock").find_one(doc! { "_id": mongo::uuid(mug) }).await.unwrap().unwrap();
+    assert_eq!(stock.get_i64("folds").unwrap(), 1);
 }
