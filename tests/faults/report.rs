@@ -32,7 +32,7 @@ pub(crate) struct Report {
 impl Report {
     /// Of a campaign, and the test that it is.
     pub(crate) fn of(name: &'static str, test: &'static str) -> Self {
-        let only = std::env::var("OMS_CASE").ok().filter(|case| !case.is_empty());
+        let only = variable("OMS_CASE");
         Self { name, test, only, seen: 0, cases: 0, faults: 0, longest_to_heal: None, violations: Vec::new() }
     }
 
@@ -42,11 +42,12 @@ impl Report {
         self.runs_one_of(SHARE, case)
     }
 
-    /// The same where a short run goes through one of so many.
+    /// The same where a short run goes through one of so many. `OMS_SHARE` asks for another number.
     pub(crate) fn runs_one_of(&mut self, share: u64, case: &str) -> bool {
+        let share = number("OMS_SHARE").unwrap_or(if is_long() { 1 } else { share });
         let runs = match &self.only {
             Some(only) => only == case,
-            None => is_long() || (self.seen + seeds().start).is_multiple_of(share),
+            None => (self.seen + seeds().start).is_multiple_of(share),
         };
         self.seen += 1;
         self.cases += usize::from(runs);
@@ -106,13 +107,19 @@ impl Report {
 
 /// The seeds to go through: one, or several in a long run of all cases.
 pub(crate) fn seeds() -> std::ops::Range<u64> {
-    let variable = |name| std::env::var(name).ok().filter(|value: &String| !value.is_empty());
-    let seed = variable("OMS_SEED");
-    let seed = seed.map_or(SEED, |seed| seed.parse().unwrap_or_else(|error| panic!("OMS_SEED: {error}")));
+    let seed = number("OMS_SEED").unwrap_or(SEED);
     match is_long() && variable("OMS_CASE").is_none() {
         true => seed..seed + LONG,
         false => seed..seed + 1,
     }
+}
+
+fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.is_empty())
+}
+
+fn number(name: &str) -> Option<u64> {
+    variable(name).map(|value| value.parse().unwrap_or_else(|error| panic!("{name}: {error}")))
 }
 
 /// True if a long run is wanted.
