@@ -46,6 +46,16 @@ pub enum Caller {
 }
 
 impl Caller {
+    /// Role for the log: `anonymous`, `system`, or the role of the user.
+    pub fn role(self) -> &'static str {
+        match self {
+            Self::Anonymous => "anonymous",
+            Self::User { role: Role::Unknown(_), .. } => "unknown",
+            Self::User { role, .. } => role.name(),
+            Self::System => "system",
+        }
+    }
+
     /// Returns true for staff and admins.
     pub fn is_staff(self) -> bool {
         matches!(self, Self::User { role: Role::Staff | Role::Admin, .. })

@@ -1,10 +1,10 @@
 //! Environment variables of the function.
 
 use shared::http::routes::Cors;
-use shared::runtime::config::{CORS_ALLOWED_ORIGINS, ConfigErrors, Variable, Variables};
+use shared::runtime::config::{CORS_ALLOWED_ORIGINS, ConfigErrors, METRICS_NAMESPACE, Variable, Variables};
 
 /// Environment variables of this function.
-pub const VARIABLES: &[Variable] = &[CORS_ALLOWED_ORIGINS];
+pub const VARIABLES: &[Variable] = &[CORS_ALLOWED_ORIGINS, METRICS_NAMESPACE];
 
 /// Reads the origins whose pages may read answers.
 ///

@@ -9,8 +9,8 @@ use shared::mongo;
 use shared::rpc::channel::Channel;
 use shared::rpc::services::Services;
 use shared::runtime::config::{
-    CORS_ALLOWED_ORIGINS, ConfigErrors, MONGO_URI, PRODUCT_SERVICE_URL, USER_SERVICE_URL, Variable,
-    Variables, seconds,
+    CORS_ALLOWED_ORIGINS, ConfigErrors, METRICS_NAMESPACE, MONGO_URI, PRODUCT_SERVICE_URL, USER_SERVICE_URL,
+    Variable, Variables, seconds,
 };
 use shared::runtime::run::ServiceApp;
 use shared::runtime::secrets::{self, SecretSource};
@@ -38,6 +38,7 @@ pub const VARIABLES: &[Variable] = &[
          limit, at most 1000000",
     ),
     CORS_ALLOWED_ORIGINS,
+    METRICS_NAMESPACE,
 ];
 
 /// Highest limit of open orders: they are read in one query.

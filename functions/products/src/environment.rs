@@ -9,7 +9,7 @@ use shared::mongo::fenced::FencedDatabase;
 use shared::rpc::channel::Channel;
 use shared::rpc::services::Services;
 use shared::runtime::config::{
-    CORS_ALLOWED_ORIGINS, ConfigErrors, MONGO_URI, USER_SERVICE_URL, Variable, Variables,
+    CORS_ALLOWED_ORIGINS, ConfigErrors, METRICS_NAMESPACE, MONGO_URI, USER_SERVICE_URL, Variable, Variables,
 };
 use shared::runtime::run::ServiceApp;
 use shared::runtime::secrets::{self, SecretSource};
@@ -19,7 +19,7 @@ use crate::store::SCHEMA;
 use crate::{Dependencies, app};
 
 /// Environment variables of this function.
-pub const VARIABLES: &[Variable] = &[MONGO_URI, USER_SERVICE_URL, CORS_ALLOWED_ORIGINS];
+pub const VARIABLES: &[Variable] = &[MONGO_URI, USER_SERVICE_URL, CORS_ALLOWED_ORIGINS, METRICS_NAMESPACE];
 
 /// Settings of the function, read from the environment.
 #[derive(Clone)]

@@ -8,7 +8,9 @@ use shared::http::routes::Cors;
 use shared::mongo;
 use shared::mongo::fenced::FencedDatabase;
 use shared::rpc::services::Services;
-use shared::runtime::config::{CORS_ALLOWED_ORIGINS, ConfigErrors, MONGO_URI, Variable, Variables};
+use shared::runtime::config::{
+    CORS_ALLOWED_ORIGINS, ConfigErrors, METRICS_NAMESPACE, MONGO_URI, Variable, Variables,
+};
 use shared::runtime::run::ServiceApp;
 use shared::runtime::secrets::{self, SecretSource};
 use shared::values::clock::Clock;
@@ -30,6 +32,7 @@ pub const VARIABLES: &[Variable] = &[
          by admins; 60 by default, 0 is no limit, at most 1000000. Behind a proxy a plain service needs `TRUSTED_PROXIES`",
     ),
     CORS_ALLOWED_ORIGINS,
+    METRICS_NAMESPACE,
 ];
 
 /// Settings of the function, read from the environment.

@@ -27,7 +27,7 @@ use crate::input::json::{self, Json};
 use crate::input::query::Query;
 use crate::runtime::context::{Context, DEFAULT_TIMEOUT, Deadline, InvocationId, SourceAddress, request_id};
 use crate::runtime::metrics;
-use crate::runtime::telemetry::{bounded, method_name, request_span};
+use crate::runtime::telemetry::{NO_ROUTE, RequestLine, method_name, request_span};
 use crate::runtime::trace::Trace;
 use crate::values::clock::Clock;
 use crate::values::ids;
@@ -310,7 +310,8 @@ async fn respond(request_id: String, methods: Methods, mut request: Request, nex
     let matched = request.extensions().get::<MatchedPath>();
     let (route, methods) = matched
         .and_then(|path| methods.get_key_value(path.as_str()))
-        .map_or(("none", None), |(route, methods)| (*route, Some(methods.clone())));
+        .map_or((NO_ROUTE, None), |(route, methods)| (*route, Some(methods.clone())));
+    let cold_start = request.extensions().get().copied();
 
     let mut response = match AssertUnwindSafe(next.run(request)).catch_unwind().await {
         Ok(response) => response,
@@ -334,37 +335,13 @@ async fn respond(request_id: String, methods: Methods, mut request: Request, nex
             response.headers_mut().remove(header::CONTENT_TYPE);
         }
     }
-    let status = metrics::code(response.status().as_u16());
-    metrics::REQUESTS.record([route, method_name(&method), status], started.elapsed());
-    if !error.as_deref().is_some_and(Error::is_counted) {
-        log(&method, &path, &response, started, caller, error.as_deref());
+    let (method, status, duration) = (method_name(&method), response.status().as_u16(), started.elapsed());
+    metrics::REQUESTS.record([route, method, metrics::code(status)], duration);
+    let (caller, error) = (caller.unwrap_or(Caller::Anonymous), error.as_deref());
+    if !error.is_some_and(Error::is_counted) {
+        RequestLine { method, route, status, duration, cold_start, caller, error }.write();
     }
     response
-}
-
-fn log(
-    method: &Method,
-    path: &str,
-    response: &Response,
-    started: Instant,
-    caller: Option<Caller>,
-    error: Option<&Error>,
-) {
-    let status = response.status().as_u16();
-    let micros = started.elapsed().as_micros();
-    let millis = format_args!("{}.{}", micros / 1000, micros % 1000 / 100).to_string();
-    let caller = caller.unwrap_or(Caller::Anonymous);
-    let (method, path) = (method_name(method), bounded(path));
-    let (problem, causes) =
-        error.map_or_else(Default::default, |error| (error.to_string(), error.causes().to_owned()));
-    let problem = bounded(&problem);
-    if status >= 500 {
-        tracing::error!(%caller, problem, causes, "{method} {path} {status} {millis} ms");
-    } else if error.is_some() {
-        tracing::info!(%caller, problem, "{method} {path} {status} {millis} ms");
-    } else {
-        tracing::info!(%caller, "{method} {path} {status} {millis} ms");
-    }
 }
 
 /// ID in a path, checked when the handler asks for it: errors of the body are reported first.

@@ -10,6 +10,7 @@ use serde::de::DeserializeOwned;
 
 use crate::error::Error;
 use crate::input::page::PageRows;
+use crate::runtime::metrics;
 
 /// Document that cannot be read, by its collection and ID.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -77,14 +78,21 @@ pub fn readable<T>(
 /// Maximum number of IDs in a line of the log.
 const MAX_LOGGED: usize = 20;
 
+/// Adds documents that cannot be read to the metrics.
+pub fn count(number: usize) {
+    metrics::UNREADABLE.add([], u64::try_from(number).unwrap_or(u64::MAX));
+}
+
 /// Logs that a list has left out documents whose sort field or ID has another type.
 pub fn log_without_position(collection: &str, count: usize) {
+    self::count(count);
     tracing::error!(unreadable = count, collection, "documents have no position in a list; left out");
 }
 
 /// Logs documents that were left out, with the first of their IDs.
 pub fn log(unreadable: &[Unreadable]) {
     let Some(Unreadable { collection, .. }) = unreadable.first() else { return };
+    count(unreadable.len());
     let ids: Vec<String> = unreadable
         .iter()
         .take(MAX_LOGGED)

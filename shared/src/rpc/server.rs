@@ -3,7 +3,7 @@
 
 use std::convert::Infallible;
 use std::panic::AssertUnwindSafe;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use futures::FutureExt as _;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, header};
@@ -28,11 +28,11 @@ use crate::http::routes::headers::authorization;
 use crate::input::json::{BodyRefused, BodyTooLate, MAX_BODY, is_caused_by};
 #[cfg(feature = "socket")]
 use crate::runtime::context::DEFAULT_TIMEOUT;
-use crate::runtime::context::{Context, InvocationId};
+use crate::runtime::context::{ColdStart, Context, InvocationId};
 #[cfg(feature = "socket")]
 use crate::runtime::listener::InProgress;
 use crate::runtime::metrics;
-use crate::runtime::telemetry::{bounded, request_span};
+use crate::runtime::telemetry::{CallLine, request_span};
 use crate::runtime::trace::Trace;
 use crate::values::clock::Clock;
 
@@ -54,6 +54,8 @@ pub struct Invocation {
     pub id: InvocationId,
     /// Trace that the event belongs to.
     pub trace: Trace,
+    /// True for the first event of a process.
+    pub cold_start: ColdStart,
 }
 
 impl RpcServer {
@@ -139,7 +141,7 @@ impl RpcServer {
         async {
             let path = request.uri().path().to_owned();
             let request = self.with_proven_caller(request.map(bounded_body), &context).await;
-            self.answer(&path, request, context, started).await
+            self.answer(&path, request, context, (started, None)).await
         }
         .instrument(span)
         .await
@@ -211,14 +213,16 @@ impl RpcServer {
             }
         };
         let mut context = metadata::context(request.headers(), &self.clock);
-        if let Some(Invocation { id, trace }) = invocation {
+        let mut is_cold = None;
+        if let Some(Invocation { id, trace, cold_start }) = invocation {
             context.invocation = id;
             context.trace = trace;
+            is_cold = Some(cold_start);
         }
         let span = request_span(&context.request_id, &context.trace);
         async {
             let path = request.uri().path().to_owned();
-            let response = self.answer(&path, Ok(request), context, started).await;
+            let response = self.answer(&path, Ok(request), context, (started, is_cold)).await;
             let packed = pack(response)
                 .await
                 .and_then(|answer| envelope::write(&AnswerEnvelope { grpc: answer }, "the answer"));
@@ -237,7 +241,7 @@ impl RpcServer {
         path: &str,
         request: Result<Request<Body>, Status>,
         mut context: Context,
-        started: Instant,
+        (started, cold_start): (Instant, Option<ColdStart>),
     ) -> Response<Body> {
         let identified = async {
             let request = request?;
@@ -258,9 +262,10 @@ impl RpcServer {
             }
         };
         let response = answer.unwrap_or_else(|status| status.into_http());
-        log(path, context.caller, started, &response);
+        let (method, duration) = (metrics::method(path), started.elapsed());
+        log(method, context.caller, duration, cold_start, &response);
         let code = Status::from_header_map(response.headers()).map_or(Code::Ok, |status| status.code());
-        metrics::CALLS.record([metrics::method(path), metrics::grpc_code(code)], started.elapsed());
+        metrics::CALLS.record([method, metrics::grpc_code(code)], duration);
         response
     }
 
@@ -341,28 +346,20 @@ fn note_refusal(status: &Status) {
     }
 }
 
-fn log(path: &str, caller: Caller, started: Instant, response: &Response<Body>) {
+fn log(
+    method: &'static str,
+    caller: Caller,
+    duration: Duration,
+    cold_start: Option<ColdStart>,
+    response: &Response<Body>,
+) {
     // tonic puts the status of an answer without a message here; all others are successes.
     let status = response.extensions().get::<Status>();
     let code = status.map_or(Code::Ok, Status::code);
-    let (path, millis) = (bounded(path), started.elapsed().as_millis());
-    match status {
-        Some(status) if error_of(status).is_some_and(Error::is_counted) => {}
-        Some(status) if matches!(code, Code::Internal | Code::Unknown | Code::Unavailable) => {
-            let (problem, causes) = for_log(status);
-            tracing::error!(%caller, problem, causes, "{path} {code:?} {millis} ms");
-        }
-        Some(status) => {
-            let (problem, _) = for_log(status);
-            tracing::info!(%caller, problem, "{path} {code:?} {millis} ms");
-        }
-        None => tracing::info!(%caller, "{path} {code:?} {millis} ms"),
+    let error = status.and_then(error_of);
+    if !error.is_some_and(Error::is_counted) {
+        CallLine { method, code, duration, cold_start, caller, error }.write();
     }
-}
-
-/// Text of an error for the log, and its cause. The message of a status is for the client: it may repeat its data.
-fn for_log(status: &Status) -> (String, String) {
-    error_of(status).map(|error| (error.to_string(), error.causes().to_owned())).unwrap_or_default()
 }
 
 fn error_of(status: &Status) -> Option<&Error> {

@@ -57,6 +57,12 @@ pub const CORS_ALLOWED_ORIGINS: Variable = Variable::new(
      `https://shop.example.com,http://localhost:5173`; `*` is all; absent is none",
 );
 
+/// Namespace of the metrics on Lambda.
+pub const METRICS_NAMESPACE: Variable = Variable::new(
+    "METRICS_NAMESPACE",
+    "namespace of the [metrics](#metrics) in CloudWatch, such as `oms/shop`; on Lambda alone. Absent: no metrics",
+);
+
 /// Port of an ordinary service.
 pub const PORT: Variable = Variable::new("PORT", "the port; 0 takes a free one");
 

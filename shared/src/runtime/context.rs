@@ -85,6 +85,10 @@ impl InvocationId {
     }
 }
 
+/// True for the first event of a process on Lambda: an extension of the request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ColdStart(pub bool);
+
 /// Time at which the environment ends a request, if known: an extension of the request.
 #[derive(Clone, Copy, Debug)]
 pub struct Deadline(pub Timestamp);

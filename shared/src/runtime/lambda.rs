@@ -5,12 +5,13 @@
 //! end the process: every request tries again, and is answered 503 if that fails too. If MongoDB refuses the
 //! credentials, the function is rebuilt with the current secrets, and the request runs again. If MongoDB refuses
 //! a write since the build is too old, the function is given up until it can be built again. Every request is
-//! answered before Lambda would end it.
+//! answered before Lambda would end it. Metrics are written at the end of each event.
 
 use std::collections::HashMap;
 use std::convert::Infallible;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use axum::response::Response;
@@ -28,13 +29,17 @@ use tokio::sync::Mutex;
 use tower::{Service, ServiceBuilder};
 use tracing::{Instrument as _, Span};
 
+use crate::auth::Caller;
 use crate::error::{self, Kind};
 use crate::http::routes::headers;
 use crate::mongo::{self, Refusal};
 use crate::rpc::server::{self, Invocation};
-use crate::runtime::context::{Deadline, InvocationId, SourceAddress, client_request_id, request_id};
+use crate::runtime::context::{
+    ColdStart, Deadline, InvocationId, SourceAddress, client_request_id, request_id,
+};
+use crate::runtime::metrics::{self, emf};
 use crate::runtime::run::{Error, ServiceApp};
-use crate::runtime::telemetry::{bounded, method_name, request_span};
+use crate::runtime::telemetry::{CallLine, NO_ROUTE, RequestLine, method_name, request_span};
 use crate::runtime::trace::{TRACEPARENT, TRACESTATE, Trace};
 use crate::values::clock::{Clock, Timestamp};
 
@@ -52,17 +57,19 @@ const BUILD_TIMEOUT: Duration = Duration::from_secs(3);
 /// then.
 const RENEW_AFTER: Duration = Duration::from_secs(5);
 
-/// Answers events until Lambda ends the environment. `build` creates the function from its dependencies.
+/// Answers events until Lambda ends the environment. `build` creates the function from its dependencies. `started`
+/// is the time at which the process began.
 ///
 /// # Errors
 /// Error of the runtime if Lambda's runtime API is unavailable.
-pub async fn run<B, F>(build: B) -> Result<(), Error>
+pub async fn run<B, F>(build: B, started: Instant) -> Result<(), Error>
 where
     B: Fn() -> F + Send + Sync + 'static,
     F: Future<Output = Result<ServiceApp, error::Error>> + Send + 'static,
 {
     let host = Arc::new(Host::new(build, Clock::system()));
     host.init().await;
+    metrics::INIT.record([], started.elapsed());
     let answer = move |event| {
         let host = host.clone();
         async move { host.answer(event).await }
@@ -77,6 +84,8 @@ pub struct Host {
     build: Box<Build>,
     clock: Clock,
     state: Mutex<State>,
+    /// True once the first event has come.
+    is_warm: AtomicBool,
 }
 
 #[derive(Default)]
@@ -100,7 +109,12 @@ impl Host {
         B: Fn() -> F + Send + Sync + 'static,
         F: Future<Output = Result<ServiceApp, error::Error>> + Send + 'static,
     {
-        Self { build: Box::new(move || Box::pin(build())), clock, state: Mutex::default() }
+        Self {
+            build: Box::new(move || Box::pin(build())),
+            clock,
+            state: Mutex::default(),
+            is_warm: AtomicBool::new(false),
+        }
     }
 
     /// Builds the function before the first request. A failure is logged, and requests try again.
@@ -170,13 +184,23 @@ impl Host {
         }
     }
 
-    /// Answers an event before its deadline.
+    /// Answers an event before its deadline, and writes what was measured.
     ///
     /// # Errors
     /// Error for an event that is neither a request nor a call.
     pub async fn answer(&self, event: LambdaEvent<Box<RawValue>>) -> Result<Box<RawValue>, Error> {
+        let answer = self.answer_in_time(event).await;
+        emf::write(self.clock.now());
+        answer
+    }
+
+    async fn answer_in_time(&self, event: LambdaEvent<Box<RawValue>>) -> Result<Box<RawValue>, Error> {
         let LambdaEvent { payload, context } = event;
-        let event = Event::new(&payload, context);
+        let is_cold = !self.is_warm.swap(true, Ordering::Relaxed);
+        if is_cold {
+            metrics::COLD_STARTS.add([], 1);
+        }
+        let event = Event::new(&payload, context, ColdStart(is_cold));
         let Some(Deadline(deadline)) = deadline(event.context.deadline) else {
             return self.work(&event).await;
         };
@@ -218,15 +242,17 @@ struct Event<'a> {
     context: Context,
     request_id: String,
     invocation: Invocation,
+    began: Instant,
 }
 
 impl<'a> Event<'a> {
-    fn new(payload: &'a RawValue, context: Context) -> Self {
+    fn new(payload: &'a RawValue, context: Context, cold_start: ColdStart) -> Self {
         let headers = headers(payload);
         let (request_id, trace) =
             (request_id(&headers), Trace::of(&headers, context.xray_trace_id.as_deref()));
-        let invocation = Invocation { id: InvocationId::of_lambda(&context.request_id), trace };
-        Self { payload, context, request_id, invocation }
+        let id = InvocationId::of_lambda(&context.request_id);
+        let invocation = Invocation { id, trace, cold_start };
+        Self { payload, context, request_id, invocation, began: Instant::now() }
     }
 
     /// Span for log lines from before the function runs, which creates its own span.
@@ -251,14 +277,15 @@ impl<'a> Event<'a> {
     /// Answers with an error of the host itself.
     async fn refuse(&self, error: Arc<error::Error>) -> Result<Box<RawValue>, Error> {
         if self.is_call() {
-            tracing::error!(problem = %error, causes = error.causes(), "call refused");
+            self.call_line(&error).write();
             return raw(server::error_payload(&tonic::Status::from(&*error)));
         }
+        let line = self.line();
         let problem = move |request: lambda_http::Request| {
-            let (method, path) = (request.method(), request.uri().path());
+            let (method, path) = (method_name(request.method()), request.uri().path());
             let id = request_id(request.headers());
-            let (name, place) = (method_name(method), bounded(path));
-            tracing::error!(problem = %error, causes = error.causes(), "{name} {place} 503");
+            let status = error.kind().status().as_u16();
+            RequestLine { method, status, error: Some(&error), ..line.clone() }.write();
             let mut response = error.to_problem(path, &id);
             if let Ok(id) = HeaderValue::from_str(&id) {
                 response.headers_mut().insert("x-request-id", id);
@@ -267,6 +294,31 @@ impl<'a> Event<'a> {
             std::future::ready(Ok::<_, Infallible>(response))
         };
         self.request(tower::service_fn(problem)).await
+    }
+
+    /// Line of a request that no route has seen.
+    fn line<'error>(&self) -> RequestLine<'error> {
+        RequestLine {
+            method: "OTHER",
+            route: NO_ROUTE,
+            status: 0,
+            duration: self.began.elapsed(),
+            cold_start: Some(self.invocation.cold_start),
+            caller: Caller::Anonymous,
+            error: None,
+        }
+    }
+
+    fn call_line<'error>(&self, error: &'error error::Error) -> CallLine<'error> {
+        let call: Option<CalledMethod> = serde_json::from_str(self.payload.get()).ok();
+        CallLine {
+            method: call.map_or(metrics::OTHER, |call| metrics::method(&call.grpc.path)),
+            code: error.kind().code(),
+            duration: self.began.elapsed(),
+            cold_start: Some(self.invocation.cold_start),
+            caller: Caller::Anonymous,
+            error: Some(error),
+        }
     }
 
     async fn request<S>(&self, service: S) -> Result<Box<RawValue>, Error>
@@ -291,6 +343,7 @@ impl<'a> Event<'a> {
             request.headers_mut().insert(REQUEST_ID, id.clone());
             request.extensions_mut().insert(invocation.id);
             request.extensions_mut().insert(invocation.trace.clone());
+            request.extensions_mut().insert(invocation.cold_start);
             if let Some(address) = source_address(&request) {
                 request.extensions_mut().insert(address);
             }
@@ -312,7 +365,7 @@ impl<'a> Event<'a> {
     /// Answers an event of API Gateway that is no valid request: 400, in the format of its events.
     async fn no_request(&self) -> Result<Box<RawValue>, Error> {
         let error = error::Error::new(Kind::MalformedRequest, "Host, path and query do not form a URI.");
-        tracing::info!(problem = %error, "invalid request event: 400");
+        RequestLine { status: error.kind().status().as_u16(), error: Some(&error), ..self.line() }.write();
         let mut response = error.to_problem("", &self.request_id);
         response.headers_mut().insert(REQUEST_ID, HeaderValue::from_str(&self.request_id)?);
         headers::secure(response.headers_mut());
@@ -369,6 +422,17 @@ fn raw(answer: Vec<u8>) -> Result<Box<RawValue>, Error> {
 #[derive(Deserialize)]
 struct Peek {
     grpc: Option<IgnoredAny>,
+}
+
+/// Method of a call.
+#[derive(Deserialize)]
+struct CalledMethod {
+    grpc: CalledPath,
+}
+
+#[derive(Deserialize)]
+struct CalledPath {
+    path: String,
 }
 
 /// Headers of an event: in `grpc` for a call, in the other fields for an event of API Gateway.

@@ -1,17 +1,47 @@
-//! Metrics of a plain service, which `GET /metrics` shows in Prometheus' text format on a port of its own.
+//! Metrics: each is a row of [`ALL`], and has two outputs.
 //!
-//! Each metric is a row of [`ALL`]. Elsewhere than in a plain service that was asked for them, measuring does nothing.
+//! - `prometheus`: a plain service that was asked for them shows them with all their labels
+//! - [`emf`]: on Lambda they become lines of the log, of which CloudWatch makes metrics with few dimensions
+//!
+//! Elsewhere measuring does nothing.
 
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-/// True once metrics are asked for.
-static IS_ON: AtomicBool = AtomicBool::new(false);
+#[cfg(feature = "lambda")]
+pub mod emf;
+#[cfg(feature = "socket")]
+mod prometheus;
+
+#[cfg(feature = "socket")]
+pub(crate) use prometheus::{Listener, listen};
+
+/// Switch of an output: true once it was asked for.
+struct Switch(AtomicBool);
+
+impl Switch {
+    const fn off() -> Self {
+        Self(AtomicBool::new(false))
+    }
+
+    #[cfg(any(feature = "lambda", feature = "socket"))]
+    fn turn_on(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+
+    fn is_on(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+static PROMETHEUS: Switch = Switch::off();
+
+static EMF: Switch = Switch::off();
 
 /// Returns true if metrics are measured.
 pub fn is_on() -> bool {
-    IS_ON.load(Ordering::Relaxed)
+    PROMETHEUS.is_on() || EMF.is_on()
 }
 
 /// Returns a status code of HTTP or gRPC as the value of a label.
@@ -27,38 +57,121 @@ pub fn grpc_code(code: tonic::Code) -> &'static str {
 
 /// Returns the path of a call as the value of a label.
 pub fn method(path: &str) -> &'static str {
-    proto::methods().find(|known| *known == path).unwrap_or("other")
+    proto::methods().find(|known| *known == path).unwrap_or(OTHER)
 }
+
+/// Value of a label for all that its list does not have.
+pub const OTHER: &str = "other";
 
 /// Kind of a metric.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MetricKind {
     /// Number that only grows.
     Counter,
-    /// Current number of seconds.
+    /// Current value.
     Gauge,
-    /// Distribution of durations in seconds.
+    /// Distribution of durations.
     Histogram,
+}
+
+/// Unit of a metric, by its name in CloudWatch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unit {
+    /// Seconds.
+    Seconds,
+    /// Number of things.
+    Count,
+}
+
+impl Unit {
+    /// Name in CloudWatch.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Seconds => "Seconds",
+            Self::Count => "Count",
+        }
+    }
+}
+
+/// Dimension of a metric in CloudWatch: one of the metric's labels.
+#[derive(Clone, Copy, Debug)]
+pub struct Dimension {
+    /// Name.
+    pub name: &'static str,
+    /// Values. A value outside of them becomes [`OTHER`].
+    pub values: DimensionValues,
+}
+
+/// Values of a dimension. There are few, since each is a metric with a price of its own.
+#[derive(Clone, Copy, Debug)]
+pub enum DimensionValues {
+    /// These.
+    Listed(&'static [&'static str]),
+    /// Codes of ISO 4217, of which a shop has those in which it sells.
+    Currencies,
+}
+
+impl DimensionValues {
+    /// Returns the value if it is one of these, else [`OTHER`].
+    pub fn bounded(self, value: &'static str) -> &'static str {
+        let is_known = match self {
+            Self::Listed(values) => values.contains(&value),
+            Self::Currencies => iso_currency::Currency::from_code(value).is_some(),
+        };
+        if is_known { value } else { OTHER }
+    }
 }
 
 /// Declaration of a metric.
 #[derive(Clone, Copy, Debug)]
 pub struct Metric {
-    /// Name, with the unit at its end.
+    /// Name, the same in Prometheus and CloudWatch.
     pub name: &'static str,
     /// Kind.
     pub kind: MetricKind,
-    /// Names of its labels. Their values are few: no ID, no text of a client.
+    /// Unit.
+    pub unit: Unit,
+    /// Names of the functions that measure it.
+    pub functions: &'static [&'static str],
+    /// Names of its labels in Prometheus. Their values are few: no ID, no text of a client.
     pub labels: &'static [&'static str],
+    /// Labels that CloudWatch has as dimensions, beside `function`. `None`: it is in Prometheus alone.
+    pub dimensions: Option<&'static [Dimension]>,
     /// Meaning, for operators.
     pub description: &'static str,
 }
+
+/// Names of the functions.
+const FUNCTIONS: &[&str] = &["orders", "products", "users", "docs", "maintenance"];
+
+/// Names of the functions that have a REST API.
+const OF_REST: &[&str] = &["orders", "products", "users", "docs"];
+
+/// Statuses that orders reach, as [`ORDERS`] counts them.
+pub const STATUSES: &[&str] = &["placed", "paid", "shipped", "cancelled", "expired", "returned"];
+
+/// Reasons for which a placement is refused.
+pub const REASONS: &[&str] = &["out_of_stock", "open_orders", "rate", OTHER];
+
+/// Jobs of Reconcile.
+pub const JOBS: &[&str] = &["tasks", "changes", "expiry", "folding", "holds", "pruning"];
+
+const STATUS: Dimension = Dimension { name: "status", values: DimensionValues::Listed(STATUSES) };
+
+const REASON: Dimension = Dimension { name: "reason", values: DimensionValues::Listed(REASONS) };
+
+const JOB: Dimension = Dimension { name: "job", values: DimensionValues::Listed(JOBS) };
+
+const CURRENCY: Dimension = Dimension { name: "currency", values: DimensionValues::Currencies };
 
 /// Requests over HTTP.
 pub const REQUESTS: Metric = Metric {
     name: "http_server_request_duration_seconds",
     kind: MetricKind::Histogram,
+    unit: Unit::Seconds,
+    functions: OF_REST,
     labels: &["http_route", "http_request_method", "http_response_status_code"],
+    dimensions: None,
     description: "Requests over REST, by the pattern of their path",
 };
 
@@ -66,7 +179,10 @@ pub const REQUESTS: Metric = Metric {
 pub const CALLS: Metric = Metric {
     name: "rpc_server_duration_seconds",
     kind: MetricKind::Histogram,
+    unit: Unit::Seconds,
+    functions: &["orders", "products", "users"],
     labels: &["rpc_method", "rpc_grpc_status_code"],
+    dimensions: None,
     description: "Calls over gRPC that this service has answered",
 };
 
@@ -74,7 +190,10 @@ pub const CALLS: Metric = Metric {
 pub const OWN_CALLS: Metric = Metric {
     name: "rpc_client_duration_seconds",
     kind: MetricKind::Histogram,
+    unit: Unit::Seconds,
+    functions: &["orders", "products", "maintenance"],
     labels: &["rpc_method", "rpc_grpc_status_code"],
+    dimensions: Some(&[]),
     description: "Calls over gRPC that this service has made, each attempt",
 };
 
@@ -82,15 +201,54 @@ pub const OWN_CALLS: Metric = Metric {
 pub const COMMANDS: Metric = Metric {
     name: "mongodb_command_duration_seconds",
     kind: MetricKind::Histogram,
+    unit: Unit::Seconds,
+    functions: &["orders", "products", "users", "maintenance"],
     labels: &["command", "outcome"],
+    dimensions: Some(&[]),
     description: "Commands sent to MongoDB; the outcome is `ok` or `failed`",
+};
+
+/// Orders by the status that they reach.
+pub const ORDERS: Metric = Metric {
+    name: "orders_total",
+    kind: MetricKind::Counter,
+    unit: Unit::Count,
+    functions: &["orders"],
+    labels: &["status"],
+    dimensions: Some(&[STATUS]),
+    description: "Orders that have reached a status by a write of this process; `expired` were not paid in time",
+};
+
+/// Refused placements.
+pub const REFUSED: Metric = Metric {
+    name: "orders_refused_total",
+    kind: MetricKind::Counter,
+    unit: Unit::Count,
+    functions: &["orders"],
+    labels: &["reason"],
+    dimensions: Some(&[REASON]),
+    description: "Orders that were not placed, for a reason that the client was told; no 5xx, no malformed request",
+};
+
+/// Value of orders.
+pub const VALUE: Metric = Metric {
+    name: "orders_value_total",
+    kind: MetricKind::Counter,
+    unit: Unit::Count,
+    functions: &["orders"],
+    labels: &["currency"],
+    dimensions: Some(&[CURRENCY]),
+    description: "Totals of placed orders, in minor units of the currency",
 };
 
 /// Runs of Reconcile.
 pub const RUNS: Metric = Metric {
     name: "reconcile_runs_total",
     kind: MetricKind::Counter,
+    unit: Unit::Count,
+    functions: &["orders"],
     labels: &["outcome"],
+    dimensions: Some(&[]),
     description: "Runs of Reconcile; the outcome is `finished`, `continues` or `failed`",
 };
 
@@ -98,7 +256,10 @@ pub const RUNS: Metric = Metric {
 pub const DONE: Metric = Metric {
     name: "reconcile_done_total",
     kind: MetricKind::Counter,
+    unit: Unit::Count,
+    functions: &["orders"],
     labels: &["job"],
+    dimensions: Some(&[JOB]),
     description: "Orders, journal entries, holds and voids that a job of Reconcile has settled",
 };
 
@@ -106,7 +267,10 @@ pub const DONE: Metric = Metric {
 pub const SET_ASIDE: Metric = Metric {
     name: "reconcile_set_aside_total",
     kind: MetricKind::Counter,
+    unit: Unit::Count,
+    functions: &["orders"],
     labels: &["job"],
+    dimensions: Some(&[JOB]),
     description: "Orders that a job of Reconcile has set aside",
 };
 
@@ -114,234 +278,148 @@ pub const SET_ASIDE: Metric = Metric {
 pub const LAG: Metric = Metric {
     name: "reconcile_lag_seconds",
     kind: MetricKind::Gauge,
+    unit: Unit::Seconds,
+    functions: &["orders"],
     labels: &["job"],
+    dimensions: Some(&[JOB]),
     description: "Age of the oldest thing that is due and left, after the last run of this process; 0 if nothing is",
 };
 
+/// Violations that the consistency check has found.
+pub const VIOLATIONS: Metric = Metric {
+    name: "consistency_violations",
+    kind: MetricKind::Gauge,
+    unit: Unit::Count,
+    functions: &["maintenance"],
+    labels: &[],
+    dimensions: Some(&[]),
+    description: "Violations that the last whole run of the consistency check has found",
+};
+
+/// Runs of the consistency check.
+pub const CHECKS: Metric = Metric {
+    name: "consistency_runs_total",
+    kind: MetricKind::Counter,
+    unit: Unit::Count,
+    functions: &["maintenance"],
+    labels: &[],
+    dimensions: Some(&[]),
+    description: "Runs of the consistency check that have come to their end",
+};
+
+/// Documents that cannot be read.
+pub const UNREADABLE: Metric = Metric {
+    name: "unreadable_documents_total",
+    kind: MetricKind::Counter,
+    unit: Unit::Count,
+    functions: &["orders", "products", "users"],
+    labels: &[],
+    dimensions: Some(&[]),
+    description: "Stored documents that a list, a check or Reconcile has left out since they cannot be read, each time",
+};
+
+/// Cold starts.
+pub const COLD_STARTS: Metric = Metric {
+    name: "cold_starts_total",
+    kind: MetricKind::Counter,
+    unit: Unit::Count,
+    functions: FUNCTIONS,
+    labels: &[],
+    dimensions: Some(&[]),
+    description: "First invocations of a process, on Lambda",
+};
+
+/// Duration of the init phase.
+pub const INIT: Metric = Metric {
+    name: "init_duration_seconds",
+    kind: MetricKind::Histogram,
+    unit: Unit::Seconds,
+    functions: FUNCTIONS,
+    labels: &[],
+    dimensions: Some(&[]),
+    description: "Time from `main` until the function asks Lambda for its first invocation, ready or not",
+};
+
 /// All metrics.
-pub const ALL: &[Metric] = &[REQUESTS, CALLS, OWN_CALLS, COMMANDS, RUNS, DONE, SET_ASIDE, LAG];
+pub const ALL: &[Metric] = &[
+    REQUESTS,
+    CALLS,
+    OWN_CALLS,
+    COMMANDS,
+    ORDERS,
+    REFUSED,
+    VALUE,
+    RUNS,
+    DONE,
+    SET_ASIDE,
+    LAG,
+    VIOLATIONS,
+    CHECKS,
+    UNREADABLE,
+    COLD_STARTS,
+    INIT,
+];
 
 impl Metric {
     /// Adds to a counter. There is a value for each label.
     pub fn add<const N: usize>(&self, values: [&'static str; N], count: u64) {
-        if is_on() {
-            shown::add(self, &values, count);
+        #[cfg(feature = "socket")]
+        if PROMETHEUS.is_on() {
+            prometheus::add(self, &values, count);
         }
+        #[cfg(feature = "lambda")]
+        if EMF.is_on() {
+            emf::add(self, &values, count);
+        }
+        #[cfg(not(any(feature = "lambda", feature = "socket")))]
+        let _ = (values, count);
     }
 
-    /// Sets a gauge.
-    pub fn set<const N: usize>(&self, values: [&'static str; N], age: Duration) {
-        if is_on() {
-            shown::set(self, &values, age);
+    /// Sets a gauge, in its unit.
+    pub fn set<const N: usize>(&self, values: [&'static str; N], value: f64) {
+        #[cfg(feature = "socket")]
+        if PROMETHEUS.is_on() {
+            prometheus::set(self, &values, value);
         }
+        #[cfg(feature = "lambda")]
+        if EMF.is_on() {
+            emf::set(self, &values, value);
+        }
+        #[cfg(not(any(feature = "lambda", feature = "socket")))]
+        let _ = (values, value);
     }
 
-    /// Forgets the values of a gauge, of which this process knows nothing any more.
+    /// Forgets the values of a gauge, of which this process knows nothing any more. CloudWatch keeps no current
+    /// value, so there is nothing to forget.
     pub fn forget(&self) {
-        if is_on() {
-            shown::forget(self);
+        #[cfg(feature = "socket")]
+        if PROMETHEUS.is_on() {
+            prometheus::forget(self);
         }
     }
 
     /// Records a duration in a histogram.
     pub fn record<const N: usize>(&self, values: [&'static str; N], time: Duration) {
-        if is_on() {
-            shown::record(self, &values, time);
+        #[cfg(feature = "socket")]
+        if PROMETHEUS.is_on() {
+            prometheus::record(self, &values, time);
         }
-    }
-}
-
-#[cfg(feature = "socket")]
-pub(crate) use shown::{Listener, listen};
-
-#[cfg(not(feature = "socket"))]
-mod shown {
-    use std::time::Duration;
-
-    use super::Metric;
-
-    pub(super) fn add(_: &Metric, _: &[&'static str], _: u64) {}
-
-    pub(super) fn set(_: &Metric, _: &[&'static str], _: Duration) {}
-
-    pub(super) fn record(_: &Metric, _: &[&'static str], _: Duration) {}
-
-    pub(super) fn forget(_: &Metric) {}
-}
-
-#[cfg(feature = "socket")]
-mod shown {
-    use std::collections::HashMap;
-    use std::convert::Infallible;
-    use std::future::pending;
-    use std::net::SocketAddr;
-    use std::sync::LazyLock;
-    use std::sync::atomic::{AtomicU64, Ordering};
-    use std::time::Duration;
-
-    use axum::Router;
-    use axum::response::IntoResponse as _;
-    use axum::routing::get;
-    use http::header;
-    use prometheus_client::encoding::text::encode;
-    use prometheus_client::metrics::counter::Counter;
-    use prometheus_client::metrics::family::{Family, MetricConstructor};
-    use prometheus_client::metrics::gauge::Gauge;
-    use prometheus_client::metrics::histogram::Histogram;
-    use prometheus_client::registry::Registry;
-    use tokio::net::TcpListener;
-
-    use super::{ALL, IS_ON, Metric, MetricKind};
-    use crate::error::Error as RequestError;
-    use crate::runtime::listener;
-    use crate::runtime::run::Error;
-
-    /// Upper bounds of the durations that are counted together, in seconds.
-    const BOUNDS: [f64; 14] =
-        [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 25.0];
-
-    /// Connections of scrapers.
-    const CONNECTIONS: usize = 16;
-
-    const TEXT: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-
-    /// Names and values of labels.
-    type Labels = Vec<(&'static str, &'static str)>;
-
-    /// Creates histograms with the same bounds.
-    #[derive(Clone)]
-    struct Bounded;
-
-    impl MetricConstructor<Histogram> for Bounded {
-        fn new_metric(&self) -> Histogram {
-            Histogram::new(BOUNDS)
+        #[cfg(feature = "lambda")]
+        if EMF.is_on() {
+            emf::record(self, &values, time);
         }
+        #[cfg(not(any(feature = "lambda", feature = "socket")))]
+        let _ = (values, time);
     }
 
-    enum Values {
-        Counter(Family<Labels, Counter>),
-        Gauge(Family<Labels, Gauge<f64, AtomicU64>>),
-        Histogram(Family<Labels, Histogram, Bounded>),
-    }
-
-    struct Recorder {
-        registry: Registry,
-        values: HashMap<&'static str, Values>,
-    }
-
-    static RECORDER: LazyLock<Recorder> = LazyLock::new(|| {
-        let (mut registry, mut values) = (Registry::default(), HashMap::new());
-        for Metric { name, kind, description, .. } in ALL {
-            values.insert(
-                *name,
-                match kind {
-                    MetricKind::Counter => {
-                        let family = Family::default();
-                        // The suffix of counters is added when they are written.
-                        registry.register(name.trim_end_matches("_total"), *description, family.clone());
-                        Values::Counter(family)
-                    }
-                    MetricKind::Gauge => {
-                        let family = Family::default();
-                        registry.register(*name, *description, family.clone());
-                        Values::Gauge(family)
-                    }
-                    MetricKind::Histogram => {
-                        let family = Family::new_with_constructor(Bounded);
-                        registry.register(*name, *description, family.clone());
-                        Values::Histogram(family)
-                    }
-                },
-            );
-        }
-        Recorder { registry, values }
-    });
-
-    fn labels(metric: &Metric, values: &[&'static str]) -> Labels {
-        debug_assert_eq!(metric.labels.len(), values.len(), "{}", metric.name);
-        metric.labels.iter().copied().zip(values.iter().copied()).collect()
-    }
-
-    pub(super) fn add(metric: &Metric, values: &[&'static str], count: u64) {
-        if let Some(Values::Counter(family)) = RECORDER.values.get(metric.name) {
-            family.get_or_create(&labels(metric, values)).inc_by(count);
-        }
-    }
-
-    pub(super) fn set(metric: &Metric, values: &[&'static str], age: Duration) {
-        if let Some(Values::Gauge(family)) = RECORDER.values.get(metric.name) {
-            family.get_or_create(&labels(metric, values)).set(age.as_secs_f64());
-        }
-    }
-
-    pub(super) fn forget(metric: &Metric) {
-        if let Some(Values::Gauge(family)) = RECORDER.values.get(metric.name) {
-            family.clear();
-        }
-    }
-
-    pub(super) fn record(metric: &Metric, values: &[&'static str], time: Duration) {
-        if let Some(Values::Histogram(family)) = RECORDER.values.get(metric.name) {
-            family.get_or_create(&labels(metric, values)).observe(time.as_secs_f64());
-        }
-    }
-
-    /// Listener for the metrics of this process.
-    pub(crate) struct Listener(TcpListener);
-
-    /// Binds the address, and measures from now on.
-    pub(crate) async fn listen(address: SocketAddr) -> Result<Listener, Error> {
-        let socket = TcpListener::bind(address)
-            .await
-            .map_err(|error| format!("{address} cannot be bound: {error}; set another METRICS_PORT"))?;
-        IS_ON.store(true, Ordering::Relaxed);
-        Ok(Listener(socket))
-    }
-
-    impl Listener {
-        /// Serves the metrics until it is dropped.
-        pub(crate) async fn serve(self) -> Infallible {
-            let router = Router::new().route("/metrics", get(metrics));
-            let mut settings = listener::Settings::default();
-            settings.limits.connections = CONNECTIONS;
-            if let Err(error) = listener::serve(self.0, router, settings, pending()).await {
-                tracing::error!("the metrics cannot be served: {}", error.kind());
-            }
-            pending().await
-        }
-    }
-
-    async fn metrics() -> axum::response::Response {
-        let mut text = String::new();
-        match encode(&mut text, &RECORDER.registry) {
-            Ok(()) => ([(header::CONTENT_TYPE, TEXT)], text).into_response(),
-            Err(_) => RequestError::internal("the metrics cannot be written").into_response(),
-        }
-    }
-
-    #[cfg(test)]
-    mod tests {
-        use super::*;
-
-        #[tokio::test]
-        async fn metrics_are_shown_with_their_labels() {
-            super::super::IS_ON.store(true, Ordering::Relaxed);
-            super::super::DONE.add(["folding"], 3);
-            super::super::LAG.set(["expiry"], Duration::from_millis(1_500));
-            super::super::COMMANDS.record(["find", "ok"], Duration::from_millis(3));
-            let text = axum::body::to_bytes(metrics().await.into_body(), usize::MAX).await.unwrap();
-            let text = String::from_utf8(text.to_vec()).unwrap();
-            for line in [
-                "reconcile_done_total{job=\"folding\"} 3\n",
-                "reconcile_lag_seconds{job=\"expiry\"} 1.5\n",
-                "mongodb_command_duration_seconds_bucket{le=\"0.005\",command=\"find\",outcome=\"ok\"}",
-            ] {
-                assert!(text.contains(line), "{line} in {text}");
-            }
-            for metric in [super::super::DONE, super::super::LAG, super::super::COMMANDS] {
-                assert!(text.contains(metric.description), "{}", metric.name);
-            }
-        }
+    /// Number of metrics that CloudWatch makes of it at most, for a shop that sells in so many currencies.
+    pub fn series(&self, currencies: usize) -> usize {
+        let Some(dimensions) = self.dimensions else { return 0 };
+        let values = dimensions.iter().map(|dimension| match dimension.values {
+            DimensionValues::Listed(values) => values.len(),
+            DimensionValues::Currencies => currencies,
+        });
+        self.functions.len() * values.product::<usize>()
     }
 }
 
@@ -350,9 +428,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_metric_has_the_name_of_its_kind() {
-        for Metric { name, kind, .. } in ALL {
-            let end = if *kind == MetricKind::Counter { "_total" } else { "_seconds" };
+    fn a_metric_has_the_name_of_its_kind_and_unit() {
+        for Metric { name, kind, unit, .. } in ALL {
+            let end = match (kind, unit) {
+                (MetricKind::Counter, Unit::Count) => "_total",
+                (MetricKind::Gauge | MetricKind::Histogram, Unit::Seconds) => "_seconds",
+                (MetricKind::Gauge, Unit::Count) => "s",
+                (MetricKind::Counter, Unit::Seconds) | (MetricKind::Histogram, Unit::Count) => {
+                    panic!("{name}: no name for {kind:?} of {unit:?}")
+                }
+            };
             assert!(name.ends_with(end), "{name}");
             assert!(name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_'), "{name}");
         }
@@ -363,5 +448,40 @@ mod tests {
         assert_eq!((code(404), code(65_535)), ("404", "other"));
         assert_eq!((grpc_code(tonic::Code::Unavailable), method("/a.B/Made up")), ("14", "other"));
         assert_eq!(method("/oms.orders.v1.OrderService/GetOrder"), "/oms.orders.v1.OrderService/GetOrder");
+    }
+
+    #[test]
+    fn dimensions_are_labels_with_values_from_a_list() {
+        for metric in ALL {
+            for dimension in metric.dimensions.unwrap_or_default() {
+                assert!(metric.labels.contains(&dimension.name), "{}: {}", metric.name, dimension.name);
+                assert_eq!(dimension.values.bounded("order_01h455vb4pex5vsknk084sn02q"), OTHER);
+                if let DimensionValues::Listed(values) = dimension.values {
+                    assert!((2..=10).contains(&values.len()), "{}: {}", metric.name, dimension.name);
+                    let is_plain = |byte: u8| byte.is_ascii_lowercase() || byte == b'_';
+                    assert!(values.iter().all(|value| value.bytes().all(is_plain)), "{values:?}");
+                }
+            }
+            // A function is the dimension of all, and every function is known.
+            assert!(!metric.labels.contains(&"function"), "{}", metric.name);
+            assert!(metric.functions.iter().all(|it| FUNCTIONS.contains(it)), "{}", metric.name);
+        }
+        assert_eq!([CURRENCY.values.bounded("EUR"), CURRENCY.values.bounded("XYZ")], ["EUR", OTHER]);
+    }
+
+    #[test]
+    fn no_label_is_an_identifier() {
+        for label in ALL.iter().flat_map(|metric| metric.labels) {
+            let mut words = label.split('_');
+            let is_one =
+                |word: &str| ["id", "key", "email", "name", "path", "address", "user", "sku"].contains(&word);
+            assert!(!words.any(is_one), "{label}");
+        }
+    }
+
+    #[test]
+    fn a_name_is_declared_once() {
+        let names: std::collections::HashSet<_> = ALL.iter().map(|metric| metric.name).collect();
+        assert_eq!(names.len(), ALL.len());
     }
 }

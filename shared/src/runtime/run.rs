@@ -5,13 +5,19 @@ use std::convert::Infallible;
 use std::io::Write as _;
 use std::process::ExitCode;
 use std::sync::Arc;
+#[cfg(feature = "lambda")]
+use std::time::Instant;
 
 use axum::Router;
 use futures::future::BoxFuture;
 
 use crate::error;
 use crate::rpc::server::RpcServer;
+#[cfg(feature = "lambda")]
+use crate::runtime::config::METRICS_NAMESPACE;
 use crate::runtime::config::{ConfigErrors, Variables};
+#[cfg(feature = "lambda")]
+use crate::runtime::metrics::emf;
 #[cfg(feature = "socket")]
 use crate::runtime::telemetry::LogFormat;
 
@@ -97,15 +103,21 @@ where
 }
 
 #[cfg(feature = "lambda")]
-fn on_lambda<R, B, F>(_: &str, variables: Variables, read: R) -> Result<(), Error>
+fn on_lambda<R, B, F>(name: &str, mut variables: Variables, read: R) -> Result<(), Error>
 where
     R: FnOnce(Variables) -> Result<B, ConfigErrors>,
     B: Fn() -> F + Send + Sync + 'static,
     F: Future<Output = Result<ServiceApp, error::Error>> + Send + 'static,
 {
+    let started = Instant::now();
     crate::runtime::telemetry::init_json();
+    // MongoDB's client is measured from the beginning or not at all. `read` reports an invalid namespace.
+    let namespace = variables.optional(METRICS_NAMESPACE.name, emf::Namespace::parse);
+    if let Some(namespace) = namespace {
+        emf::start(namespace, name);
+    }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(async { crate::runtime::lambda::run(read(variables)?).await })
+    runtime.block_on(async { crate::runtime::lambda::run(read(variables)?, started).await })
 }
 
 #[cfg(not(feature = "lambda"))]

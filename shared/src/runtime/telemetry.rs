@@ -1,15 +1,24 @@
 //! Log lines: destination, format, level, and the fields that all lines of a request share.
 
 use std::env;
+use std::fmt::{self, Write as _};
+use std::time::Duration;
 
 use http::Method;
+use tonic::Code;
+use tracing::field::{Field, Visit};
 use tracing::{Span, Subscriber};
+use tracing_subscriber::field::RecordFields;
 use tracing_subscriber::filter::{LevelFilter, ParseError, Targets};
-use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::fmt::format::{DefaultFields, Writer};
+use tracing_subscriber::fmt::{FormatFields, MakeWriter};
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
+use crate::auth::Caller;
+use crate::error::Error;
 use crate::runtime::config::{LOG_FORMAT, Variables};
+use crate::runtime::context::ColdStart;
 use crate::runtime::trace::Trace;
 
 /// Chooses what is logged: `debug`, or by module `info,orders=debug,mongodb=off`.
@@ -54,6 +63,7 @@ pub fn init_text() {
     let lines = tracing_subscriber::fmt::layer()
         .with_writer(std::io::stderr)
         .with_target(false)
+        .fmt_fields(TextFields)
         .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()));
     // Fails if a subscriber is installed already, which then stays.
     let _ = tracing_subscriber::registry().with(levels).with(lines).try_init();
@@ -137,6 +147,167 @@ pub fn method_name(method: &Method) -> &'static str {
         Method::TRACE => "TRACE",
         Method::CONNECT => "CONNECT",
         _ => "OTHER",
+    }
+}
+
+/// Route of a request that matches none.
+pub const NO_ROUTE: &str = "none";
+
+/// Line of an answered request: one object with these fields beside those of its span.
+#[derive(Clone, Debug)]
+pub struct RequestLine<'a> {
+    /// Name of the method, by [`method_name`].
+    pub method: &'static str,
+    /// Pattern of the route. No line has a path, which may have IDs.
+    pub route: &'static str,
+    /// Status of the answer.
+    pub status: u16,
+    /// Time from the request to its answer.
+    pub duration: Duration,
+    /// True for the first event of a process; none elsewhere than on Lambda.
+    pub cold_start: Option<ColdStart>,
+    /// Caller, of whom the line has the role.
+    pub caller: Caller,
+    /// Error that was answered, if it was one.
+    pub error: Option<&'a Error>,
+}
+
+impl RequestLine<'_> {
+    /// Writes the line: at level error for a 5xx, which also has its causes.
+    pub fn write(&self) {
+        let Self { method, route, status, .. } = *self;
+        let (duration_ms, cold_start, role) = shared_fields(self.duration, self.cold_start, self.caller);
+        let problem = self.error.map(problem_of);
+        let problem = problem.as_deref();
+        if status >= 500 {
+            let causes = self.error.map(Error::causes);
+            tracing::error!(
+                method,
+                route,
+                status,
+                duration_ms,
+                cold_start,
+                role,
+                problem,
+                causes,
+                "{REQUEST}"
+            );
+        } else {
+            tracing::info!(method, route, status, duration_ms, cold_start, role, problem, "{REQUEST}");
+        }
+    }
+}
+
+/// Line of an answered call of another function, or of a gRPC client.
+#[derive(Clone, Debug)]
+pub struct CallLine<'a> {
+    /// Path of the method, by [`metrics::method`](crate::runtime::metrics::method).
+    pub method: &'static str,
+    /// Code of the answer.
+    pub code: Code,
+    /// Time from the call to its answer.
+    pub duration: Duration,
+    /// True for the first event of a process; none elsewhere than on Lambda.
+    pub cold_start: Option<ColdStart>,
+    /// Caller, of whom the line has the role.
+    pub caller: Caller,
+    /// Error that was answered, if it was one of this project.
+    pub error: Option<&'a Error>,
+}
+
+impl CallLine<'_> {
+    /// Writes the line: at level error if the server has failed, then with its causes.
+    pub fn write(&self) {
+        let (rpc_method, code) = (self.method, tracing::field::debug(self.code));
+        let (duration_ms, cold_start, role) = shared_fields(self.duration, self.cold_start, self.caller);
+        let problem = self.error.map(problem_of);
+        let problem = problem.as_deref();
+        if matches!(self.code, Code::Internal | Code::Unknown | Code::Unavailable) {
+            let causes = self.error.map(Error::causes);
+            tracing::error!(rpc_method, code, duration_ms, cold_start, role, problem, causes, "{CALL}");
+        } else {
+            tracing::info!(rpc_method, code, duration_ms, cold_start, role, problem, "{CALL}");
+        }
+    }
+}
+
+/// Message of a [`RequestLine`].
+const REQUEST: &str = "request";
+
+/// Message of a [`CallLine`].
+const CALL: &str = "call";
+
+fn shared_fields(
+    duration: Duration,
+    cold_start: Option<ColdStart>,
+    caller: Caller,
+) -> (f64, Option<bool>, &'static str) {
+    // Tenths of a millisecond: what a reader compares.
+    let tenths = u32::try_from(duration.as_micros() / 100).unwrap_or(u32::MAX);
+    (f64::from(tenths) / 10.0, cold_start.map(|ColdStart(is_cold)| is_cold), caller.role())
+}
+
+fn problem_of(error: &Error) -> String {
+    let mut problem = error.to_string();
+    problem.truncate(bounded(&problem).len());
+    problem
+}
+
+/// Format of fields for terminals: a request or call begins as in an access log, such as
+/// `GET /orders/{id} 200 1.2 ms role=customer`.
+struct TextFields;
+
+impl<'writer> FormatFields<'writer> for TextFields {
+    fn format_fields<R: RecordFields>(&self, mut writer: Writer<'writer>, fields: R) -> fmt::Result {
+        let mut line = AccessLine::default();
+        fields.record(&mut line);
+        match line.is_one {
+            true => write!(writer, "{} {}{}{}", line.subject, line.result, line.duration, line.rest),
+            false => DefaultFields::new().format_fields(writer, fields),
+        }
+    }
+}
+
+/// Fields of the line of a request or call.
+#[derive(Default)]
+struct AccessLine {
+    is_one: bool,
+    /// Method and route.
+    subject: String,
+    result: String,
+    duration: String,
+    rest: String,
+}
+
+impl AccessLine {
+    fn add(&mut self, field: &Field, value: fmt::Arguments<'_>) {
+        // Writing to a string does not fail.
+        let _ = match field.name() {
+            "message" => {
+                let message = value.to_string();
+                self.is_one = message == REQUEST || message == CALL;
+                Ok(())
+            }
+            "method" | "rpc_method" => self.subject.write_fmt(value),
+            "route" => write!(self.subject, " {value}"),
+            "status" | "code" => self.result.write_fmt(value),
+            "duration_ms" => write!(self.duration, " {value} ms"),
+            name => write!(self.rest, " {name}={value}"),
+        };
+    }
+}
+
+impl Visit for AccessLine {
+    fn record_str(&mut self, field: &Field, value: &str) {
+        if value.contains(' ') {
+            self.add(field, format_args!("{value:?}"));
+        } else {
+            self.add(field, format_args!("{value}"));
+        }
+    }
+
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        self.add(field, format_args!("{value:?}"));
     }
 }
 
@@ -233,6 +404,72 @@ mod tests {
         assert_eq!(lines.matches("WARN").count(), 1, "{lines}");
         assert!(lines.contains("RUST_LOG is invalid"), "{lines}");
         assert!(lines.contains("shown") && !lines.contains("hidden"), "{lines}");
+    }
+
+    /// Line in the format for terminals, without the time and the span.
+    fn text(log: impl FnOnce()) -> String {
+        let lines = Lines::default();
+        let writer = lines.clone();
+        let layer = tracing_subscriber::fmt::layer()
+            .with_target(false)
+            .with_ansi(false)
+            .without_time()
+            .fmt_fields(TextFields)
+            .with_writer(move || writer.clone());
+        tracing::subscriber::with_default(tracing_subscriber::registry().with(layer), log);
+        let bytes = lines.0.lock().unwrap().clone();
+        String::from_utf8(bytes).unwrap()
+    }
+
+    const LINE: RequestLine<'static> = RequestLine {
+        method: "GET",
+        route: "/orders/{id}",
+        status: 200,
+        duration: Duration::from_micros(1_250),
+        cold_start: None,
+        caller: Caller::System,
+        error: None,
+    };
+
+    #[test]
+    fn a_request_is_one_flat_object() {
+        let lines = logged(None, || RequestLine { cold_start: Some(ColdStart(true)), ..LINE }.write());
+        let mut line: serde_json::Value = serde_json::from_str(&lines).unwrap();
+        assert!(line.as_object_mut().unwrap().remove("timestamp").is_some());
+        let expected = serde_json::json!({
+            "level": "INFO", "message": "request", "method": "GET", "route": "/orders/{id}", "status": 200,
+            "duration_ms": 1.2, "cold_start": true, "role": "system",
+        });
+        assert_eq!(line, expected);
+    }
+
+    #[test]
+    fn a_failed_request_has_its_problem_and_causes() {
+        let error = Error::unavailable("MongoDB is away");
+        let lines = logged(None, || RequestLine { status: 503, error: Some(&error), ..LINE }.write());
+        let line: serde_json::Value = serde_json::from_str(&lines).unwrap();
+        assert_eq!(
+            [&line["level"], &line["problem"], &line["causes"], &line["cold_start"]],
+            [&"ERROR".into(), &"unavailable".into(), &"MongoDB is away".into(), &serde_json::Value::Null]
+        );
+    }
+
+    #[test]
+    fn a_terminal_shows_a_request_as_an_access_log_does() {
+        assert_eq!(text(|| LINE.write()).trim(), "INFO GET /orders/{id} 200 1.2 ms role=system");
+        let error = Error::unavailable("MongoDB is away");
+        let call = CallLine {
+            method: "/oms.users.v1.UserService/GetUser",
+            code: Code::Unavailable,
+            duration: Duration::from_millis(3),
+            cold_start: None,
+            caller: Caller::Anonymous,
+            error: Some(&error),
+        };
+        let expected = "ERROR /oms.users.v1.UserService/GetUser Unavailable 3.0 ms role=anonymous problem=unavailable \
+                        causes=\"MongoDB is away\"";
+        assert_eq!(text(|| call.write()).trim(), expected);
+        assert_eq!(text(|| tracing::info!(status = 7, "done")).trim(), "INFO done status=7");
     }
 
     #[test]

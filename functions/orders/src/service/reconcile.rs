@@ -19,6 +19,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use shared::error::Error;
+use shared::mongo::unreadable;
 use shared::runtime::context::Context;
 use shared::runtime::metrics;
 use shared::values::clock::Timestamp;
@@ -169,7 +170,9 @@ impl ReconcileReport {
             let count = |number: i64| u64::try_from(number).unwrap_or(0);
             metrics::DONE.add([report.job.name()], count(report.done));
             metrics::SET_ASIDE.add([report.job.name()], count(report.set_aside));
-            metrics::LAG.set([report.job.name()], report.oldest_due.unwrap_or_default());
+            let lag = report.oldest_due.unwrap_or_default();
+            metrics::LAG.set([report.job.name()], lag.as_secs_f64());
+            unreadable::count(usize::try_from(report.unreadable).unwrap_or(0));
         }
     }
 
