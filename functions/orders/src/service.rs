@@ -26,6 +26,7 @@ pub mod consistency;
 mod limits;
 mod place;
 pub mod reconcile;
+mod signals;
 mod update;
 
 /// Use cases of orders.

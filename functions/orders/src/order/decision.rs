@@ -77,6 +77,14 @@ pub struct Decision {
     pub task: Option<Task>,
 }
 
+impl Decision {
+    /// True if it cancels an order that was not paid in time.
+    pub fn is_expiry(&self) -> bool {
+        let reason = |change: &StatusChange| change.reason.as_deref() == Some(PAYMENT_TIMEOUT);
+        self.status_change.as_ref().is_some_and(|change| change.by.is_none() && reason(change))
+    }
+}
+
 impl Order {
     /// Role of the caller towards the order.
     pub fn actor(caller: Caller) -> Actor {

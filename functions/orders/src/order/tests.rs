@@ -310,11 +310,13 @@ fn an_unpaid_order_expires_at_its_time_and_a_paid_one_never() {
     assert_eq!(order.clone().expire(NOW), None);
     let expired = order.clone().expire(LATER).unwrap();
     assert_eq!(expired.task, Some(Task { revision: 2, kind: TaskKind::Release }));
+    assert!(expired.is_expiry());
     let change = expired.status_change.unwrap();
     assert_eq!(
         (change.to, change.by, change.reason.as_deref()),
         (Status::Cancelled, None, Some("payment-timeout"))
     );
-    let paid = order.decide(to(pay()), by(Role::Staff), NOW).unwrap().unwrap().order;
-    assert_eq!(paid.expire(LATER), None);
+    let paid = order.decide(to(pay()), by(Role::Staff), NOW).unwrap().unwrap();
+    assert!(!paid.is_expiry());
+    assert_eq!(paid.order.expire(LATER), None);
 }

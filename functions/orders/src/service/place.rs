@@ -14,7 +14,7 @@ use shared::mongo::conflict_retry::ConflictRetry;
 use shared::runtime::context::Context;
 use shared::values::ids::{OrderId, UserId};
 
-use super::OrderService;
+use super::{OrderService, signals};
 use crate::number::Number;
 use crate::open_orders::OpenOrders;
 use crate::order::{Held, IdempotencyRef, NewOrder, Order, PlacementContext, check_expiry};
@@ -45,6 +45,15 @@ impl OrderService {
     /// 409 for a shortage and too many open orders, 429 for too many requests. 503 when a service did not answer:
     /// the order may exist, or a hold that ends by itself.
     pub async fn place(
+        &self,
+        context: &Context,
+        new: NewOrder,
+        request_key: RequestKey,
+    ) -> Result<Idempotent<Order>, Error> {
+        self.place_or_replay(context, new, request_key).await.inspect_err(signals::refused)
+    }
+
+    async fn place_or_replay(
         &self,
         context: &Context,
         new: NewOrder,
@@ -224,7 +233,10 @@ impl OrderService {
                 return Err(Error::unavailable("the request's deadline has passed"));
             }
             match self.store.insert(&order).await? {
-                Inserted::Done => return Ok(Some(Idempotent::Created(order))),
+                Inserted::Done => {
+                    signals::placed(&order);
+                    return Ok(Some(Idempotent::Created(order)));
+                }
                 Inserted::NumberTaken if numbers == NUMBERS => {
                     return Err(Error::unavailable("no free order number was found"));
                 }

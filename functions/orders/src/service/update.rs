@@ -6,7 +6,7 @@ use shared::mongo::conflict_retry::ConflictRetry;
 use shared::runtime::context::Context;
 use shared::values::ids::OrderId;
 
-use super::OrderService;
+use super::{OrderService, signals};
 use crate::order::{Decision, Order, OrderChange};
 use crate::products::HoldError;
 
@@ -112,6 +112,7 @@ impl OrderService {
         if !self.store.write(order, &decision).await? {
             return Ok(None);
         }
+        signals::decided(&decision);
         Ok(Some(self.run_tasks(context, decision.order).await))
     }
 

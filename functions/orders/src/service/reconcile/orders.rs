@@ -13,6 +13,7 @@ use super::turn::Turn;
 use super::{DECISION_AGE, PAGE, Run, locked};
 use crate::order::{Decision, Order};
 use crate::products::HoldCursor;
+use crate::service::signals;
 use crate::store::{Job, Stored, Unfinished};
 
 /// Job that does this kind of work.
@@ -183,6 +184,7 @@ impl Worker<'_> {
         if !written.map_err(|error| (Failure::Error(error), Reaction::None))? {
             return Ok((Outcome::Nothing, Reaction::None));
         }
+        signals::decided(&decision);
         if standing != Standing::Free {
             return Ok((Outcome::Done, Reaction::None));
         }

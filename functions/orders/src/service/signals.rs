@@ -1,0 +1,78 @@
+//! Business metrics of orders. Only what this process has written counts, so an idempotent replay does not.
+//!
+//! A write of which the answer is lost is counted nowhere: whoever repeats it finds it done.
+
+use shared::error::{Error, Kind};
+use shared::runtime::metrics;
+
+use crate::order::{Decision, Order};
+use crate::status::Status;
+
+/// Counts an order that was placed, and its value.
+pub(super) fn placed(order: &Order) {
+    metrics::ORDERS.add(["placed"], 1);
+    let total = u64::try_from(order.total()).unwrap_or(0);
+    metrics::VALUE.add([order.currency.code()], total);
+}
+
+/// Counts the status that a written decision has given to its order, if it has given one.
+pub(super) fn decided(decision: &Decision) {
+    let status = match &decision.status_change {
+        Some(_) if decision.is_expiry() => Some("expired"),
+        Some(change) => counted(change.to),
+        None => None,
+    };
+    if let Some(status) = status {
+        metrics::ORDERS.add([status], 1);
+    }
+}
+
+/// Name of a status in the metrics. `None`: it is not counted.
+fn counted(status: Status) -> Option<&'static str> {
+    match status {
+        Status::Placed | Status::Paid | Status::Shipped | Status::Cancelled | Status::Returned => {
+            Some(status.name())
+        }
+        Status::Delivered | Status::Refunded | Status::Unknown(_) => None,
+    }
+}
+
+/// Counts a refused placement. A failure of the system is no refusal.
+pub(super) fn refused(error: &Error) {
+    if let Some(reason) = reason(error.kind()) {
+        metrics::REFUSED.add([reason], 1);
+    }
+}
+
+/// Reason in the metrics. `None`: it is not counted.
+fn reason(kind: Kind) -> Option<&'static str> {
+    match kind {
+        Kind::InsufficientStock => Some("out_of_stock"),
+        Kind::TooManyOpenOrders => Some("open_orders"),
+        Kind::TooManyRequests => Some("rate"),
+        kind if kind.status().is_client_error() => Some(metrics::OTHER),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+    use crate::store::Job;
+
+    #[test]
+    fn names_in_the_metrics_are_those_that_are_declared() {
+        let statuses: BTreeSet<_> = Status::ALL.into_iter().filter_map(counted).chain(["expired"]).collect();
+        assert_eq!(statuses, metrics::STATUSES.iter().copied().collect());
+        let reasons: BTreeSet<_> = Kind::ALL.into_iter().filter_map(reason).collect();
+        assert_eq!(reasons, metrics::REASONS.iter().copied().collect());
+        assert_eq!(Job::ALL.map(Job::name), metrics::JOBS);
+    }
+
+    #[test]
+    fn a_failure_of_the_system_is_no_refusal() {
+        assert_eq!([reason(Kind::Unavailable), reason(Kind::Internal)], [None, None]);
+    }
+}
