@@ -19,3 +19,4 @@ mod repeats;
 mod roles;
 mod rotation;
 mod schema;
+mod signals;

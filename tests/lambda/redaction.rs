@@ -32,11 +32,17 @@ async fn the_programs_log_requests_and_none_of_their_secrets() {
         shop.anyone().request(http::Method::GET, "/products").header("x-request-id", "the-last-one");
     shop.anyone().answer(request).await.expect(200);
     let lines = lines_with(&shop, "the-last-one").await;
-    for function in
-        ["POST /users 201", "POST /auth 401", "POST /orders 201", "GET /products 401", "GET /nothing 404"]
-    {
-        assert!(lines.iter().any(|line| line.contains(function)), "no line of {function}");
+    for (method, route, status) in [
+        ("POST", "/users", 201),
+        ("POST", "/auth", 401),
+        ("POST", "/orders", 201),
+        ("GET", "/products", 401),
+        ("GET", "none", 404),
+    ] {
+        let fields = format!(r#""method":"{method}","route":"{route}","status":{status}"#);
+        assert!(lines.iter().any(|line| line.contains(&fields)), "no line of {fields}");
     }
+    assert!(lines.iter().any(|line| line.contains(r#""orders_total":"#)), "no metrics");
     let mut leaks = secrets.found_in(&lines);
     leaks.extend(lines.into_iter().filter(|line| line.contains(JWT_SECRET)));
     assert!(leaks.is_empty(), "{}", leaks.join("\n"));
@@ -61,7 +67,7 @@ async fn the_log_has_no_value_of_a_document_that_mongodb_refuses() {
     let lines = lines_with(&shop, "the-last-one").await;
     let leaks: Vec<&String> = lines.iter().filter(|line| line.contains("s3cret")).collect();
     assert!(leaks.is_empty(), "{leaks:#?}");
-    let refused: Vec<&String> = lines.iter().filter(|line| line.contains(" 500 ")).collect();
+    let refused: Vec<&String> = lines.iter().filter(|line| line.contains(r#""status":500"#)).collect();
     assert!(refused.iter().all(|line| line.contains("MongoDB: code 121")), "{refused:#?}");
 }
 

@@ -99,7 +99,9 @@ impl Lambda {
     /// The functions of this workspace, with timeouts and variables as `template.yaml` has them.
     pub fn functions(mongo_uri: &str, jwt_secret: &str) -> Vec<Settings> {
         let function = |name: &str, seconds| {
-            Settings::new(name, programs::of_workspace(name)).timeout(Duration::from_secs(seconds))
+            Settings::new(name, programs::of_workspace(name))
+                .timeout(Duration::from_secs(seconds))
+                .variable("METRICS_NAMESPACE", "oms/tests")
         };
         vec![
             function("orders", 28)
