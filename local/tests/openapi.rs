@@ -12,7 +12,7 @@ use shared::auth::Access;
 use shared::error::Kind;
 use shared::runtime::config::{OF_SERVICES, Variable};
 use shared::runtime::listener::{self, Limits};
-use shared::runtime::metrics;
+use shared::runtime::metrics::{self, Dimension, DimensionValues};
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
@@ -94,14 +94,52 @@ fn named(variable: &Variable) -> String {
     format!("`{}`{}", variable.name, if variable.is_secret { " (secret)" } else { "" })
 }
 
-/// The table of the metrics of plain services.
+/// The table of the metrics.
 fn metrics_table() -> String {
-    let mut table = "| metric | labels | meaning |\n| --- | --- | --- |\n".to_owned();
+    let listed = |names: &[&str]| match names {
+        [] => String::new(),
+        names => format!("`{}`", names.join("`, `")),
+    };
+    let head = "| metric | unit | functions | labels in Prometheus | dimensions in CloudWatch | meaning |";
+    let mut table = format!("{head}\n| --- | --- | --- | --- | --- | --- |\n");
     for metric in metrics::ALL {
-        let labels = metric.labels.join("`, `");
-        table.push_str(&format!("| `{}` | `{labels}` | {} |\n", metric.name, metric.description));
+        let dimensions = match metric.dimensions {
+            None => "not there".to_owned(),
+            Some([]) => "`function`".to_owned(),
+            Some(more) => more.iter().map(dimension).collect::<Vec<_>>().join(", "),
+        };
+        let (unit, functions) = (metric.unit.name(), metric.functions.join(", "));
+        let (name, labels, meaning) = (metric.name, listed(metric.labels), metric.description);
+        table.push_str(&format!(
+            "| `{name}` | {unit} | {functions} | {labels} | {dimensions} | {meaning} |\n"
+        ));
     }
     table
+}
+
+/// A dimension, with its values.
+fn dimension(dimension: &Dimension) -> String {
+    let values = match dimension.values {
+        DimensionValues::Listed(values) => values.join(", "),
+        DimensionValues::Currencies => "ISO 4217".to_owned(),
+    };
+    format!("`function`, `{}` ({values})", dimension.name)
+}
+
+/// Price of a metric in CloudWatch, in cents a month.
+const CENTS: usize = 30;
+
+/// What the metrics cost in CloudWatch.
+fn metrics_cost() -> String {
+    let series: usize = metrics::ALL.iter().map(|metric| metric.series(1)).sum();
+    let another = metrics::ALL.iter().map(|metric| metric.series(2)).sum::<usize>() - series;
+    let cents = series * CENTS;
+    format!(
+        "For a shop with one currency these are at most {series} metrics of CloudWatch, and {another} more for each \
+         further currency: at $0.{CENTS} each that is ${}.{:02} a month, if all of them have values in every hour.\n",
+        cents / 100,
+        cents % 100
+    )
 }
 
 /// The table of the violations that the consistency check reports.
@@ -154,6 +192,7 @@ fn generated_tables_of_documents_are_what_the_code_makes() {
         ("docs/protocol/stock.md", "violations", violations()),
         ("docs/operations.md", "listener", listener_limits()),
         ("docs/operations.md", "metrics", metrics_table()),
+        ("docs/operations.md", "metrics cost", metrics_cost()),
         ("docs/operations.md", "listener-variables", service_variables(&listener::VARIABLES)),
     ] {
         let path = root().join(file);
