@@ -84,6 +84,7 @@ async fn without_its_database_at_init_a_function_answers_503() {
     assert_unavailable(&answer);
     let text = log.text();
     assert!(text.contains("ERROR") && text.contains("cargo local schema"), "{text}");
+    assert!(text.contains(r#"method="GET" route="none" status=503"#), "{text}");
     let needed = products::store::SCHEMA.version;
     assert!(text.contains(&format!("has version 0, and this build needs {needed}")), "{text}");
 

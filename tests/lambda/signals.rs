@@ -68,7 +68,8 @@ async fn a_request_has_one_line_with_all_its_fields() {
     let lines = lines.await;
     for (id, method, route, status, role, problem) in expected {
         let found = lines_of(&lines, id, "request");
-        let [line] = found.as_slice() else { panic!("{id}: {found:#?}") };
+        assert_eq!(found.len(), 1, "{id}: {found:#?}");
+        let line = found[0];
         assert_eq!(
             json!([
                 line["method"],
@@ -87,7 +88,9 @@ async fn a_request_has_one_line_with_all_its_fields() {
     }
     let calls = lines_of(&lines, "place", "call");
     let hold = calls.iter().filter(|line| line["rpc_method"] == "/oms.products.v1.ProductService/HoldStock");
-    let [hold] = hold.collect::<Vec<_>>()[..] else { panic!("{calls:#?}") };
+    let holds: Vec<_> = hold.collect();
+    assert_eq!(holds.len(), 1, "{calls:#?}");
+    let hold = holds[0];
     assert_eq!(json!([hold["code"], hold["role"]]), json!(["Ok", "system"]));
     assert!(hold["duration_ms"].is_number() && hold["cold_start"].is_boolean(), "{hold:#}");
     // Each process has had one first event.
@@ -103,7 +106,7 @@ type Sums = BTreeMap<(String, String), u64>;
 
 /// Metric with this name.
 fn metric(name: &str) -> Metric {
-    *metrics::ALL.iter().find(|metric| metric.name == name).unwrap_or_else(|| panic!("{name}"))
+    *metrics::ALL.iter().find(|metric| metric.name == name).unwrap()
 }
 
 /// Metrics in a line, with the value of their dimension.
