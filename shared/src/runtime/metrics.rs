@@ -1,7 +1,7 @@
 //! Metrics: each is a row of [`ALL`], and has two outputs.
 //!
 //! - `prometheus`: a plain service that was asked for them shows them with all their labels
-//! - [`emf`]: on Lambda they become lines of the log, of which CloudWatch makes metrics with few dimensions
+//! - `emf`: on Lambda they become lines of the log, of which CloudWatch makes metrics with few dimensions
 //!
 //! Elsewhere measuring does nothing.
 
