@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+pub use maintenance::schema::{Schemas, ensure_schema, ensure_schemas};
 use mongodb::Database;
 pub use orders::CustomerLimits;
 use proto::orders::v1::order_service_client::OrderServiceClient;
@@ -14,7 +15,6 @@ use proto::orders::v1::{
 };
 use shared::auth::{Caller, Role, Signer, TokenOrigin};
 use shared::error::Error;
-use shared::mongo::Schema;
 use shared::rpc::channel::Channel;
 use shared::rpc::metadata;
 use shared::rpc::server::MAX_MESSAGE;
@@ -56,42 +56,6 @@ pub struct Backend {
     /// Admin in the access tokens of [`check_consistency`](Self::check_consistency), who need not exist.
     admin: UserId,
     clock: Clock,
-}
-
-/// Creates collections, indexes and validators in MongoDB; safe to repeat.
-///
-/// # Errors
-/// If MongoDB refuses or does not answer.
-pub async fn ensure_schema(database: &Database) -> Result<(), Error> {
-    ensure_schemas(database, Schemas::default()).await
-}
-
-/// Schemas of a build of all functions.
-#[derive(Clone, Copy, Debug)]
-pub struct Schemas {
-    /// Of the users function.
-    pub users: Schema,
-    /// Of the products function.
-    pub products: Schema,
-    /// Of the orders function.
-    pub orders: Schema,
-}
-
-impl Default for Schemas {
-    /// Those of this build.
-    fn default() -> Self {
-        Self { users: users::store::SCHEMA, products: products::store::SCHEMA, orders: orders::store::SCHEMA }
-    }
-}
-
-/// Runs the schema step of a build with other schemas.
-///
-/// # Errors
-/// If MongoDB refuses or does not answer.
-pub async fn ensure_schemas(database: &Database, schemas: Schemas) -> Result<(), Error> {
-    users::store::UserStore::with_schema(database, schemas.users).ensure_schema().await?;
-    products::store::ProductStore::with_schema(database, schemas.products).ensure_schema().await?;
-    orders::store::OrderStore::with_schema(database, schemas.orders).ensure_schema().await
 }
 
 impl Backend {

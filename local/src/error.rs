@@ -2,8 +2,6 @@
 
 use std::fmt;
 
-use shared::input::validation::FieldError;
-
 /// Error that ends a command of `cargo local`.
 #[derive(Debug)]
 pub struct CommandError {
@@ -49,20 +47,6 @@ impl From<mongod::Error> for CommandError {
 impl From<shared::error::Error> for CommandError {
     fn from(error: shared::error::Error) -> Self {
         // Whoever runs the command has sent the values. So the text for clients is right here.
-        let message = match error.errors() {
-            [] => error.detail().to_owned(),
-            [only] if only.pointer.is_empty() => error.detail().to_owned(),
-            errors => {
-                // Pointers are for bodies; here they are names of variables.
-                let named = |error: &FieldError| {
-                    format!("{} {}", error.pointer.trim_start_matches('/'), error.detail)
-                };
-                errors.iter().map(named).collect::<Vec<_>>().join("; ")
-            }
-        };
-        match error.causes() {
-            "" => Self::new(message),
-            causes => Self::new(format!("{message} ({causes})")),
-        }
+        Self::new(error.explanation())
     }
 }

@@ -1,17 +1,11 @@
 //! `cargo local schema`: prepares a database before functions are deployed to it.
 
+use maintenance::schema::{FirstAdmin, Step};
 use mongodb::Database;
-use shared::auth::Signer;
-use shared::rpc::services::Services;
 use shared::runtime::config::Variables;
-use shared::runtime::secrets;
 use shared::values::clock::Clock;
-use users::tokens::KeyRing;
 
-use crate::backend;
-use crate::database::connect;
 use crate::error::CommandError;
-use crate::settings::Settings;
 use crate::terminal::print_ignoring_epipe;
 
 /// Prepares the database that the environment names, and reports it.
@@ -41,29 +35,11 @@ pub async fn run() -> Result<(), CommandError> {
 ///
 /// # Errors
 /// If a variable is missing, or Secrets Manager or MongoDB refuses.
-pub async fn prepare(mut variables: Variables) -> Result<Database, CommandError> {
-    let clock = Clock::system();
-    let mut services = Services::new(clock.clone());
-    let uri = secrets::read(&mut variables, &mut services, "MONGO_URI", secrets::mongo_uri);
-    let email = variables.required("ADMIN_EMAIL", |value| Ok(value.to_owned()));
-    let password = secrets::read(&mut variables, &mut services, "ADMIN_PASSWORD", secrets::not_blank);
-    let (Some(uri), Some(email), Some(password)) = (uri, email, password) else {
-        return Err(CommandError::new(variables.misconfigured().to_string()).advice(
+pub async fn prepare(variables: Variables) -> Result<Database, CommandError> {
+    let step = Step::read(variables, FirstAdmin::Required, Clock::system()).map_err(|error| {
+        CommandError::new(error.to_string()).advice(
             "Example: MONGO_URI='mongodb+srv://…' ADMIN_EMAIL=you@example.com ADMIN_PASSWORD='…' cargo local schema",
-        ));
-    };
-    let (uri, password) = (uri.current().await?, password.current().await?);
-    let database = connect(uri.expose()).await?;
-    backend::ensure_schema(&database).await?;
-    // The creation of an admin signs nothing, so any secret will do.
-    let signer = Signer::from_secret(&Settings::random()?.jwt_secret).map_err(CommandError::new)?;
-    let keys = KeyRing::fixed(signer, clock.clone());
-    let users = users::app(users::Dependencies {
-        database: database.clone(),
-        keys,
-        rate_limit_per_address: 0,
-        clock,
-    });
-    users.service.ensure_admin(&email, password.expose()).await?;
-    Ok(database)
+        )
+    })?;
+    Ok(step.run().await?)
 }

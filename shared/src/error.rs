@@ -182,6 +182,26 @@ impl Error {
         self.cause.as_ref().and_then(|cause| cause.database())
     }
 
+    /// Text for an operator, whose own settings are at fault or who reads the log: the invalid values by name, else
+    /// the detail, and the cause.
+    pub fn explanation(&self) -> String {
+        let message = match self.errors.as_slice() {
+            [] => self.detail.clone(),
+            [only] if only.pointer.is_empty() => self.detail.clone(),
+            errors => {
+                // Pointers are for bodies; here they are names of variables.
+                let named = |error: &FieldError| {
+                    format!("{} {}", error.pointer.trim_start_matches('/'), error.detail)
+                };
+                errors.iter().map(named).collect::<Vec<_>>().join("; ")
+            }
+        };
+        match self.causes() {
+            "" => message,
+            causes => format!("{message} ({causes})"),
+        }
+    }
+
     /// Problem details as JSON. `instance` is the path of the request.
     pub fn to_json(&self, instance: &str, request_id: &str) -> Value {
         let mut body = Map::new();

@@ -21,7 +21,7 @@ use type_safe_id::{StaticType, TypeSafeId};
 use self::fenced::FencedDatabase;
 use crate::error::{Cause, DatabaseFailure, Error};
 use crate::runtime::metrics;
-use crate::runtime::secrets::SecretSource;
+use crate::runtime::secrets::{Secret, SecretSource};
 use crate::values::clock::Timestamp;
 
 pub mod changes;
@@ -76,14 +76,7 @@ const OPEN_TIMEOUT: Duration = Duration::from_millis(2500);
 pub async fn open(uri: &dyn SecretSource, schema: Schema) -> Result<Database, Error> {
     let uri = uri.current().await?;
     let opening = async {
-        let database =
-            connect(uri.expose(), schema.function).await.map_err(|error| match error.kind.as_ref() {
-                // The driver's text may repeat a part of the URI.
-                ErrorKind::InvalidArgument { .. } => {
-                    Error::unavailable("MONGO_URI is not a valid connection string")
-                }
-                _ => Error::unavailable(error),
-            })?;
+        let database = connect_with(&uri, schema.function).await?;
         schema.check(&database).await?;
         Ok(database)
     };
@@ -140,6 +133,20 @@ fn is_refusal(error: &MongoError) -> bool {
         ErrorKind::ServerSelection { message, .. } => message.contains("SCRAM failure: "),
         _ => false,
     }
+}
+
+/// Connects with the connection string in a secret, which no error repeats.
+///
+/// # Errors
+/// 503 for an invalid connection string, or one whose DNS records cannot be read.
+pub async fn connect_with(uri: &Secret, app_name: &str) -> Result<Database, Error> {
+    connect(uri.expose(), app_name).await.map_err(|error| match error.kind.as_ref() {
+        // The driver's text may repeat a part of the URI.
+        ErrorKind::InvalidArgument { .. } => {
+            Error::unavailable("MONGO_URI is not a valid connection string")
+        }
+        _ => Error::unavailable(error),
+    })
 }
 
 /// Creates a client; nothing is sent before the first query.

@@ -16,5 +16,7 @@ pub mod run;
 pub mod secrets;
 #[cfg(feature = "socket")]
 pub mod socket;
+#[cfg(feature = "lambda")]
+pub mod task;
 pub mod telemetry;
 pub mod trace;

@@ -17,7 +17,7 @@ use crate::runtime::config::Variables;
 ///
 /// The system's store has a hundred more, and reading it takes longer than the rest of a cold start. So an
 /// endpoint override must be `http`, or have a certificate signed by one of these roots.
-const ROOTS: &[u8] = include_bytes!("../../trust/aws.pem");
+pub const ROOTS: &[u8] = include_bytes!("../../trust/aws.pem");
 
 /// Timeout for connecting to an AWS service.
 const CONNECT_TIMEOUT: Duration = Duration::from_millis(1500);
@@ -57,6 +57,21 @@ impl Aws {
             lambda_endpoint,
             secrets_endpoint,
         })
+    }
+
+    /// Region of the function.
+    pub fn region(&self) -> Region {
+        self.region.clone()
+    }
+
+    /// Credentials of the function's role.
+    pub fn credentials(&self) -> Credentials {
+        self.credentials.clone()
+    }
+
+    /// HTTPS client, which trusts [`ROOTS`] alone.
+    pub fn http_client(&self) -> SharedHttpClient {
+        self.http.clone()
     }
 
     /// Creates a client for Lambda's API, without retries.

@@ -484,7 +484,7 @@ fn headers(payload: &RawValue) -> HeaderMap {
 
 /// Deadline of an answer. `cargo lambda watch` sends a duration where Lambda sends a time. Such a small
 /// number is no valid time, and the deadline is unknown.
-fn deadline(millis: u64) -> Option<Deadline> {
+pub(super) fn deadline(millis: u64) -> Option<Deadline> {
     const YEAR_2001: i64 = 1_000_000_000_000;
     let millis = i64::try_from(millis).ok().filter(|millis| *millis > YEAR_2001)?;
     Some(Deadline(Timestamp::from_millis(millis).before(MARGIN)))

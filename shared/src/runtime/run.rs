@@ -92,6 +92,11 @@ where
         Some("health") => check_health(variables, port),
         Some(_) => Err(format!("the only argument is `health`: is the {name} of this machine ready?").into()),
     };
+    exit_code(name, outcome)
+}
+
+/// Status of a process with this outcome, whose error goes to standard error.
+fn exit_code(name: &str, outcome: Result<(), Error>) -> ExitCode {
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -100,6 +105,23 @@ where
             ExitCode::FAILURE
         }
     }
+}
+
+/// Runs a task on Lambda until Lambda ends the process. `read` reads the environment, and creates the handler of
+/// events.
+#[cfg(feature = "lambda")]
+pub fn task<R, H, F>(name: &str, read: R) -> ExitCode
+where
+    R: FnOnce(Variables) -> Result<H, ConfigErrors>,
+    H: Fn(crate::runtime::task::Event) -> F + Send + Sync + 'static,
+    F: Future<Output = Result<serde_json::Value, error::Error>> + Send + 'static,
+{
+    let run = || -> Result<(), Error> {
+        crate::runtime::telemetry::init_json();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        runtime.block_on(async { crate::runtime::task::run(read(Variables::of_process())?).await })
+    };
+    exit_code(name, run())
 }
 
 #[cfg(feature = "lambda")]
