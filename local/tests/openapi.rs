@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use local::gateway::Function;
+use maintenance::environment::TaskName;
 use orders::service::consistency::ViolationKind;
 use serde_json::Value;
 use shared::auth::Access;
@@ -160,6 +161,18 @@ fn service_variables(variables: &[Variable]) -> String {
     table
 }
 
+/// The table of the environment variables of the maintenance function's tasks.
+fn task_variables() -> String {
+    let mut table = "| variable | task | meaning |\n| --- | --- | --- |\n".to_owned();
+    for task in TaskName::ALL {
+        for variable in task.variables() {
+            let name = named(variable);
+            table.push_str(&format!("| {name} | {} | {} |\n", task.name(), variable.description));
+        }
+    }
+    table
+}
+
 /// The table of the methods that functions may call on their own behalf.
 fn callers() -> String {
     let mut table = "| method | called by |\n| --- | --- |\n".to_owned();
@@ -188,6 +201,7 @@ fn generated_tables_of_documents_are_what_the_code_makes() {
         ("docs/api.md", "limits", local::api_doc::limits(&document())),
         ("docs/operations.md", "variables", variables()),
         ("docs/operations.md", "service variables", service_variables(OF_SERVICES)),
+        ("docs/operations.md", "tasks", task_variables()),
         ("docs/protocol/identity.md", "callers", callers()),
         ("docs/protocol/stock.md", "violations", violations()),
         ("docs/operations.md", "listener", listener_limits()),

@@ -142,9 +142,7 @@ fn is_refusal(error: &MongoError) -> bool {
 pub async fn connect_with(uri: &Secret, app_name: &str) -> Result<Database, Error> {
     connect(uri.expose(), app_name).await.map_err(|error| match error.kind.as_ref() {
         // The driver's text may repeat a part of the URI.
-        ErrorKind::InvalidArgument { .. } => {
-            Error::unavailable("MONGO_URI is not a valid connection string")
-        }
+        ErrorKind::InvalidArgument { .. } => Error::unavailable("MONGO_URI is not a valid connection string"),
         _ => Error::unavailable(error),
     })
 }

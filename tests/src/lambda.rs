@@ -121,6 +121,12 @@ impl Lambda {
         ]
     }
 
+    /// A task of the maintenance function, under its own name.
+    pub fn task(name: &str, timeout: Duration) -> Settings {
+        let program = programs::of_workspace(maintenance::NAME);
+        Settings::new(name, program).timeout(timeout).variable("_HANDLER", name)
+    }
+
     /// Calls of a function by others: those of this gRPC method, such as `HoldStock`.
     pub fn on_call(&self, function: &str, method: &str) -> On {
         On::call(&self.backend.rules, function, method)

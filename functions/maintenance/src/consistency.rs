@@ -100,7 +100,13 @@ impl ConsistencyCheck {
             metrics::CHECKS.add([], 1);
             tracing::info!(pages, products, orders, violations, "the consistency check is finished");
         } else {
-            tracing::error!(pages, products, orders, violations, "the consistency check did not come to its end");
+            tracing::error!(
+                pages,
+                products,
+                orders,
+                violations,
+                "the consistency check did not come to its end"
+            );
         }
         // Of a part of the shop nothing can be said but that there are violations.
         if walk.finished || violations > 0 {

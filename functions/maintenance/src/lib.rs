@@ -5,7 +5,8 @@
 //! - [`custom_resource`]: the schema step as a resource of CloudFormation
 //! - [`smoke`]: a journey through new versions before they get traffic, as a hook of CodeDeploy
 //! - [`consistency`]: the whole consistency check, by a schedule
-//! - [`environment`]: environment variables, and the task built from them
+//! - [`environment`]: the tasks, and their environment variables
+//! - [`task`]: the task of a process, built from its environment
 //! - `bounded`: work that ends in time, also by a panic
 //!
 //! The schema step uses the stores of the other functions. The other tasks know them by their interfaces alone.
@@ -16,12 +17,13 @@ mod bounded;
 pub mod consistency;
 #[cfg(feature = "lambda")]
 pub mod custom_resource;
-#[cfg(feature = "lambda")]
 pub mod environment;
 mod keys;
 pub mod schema;
 #[cfg(feature = "lambda")]
 pub mod smoke;
+#[cfg(feature = "lambda")]
+pub mod task;
 
 /// Name of the function, as its calls and its log have it.
 pub const NAME: &str = "maintenance";

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use maintenance::NAME;
-use maintenance::environment::Task;
+use maintenance::task::Task;
 use shared::runtime::run;
 use shared::values::clock::Clock;
 

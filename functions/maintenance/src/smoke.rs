@@ -164,12 +164,7 @@ struct RestAnswer {
 
 impl Smoke {
     /// Creates it. The result goes to `reports`.
-    pub fn new(
-        versions: Versions,
-        front: Front,
-        reports: aws_sdk_codedeploy::Client,
-        clock: Clock,
-    ) -> Self {
+    pub fn new(versions: Versions, front: Front, reports: aws_sdk_codedeploy::Client, clock: Clock) -> Self {
         Self { versions, front, reports, clock }
     }
 

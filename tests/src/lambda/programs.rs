@@ -9,7 +9,7 @@ use local::cargo::own_variables;
 use local::gateway::Function;
 use serde::Deserialize;
 
-/// The program of a function of this workspace, or of the example `hello`, built if it is not there or not of this
+/// The program of a function of this workspace, `maintenance` among them, or of the example `hello`, built if it is not there or not of this
 /// code.
 ///
 /// It has the features that the tests have, `lambda` and `socket`: so all that it is made of is compiled already,
@@ -35,8 +35,8 @@ struct Target {
 fn build() -> BTreeMap<String, PathBuf> {
     let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or("cargo".into()));
     cargo.args(["build", "--quiet", "--message-format", "json-render-diagnostics"]);
-    for function in Function::ALL {
-        cargo.args(["--bin", function.name()]);
+    for name in Function::ALL.map(Function::name).into_iter().chain([maintenance::NAME]) {
+        cargo.args(["--bin", name]);
     }
     // With an example cargo takes the features of dev-dependencies too, as it does for tests.
     cargo.args(["--example", "hello"]);
