@@ -93,7 +93,7 @@ impl SchemaResource {
         let deadline = event.context.deadline;
         let outcome = self.outcome(&request.request_type, deadline).await;
         match &outcome {
-            Ok(()) => tracing::info!(request = request.request_type, "the schema step succeeded"),
+            Ok(()) => tracing::info!(request_type = request.request_type, "the schema step succeeded"),
             Err(reason) => tracing::error!(reason, "the schema step failed"),
         }
         let answer = Answer {
@@ -263,7 +263,43 @@ impl Responder {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
+    use futures::future::BoxFuture;
+    use shared::runtime::secrets::{Secret, SecretSource};
+
     use super::*;
+
+    /// Secret whose reading never ends, or panics.
+    struct Unreadable {
+        panics: bool,
+    }
+
+    impl SecretSource for Unreadable {
+        fn current(&self) -> BoxFuture<'_, Result<Secret, Error>> {
+            assert!(!self.panics, "this panic is part of the test");
+            Box::pin(std::future::pending())
+        }
+
+        fn previous(&self) -> BoxFuture<'_, Result<Option<Secret>, Error>> {
+            Box::pin(async { Ok(None) })
+        }
+    }
+
+    #[tokio::test]
+    async fn a_step_that_panics_or_does_not_end_has_an_outcome() {
+        let clock = Clock::system();
+        for (panics, reason) in [
+            (true, "The schema step panicked"),
+            (false, "The schema step was not done in the time of its function"),
+        ] {
+            let step = Step::of_database(Arc::new(Unreadable { panics }));
+            let responder = Responder::of_aws().unwrap();
+            let resource = SchemaResource::new(Ok(step), responder, clock.clone());
+            let deadline = clock.now().after(Duration::from_millis(200));
+            assert_eq!(resource.outcome("Update", deadline).await, Err(reason.to_owned()));
+        }
+    }
 
     #[test]
     fn only_https_urls_of_aws_are_accepted() {

@@ -107,6 +107,12 @@ impl Step {
         Ok(Self { mongo_uri, admin, clock })
     }
 
+    /// Creates a step of the database at this URI, without an admin.
+    #[cfg(test)]
+    pub(crate) fn of_database(mongo_uri: Arc<dyn SecretSource>) -> Self {
+        Self { mongo_uri, admin: None, clock: Clock::system() }
+    }
+
     /// Prepares the database, and makes the first admin if there is none. May run at any time, any number of times.
     ///
     /// # Errors
