@@ -21,6 +21,6 @@ mod repeats;
 mod roles;
 mod rotation;
 mod schema;
-mod signals;
 mod schema_resource;
+mod signals;
 mod smoke;
