@@ -91,8 +91,8 @@ impl Receiver {
     /// The only request so far.
     pub(crate) fn only(&self) -> Received {
         let received = self.received();
-        let [only] = received.as_slice() else { panic!("{received:#?}") };
-        only.clone()
+        assert_eq!(received.len(), 1, "{received:#?}");
+        received[0].clone()
     }
 }
 
