@@ -1,8 +1,8 @@
 //! Tasks, and their environment variables.
 
-use shared::runtime::config::Variable;
+use shared::runtime::config::{METRICS_NAMESPACE, MONGO_URI, Variable};
 
-use crate::schema;
+use crate::schema::{ADMIN_EMAIL, ADMIN_PASSWORD};
 
 /// New versions of the functions.
 pub(crate) const ORDERS_VERSION: Variable = Variable::new(
@@ -54,11 +54,17 @@ impl TaskName {
     /// Environment variables of the task.
     pub const fn variables(self) -> &'static [Variable] {
         match self {
-            Self::Schema => schema::VARIABLES,
-            Self::Smoke => {
-                &[ORDERS_VERSION, PRODUCTS_VERSION, USERS_VERSION, DOCS_VERSION, BASE_PATH, EDGE_SECRET]
-            }
-            Self::Consistency => &[ORDER_SERVICE_URL],
+            Self::Schema => &[MONGO_URI, ADMIN_EMAIL, ADMIN_PASSWORD, METRICS_NAMESPACE],
+            Self::Smoke => &[
+                ORDERS_VERSION,
+                PRODUCTS_VERSION,
+                USERS_VERSION,
+                DOCS_VERSION,
+                BASE_PATH,
+                EDGE_SECRET,
+                METRICS_NAMESPACE,
+            ],
+            Self::Consistency => &[ORDER_SERVICE_URL, METRICS_NAMESPACE],
         }
     }
 

@@ -117,11 +117,23 @@ where
     F: Future<Output = Result<serde_json::Value, error::Error>> + Send + 'static,
 {
     let run = || -> Result<(), Error> {
-        crate::runtime::telemetry::init_json();
+        let started = Instant::now();
+        let mut variables = Variables::of_process();
+        begin_signals(name, &mut variables);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        runtime.block_on(async { crate::runtime::task::run(read(Variables::of_process())?).await })
+        runtime.block_on(async { crate::runtime::task::run(read(variables)?, started).await })
     };
     exit_code(name, run())
+}
+
+/// Begins to log, and to measure if a namespace is set. `read` reports an invalid one.
+#[cfg(feature = "lambda")]
+fn begin_signals(name: &str, variables: &mut Variables) {
+    crate::runtime::telemetry::init_json();
+    // MongoDB's client is measured from the beginning or not at all.
+    if let Some(namespace) = variables.optional(METRICS_NAMESPACE.name, emf::Namespace::parse) {
+        emf::start(namespace, name);
+    }
 }
 
 #[cfg(feature = "lambda")]
@@ -132,12 +144,7 @@ where
     F: Future<Output = Result<ServiceApp, error::Error>> + Send + 'static,
 {
     let started = Instant::now();
-    crate::runtime::telemetry::init_json();
-    // MongoDB's client is measured from the beginning or not at all. `read` reports an invalid namespace.
-    let namespace = variables.optional(METRICS_NAMESPACE.name, emf::Namespace::parse);
-    if let Some(namespace) = namespace {
-        emf::start(namespace, name);
-    }
+    begin_signals(name, &mut variables);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async { crate::runtime::lambda::run(read(variables)?, started).await })
 }

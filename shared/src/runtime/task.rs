@@ -3,6 +3,8 @@
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
 
 use futures::FutureExt as _;
 use http::HeaderMap;
@@ -13,6 +15,7 @@ use tracing::Instrument as _;
 
 use super::context::{Context, DEFAULT_TIMEOUT, Deadline, InvocationId};
 use super::lambda::deadline;
+use super::metrics::{self, emf};
 use super::run::Error;
 use super::telemetry::request_span;
 use super::trace::Trace;
@@ -39,19 +42,29 @@ pub struct LogStream {
     pub stream: String,
 }
 
-/// Hands events to `handle`, one after the other, until Lambda ends the environment.
+/// Hands events to `handle`, one after the other, until Lambda ends the environment. `started` is the start of the
+/// process.
 ///
 /// # Errors
 /// Error of the runtime if Lambda's runtime API is unavailable.
-pub async fn run<H, F>(handle: H) -> Result<(), Error>
+pub async fn run<H, F>(handle: H, started: Instant) -> Result<(), Error>
 where
     H: Fn(Event) -> F + Send + Sync + 'static,
     F: Future<Output = Result<Value, error::Error>> + Send + 'static,
 {
     let handle = Arc::new(handle);
+    let is_warm = Arc::new(AtomicBool::new(false));
+    metrics::INIT.record([], started.elapsed());
     let answer = move |event| {
-        let handle = handle.clone();
-        async move { answer(&*handle, event).await }
+        let (handle, is_warm) = (handle.clone(), is_warm.clone());
+        async move {
+            if !is_warm.swap(true, Ordering::Relaxed) {
+                metrics::COLD_STARTS.add([], 1);
+            }
+            let answer = answer(&*handle, event).await;
+            emf::write(Clock::system().now());
+            answer
+        }
     };
     lambda_runtime::run_concurrent(lambda_runtime::service_fn(answer)).await
 }
