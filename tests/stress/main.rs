@@ -10,6 +10,7 @@
 //! - [`memory`]: what the consistency check needs of it
 //! - [`backlog`]: Reconcile, with thousands of orders due and a part of them broken
 //! - [`open_orders`]: a product with very many open orders
+//! - [`ledger`]: a product with very many movements
 //! - [`jobs`]: what the queries of Reconcile cost where there is much
 //! - [`explains`]: what a page of each list costs, of a shop that was loaded in bulk
 //!
@@ -27,6 +28,7 @@ mod enumeration;
 mod explains;
 mod fault;
 mod jobs;
+mod ledger;
 mod lists;
 mod memory;
 mod open_orders;
