@@ -43,6 +43,7 @@ pub fn router(service: Arc<OrderService>, verifier: Verifier) -> Router {
 }
 
 static PLACE_ORDER: RouteSpec = RouteSpec::post("/orders", "placeOrder")
+    .throttled_tightly()
     .access(Access::SignedIn)
     .request_body("NewOrder")
     .idempotent()

@@ -70,6 +70,7 @@ async fn create_product(
 
 /// Row of the list; filters, sort and page of products.
 pub static LIST_PRODUCTS: RouteSpec = RouteSpec::get("/products", "listProducts")
+    .throttled_tightly()
     .access(Access::Anyone)
     .query(listing::PARAMETERS)
     .paged()

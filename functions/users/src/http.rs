@@ -51,6 +51,7 @@ pub fn router(service: Arc<UserService>, verifier: Verifier) -> Router {
 }
 
 static CREATE_USER: RouteSpec = RouteSpec::post("/users", "createUser")
+    .throttled_tightly()
     .access(Access::Anyone)
     .rate(RateClass::PerAddress)
     .request_body("NewUser")
@@ -173,6 +174,7 @@ async fn delete_user(
 }
 
 static SIGN_IN: RouteSpec = RouteSpec::post("/auth", "signIn")
+    .throttled_tightly()
     .access(Access::Anyone)
     .rate(RateClass::PerAddress)
     .request_body("Credentials")
@@ -199,6 +201,7 @@ async fn sign_in(
 }
 
 static REFRESH: RouteSpec = RouteSpec::post("/auth/refresh", "refresh")
+    .throttled_tightly()
     .access(Access::Anyone)
     .rate(RateClass::PerAddress)
     .request_body("RefreshToken")

@@ -20,6 +20,8 @@ pub struct RouteSpec {
     pub access: Access,
     /// Limit that a request counts against.
     pub rate: RateClass,
+    /// Limit of API Gateway for all clients together.
+    pub throttle: Throttle,
     /// Parameter in the path.
     pub path_parameter: Option<Parameter>,
     /// Query parameters, without those of a page.
@@ -58,6 +60,15 @@ pub enum RateClass {
     PerAddress,
     /// The same, but requests of admins have no limit and do not count.
     PerAddressButAdmins,
+}
+
+/// Limit of API Gateway for all requests of a route, whoever sends them. template.yaml has the numbers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Throttle {
+    /// The limit of most routes.
+    Default,
+    /// A lower one, for routes that cost most or invite guessing.
+    Tight,
 }
 
 /// Limits of the `limit` parameter of a list.
@@ -230,6 +241,7 @@ impl RouteSpec {
             operation_id,
             access: Access::Admin,
             rate: RateClass::Unlimited,
+            throttle: Throttle::Default,
             path_parameter: None,
             query: &[],
             page: None,
@@ -261,6 +273,12 @@ impl RouteSpec {
     /// Sets the limit that requests count against.
     pub const fn rate(mut self, rate: RateClass) -> Self {
         self.rate = rate;
+        self
+    }
+
+    /// Lowers the limit of API Gateway.
+    pub const fn throttled_tightly(mut self) -> Self {
+        self.throttle = Throttle::Tight;
         self
     }
 
