@@ -38,7 +38,9 @@ mod spec;
 
 pub use cors::Cors;
 pub use headers::MAX_HEAD;
-pub use spec::{PageLimits, Parameter, ParameterValue, RateClass, ResponseBody, ResponseSpec, RouteSpec};
+pub use spec::{
+    PageLimits, Parameter, ParameterValue, RateClass, ResponseBody, ResponseSpec, RouteSpec, Throttle,
+};
 
 /// The route table of a function: rows with their handlers.
 pub struct RouteTable<S> {
