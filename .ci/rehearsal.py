@@ -1,7 +1,7 @@
 """Deploys template.yaml to moto, and looks at what is there.
 
-Called by .ci/rehearsal with a folder for what it writes. Parameters of both rehearsals are below; what has to be there
-follows from the template alone.
+Called by .ci/rehearsal with a folder for what it writes. The parameters of each rehearsal are below; what has to be
+there follows from the template alone.
 """
 
 import ast
@@ -226,7 +226,8 @@ def lint(name, expansion):
     """cfn-lint on the expansion, in which SAM has replaced some parameters."""
     path = WORK / f"rehearsal-{name}.json"
     path.write_text(json.dumps(expansion, indent=2))
-    done = subprocess.run(["cfn-lint", "--ignore-checks", "W2001", "--", path], capture_output=True, text=True, check=False)
+    command = ["cfn-lint", "--ignore-checks", "W2001", "--", path]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
     check(done.returncode == 0, f"cfn-lint on the expansion:\n{done.stdout}{done.stderr}")
 
 
@@ -450,8 +451,10 @@ def check_sam_local(template):
     check(functions.keys() == declared.keys(), f"sam local has {functions.keys()}")
     for name, function in functions.items():
         sizes = template["Mappings"]["Functions"][name]
-        check((function.memory, function.timeout) == (sizes["MemorySize"], sizes["Timeout"]), f"sam local sizes {name} otherwise")
+        is_sized = (function.memory, function.timeout) == (sizes["MemorySize"], sizes["Timeout"])
+        check(is_sized, f"sam local sizes {name} otherwise")
         variables = function.environment["Variables"]
+        check(variables.get("BASE_PATH", "") == "", f"sam local puts {name} below {variables.get('BASE_PATH')}")
         for key in (key for key in variables if key.endswith("_SERVICE_URL")):
             callee = str(variables[key]).removeprefix("lambda:").removesuffix(":live")
             check(callee in functions, f"sam local has {variables[key]} for {key} of {name}")
@@ -459,8 +462,8 @@ def check_sam_local(template):
     for resource in declared.values():
         for event in resource["Properties"].get("Events", {}).values():
             properties = event["Properties"]
-            path, method = properties.get("Path", "$default"), properties.get("Method", "X-AMAZON-APIGATEWAY-ANY-METHOD")
-            found = any(it[0] == path and (method in ("ANY", it[1]) or path == "$default") for it in routes)
+            path, method = properties.get("Path", "$default"), properties.get("Method", "ANY")
+            found = any(it[0] == path and method in ("ANY", it[1]) for it in routes)
             check(found, f"sam local has no route {method} {path}: {sorted(routes)}")
     return len(functions), len(routes)
 

@@ -9,10 +9,10 @@ use super::rules::{Findings, Rule};
 use super::template::{FunctionResource, Template, listed, reference, root, substituted};
 
 /// Namespace of the metrics that the functions emit.
-pub const NAMESPACE: &str = "oms/${AWS::StackName}";
+pub(crate) const NAMESPACE: &str = "oms/${AWS::StackName}";
 
 /// Metrics of AWS: namespace, names, and the sets of dimensions that they come with.
-const OF_AWS: [(&str, &[&str], &[&[&str]]); 5] = [
+const OF_AWS: [(&str, &[&str], &[&[&str]]); 4] = [
     (
         "AWS/Lambda",
         &["ConcurrentExecutions", "Duration", "Errors", "Invocations", "Throttles"],
@@ -21,7 +21,6 @@ const OF_AWS: [(&str, &[&str], &[&[&str]]); 5] = [
     ("AWS/ApiGateway", &["4xx", "5xx", "Count", "IntegrationLatency", "Latency"], &[&["ApiId"]]),
     ("AWS/SQS", &["ApproximateNumberOfMessagesVisible"], &[&["QueueName"]]),
     ("AWS/Logs", &["IncomingBytes"], &[&["LogGroupName"]]),
-    ("AWS/Scheduler", &["TargetErrorCount"], &[&["ScheduleGroup"]]),
 ];
 
 /// A metric that an alarm or a widget shows.
@@ -48,12 +47,16 @@ impl Shown {
         let texts: Vec<&str> = row.iter().map_while(Json::as_str).collect();
         let [namespace, name, dimensions @ ..] = &texts[..] else { return None };
         let pairs = dimensions.chunks_exact(2).map(|pair| (pair[0].to_owned(), pair[1].to_owned()));
-        Some(Self { namespace: (*namespace).to_owned(), name: (*name).to_owned(), dimensions: pairs.collect() })
+        Some(Self {
+            namespace: (*namespace).to_owned(),
+            name: (*name).to_owned(),
+            dimensions: pairs.collect(),
+        })
     }
 
     /// The ones that a `SEARCH` finds: `SEARCH('{NAMESPACE,DIMENSION} MetricName="NAME"', 'Sum')`.
     fn of_search(expression: &str) -> Option<(String, String, BTreeSet<String>)> {
-        let (schema, rest) = expression.strip_prefix("SEARCH('{")?.split_once('}')?;
+        let (schema, rest) = expression.strip_prefix("SEARCH('{")?.split_once("} ")?;
         let name = rest.split('"').nth(1)?;
         let mut parts = schema.split(',').map(str::to_owned);
         Some((parts.next()?, name.to_owned(), parts.collect()))
@@ -79,10 +82,11 @@ impl Shown {
         if !metric.functions.contains(&function.as_str()) {
             return Some(format!("{function} does not emit {name}"));
         }
-        let mut wrong = metric.dimensions.unwrap_or_default().iter().filter(|dimension| match dimension.values {
-            DimensionValues::Listed(values) => !values.contains(&dimensions[dimension.name].as_str()),
-            DimensionValues::Currencies => false,
-        });
+        let mut wrong =
+            metric.dimensions.unwrap_or_default().iter().filter(|dimension| match dimension.values {
+                DimensionValues::Listed(values) => !values.contains(&dimensions[dimension.name].as_str()),
+                DimensionValues::Currencies => false,
+            });
         wrong.next().map(|it| format!("{name} has no {} {}", it.name, dimensions[it.name]))
     }
 }
@@ -93,11 +97,18 @@ fn emitted(name: &str) -> Option<&'static Metric> {
 }
 
 /// Says why nobody emits a metric with these dimensions.
-fn fault_of(template: &Template, namespace: &str, name: &str, dimensions: &BTreeSet<String>) -> Option<String> {
+fn fault_of(
+    template: &Template,
+    namespace: &str,
+    name: &str,
+    dimensions: &BTreeSet<String>,
+) -> Option<String> {
     if namespace != NAMESPACE {
         let known = OF_AWS.iter().find(|(known, names, _)| *known == namespace && names.contains(&name));
         let Some((_, _, sets)) = known else { return Some(format!("{namespace} has no {name}")) };
-        let is_known = sets.iter().any(|set| set.iter().map(|it| (*it).to_owned()).collect::<BTreeSet<_>>() == *dimensions);
+        let is_known = sets
+            .iter()
+            .any(|set| set.iter().map(|it| (*it).to_owned()).collect::<BTreeSet<_>>() == *dimensions);
         return (!is_known).then(|| format!("{name} does not come with {dimensions:?}"));
     }
     let expected: BTreeSet<String> = match emitted(name) {
@@ -115,7 +126,9 @@ fn fault_of(template: &Template, namespace: &str, name: &str, dimensions: &BTree
 fn is_filtered(template: &Template, name: &str) -> bool {
     template.resources("AWS::Logs::MetricFilter").any(|(_, filter)| {
         let metrics = filter["Properties"]["MetricTransformations"].as_array().into_iter().flatten();
-        metrics.into_iter().any(|it| it["MetricName"] == name && placeholder(&it["MetricNamespace"]) == NAMESPACE)
+        metrics
+            .into_iter()
+            .any(|it| it["MetricName"] == name && placeholder(&it["MetricNamespace"]) == NAMESPACE)
     })
 }
 
@@ -127,7 +140,8 @@ fn placeholder(value: &Json) -> String {
     if let Some(name) = reference(value) {
         return format!("${{{name}}}");
     }
-    let parts: Vec<&str> = value["Fn::GetAtt"].as_array().into_iter().flatten().filter_map(Json::as_str).collect();
+    let parts: Vec<&str> =
+        value["Fn::GetAtt"].as_array().into_iter().flatten().filter_map(Json::as_str).collect();
     format!("${{{}}}", parts.join("."))
 }
 
@@ -135,12 +149,14 @@ fn placeholder(value: &Json) -> String {
 fn shown_by(alarm: &Json) -> Vec<Shown> {
     match alarm["Metrics"].as_array() {
         None => vec![Shown::of(alarm)],
-        Some(metrics) => metrics.iter().filter_map(|it| it.get("MetricStat")).map(|it| Shown::of(&it["Metric"])).collect(),
+        Some(metrics) => {
+            metrics.iter().filter_map(|it| it.get("MetricStat")).map(|it| Shown::of(&it["Metric"])).collect()
+        }
     }
 }
 
 /// Alarms look at metrics that something emits, notify, and are there for each function.
-pub fn alarms(template: &Template, found: &mut Findings) {
+pub(crate) fn alarms(template: &Template, found: &mut Findings) {
     let mut watched = BTreeSet::new();
     for (id, alarm) in template.resources("AWS::CloudWatch::Alarm") {
         let alarm = &alarm["Properties"];
@@ -160,8 +176,14 @@ pub fn alarms(template: &Template, found: &mut Findings) {
             }
         }
         for (name, jobs) in jobs {
-            let all = emitted(name).and_then(|it| it.dimensions).unwrap_or_default().iter().find(|it| it.name == "job");
-            let is_all = all.is_none_or(|it| matches!(it.values, DimensionValues::Listed(all) if all.len() == jobs.len()));
+            let all = emitted(name)
+                .and_then(|it| it.dimensions)
+                .unwrap_or_default()
+                .iter()
+                .find(|it| it.name == "job");
+            let is_all = all.is_none_or(
+                |it| matches!(it.values, DimensionValues::Listed(all) if all.len() == jobs.len()),
+            );
             found.check(is_all, Rule::Metric, id, format!("looks at some jobs alone: {jobs:?}"));
         }
         check_expressions(id, alarm, found);
@@ -179,7 +201,8 @@ fn check_near_timeout(template: &Template, id: &str, alarm: &Json, metric: &Show
     if metric.name != "Duration" {
         return;
     }
-    let function = template.functions().find(|it| metric.dimensions["FunctionName"] == format!("${{{}}}", it.id));
+    let function =
+        template.functions().find(|it| metric.dimensions["FunctionName"] == format!("${{{}}}", it.id));
     let timeout = function.map_or(0, FunctionResource::timeout) * 1_000;
     let threshold = template.resolved(&alarm["Threshold"]).as_u64().unwrap_or_default();
     let is_near = threshold < timeout && threshold * 5 >= timeout * 4;
@@ -206,7 +229,7 @@ fn widgets(template: &Template) -> Vec<Json> {
 }
 
 /// The dashboard shows metrics that something emits, and all of them, in rows with captions.
-pub fn dashboard(template: &Template, found: &mut Findings) {
+pub(crate) fn dashboard(template: &Template, found: &mut Findings) {
     let widgets = widgets(template);
     found.check(!widgets.is_empty(), Rule::Metric, "Dashboard", "is no JSON with widgets");
     let mut seen = BTreeSet::new();
@@ -257,7 +280,7 @@ fn check_layout(widgets: &[Json], found: &mut Findings) {
 const RUNBOOK: (&str, &str) = ("### Runbook", "#### ");
 
 /// Each alarm names an entry of the runbook, and each entry is named.
-pub fn runbook(template: &Template, found: &mut Findings) {
+pub(crate) fn runbook(template: &Template, found: &mut Findings) {
     let document = std::fs::read_to_string(root().join("docs/operations.md")).unwrap();
     let lines = document.lines().skip_while(|line| *line != RUNBOOK.0).skip(1);
     let lines = lines.take_while(|line| !line.starts_with("## ") && !line.starts_with("### "));
@@ -266,7 +289,12 @@ pub fn runbook(template: &Template, found: &mut Findings) {
     for (id, alarm) in template.resources("AWS::CloudWatch::Alarm") {
         let description = alarm["Properties"]["AlarmDescription"].as_str().unwrap_or_default();
         let entry = description.split_once("Runbook: ").map_or("", |(_, entry)| entry);
-        found.check(entries.contains(entry), Rule::Runbook, id, format!("names {entry:?}, which is no entry"));
+        found.check(
+            entries.contains(entry),
+            Rule::Runbook,
+            id,
+            format!("names {entry:?}, which is no entry"),
+        );
         named.insert(entry);
     }
     for entry in entries.difference(&named) {

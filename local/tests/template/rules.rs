@@ -1,6 +1,7 @@
 //! Rules that the template keeps, held against the tables of the code.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 
 use local::gateway::Function;
 use maintenance::environment::TaskName;
@@ -15,7 +16,7 @@ use super::template::{
 
 /// What a finding is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Rule {
+pub(crate) enum Rule {
     /// A reference leads to something that is there.
     Reference,
     /// A function is built as all are.
@@ -46,22 +47,28 @@ pub enum Rule {
 
 /// A fault of the template.
 #[derive(Debug)]
-pub struct Finding {
+pub(crate) struct Finding {
     /// The rule that it breaks.
-    pub rule: Rule,
+    pub(crate) rule: Rule,
     /// Logical ID, route or name.
-    pub subject: String,
+    pub(crate) subject: String,
     /// What is wrong.
-    pub problem: String,
+    pub(crate) problem: String,
+}
+
+impl fmt::Display for Finding {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{:?}: {} {}", self.rule, self.subject, self.problem)
+    }
 }
 
 /// Collects findings.
 #[derive(Default)]
-pub struct Findings(Vec<Finding>);
+pub(crate) struct Findings(Vec<Finding>);
 
 impl Findings {
     /// Adds a finding, if something is wrong.
-    pub fn check(&mut self, is_right: bool, rule: Rule, subject: &str, problem: impl Into<String>) {
+    pub(crate) fn check(&mut self, is_right: bool, rule: Rule, subject: &str, problem: impl Into<String>) {
         if !is_right {
             self.0.push(Finding { rule, subject: subject.to_owned(), problem: problem.into() });
         }
@@ -69,11 +76,23 @@ impl Findings {
 }
 
 /// All faults of a template.
-pub fn findings(template: &Template) -> Vec<Finding> {
+pub(crate) fn findings(template: &Template) -> Vec<Finding> {
     let mut found = Findings::default();
     let rules = [
-        check_references, builds, routes, throttles, variables, aliases, permissions, timeouts, logs, deployments,
-        schedules, metrics::alarms, metrics::dashboard, metrics::runbook,
+        check_references,
+        builds,
+        routes,
+        throttles,
+        variables,
+        aliases,
+        permissions,
+        timeouts,
+        logs,
+        deployments,
+        schedules,
+        metrics::alarms,
+        metrics::dashboard,
+        metrics::runbook,
     ];
     for rule in rules {
         rule(template, &mut found);
@@ -178,7 +197,12 @@ fn check_references(template: &Template, found: &mut Findings) {
             }
         }
         if let Some(name) = value.get("Fn::If").and_then(|it| it[0].as_str()) {
-            found.check(template.0["Conditions"].get(name).is_some(), Rule::Reference, name, "is no condition");
+            found.check(
+                template.0["Conditions"].get(name).is_some(),
+                Rule::Reference,
+                name,
+                "is no condition",
+            );
         }
     });
 }
@@ -192,7 +216,12 @@ fn builds(template: &Template, found: &mut Findings) {
         found.check(is_there, Rule::Build, binary, format!("is not deployed with the handler {handler}"));
     }
     let all = template.functions().count();
-    found.check(all == deployed, Rule::Build, "functions", format!("{all} are deployed, and {deployed} are known"));
+    found.check(
+        all == deployed,
+        Rule::Build,
+        "functions",
+        format!("{all} are deployed, and {deployed} are known"),
+    );
     for function in template.functions() {
         let mut check = |is_right, problem| found.check(is_right, Rule::Build, function.id, problem);
         // What `sam build` runs is `cargo lambda build --release --bin NAME`.
@@ -200,7 +229,10 @@ fn builds(template: &Template, found: &mut Findings) {
         check(function.property("Runtime") == "provided.al2023", "has another runtime");
         // From the root features are resolved alike for all of them, so that each dependency is compiled once.
         check(function.property("CodeUri") == ".", "is not built from the root");
-        check(function.property("Architectures") == json!([{ "Ref": "Architecture" }]), "has another architecture");
+        check(
+            function.property("Architectures") == json!([{ "Ref": "Architecture" }]),
+            "has another architecture",
+        );
         check(function.property("Tracing") == "Active", "is not traced");
     }
 }
@@ -222,7 +254,7 @@ const FURTHER: [&str; 12] = [
 ];
 
 /// Paths of all route tables, with something in place of each parameter, and [`FURTHER`].
-pub fn paths() -> BTreeSet<String> {
+pub(crate) fn paths() -> BTreeSet<String> {
     let specs = Function::ALL.into_iter().flat_map(Function::specs);
     specs.map(|spec| spec.path_of("x")).chain(FURTHER.map(str::to_owned)).collect()
 }
@@ -236,7 +268,7 @@ fn has(route: &str, wildcard: &str, path: &str) -> bool {
 }
 
 /// Function whose route matches the path: the longest wins, as in API Gateway and in axum.
-pub fn routed<'a>(routes: &'a [(String, String)], wildcard: &str, path: &str) -> Option<&'a str> {
+pub(crate) fn routed<'a>(routes: &'a [(String, String)], wildcard: &str, path: &str) -> Option<&'a str> {
     let matching = routes.iter().filter(|(route, _)| has(route, wildcard, path));
     let best = matching.max_by_key(|(route, _)| (!route.contains(wildcard), route.len()));
     best.map(|(_, function)| function.as_str())
@@ -265,9 +297,13 @@ fn routes(template: &Template, found: &mut Findings) {
     }
     // A single method of a path leads where its other methods do: the code answers those that it lacks with 405.
     for (method, path, binary) in single {
-        let name = format!("{method} {path}");
-        found.check(Function::of(&path).name() == binary, Rule::Route, &name, format!("leads to {binary}"));
-        found.check(any.iter().any(|(route, _)| *route == path), Rule::Route, &name, "is its path's only route");
+        let (name, others) = (format!("{method} {path}"), routed(&any, "{proxy+}", &path));
+        found.check(
+            others == Some(&*binary),
+            Rule::Route,
+            &name,
+            format!("leads to {binary}, others to {others:?}"),
+        );
     }
 }
 
@@ -278,7 +314,12 @@ fn throttles(template: &Template, found: &mut Findings) {
             .map(|name| reference(&settings[name]).unwrap_or_default().to_owned())
     };
     let default = limits(&api["DefaultRouteSettings"]);
-    found.check(default == ["ThrottleRate", "ThrottleBurst"], Rule::Throttle, "Api", "has no default throttle");
+    found.check(
+        default == ["ThrottleRate", "ThrottleBurst"],
+        Rule::Throttle,
+        "Api",
+        "has no default throttle",
+    );
     let settings = api["RouteSettings"].as_object().cloned().unwrap_or_default();
     let mut tight = BTreeSet::new();
     for function in Function::ALL {
@@ -306,21 +347,42 @@ fn variables(template: &Template, found: &mut Findings) {
         let Some(function) = template.function(program.binary, program.handler) else { continue };
         let mut given = function.variables();
         for variable in program.variables.iter().filter(|it| !NOT_DEPLOYED.contains(&it.name)) {
-            let name = if variable.is_secret { format!("{}_ARN", variable.name) } else { variable.name.to_owned() };
+            let name =
+                if variable.is_secret { format!("{}_ARN", variable.name) } else { variable.name.to_owned() };
             found.check(given.remove(&name).is_some(), Rule::Variable, function.id, format!("lacks {name}"));
             // For emulators.
             let plain = given.remove(variable.name);
-            found.check(plain.is_none_or(|it| it == ""), Rule::Variable, function.id, "has a secret in the template");
+            found.check(
+                plain.is_none_or(|it| it == ""),
+                Rule::Variable,
+                function.id,
+                "has a secret in the template",
+            );
         }
         let endpoint = given.remove(ENDPOINT);
         let calls = program.variables.iter().any(|it| CALLS.iter().any(|(name, _)| *name == it.name));
         let absent = calls.then(|| json!({ "Ref": "AWS::NoValue" }));
-        found.check(endpoint == absent, Rule::Variable, function.id, format!("has {ENDPOINT} as {endpoint:?}"));
+        found.check(
+            endpoint == absent,
+            Rule::Variable,
+            function.id,
+            format!("has {ENDPOINT} as {endpoint:?}"),
+        );
         given.remove(NAMESPACE);
-        found.check(given.is_empty(), Rule::Variable, function.id, format!("does not read {:?}", given.keys()));
+        found.check(
+            given.is_empty(),
+            Rule::Variable,
+            function.id,
+            format!("does not read {:?}", given.keys()),
+        );
     }
     let namespace = &template.0["Globals"]["Function"]["Environment"]["Variables"][NAMESPACE];
-    found.check(substituted(namespace) == Some(metrics::NAMESPACE), Rule::Variable, "Globals", "have another namespace");
+    found.check(
+        substituted(namespace) == Some(metrics::NAMESPACE),
+        Rule::Variable,
+        "Globals",
+        "have another namespace",
+    );
 }
 
 /// What a value calls: `Orders:live` for an alias, `Orders.Version` for a version, `Orders` for whatever is newest.
@@ -353,10 +415,13 @@ fn aliases(template: &Template, found: &mut Findings) {
         let all = function.property("AutoPublishAliasAllProperties") == true;
         found.check(all, Rule::Alias, function.id, "has no new version for a changed variable");
         for (name, value) in function.variables() {
-            let (is_url, is_version) =
-                (CALLS.iter().any(|(url, _)| *url == name), VERSIONS.iter().any(|(version, _)| *version == name));
+            let (is_url, is_version) = (
+                CALLS.iter().any(|(url, _)| *url == name),
+                VERSIONS.iter().any(|(version, _)| *version == name),
+            );
             let callee = callee(&value);
-            let is_right = if is_url { callee.ends_with(&suffix) } else { !is_version || callee.ends_with(".Version") };
+            let is_right =
+                if is_url { callee.ends_with(&suffix) } else { !is_version || callee.ends_with(".Version") };
             found.check(is_right, Rule::Alias, function.id, format!("{name} calls {callee}"));
         }
     }
@@ -371,7 +436,11 @@ fn aliases(template: &Template, found: &mut Findings) {
 }
 
 /// What a role must allow: actions with their resources.
-fn needed(template: &Template, program: &Program, function: FunctionResource) -> BTreeMap<String, BTreeSet<String>> {
+fn needed(
+    template: &Template,
+    program: &Program,
+    function: FunctionResource,
+) -> BTreeMap<String, BTreeSet<String>> {
     let mut needed: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     let log = reference(&function.property("LoggingConfig")["LogGroup"]).unwrap_or_default().to_owned();
     for action in ["logs:CreateLogStream", "logs:PutLogEvents"] {
@@ -387,7 +456,8 @@ fn needed(template: &Template, program: &Program, function: FunctionResource) ->
     if !secrets.is_empty() {
         needed.insert("secretsmanager:GetSecretValue".to_owned(), secrets);
     }
-    let destination = &function.property("EventInvokeConfig")["DestinationConfig"]["OnFailure"]["Destination"];
+    let destination =
+        &function.property("EventInvokeConfig")["DestinationConfig"]["OnFailure"]["Destination"];
     if let Some(queue) = destination["Fn::GetAtt"][0].as_str() {
         needed.insert("sqs:SendMessage".to_owned(), [queue.to_owned()].into());
     }
@@ -458,7 +528,8 @@ const WITHOUT_RESOURCE: [&str; 9] = [
 /// Nothing is allowed on everything, unless it can only be so.
 fn wildcards(template: &Template, found: &mut Findings) {
     let roles = template.resources("AWS::IAM::Role");
-    let roles = roles.map(|(id, role)| (id, statements(role), role["Properties"]["ManagedPolicyArns"].clone()));
+    let roles =
+        roles.map(|(id, role)| (id, statements(role), role["Properties"]["ManagedPolicyArns"].clone()));
     for (id, statements, managed) in roles {
         let managed = if managed.is_null() { Vec::new() } else { listed(&managed) };
         let is_ours = managed.iter().all(|it| reference(it).is_some());
@@ -478,7 +549,12 @@ fn check_wildcards(id: &str, statements: &[Json], found: &mut Findings) {
             found.check(!action.contains('*'), Rule::Permission, id, format!("may {action}"));
             let can_be_limited = !WITHOUT_RESOURCE.contains(&action);
             let is_limited = listed(&statement["Resource"]).iter().all(|it| *it != "*");
-            found.check(is_limited || !can_be_limited, Rule::Permission, id, format!("may {action} on everything"));
+            found.check(
+                is_limited || !can_be_limited,
+                Rule::Permission,
+                id,
+                format!("may {action} on everything"),
+            );
         }
     }
 }
@@ -495,7 +571,8 @@ fn proto_callers(template: &Template, found: &mut Findings) {
         let listing: BTreeSet<String> =
             listing.map(|callee| format!("{}:{ALIAS}", id_of(template, callee))).collect();
         let own = template.functions().filter(|function| function.binary() == binary);
-        let allowed = own.flat_map(|function| allowed(&function.statements()).remove("lambda:InvokeFunction"));
+        let allowed =
+            own.flat_map(|function| allowed(&function.statements()).remove("lambda:InvokeFunction"));
         let allowed: BTreeSet<String> = allowed.flatten().filter(|it| it.ends_with(ALIAS)).collect();
         let problem = format!("may call {allowed:?}, and {listing:?} list it as a caller");
         found.check(allowed == listing, Rule::Permission, binary, problem);
@@ -507,8 +584,16 @@ fn timeouts(template: &Template, found: &mut Findings) {
         let Some(function) = template.function(program.binary, program.handler) else { continue };
         let caller = function.timeout();
         let most = if function.events().is_empty() { LAMBDA + 1 } else { API_GATEWAY };
-        found.check(caller < most, Rule::Timeout, function.id, format!("takes {caller} s, and {most} are too many"));
-        let called = CALLS.iter().chain(&VERSIONS).filter(|(name, _)| program.variables.iter().any(|it| it.name == *name));
+        found.check(
+            caller < most,
+            Rule::Timeout,
+            function.id,
+            format!("takes {caller} s, and {most} are too many"),
+        );
+        let called = CALLS
+            .iter()
+            .chain(&VERSIONS)
+            .filter(|(name, _)| program.variables.iter().any(|it| it.name == *name));
         for callee in called.filter_map(|(_, callee)| of(template, *callee)) {
             let problem = format!("calls {}, which takes longer", callee.id);
             found.check(callee.timeout() < caller, Rule::Timeout, function.id, problem);
@@ -543,8 +628,14 @@ fn deployments(template: &Template, found: &mut Findings) {
     for function in template.functions().filter(|it| !it.events().is_empty()) {
         let mut check = |is_right, problem| found.check(is_right, Rule::Deployment, function.id, problem);
         let preference = function.property("DeploymentPreference");
-        check(reference(&preference["Type"]) == Some("DeploymentPreference"), "does not shift by the parameter");
-        check(reference(&preference["Hooks"]["PreTraffic"]) == Some(smoke), "is not tried before traffic shifts");
+        check(
+            reference(&preference["Type"]) == Some("DeploymentPreference"),
+            "does not shift by the parameter",
+        );
+        check(
+            reference(&preference["Hooks"]["PreTraffic"]) == Some(smoke),
+            "is not tried before traffic shifts",
+        );
         let alarms: Vec<Json> = listed(&preference["Alarms"]);
         let own = format!("{}Errors", function.id);
         check(alarms.iter().any(|it| reference(it) == Some(&own)), "does not go back when it fails");
@@ -576,8 +667,14 @@ fn schedules(template: &Template, found: &mut Findings) {
             }
             let body = body[format!("Shard{shard}")].as_str().unwrap_or_default();
             let right = reconcile_body(shard, count);
-            found.check(body == right, Rule::Schedule, &id, format!("has {body} of {shards}, and not {right}"));
-            let input = substituted(&schedule["Target"]["Input"]).unwrap_or_default().replace("${Body}", body);
+            found.check(
+                body == right,
+                Rule::Schedule,
+                &id,
+                format!("has {body} of {shards}, and not {right}"),
+            );
+            let input =
+                substituted(&schedule["Target"]["Input"]).unwrap_or_default().replace("${Body}", body);
             let mut input: Json = serde_json::from_str(&input).unwrap_or_default();
             if count > 1 {
                 input["grpc"]["body"] = sample["grpc"]["body"].clone();

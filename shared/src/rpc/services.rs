@@ -180,6 +180,8 @@ mod tests {
     fn a_function_is_named_or_has_an_arn() {
         let arn = "arn:aws:lambda:eu-central-1:123456789012:function:products";
         assert_eq!(ServiceUrl::parse("lambda:products"), Ok(ServiceUrl::Lambda("products".to_owned())));
+        let alias = "products:live";
+        assert_eq!(ServiceUrl::parse("lambda:products:live"), Ok(ServiceUrl::Lambda(alias.to_owned())));
         assert_eq!(ServiceUrl::parse(&format!("lambda:{arn}")), Ok(ServiceUrl::Lambda(arn.to_owned())));
     }
 
