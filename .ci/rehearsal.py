@@ -7,6 +7,7 @@ there follows from the template alone.
 import ast
 import io
 import json
+import logging
 import os
 import re
 import socket
@@ -32,6 +33,9 @@ from samcli.lib.providers.sam_function_provider import SamFunctionProvider  # no
 from samcli.lib.providers.sam_stack_provider import SamLocalStackProvider  # noqa: E402
 from samtranslator.translator.transform import transform  # noqa: E402
 from samtranslator.yaml_helper import yaml_parse  # noqa: E402
+
+# SAM tells of features that it lacks, and moto of types.
+logging.disable(logging.WARNING)
 
 WORK = Path(sys.argv[1])
 TEMPLATE = "template.yaml"

@@ -7,7 +7,7 @@
 //!
 //! Routes, variables, callers and metrics come from the tables of the functions. `.ci/rehearsal` deploys the template.
 
-#![expect(clippy::unwrap_used, clippy::panic, reason = "in a test a panic is how one fails")]
+#![expect(clippy::unwrap_used, reason = "in a test a panic is how one fails")]
 
 mod metrics;
 mod planted;
