@@ -35,7 +35,7 @@ fn main() -> io::Result<()> {
         let hash = format!("{:016x}", hasher.finish());
         let (stem, extension) = name.rsplit_once('.').unwrap_or((name, ""));
         table.push_str(&format!(
-            "File {{ path: {:?}, content_type: {content_type:?}, hash: {hash:?}, gzipped: include_bytes!({compressed:?}) }},\n",
+            "File {{ path: {:?}, content_type: {content_type:?}, hash: Cow::Borrowed({hash:?}), gzipped: Bytes::from_static(include_bytes!({compressed:?})) }},\n",
             format!("/docs/assets/{stem}.{hash}.{extension}"),
         ));
     }

@@ -136,14 +136,15 @@ async fn serve(
 ) -> Result<(), CommandError> {
     let database = source.database().clone();
     let local = source.is_local();
+    let edge = settings::edge()?;
     let base = match listener.local_addr() {
-        Ok(address) => format!("http://{address}"),
+        Ok(address) => format!("http://{address}{}", edge.base_path().as_str()),
         Err(error) => return Err(CommandError::new(format!("the port is unknown: {error}"))),
     };
     let work = async {
         let backend = set_up(&database, settings).await?;
-        let router = settings::cors()?.around(backend.router());
-        let server = listener::serve(listener, router.clone(), limits, stopped(stop.clone()));
+        let router = backend.router();
+        let server = listener::serve(listener, edge.around(router.clone()), limits, stopped(stop.clone()));
         let server = tokio::spawn(server);
         let loaded = match options.demo && local {
             // Its requests are not the user's, so they are not logged.

@@ -11,8 +11,10 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use orders::CustomerLimits;
 use ring::rand::{SecureRandom, SystemRandom};
 use serde::{Deserialize, Serialize};
+use shared::http::base_path::BasePath;
+use shared::http::edge::Edge;
 use shared::http::routes::Cors;
-use shared::runtime::config::{self, Variables};
+use shared::runtime::config::{self, BASE_PATH, CORS_ALLOWED_ORIGINS, Variables};
 use shared::runtime::listener;
 
 use crate::error::CommandError;
@@ -173,12 +175,14 @@ pub fn customer_limits() -> Result<CustomerLimits, CommandError> {
     limits.ok_or_else(|| CommandError::new(variables.misconfigured().to_string()))
 }
 
-/// Reads the origins whose pages may read answers: `CORS_ALLOWED_ORIGINS`, none if it is absent.
+/// Reads the edge of the API: `CORS_ALLOWED_ORIGINS` and `BASE_PATH`, none if they are absent.
 ///
 /// # Errors
-/// If it contains anything but origins.
-pub fn cors() -> Result<Cors, CommandError> {
-    read("CORS_ALLOWED_ORIGINS", Cors::default(), Cors::parse)
+/// If a variable is invalid.
+pub fn edge() -> Result<Edge, CommandError> {
+    let cors = read(CORS_ALLOWED_ORIGINS.name, Cors::default(), Cors::parse)?;
+    let base_path = read(BASE_PATH.name, BasePath::default(), BasePath::parse)?;
+    Ok(Edge::default().with_cors(cors).with_base_path(base_path))
 }
 
 /// Reads the listener's settings, and raises the limit of open files for them. `drain` is the time to stop.

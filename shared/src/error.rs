@@ -13,6 +13,7 @@ use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, HeaderValue, header};
 use serde_json::{Map, Value, json};
 
+use crate::http::base_path::BasePath;
 use crate::input::validation::{FieldError, NamedBy};
 
 mod cause;
@@ -202,10 +203,10 @@ impl Error {
         }
     }
 
-    /// Problem details as JSON. `instance` is the path of the request.
-    pub fn to_json(&self, instance: &str, request_id: &str) -> Value {
+    /// Problem details as JSON. `instance` is the path of the request, with the base path that `type` gets.
+    pub fn to_json(&self, base_path: &BasePath, instance: &str, request_id: &str) -> Value {
         let mut body = Map::new();
-        body.insert("type".into(), json!(self.kind.reference()));
+        body.insert("type".into(), json!(base_path.of(&self.kind.reference())));
         body.insert("title".into(), json!(self.kind.title()));
         body.insert("status".into(), json!(self.kind.status().as_u16()));
         body.insert("detail".into(), json!(self.detail));
@@ -223,8 +224,8 @@ impl Error {
         Value::Object(body)
     }
 
-    /// Response to a REST client. `instance` is the path of the request.
-    pub fn to_problem(&self, instance: &str, request_id: &str) -> Response {
+    /// Response to a REST client. `instance` is the path of the request, with the base path that `type` gets.
+    pub fn to_problem(&self, base_path: &BasePath, instance: &str, request_id: &str) -> Response {
         let mut headers = HeaderMap::new();
         headers.insert(header::CONTENT_TYPE, PROBLEM_JSON);
         if let Some(seconds) = self.retry_after {
@@ -236,7 +237,8 @@ impl Error {
         if self.kind == Kind::Unauthenticated {
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
-        (self.kind.status(), headers, self.to_json(instance, request_id).to_string()).into_response()
+        let body = self.to_json(base_path, instance, request_id).to_string();
+        (self.kind.status(), headers, body).into_response()
     }
 }
 
@@ -260,11 +262,17 @@ impl StdError for Error {}
 #[derive(Clone)]
 pub(crate) struct ErrorExtension(pub(crate) std::sync::Arc<Error>);
 
+impl IntoResponse for ErrorExtension {
+    fn into_response(self) -> Response {
+        let mut response = self.0.kind.status().into_response();
+        response.extensions_mut().insert(self);
+        response
+    }
+}
+
 impl IntoResponse for Error {
     fn into_response(self) -> Response {
-        let mut response = self.kind.status().into_response();
-        response.extensions_mut().insert(ErrorExtension(std::sync::Arc::new(self)));
-        response
+        ErrorExtension(std::sync::Arc::new(self)).into_response()
     }
 }
 

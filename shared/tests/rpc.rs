@@ -24,6 +24,7 @@ use proto::users::v1::{CreateUserRequest, User};
 use serde_json::{Value, json};
 use shared::auth::{Caller, Role};
 use shared::error::{Error, Kind};
+use shared::http::base_path::BasePath;
 use shared::input::validation::{FieldError, NamedBy};
 use shared::rpc::channel::{Channel, Invoke};
 use shared::rpc::envelope::{self, AnswerEnvelope, Call, CallEnvelope, MAX_PAYLOAD};
@@ -390,7 +391,7 @@ async fn metadata_of_a_request_and_of_its_answer_come_through() {
 
 /// Returns all that a REST client would see of an error.
 async fn problem(error: &Error) -> (u16, Vec<(String, String)>, Value) {
-    let (head, body) = error.to_problem("/users", "Order-7").into_parts();
+    let (head, body) = error.to_problem(&BasePath::default(), "/users", "Order-7").into_parts();
     let body = body.collect().await.unwrap().to_bytes();
     (head.status.as_u16(), envelope::to_pairs(&head.headers), serde_json::from_slice(&body).unwrap())
 }

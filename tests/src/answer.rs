@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use docs::problems::{COMMON, ProblemType};
 use http::{HeaderMap, StatusCode};
 use serde_json::Value;
+use shared::http::base_path::BasePath;
 
 /// An answer of the API.
 #[derive(Debug)]
@@ -17,6 +18,8 @@ pub struct Answer {
     pub headers: HeaderMap,
     /// The body; null when there is none.
     pub body: Value,
+    /// Base path of the API that it comes from.
+    pub base_path: BasePath,
 }
 
 impl Answer {
@@ -41,7 +44,8 @@ impl Answer {
     #[track_caller]
     pub fn problem(self, status: u16, slug: &str) -> Self {
         let answer = self.expect(status);
-        assert_eq!(answer["type"], format!("/problems/{slug}"), "{}: {:#}", answer.request, answer.body);
+        let path = answer.base_path.of(&format!("/problems/{slug}"));
+        assert_eq!(answer["type"], path, "{}: {:#}", answer.request, answer.body);
         answer
     }
 
@@ -110,8 +114,9 @@ impl Answer {
         assert_eq!(self.header("www-authenticate").is_some(), self.status == 401);
         assert_eq!(self.header("retry-after").is_some(), self.status == 503 || self.status == 429);
 
-        let slug = self.body["type"].as_str().and_then(|path| path.strip_prefix("/problems/"));
-        let Some(told) = slug.and_then(ProblemType::named) else {
+        let path = self.body["type"].as_str().and_then(|path| self.base_path.strip(path));
+        let slug = path.and_then(|path| path.strip_prefix("/problems/"));
+        let Some(told) = slug.and_then(|slug| ProblemType::named(slug, &self.base_path)) else {
             panic!("{}: the catalogue does not have {:#}", self.request, self.body);
         };
         assert_eq!((&self.body["title"], &self.body["status"]), (&told.title.into(), &told.status.into()));

@@ -7,7 +7,9 @@ use std::time::Duration;
 use local::backend::{self, Backend, BackendConfig, CustomerLimits};
 use mongodb::Database;
 use shared::auth::{Role, Signer};
+use shared::http::edge::Edge;
 use shared::rpc::channel::Channel;
+use shared::runtime::listener;
 use shared::runtime::run::ServiceApp;
 use shared::runtime::socket;
 use shared::runtime::socket::Reflection;
@@ -63,12 +65,28 @@ impl InProcess {
         Self::open_house(uri, clock, 0, limits).await
     }
 
+    /// The same, with an edge around its routes. The shop's URL has the base path.
+    pub async fn open_behind(edge: Edge) -> Self {
+        let uri = mongod::shared_for_tests().await.unwrap_or_else(|error| panic!("{error:?}"));
+        Self::open_house_behind(edge, uri, Clock::system(), 0, CustomerLimits::NONE).await
+    }
+
     /// The same, on another MongoDB server: a connection string without a database.
     pub async fn open_at(uri: &str, clock: Clock) -> Self {
         Self::open_house(uri, clock, 0, CustomerLimits::NONE).await
     }
 
     async fn open_house(
+        uri: &str,
+        clock: Clock,
+        rate_limit_per_address: u32,
+        limits: CustomerLimits,
+    ) -> Self {
+        Self::open_house_behind(Edge::default(), uri, clock, rate_limit_per_address, limits).await
+    }
+
+    async fn open_house_behind(
+        edge: Edge,
         uri: &str,
         clock: Clock,
         rate_limit_per_address: u32,
@@ -88,17 +106,20 @@ impl InProcess {
             clock,
         });
 
-        let listener =
+        let socket =
             TcpListener::bind("127.0.0.1:0").await.unwrap_or_else(|error| panic!("no port: {error}"));
-        let address = listener.local_addr().unwrap_or_else(|error| panic!("no address: {error}"));
+        let address = socket.local_addr().unwrap_or_else(|error| panic!("no address: {error}"));
+        let base = format!("http://{address}{}", edge.base_path().as_str());
         // Ends with the runtime of the test.
-        let function = ServiceApp::new(backend.router());
-        tokio::spawn(socket::serve(listener, function, Reflection::Off, std::future::pending()));
+        let limits = listener::Settings { base_path: edge.base_path().clone(), ..Default::default() };
+        let function = ServiceApp::new(edge.around(backend.router()));
+        let never = std::future::pending();
+        tokio::spawn(socket::serve_within(socket, function, Reflection::Off, limits, never));
 
         let email = "admin@example.com";
         let made = backend.users.service.ensure_admin(email, PASSWORD).await;
         made.unwrap_or_else(|error| panic!("{error:?}"));
-        let shop = Shop::with_admin(format!("http://{address}"), email, PASSWORD).await;
+        let shop = Shop::with_admin(base, email, PASSWORD).await;
         Self { shop, backend, database }
     }
 

@@ -4,6 +4,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::{Method, header};
 use serde_json::{Value, json};
+use shared::http::base_path::BasePath;
 
 use crate::answer::Answer;
 
@@ -38,7 +39,7 @@ impl Person {
         Self { token: Some(token.into()), ..self.clone() }
     }
 
-    /// The same person at another address: `http://HOST:PORT`.
+    /// The same person at another address: `http://HOST:PORT`, and the base path if there is one.
     pub fn at(&self, base: &str) -> Self {
         Self { base: base.to_owned(), ..self.clone() }
     }
@@ -105,7 +106,7 @@ impl Person {
     /// Sends a request. No answer of ours is ever a 5xx here: that would be a bug.
     pub async fn answer(&self, request: reqwest::RequestBuilder) -> Answer {
         let answer = self.outcome(request).await.unwrap_or_else(|lost| panic!("{lost}"));
-        let Answer { request: described, status, headers, body } = &answer;
+        let Answer { request: described, status, headers, body, .. } = &answer;
         assert!(status.as_u16() < 500, "{described} answered {status}: {body:#}");
         assert!(headers.contains_key("x-request-id"), "{described}: no request ID");
         answer
@@ -128,7 +129,8 @@ impl Person {
                 panic!("{described}: {error} in {:?}", String::from_utf8_lossy(&bytes))
             })
         };
-        Ok(Answer { request: described, status, headers, body })
+        let base_path = base_path_of(&self.base);
+        Ok(Answer { request: described, status, headers, body, base_path })
     }
 
     /// Orders these quantities of these products, to an address that is allowed.
@@ -144,6 +146,14 @@ impl Person {
     pub async fn moves(&self, order: &str, status: &str) -> Answer {
         self.put(&format!("/orders/{order}"), to(status)).await
     }
+}
+
+/// Base path in the URL of an API.
+fn base_path_of(url: &str) -> BasePath {
+    let path = url.splitn(4, '/').nth(3).map(|path| format!("/{path}"));
+    path.map_or_else(BasePath::default, |path| {
+        BasePath::parse(&path).unwrap_or_else(|error| panic!("{url}: {error}"))
+    })
 }
 
 /// The body that moves an order to a status.

@@ -3,6 +3,8 @@
 "use strict";
 
 const byId = (id) => document.getElementById(id);
+// Path before all paths of the API, such as /v1; mostly empty.
+const base = document.documentElement.dataset.basePath ?? "";
 let ui;
 let scheme;
 let session;
@@ -62,9 +64,9 @@ const bearerOf = (description) => {
 };
 
 async function open() {
-  const description = await (await fetch("/openapi.json")).json();
+  const description = await (await fetch(`${base}/openapi.json`)).json();
   // What is tried here is tried here, whatever other servers the description may name.
-  description.servers = [{ url: location.origin }];
+  description.servers = [{ url: location.origin + base }];
   scheme = bearerOf(description);
   listRoutes(description);
   await new Promise((shown) => {
@@ -86,7 +88,7 @@ async function open() {
 }
 
 async function post(path, body) {
-  const answer = await fetch(path, {
+  const answer = await fetch(base + path, {
     method: "POST",
     headers: { "content-type": "application/json" },
     body: JSON.stringify(body),

@@ -1,11 +1,14 @@
 //! Static files. They are compressed in the binary, and sent so to clients that accept gzip.
 
+use std::borrow::Cow;
 use std::hash::{DefaultHasher, Hasher as _};
-use std::io::Read as _;
+use std::io::{Read as _, Write as _};
 
-use axum::body::Body;
+use axum::body::{Body, Bytes};
 use axum::response::{IntoResponse as _, Response};
+use flate2::Compression;
 use flate2::read::GzDecoder;
+use flate2::write::GzEncoder;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use shared::error::Error;
 use shared::http::conditional::IfNoneMatch;
@@ -18,8 +21,8 @@ pub(crate) struct File {
     /// Path of the file. It contains the hash, so that a client may keep the file for good.
     pub(crate) path: &'static str,
     content_type: &'static str,
-    hash: &'static str,
-    gzipped: &'static [u8],
+    hash: Cow<'static, str>,
+    gzipped: Bytes,
 }
 
 /// All files, in the order of `build.rs`.
@@ -77,19 +80,42 @@ impl File {
 
     fn bytes(&self, gzip: bool) -> Result<Body, std::io::Error> {
         if gzip {
-            return Ok(Body::from(self.gzipped));
+            return Ok(Body::from(self.gzipped.clone()));
         }
-        let mut plain = Vec::new();
-        GzDecoder::new(self.gzipped).read_to_end(&mut plain)?;
-        Ok(Body::from(plain))
+        Ok(Body::from(self.plain()?))
     }
+
+    fn plain(&self) -> Result<Vec<u8>, std::io::Error> {
+        let mut plain = Vec::new();
+        GzDecoder::new(&*self.gzipped).read_to_end(&mut plain)?;
+        Ok(plain)
+    }
+
+    /// File with other content, at the same path.
+    ///
+    /// # Errors
+    /// Error of `change`, or of the compression.
+    pub(crate) fn changed(
+        &self,
+        change: impl FnOnce(&[u8]) -> std::io::Result<Vec<u8>>,
+    ) -> std::io::Result<Self> {
+        let plain = change(&self.plain()?)?;
+        let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
+        encoder.write_all(&plain)?;
+        Ok(Self { hash: Cow::Owned(hash(&plain)), gzipped: encoder.finish()?.into(), ..*self })
+    }
+}
+
+/// Hash of a content, for its tag.
+fn hash(content: &[u8]) -> String {
+    let mut hasher = DefaultHasher::new();
+    hasher.write(content);
+    format!("{:016x}", hasher.finish())
 }
 
 /// Answers with a generated body, which depends on `Accept` alone.
 pub(crate) fn made(request: &HeaderMap, content_type: &'static str, body: String) -> Response {
-    let mut hasher = DefaultHasher::new();
-    hasher.write(body.as_bytes());
-    let tag = format!("\"{:016x}\"", hasher.finish());
+    let tag = format!("\"{}\"", hash(body.as_bytes()));
     if IfNoneMatch::of_headers(request).names(&tag) {
         return not_modified(&tag, Keep::Ask, header::ACCEPT);
     }

@@ -1,6 +1,7 @@
 //! Introduction on the docs page: the basics for a first request.
 
 use maud::{Markup, html};
+use shared::http::base_path::BasePath;
 
 use crate::pages::{code, text};
 
@@ -11,6 +12,7 @@ pub(crate) struct Section {
     /// Heading of the section.
     pub(crate) title: &'static str,
     paragraphs: &'static [&'static str],
+    /// Block of code. `{base}` stands for the base path.
     example: &'static str,
 }
 
@@ -38,11 +40,11 @@ curl $API/orders -H "authorization: Bearer $TOKEN"
             "`POST /products`, `POST /users` and `PUT /products/{id}/stock` take a key, too; it lasts 24 hours.",
         ],
         example: r#"
-POST /orders
+POST {base}/orders
 Idempotency-Key: 2f1c7a9e
 
 → 201 Created
-  Location: /orders/order_…
+  Location: {base}/orders/order_…
 "#,
     },
     Section {
@@ -53,7 +55,7 @@ Idempotency-Key: 2f1c7a9e
             "Orders and users also take `If-None-Match`: 304 means that your copy is current.",
         ],
         example: r#"
-PUT /orders/order_…
+PUT {base}/orders/order_…
 If-Match: "3"
 
 → 412 Precondition Failed
@@ -69,7 +71,7 @@ If-Match: "3"
         ],
         example: r#"
 {
-  "type": "/problems/validation",
+  "type": "{base}/problems/validation",
   "title": "Validation failed",
   "status": 422,
   "detail": "/items/0/quantity must be 1 to 10000.",
@@ -88,7 +90,7 @@ If-Match: "3"
             "Elements that do not change are neither repeated nor skipped while others come and go. A page may be shorter than its limit.",
         ],
         example: r#"
-GET /products?limit=2
+GET {base}/products?limit=2
 
 {
   "data": [{ … }, { … }],
@@ -113,7 +115,7 @@ GET /products?limit=2
 ];
 
 /// Renders the introduction.
-pub(crate) fn introduction() -> Markup {
+pub(crate) fn introduction(base_path: &BasePath) -> Markup {
     html! {
         section.hero {
             h1 { "Order management API" }
@@ -132,8 +134,8 @@ pub(crate) fn introduction() -> Markup {
                 section #(section.id) {
                     h2 { (section.title) }
                     @for paragraph in section.paragraphs { p { (text(paragraph)) } }
-                    (code(section.example))
-                    @if section.id == "errors" { p { a href="/problems" { "All problems" } } }
+                    (code(&section.example.replace("{base}", base_path.as_str())))
+                    @if section.id == "errors" { p { a href=(base_path.of("/problems")) { "All problems" } } }
                 }
             }
         }

@@ -2,18 +2,20 @@
 
 use axum::Router;
 use axum::extract::rejection::RawPathParamsRejection;
-use axum::extract::{RawPathParams, Request};
+use axum::extract::{RawPathParams, Request, State};
 use axum::response::{IntoResponse as _, Redirect, Response};
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use serde::Serialize;
-use serde_json::json;
+use serde_json::{Map, json};
 use shared::auth::Access;
 use shared::error::{Error, Kind};
+use shared::http::base_path::BasePath;
 use shared::http::routes::{Guard, Parameter, ParameterValue, ResponseSpec, RouteSpec, RouteTable};
 use shared::input::json;
 use shared::values::clock::Clock;
 
 use crate::assets::{self, File, Keep};
+use crate::description::Description;
 use crate::negotiation::wants_html;
 use crate::pages;
 use crate::problems::{self, ProblemType};
@@ -24,8 +26,20 @@ const HTML: &str = "text/html";
 /// Headers of a response that caches may keep.
 const CACHEABLE: &[&str] = &["Cache-Control", "Vary", "ETag"];
 
+/// Names and paths of the index.
+pub(crate) const PLACES: [(&str, &str); 8] = [
+    ("docs", "/docs"),
+    ("openapi", "/openapi.json"),
+    ("problems", "/problems"),
+    ("orders", "/orders"),
+    ("products", "/products"),
+    ("users", "/users"),
+    ("auth", "/auth"),
+    ("health", "/health"),
+];
+
 /// The route table.
-pub fn routes() -> RouteTable<()> {
+pub fn routes() -> RouteTable<Description> {
     RouteTable::new()
         .route(&INDEX, index)
         .route(&DOCS, docs)
@@ -38,7 +52,7 @@ pub fn routes() -> RouteTable<()> {
 
 /// The router of all routes.
 pub fn router(clock: Clock) -> Router {
-    routes().into_router((), Guard::public(clock))
+    routes().into_router(Description::default(), Guard::public(clock))
 }
 
 static INDEX: RouteSpec = RouteSpec::get("/", "index")
@@ -52,21 +66,13 @@ static INDEX: RouteSpec = RouteSpec::get("/", "index")
     ]);
 
 /// Index of the API. Browsers are redirected to the page.
-async fn index(headers: HeaderMap) -> Response {
+async fn index(base_path: BasePath, headers: HeaderMap) -> Response {
     let mut response = if wants_html(&headers) {
         Redirect::to("/docs").into_response()
     } else {
-        let index = json!({
-            "name": "Order management",
-            "docs": "/docs",
-            "openapi": "/openapi.json",
-            "problems": "/problems",
-            "orders": "/orders",
-            "products": "/products",
-            "users": "/users",
-            "auth": "/auth",
-            "health": "/health",
-        });
+        let places = PLACES.iter().map(|(name, path)| ((*name).to_owned(), json!(base_path.of(path))));
+        let name = ("name".to_owned(), json!("Order management"));
+        let index: Map<_, _> = std::iter::once(name).chain(places).collect();
         json::answer(StatusCode::OK, &index)
     };
     response.headers_mut().insert(header::VARY, HeaderValue::from_static("accept"));
@@ -93,8 +99,8 @@ static DOCS: RouteSpec = RouteSpec::get("/docs", "docs")
     .responses(&[ResponseSpec::empty(StatusCode::OK, "The page.").also_as(&[HTML]).headers(CACHEABLE)]);
 
 /// The page to read and try the API in.
-async fn docs(headers: HeaderMap) -> Response {
-    pages::answer(&headers, pages::docs())
+async fn docs(base_path: BasePath, headers: HeaderMap) -> Response {
+    pages::answer(&headers, pages::docs(&base_path))
 }
 
 static ASSET: RouteSpec = RouteSpec::get("/docs/assets/{file}", "asset")
@@ -126,8 +132,13 @@ static OPENAPI: RouteSpec = RouteSpec::get("/openapi.json", "openapi")
     .responses(&[ResponseSpec::json(StatusCode::OK, "OpenApi", "OpenAPI 3.1.").headers(CACHEABLE)]);
 
 /// The description of the API (OpenAPI 3.1).
-async fn openapi(headers: HeaderMap) -> Response {
-    assets::OPENAPI.answer(&headers, Keep::Ask)
+async fn openapi(
+    State(description): State<Description>,
+    base_path: BasePath,
+    headers: HeaderMap,
+) -> Result<Response, Error> {
+    let document = description.below(&base_path).map_err(Error::internal)?;
+    Ok(document.answer(&headers, Keep::Ask))
 }
 
 static LIST_PROBLEMS: RouteSpec = RouteSpec::get("/problems", "listProblems")
@@ -141,10 +152,10 @@ static LIST_PROBLEMS: RouteSpec = RouteSpec::get("/problems", "listProblems")
         .headers(CACHEABLE)]);
 
 /// All types of problems.
-async fn list_problems(headers: HeaderMap) -> Response {
-    let all: Vec<ProblemType> = problems::all().collect();
+async fn list_problems(base_path: BasePath, headers: HeaderMap) -> Response {
+    let all: Vec<ProblemType> = problems::all(&base_path).collect();
     if wants_html(&headers) {
-        return pages::answer(&headers, pages::problems(&all));
+        return pages::answer(&headers, pages::problems(&base_path, &all));
     }
     answer(&headers, &json!({ "data": all }))
 }
@@ -166,14 +177,15 @@ static GET_PROBLEM: RouteSpec = RouteSpec::get("/problems/{type}", "getProblem")
 
 /// A type of problem.
 async fn get_problem(
+    base_path: BasePath,
     headers: HeaderMap,
     path: Result<RawPathParams, RawPathParamsRejection>,
 ) -> Result<Response, Error> {
     // Rejected when the path is not UTF-8: then it is no type either.
-    let named = path.ok().and_then(|path| ProblemType::named(path.iter().next()?.1));
+    let named = path.ok().and_then(|path| ProblemType::named(path.iter().next()?.1, &base_path));
     let problem = named.ok_or_else(|| Error::not_found("type of problem"))?;
     if wants_html(&headers) {
-        return Ok(pages::answer(&headers, pages::problem(&problem)));
+        return Ok(pages::answer(&headers, pages::problem(&base_path, &problem)));
     }
     Ok(answer(&headers, &problem))
 }

@@ -1,5 +1,5 @@
-//! The docs function: documentation pages, the catalogue of problems, and 404. No database, no secret, no
-//! callers.
+//! The docs function: documentation pages, the catalogue of problems, and 404. No database, no callers, no
+//! secret but that of the edge.
 //!
 //! It is behind API Gateway's `$default` route, and so answers every path that no other function has.
 
@@ -7,6 +7,7 @@ use axum::Router;
 use shared::values::clock::Clock;
 
 mod assets;
+mod description;
 pub mod environment;
 mod guide;
 pub mod http;

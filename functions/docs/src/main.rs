@@ -7,8 +7,14 @@ use shared::values::clock::Clock;
 
 fn main() -> ExitCode {
     run::function("docs", docs::PORT, |variables| {
-        let router = docs::environment::read(variables)?.around(docs::app(Clock::system()).router);
-        let function = ServiceApp::new(router);
-        Ok(move || std::future::ready(Ok(function.clone())))
+        let edge = docs::environment::read(variables)?;
+        let app = docs::app(Clock::system());
+        Ok(move || {
+            let (edge, app) = (edge.clone(), app.clone());
+            async move {
+                edge.open().await?;
+                Ok(ServiceApp::new(edge.around(app.router)))
+            }
+        })
     })
 }

@@ -1,6 +1,7 @@
 //! Schemas of the docs function in the OpenAPI document, and of all problems, from the catalogue.
 
 use shared::error::Kind;
+use shared::http::base_path::BasePath;
 use shared::openapi::values::{Fields, integer, list, matching, named, one_of, problem_name, text};
 use shared::openapi::{ApiPart, ApiSchema};
 use utoipa::openapi::schema::{AdditionalProperties, ObjectBuilder, Schema};
@@ -68,7 +69,7 @@ fn reference(kinds: &[Kind]) -> ObjectBuilder {
 
 /// The schema of the problems of a kind.
 fn problem(kind: Kind) -> ApiSchema {
-    let ProblemType { title, status, meaning, members, .. } = ProblemType::of(kind);
+    let ProblemType { title, status, meaning, members, .. } = ProblemType::of(kind, &BasePath::default());
     let fields = COMMON.iter().fold(Fields::shown(meaning), |fields, member| match member.name {
         "type" => fields.has("type", reference(&[kind]), member.meaning),
         "title" => fields.has("title", one_of([title]), member.meaning),

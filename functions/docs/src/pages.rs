@@ -3,6 +3,7 @@
 use axum::response::Response;
 use http::{HeaderMap, HeaderValue, header};
 use maud::{DOCTYPE, Markup, html};
+use shared::http::base_path::BasePath;
 
 use crate::assets::{self, DOCS_CSS, DOCS_JS, ICON, SWAGGER_CSS, SWAGGER_JS};
 use crate::guide;
@@ -21,30 +22,30 @@ pub(crate) fn answer(request: &HeaderMap, page: Markup) -> Response {
     response
 }
 
-/// Renders the layout around a page. `aside` stands at the right end of the bar.
-fn page(title: &str, head: &Markup, aside: &Markup, body: &Markup) -> Markup {
+/// Renders the layout around a page. `aside` stands at the right end of the bar. `docs.js` reads the base path.
+fn page(base_path: &BasePath, title: &str, head: &Markup, aside: &Markup, body: &Markup) -> Markup {
     html! {
         (DOCTYPE)
-        html lang="en" {
+        html lang="en" data-base-path=(base_path.as_str()) {
             head {
                 meta charset="utf-8";
                 title { (title) }
                 meta name="viewport" content="width=device-width, initial-scale=1";
                 meta name="color-scheme" content="light dark";
-                link rel="icon" href=(ICON.path) type="image/svg+xml";
+                link rel="icon" href=(base_path.of(ICON.path)) type="image/svg+xml";
                 (head)
-                link rel="stylesheet" href=(DOCS_CSS.path);
+                link rel="stylesheet" href=(base_path.of(DOCS_CSS.path));
             }
             body {
                 header.bar {
-                    a.brand href="/docs" {
-                        img src=(ICON.path) alt="" width="28" height="28";
+                    a.brand href=(base_path.of("/docs")) {
+                        img src=(base_path.of(ICON.path)) alt="" width="28" height="28";
                         span { "Order management" }
                     }
                     nav.places aria-label="Pages" {
-                        a href="/docs" { "API" }
-                        a href="/problems" { "Problems" }
-                        a href="/openapi.json" { "OpenAPI" }
+                        a href=(base_path.of("/docs")) { "API" }
+                        a href=(base_path.of("/problems")) { "Problems" }
+                        a href=(base_path.of("/openapi.json")) { "OpenAPI" }
                     }
                     (aside)
                 }
@@ -55,12 +56,12 @@ fn page(title: &str, head: &Markup, aside: &Markup, body: &Markup) -> Markup {
 }
 
 /// Renders the page on which the API can be read and tried.
-pub(crate) fn docs() -> Markup {
+pub(crate) fn docs(base_path: &BasePath) -> Markup {
     let head = html! {
         meta name="description" content="Read and try the order management API.";
-        link rel="stylesheet" href=(SWAGGER_CSS.path);
-        script src=(SWAGGER_JS.path) defer {}
-        script src=(DOCS_JS.path) defer {}
+        link rel="stylesheet" href=(base_path.of(SWAGGER_CSS.path));
+        script src=(base_path.of(SWAGGER_JS.path)) defer {}
+        script src=(base_path.of(DOCS_JS.path)) defer {}
     };
     let body = html! {
         div.columns {
@@ -77,20 +78,25 @@ pub(crate) fn docs() -> Markup {
                 }
             }
             div.content {
-                (guide::introduction())
+                (guide::introduction(base_path))
                 section.reference aria-label="Routes" {
                     h2 #routes-heading { "All routes" }
                     p {
                         "Open a route, change what is filled in, and press " strong { "Execute" }
                         ": the request goes to this server, as the signed-in user."
                     }
-                    noscript { p { "Without JavaScript there is " a href="/openapi.json" { "openapi.json" } " alone." } }
+                    noscript {
+                        p {
+                            "Without JavaScript there is "
+                            a href=(base_path.of("/openapi.json")) { "openapi.json" } " alone."
+                        }
+                    }
                     div #api {}
                 }
             }
         }
     };
-    page("Order management API", &head, &sign_in(), &body)
+    page(base_path, "Order management API", &head, &sign_in(), &body)
 }
 
 /// Renders the forms to sign in and out; `docs.js` shows one of the two.
@@ -112,7 +118,7 @@ fn sign_in() -> Markup {
 }
 
 /// Renders the index of the catalogue.
-pub(crate) fn problems(all: &[ProblemType]) -> Markup {
+pub(crate) fn problems(base_path: &BasePath, all: &[ProblemType]) -> Markup {
     let body = html! {
         main.alone {
             h1 { "Problems" }
@@ -142,22 +148,22 @@ pub(crate) fn problems(all: &[ProblemType]) -> Markup {
             }
         }
     };
-    page("Problems · Order management API", &html! {}, &html! {}, &body)
+    page(base_path, "Problems · Order management API", &html! {}, &html! {}, &body)
 }
 
 /// Renders the page of a type of problem.
-pub(crate) fn problem(problem: &ProblemType) -> Markup {
+pub(crate) fn problem(base_path: &BasePath, problem: &ProblemType) -> Markup {
     let example = serde_json::to_string_pretty(&problem.example).unwrap_or_default();
     let body = html! {
         main.alone {
-            p.way { a href="/problems" { "Problems" } " / " code { (problem.slug()) } }
+            p.way { a href=(base_path.of("/problems")) { "Problems" } " / " code { (problem.slug()) } }
             h1 { (problem.title) }
             p { (status(problem.status)) " " code { (problem.r#type) } }
             p.lead { (text(problem.meaning)) }
             h2 { "What to do" }
             p { (text(problem.what_to_do)) }
             @if !problem.members.is_empty() {
-                h2 { "Members beside " a href="/problems" { "the common ones" } }
+                h2 { "Members beside " a href=(base_path.of("/problems")) { "the common ones" } }
                 (members(&problem.members))
             }
             @if !problem.headers.is_empty() {
@@ -168,7 +174,7 @@ pub(crate) fn problem(problem: &ProblemType) -> Markup {
             pre { code { (example) } }
         }
     };
-    page(&format!("{} · Problems", problem.title), &html! {}, &html! {}, &body)
+    page(base_path, &format!("{} · Problems", problem.title), &html! {}, &html! {}, &body)
 }
 
 fn status(status: u16) -> Markup {

@@ -7,6 +7,7 @@
 use serde::Serialize;
 use serde_json::{Value, json};
 use shared::error::{Error, Kind};
+use shared::http::base_path::BasePath;
 use shared::input::validation::{FieldError, NamedBy};
 
 /// Type of problem, an entry of the catalogue.
@@ -60,29 +61,30 @@ pub const COMMON: [Member; 6] = [
     member("request_id", "string", "Request ID, as in the header `X-Request-Id` and in the log."),
 ];
 
-/// All types, sorted by status.
-pub fn all() -> impl Iterator<Item = ProblemType> {
-    Kind::ALL.into_iter().map(ProblemType::of)
+/// All types of an API at this base path, sorted by status.
+pub fn all(base_path: &BasePath) -> impl Iterator<Item = ProblemType> {
+    Kind::ALL.into_iter().map(|kind| ProblemType::of(kind, base_path))
 }
 
 impl ProblemType {
     /// Finds the type with this last segment of its path.
-    pub fn named(slug: &str) -> Option<Self> {
-        Kind::ALL.into_iter().find(|kind| kind.slug() == slug).map(Self::of)
+    pub fn named(slug: &str, base_path: &BasePath) -> Option<Self> {
+        let kind = Kind::ALL.into_iter().find(|kind| kind.slug() == slug)?;
+        Some(Self::of(kind, base_path))
     }
 
     /// Builds the type of this kind.
-    pub fn of(kind: Kind) -> Self {
+    pub fn of(kind: Kind, base_path: &BasePath) -> Self {
         let Entry { meaning, what_to_do, members, headers, example: (path, example) } = entry(kind);
         Self {
-            r#type: kind.reference(),
+            r#type: base_path.of(&kind.reference()),
             title: kind.title(),
             status: kind.status().as_u16(),
             meaning,
             what_to_do,
             members,
             headers,
-            example: example.to_json(path, "01JQ4V9T2GZ6M8W3K5"),
+            example: example.to_json(base_path, &base_path.of(path), "01JQ4V9T2GZ6M8W3K5"),
         }
     }
 
@@ -354,14 +356,14 @@ mod tests {
     #[test]
     fn an_example_has_just_the_members_and_headers_that_are_told() {
         for kind in Kind::ALL {
-            let told = ProblemType::of(kind);
+            let told = ProblemType::of(kind, &BasePath::default());
             let common = COMMON.iter().map(|member| member.name);
             let own = told.members.iter().map(|member| member.name).filter(|name| !name.contains('['));
             let example: BTreeSet<&str> =
                 told.example.as_object().into_iter().flatten().map(|(name, _)| name.as_str()).collect();
             assert_eq!(example, common.chain(own).collect(), "{}", told.r#type);
 
-            let response = entry(kind).example.1.to_problem("/", "x");
+            let response = entry(kind).example.1.to_problem(&BasePath::default(), "/", "x");
             let told: BTreeSet<String> =
                 told.headers.iter().map(|header| header.name.to_ascii_lowercase()).collect();
             let headers = response.headers().keys().map(|name| name.as_str().to_owned());
@@ -371,7 +373,7 @@ mod tests {
 
     #[test]
     fn members_of_elements_are_told_where_the_example_has_them() {
-        for told in all() {
+        for told in all(&BasePath::default()) {
             for (name, value) in told.example.as_object().into_iter().flatten() {
                 let elements = value.as_array().into_iter().flatten();
                 for (inner, value) in elements.filter_map(Value::as_object).flatten() {

@@ -4,13 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use shared::error::Error;
-use shared::http::routes::Cors;
+use shared::http::edge::Edge;
 use shared::mongo;
 use shared::rpc::channel::Channel;
 use shared::rpc::services::Services;
 use shared::runtime::config::{
-    CORS_ALLOWED_ORIGINS, ConfigErrors, METRICS_NAMESPACE, MONGO_URI, PRODUCT_SERVICE_URL, USER_SERVICE_URL,
-    Variable, Variables, seconds,
+    BASE_PATH, CORS_ALLOWED_ORIGINS, ConfigErrors, EDGE_SECRET, EDGE_SECRET_PREVIOUS, METRICS_NAMESPACE,
+    MONGO_URI, PRODUCT_SERVICE_URL, USER_SERVICE_URL, Variable, Variables, seconds,
 };
 use shared::runtime::run::ServiceApp;
 use shared::runtime::secrets::{self, SecretSource};
@@ -38,6 +38,9 @@ pub const VARIABLES: &[Variable] = &[
          limit, at most 1000000",
     ),
     CORS_ALLOWED_ORIGINS,
+    BASE_PATH,
+    EDGE_SECRET,
+    EDGE_SECRET_PREVIOUS,
     METRICS_NAMESPACE,
 ];
 
@@ -69,7 +72,7 @@ pub struct Environment {
     users: Channel,
     payment_window: Duration,
     limits: CustomerLimits,
-    cors: Cors,
+    edge: Edge,
     clock: Clock,
 }
 
@@ -86,14 +89,14 @@ impl Environment {
         let users = services.channel(&mut variables, USER_SERVICE_URL.name);
         let payment_window = variables.or("ORDER_PAYMENT_WINDOW", DEFAULT_PAYMENT_WINDOW, seconds);
         let limits = customer_limits(&mut variables, CustomerLimits::default());
-        let cors = variables.or(CORS_ALLOWED_ORIGINS.name, Cors::default(), Cors::parse);
-        let (Some(mongo_uri), Some(products), Some(users), Some(payment_window), Some(limits), Some(cors)) =
-            (mongo_uri, products, users, payment_window, limits, cors)
+        let edge = Edge::read(&mut variables, &mut services, &clock);
+        let (Some(mongo_uri), Some(products), Some(users), Some(payment_window), Some(limits), Some(edge)) =
+            (mongo_uri, products, users, payment_window, limits, edge)
         else {
             return Err(variables.misconfigured());
         };
         variables.check()?;
-        Ok(Self { mongo_uri, products, users, payment_window, limits, cors, clock })
+        Ok(Self { mongo_uri, products, users, payment_window, limits, edge, clock })
     }
 
     /// Fetches the secret, connects, and builds the function.
@@ -101,7 +104,7 @@ impl Environment {
     /// # Errors
     /// 503 when a dependency is away, or not as it must be.
     pub async fn build(self) -> Result<ServiceApp, Error> {
-        let database = mongo::open(&*self.mongo_uri, SCHEMA).await?;
+        let (database, ()) = futures::try_join!(mongo::open(&*self.mongo_uri, SCHEMA), self.edge.open())?;
         let app = app(Dependencies {
             database,
             products: self.products,
@@ -112,7 +115,7 @@ impl Environment {
         });
         let service = app.service;
         let scheduled = service.clone();
-        Ok(ServiceApp::new(self.cors.around(app.router))
+        Ok(ServiceApp::new(self.edge.around(app.router))
             .with_rpc(app.rpc)
             .with_probe(move || {
                 let store = service.store.clone();

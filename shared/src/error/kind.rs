@@ -91,7 +91,7 @@ impl Kind {
         self.row().0
     }
 
-    /// Problem `type`: path of the page that explains it in the docs function's catalogue.
+    /// Problem `type`, without the base path: path of the page that explains it in the docs function's catalogue.
     pub fn reference(self) -> String {
         format!("/problems/{}", self.slug())
     }

@@ -18,11 +18,13 @@ use futures::future::BoxFuture;
 use http::request::Parts;
 use http::{Extensions, HeaderMap, HeaderValue, Method, header};
 use serde::de::DeserializeOwned;
+use tower::ServiceExt as _;
 use tracing::Instrument as _;
 use type_safe_id::{StaticType, TypeSafeId};
 
 use crate::auth::{Access, Caller, Identity, Verifier};
 use crate::error::{self, Error, ErrorExtension, Kind};
+use crate::http::base_path::{self, BasePath};
 use crate::input::json::{self, Json};
 use crate::input::query::Query;
 use crate::runtime::context::{Context, DEFAULT_TIMEOUT, Deadline, InvocationId, SourceAddress, request_id};
@@ -110,6 +112,15 @@ pub(crate) fn refusal(error: fn() -> Error) -> Router {
         .layer(middleware::from_fn_with_state(Methods::default(), answer))
 }
 
+/// Refuses a request as a route does: with a problem, a request ID and a line in the log.
+pub(crate) async fn refuse(error: Error, request: Request) -> Response {
+    let error = ErrorExtension(Arc::new(error));
+    let router = Router::new()
+        .fallback(async move || error)
+        .layer(middleware::from_fn_with_state(Methods::default(), answer));
+    router.oneshot(request).await.unwrap_or_else(|never| match never {})
+}
+
 fn method_filter(method: &Method) -> MethodFilter {
     match *method {
         Method::POST => MethodFilter::POST,
@@ -119,11 +130,12 @@ fn method_filter(method: &Method) -> MethodFilter {
     }
 }
 
-async fn no_such_route() -> Error {
-    Error::new(
-        Kind::NotFound,
-        "No route at this path. Paths are lower case without a trailing slash; `GET /docs` lists them.",
-    )
+async fn no_such_route(base_path: BasePath) -> Error {
+    let docs = base_path.of("/docs");
+    let detail = format!(
+        "No route at this path. Paths are lower case without a trailing slash; `GET {docs}` lists them."
+    );
+    Error::new(Kind::NotFound, detail)
 }
 
 /// The error of a method that a path does not have, with those that it has.
@@ -307,7 +319,8 @@ async fn respond(request_id: String, methods: Methods, mut request: Request, nex
     let id = HeaderValue::from_str(&request_id).unwrap_or_else(|_| HeaderValue::from_static("none"));
     // So that all that runs below sees the ID which was made here.
     request.headers_mut().insert("x-request-id", id.clone());
-    let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+    let (method, path) = (request.method().clone(), base_path::requested(&request).to_owned());
+    let base_path = request.extensions().get::<BasePath>().cloned().unwrap_or_default();
     let cors = request.extensions().get::<Cors>().map(|cors| cors.of(&method, request.headers()));
     let matched = request.extensions().get::<MatchedPath>();
     let (route, methods) = matched
@@ -322,12 +335,13 @@ async fn respond(request_id: String, methods: Methods, mut request: Request, nex
     let caller = response.extensions().get::<CallerForLog>().map(|caller| caller.0);
     let mut error = response.extensions_mut().remove::<ErrorExtension>().map(|unanswered| unanswered.0);
     if let Some(error) = &error {
-        response = error.to_problem(&path, &request_id);
+        response = error.to_problem(&base_path, &path, &request_id);
         if method == Method::HEAD {
             *response.body_mut() = axum::body::Body::empty();
         }
     }
     response.headers_mut().insert("x-request-id", id);
+    base_path.leave(response.headers_mut());
     headers::secure(response.headers_mut());
     if let Some(cors) = cors {
         let status = cors.on(response.status(), methods.as_deref(), response.headers_mut());
@@ -377,7 +391,6 @@ impl<S: Send + Sync, T: StaticType> FromRequestParts<S> for PathId<T> {
 #[cfg(test)]
 mod tests {
     use http::StatusCode;
-    use tower::ServiceExt as _;
 
     use super::*;
 

@@ -63,6 +63,26 @@ pub const METRICS_NAMESPACE: Variable = Variable::new(
     "namespace of the [metrics](#metrics) in CloudWatch, such as `oms/shop`; on Lambda alone. Absent: no metrics",
 );
 
+/// Path before all paths of the API.
+pub const BASE_PATH: Variable = Variable::new(
+    "BASE_PATH",
+    "path before all paths of the API, such as `/v1`: [the name of a stage, or the key of a domain's \
+     mapping](#behind-a-path-a-domain-or-cloudfront). Absent is none",
+);
+
+/// Secret of CloudFront.
+pub const EDGE_SECRET: Variable = Variable::secret(
+    "EDGE_SECRET",
+    "sent by [CloudFront](#cloudfront) in the header `x-origin-verify`; 32 to 256 visible ASCII characters. If it is \
+     set, REST requests without it are 403, and `CloudFront-Viewer-Address` has the client's address",
+);
+
+/// Another secret of CloudFront.
+pub const EDGE_SECRET_PREVIOUS: Variable = Variable::secret(
+    "EDGE_SECRET_PREVIOUS",
+    "another secret that is accepted, while `EDGE_SECRET` is [exchanged](#cloudfront)",
+);
+
 /// Port of an ordinary service.
 pub const PORT: Variable = Variable::new("PORT", "the port; 0 takes a free one");
 
@@ -143,7 +163,7 @@ impl Variables {
         let is_declared = |table: &[Variable]| table.iter().any(|it| it.names().iter().any(|it| it == name));
         let of_process = name.starts_with(OF_AWS) || is_declared(OF_SERVICES);
         if !of_process && self.declared.is_some_and(|table| !is_declared(table)) {
-            self.problems.push(format!("{name} is read and not declared"));
+            self.problem(format!("{name} is read and not declared"));
         }
         (self.source)(name).filter(|value| !value.is_empty())
     }
@@ -152,7 +172,7 @@ impl Variables {
     pub fn required<T>(&mut self, name: &str, parse: impl FnOnce(&str) -> Result<T, String>) -> Option<T> {
         let value = self.value(name);
         if value.is_none() {
-            self.problems.push(format!("{name} is required"));
+            self.problem(format!("{name} is required"));
         }
         self.parsed(name, value, parse)
     }
@@ -182,9 +202,11 @@ impl Variables {
         (self.source)(name).is_some_and(|value| !value.is_empty())
     }
 
-    /// Records another problem.
+    /// Records a problem. A variable that is read twice has its problem once.
     pub fn problem(&mut self, problem: String) {
-        self.problems.push(problem);
+        if !self.problems.contains(&problem) {
+            self.problems.push(problem);
+        }
     }
 
     fn parsed<T>(
@@ -196,7 +218,7 @@ impl Variables {
         match parse(&value?) {
             Ok(parsed) => Some(parsed),
             Err(problem) => {
-                self.problems.push(format!("{name}: {problem}"));
+                self.problem(format!("{name}: {problem}"));
                 None
             }
         }

@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 
 use axum::response::Response;
 use futures::future::BoxFuture;
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use http_body_util::BodyExt as _;
 use lambda_http::request::{LambdaRequest, RequestContext};
 use lambda_http::{Adapter, RequestExt as _};
@@ -31,6 +31,7 @@ use tracing::{Instrument as _, Span};
 
 use crate::auth::Caller;
 use crate::error::{self, Kind};
+use crate::http::base_path::{BasePath, with_path};
 use crate::http::routes::headers;
 use crate::mongo::{self, Refusal};
 use crate::rpc::server::{self, Invocation};
@@ -57,17 +58,17 @@ const BUILD_TIMEOUT: Duration = Duration::from_secs(3);
 /// then.
 const RENEW_AFTER: Duration = Duration::from_secs(5);
 
-/// Answers events until Lambda ends the environment. `build` creates the function from its dependencies. `started`
-/// is the time at which the process began.
+/// Answers events until Lambda ends the environment. `build` creates the function from its dependencies, below this
+/// base path. `started` is the time at which the process began.
 ///
 /// # Errors
 /// Error of the runtime if Lambda's runtime API is unavailable.
-pub async fn run<B, F>(build: B, started: Instant) -> Result<(), Error>
+pub async fn run<B, F>(build: B, base_path: BasePath, started: Instant) -> Result<(), Error>
 where
     B: Fn() -> F + Send + Sync + 'static,
     F: Future<Output = Result<ServiceApp, error::Error>> + Send + 'static,
 {
-    let host = Arc::new(Host::new(build, Clock::system()));
+    let host = Arc::new(Host::new(build, Clock::system()).with_base_path(base_path));
     host.init().await;
     metrics::INIT.record([], started.elapsed());
     let answer = move |event| {
@@ -83,6 +84,8 @@ type Build = dyn Fn() -> BoxFuture<'static, Result<ServiceApp, error::Error>> + 
 pub struct Host {
     build: Box<Build>,
     clock: Clock,
+    /// Base path of the function, for answers of the host itself.
+    base_path: BasePath,
     state: Mutex<State>,
     /// True once the first event has come.
     is_warm: AtomicBool,
@@ -112,9 +115,15 @@ impl Host {
         Self {
             build: Box::new(move || Box::pin(build())),
             clock,
+            base_path: BasePath::default(),
             state: Mutex::default(),
             is_warm: AtomicBool::new(false),
         }
+    }
+
+    /// Sets the base path, which the problems of a function that is not built need.
+    pub fn with_base_path(self, base_path: BasePath) -> Self {
+        Self { base_path, ..self }
     }
 
     /// Builds the function before the first request. A failure is logged, and requests try again.
@@ -200,7 +209,7 @@ impl Host {
         if is_cold {
             metrics::COLD_STARTS.add([], 1);
         }
-        let event = Event::new(&payload, context, ColdStart(is_cold));
+        let event = Event::new(&payload, context, &self.base_path, ColdStart(is_cold));
         let Some(Deadline(deadline)) = deadline(event.context.deadline) else {
             return self.work(&event).await;
         };
@@ -239,6 +248,7 @@ impl Host {
 /// Event, which may be passed to a function more than once.
 struct Event<'a> {
     payload: &'a RawValue,
+    base_path: &'a BasePath,
     context: Context,
     request_id: String,
     invocation: Invocation,
@@ -246,13 +256,13 @@ struct Event<'a> {
 }
 
 impl<'a> Event<'a> {
-    fn new(payload: &'a RawValue, context: Context, cold_start: ColdStart) -> Self {
+    fn new(payload: &'a RawValue, context: Context, base_path: &'a BasePath, cold_start: ColdStart) -> Self {
         let headers = headers(payload);
         let (request_id, trace) =
             (request_id(&headers), Trace::of(&headers, context.xray_trace_id.as_deref()));
         let id = InvocationId::of_lambda(&context.request_id);
         let invocation = Invocation { id, trace, cold_start };
-        Self { payload, context, request_id, invocation, began: Instant::now() }
+        Self { payload, base_path, context, request_id, invocation, began: Instant::now() }
     }
 
     /// Span for log lines from before the function runs, which creates its own span.
@@ -280,13 +290,13 @@ impl<'a> Event<'a> {
             self.call_line(&error).write();
             return raw(server::error_payload(&tonic::Status::from(&*error)));
         }
-        let line = self.line();
+        let (line, base_path) = (self.line(), self.base_path.clone());
         let problem = move |request: lambda_http::Request| {
             let (method, path) = (method_name(request.method()), request.uri().path());
             let id = request_id(request.headers());
             let status = error.kind().status().as_u16();
             RequestLine { method, status, error: Some(&error), ..line.clone() }.write();
-            let mut response = error.to_problem(path, &id);
+            let mut response = error.to_problem(&base_path, path, &id);
             if let Ok(id) = HeaderValue::from_str(&id) {
                 response.headers_mut().insert("x-request-id", id);
             }
@@ -366,7 +376,7 @@ impl<'a> Event<'a> {
     async fn no_request(&self) -> Result<Box<RawValue>, Error> {
         let error = error::Error::new(Kind::MalformedRequest, "Host, path and query do not form a URI.");
         RequestLine { status: error.kind().status().as_u16(), error: Some(&error), ..self.line() }.write();
-        let mut response = error.to_problem("", &self.request_id);
+        let mut response = error.to_problem(self.base_path, "", &self.request_id);
         response.headers_mut().insert(REQUEST_ID, HeaderValue::from_str(&self.request_id)?);
         headers::secure(response.headers_mut());
         let (head, body) = response.into_parts();
@@ -488,19 +498,4 @@ pub(super) fn deadline(millis: u64) -> Option<Deadline> {
     const YEAR_2001: i64 = 1_000_000_000_000;
     let millis = i64::try_from(millis).ok().filter(|millis| *millis > YEAR_2001)?;
     Some(Deadline(Timestamp::from_millis(millis).before(MARGIN)))
-}
-
-/// Replaces the path of a URI. `None` if the result is invalid, as with a path that was decoded on its way.
-fn with_path(uri: &Uri, path: &str) -> Option<Uri> {
-    let target = match uri.query() {
-        Some(query) => format!("{path}?{query}"),
-        None => path.to_owned(),
-    };
-    // `?` and `#` cannot be part of a path.
-    if !path.starts_with('/') || path.contains(['?', '#']) {
-        return None;
-    }
-    let mut parts = uri.clone().into_parts();
-    parts.path_and_query = Some(target.parse().ok()?);
-    Uri::from_parts(parts).ok()
 }

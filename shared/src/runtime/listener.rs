@@ -32,6 +32,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 use tower::ServiceExt as _;
 
 use crate::error::Error;
+use crate::http::base_path::BasePath;
 use crate::http::routes;
 use crate::runtime::context::SourceAddress;
 
@@ -112,6 +113,8 @@ struct Server {
     /// `None`: any host is served.
     hosts: Option<AllowedHosts>,
     proxies: TrustedProxies,
+    /// Base path of the routes, for refusals of the listener itself.
+    base_path: BasePath,
     connections: Arc<Connections>,
     limits: Limits,
     /// True after the signal to stop.
@@ -129,7 +132,7 @@ impl Server {
         stopped: watch::Receiver<bool>,
         alive: mpsc::Sender<Infallible>,
     ) -> Arc<Self> {
-        let Settings { limits, hosts, proxies } = settings;
+        let Settings { limits, hosts, proxies, base_path } = settings;
         Arc::new(Self {
             router,
             malformed: routes::refusal(|| HostError::Malformed.refusal()),
@@ -137,6 +140,7 @@ impl Server {
             full: routes::refusal(Error::crowded),
             hosts: is_loopback.then_some(hosts),
             proxies,
+            base_path,
             connections: Connections::new(&limits),
             limits,
             is_leaving: AtomicBool::new(false),
@@ -302,6 +306,7 @@ impl Connection {
         let (body, leftover) = RequestBody::new(body, &limits, activity.clone(), counted.clone());
         let mut request = Request::from_parts(head, Body::new(body));
         request.extensions_mut().insert(SourceAddress(client));
+        request.extensions_mut().insert(self.server.base_path.clone());
         if let Some(invocation) = self.server.proxies.invocation(self.peer, request.headers()) {
             request.extensions_mut().insert(invocation);
         }

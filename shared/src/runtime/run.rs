@@ -12,9 +12,11 @@ use axum::Router;
 use futures::future::BoxFuture;
 
 use crate::error;
+#[cfg(feature = "lambda")]
+use crate::http::base_path::BasePath;
 use crate::rpc::server::RpcServer;
 #[cfg(feature = "lambda")]
-use crate::runtime::config::METRICS_NAMESPACE;
+use crate::runtime::config::{BASE_PATH, METRICS_NAMESPACE};
 use crate::runtime::config::{ConfigErrors, Variables};
 #[cfg(feature = "lambda")]
 use crate::runtime::metrics::emf;
@@ -146,7 +148,9 @@ where
     let started = Instant::now();
     begin_signals(name, &mut variables);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(async { crate::runtime::lambda::run(read(variables)?, started).await })
+    // `read` reports an invalid one.
+    let base_path = variables.or(BASE_PATH.name, BasePath::default(), BasePath::parse).unwrap_or_default();
+    runtime.block_on(async { crate::runtime::lambda::run(read(variables)?, base_path, started).await })
 }
 
 #[cfg(not(feature = "lambda"))]

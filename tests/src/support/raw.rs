@@ -2,6 +2,7 @@
 
 #![expect(clippy::panic, reason = "a test that cannot go on has failed")]
 
+use shared::http::base_path::BasePath;
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::time::Duration;
@@ -93,5 +94,5 @@ fn read(request: &str, received: &[u8]) -> Option<Answer> {
         headers.append(name.parse::<HeaderName>().ok()?, HeaderValue::from_str(value.trim()).ok()?);
     }
     let body = if body.is_empty() { Value::Null } else { serde_json::from_slice(body).ok()? };
-    Some(Answer { request: request.to_owned(), status, headers, body })
+    Some(Answer { request: request.to_owned(), status, headers, body, base_path: BasePath::default() })
 }

@@ -12,6 +12,7 @@ use orders::CustomerLimits;
 use serde_json::{Value, json};
 use shared::auth::Access;
 use shared::error::{Error, Kind};
+use shared::http::base_path::BasePath;
 use shared::http::routes::{Guard, RouteSpec, RouteTable};
 use shared::values::clock::Clock;
 use tests::answer::Answer;
@@ -136,5 +137,5 @@ async fn panicked() -> Answer {
     let (status, headers) = (response.status(), response.headers().clone());
     let body = axum::body::to_bytes(response.into_body(), LIMIT).await.unwrap();
     let body: Value = serde_json::from_slice(&body).unwrap();
-    Answer { request: "GET /".to_owned(), status, headers, body }
+    Answer { request: "GET /".to_owned(), status, headers, body, base_path: BasePath::default() }
 }

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use http::Method;
 use mongodb::bson::{Document, doc};
 use serde_json::{Value, json};
+use shared::http::base_path::BasePath;
 use shared::runtime::listener::{Limits, Settings};
 use shared::runtime::run::ServiceApp;
 use shared::runtime::socket::{self, Reflection};
@@ -65,7 +66,7 @@ async fn answer(stream: &mut TcpStream, request: &str) -> Answer {
     let mut body = vec![0; length];
     stream.read_exact(&mut body).await.unwrap();
     let body = serde_json::from_slice(&body).unwrap_or(Value::Null);
-    Answer { request: request.to_owned(), status, headers, body }
+    Answer { request: request.to_owned(), status, headers, body, base_path: BasePath::default() }
 }
 
 fn post_order(length: usize) -> Vec<u8> {

@@ -6,7 +6,8 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use super::hosts::AllowedHosts;
 use super::proxies::TrustedProxies;
-use crate::runtime::config::{Variable, Variables};
+use crate::http::base_path::BasePath;
+use crate::runtime::config::{BASE_PATH, Variable, Variables};
 use crate::runtime::context::DEFAULT_TIMEOUT;
 
 /// Files that a process needs beside its clients' connections: those to MongoDB and to other functions.
@@ -179,16 +180,23 @@ pub struct Settings {
     pub hosts: AllowedHosts,
     /// Proxies that name their clients.
     pub proxies: TrustedProxies,
+    /// Base path of the routes, for answers of the listener itself.
+    pub base_path: BasePath,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { limits: Limits::DEFAULT, hosts: AllowedHosts::default(), proxies: TrustedProxies::default() }
+        Self {
+            limits: Limits::DEFAULT,
+            hosts: AllowedHosts::default(),
+            proxies: TrustedProxies::default(),
+            base_path: BasePath::default(),
+        }
     }
 }
 
 impl Settings {
-    /// Reads [`VARIABLES`]. `None` if that failed; the problem is recorded in `variables`.
+    /// Reads [`VARIABLES`], and `BASE_PATH` as the routes do. `None` if that failed; the problem is recorded in `variables`.
     pub fn read(variables: &mut Variables) -> Option<Self> {
         let [connections, per_address, hosts, proxies, notice] = VARIABLES;
         let Limits { connections: many, connections_per_address: few, .. } = Limits::DEFAULT;
@@ -200,13 +208,14 @@ impl Settings {
             Ok(seconds) if seconds <= LONGEST_NOTICE => Ok(Duration::from_secs(seconds)),
             _ => Err(format!("must be a whole number of seconds, at most {LONGEST_NOTICE}")),
         });
+        let base_path = variables.or(BASE_PATH.name, BasePath::default(), BasePath::parse);
         let limits = Limits {
             connections: connections?,
             connections_per_address: connections_per_address?,
             notice: notice?,
             ..Limits::DEFAULT
         };
-        Some(Self { limits, hosts: hosts?, proxies: proxies? })
+        Some(Self { limits, hosts: hosts?, proxies: proxies?, base_path: base_path? })
     }
 
     /// Raises this process's limit of open files as far as the connections need and the system permits.
