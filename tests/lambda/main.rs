@@ -9,6 +9,7 @@ mod calls;
 mod cloud;
 mod consistency;
 mod docs;
+mod edge;
 mod entrances;
 mod freezing;
 mod journey;

@@ -14,6 +14,7 @@ mod conditional {
 }
 
 mod conventions {
+    mod base_path;
     mod browsers;
     mod checks;
     mod limits;
