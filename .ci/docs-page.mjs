@@ -7,6 +7,7 @@ import { mkdir } from "node:fs/promises";
 
 const { chromium } = createRequire(`${process.cwd()}/`)("playwright-core");
 const [base, pictures] = process.argv.slice(2);
+const at = (path) => new URL(base).pathname.replace(/\/$/, "") + path;
 const executablePath = process.env.CHROMIUM ?? "/usr/bin/chromium";
 await mkdir(pictures, { recursive: true });
 
@@ -68,7 +69,7 @@ async function executed(operation) {
 
 // A browser is led from the root to the page.
 let page = await visit("/", { width: 1440, colorScheme: "light" });
-assert.equal(new URL(page.url()).pathname, "/docs");
+assert.equal(new URL(page.url()).pathname, at("/docs"));
 await ready(page);
 
 // Every route of the description is listed, at the left and with all that belongs to it.
@@ -95,7 +96,7 @@ await picture(page, "wide-light-whole", true);
 let operation = await opened(page, "get", "/orders");
 let answer = await executed(operation);
 assert.equal(answer.status, 401);
-assert.match(answer.body, /\/problems\/unauthenticated/);
+assert.equal(JSON.parse(answer.body).type, at("/problems/unauthenticated"));
 await operation.locator(".opblock-summary-control").click();
 
 // A wrong password is told, and the right one signs in.
@@ -170,7 +171,7 @@ for (const [name, options] of [
   page = await visit("/problems", options);
   await fits(page);
   await picture(page, name, true);
-  await page.click('a[href="/problems/insufficient-stock"]');
+  await page.click(`a[href="${at("/problems/insufficient-stock")}"]`);
   await page.waitForURL("**/problems/insufficient-stock");
   assert.match(await page.locator("h1").innerText(), /stock/);
   await fits(page);
