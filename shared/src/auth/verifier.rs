@@ -42,7 +42,7 @@ const REFETCH_AFTER: Duration = Duration::from_secs(30);
 
 /// Age at which the cached keys are refreshed. So retired keys are dropped, and revocations are known, within
 /// a minute.
-const REFRESH_AFTER: Duration = Duration::from_secs(45);
+pub const REFRESH_AFTER: Duration = Duration::from_secs(45);
 
 /// Timeout of a refresh, and the time until the next try after a failure. The cached keys are used meanwhile.
 const REFRESH_TIMEOUT: Duration = Duration::from_secs(2);
