@@ -15,6 +15,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -98,8 +99,17 @@ impl Lambda {
 
     /// The functions of this workspace, with timeouts and variables as `template.yaml` has them.
     pub fn functions(mongo_uri: &str, jwt_secret: &str) -> Vec<Settings> {
+        Self::functions_of(programs::of_workspace, mongo_uri, jwt_secret)
+    }
+
+    /// The same, with the programs that `program` has for their names.
+    pub fn functions_of(
+        program: impl Fn(&str) -> PathBuf,
+        mongo_uri: &str,
+        jwt_secret: &str,
+    ) -> Vec<Settings> {
         let function = |name: &str, seconds| {
-            Settings::new(name, programs::of_workspace(name))
+            Settings::new(name, program(name))
                 .timeout(Duration::from_secs(seconds))
                 .variable("METRICS_NAMESPACE", "oms/tests")
         };

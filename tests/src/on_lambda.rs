@@ -1,6 +1,7 @@
 //! A shop whose functions are processes on a small Lambda, on a database of its own.
 
 use std::ops::{Deref, DerefMut};
+use std::path::PathBuf;
 
 use local::backend;
 use mongodb::Database;
@@ -10,7 +11,7 @@ use users::tokens::KeyRing;
 use uuid::Uuid;
 
 use crate::JWT_SECRET;
-use crate::lambda::{Lambda, Options, Settings};
+use crate::lambda::{Lambda, Options, Settings, programs};
 use crate::person::PASSWORD;
 use crate::shop::Shop;
 
@@ -55,6 +56,16 @@ impl OnLambda {
         options: Options,
         differ: impl FnOnce(Vec<Settings>) -> Vec<Settings>,
     ) -> Self {
+        Self::open_programs(programs::of_workspace, uri, options, differ).await
+    }
+
+    /// The same, with the programs that `program` has for the names of functions.
+    pub async fn open_programs(
+        program: impl Fn(&str) -> PathBuf + Send + 'static,
+        uri: &str,
+        options: Options,
+        differ: impl FnOnce(Vec<Settings>) -> Vec<Settings>,
+    ) -> Self {
         let name = format!("test_{}", Uuid::new_v4().simple());
         let uri = uri.replacen("/?", &format!("/{name}?"), 1);
         let database =
@@ -73,7 +84,8 @@ impl OnLambda {
         made.unwrap_or_else(|error| panic!("{error:?}"));
 
         // Cargo may have to link the programs: the runtime of the test must go on.
-        let functions = tokio::task::spawn_blocking(move || Lambda::functions(&uri, JWT_SECRET)).await;
+        let functions = move || Lambda::functions_of(program, &uri, JWT_SECRET);
+        let functions = tokio::task::spawn_blocking(functions).await;
         let functions = functions.unwrap_or_else(|error| panic!("{error}"));
         let lambda = Lambda::start(differ(functions), options).await;
         let lambda = lambda.unwrap_or_else(|error| panic!("no port: {error}"));
