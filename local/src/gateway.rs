@@ -3,6 +3,7 @@
 use axum::Router;
 use axum::extract::{Request, State};
 use axum::response::Response;
+use serde::{Deserialize, Serialize};
 use shared::http::routes::RouteSpec;
 use shared::runtime::config::Variable;
 use tower::ServiceExt as _;
@@ -25,8 +26,9 @@ pub fn router(routers: Routers) -> Router {
     Router::new().fallback(dispatch).with_state(routers)
 }
 
-/// A function of the backend.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// A function of the backend. A function comes before those that it calls.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, Ord, PartialEq, PartialOrd, Serialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Function {
     /// `/orders` and below.
     Orders,

@@ -10,6 +10,7 @@
 //! - `schedule`: Reconcile every minute
 //! - [`check`]: `cargo local check`, the comparison of products and orders
 //! - [`seed`]: `cargo local seed`, a large shop with years of history
+//! - [`cost`]: `cargo local cost`, the bill of a month on AWS
 //! - [`schema`]: `cargo local schema`, the preparation of a database for a deployment
 //! - [`containers`]: secrets, MongoDB and demo data of the system in containers
 //! - [`lambda`]: `cargo local lambda`, the deployed programs under `cargo lambda watch`
@@ -31,6 +32,7 @@ pub mod backend;
 pub mod cargo;
 pub mod check;
 pub mod containers;
+pub mod cost;
 mod database;
 pub mod demo;
 mod docker;

@@ -6,6 +6,8 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 use local::containers::{self, Owners, SecretsOptions};
+use local::cost;
+use local::cost::assumptions::Assumptions;
 use local::run::{self, Options};
 use local::terminal::eprint_ignoring_epipe;
 use local::{check, env, events, lambda, sam, seed, settings};
@@ -47,6 +49,7 @@ Examples:
   cargo local --ephemeral --port 0  Run a fresh one on a free port, and leave nothing behind
   cargo local check                 Ask whether products and orders agree
   cargo local seed --orders 100000  Fill the running one with a large shop
+  cargo local cost --orders 50000   Print what a month of such a shop costs on AWS
   cargo local lambda                Run the programs that are deployed, under cargo-lambda";
 
 /// Data of a run.
@@ -125,6 +128,26 @@ enum Command {
         /// Allow a database on another machine; its users get a random password that is not shown
         #[arg(long)]
         remote: bool,
+    },
+    /// Prints what a shop costs on AWS in a month, by part
+    ///
+    /// It computes the bill from measurements of the functions, the facts of template.yaml, and list prices. Prices
+    /// change: compare those in the file with the provider's, or give a file of your own.
+    Cost {
+        #[command(flatten)]
+        assumptions: Box<Assumptions>,
+
+        /// File of prices [default: local/cost/prices.json, as this program was built with]
+        #[arg(long, value_name = "FILE")]
+        prices: Option<PathBuf>,
+
+        /// File of measurements [default: local/cost/measured.json, as this program was built with]
+        #[arg(long, value_name = "FILE")]
+        measured: Option<PathBuf>,
+
+        /// Print JSON instead of a table
+        #[arg(long)]
+        json: bool,
     },
     /// Runs MongoDB and the deployed programs under `cargo lambda watch`; needs cargo-lambda
     Lambda {
@@ -206,6 +229,9 @@ async fn main() -> ExitCode {
             let amounts =
                 seed::Amounts { products: products.get(), orders: orders.get(), users: users.get() };
             seed::run(seed::Options { data, amounts, remote }).await
+        }
+        Some(Command::Cost { assumptions, prices, measured, json }) => {
+            cost::run(cost::Options { prices, measured, assumptions: *assumptions, json })
         }
         Some(Command::Lambda { port, shop, concurrency }) => {
             lambda::run(lambda::Options { run: options(port, shop, None), concurrency }).await
