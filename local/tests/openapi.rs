@@ -5,6 +5,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
+use local::cost::assumptions::Assumptions;
+use local::cost::bill::Bill;
 use local::gateway::Function;
 use maintenance::environment::TaskName;
 use orders::service::consistency::ViolationKind;
@@ -143,6 +145,13 @@ fn metrics_cost() -> String {
     )
 }
 
+/// The bill of a month, as `cargo local cost` prints it.
+fn cost() -> String {
+    let (inputs, assumptions) = (local::cost::inputs(None, None).unwrap(), Assumptions::DEFAULT);
+    let bill = Bill::compute(&inputs, &assumptions);
+    format!("```text\n{}```\n", local::cost::table::text(&bill, &inputs, &assumptions))
+}
+
 /// The table of the violations that the consistency check reports.
 fn violations() -> String {
     let mut table = "| kind | meaning |\n| --- | --- |\n".to_owned();
@@ -205,6 +214,7 @@ fn generated_tables_of_documents_are_what_the_code_makes() {
         ("docs/protocol/identity.md", "callers", callers()),
         ("docs/protocol/stock.md", "violations", violations()),
         ("docs/operations.md", "listener", listener_limits()),
+        ("docs/operations.md", "cost", cost()),
         ("docs/operations.md", "metrics", metrics_table()),
         ("docs/operations.md", "metrics cost", metrics_cost()),
         ("docs/operations.md", "listener-variables", service_variables(&listener::VARIABLES)),
