@@ -76,7 +76,7 @@ async fn check_all(shop: &InProcess, campaign: &mut Campaign) -> Vec<String> {
     vec![format!("{CHECKS} checks have not verified the ledger")]
 }
 
-fn violations(page: &Value) -> Vec<String> {
+fn violations(page: &Answer) -> Vec<String> {
     page["violations"].as_array().unwrap().iter().map(Value::to_string).collect()
 }
 

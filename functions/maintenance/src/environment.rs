@@ -1,6 +1,6 @@
 //! Tasks, and their environment variables.
 
-use shared::runtime::config::{METRICS_NAMESPACE, MONGO_URI, Variable};
+use shared::runtime::config::{BASE_PATH, EDGE_SECRET, METRICS_NAMESPACE, MONGO_URI, Variable};
 
 use crate::schema::{ADMIN_EMAIL, ADMIN_PASSWORD};
 
@@ -15,13 +15,6 @@ pub(crate) const USERS_VERSION: Variable =
     Variable::new("USERS_VERSION", "as `ORDERS_VERSION`, of the users function");
 pub(crate) const DOCS_VERSION: Variable =
     Variable::new("DOCS_VERSION", "as `ORDERS_VERSION`, of the docs function");
-
-/// Path in front of all others, as the functions under test have it.
-pub(crate) const BASE_PATH: Variable = Variable::new("BASE_PATH", "as the functions have it; absent is none");
-
-/// Secret of the front, as the functions under test have it.
-pub(crate) const EDGE_SECRET: Variable =
-    Variable::secret("EDGE_SECRET", "as the functions have it; absent is none");
 
 /// Address of the orders function.
 pub(crate) const ORDER_SERVICE_URL: Variable =

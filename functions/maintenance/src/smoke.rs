@@ -15,6 +15,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use shared::auth::{Role, TokenOrigin};
 use shared::error::Error;
+use shared::http::base_path::BasePath;
+use shared::http::edge::{SECRET_HEADER, VIEWER_ADDRESS};
 use shared::rpc::channel::{Channel, Invoke};
 use shared::rpc::metadata;
 use shared::rpc::server::MAX_MESSAGE;
@@ -65,7 +67,7 @@ pub struct Versions {
 #[derive(Clone, Default)]
 pub struct Front {
     /// Path in front of all others; empty without one.
-    pub base_path: String,
+    pub base_path: BasePath,
     /// Secret by which the functions know requests from the front.
     pub edge_secret: Option<Arc<dyn SecretSource>>,
 }
@@ -238,7 +240,7 @@ impl Smoke {
 
     /// Event of API Gateway (HTTP API, payload 2.0) for a step.
     async fn event(&self, step: &RequestStep, context: &Context) -> Result<Vec<u8>, Error> {
-        let path = format!("{}{}", self.front.base_path, step.path);
+        let path = self.front.base_path.of(step.path);
         let mut event = json!({
             "version": "2.0",
             "routeKey": "$default",
@@ -258,8 +260,8 @@ impl Smoke {
             "isBase64Encoded": false,
         });
         if let Some(secret) = &self.front.edge_secret {
-            event["headers"]["x-edge-secret"] = secret.current().await?.expose().into();
-            event["headers"]["cloudfront-viewer-address"] = format!("{CLIENT}:443").into();
+            event["headers"][SECRET_HEADER.as_str()] = secret.current().await?.expose().into();
+            event["headers"][VIEWER_ADDRESS.as_str()] = format!("{CLIENT}:443").into();
         }
         if step.with_token {
             event["headers"]["authorization"] = format!("Bearer {}", self.untrusted_token().await?).into();

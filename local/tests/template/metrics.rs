@@ -11,16 +11,31 @@ use super::template::{FunctionResource, Template, listed, reference, root, subst
 /// Namespace of the metrics that the functions emit.
 pub(crate) const NAMESPACE: &str = "oms/${AWS::StackName}";
 
-/// Metrics of AWS: namespace, names, and the sets of dimensions that they come with.
-const OF_AWS: [(&str, &[&str], &[&[&str]]); 4] = [
-    (
-        "AWS/Lambda",
-        &["ConcurrentExecutions", "Duration", "Errors", "Invocations", "Throttles"],
-        &[&["FunctionName"], &["FunctionName", "Resource"]],
-    ),
-    ("AWS/ApiGateway", &["4xx", "5xx", "Count", "IntegrationLatency", "Latency"], &[&["ApiId"]]),
-    ("AWS/SQS", &["ApproximateNumberOfMessagesVisible"], &[&["QueueName"]]),
-    ("AWS/Logs", &["IncomingBytes"], &[&["LogGroupName"]]),
+/// Metrics of a service of AWS.
+struct OfAws {
+    namespace: &'static str,
+    names: &'static [&'static str],
+    /// Sets of dimensions that they come with.
+    dimensions: &'static [&'static [&'static str]],
+}
+
+const OF_AWS: [OfAws; 4] = [
+    OfAws {
+        namespace: "AWS/Lambda",
+        names: &["ConcurrentExecutions", "Duration", "Errors", "Invocations", "Throttles"],
+        dimensions: &[&["FunctionName"], &["FunctionName", "Resource"]],
+    },
+    OfAws {
+        namespace: "AWS/ApiGateway",
+        names: &["4xx", "5xx", "Count", "IntegrationLatency", "Latency"],
+        dimensions: &[&["ApiId"]],
+    },
+    OfAws {
+        namespace: "AWS/SQS",
+        names: &["ApproximateNumberOfMessagesVisible"],
+        dimensions: &[&["QueueName"]],
+    },
+    OfAws { namespace: "AWS/Logs", names: &["IncomingBytes"], dimensions: &[&["LogGroupName"]] },
 ];
 
 /// A metric that an alarm or a widget shows.
@@ -104,9 +119,10 @@ fn fault_of(
     dimensions: &BTreeSet<String>,
 ) -> Option<String> {
     if namespace != NAMESPACE {
-        let known = OF_AWS.iter().find(|(known, names, _)| *known == namespace && names.contains(&name));
-        let Some((_, _, sets)) = known else { return Some(format!("{namespace} has no {name}")) };
-        let is_known = sets
+        let known = OF_AWS.iter().find(|it| it.namespace == namespace && it.names.contains(&name));
+        let Some(known) = known else { return Some(format!("{namespace} has no {name}")) };
+        let is_known = known
+            .dimensions
             .iter()
             .any(|set| set.iter().map(|it| (*it).to_owned()).collect::<BTreeSet<_>>() == *dimensions);
         return (!is_known).then(|| format!("{name} does not come with {dimensions:?}"));

@@ -128,7 +128,7 @@ async fn a_viewer_address_that_is_none_is_refused() {
         assert_eq!(get(&router, "/v1/source", &headers).await.0, StatusCode::FORBIDDEN, "{bad}");
     }
     let once = (VIEWER_ADDRESS, &b"198.51.100.7:1"[..]);
-    assert_eq!(get(&router, "/v1/source", &[secret.clone()]).await.0, StatusCode::FORBIDDEN);
+    assert_eq!(get(&router, "/v1/source", std::slice::from_ref(&secret)).await.0, StatusCode::FORBIDDEN);
     assert_eq!(get(&router, "/v1/source", &[secret, once.clone(), once]).await.0, StatusCode::FORBIDDEN);
 }
 
