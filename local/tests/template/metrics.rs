@@ -46,7 +46,7 @@ struct Shown {
 }
 
 impl Shown {
-    /// The one that the properties of an alarm, or of one of its metrics, name.
+    /// Metric that the properties of an alarm, or of one of its metrics, name.
     fn of(properties: &Json) -> Self {
         let dimensions = properties["Dimensions"].as_array().into_iter().flatten();
         let text = |value: &Json| value.as_str().unwrap_or_default().to_owned();
@@ -57,7 +57,7 @@ impl Shown {
         }
     }
 
-    /// The one that a row of a widget names, unless it is an expression.
+    /// Metric that a row of a widget names, unless it is an expression.
     fn of_row(row: &[Json]) -> Option<Self> {
         let texts: Vec<&str> = row.iter().map_while(Json::as_str).collect();
         let [namespace, name, dimensions @ ..] = &texts[..] else { return None };
@@ -69,7 +69,7 @@ impl Shown {
         })
     }
 
-    /// The ones that a `SEARCH` finds: `SEARCH('{NAMESPACE,DIMENSION} MetricName="NAME"', 'Sum')`.
+    /// Metrics that a `SEARCH` finds: `SEARCH('{NAMESPACE,DIMENSION} MetricName="NAME"', 'Sum')`.
     fn of_search(expression: &str) -> Option<(String, String, BTreeSet<String>)> {
         let (schema, rest) = expression.strip_prefix("SEARCH('{")?.split_once("} ")?;
         let name = rest.split('"').nth(1)?;
@@ -77,7 +77,7 @@ impl Shown {
         Some((parts.next()?, name.to_owned(), parts.collect()))
     }
 
-    /// Says why nobody emits it.
+    /// Says why no function emits it.
     fn fault(&self, template: &Template) -> Option<String> {
         let Self { namespace, name, dimensions } = self;
         let names: BTreeSet<String> = dimensions.keys().cloned().collect();
@@ -111,7 +111,7 @@ fn emitted(name: &str) -> Option<&'static Metric> {
     ALL.iter().find(|metric| metric.name == name && metric.dimensions.is_some())
 }
 
-/// Says why nobody emits a metric with these dimensions.
+/// Says why no function emits a metric with these dimensions.
 fn fault_of(
     template: &Template,
     namespace: &str,

@@ -2,7 +2,7 @@
 //!
 //! With `EDGE_SECRET` a request must come through CloudFront, which adds the secret in a header of its own. Then its
 //! header `CloudFront-Viewer-Address` has the client's address, since API Gateway sees that of CloudFront. Without
-//! the secret anybody could send these headers, and they are ignored.
+//! the secret any client could send these headers, so they are ignored.
 //!
 //! Calls of other functions do not pass here.
 

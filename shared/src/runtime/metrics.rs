@@ -227,7 +227,7 @@ pub const REFUSED: Metric = Metric {
     functions: &["orders"],
     labels: &["reason"],
     dimensions: Some(&[REASON]),
-    description: "Orders that were not placed, for a reason that the client was told; no 5xx, no malformed request",
+    description: "Orders that were refused, by the reason in the answer; no 5xx, no malformed request",
 };
 
 /// Value of orders.
