@@ -37,10 +37,11 @@ const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(4);
 const ATTEMPTS: u32 = 3;
 
 /// Longest reason in bytes. An answer has at most 4,096, and the IDs in it at most some 1,500.
-const MAX_REASON: usize = 2_000;
+const MAX_REASON: usize = 1_800;
 
 /// Advice at the end of a reason.
-const ADVICE: &str = "Deploy again to go on: the step continues where it was, and does nothing twice.";
+const ADVICE: &str = "Deploy again to go on: the step continues where it was, and does nothing twice. If the stack \
+                      cannot roll back, skip SchemaStep (docs/operations.md, \"At a deployment\").";
 
 /// Event of CloudFormation.
 #[derive(Deserialize)]
@@ -153,11 +154,14 @@ fn with_advice(reason: &str, log: &LogStream) -> String {
 /// URLs to which answers may be sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Destinations {
-    /// HTTPS at a host of AWS: presigned URLs of S3.
+    /// HTTPS at a bucket of CloudFormation: presigned URLs of S3.
     Aws,
     /// This authority alone, such as `127.0.0.1:8080`, by HTTP or HTTPS.
     Only(String),
 }
+
+/// Beginning of the buckets of CloudFormation.
+const BUCKETS: &str = "cloudformation-custom-resource-response-";
 
 /// Ends of the hosts of AWS: all regions, and those in China.
 const HOSTS_OF_AWS: [&str; 2] = [".amazonaws.com", ".amazonaws.com.cn"];
@@ -168,7 +172,11 @@ impl Destinations {
         match self {
             Self::Only(only) => authority.as_str() == only,
             Self::Aws => {
-                let is_of_aws = HOSTS_OF_AWS.iter().any(|end| authority.host().ends_with(end));
+                let host = authority.host();
+                // The name of a bucket has no dots here, so that the next label is the service.
+                let service = host.strip_prefix(BUCKETS).and_then(|rest| rest.split('.').nth(1));
+                let is_s3 = service.is_some_and(|it| it == "s3" || it.starts_with("s3-"));
+                let is_of_aws = is_s3 && HOSTS_OF_AWS.iter().any(|end| host.ends_with(end));
                 // Without a port or a user: the whole authority is the host.
                 url.scheme_str() == Some("https") && is_of_aws && authority.as_str() == authority.host()
             }
@@ -311,13 +319,15 @@ mod tests {
             assert_eq!(responder.accept(good).unwrap().to_string(), good);
         }
         for bad in [
-            "http://bucket.s3.amazonaws.com/a",
+            "http://cloudformation-custom-resource-response-euc1.s3.eu-central-1.amazonaws.com/a",
+            "https://bucket.s3.amazonaws.com/a",
+            "https://cloudformation-custom-resource-response-a.execute-api.eu-central-1.amazonaws.com/a",
             "https://example.com/.amazonaws.com",
-            "https://bucket.s3.amazonaws.com.example.com/a",
-            "https://bucketamazonaws.com/a",
+            "https://cloudformation-custom-resource-response-a.s3.amazonaws.com.example.com/a",
+            "https://cloudformation-custom-resource-response-a.s3amazonaws.com/a",
             "https://amazonaws.com@example.com/a",
-            "https://user:secret@bucket.s3.amazonaws.com/a",
-            "https://bucket.s3.amazonaws.com:8443/a",
+            "https://user:secret@cloudformation-custom-resource-response-a.s3.amazonaws.com/a",
+            "https://cloudformation-custom-resource-response-a.s3.amazonaws.com:8443/a",
             "https://169.254.169.254/latest/meta-data",
             "file:///etc/passwd",
             "/a",
@@ -347,10 +357,9 @@ mod tests {
     #[test]
     fn a_reason_ends_with_advice_and_the_log() {
         let log = LogStream { group: "/aws/lambda/schema".to_owned(), stream: "1".to_owned() };
-        assert_eq!(
-            with_advice("MongoDB is away.", &log),
-            "MongoDB is away. Deploy again to go on: the step continues where it was, and does nothing twice. \
-             Log: /aws/lambda/schema, 1"
-        );
+        let reason = with_advice("MongoDB is away.", &log);
+        assert!(reason.starts_with("MongoDB is away. Deploy again to go on: "), "{reason}");
+        assert!(reason.contains(" skip SchemaStep "), "{reason}");
+        assert!(reason.ends_with("). Log: /aws/lambda/schema, 1"), "{reason}");
     }
 }

@@ -72,8 +72,9 @@ fn a_policy_of_aws_is_found() {
 
 #[test]
 fn an_alarm_on_a_metric_that_nothing_emits_is_found() {
-    let found = planted(|it| properties(it, "ReconcileSilent")["MetricName"] = json!("reconcile_run_total"));
-    assert_found(&found, Rule::Metric, "ReconcileSilent");
+    let found =
+        planted(|it| properties(it, "ConsistencySilent")["MetricName"] = json!("consistency_run_total"));
+    assert_found(&found, Rule::Metric, "ConsistencySilent");
     let found = planted(|it| properties(it, "Violations")["Dimensions"][0]["Value"] = json!("orders"));
     assert_found(&found, Rule::Metric, "Violations");
     let found = planted(|it| remove(&mut it["Resources"], "ServerErrorFilter"));

@@ -632,11 +632,9 @@ fn deployments(template: &Template, found: &mut Findings) {
             reference(&preference["Type"]) == Some("DeploymentPreference"),
             "does not shift by the parameter",
         );
-        check(
-            reference(&preference["Hooks"]["PreTraffic"]) == Some(smoke),
-            "is not tried before traffic shifts",
-        );
-        let alarms: Vec<Json> = listed(&preference["Alarms"]);
+        let hooks = if_watched(&preference["Hooks"]);
+        check(reference(&hooks["PreTraffic"]) == Some(smoke), "is not tried before traffic shifts");
+        let alarms: Vec<Json> = listed(if_watched(&preference["Alarms"]));
         let own = format!("{}Errors", function.id);
         check(alarms.iter().any(|it| reference(it) == Some(&own)), "does not go back when it fails");
     }
@@ -645,6 +643,12 @@ fn deployments(template: &Template, found: &mut Findings) {
         let waits = function.resource["DependsOn"] == "SchemaStep";
         found.check(waits, Rule::Deployment, function.id, "does not wait for the schema step");
     }
+}
+
+/// Value of a property that a deployment has unless an operator turns its watch off.
+fn if_watched(value: &Json) -> &Json {
+    let choice = &value["Fn::If"];
+    if choice[0] == "WatchesDeployment" { &choice[1] } else { &Json::Null }
 }
 
 fn schedules(template: &Template, found: &mut Findings) {

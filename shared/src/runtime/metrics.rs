@@ -156,6 +156,11 @@ pub const REASONS: &[&str] = &["out_of_stock", "open_orders", "rate", OTHER];
 /// Jobs of Reconcile.
 pub const JOBS: &[&str] = &["tasks", "changes", "expiry", "folding", "holds", "pruning"];
 
+/// Outcomes of a run of Reconcile.
+pub const OUTCOMES: &[&str] = &["finished", "continues", "failed"];
+
+const OUTCOME: Dimension = Dimension { name: "outcome", values: DimensionValues::Listed(OUTCOMES) };
+
 const STATUS: Dimension = Dimension { name: "status", values: DimensionValues::Listed(STATUSES) };
 
 const REASON: Dimension = Dimension { name: "reason", values: DimensionValues::Listed(REASONS) };
@@ -248,7 +253,7 @@ pub const RUNS: Metric = Metric {
     unit: Unit::Count,
     functions: &["orders"],
     labels: &["outcome"],
-    dimensions: Some(&[]),
+    dimensions: Some(&[OUTCOME]),
     description: "Runs of Reconcile; the outcome is `finished`, `continues` or `failed`",
 };
 
@@ -282,7 +287,7 @@ pub const LAG: Metric = Metric {
     functions: &["orders"],
     labels: &["job"],
     dimensions: Some(&[JOB]),
-    description: "Age of the oldest thing that is due and left, after the last run of this process; 0 if nothing is",
+    description: "Age of the oldest thing that is due and left, after the last run of this process that could read it; 0 if nothing is",
 };
 
 /// Violations that the consistency check has found.

@@ -158,8 +158,8 @@ impl ReconcileReport {
         Ok(())
     }
 
-    /// Adds the run to the metrics.
-    fn measure(&self, is_ok: bool) {
+    /// Adds the run to the metrics. Ages that could not be read are unknown, and not 0.
+    fn measure(&self, is_ok: bool, ages_are_read: bool) {
         let outcome = match is_ok {
             true if self.finished() => "finished",
             true => "continues",
@@ -170,8 +170,10 @@ impl ReconcileReport {
             let count = |number: i64| u64::try_from(number).unwrap_or(0);
             metrics::DONE.add([report.job.name()], count(report.done));
             metrics::SET_ASIDE.add([report.job.name()], count(report.set_aside));
-            let lag = report.oldest_due.unwrap_or_default();
-            metrics::LAG.set([report.job.name()], lag.as_secs_f64());
+            if ages_are_read {
+                let lag = report.oldest_due.unwrap_or_default();
+                metrics::LAG.set([report.job.name()], lag.as_secs_f64());
+            }
             unreadable::count(usize::try_from(report.unreadable).unwrap_or(0));
         }
     }
@@ -228,16 +230,17 @@ impl OrderService {
             folding: Mutex::default(),
         };
         let outcome = run.run(Instant::now() + time).await;
-        match &outcome {
+        let ages_are_read = match &outcome {
             // The ages matter less than the answer.
-            Ok(()) => drop(tokio::time::timeout(AGES_TIMEOUT, run.read_ages()).await),
+            Ok(()) => matches!(tokio::time::timeout(AGES_TIMEOUT, run.read_ages()).await, Ok(Ok(()))),
             Err(error) => {
                 tracing::error!(causes = error.causes(), "reconcile was stopped: {error}");
+                false
             }
-        }
+        };
         let report = run.report.into_inner().unwrap_or_else(PoisonError::into_inner);
         report.log(shard);
-        report.measure(outcome.is_ok());
+        report.measure(outcome.is_ok(), ages_are_read);
         outcome.map(|()| report)
     }
 }
