@@ -221,7 +221,8 @@ def check_expansion(template, expansion):
                         template["Resources"][function]["Properties"].get("Events", {}).values())
         update = alias.get("UpdatePolicy", {}).get("CodeDeployLambdaAliasUpdate")
         check(bool(update) == has_route, f"{name} shifts traffic: {update}")
-        check(not has_route or update["BeforeAllowTrafficHook"] == {"Ref": "Smoke"}, f"{name} is not tried")
+        tried = {"Fn::If": ["WatchesDeployment", {"Ref": "Smoke"}, {"Ref": "AWS::NoValue"}]}
+        check(not has_route or update.get("BeforeAllowTrafficHook") == tried, f"{name} is not tried")
     body = json.dumps(resources["Api"]["Properties"]["Body"])
     check("Aliaslive" in body and ".Arn}/invocations" not in body, "a route does not lead to an alias")
 

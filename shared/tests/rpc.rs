@@ -516,7 +516,7 @@ async fn the_log_of_the_callee_has_the_cause_that_nobody_else_is_told() {
     assert!(!String::from_utf8(answer).unwrap().contains("10.0.0.7"));
     let line: Value = serde_json::from_slice(&log.0.lock().unwrap()).unwrap();
     assert_eq!((&line["level"], &line["causes"]), (&json!("ERROR"), &json!("10.0.0.7 is away")));
-    assert_eq!((&line["caller"], &line["span"]["request_id"]), (&json!("system"), &json!("Order-7_a.b")));
+    assert_eq!((&line["role"], &line["span"]["request_id"]), (&json!("system"), &json!("Order-7_a.b")));
 }
 
 #[tokio::test]

@@ -41,7 +41,7 @@ pub struct ConsistencyCheck {
     clock: Clock,
 }
 
-/// What a walk has seen.
+/// Result of a walk.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Walk {
     /// True if it came to its end.
@@ -89,12 +89,14 @@ impl ConsistencyCheck {
         Self { orders, clock }
     }
 
-    /// Walks through the whole shop, logs and measures what it finds.
+    /// Walks through the whole shop; logs and measures violations.
     ///
     /// # Errors
-    /// If a page cannot be read, also after several attempts. Lambda then repeats the event.
+    /// Error of a page that could not be read in several attempts. The event goes to the queue of failed events.
     pub async fn handle(&self, event: Event) -> Result<Value, Error> {
-        let walk = self.walk(&event.context).await?;
+        let mut walk = Walk::default();
+        // Violations that were found before a page failed count all the same.
+        let outcome = self.walk(&mut walk, &event.context).await;
         let (pages, products, orders, violations) = (walk.pages, walk.products, walk.orders, walk.total());
         if walk.finished {
             metrics::CHECKS.add([], 1);
@@ -115,21 +117,20 @@ impl ConsistencyCheck {
         for (kind, count) in &walk.violations {
             tracing::error!(kind, count, "violations of an invariant");
         }
+        outcome?;
         serde_json::to_value(walk).map_err(Error::internal)
     }
 
     /// Walks until the end of the shop, or until the deadline of `context` is near.
-    ///
-    /// # Errors
-    /// If a page cannot be read.
-    pub async fn walk(&self, context: &Context) -> Result<Walk, Error> {
-        let (mut walk, mut cursor) = (Walk::default(), None);
+    async fn walk(&self, walk: &mut Walk, context: &Context) -> Result<(), Error> {
+        let mut cursor = None;
         loop {
-            let Some(page) = self.page(context, cursor).await? else { return Ok(walk) };
+            let Some(page) = self.page(context, cursor).await? else { return Ok(()) };
             walk.take(&page);
             cursor = page.next_cursor;
             if cursor.is_none() {
-                return Ok(Walk { finished: true, ..walk });
+                walk.finished = true;
+                return Ok(());
             }
         }
     }

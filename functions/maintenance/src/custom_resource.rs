@@ -1,7 +1,7 @@
 //! The schema step as a custom resource of CloudFormation: a deployment waits for its answer, and fails with it.
 //!
-//! The answer goes to a presigned URL of the event. CloudFormation waits for it for an hour, so there is one in every
-//! case: also for a wrong environment, by a panic, and shortly before Lambda's deadline.
+//! The answer goes to a presigned URL of the event. CloudFormation waits for it until the resource's
+//! `ServiceTimeout`, so there is one in every case: also for a wrong environment, by a panic, and shortly before Lambda's deadline.
 
 use std::fmt;
 use std::time::Duration;
@@ -136,7 +136,7 @@ impl SchemaResource {
     }
 }
 
-/// Cause of an error, else the text that is meant for whoever has sent the values.
+/// Cause of an error, else its explanation.
 fn explained(error: &Error) -> String {
     match error.causes() {
         "" => error.explanation(),
@@ -146,6 +146,13 @@ fn explained(error: &Error) -> String {
 
 /// Reason of a failure as CloudFormation shows it: with advice, and the place of the log.
 fn with_advice(reason: &str, log: &LogStream) -> String {
+    // Characters that JSON escapes would make the answer longer than its limit.
+    let plain = |it: char| match it {
+        '"' | '\\' => '\'',
+        it if it.is_control() => ' ',
+        it => it,
+    };
+    let reason: String = reason.chars().map(plain).collect();
     let reason = &reason[..reason.floor_char_boundary(MAX_REASON)];
     let LogStream { group, stream } = log;
     format!("{}. {ADVICE} Log: {group}, {stream}", reason.trim_end_matches('.'))
@@ -243,7 +250,9 @@ impl Responder {
                 Ok(()) => return Ok(()),
                 Err(problem) => tracing::warn!(attempt, problem, "CloudFormation did not take the answer"),
             }
-            tokio::time::sleep(Duration::from_millis(200) * attempt).await;
+            if attempt < ATTEMPTS {
+                tokio::time::sleep(Duration::from_millis(200) * attempt).await;
+            }
         }
         Err(Error::unavailable("CloudFormation did not take the answer"))
     }
@@ -342,16 +351,18 @@ mod tests {
     fn an_answer_is_within_the_limit_of_cloudformation() {
         let id = "a".repeat(500);
         let log = LogStream { group: "g".repeat(512), stream: "s".repeat(512) };
-        let answer = Answer {
-            status: "FAILED",
-            reason: Some(with_advice(&"é".repeat(5_000), &log)),
-            physical_resource_id: PHYSICAL_ID,
-            stack_id: &id,
-            request_id: &id[..36],
-            logical_resource_id: &id[..255],
-        };
-        let bytes = serde_json::to_vec(&answer).unwrap().len();
-        assert!(bytes <= 4_096, "{bytes}");
+        for reason in ["é", "\"\\\n"] {
+            let answer = Answer {
+                status: "FAILED",
+                reason: Some(with_advice(&reason.repeat(5_000), &log)),
+                physical_resource_id: PHYSICAL_ID,
+                stack_id: &id,
+                request_id: &id[..36],
+                logical_resource_id: &id[..255],
+            };
+            let bytes = serde_json::to_vec(&answer).unwrap().len();
+            assert!(bytes <= 4_096, "{bytes}");
+        }
     }
 
     #[test]

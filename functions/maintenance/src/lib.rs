@@ -1,5 +1,5 @@
-//! The maintenance function: tasks around a deployment of the others. Each is a Lambda function of its own with the
-//! same program, which `_HANDLER` tells what to do.
+//! The maintenance function: tasks around a deployment of the others. Each is a Lambda function with the same
+//! program; `_HANDLER` selects the task.
 //!
 //! - [`schema`]: the schema step, which prepares a database for this build; `cargo local schema` runs it too
 //! - [`custom_resource`]: the schema step as a resource of CloudFormation

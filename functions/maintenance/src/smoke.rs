@@ -20,6 +20,7 @@ use shared::http::edge::{SECRET_HEADER, VIEWER_ADDRESS};
 use shared::rpc::channel::{Channel, Invoke};
 use shared::rpc::metadata;
 use shared::rpc::server::MAX_MESSAGE;
+use shared::runtime::config::ConfigErrors;
 use shared::runtime::context::Context;
 use shared::runtime::secrets::SecretSource;
 use shared::runtime::task::Event;
@@ -72,10 +73,18 @@ pub struct Front {
     pub edge_secret: Option<Arc<dyn SecretSource>>,
 }
 
+/// New versions, and the front through which they are asked.
+pub struct Plan {
+    /// New versions.
+    pub versions: Versions,
+    /// Front.
+    pub front: Front,
+}
+
 /// Smoke test of new versions.
 pub struct Smoke {
-    versions: Versions,
-    front: Front,
+    /// A wrong environment is a failed test: CodeDeploy waits an hour for a process that has ended.
+    plan: Result<Plan, ConfigErrors>,
     reports: aws_sdk_codedeploy::Client,
     clock: Clock,
 }
@@ -150,7 +159,7 @@ const CALL: &str = "orders and products compare a product";
 pub struct StepReport {
     /// Name.
     pub step: &'static str,
-    /// What is wrong; none if it succeeded.
+    /// Problem; none if the step succeeded.
     pub problem: Option<String>,
 }
 
@@ -166,8 +175,8 @@ struct RestAnswer {
 
 impl Smoke {
     /// Creates it. The result goes to `reports`.
-    pub fn new(versions: Versions, front: Front, reports: aws_sdk_codedeploy::Client, clock: Clock) -> Self {
-        Self { versions, front, reports, clock }
+    pub fn new(plan: Result<Plan, ConfigErrors>, reports: aws_sdk_codedeploy::Client, clock: Clock) -> Self {
+        Self { plan, reports, clock }
     }
 
     /// Tries all steps, and reports to CodeDeploy whether all succeeded.
@@ -178,7 +187,13 @@ impl Smoke {
         let hook: HookEvent = serde_json::from_str(event.payload.get()).map_err(Error::internal)?;
         let Context { deadline, .. } = event.context;
         let end = bounded::with_reserve(deadline, &self.clock, REPORT_TIME);
-        let steps = self.steps(&Context { deadline: end, ..event.context }).await;
+        let steps = match &self.plan {
+            Ok(plan) => self.steps(plan, &Context { deadline: end, ..event.context }).await,
+            Err(problems) => {
+                tracing::error!(%problems, "the smoke test cannot run");
+                vec![StepReport { step: "the environment is complete", problem: Some(problems.to_string()) }]
+            }
+        };
         let is_good = steps.iter().all(|step| step.problem.is_none());
         let status = if is_good { LifecycleEventStatus::Succeeded } else { LifecycleEventStatus::Failed };
         let reporting = self.report(hook, status.clone());
@@ -188,12 +203,12 @@ impl Smoke {
     }
 
     /// Tries all steps, one after the other, and logs each.
-    pub async fn steps(&self, context: &Context) -> Vec<StepReport> {
+    async fn steps(&self, plan: &Plan, context: &Context) -> Vec<StepReport> {
         let mut reports = Vec::new();
         for step in &REQUESTS {
-            reports.push(self.tried(step.name, context, |context| self.request(step, context)).await);
+            reports.push(self.tried(step.name, context, |context| self.request(plan, step, context)).await);
         }
-        reports.push(self.tried(CALL, context, |context| self.call(context)).await);
+        reports.push(self.tried(CALL, context, |context| self.call(plan, context)).await);
         reports
     }
 
@@ -230,17 +245,17 @@ impl Smoke {
         now.after(STEP_TIMEOUT.min(end.since(now) / 2))
     }
 
-    async fn request(&self, step: &RequestStep, context: Context) -> Result<(), String> {
-        let event = self.event(step, &context).await.map_err(|error| error.causes().to_owned())?;
-        let Version(function) = (step.version)(&self.versions);
+    async fn request(&self, plan: &Plan, step: &RequestStep, context: Context) -> Result<(), String> {
+        let event = self.event(&plan.front, step, &context).await.map_err(|error| error.explanation())?;
+        let Version(function) = (step.version)(&plan.versions);
         let answer = function.invoke_in(event, Some(&context.trace)).await;
         let answer = answer.map_err(|status| status.message().to_owned())?;
         step.check(&answer)
     }
 
     /// Event of API Gateway (HTTP API, payload 2.0) for a step.
-    async fn event(&self, step: &RequestStep, context: &Context) -> Result<Vec<u8>, Error> {
-        let path = self.front.base_path.of(step.path);
+    async fn event(&self, front: &Front, step: &RequestStep, context: &Context) -> Result<Vec<u8>, Error> {
+        let path = front.base_path.of(step.path);
         let mut event = json!({
             "version": "2.0",
             "routeKey": "$default",
@@ -259,7 +274,7 @@ impl Smoke {
             },
             "isBase64Encoded": false,
         });
-        if let Some(secret) = &self.front.edge_secret {
+        if let Some(secret) = &front.edge_secret {
             event["headers"][SECRET_HEADER.as_str()] = secret.current().await?.expose().into();
             event["headers"][VIEWER_ADDRESS.as_str()] = format!("{CLIENT}:443").into();
         }
@@ -276,8 +291,8 @@ impl Smoke {
     }
 
     /// Calls orders as functions call each other, which calls products.
-    async fn call(&self, context: Context) -> Result<(), String> {
-        let channel = Channel::new(self.versions.orders.0.clone(), self.clock.clone()).named(NAME);
+    async fn call(&self, plan: &Plan, context: Context) -> Result<(), String> {
+        let channel = Channel::new(plan.versions.orders.0.clone(), self.clock.clone()).named(NAME);
         let mut orders = OrderServiceClient::new(channel).max_decoding_message_size(MAX_MESSAGE);
         let message = CheckConsistencyRequest { limit: Some(1), cursor: None };
         let answer = orders.check_consistency(metadata::request(message, &context)).await;

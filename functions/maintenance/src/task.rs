@@ -8,6 +8,7 @@ use aws_sdk_codedeploy::config::timeout::TimeoutConfig;
 use serde_json::Value;
 use shared::error::Error;
 use shared::http::base_path::BasePath;
+use shared::http::edge::EdgeSecret;
 use shared::rpc::lambda::LambdaFunction;
 use shared::rpc::services::Services;
 use shared::runtime::aws::Aws;
@@ -22,7 +23,7 @@ use crate::environment::{
     DOCS_VERSION, ORDER_SERVICE_URL, ORDERS_VERSION, PRODUCTS_VERSION, TaskName, USERS_VERSION,
 };
 use crate::schema::{FirstAdmin, Step};
-use crate::smoke::{Front, Smoke, Version, Versions};
+use crate::smoke::{Front, Plan, Smoke, Version, Versions};
 
 /// Variable in which Lambda has the `Handler` of the function.
 const HANDLER: &str = "_HANDLER";
@@ -47,7 +48,7 @@ impl Task {
     /// Reads the name of the task, and its variables.
     ///
     /// # Errors
-    /// Everything that is missing or malformed; for the schema step the name alone, as CloudFormation is told the rest.
+    /// Everything that is missing or malformed. The schema step and the smoke test report their own variables.
     pub fn read(mut variables: Variables, clock: Clock) -> Result<Self, ConfigErrors> {
         let Some(name) = variables.required(HANDLER, TaskName::parse) else {
             return Err(variables.misconfigured());
@@ -64,7 +65,7 @@ impl Task {
     /// Does the task for an event, and returns a summary.
     ///
     /// # Errors
-    /// If nobody would learn of the outcome otherwise.
+    /// Error of an outcome that could not be reported.
     pub async fn run(&self, event: Event) -> Result<Value, Error> {
         match self {
             Self::Schema(resource) => resource.handle(event).await,
@@ -89,11 +90,24 @@ fn schema_resource(mut variables: Variables, clock: Clock) -> Result<SchemaResou
 
 fn smoke(mut variables: Variables, clock: Clock) -> Result<Smoke, ConfigErrors> {
     let mut services = Services::new(clock.clone());
-    let aws = services.aws(&mut variables);
     let endpoint = variables.optional(CODEDEPLOY_ENDPOINT, |url| Ok(url.to_owned()));
+    let aws = services.aws(&mut variables);
+    let plan = plan(&mut variables, &mut services, aws.as_ref());
+    // Without it no result could be reported.
+    let Some(aws) = aws else { return Err(variables.misconfigured()) };
+    let plan = match plan {
+        Some(plan) => variables.check().map(|()| plan),
+        None => Err(variables.misconfigured()),
+    };
+    Ok(Smoke::new(plan, codedeploy(&aws, endpoint), clock))
+}
+
+/// Reads the new versions, and the front of the functions. `None` if that failed; the problem is recorded in
+/// `variables`.
+fn plan(variables: &mut Variables, services: &mut Services, aws: Option<&Aws>) -> Option<Plan> {
     let mut version = |variable: Variable| {
         let name = variables.required(variable.name, |name| Ok(name.to_owned()));
-        let client = aws.as_ref()?.lambda();
+        let client = aws?.lambda();
         Some(Version(std::sync::Arc::new(LambdaFunction::new(client, name?))))
     };
     let orders = version(ORDERS_VERSION);
@@ -101,15 +115,9 @@ fn smoke(mut variables: Variables, clock: Clock) -> Result<Smoke, ConfigErrors> 
     let users = version(USERS_VERSION);
     let docs = version(DOCS_VERSION);
     let base_path = variables.or(BASE_PATH.name, BasePath::default(), BasePath::parse);
-    let edge_secret = secrets::optional(&mut variables, &mut services, EDGE_SECRET.name, secrets::not_blank);
-    let (Some(aws), Some(orders), Some(products), Some(users), Some(docs), Some(base_path)) =
-        (aws, orders, products, users, docs, base_path)
-    else {
-        return Err(variables.misconfigured());
-    };
-    variables.check()?;
-    let versions = Versions { orders, products, users, docs };
-    Ok(Smoke::new(versions, Front { base_path, edge_secret }, codedeploy(&aws, endpoint), clock))
+    let edge_secret = secrets::optional(variables, services, EDGE_SECRET.name, EdgeSecret::check);
+    let versions = Versions { orders: orders?, products: products?, users: users?, docs: docs? };
+    Some(Plan { versions, front: Front { base_path: base_path?, edge_secret } })
 }
 
 /// Creates a client for CodeDeploy. It retries, as a result may be reported twice.

@@ -13,6 +13,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 use shared::auth::verifier::REFRESH_AFTER;
+use shared::runtime::config::{EDGE_SECRET, EDGE_SECRET_PREVIOUS, Variable};
 
 use super::assumptions::Assumptions;
 use super::deployment::Deployment;
@@ -369,10 +370,10 @@ impl<'a> Month<'a> {
 
     fn rest(&self) -> Vec<Line> {
         let secrets = u128::from(self.inputs.deployment.secrets);
-        let reads = self.loads.iter().map(|(function, load)| {
-            let secrets = function.variables().iter().filter(|variable| variable.is_secret).count();
-            load.cold_starts * u128::try_from(secrets).unwrap_or_default()
-        });
+        let reads = self
+            .loads
+            .iter()
+            .map(|(function, load)| load.cold_starts * secrets_read(*function, self.assumptions.cloudfront));
         let to_clients = match self.assumptions.cloudfront {
             true => Item::CloudfrontTransfer,
             false => Item::TransferOut,
@@ -393,6 +394,17 @@ impl<'a> Month<'a> {
             ),
         ]
     }
+}
+
+/// Number of secrets that a function reads when it starts. That of the edge is there behind CloudFront alone, and its
+/// previous value is a version of the same secret.
+fn secrets_read(function: Function, cloudfront: bool) -> u128 {
+    let is_read = |variable: &&Variable| {
+        variable.is_secret
+            && variable.name != EDGE_SECRET_PREVIOUS.name
+            && (cloudfront || variable.name != EDGE_SECRET.name)
+    };
+    u128::try_from(function.variables().iter().filter(is_read).count()).unwrap_or_default()
 }
 
 /// Bytes that CloudWatch bills for the lines of a function and of Lambda itself.
@@ -543,10 +555,9 @@ mod tests {
         // Ten of 200 ms more, at 2 GB.
         assert_eq!(cost(&bill, "products, 2048 MB"), "16.000000");
         // Ten of orders and ten of products, with one secret each.
-        let secrets =
-            |function: Function| function.variables().iter().filter(|variable| variable.is_secret).count();
-        let reads = 10 * (secrets(Function::Orders) + secrets(Function::Products));
-        assert_eq!(cost(&bill, "reads at cold starts"), format!("{reads}.000000"));
+        assert_eq!(cost(&bill, "reads at cold starts"), "20.000000");
+        let behind = Assumptions { cloudfront: true, ..assumptions };
+        assert_eq!(cost(&Bill::compute(&inputs(), &behind), "reads at cold starts"), "40.000000");
     }
 
     #[test]

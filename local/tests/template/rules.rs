@@ -632,8 +632,8 @@ fn deployments(template: &Template, found: &mut Findings) {
             reference(&preference["Type"]) == Some("DeploymentPreference"),
             "does not shift by the parameter",
         );
-        let hooks = if_watched(&preference["Hooks"]);
-        check(reference(&hooks["PreTraffic"]) == Some(smoke), "is not tried before traffic shifts");
+        let hook = if_watched(&preference["Hooks"]["PreTraffic"]);
+        check(reference(hook) == Some(smoke), "is not tried before traffic shifts");
         let alarms: Vec<Json> = listed(if_watched(&preference["Alarms"]));
         let own = format!("{}Errors", function.id);
         check(alarms.iter().any(|it| reference(it) == Some(&own)), "does not go back when it fails");

@@ -232,7 +232,7 @@ pub const REFUSED: Metric = Metric {
     functions: &["orders"],
     labels: &["reason"],
     dimensions: Some(&[REASON]),
-    description: "Orders that were refused, by the reason in the answer; no 5xx, no malformed request",
+    description: "Orders that were refused with a 4xx after their body was read; `other` is any other reason",
 };
 
 /// Value of orders.
@@ -287,7 +287,7 @@ pub const LAG: Metric = Metric {
     functions: &["orders"],
     labels: &["job"],
     dimensions: Some(&[JOB]),
-    description: "Age of the oldest thing that is due and left, after the last run of this process that could read it; 0 if nothing is",
+    description: "Age of the oldest due work that is left, by the last run that could read it; 0 if none",
 };
 
 /// Violations that the consistency check has found.
@@ -417,7 +417,7 @@ impl Metric {
         let _ = (values, time);
     }
 
-    /// Number of metrics that CloudWatch makes of it at most, for a shop that sells in so many currencies.
+    /// Number of metrics in CloudWatch with values from the lists, for this number of currencies.
     pub fn series(&self, currencies: usize) -> usize {
         let Some(dimensions) = self.dimensions else { return 0 };
         let values = dimensions.iter().map(|dimension| match dimension.values {

@@ -119,6 +119,9 @@ where
     F: Future<Output = Result<serde_json::Value, error::Error>> + Send + 'static,
 {
     let run = || -> Result<(), Error> {
+        if std::env::var_os("AWS_LAMBDA_RUNTIME_API").is_none() {
+            return Err("tasks run on Lambda alone (AWS_LAMBDA_RUNTIME_API is not set)".into());
+        }
         let started = Instant::now();
         let mut variables = Variables::of_process();
         begin_signals(name, &mut variables);

@@ -78,7 +78,7 @@ where
     let event = Event::new(event, &Clock::system());
     let span = request_span(&event.context.request_id, &event.context.trace);
     let work = async {
-        match AssertUnwindSafe(handle(event)).catch_unwind().await {
+        match AssertUnwindSafe(async { handle(event).await }).catch_unwind().await {
             Ok(Ok(answer)) => Ok(answer),
             Ok(Err(error)) => {
                 tracing::error!(problem = %error, causes = error.causes(), "the task failed");

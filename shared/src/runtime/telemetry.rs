@@ -299,10 +299,11 @@ impl AccessLine {
 
 impl Visit for AccessLine {
     fn record_str(&mut self, field: &Field, value: &str) {
-        if value.contains(' ') {
-            self.add(field, format_args!("{value:?}"));
-        } else {
+        // Raw only where nothing needs quotes or escapes: a control character could forge a line.
+        if !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_graphic()) {
             self.add(field, format_args!("{value}"));
+        } else {
+            self.add(field, format_args!("{value:?}"));
         }
     }
 

@@ -134,7 +134,10 @@ impl Accumulated {
     }
 
     fn set(&mut self, metric: &Metric, values: &[&'static str], value: f64) {
-        if let Some(Values::Last(last)) = self.values(metric, values) {
+        // Another number is no JSON, and its whole line would be lost.
+        if value.is_finite()
+            && let Some(Values::Last(last)) = self.values(metric, values)
+        {
             *last = Some(value);
         }
     }
