@@ -34,6 +34,7 @@ async fn grow(shop: &InProcess, product: &str, count: i64) {
     let id = mongo::uuid(product.parse::<ProductId>().unwrap());
     let stocks = shop.database.collection::<Document>("stock");
     let stock = stocks.find_one(doc! { "_id": id }).await.unwrap().unwrap();
+    let writer = stock.get_i32("writer").map(i64::from).or_else(|_| stock.get_i64("writer")).unwrap();
     let (first, on_hand) = (stock.get_i64("movements").unwrap(), stock.get_i64("on_hand").unwrap());
     let mut done = 0;
     while done < count {
@@ -43,6 +44,7 @@ async fn grow(shop: &InProcess, product: &str, count: i64) {
             "_id": 0, "product": id, "at": DateTime::now(), "delta": { "$literal": 1_i64 }, "reason": null, "order": null,
             "number": { "$add": ["$n", first] }, "on_hand": { "$add": ["$n", on_hand] },
             "reserved": { "$literal": 0_i64 }, "by": "system",
+            "writer": { "$literal": writer },
         };
         let made = vec![
             doc! { "$documents": [{}] },
