@@ -63,11 +63,12 @@ pub fn variables(mongo_uri: &str, settings: &Settings, endpoint: &str) -> Vec<(&
 /// The template contains the rest, and `sam local` makes up credentials itself.
 pub fn for_sam(mongo_uri: &str, settings: &Settings, endpoint: &str) -> Vec<(&'static str, String)> {
     let all = variables(mongo_uri, settings, endpoint).into_iter();
-    all.filter(|(name, _)| {
+    let of_template = all.filter(|(name, _)| {
         ["MONGO_URI", "JWT_SECRET", "RATE_LIMIT_PER_ADDRESS", "AWS_ENDPOINT_URL_LAMBDA"].contains(name)
             || CUSTOMER_LIMITS.contains(name)
-    })
-    .collect()
+    });
+    // No CloudWatch reads the lines of metrics here.
+    of_template.chain([("METRICS_NAMESPACE", String::new())]).collect()
 }
 
 /// Rewrites a connection string for containers, which reach this machine at `gateway`.
