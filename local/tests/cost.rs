@@ -1,4 +1,4 @@
-//! What `cargo local cost` computes from: the facts of the deployment are those of `template.yaml`, each function is
+//! Inputs of `cargo local cost`: the facts of the deployment are those of `template.yaml`, each function is
 //! measured, and files that are wrong are refused by name and field.
 
 #![expect(clippy::unwrap_used, reason = "in a test a panic is how one fails")]

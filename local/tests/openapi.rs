@@ -132,7 +132,7 @@ fn dimension(dimension: &Dimension) -> String {
 /// Price of a metric in CloudWatch, in cents a month.
 const CENTS: usize = 30;
 
-/// What the metrics cost in CloudWatch.
+/// Price of the metrics in CloudWatch.
 fn metrics_cost() -> String {
     let series: usize = metrics::ALL.iter().map(|metric| metric.series(1)).sum();
     let another = metrics::ALL.iter().map(|metric| metric.series(2)).sum::<usize>() - series;

@@ -1,4 +1,4 @@
-//! What the deployed programs say of their work: a line for each request, and metrics for CloudWatch.
+//! Signals of the deployed programs: a line for each request, and metrics for CloudWatch.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};

@@ -58,7 +58,7 @@ fn problems(answer: &Value) -> Vec<(&str, &str)> {
     steps.iter().filter_map(|step| Some((step["step"].as_str()?, step["problem"].as_str()?))).collect()
 }
 
-/// What CodeDeploy was told.
+/// Report that CodeDeploy has received.
 fn told(codedeploy: &Receiver) -> Value {
     let received = codedeploy.received();
     let last = received.last().unwrap();

@@ -62,7 +62,7 @@ pub async fn ensure_schemas(database: &Database, schemas: Schemas) -> Result<(),
     orders::store::OrderStore::with_schema(database, schemas.orders).ensure_schema().await
 }
 
-/// Whether the environment has to name the first admin.
+/// Requirement of a first admin in the environment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FirstAdmin {
     /// It has to.

@@ -64,7 +64,7 @@ const MICROSECONDS: u128 = 1_000_000;
 /// Months' worth of lines that are stored, at 30 days of retention.
 const STORED_MONTHS: u128 = 1;
 
-/// What the bill is computed from.
+/// Inputs of a bill.
 #[derive(Clone, Debug)]
 pub struct Inputs {
     /// Measurements.

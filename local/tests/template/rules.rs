@@ -14,7 +14,7 @@ use super::template::{
     FunctionResource, Template, listed, reference, references, root, statements, substituted, visit,
 };
 
-/// What a finding is about.
+/// Subject of a finding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Rule {
     /// A reference leads to something that is there.
@@ -27,7 +27,7 @@ pub(crate) enum Rule {
     Throttle,
     /// A function is given the variables that it reads.
     Variable,
-    /// What calls a function names its alias.
+    /// Callers name the alias of a function.
     Alias,
     /// A role allows what its function does, and nothing else.
     Permission,
@@ -52,7 +52,7 @@ pub(crate) struct Finding {
     pub(crate) rule: Rule,
     /// Logical ID, route or name.
     pub(crate) subject: String,
-    /// What is wrong.
+    /// Problem.
     pub(crate) problem: String,
 }
 
@@ -385,7 +385,7 @@ fn variables(template: &Template, found: &mut Findings) {
     );
 }
 
-/// What a value calls: `Orders:live` for an alias, `Orders.Version` for a version, `Orders` for whatever is newest.
+/// Target of a call: `Orders:live` for an alias, `Orders.Version` for a version, `Orders` for the newest code.
 fn callee(value: &Json) -> String {
     if let Some(text) = substituted(value) {
         return text.trim_start_matches("lambda:").replace("${", "").replace(".Arn}", "").replace('}', "");
@@ -435,7 +435,7 @@ fn aliases(template: &Template, found: &mut Findings) {
     }
 }
 
-/// What a role must allow: actions with their resources.
+/// Permissions that a role must have: actions with their resources.
 fn needed(
     template: &Template,
     program: &Program,
@@ -467,7 +467,7 @@ fn needed(
     needed
 }
 
-/// What statements allow, in the same form.
+/// Permissions that statements give, in the same form.
 fn allowed(statements: &[Json]) -> BTreeMap<String, BTreeSet<String>> {
     let mut allowed: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     for statement in statements {

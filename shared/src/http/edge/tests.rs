@@ -1,3 +1,5 @@
+//! Requests from outside against the edge: base path, secret, and addresses of clients.
+
 use std::sync::Arc;
 
 use axum::body::{Body, to_bytes};

@@ -1,3 +1,5 @@
+//! The secret of the edge: rotation, unknown values, and how often it is fetched.
+
 use std::sync::Mutex as StdMutex;
 use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 
