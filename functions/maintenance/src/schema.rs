@@ -10,6 +10,7 @@ use shared::runtime::config::{ConfigErrors, MONGO_URI, Variable, Variables};
 use shared::runtime::secrets::{self, SecretSource};
 use shared::values::clock::Clock;
 
+use crate::environment::TaskName;
 use crate::keys;
 
 /// E-mail address of the first admin.
@@ -19,9 +20,6 @@ pub const ADMIN_EMAIL: Variable =
 /// Password of the first admin.
 pub const ADMIN_PASSWORD: Variable =
     Variable::secret("ADMIN_PASSWORD", "password of the first admin; required with `ADMIN_EMAIL`");
-
-/// Environment variables of the schema step.
-pub const VARIABLES: &[Variable] = &[MONGO_URI, ADMIN_EMAIL, ADMIN_PASSWORD];
 
 /// Name of the step in MongoDB's log.
 const APP_NAME: &str = "schema";
@@ -87,12 +85,12 @@ struct Admin {
 }
 
 impl Step {
-    /// Reads [`VARIABLES`].
+    /// Reads the [variables](TaskName::variables) of the task.
     ///
     /// # Errors
     /// Everything that is missing or malformed.
     pub fn read(variables: Variables, first_admin: FirstAdmin, clock: Clock) -> Result<Self, ConfigErrors> {
-        let mut variables = variables.declared(VARIABLES);
+        let mut variables = variables.declared(TaskName::Schema.variables());
         let mut services = Services::new(clock.clone());
         let mongo_uri = secrets::read(&mut variables, &mut services, MONGO_URI.name, secrets::mongo_uri);
         let mut names = [ADMIN_EMAIL, ADMIN_PASSWORD].into_iter().flat_map(|admin| admin.names());
