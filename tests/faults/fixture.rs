@@ -22,7 +22,7 @@ use tests::answer::Answer;
 use tests::holds;
 use tests::lambda::{Options, Settings};
 use tests::on_lambda::OnLambda;
-use tests::person::{Person, address, to};
+use tests::person::{PASSWORD, Person, address, to};
 use tests::proxy::Proxy;
 use tonic::Status;
 
@@ -126,6 +126,15 @@ impl Fixture {
         let products =
             [shop.product(ON_HAND).await, shop.product(ON_HAND).await, shop.product(ON_HAND).await];
         Self { shop, proxies, ada, staff, products }
+    }
+
+    /// Has everybody sign in again: an access token ends after 15 minutes.
+    pub(crate) async fn sign_in_again(&mut self) {
+        self.shop.admin_signs_in_again().await;
+        let anyone = self.shop.anyone();
+        for person in [&mut self.ada, &mut self.staff] {
+            person.token = anyone.signs_in(&person.email, PASSWORD).await.token;
+        }
     }
 
     pub(crate) fn proxy(&self, function: &str) -> &Proxy {

@@ -397,7 +397,7 @@ async fn a_migration_killed_anywhere_loses_nothing() {
 async fn migrate(report: &mut Report, seed: u64, case: &str) {
     let mut chance = choices(seed, case);
     let mut legacy = Legacy::open(&Size::of_this_run(), &mut chance).await;
-    legacy.fixture.shop.admin_signs_in_again().await;
+    legacy.fixture.sign_in_again().await;
     let server = mongod::shared_for_tests().await.unwrap();
     let server = server.trim_start_matches("mongodb://").split('/').next().unwrap();
     let proxy = Proxy::to(server.parse().unwrap()).await.unwrap();
@@ -432,7 +432,7 @@ async fn migrate(report: &mut Report, seed: u64, case: &str) {
         missed
     };
     let (done, missed) = tokio::join!(join_all(customers), steps);
-    legacy.fixture.shop.admin_signs_in_again().await;
+    legacy.fixture.sign_in_again().await;
     let admin = legacy.fixture.shop.admin();
     report.faults(PLACES.len() - missed.len().min(PLACES.len()));
     let mut found = missed;

@@ -395,9 +395,11 @@ async fn every_operation_has_one_effect_beside_a_silent_line() {
     join_all(HEARTBEATS.into_iter().zip(&queues).flat_map(|(heartbeat, queue)| {
         let (found, shops) = (&found, SHOPS.min(queue.borrow().len()));
         (0..shops).map(move |_| async move {
-            let fixture = open(heartbeat).await;
+            let mut fixture = open(heartbeat).await;
             loop {
                 let Some(case) = queue.borrow_mut().pop() else { return };
+                // All cases take longer than an access token lasts.
+                fixture.sign_in_again().await;
                 let violations = violations_of(&fixture, &case).await;
                 found.borrow_mut().push((case, violations));
             }
