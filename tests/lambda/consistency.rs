@@ -13,7 +13,7 @@ use tests::on_lambda::OnLambda;
 /// A shop with an order and a further product, and the scheduled check with this timeout.
 async fn shop(timeout: Duration) -> (OnLambda, String) {
     let check = tokio::task::spawn_blocking(move || Lambda::task("consistency", timeout)).await.unwrap();
-    let check = check.variable("ORDER_SERVICE_URL", "lambda:orders");
+    let check = check.variable("ORDER_SERVICE_URL", "lambda:orders").variable("METRICS_NAMESPACE", "shop");
     let differ = |functions: Vec<Settings>| functions.into_iter().chain([check]).collect();
     let shop = OnLambda::open_with(Options::default(), differ).await;
     let (hat, mug) = (shop.product(3).await, shop.product(3).await);
@@ -53,10 +53,7 @@ async fn a_violation_is_found_and_logged_by_its_ids() {
     assert_eq!((&walk["products"], &walk["orders"]), (&json!(2), &json!(1)), "{walk}");
     assert!(walk["pages"].as_u64().unwrap() > 1, "{walk}");
 
-    let id = mongo::uuid(mug.parse::<ProductId>().unwrap());
-    let stock = shop.database.collection::<Document>("stock");
-    let more = doc! { "$inc": { "on_hand": 1_i64 } };
-    assert_eq!(stock.update_one(doc! { "_id": id }, more).await.unwrap().modified_count, 1);
+    finds_a_piece(&shop, &mug).await;
     let (walk, failed) = run(&shop).await;
     assert!(!failed, "{walk}");
     assert_eq!(walk["violations"], json!({ "ledger-is-not-the-sum": 1 }));
@@ -65,6 +62,32 @@ async fn a_violation_is_found_and_logged_by_its_ids() {
     assert_eq!((&line["kind"], &line["product_id"]), (&json!("ledger-is-not-the-sum"), &json!(mug)));
     assert!(line.get("detail").is_none() && line["span"]["request_id"].is_string(), "{line}");
     assert_eq!(lines(&shop, "the consistency check is finished").len(), 2);
+}
+
+/// A piece more in the stock of a product than its ledger has.
+async fn finds_a_piece(shop: &OnLambda, product: &str) {
+    let id = mongo::uuid(product.parse::<ProductId>().unwrap());
+    let stock = shop.database.collection::<Document>("stock");
+    let more = doc! { "$inc": { "on_hand": 1_i64 } };
+    assert_eq!(stock.update_one(doc! { "_id": id }, more).await.unwrap().modified_count, 1);
+}
+
+#[tokio::test]
+async fn violations_of_a_part_of_the_shop_are_measured() {
+    let (shop, mug) = shop(Duration::from_secs(12)).await;
+    finds_a_piece(&shop, &mug).await;
+    // The first page is that of the products.
+    let first = shop.lambda.on_call("orders", "CheckConsistency").once(Fault::Repeat(1));
+    let silent = shop.lambda.on_call("orders", "CheckConsistency").hold();
+    let (walk, failed) = run(&shop).await;
+    assert!(!failed && walk["finished"] == false && walk["pages"] == 1, "{walk}");
+    assert_eq!(first.struck(), 1);
+    silent.lift();
+    let lines = shop.lambda.log().lines();
+    let lines = lines.iter().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    let measured: Vec<Value> = lines.filter(|line| !line["consistency_violations"].is_null()).collect();
+    assert_eq!(measured.len(), 1, "{measured:#?}");
+    assert_eq!(measured[0]["consistency_violations"], json!(1), "{measured:#?}");
 }
 
 #[tokio::test]

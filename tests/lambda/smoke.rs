@@ -26,8 +26,18 @@ const STEPS: [&str; 6] = [
     "orders and products compare a product",
 ];
 
-/// A shop whose new versions are those of the template, but for what `differ` says, and its hook.
+/// A shop with further functions, and the hook that tries these versions.
 async fn shop(codedeploy: &Receiver, versions: [&str; 4], more: Vec<Settings>) -> OnLambda {
+    shop_with(codedeploy, versions, &[], |_| more).await
+}
+
+/// The same, with variables of the hook. `more` makes the further functions from those of the shop.
+async fn shop_with(
+    codedeploy: &Receiver,
+    versions: [&str; 4],
+    variables: &[(&str, &str)],
+    more: impl FnOnce(&[Settings]) -> Vec<Settings>,
+) -> OnLambda {
     let hook = tokio::task::spawn_blocking(|| Lambda::task("smoke", TIMEOUT)).await.unwrap();
     let names = ["ORDERS_VERSION", "PRODUCTS_VERSION", "USERS_VERSION", "DOCS_VERSION"];
     let hook = names
@@ -35,7 +45,13 @@ async fn shop(codedeploy: &Receiver, versions: [&str; 4], more: Vec<Settings>) -
         .zip(versions)
         .fold(hook, |hook, (name, version)| hook.variable(name, version))
         .variable("AWS_ENDPOINT_URL_CODEDEPLOY", &codedeploy.url);
-    let differ = |functions: Vec<Settings>| functions.into_iter().chain(more).chain([hook]).collect();
+    let hook = variables.iter().fold(hook, |hook, (name, value)| hook.variable(name, value));
+    let differ = |mut functions: Vec<Settings>| {
+        let more = more(&functions);
+        functions.extend(more);
+        functions.push(hook);
+        functions
+    };
     OnLambda::open_with(Options::default(), differ).await
 }
 
@@ -147,4 +163,31 @@ async fn a_users_function_that_is_away_fails_the_check_of_tokens() {
     let problem = "status 503 (/problems/unavailable) instead of 401";
     assert_eq!(problems(&answer), [("orders asks users for the keys of a token", problem)]);
     assert_eq!(told(&codedeploy), "Failed");
+}
+
+#[tokio::test]
+async fn a_hook_without_a_version_fails_the_deployment() {
+    let codedeploy = Receiver::http().await;
+    let shop = shop(&codedeploy, ["orders", "products", "", "docs"], vec![]).await;
+    let answer = run(&shop).await;
+    let problem = "invalid environment: USERS_VERSION is required";
+    assert_eq!(answer["steps"], json!([{ "step": "the environment is complete", "problem": problem }]));
+    assert_eq!(told(&codedeploy), "Failed");
+}
+
+#[tokio::test]
+async fn versions_behind_an_edge_are_tried_with_its_secret() {
+    const SECRET: &str = "secret-of-the-edge-in-a-smoke-test-0123456789";
+    for (secret, status) in [(SECRET, "Succeeded"), (&SECRET.replace("smoke", "other"), "Failed")] {
+        let codedeploy = Receiver::http().await;
+        let versions = ["orders-edge", "products-edge", "users-edge", "docs-edge"];
+        let behind = |function: &Settings| {
+            let name = format!("{}-edge", function.name);
+            Settings { name, ..function.clone() }.variable("EDGE_SECRET", SECRET)
+        };
+        let more = |functions: &[Settings]| functions.iter().map(behind).collect();
+        let shop = shop_with(&codedeploy, versions, &[("EDGE_SECRET", secret)], more).await;
+        let answer = run(&shop).await;
+        assert_eq!(told(&codedeploy), status, "{answer}");
+    }
 }

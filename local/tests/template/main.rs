@@ -18,9 +18,11 @@ use std::collections::BTreeSet;
 use std::process::Command;
 use std::sync::{Arc, Mutex};
 
+use local::cost::assumptions::Assumptions;
 use local::gateway::Function;
 use serde_json::Value as Json;
 use shared::runtime::config::{METRICS_NAMESPACE, Variable, Variables};
+use shared::runtime::metrics::ALL;
 use shared::values::clock::Clock;
 
 use rules::findings;
@@ -92,6 +94,14 @@ fn watch_routes() -> Vec<(String, String)> {
     let metadata: Json = serde_json::from_slice(&metadata.stdout).unwrap();
     let routes = metadata["metadata"]["lambda"]["watch"]["router"].as_object().unwrap().clone();
     routes.into_iter().map(|(path, function)| (path, function.as_str().unwrap().to_owned())).collect()
+}
+
+#[test]
+fn the_default_bill_has_all_custom_metrics() {
+    let currencies = 1;
+    let measured: usize = ALL.iter().map(|metric| metric.series(currencies)).sum();
+    let filters = Template::read().resources("AWS::Logs::MetricFilter").count();
+    assert_eq!(Assumptions::DEFAULT.metrics, u64::try_from(measured + filters).unwrap());
 }
 
 #[test]
