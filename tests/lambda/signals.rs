@@ -227,6 +227,11 @@ async fn orders_are_counted_once_by_what_became_of_them() {
     let statuses =
         [("cancelled", 1), ("expired", 1), ("paid", 1), ("placed", 5), ("returned", 1), ("shipped", 1)];
     assert_eq!(of(&sums, metrics::ORDERS), BTreeMap::from(statuses));
+    // Each run of Reconcile says how many it knows of: none.
+    let counted = lines.iter().flat_map(metrics_in).filter(|(metric, text, count)| {
+        metric.name == metrics::ORDERS.name && *text == "placed" && **count == 0
+    });
+    assert_eq!(counted.count(), 2);
     assert_eq!(of(&sums, metrics::REFUSED), refused);
     // Two orders of two pieces and three of one, at 5.00 each.
     assert_eq!(of(&sums, metrics::VALUE), BTreeMap::from([("EUR", 3_500)]));

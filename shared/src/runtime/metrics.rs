@@ -380,6 +380,16 @@ impl Metric {
         let _ = (values, count);
     }
 
+    /// Says that there was nothing to count. CloudWatch then has a 0 and no gap, which an alarm cannot compare.
+    pub fn add_nothing<const N: usize>(&self, values: [&'static str; N]) {
+        #[cfg(feature = "lambda")]
+        if EMF.is_on() {
+            emf::add_nothing(self, &values);
+        }
+        #[cfg(not(feature = "lambda"))]
+        let _ = values;
+    }
+
     /// Sets a gauge, in its unit.
     pub fn set<const N: usize>(&self, values: [&'static str; N], value: f64) {
         #[cfg(feature = "socket")]

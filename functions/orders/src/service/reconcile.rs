@@ -166,6 +166,8 @@ impl ReconcileReport {
             false => "failed",
         };
         metrics::RUNS.add([outcome], 1);
+        // An hour without any order is a finding.
+        metrics::ORDERS.add_nothing(["placed"]);
         for report in &self.jobs {
             let count = |number: i64| u64::try_from(number).unwrap_or(0);
             metrics::DONE.add([report.job.name()], count(report.done));

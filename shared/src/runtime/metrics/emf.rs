@@ -88,6 +88,10 @@ pub(super) fn add(metric: &Metric, values: &[&'static str], count: u64) {
     with_all(|all| all.add(metric, values, count));
 }
 
+pub(super) fn add_nothing(metric: &Metric, values: &[&'static str]) {
+    with_all(|all| all.add_nothing(metric, values));
+}
+
 pub(super) fn set(metric: &Metric, values: &[&'static str], value: f64) {
     with_all(|all| all.set(metric, values, value));
 }
@@ -118,8 +122,8 @@ struct Series {
 }
 
 enum Values {
-    /// Sum of a counter; 0 is nothing.
-    Sum(u64),
+    /// Sum of a counter. None is not written, 0 is.
+    Sum(Option<u64>),
     /// Last value of a gauge.
     Last(Option<f64>),
     /// Durations in microseconds.
@@ -128,8 +132,16 @@ enum Values {
 
 impl Accumulated {
     fn add(&mut self, metric: &Metric, values: &[&'static str], count: u64) {
+        if count > 0
+            && let Some(Values::Sum(sum)) = self.values(metric, values)
+        {
+            *sum = Some(sum.unwrap_or(0).saturating_add(count));
+        }
+    }
+
+    fn add_nothing(&mut self, metric: &Metric, values: &[&'static str]) {
         if let Some(Values::Sum(sum)) = self.values(metric, values) {
-            *sum = sum.saturating_add(count);
+            sum.get_or_insert(0);
         }
     }
 
@@ -156,7 +168,7 @@ impl Accumulated {
         let is_it = |series: &Series| series.metric.name == metric.name && series.texts == texts;
         let place = self.series.iter().position(is_it).unwrap_or_else(|| {
             let values = match metric.kind {
-                MetricKind::Counter => Values::Sum(0),
+                MetricKind::Counter => Values::Sum(None),
                 MetricKind::Gauge => Values::Last(None),
                 MetricKind::Histogram => Values::Durations(Vec::new()),
             };
@@ -174,7 +186,7 @@ impl Accumulated {
         }
         for series in &mut self.series {
             match &mut series.values {
-                Values::Sum(sum) => *sum = 0,
+                Values::Sum(sum) => *sum = None,
                 Values::Last(last) => *last = None,
                 Values::Durations(durations) => durations.clear(),
             }
@@ -227,7 +239,7 @@ impl Series {
     fn points(&self) -> impl Iterator<Item = Point<'_>> {
         let Self { metric, texts, values } = self;
         let (one, several): (Option<Value<'_>>, &[u32]) = match values {
-            Values::Sum(sum) => ((*sum > 0).then_some(Value::Integer(*sum)), &[]),
+            Values::Sum(sum) => (sum.map(Value::Integer), &[]),
             Values::Last(last) => (last.map(Value::Number), &[]),
             Values::Durations(durations) => (None, durations),
         };
@@ -440,6 +452,19 @@ mod tests {
             let done = if *job == "expiry" { json!(7) } else { Json::Null };
             assert_eq!(line["reconcile_done_total"], done, "{job}");
         }
+    }
+
+    #[test]
+    fn nothing_is_a_value_and_no_gap_if_asked_for() {
+        let mut all = Accumulated::default();
+        all.add_nothing(&ORDERS, &["placed"]);
+        all.add(&ORDERS, &["paid"], 2);
+        all.add_nothing(&ORDERS, &["paid"]);
+        let lines = lines_of(&mut all);
+        lines.iter().for_each(check);
+        let counts = lines.iter().map(|line| (line["status"].clone(), line["orders_total"].clone()));
+        assert_eq!(counts.collect::<Vec<_>>(), [(json!("placed"), json!(0)), (json!("paid"), json!(2))]);
+        assert!(lines_of(&mut all).is_empty());
     }
 
     #[test]
