@@ -7,6 +7,7 @@
 //! - [`function`]: which environment takes an invocation, and when there is a new one
 //! - [`invoke_api`]: how functions call each other; [`gateway`] and [`event`]: how HTTP reaches them
 //! - [`fault`]: what may go wrong, by rules; [`recording`]: which calls there were
+//! - [`cloudwatch`]: what Lambda and API Gateway measure by themselves
 //! - [`server`], [`log`]: sockets, and what the functions say
 //!
 //! Like Lambda it goes on with an invocation whose caller has hung up, ends a process that takes too long, and
@@ -24,6 +25,7 @@ use http::Method;
 use tokio::sync::{oneshot, watch};
 use uuid::Uuid;
 
+pub mod cloudwatch;
 pub mod environment;
 mod event;
 pub mod fault;
@@ -37,6 +39,7 @@ pub mod recording;
 mod runtime_api;
 mod server;
 
+pub use cloudwatch::Measured;
 pub use environment::{Environment, Invoked};
 pub use fault::{Fault, On};
 pub use function::Settings;
@@ -44,6 +47,7 @@ pub use log::Log;
 pub use recording::Call;
 pub use runtime_api::MAX_RESPONSE;
 
+use cloudwatch::{CloudWatch, Ending, Stopwatch};
 use environment::Blow;
 use fault::{Action, Held, Kind, Rules};
 use function::{Function, NoEnvironment};
@@ -87,6 +91,7 @@ impl Lambda {
             common: vec![("AWS_ENDPOINT_URL_LAMBDA".to_owned(), endpoint.clone())],
             rules: Rules::default(),
             recording: Recording::default(),
+            cloudwatch: CloudWatch::default(),
             log: Log::default(),
             options,
         });
@@ -176,6 +181,16 @@ impl Lambda {
         self.backend.recording.calls()
     }
 
+    /// Measures invocations and requests from here on, and forgets those before.
+    pub fn measure(&self) {
+        self.backend.cloudwatch.begin();
+    }
+
+    /// Invocations and requests since [`measure`](Self::measure), in the order in which they ended.
+    pub fn measured(&self) -> Measured {
+        self.backend.cloudwatch.measured()
+    }
+
     /// Log of the functions.
     pub fn log(&self) -> &Log {
         &self.backend.log
@@ -189,6 +204,7 @@ struct Backend {
     common: Vec<(String, String)>,
     rules: Rules,
     recording: Recording,
+    cloudwatch: CloudWatch,
     log: Log,
     options: Options,
 }
@@ -278,12 +294,23 @@ impl Backend {
     }
 
     async fn run(&self, function: &Arc<Function>, id: &str, payload: Bytes, blow: Blow) -> Reply {
+        let note = |ending, watch| self.cloudwatch.note_invocation(&function.settings.name, ending, watch);
+        let arrived = Stopwatch::start();
         let lease = match function.lease(&self.common, &self.log).await {
             Ok(lease) => lease,
-            Err(NoEnvironment::Throttled) => return Reply::Refused(Refusal::Throttled),
-            Err(NoEnvironment::Failed(failure)) => return Reply::Invoked(failure),
+            Err(NoEnvironment::Throttled) => {
+                note(Ending::Throttled, arrived);
+                return Reply::Refused(Refusal::Throttled);
+            }
+            Err(NoEnvironment::Failed(failure)) => {
+                note(Ending::Failed, arrived);
+                return Reply::Invoked(failure);
+            }
         };
+        // The init of a new environment is no part of the duration, as on Lambda.
+        let running = Stopwatch::start();
         let invoked = lease.environment.run(&function.settings, id, payload, blow).await;
+        note(if invoked.failed { Ending::Failed } else { Ending::Answered }, running);
         if self.options.freezes {
             // The caller waits for that, so that its next request meets what is frozen.
             lease.environment.freeze().await;

@@ -9,7 +9,7 @@ use local::gateway::Function;
 use mongodb::Database;
 use mongodb::bson::doc;
 use serde_json::Value;
-use tests::lambda::{Lambda, Settings};
+use tests::lambda::{Lambda, Settings, programs};
 use tests::mongo_tap::Tap;
 
 /// Time over which MongoDB's own work is measured.
@@ -50,12 +50,8 @@ impl Meter {
 
     /// Script that runs a program with its output in a file: as many bytes as CloudWatch would be sent.
     pub(crate) fn script(&self, function: &str, program: &Path) -> PathBuf {
-        use std::os::unix::fs::PermissionsExt as _;
-        let (script, log) = (self.folder.join(function), self.log(function));
-        let text = format!("#!/bin/sh\nexec '{}' >>'{}' 2>&1\n", program.display(), log.display());
-        std::fs::write(&script, text).expect("a script");
-        std::fs::set_permissions(&script, std::fs::Permissions::from_mode(0o755)).expect("a script");
-        script
+        let script = programs::logging_to(&self.log(function), program, self.folder.join(function));
+        script.expect("a script")
     }
 
     fn log(&self, function: &str) -> PathBuf {

@@ -7,12 +7,13 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
 use http_body_util::{BodyExt as _, Full, Limited};
-use hyper::body::Incoming;
+use hyper::body::{Body as _, Incoming};
 use local::gateway::Function;
 use serde_json::json;
 use tokio::time::timeout;
 use uuid::Uuid;
 
+use super::cloudwatch::Stopwatch;
 use super::server::{Answer, Lost};
 use super::{Backend, Refusal, Reply, event};
 
@@ -27,6 +28,17 @@ const MAX_HEADERS: usize = 10_240;
 
 /// Answers a request from outside.
 pub(crate) async fn answer(backend: Arc<Backend>, request: Request<Incoming>) -> Answer {
+    let watch = Stopwatch::start();
+    let answer = respond(backend.clone(), request).await;
+    let (status, bytes) = match &answer {
+        Ok(response) => (response.status(), response.body().size_hint().exact().unwrap_or_default()),
+        Err(Lost) => (StatusCode::INTERNAL_SERVER_ERROR, 0),
+    };
+    backend.cloudwatch.note_request(status.as_u16(), bytes, watch);
+    answer
+}
+
+async fn respond(backend: Arc<Backend>, request: Request<Incoming>) -> Answer {
     let (head, body) = request.into_parts();
     let id = Uuid::new_v4().to_string();
     if size(&head.headers) > MAX_HEADERS {

@@ -1,6 +1,7 @@
 //! The functions' own programs: those of this checkout, built once, or those of a folder.
 
 use std::collections::BTreeMap;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::OnceLock;
@@ -18,6 +19,19 @@ pub fn of_workspace(name: &str) -> PathBuf {
     static BUILT: OnceLock<BTreeMap<String, PathBuf>> = OnceLock::new();
     let built = BUILT.get_or_init(build);
     built.get(name).unwrap_or_else(|| panic!("cargo did not say where the program {name} is")).clone()
+}
+
+/// Writes a script that runs a program with its output appended to a file: as many bytes as CloudWatch would be
+/// sent.
+///
+/// # Errors
+/// The script cannot be written.
+pub fn logging_to(log: &Path, program: &Path, script: PathBuf) -> io::Result<PathBuf> {
+    use std::os::unix::fs::PermissionsExt as _;
+    let text = format!("#!/bin/sh\nexec '{}' >>'{}' 2>&1\n", program.display(), log.display());
+    std::fs::write(&script, text)?;
+    std::fs::set_permissions(&script, std::fs::Permissions::from_mode(0o755))?;
+    Ok(script)
 }
 
 #[derive(Deserialize)]
