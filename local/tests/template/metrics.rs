@@ -244,7 +244,7 @@ fn widgets(template: &Template) -> Vec<Json> {
     body["widgets"].as_array().cloned().unwrap_or_default()
 }
 
-/// The dashboard shows metrics that something emits, and all of them, in rows with captions.
+/// The dashboard shows metrics that something emits, and all of them, and all alarms, in rows with captions.
 pub(crate) fn dashboard(template: &Template, found: &mut Findings) {
     let widgets = widgets(template);
     found.check(!widgets.is_empty(), Rule::Metric, "Dashboard", "is no JSON with widgets");
@@ -269,6 +269,13 @@ pub(crate) fn dashboard(template: &Template, found: &mut Findings) {
     }
     for metric in ALL.iter().filter(|metric| metric.dimensions.is_some()) {
         found.check(seen.contains(metric.name), Rule::Metric, metric.name, "is on no dashboard");
+    }
+    let alarms = widgets.iter().filter_map(|widget| widget["properties"]["alarms"].as_array()).flatten();
+    let alarms: BTreeSet<&str> = alarms.filter_map(Json::as_str).collect();
+    for (id, _) in template.resources("AWS::CloudWatch::Alarm") {
+        let name = format!(":alarm:${{{id}}}");
+        let is_shown = alarms.iter().any(|arn| arn.ends_with(&name));
+        found.check(is_shown, Rule::Metric, id, "is on no dashboard");
     }
     check_layout(&widgets, found);
 }

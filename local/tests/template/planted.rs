@@ -102,9 +102,9 @@ fn planted_in_dashboard(from: &str, to: &str) -> Vec<Finding> {
 #[test]
 fn a_widget_of_a_metric_that_nothing_emits_is_found() {
     let found = planted_in_dashboard(r#""status", "paid""#, r#""status", "payed""#);
-    assert_found(&found, Rule::Metric, "Orders a minute, by status");
+    assert_found(&found, Rule::Metric, "Orders in 5 minutes, by status");
     let found = planted_in_dashboard("cold_starts_total", "cold_start_total");
-    assert_found(&found, Rule::Metric, "Cold starts a minute");
+    assert_found(&found, Rule::Metric, "Cold starts in 5 minutes");
     let found = planted_in_dashboard("orders_value_total", "orders_values_total");
     assert_found(&found, Rule::Metric, "orders_value_total");
 }
@@ -112,6 +112,12 @@ fn a_widget_of_a_metric_that_nothing_emits_is_found() {
 #[test]
 fn a_widget_beside_the_dashboard_is_found() {
     assert_found(&planted_in_dashboard(r#""width": 9"#, r#""width": 10"#), Rule::Metric, "Dashboard");
+}
+
+#[test]
+fn an_alarm_that_the_dashboard_leaves_out_is_found() {
+    let found = planted_in_dashboard(":alarm:${Latency}", ":alarm:${Violations}");
+    assert_found(&found, Rule::Metric, "Latency");
 }
 
 #[test]
