@@ -1,4 +1,4 @@
-//! The functions' own programs: those of this checkout, built once, or those of a folder.
+//! The functions' own programs: those of this checkout, built once, or those of the folder that `OMS_PROGRAMS` names.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -15,8 +15,14 @@ use serde::Deserialize;
 ///
 /// It has the features that the tests have, `lambda` and `socket`: so all that it is made of is compiled already,
 /// and only has to be linked.
+///
+/// With `OMS_PROGRAMS`, the absolute path of a folder, it is the file of this name there. The file may start another
+/// processor's program in an emulator.
 pub fn of_workspace(name: &str) -> PathBuf {
     static BUILT: OnceLock<BTreeMap<String, PathBuf>> = OnceLock::new();
+    if let Some(folder) = std::env::var_os("OMS_PROGRAMS") {
+        return Path::new(&folder).join(name);
+    }
     let built = BUILT.get_or_init(build);
     built.get(name).unwrap_or_else(|| panic!("cargo did not say where the program {name} is")).clone()
 }
