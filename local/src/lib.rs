@@ -23,6 +23,7 @@
 //! - `api_doc`: the tables of limits in `docs/api.md`
 //! - `openapi`: `cargo openapi`, the one document of the whole API
 //! - [`error`]: errors of a command, with advice
+//! - [`waterfall`]: `cargo local --trace`, the spans of each request in the terminal
 //! - [`terminal`]: lines of output, also into a closed pipe
 
 mod announce;
@@ -52,3 +53,4 @@ pub mod schema;
 pub mod seed;
 pub mod settings;
 pub mod terminal;
+pub mod waterfall;

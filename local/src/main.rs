@@ -8,6 +8,7 @@ use clap::{Args, Parser, Subcommand};
 use local::containers::{self, Owners, SecretsOptions};
 use local::cost;
 use local::cost::assumptions::Assumptions;
+use local::error::CommandError;
 use local::run::{self, Options};
 use local::terminal::eprint_ignoring_epipe;
 use local::{check, env, events, lambda, sam, seed, settings};
@@ -35,6 +36,10 @@ struct Arguments {
     #[command(flatten)]
     shop: Shop,
 
+    /// Print the waterfall of each request: its calls and commands of MongoDB, with their durations
+    #[arg(long)]
+    trace: bool,
+
     /// Docker network whose containers can reach MongoDB, which then also listens at the network's gateway
     #[arg(long, value_name = "NAME")]
     docker_network: Option<String>,
@@ -47,6 +52,7 @@ const EXAMPLES: &str = "\
 Examples:
   cargo local                       Run it on port 8080, and keep the data in .oms/
   cargo local --ephemeral --port 0  Run a fresh one on a free port, and leave nothing behind
+  cargo local --trace               Print the calls and commands that each request causes
   cargo local check                 Ask whether products and orders agree
   cargo local seed --orders 100000  Fill the running one with a large shop
   cargo local cost --orders 50000   Print what a month of such a shop costs on AWS
@@ -215,7 +221,12 @@ enum Command {
 #[tokio::main]
 async fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    shared::runtime::telemetry::init_text();
+    let traces = match traces(&arguments) {
+        Ok(traces) => traces,
+        Err(failure) => return failed(&failure),
+    };
+    let recorder = traces.recorder;
+    shared::runtime::telemetry::init_text(recorder);
     let outcome = match arguments.command {
         Some(Command::Schema) => containers::prepare().await,
         Some(Command::Secrets { folder, show: Some(name), .. }) => containers::show(&folder, &name),
@@ -246,12 +257,27 @@ async fn main() -> ExitCode {
         Some(Command::Events { data, to }) => events::run(data, to),
         None => run::run(options(arguments.port, arguments.shop, arguments.docker_network)).await,
     };
+    if let Some(exporter) = traces.exporter {
+        // It waits for the collector, and this thread has to serve its requests.
+        let _ = tokio::task::spawn_blocking(move || exporter.finish()).await;
+    }
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
-        Err(failure) => {
-            eprint_ignoring_epipe(format_args!("cargo local: {failure}"));
-            ExitCode::FAILURE
-        }
+        Err(failure) => failed(&failure),
+    }
+}
+
+fn failed(failure: &CommandError) -> ExitCode {
+    eprint_ignoring_epipe(format_args!("cargo local: {failure}"));
+    ExitCode::FAILURE
+}
+
+/// Spans of a run: to the terminal, and to the collector of `OTEL_EXPORTER_OTLP_ENDPOINT`.
+fn traces(arguments: &Arguments) -> Result<settings::Traces, CommandError> {
+    match arguments.command {
+        None => settings::traces(arguments.trace),
+        // The programs of other commands have variables of their own.
+        Some(_) => Ok(settings::Traces::default()),
     }
 }
 

@@ -16,8 +16,11 @@ use shared::http::edge::Edge;
 use shared::http::routes::Cors;
 use shared::runtime::config::{self, BASE_PATH, CORS_ALLOWED_ORIGINS, Variables};
 use shared::runtime::listener;
+use shared::runtime::spans::{Recorder, Sampling, otlp};
+use tokio::runtime::Handle;
 
 use crate::error::CommandError;
+use crate::waterfall::Waterfalls;
 
 /// File beside the data.
 const FILE: &str = "local.json";
@@ -173,6 +176,38 @@ pub fn customer_limits() -> Result<CustomerLimits, CommandError> {
     let mut variables = Variables::of_process();
     let limits = orders::environment::customer_limits(&mut variables, CustomerLimits::NONE);
     limits.ok_or_else(|| CommandError::new(variables.misconfigured().to_string()))
+}
+
+/// Recording of spans.
+#[derive(Default)]
+pub struct Traces {
+    /// Layer of the log that records them, if there is a destination.
+    pub recorder: Option<Recorder>,
+    /// Export to a collector, to be finished at the end.
+    pub exporter: Option<otlp::Exporter>,
+}
+
+/// Reads where spans go: `OTEL_EXPORTER_OTLP_ENDPOINT` and `OTEL_TRACES_SAMPLER_ARG`, and the terminal if `prints`.
+/// Starts the export on the current runtime.
+///
+/// # Errors
+/// If a variable is invalid.
+pub fn traces(prints: bool) -> Result<Traces, CommandError> {
+    let mut variables = Variables::of_process();
+    let ratio = otlp::ratio(&mut variables);
+    let export = otlp::Settings::read(&mut variables, "oms-local");
+    variables.check().map_err(|problems| CommandError::new(problems.to_string()))?;
+    let exporter = export.map(|settings| settings.start(&Handle::current()));
+    if !prints && exporter.is_none() {
+        return Ok(Traces::default());
+    }
+    let recorder = Recorder::new(Sampling::Ratio(ratio.unwrap_or(1.0)));
+    let recorder = if prints { recorder.to(Waterfalls::new()) } else { recorder };
+    let recorder = match &exporter {
+        Some(exporter) => recorder.to(exporter.clone()),
+        None => recorder,
+    };
+    Ok(Traces { recorder: Some(recorder), exporter })
 }
 
 /// Reads the edge of the API: `CORS_ALLOWED_ORIGINS` and `BASE_PATH`, none if they are absent.

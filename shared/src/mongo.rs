@@ -16,12 +16,15 @@ use mongodb::options::{ClientOptions, ReadConcern, WriteConcern};
 use mongodb::{Client, ClientSession, Database};
 use serde::{Deserialize, Serialize};
 use tokio::sync::Semaphore;
+use tracing::Instrument as _;
+use tracing::instrument::WithSubscriber as _;
 use type_safe_id::{StaticType, TypeSafeId};
 
 use self::fenced::FencedDatabase;
 use crate::error::{Cause, DatabaseFailure, Error};
 use crate::runtime::metrics;
 use crate::runtime::secrets::{Secret, SecretSource};
+use crate::runtime::spans;
 use crate::values::clock::Timestamp;
 
 pub mod changes;
@@ -167,15 +170,15 @@ pub async fn connect(uri: &str, app_name: &str) -> Result<Database, MongoError> 
     options.read_concern = Some(ReadConcern::majority());
     options.selection_criteria =
         Some(mongodb::options::SelectionCriteria::ReadPreference(mongodb::options::ReadPreference::Primary));
-    if metrics::is_on() {
-        options.command_event_handler = Some(EventHandler::callback(measure));
+    if metrics::is_on() || spans::is_on() {
+        options.command_event_handler = Some(EventHandler::callback(|event| observe(&event)));
     }
     let database = options.default_database.clone().unwrap_or_else(|| DEFAULT_DATABASE.to_owned());
     Ok(Client::with_options(options)?.database(&database))
 }
 
-/// Measures a command.
-fn measure(event: CommandEvent) {
+/// Measures a command, and records its span. The driver calls it in the task that sends the command.
+fn observe(event: &CommandEvent) {
     const NAMES: [&str; 9] = [
         "find",
         "aggregate",
@@ -187,13 +190,36 @@ fn measure(event: CommandEvent) {
         "commitTransaction",
         "abortTransaction",
     ];
-    let (name, outcome, time) = match &event {
-        CommandEvent::Succeeded(event) => (&event.command_name, "ok", event.duration),
-        CommandEvent::Failed(event) => (&event.command_name, "failed", event.duration),
+    let (name, outcome, time, request, error) = match event {
+        CommandEvent::Started(event) => {
+            if spans::is_on() {
+                let field = match event.command_name.as_str() {
+                    "getMore" => "collection",
+                    name => name,
+                };
+                spans::command_sent(event.request_id, event.command.get_str(field).ok());
+            }
+            return;
+        }
+        CommandEvent::Succeeded(event) => (&event.command_name, "ok", event.duration, event.request_id, None),
+        CommandEvent::Failed(event) => {
+            (&event.command_name, "failed", event.duration, event.request_id, Some(&event.failure))
+        }
         _ => return,
     };
     let name = NAMES.into_iter().find(|known| known == name).unwrap_or("other");
     metrics::COMMANDS.record([name, outcome], time);
+    if spans::is_on() {
+        spans::command_ended(request, name, time, error.map(code_or_kind));
+    }
+}
+
+/// Code of an error, or its kind if it has none.
+fn code_or_kind(error: &MongoError) -> String {
+    match error.kind.as_ref() {
+        ErrorKind::Command(error) => error.code.to_string(),
+        _ => kind_name(error),
+    }
 }
 
 /// Returns true if a unique index already has this key.
@@ -453,12 +479,13 @@ where
             Ok(TxOutcome::Commit(result)) => {
                 // In a task of its own. If the caller goes now, the driver takes the transaction for committed already,
                 // and the server keeps it open. The task ends even if no majority ever answers: it has a connection.
-                let committing = tokio::spawn(async move {
+                let committing = async move {
                     let committing = commit(&mut session, started, patience);
                     let committed = tokio::time::timeout(patience + LAST_COMMIT, committing).await;
                     let late = |_| Err(std::io::Error::from(std::io::ErrorKind::TimedOut).into());
                     (session, committed.unwrap_or_else(late))
-                });
+                };
+                let committing = tokio::spawn(committing.in_current_span().with_current_subscriber());
                 let (returned, committed) = committing.await.map_err(MongoError::custom)?;
                 session = returned;
                 match committed {

@@ -16,6 +16,8 @@ pub mod run;
 pub mod secrets;
 #[cfg(feature = "socket")]
 pub mod socket;
+pub mod spans;
+mod switch;
 #[cfg(feature = "lambda")]
 pub mod task;
 pub mod telemetry;

@@ -4,13 +4,13 @@ use shared::http::edge::Edge;
 use shared::rpc::services::Services;
 use shared::runtime::config::{
     BASE_PATH, CORS_ALLOWED_ORIGINS, ConfigErrors, EDGE_SECRET, EDGE_SECRET_PREVIOUS, METRICS_NAMESPACE,
-    Variable, Variables,
+    Variable, Variables, XRAY_SPANS,
 };
 use shared::values::clock::Clock;
 
 /// Environment variables of this function.
 pub const VARIABLES: &[Variable] =
-    &[CORS_ALLOWED_ORIGINS, BASE_PATH, EDGE_SECRET, EDGE_SECRET_PREVIOUS, METRICS_NAMESPACE];
+    &[CORS_ALLOWED_ORIGINS, BASE_PATH, EDGE_SECRET, EDGE_SECRET_PREVIOUS, METRICS_NAMESPACE, XRAY_SPANS];
 
 /// Reads the edge around the routes: origins whose pages may read answers, the base path, the secret.
 ///

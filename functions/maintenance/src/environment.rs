@@ -1,6 +1,6 @@
 //! Tasks, and their environment variables.
 
-use shared::runtime::config::{BASE_PATH, EDGE_SECRET, METRICS_NAMESPACE, MONGO_URI, Variable};
+use shared::runtime::config::{BASE_PATH, EDGE_SECRET, METRICS_NAMESPACE, MONGO_URI, Variable, XRAY_SPANS};
 
 use crate::schema::{ADMIN_EMAIL, ADMIN_PASSWORD};
 
@@ -47,7 +47,7 @@ impl TaskName {
     /// Environment variables of the task.
     pub const fn variables(self) -> &'static [Variable] {
         match self {
-            Self::Schema => &[MONGO_URI, ADMIN_EMAIL, ADMIN_PASSWORD, METRICS_NAMESPACE],
+            Self::Schema => &[MONGO_URI, ADMIN_EMAIL, ADMIN_PASSWORD, METRICS_NAMESPACE, XRAY_SPANS],
             Self::Smoke => &[
                 ORDERS_VERSION,
                 PRODUCTS_VERSION,
@@ -56,8 +56,9 @@ impl TaskName {
                 BASE_PATH,
                 EDGE_SECRET,
                 METRICS_NAMESPACE,
+                XRAY_SPANS,
             ],
-            Self::Consistency => &[ORDER_SERVICE_URL, METRICS_NAMESPACE],
+            Self::Consistency => &[ORDER_SERVICE_URL, METRICS_NAMESPACE, XRAY_SPANS],
         }
     }
 

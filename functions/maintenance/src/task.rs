@@ -150,7 +150,7 @@ mod tests {
     use std::collections::BTreeSet;
     use std::sync::{Arc, Mutex};
 
-    use shared::runtime::config::METRICS_NAMESPACE;
+    use shared::runtime::config::OF_LAMBDA;
 
     use super::*;
 
@@ -176,8 +176,9 @@ mod tests {
             let (problems, mut asked) = asked_by(task.name());
             assert!(!problems.contains("not declared"), "{problems}");
             asked.retain(|name| name != HANDLER && !name.starts_with("AWS_"));
-            // The process around the task reads it.
-            let declared = task.variables().iter().filter(|it| it.name != METRICS_NAMESPACE.name);
+            // The process around the task reads them.
+            let is_of_task = |it: &&Variable| OF_LAMBDA.iter().all(|of_lambda| of_lambda.name != it.name);
+            let declared = task.variables().iter().filter(is_of_task);
             let declared: BTreeSet<_> = declared.flat_map(Variable::names).collect();
             assert_eq!(asked, declared, "{}", task.name());
         }

@@ -10,7 +10,7 @@ use shared::rpc::channel::Channel;
 use shared::rpc::services::Services;
 use shared::runtime::config::{
     BASE_PATH, CORS_ALLOWED_ORIGINS, ConfigErrors, EDGE_SECRET, EDGE_SECRET_PREVIOUS, METRICS_NAMESPACE,
-    MONGO_URI, PRODUCT_SERVICE_URL, USER_SERVICE_URL, Variable, Variables, seconds,
+    MONGO_URI, PRODUCT_SERVICE_URL, USER_SERVICE_URL, Variable, Variables, XRAY_SPANS, seconds,
 };
 use shared::runtime::run::ServiceApp;
 use shared::runtime::secrets::{self, SecretSource};
@@ -42,6 +42,7 @@ pub const VARIABLES: &[Variable] = &[
     EDGE_SECRET,
     EDGE_SECRET_PREVIOUS,
     METRICS_NAMESPACE,
+    XRAY_SPANS,
 ];
 
 /// Highest limit of open orders: they are read in one query.

@@ -10,7 +10,7 @@ use shared::mongo::fenced::FencedDatabase;
 use shared::rpc::services::Services;
 use shared::runtime::config::{
     BASE_PATH, CORS_ALLOWED_ORIGINS, ConfigErrors, EDGE_SECRET, EDGE_SECRET_PREVIOUS, METRICS_NAMESPACE,
-    MONGO_URI, Variable, Variables,
+    MONGO_URI, Variable, Variables, XRAY_SPANS,
 };
 use shared::runtime::run::ServiceApp;
 use shared::runtime::secrets::{self, SecretSource};
@@ -37,6 +37,7 @@ pub const VARIABLES: &[Variable] = &[
     EDGE_SECRET,
     EDGE_SECRET_PREVIOUS,
     METRICS_NAMESPACE,
+    XRAY_SPANS,
 ];
 
 /// Settings of the function, read from the environment.

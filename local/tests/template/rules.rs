@@ -7,7 +7,7 @@ use local::gateway::Function;
 use maintenance::environment::TaskName;
 use serde_json::{Value as Json, json};
 use shared::http::routes::Throttle;
-use shared::runtime::config::Variable;
+use shared::runtime::config::{METRICS_NAMESPACE, Variable, XRAY_SPANS};
 
 use super::metrics;
 use super::template::{
@@ -130,8 +130,9 @@ const ENDPOINT: &str = "AWS_ENDPOINT_URL_LAMBDA";
 /// Variables that are not deployed: the previous version of a secret has them.
 const NOT_DEPLOYED: [&str; 1] = ["EDGE_SECRET_PREVIOUS"];
 
-/// Variable that every process on Lambda reads, whatever it does.
-const NAMESPACE: &str = "METRICS_NAMESPACE";
+/// Variables that every process on Lambda reads, whatever it does.
+const NAMESPACE: &str = METRICS_NAMESPACE.name;
+const SPANS: &str = XRAY_SPANS.name;
 
 /// A program of the code, which is a function of the template.
 struct Program {
@@ -369,6 +370,7 @@ fn variables(template: &Template, found: &mut Findings) {
             format!("has {ENDPOINT} as {endpoint:?}"),
         );
         given.remove(NAMESPACE);
+        given.remove(SPANS);
         found.check(
             given.is_empty(),
             Rule::Variable,
@@ -383,6 +385,8 @@ fn variables(template: &Template, found: &mut Findings) {
         "Globals",
         "have another namespace",
     );
+    let spans = &template.0["Globals"]["Function"]["Environment"]["Variables"][SPANS];
+    found.check(reference(spans) == Some("XRaySpans"), Rule::Variable, "Globals", "have other spans");
 }
 
 /// Target of a call: `Orders:live` for an alias, `Orders.Version` for a version, `Orders` for the newest code.

@@ -29,6 +29,7 @@ use crate::input::json::{self, Json};
 use crate::input::query::Query;
 use crate::runtime::context::{Context, DEFAULT_TIMEOUT, Deadline, InvocationId, SourceAddress, request_id};
 use crate::runtime::metrics;
+use crate::runtime::spans::ActiveSpan;
 use crate::runtime::telemetry::{NO_ROUTE, RequestLine, method_name, request_span};
 use crate::runtime::trace::Trace;
 use crate::values::clock::Clock;
@@ -306,15 +307,22 @@ async fn answer(State(methods): State<Methods>, mut request: Request, next: Next
     let trace = trace_of(&request);
     let request_id = request_id(request.headers());
     let span = request_span(&request_id, &trace);
+    let recorded = ActiveSpan::server(&span, &trace, "request");
     // So that all that runs below is in the trace that was begun here.
     request.extensions_mut().insert(trace);
-    respond(request_id, methods, request, next).instrument(span).await
+    respond(request_id, methods, request, next, recorded).instrument(span).await
 }
 
 /// The methods of each path.
 type Methods = Arc<HashMap<&'static str, String>>;
 
-async fn respond(request_id: String, methods: Methods, mut request: Request, next: Next) -> Response {
+async fn respond(
+    request_id: String,
+    methods: Methods,
+    mut request: Request,
+    next: Next,
+    recorded: ActiveSpan,
+) -> Response {
     let started = Instant::now();
     let id = HeaderValue::from_str(&request_id).unwrap_or_else(|_| HeaderValue::from_static("none"));
     // So that all that runs below sees the ID which was made here.
@@ -357,6 +365,7 @@ async fn respond(request_id: String, methods: Methods, mut request: Request, nex
     if !error.is_some_and(Error::is_counted) {
         RequestLine { method, route, status, duration, cold_start, caller, error }.write();
     }
+    recorded.end_request(method, route, status);
     response
 }
 

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::task::{Context as TaskContext, Poll};
 
 use futures::future::BoxFuture;
-use http::{HeaderValue, Request, Response};
+use http::{HeaderMap, HeaderValue, Request, Response};
 use http_body_util::BodyExt as _;
 use tonic::Status;
 use tonic::body::Body;
@@ -18,7 +18,8 @@ use super::envelope::{self, AnswerEnvelope, Call, CallEnvelope};
 use super::metadata;
 use super::retry::{self, Received, Retries};
 use super::server::RpcServer;
-use crate::runtime::trace::Trace;
+use crate::runtime::spans::ActiveSpan;
+use crate::runtime::trace::{TRACEPARENT, Trace};
 use crate::values::clock::Clock;
 
 /// Delivery of a payload to a function and of its answer back.
@@ -104,26 +105,59 @@ impl Channel {
         let path = head.uri.path().to_owned();
         let answer = match self.target {
             Target::Envelope(function) => {
-                let call = Call {
-                    path: path.clone(),
-                    headers: envelope::to_pairs(&head.headers),
-                    body: envelope::encode_body(&body),
+                let body = envelope::encode_body(&body);
+                let pack = |headers: &HeaderMap| {
+                    let headers = envelope::to_pairs(headers);
+                    let call = Call { path: path.clone(), headers, body: body.clone() };
+                    envelope::write(&CallEnvelope { grpc: call }, "the request")
                 };
-                let payload = envelope::write(&CallEnvelope { grpc: call }, "the request")?;
-                let attempt = || {
-                    let answer = function.invoke_in(payload.clone(), head.extensions.get::<Trace>());
-                    async { read(&answer.await?) }
+                let payload = pack(&head.headers)?;
+                let attempt = |previous| {
+                    let trace = head.extensions.get::<Trace>();
+                    let (function, pack, payload, headers) = (&function, &pack, &payload, &head.headers);
+                    let span = ActiveSpan::call(trace, &path, previous);
+                    async move {
+                        let Some((span, trace)) = span else {
+                            return read(&function.invoke_in(payload.clone(), trace).await?);
+                        };
+                        let payload = pack(&below(headers.clone(), &trace))?;
+                        let answer = function.invoke_in(payload, Some(&trace)).await;
+                        ended(span, answer.and_then(|answer| read(&answer)))
+                    }
                 };
                 self.retries.call(&path, left, attempt).await?
             }
             #[cfg(feature = "socket")]
             Target::Http2(function) => {
-                let attempt = || function.send(head.clone(), body.clone());
+                let attempt = |previous| {
+                    let (function, mut head, body) = (&function, head.clone(), body.clone());
+                    let span = ActiveSpan::call(head.extensions.get::<Trace>(), &path, previous);
+                    async move {
+                        let Some((span, trace)) = span else { return function.send(head, body).await };
+                        head.headers = below(head.headers, &trace);
+                        ended(span, function.send(head, body).await)
+                    }
+                };
                 self.retries.call(&path, left, attempt).await?
             }
         };
         Ok(answer.into_response())
     }
+}
+
+/// Headers of an attempt whose span is that of this trace.
+fn below(mut headers: HeaderMap, trace: &Trace) -> HeaderMap {
+    // It is ASCII by construction.
+    if let Ok(parent) = HeaderValue::try_from(trace.parent()) {
+        headers.insert(TRACEPARENT, parent);
+    }
+    headers
+}
+
+/// Ends the span of an attempt with this outcome.
+fn ended(span: ActiveSpan, outcome: Result<Received, Status>) -> Result<Received, Status> {
+    span.end_call(outcome.as_ref().map_or_else(Status::code, Received::code));
+    outcome
 }
 
 fn read(payload: &[u8]) -> Result<Received, Status> {

@@ -57,7 +57,7 @@ impl Received {
         self.grpc_status().filter(|status| status.code() == Code::Unavailable)
     }
 
-    fn code(&self) -> Code {
+    pub(super) fn code(&self) -> Code {
         self.grpc_status().map_or(Code::Ok, |status| status.code())
     }
 
@@ -72,14 +72,14 @@ pub(super) struct Retries(Arc<Budget>);
 
 impl Retries {
     /// Sends a call of the method at `path` with `attempt`, and answers within `whole`. Repeats it if that is
-    /// allowed and useful.
+    /// allowed and useful. `attempt` gets the number of attempts before it.
     ///
     /// The timeout of an attempt that may be repeated is half of the remaining time. So a lost answer or a
     /// killed function does not cost the whole time. Such an attempt may still run when the next one is sent.
     /// That is harmless for methods that may be repeated.
     pub(super) async fn call<A, F>(&self, path: &str, whole: Duration, attempt: A) -> Result<Received, Status>
     where
-        A: Fn() -> F,
+        A: Fn(u32) -> F,
         F: Future<Output = Result<Received, Status>>,
     {
         let began = Instant::now();
@@ -90,7 +90,7 @@ impl Retries {
             let all = left();
             let limit = if more && self.0.has_another() { (all / 2).max(PATIENCE).min(all) } else { all };
             let sent = Instant::now();
-            let (outcome, failure) = match tokio::time::timeout(limit, attempt()).await {
+            let (outcome, failure) = match tokio::time::timeout(limit, attempt(attempts - 1)).await {
                 Err(_) => {
                     let late = missed(if limit < all { limit } else { whole });
                     (Err(late.clone()), Some(late))

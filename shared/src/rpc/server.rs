@@ -32,6 +32,7 @@ use crate::runtime::context::{ColdStart, Context, InvocationId};
 #[cfg(feature = "socket")]
 use crate::runtime::listener::InProgress;
 use crate::runtime::metrics;
+use crate::runtime::spans::ActiveSpan;
 use crate::runtime::telemetry::{CallLine, request_span};
 use crate::runtime::trace::Trace;
 use crate::values::clock::Clock;
@@ -138,10 +139,12 @@ impl RpcServer {
         started: Instant,
     ) -> Response<Body> {
         let span = request_span(&context.request_id, &context.trace);
+        let recorded = ActiveSpan::server(&span, &context.trace, CALL);
+        let arrived = Arrived { started, cold_start: None, recorded };
         async {
             let path = request.uri().path().to_owned();
             let request = self.with_proven_caller(request.map(bounded_body), &context).await;
-            self.answer(&path, request, context, (started, None)).await
+            self.answer(&path, request, context, arrived).await
         }
         .instrument(span)
         .await
@@ -220,9 +223,11 @@ impl RpcServer {
             is_cold = Some(cold_start);
         }
         let span = request_span(&context.request_id, &context.trace);
+        let recorded = ActiveSpan::server(&span, &context.trace, CALL);
+        let arrived = Arrived { started, cold_start: is_cold, recorded };
         async {
             let path = request.uri().path().to_owned();
-            let response = self.answer(&path, Ok(request), context, (started, is_cold)).await;
+            let response = self.answer(&path, Ok(request), context, arrived).await;
             let packed = pack(response)
                 .await
                 .and_then(|answer| envelope::write(&AnswerEnvelope { grpc: answer }, "the answer"));
@@ -241,7 +246,7 @@ impl RpcServer {
         path: &str,
         request: Result<Request<Body>, Status>,
         mut context: Context,
-        (started, cold_start): (Instant, Option<ColdStart>),
+        Arrived { started, cold_start, recorded }: Arrived,
     ) -> Response<Body> {
         let identified = async {
             let request = request?;
@@ -266,6 +271,7 @@ impl RpcServer {
         log(method, context.caller, duration, cold_start, &response);
         let code = Status::from_header_map(response.headers()).map_or(Code::Ok, |status| status.code());
         metrics::CALLS.record([method, metrics::grpc_code(code)], duration);
+        recorded.end_answer(method, code);
         response
     }
 
@@ -284,6 +290,16 @@ impl RpcServer {
             Ok(Ok(Ok(response))) => Ok(response),
         }
     }
+}
+
+/// Name of the span of a call whose method is not known yet.
+const CALL: &str = "call";
+
+/// Call that has arrived.
+struct Arrived {
+    started: Instant,
+    cold_start: Option<ColdStart>,
+    recorded: ActiveSpan,
 }
 
 /// Caller of a call by a function with this name. Methods list the functions that may call them.

@@ -63,6 +63,12 @@ pub const METRICS_NAMESPACE: Variable = Variable::new(
     "namespace of the [metrics](#metrics) in CloudWatch, such as `oms/shop`; on Lambda alone. Absent: no metrics",
 );
 
+/// Switch of X-Ray's spans.
+pub const XRAY_SPANS: Variable = Variable::new(
+    "XRAY_SPANS",
+    "`true`: [spans](#traces) of requests, calls and commands of MongoDB for X-Ray; on Lambda alone. `false` by default",
+);
+
 /// Path before all paths of the API.
 pub const BASE_PATH: Variable = Variable::new(
     "BASE_PATH",
@@ -117,6 +123,21 @@ pub const METRICS_PORT: Variable = Variable::new(
     "port on which `GET /metrics` answers in Prometheus' text format; none by default. Do not publish it",
 );
 
+/// Collector of spans.
+pub const OTEL_EXPORTER_OTLP_ENDPOINT: Variable = Variable::new(
+    "OTEL_EXPORTER_OTLP_ENDPOINT",
+    "base URL of a collector of [spans](#traces), such as `http://127.0.0.1:4318`; OTLP over HTTP. Absent: no spans",
+);
+
+/// Ratio of recorded traces.
+pub const OTEL_TRACES_SAMPLER_ARG: Variable = Variable::new(
+    "OTEL_TRACES_SAMPLER_ARG",
+    "part of the traces that begin here whose spans are recorded, from 0 to 1; 1 by default",
+);
+
+/// Variables of the process around a function on Lambda.
+pub const OF_LAMBDA: [Variable; 2] = [METRICS_NAMESPACE, XRAY_SPANS];
+
 /// Variables of the process around a function that is an ordinary service.
 pub const OF_SERVICES: &[Variable] = &[
     PORT,
@@ -126,6 +147,8 @@ pub const OF_SERVICES: &[Variable] = &[
     GRPC_REFLECTION,
     LOG_FORMAT,
     METRICS_PORT,
+    OTEL_EXPORTER_OTLP_ENDPOINT,
+    OTEL_TRACES_SAMPLER_ARG,
 ];
 
 /// Variables that Lambda or an emulator sets for every function begin like this.
@@ -245,6 +268,18 @@ impl fmt::Display for ConfigErrors {
 }
 
 impl std::error::Error for ConfigErrors {}
+
+/// Rule for [`Variables`]: a switch.
+///
+/// # Errors
+/// Message with the two values.
+pub fn switch(text: &str) -> Result<bool, String> {
+    match text {
+        "true" => Ok(true),
+        "false" => Ok(false),
+        _ => Err("must be true or false".to_owned()),
+    }
+}
 
 /// Rule for [`Variables`]: a whole number of seconds above 0.
 ///

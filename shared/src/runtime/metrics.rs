@@ -6,8 +6,9 @@
 //! Elsewhere measuring does nothing.
 
 use std::sync::LazyLock;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
+
+use super::switch::Switch;
 
 #[cfg(feature = "lambda")]
 pub mod emf;
@@ -16,24 +17,6 @@ mod prometheus;
 
 #[cfg(feature = "socket")]
 pub(crate) use prometheus::{Listener, listen};
-
-/// Switch of an output: true once it was asked for.
-struct Switch(AtomicBool);
-
-impl Switch {
-    const fn off() -> Self {
-        Self(AtomicBool::new(false))
-    }
-
-    #[cfg(any(feature = "lambda", feature = "socket"))]
-    fn turn_on(&self) {
-        self.0.store(true, Ordering::Relaxed);
-    }
-
-    fn is_on(&self) -> bool {
-        self.0.load(Ordering::Relaxed)
-    }
-}
 
 static PROMETHEUS: Switch = Switch::off();
 

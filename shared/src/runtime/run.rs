@@ -16,10 +16,14 @@ use crate::error;
 use crate::http::base_path::BasePath;
 use crate::rpc::server::RpcServer;
 #[cfg(feature = "lambda")]
-use crate::runtime::config::{BASE_PATH, METRICS_NAMESPACE};
+use crate::runtime::config::{BASE_PATH, METRICS_NAMESPACE, XRAY_SPANS, switch};
 use crate::runtime::config::{ConfigErrors, Variables};
 #[cfg(feature = "lambda")]
 use crate::runtime::metrics::emf;
+#[cfg(feature = "lambda")]
+use crate::runtime::spans::xray;
+#[cfg(feature = "socket")]
+use crate::runtime::spans::{Recorder, otlp};
 #[cfg(feature = "socket")]
 use crate::runtime::telemetry::LogFormat;
 
@@ -131,10 +135,21 @@ where
     exit_code(name, run())
 }
 
-/// Begins to log, and to measure if a namespace is set. `read` reports an invalid one.
+/// Begins to log, to record spans if that is asked for, and to measure if a namespace is set. `read` reports invalid
+/// variables.
 #[cfg(feature = "lambda")]
 fn begin_signals(name: &str, variables: &mut Variables) {
-    crate::runtime::telemetry::init_json();
+    let spans = variables.or(XRAY_SPANS.name, false, switch) == Some(true);
+    let recorder = spans.then(|| xray::recorder(variables));
+    let (recorder, missing) = match recorder {
+        Some(Err(missing)) => (None, Some(missing)),
+        Some(Ok(recorder)) => (Some(recorder), None),
+        None => (None, None),
+    };
+    crate::runtime::telemetry::init_json(recorder);
+    if let Some(missing) = missing {
+        tracing::warn!("no spans are recorded: {missing}");
+    }
     // MongoDB's client is measured from the beginning or not at all.
     if let Some(namespace) = variables.optional(METRICS_NAMESPACE.name, emf::Namespace::parse) {
         emf::start(namespace, name);
@@ -173,9 +188,11 @@ where
     F: Future<Output = Result<ServiceApp, error::Error>> + Send + 'static,
 {
     let format = LogFormat::read(&mut variables);
-    format.unwrap_or_default().init();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    runtime.block_on(async {
+    let exporter = otlp::Settings::read(&mut variables, name).map(|it| it.start(runtime.handle()));
+    let recorder = exporter.as_ref().map(|it| Recorder::new(it.sampling()).to(it.clone()));
+    format.unwrap_or_default().init(recorder);
+    let served = runtime.block_on(async {
         let settings = crate::runtime::socket::Settings::read(&mut variables, port);
         let limits = crate::runtime::listener::Settings::read(&mut variables);
         let build = read(variables)?;
@@ -191,7 +208,11 @@ where
         let mut function = build().await.map_err(|error| format!("{error} ({})", error.causes()))?;
         function.rpc = function.rpc.map(|rpc| rpc.trusting(settings.callers.clone()));
         crate::runtime::socket::run(name, function, settings, limits, format, metrics).await
-    })
+    });
+    if let Some(exporter) = exporter {
+        exporter.finish();
+    }
+    served
 }
 
 #[cfg(feature = "socket")]

@@ -17,6 +17,7 @@ use super::context::{Context, DEFAULT_TIMEOUT, Deadline, InvocationId};
 use super::lambda::deadline;
 use super::metrics::{self, emf};
 use super::run::Error;
+use super::spans::ActiveSpan;
 use super::telemetry::request_span;
 use super::trace::Trace;
 use crate::auth::Caller;
@@ -77,6 +78,7 @@ where
 {
     let event = Event::new(event, &Clock::system());
     let span = request_span(&event.context.request_id, &event.context.trace);
+    let recorded = ActiveSpan::server(&span, &event.context.trace, "task");
     let work = async {
         match AssertUnwindSafe(async { handle(event).await }).catch_unwind().await {
             Ok(Ok(answer)) => Ok(answer),
@@ -90,7 +92,9 @@ where
             }
         }
     };
-    work.instrument(span).await
+    let answer = work.instrument(span).await;
+    recorded.end_task(answer.is_err());
+    answer
 }
 
 impl Event {

@@ -19,6 +19,7 @@ use crate::auth::Caller;
 use crate::error::Error;
 use crate::runtime::config::{LOG_FORMAT, Variables};
 use crate::runtime::context::ColdStart;
+use crate::runtime::spans::Recorder;
 use crate::runtime::trace::Trace;
 
 /// Chooses what is logged: `debug`, or by module `info,orders=debug,mongodb=off`.
@@ -44,21 +45,21 @@ impl LogFormat {
         })
     }
 
-    /// Writes log lines in this format to standard error.
-    pub fn init(self) {
+    /// Writes log lines in this format to standard error, and records spans if there is a recorder.
+    pub fn init(self, recorder: Option<Recorder>) {
         match self {
-            Self::Text => init_text(),
+            Self::Text => init_text(recorder),
             Self::Json => {
                 let (levels, invalid) = levels_of_environment();
-                let _ = json(levels, std::io::stderr).try_init();
+                let _ = json(levels, std::io::stderr).with(recorder).try_init();
                 warn_of(invalid);
             }
         }
     }
 }
 
-/// Writes one readable line per event to standard error, for terminals.
-pub fn init_text() {
+/// Writes one readable line per event to standard error, for terminals. Records spans if there is a recorder.
+pub fn init_text(recorder: Option<Recorder>) {
     let (levels, invalid) = levels_of_environment();
     let lines = tracing_subscriber::fmt::layer()
         .with_writer(std::io::stderr)
@@ -66,14 +67,14 @@ pub fn init_text() {
         .fmt_fields(TextFields)
         .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()));
     // Fails if a subscriber is installed already, which then stays.
-    let _ = tracing_subscriber::registry().with(levels).with(lines).try_init();
+    let _ = tracing_subscriber::registry().with(levels).with(lines).with(recorder).try_init();
     warn_of(invalid);
 }
 
-/// Writes one JSON object per line to standard output, for CloudWatch.
-pub fn init_json() {
+/// Writes one JSON object per line to standard output, for CloudWatch. Records spans if there is a recorder.
+pub fn init_json(recorder: Option<Recorder>) {
     let (levels, invalid) = levels_of_environment();
-    let _ = json(levels, std::io::stdout).try_init();
+    let _ = json(levels, std::io::stdout).with(recorder).try_init();
     warn_of(invalid);
 }
 

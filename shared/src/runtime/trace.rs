@@ -3,10 +3,14 @@
 //! Valid `traceparent` and `tracestate` headers of a client are continued. Otherwise a new trace begins:
 //! malformed headers are not an error of the request. On Lambda every invocation has an X-Ray ID. A trace
 //! that begins there takes over that ID, so that both systems show the same one.
+//!
+//! [`spans`](super::spans) records the spans whose IDs are here.
 
 use std::fmt;
 
 use http::HeaderMap;
+
+use super::spans;
 
 /// W3C header with the trace ID, the ID of the caller's span, and flags.
 pub const TRACEPARENT: &str = "traceparent";
@@ -30,6 +34,8 @@ const MAX_XRAY: usize = 512;
 pub struct Trace {
     id: u128,
     span: u64,
+    /// Span of the caller, if the caller has sent one.
+    parent: Option<u64>,
     flags: u8,
     state: Option<String>,
     xray: Option<XRay>,
@@ -42,21 +48,28 @@ struct XRay {
     header: String,
     /// Value of `Root`.
     root: String,
+    /// The same as a number, which is a trace ID of W3C.
+    id: u128,
+    /// Value of `Parent`: the segment of this invocation.
+    parent: Option<u64>,
+    /// True: X-Ray keeps this trace.
+    is_sampled: bool,
 }
 
 impl Trace {
-    /// Begins a new trace.
+    /// Begins a new trace, of which no spans are recorded: that of work without a request.
     pub fn begin() -> Self {
-        Self { id: rand::random(), span: rand::random(), flags: RANDOM, state: None, xray: None }
+        Self { id: rand::random(), span: new_span(), parent: None, flags: RANDOM, state: None, xray: None }
     }
 
     /// Continues the trace of `headers`, else that of `xray`, the X-Ray header of this invocation, else
-    /// begins a new one. The span is always new.
+    /// begins a new one, of which spans are recorded if the recorder samples it. The span is always new.
     pub fn of(headers: &HeaderMap, xray: Option<&str>) -> Self {
         let xray = xray.and_then(XRay::parse);
-        let begun = match &xray {
-            Some((xray, id, flags)) => {
-                Self { id: *id, flags: *flags, xray: Some(xray.clone()), ..Self::begin() }
+        let begun = match xray {
+            Some(xray) => {
+                let flags = if xray.is_sampled { SAMPLED } else { 0 };
+                Self { id: xray.id, flags, xray: Some(xray), ..Self::begin() }
             }
             None => Self::begin(),
         };
@@ -67,9 +80,46 @@ impl Trace {
             _ => None,
         };
         match parent {
-            Some((id, flags)) => Self { id, flags, state: state(headers), ..begun },
+            Some((id, span, flags)) => Self { id, parent: Some(span), flags, state: state(headers), ..begun },
+            None if begun.xray.is_none() && spans::begins_sampled(begun.id) => {
+                Self { flags: begun.flags | SAMPLED, ..begun }
+            }
             None => begun,
         }
+    }
+
+    /// The trace below this function's span: for a call, whose span is new.
+    pub(crate) fn child(&self) -> Self {
+        let span = new_span();
+        let xray = self.xray.as_ref().map(|xray| xray.below(span));
+        Self { span, parent: Some(self.span), xray, ..self.clone() }
+    }
+
+    /// Trace ID as a number.
+    pub(super) fn number(&self) -> u128 {
+        self.id
+    }
+
+    /// ID of this function's span.
+    pub(super) fn span(&self) -> u64 {
+        self.span
+    }
+
+    /// ID of the caller's span, if the caller has sent one.
+    pub(super) fn parent_span(&self) -> Option<u64> {
+        self.parent
+    }
+
+    /// Returns true if the flags say that the spans of this trace are recorded.
+    pub(super) fn is_sampled(&self) -> bool {
+        self.flags & SAMPLED != 0
+    }
+
+    /// Place in X-Ray's trace: its ID as a number, and the segment of this invocation. `None` if X-Ray does not keep
+    /// the trace.
+    pub(super) fn xray_place(&self) -> Option<(u128, u64)> {
+        let xray = self.xray.as_ref().filter(|xray| xray.is_sampled)?;
+        Some((xray.id, xray.parent?))
     }
 
     /// Trace ID: 32 hexadecimal digits.
@@ -99,18 +149,23 @@ impl Trace {
     }
 }
 
-/// Parses a `traceparent` into trace ID and flags. An unknown version may add fields at the end, and is read
+/// ID of a new span: any number but 0.
+pub(super) fn new_span() -> u64 {
+    rand::random::<u64>().max(1)
+}
+
+/// Parses a `traceparent` into trace ID, span ID and flags. An unknown version may add fields at the end, and is read
 /// like version 00.
-fn parse_parent(text: &str) -> Option<(u128, u8)> {
+fn parse_parent(text: &str) -> Option<(u128, u64, u8)> {
     let (known, more) = text.split_at_checked(55)?;
     let mut fields = known.split('-');
     let version: u8 = hex(fields.next()?, 2)?.try_into().ok()?;
     let id = hex(fields.next()?, 32)?;
-    let span = hex(fields.next()?, 16)?;
+    let span: u64 = hex(fields.next()?, 16)?.try_into().ok()?;
     let flags: u8 = hex(fields.next()?, 2)?.try_into().ok()?;
     let ended = more.is_empty() || (version > 0 && more.starts_with('-'));
     let valid = fields.next().is_none() && version != 0xff && id != 0 && span != 0 && ended;
-    valid.then_some((id, flags & FLAGS))
+    valid.then_some((id, span, flags & FLAGS))
 }
 
 /// Parses exactly this many lower-case hexadecimal digits.
@@ -144,9 +199,8 @@ fn is_state_member(member: &str) -> bool {
 }
 
 impl XRay {
-    /// Parses a header. The trace ID is in W3C form (the two numbers of the root joined), and so are the
-    /// flags.
-    fn parse(header: &str) -> Option<(Self, u128, u8)> {
+    /// Parses a header. The trace ID is in W3C form: the two numbers of the root joined.
+    fn parse(header: &str) -> Option<Self> {
         if header.len() > MAX_XRAY || !header.bytes().all(|byte| byte.is_ascii_graphic()) {
             return None;
         }
@@ -155,9 +209,18 @@ impl XRay {
         let root = field("Root")?;
         let (time, unique) = root.strip_prefix("1-")?.split_once('-')?;
         let id = hex(time, 8)? << 96 | hex(unique, 24)?;
-        let flags = if field("Sampled") == Some("1") { SAMPLED } else { 0 };
-        let xray = Self { header: header.to_owned(), root: root.to_owned() };
-        (id != 0).then_some((xray, id, flags))
+        let parent = field("Parent").and_then(|parent| hex(parent, 16)?.try_into().ok());
+        let is_sampled = field("Sampled") == Some("1");
+        let xray = Self { header: header.to_owned(), root: root.to_owned(), id, parent, is_sampled };
+        (id != 0).then_some(xray)
+    }
+
+    /// The header for what this span causes.
+    fn below(&self, span: u64) -> Self {
+        let parent = format!("Parent={span:016x}");
+        let fields =
+            self.header.split(';').map(|it| if it.starts_with("Parent=") { parent.as_str() } else { it });
+        Self { header: fields.collect::<Vec<_>>().join(";"), parent: Some(span), ..self.clone() }
     }
 }
 
@@ -190,6 +253,24 @@ mod tests {
         assert!(parent.starts_with(&format!("00-{ID}-")) && parent.ends_with("-01"), "{parent}");
         assert_ne!(parent, PARENT);
         assert_eq!(id_of(&parent), ID, "the outgoing header is valid itself");
+    }
+
+    #[test]
+    fn a_call_is_below_the_span_of_the_function() {
+        let trace = Trace::of(&headers(&[(TRACEPARENT, PARENT)]), Some(&format!("{XRAY};Lineage=1:a:2")));
+        assert_eq!(trace.parent_span(), Some(0x00f0_67aa_0ba9_02b7));
+        let call = trace.child();
+        assert_eq!((call.id, call.flags, call.parent_span()), (trace.id, trace.flags, Some(trace.span())));
+        assert!(call.span() != trace.span() && call.parent().contains(&format!("{:016x}", call.span())));
+        let root = "Root=1-5759e988-bd862e3fe1be46a994272793";
+        let header = format!("{root};Parent={:016x};Sampled=1;Lineage=1:a:2", call.span());
+        assert_eq!(call.xray_header(), Some(header.as_str()));
+    }
+
+    #[test]
+    fn without_a_recorder_a_new_trace_is_not_sampled() {
+        let trace = Trace::of(&HeaderMap::new(), None);
+        assert!(trace.parent().ends_with("-02") && !trace.is_sampled());
     }
 
     #[test]
