@@ -20,7 +20,7 @@ use tests::person::PASSWORD;
 async fn main() -> ExitCode {
     let mut arguments = std::env::args().skip(1).peekable();
     let freezes = arguments.next_if(|argument| argument == "--freeze").is_some();
-    let shop = OnLambda::open_with(Options { freezes }, |functions| functions).await;
+    let shop = OnLambda::open_with(Options { freezes, ..Options::default() }, |functions| functions).await;
     let variables = [
         ("OMS_TARGET", shop.base.clone()),
         ("OMS_EMULATOR", "small-lambda".to_owned()),

@@ -40,7 +40,8 @@ async fn an_order_goes_its_whole_way_through_real_processes() {
 
 #[tokio::test]
 async fn an_order_goes_its_whole_way_frozen_between_requests() {
-    let shop = OnLambda::open_with(Options { freezes: true }, |functions| functions).await;
+    let shop =
+        OnLambda::open_with(Options { freezes: true, ..Options::default() }, |functions| functions).await;
     let shop = an_order_is_placed_paid_shipped_and_delivered(shop).await;
     for function in ["orders", "products", "users", "docs"] {
         assert!(shop.lambda.environments(function)[0].is_frozen(), "{function}");

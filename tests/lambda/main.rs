@@ -25,3 +25,4 @@ mod schema;
 mod schema_resource;
 mod signals;
 mod smoke;
+mod traces;

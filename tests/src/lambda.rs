@@ -74,6 +74,8 @@ pub struct Lambda {
 pub struct Options {
     /// True: an idle environment is frozen (SIGSTOP), as on Lambda.
     pub freezes: bool,
+    /// True: X-Ray keeps the traces that begin here.
+    pub keeps_traces: bool,
 }
 
 impl Lambda {
@@ -227,15 +229,18 @@ enum Refusal {
 
 impl Backend {
     /// Runs an invocation. Dropped, it goes on, as Lambda does when a caller hangs up.
-    async fn invoke(self: Arc<Self>, function: String, payload: Bytes) -> Reply {
+    ///
+    /// `caller` is the caller's X-Ray header, if it has sent one.
+    async fn invoke(self: Arc<Self>, function: String, payload: Bytes, caller: Option<String>) -> Reply {
         let (here, gone) = watch::channel(());
-        let running = tokio::spawn(async move { self.deliver(&function, payload, gone).await });
+        let trace = trace_header(caller.as_deref(), self.options.keeps_traces);
+        let running = tokio::spawn(async move { self.deliver(&function, payload, &trace, gone).await });
         let reply = running.await.unwrap_or(Reply::Lost);
         drop(here);
         reply
     }
 
-    async fn deliver(&self, name: &str, payload: Bytes, mut gone: watch::Receiver<()>) -> Reply {
+    async fn deliver(&self, name: &str, payload: Bytes, trace: &str, mut gone: watch::Receiver<()>) -> Reply {
         let Some(function) = self.functions.get(name) else {
             return Reply::Refused(Refusal::UnknownFunction);
         };
@@ -244,7 +249,7 @@ impl Backend {
         }
         // An event that is delivered several times keeps its ID, as Lambda's own do.
         let id = Uuid::new_v4().to_string();
-        let run = |blow| self.run(function, &id, payload.clone(), blow);
+        let run = |blow| self.run(function, (&id, trace), payload.clone(), blow);
         let kind = Kind::of(&payload);
         self.recording.note(name, &kind, &payload);
         match self.rules.strike(name, &kind) {
@@ -293,7 +298,7 @@ impl Backend {
         }
     }
 
-    async fn run(&self, function: &Arc<Function>, id: &str, payload: Bytes, blow: Blow) -> Reply {
+    async fn run(&self, function: &Arc<Function>, ids: (&str, &str), payload: Bytes, blow: Blow) -> Reply {
         let note = |ending, watch| self.cloudwatch.note_invocation(&function.settings.name, ending, watch);
         let arrived = Stopwatch::start();
         let lease = match function.lease(&self.common, &self.log).await {
@@ -309,7 +314,7 @@ impl Backend {
         };
         // The init of a new environment is no part of the duration, as on Lambda.
         let running = Stopwatch::start();
-        let invoked = lease.environment.run(&function.settings, id, payload, blow).await;
+        let invoked = lease.environment.run(&function.settings, ids, payload, blow).await;
         note(if invoked.failed { Ending::Failed } else { Ending::Answered }, running);
         if self.options.freezes {
             // The caller waits for that, so that its next request meets what is frozen.
@@ -317,4 +322,14 @@ impl Backend {
         }
         Reply::Invoked(invoked)
     }
+}
+
+/// X-Ray header of an invocation: in the caller's trace if it has one, else in a new one, which X-Ray keeps or not.
+fn trace_header(caller: Option<&str>, keeps: bool) -> String {
+    let field = |name: &str| caller?.split(';').find(|field| field.starts_with(name)).map(str::to_owned);
+    let random = Uuid::new_v4().as_u128();
+    let root = field("Root=").unwrap_or_else(|| format!("Root=1-{:08x}-{:024x}", 0, random >> 32));
+    let sampled = field("Sampled=").unwrap_or_else(|| format!("Sampled={}", u8::from(keeps)));
+    // The segment of the invocation, which Lambda makes itself.
+    format!("{root};Parent={:016x};{sampled}", Uuid::new_v4().as_u128() >> 64)
 }

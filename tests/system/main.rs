@@ -109,3 +109,4 @@ mod builds;
 mod openapi;
 mod outdated_reads;
 mod schema;
+mod traces;

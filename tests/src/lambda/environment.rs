@@ -9,7 +9,6 @@ use serde_json::json;
 use shared::values::clock::Clock;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
-use uuid::Uuid;
 
 use super::function::Settings;
 use super::log::Log;
@@ -138,11 +137,11 @@ impl Environment {
         self.frozen.load(Ordering::SeqCst)
     }
 
-    /// Runs one invocation, which has this request ID.
+    /// Runs one invocation, which has this request ID and this X-Ray header.
     pub(crate) async fn run(
         &self,
         function: &Settings,
-        request_id: &str,
+        (request_id, trace): (&str, &str),
         payload: Bytes,
         blow: Blow,
     ) -> Invoked {
@@ -160,7 +159,7 @@ impl Environment {
             request_id: request_id.to_owned(),
             arn: function.arn(),
             deadline: Clock::system().now().after(function.timeout).millis(),
-            trace_id: format!("Root=1-{:08x}-{:024x};Sampled=0", 0, Uuid::new_v4().as_u128() >> 32),
+            trace_id: trace.to_owned(),
             payload,
             done,
         });

@@ -49,7 +49,7 @@ async fn respond(backend: Arc<Backend>, request: Request<Incoming>) -> Answer {
     };
     let function = Function::of(head.uri.path()).name();
     let event = event::of(&head, &body.to_bytes(), &id);
-    let invoking = backend.invoke(function.to_owned(), Bytes::from(event.to_string()));
+    let invoking = backend.invoke(function.to_owned(), Bytes::from(event.to_string()), None);
     match timeout(INTEGRATION_TIMEOUT, invoking).await {
         Err(_) => message(StatusCode::SERVICE_UNAVAILABLE, "Service Unavailable", &id),
         Ok(Reply::Lost) => Err(Lost),

@@ -23,12 +23,14 @@ pub(crate) async fn answer(backend: Arc<Backend>, request: Request<Incoming>) ->
         return refusal(StatusCode::NOT_FOUND, "UnknownOperationException", json!({}));
     };
     let kind = invocation_type(request.headers());
+    let trace = request.headers().get("x-amzn-trace-id").and_then(|trace| trace.to_str().ok());
+    let trace = trace.map(str::to_owned);
     let body = Limited::new(request.into_body(), MAX_REQUEST).collect().await;
     let Ok(payload) = body.map(|body| body.to_bytes()) else {
         return refused(&name, Refusal::TooLarge);
     };
     match kind.as_str() {
-        "RequestResponse" => match backend.invoke(name.clone(), payload).await {
+        "RequestResponse" => match backend.invoke(name.clone(), payload, trace).await {
             Reply::Lost => Err(Lost),
             Reply::Refused(refusal) => refused(&name, refusal),
             Reply::Invoked(invoked) => {
@@ -45,7 +47,7 @@ pub(crate) async fn answer(backend: Arc<Backend>, request: Request<Incoming>) ->
         "Event" if !backend.functions.contains_key(&name) => refused(&name, Refusal::UnknownFunction),
         "Event" => {
             // Its result has no reader.
-            tokio::spawn(backend.invoke(name, payload));
+            tokio::spawn(backend.invoke(name, payload, trace));
             Response::builder().status(StatusCode::ACCEPTED).body(Full::default()).map_err(|_| Lost)
         }
         _ => {
