@@ -428,6 +428,10 @@ async fn migrate(report: &mut Report, seed: u64, case: &str) {
         if !ended.success() {
             missed.push(format!("the last run: {ended}"));
         }
+        let copies = Command { name: "aggregate products".to_owned(), number: 1 };
+        if proxy.commands().contains(&copies) {
+            missed.push("the last run copied again".to_owned());
+        }
         stop.store(true, Ordering::SeqCst);
         missed
     };

@@ -25,6 +25,9 @@ use crate::holds::Hold;
 /// Name of this migration in the record of the schema.
 const MIGRATION: &str = "holds_in_arrays";
 
+/// Name of its first part, which copies, in the same record.
+const COPYING: &str = "copy_holds_in_arrays";
+
 /// Number of entries that are removed from an array in one write. Each has keys in indexes, on pages of their own: with
 /// more at once MongoDB's cache may not hold what the write changes, and it never ends.
 const REMOVED_AT_ONCE: i32 = 2_000;
@@ -188,33 +191,14 @@ impl ProductStore {
             return Ok(());
         }
         let in_arrays = with_array();
-        let of_entries = |field: &str| format!("$holds.{field}");
-        let is_of = |field: &str, types: &[&str]| doc! { "$in": [{ "$type": of_entries(field) }, types] };
-        let whole = ["int", "long"];
-        let is_readable = doc! { "$and": [
-            is_of("o", &["binData"]), is_of("q", &whole), is_of("r", &whole), is_of("t", &["date"]),
-        ] };
-        let pipeline = vec![
-            doc! { "$match": in_arrays.clone() },
-            doc! { "$match": { "$expr": { "$isArray": "$holds" } } },
-            doc! { "$project": { "holds": 1 } },
-            doc! { "$unwind": "$holds" },
-            doc! { "$group": {
-                "_id": "$holds.o",
-                "r": { "$max": "$holds.r" },
-                "items": { "$push": { "p": "$_id", "q": "$holds.q" } },
-                "is_readable": { "$min": is_readable },
-            } },
-            doc! { "$match": { "is_readable": true } },
-            doc! { "$project": {
-                "r": 1, "items": 1, "live": { "$gt": [{ "$max": "$items.q" }, 0] }, "at": "$$NOW",
-            } },
-        ];
-        // All copies have the time of its beginning.
-        self.database.record_copying(MIGRATION).await?;
-        self.products.aggregate_into(pipeline, &self.holds).await?;
-        self.database.record_copied(MIGRATION).await?;
         let unreadable = self.unreadable_arrays().await?;
+        // Once all are copied, a step that runs again goes on with their removal: no build changes an array.
+        if self.database.is_migrated(COPYING).await?.is_none() {
+            self.copy_readable_arrays().await?;
+            if unreadable.is_empty() {
+                self.database.record_migrated(COPYING).await?;
+            }
+        }
         let left = doc! { "$nor": [
             { "_id": { "$in": unreadable.products } },
             { "_id": { "$in": without_stock } },
@@ -238,6 +222,37 @@ impl ProductStore {
         if self.documents().find_one(in_arrays).projection(doc! { "_id": 1 }).await?.is_none() {
             self.database.record_migrated(MIGRATION).await?;
         }
+        Ok(())
+    }
+
+    /// Copies the holds of all orders whose entries can be read, unless they are there.
+    async fn copy_readable_arrays(&self) -> Result<(), Error> {
+        let of_entries = |field: &str| format!("$holds.{field}");
+        let is_of = |field: &str, types: &[&str]| doc! { "$in": [{ "$type": of_entries(field) }, types] };
+        let whole = ["int", "long"];
+        let is_readable = doc! { "$and": [
+            is_of("o", &["binData"]), is_of("q", &whole), is_of("r", &whole), is_of("t", &["date"]),
+        ] };
+        let pipeline = vec![
+            doc! { "$match": with_array() },
+            doc! { "$match": { "$expr": { "$isArray": "$holds" } } },
+            doc! { "$project": { "holds": 1 } },
+            doc! { "$unwind": "$holds" },
+            doc! { "$group": {
+                "_id": "$holds.o",
+                "r": { "$max": "$holds.r" },
+                "items": { "$push": { "p": "$_id", "q": "$holds.q" } },
+                "is_readable": { "$min": is_readable },
+            } },
+            doc! { "$match": { "is_readable": true } },
+            doc! { "$project": {
+                "r": 1, "items": 1, "live": { "$gt": [{ "$max": "$items.q" }, 0] }, "at": "$$NOW",
+            } },
+        ];
+        // All copies have the time of its beginning.
+        self.database.record_copying(MIGRATION).await?;
+        self.products.aggregate_into(pipeline, &self.holds).await?;
+        self.database.record_copied(MIGRATION).await?;
         Ok(())
     }
 
@@ -287,6 +302,12 @@ struct UnreadableArrays {
     products: Vec<Bson>,
     /// Orders of the entries that cannot be read. They may be in other arrays, too.
     orders: Vec<Bson>,
+}
+
+impl UnreadableArrays {
+    fn is_empty(&self) -> bool {
+        self.products.is_empty()
+    }
 }
 
 /// Reads the entries in a product's array.
