@@ -297,6 +297,8 @@ async fn begins(fixture: &Fixture, subject: &Subject) {
 
 /// The boundaries of an operation, from a run in which nothing goes wrong.
 async fn boundaries(fixture: &Fixture, operation: Operation) -> Vec<Boundary> {
+    // A case begins when all of the one before is healed: Reconcile then has no walk to end.
+    fixture.heals().await.unwrap();
     let subject = Subject::prepare(fixture, operation).await;
     begins(fixture, &subject).await;
     let outcome = subject.acts(fixture, operation).await;
