@@ -107,11 +107,11 @@ fn the_default_bill_has_all_custom_metrics() {
 #[test]
 fn a_path_reaches_the_same_function_under_cargo_lambda() {
     let watch = watch_routes();
-    let mut paths = rules::paths();
+    let mut paths = rules::api::paths();
     paths.extend(watch.iter().map(|(route, _)| route.replace("{*below}", "x")));
     for path in paths {
         let function = Function::of(&path).name();
-        assert_eq!(rules::routed(&watch, "{*below}", &path), Some(function), "{path}");
+        assert_eq!(rules::api::routed(&watch, "{*below}", &path), Some(function), "{path}");
     }
 }
 
