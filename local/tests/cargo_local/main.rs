@@ -456,6 +456,17 @@ fn a_secret_in_aws_is_refused_with_the_build_that_reads_it() {
 }
 
 #[test]
+fn a_command_runs_in_a_terminal() {
+    // Standard error is a terminal, where lines of the log could have colours.
+    let in_terminal =
+        "import pty, subprocess, sys; sys.exit(subprocess.call(sys.argv[1:], stderr=pty.openpty()[1]))";
+    let mut command = Command::new("python3");
+    command.args(["-c", in_terminal, env!("CARGO_BIN_EXE_oms-local")]).env("RUST_BACKTRACE", "0");
+    let Output { status, stderr, .. } = configured(command, &["cost"]).output().unwrap();
+    assert!(status.success(), "{status}: {}", String::from_utf8_lossy(&stderr));
+}
+
+#[test]
 fn help_says_what_it_does_and_where_things_come_from() {
     let help = program(&["--help"]).output().unwrap();
     let help = String::from_utf8(help.stdout).unwrap();

@@ -64,8 +64,7 @@ pub fn init_text(recorder: Option<Recorder>) {
     let lines = tracing_subscriber::fmt::layer()
         .with_writer(std::io::stderr)
         .with_target(false)
-        .fmt_fields(TextFields)
-        .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()));
+        .fmt_fields(TextFields);
     // Fails if a subscriber is installed already, which then stays.
     let _ = tracing_subscriber::registry().with(levels).with(lines).with(recorder).try_init();
     warn_of(invalid);
