@@ -40,8 +40,9 @@ const ATTEMPTS: u32 = 3;
 const MAX_REASON: usize = 1_800;
 
 /// Advice at the end of a reason.
-const ADVICE: &str = "Deploy again to go on: the step continues where it was, and does nothing twice. If the stack \
-                      cannot roll back, skip SchemaStep (docs/operations.md, \"At a deployment\").";
+const ADVICE: &str = "Deploy again to go on: the step continues where it was, and does nothing twice. After a first \
+                      deployment delete the stack before that. If the stack cannot roll back, skip SchemaStep \
+                      (docs/operations.md, \"At a deployment\").";
 
 /// Event of CloudFormation.
 #[derive(Deserialize)]
