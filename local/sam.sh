@@ -11,6 +11,11 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
+# Removes the containers of sam that are left in the network.
+remove_containers() {
+  docker ps --all --quiet --filter network=oms | while read -r it; do docker rm --force "$it"; done > /dev/null
+}
+
 case ${1:-} in
   database)
     docker network inspect oms > /dev/null 2>&1 || docker network create oms
@@ -26,7 +31,8 @@ case ${1:-} in
     options=(--env-vars local/env.json --parameter-overrides "Architecture=$architecture" --docker-network oms
       --invoke-image "$BASE_IMAGE" --skip-pull-image --warm-containers EAGER)
     sam local start-lambda --host "$HOST_FOR_CONTAINERS" "${options[@]}" &
-    trap 'kill $! 2> /dev/null || true' EXIT
+    # In the background it gets no Ctrl-C, and after another signal its containers stay.
+    trap 'kill $! 2> /dev/null || true; wait $! || true; remove_containers' EXIT
     sam local start-api "${options[@]}"
     ;;
   *)
