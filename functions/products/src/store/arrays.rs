@@ -191,13 +191,15 @@ impl ProductStore {
             return Ok(());
         }
         let in_arrays = with_array();
-        let unreadable = self.unreadable_arrays().await?;
         // Once all are copied, a step that runs again goes on with their removal: no build changes an array.
-        if self.database.is_migrated(COPYING).await?.is_none() {
+        let is_copied = self.database.is_migrated(COPYING).await?.is_some();
+        if !is_copied {
             self.copy_readable_arrays().await?;
-            if unreadable.is_empty() {
-                self.database.record_migrated(COPYING).await?;
-            }
+        }
+        // After the copies: what somebody damages meanwhile, and is not copied, stays.
+        let unreadable = self.unreadable_arrays().await?;
+        if !is_copied && unreadable.is_empty() {
+            self.database.record_migrated(COPYING).await?;
         }
         let left = doc! { "$nor": [
             { "_id": { "$in": unreadable.products } },
@@ -227,12 +229,6 @@ impl ProductStore {
 
     /// Copies the holds of all orders whose entries can be read, unless they are there.
     async fn copy_readable_arrays(&self) -> Result<(), Error> {
-        let of_entries = |field: &str| format!("$holds.{field}");
-        let is_of = |field: &str, types: &[&str]| doc! { "$in": [{ "$type": of_entries(field) }, types] };
-        let whole = ["int", "long"];
-        let is_readable = doc! { "$and": [
-            is_of("o", &["binData"]), is_of("q", &whole), is_of("r", &whole), is_of("t", &["date"]),
-        ] };
         let pipeline = vec![
             doc! { "$match": with_array() },
             doc! { "$match": { "$expr": { "$isArray": "$holds" } } },
@@ -242,7 +238,7 @@ impl ProductStore {
                 "_id": "$holds.o",
                 "r": { "$max": "$holds.r" },
                 "items": { "$push": { "p": "$_id", "q": "$holds.q" } },
-                "is_readable": { "$min": is_readable },
+                "is_readable": { "$min": is_readable("$holds") },
             } },
             doc! { "$match": { "is_readable": true } },
             doc! { "$project": {
@@ -258,17 +254,11 @@ impl ProductStore {
 
     /// Finds the arrays that cannot be read, and the orders of their entries that cannot be read.
     async fn unreadable_arrays(&self) -> Result<UnreadableArrays, Error> {
-        let not = |field: &str, types: &[&str]| doc! { field: { "$not": { "$type": types } } };
-        let whole = ["int", "long"];
-        let unreadable =
-            doc! { "$or": [not("o", &["binData"]), not("q", &whole), not("r", &whole), not("t", &["date"])] };
+        let of_each = doc! { "$map": { "input": "$holds", "as": "this", "in": is_readable("$$this") } };
+        let has_others = doc! { "$not": [{ "$allElementsTrue": [of_each] }] };
         let is_array = doc! { "$eq": [{ "$type": "$holds" }, "array"] };
-        // `$elemMatch` passes over elements that are no documents.
-        let is_no_document = doc! { "$ne": [{ "$type": "$$this" }, "object"] };
-        let has_others = doc! { "$anyElementTrue": [{ "$map": { "input": "$holds", "as": "this", "in": is_no_document } }] };
         let mut damaged = with_array();
-        let is_foreign = doc! { "$expr": { "$cond": [is_array, has_others, true] } };
-        damaged.insert("$or", vec![doc! { "holds": { "$elemMatch": unreadable } }, is_foreign]);
+        damaged.insert("$expr", doc! { "$cond": [is_array, has_others, true] });
         let documents = self.documents();
         let mut found = documents
             .find(damaged)
@@ -294,6 +284,18 @@ impl ProductStore {
 /// Filter for products with an array. One whose ID is no UUID is left out: no order can name it.
 fn with_array() -> Document {
     doc! { "_id": mongo::any_uuid(), "holds": { "$exists": true } }
+}
+
+/// Expression that is true for an entry that can be read. `entry` is its place.
+///
+/// An expression, since a condition of a query looks into lists, and takes a list of numbers for a number.
+fn is_readable(entry: &str) -> Document {
+    let is_of =
+        |field: &str, types: &[&str]| doc! { "$in": [{ "$type": format!("{entry}.{field}") }, types] };
+    let whole = ["int", "long"];
+    doc! { "$and": [
+        is_of("o", &["binData"]), is_of("q", &whole), is_of("r", &whole), is_of("t", &["date"]),
+    ] }
 }
 
 /// Arrays that cannot be read.
