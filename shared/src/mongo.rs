@@ -179,6 +179,32 @@ pub async fn connect(uri: &str, app_name: &str) -> Result<Database, MongoError> 
 
 /// Measures a command, and records its span. The driver calls it in the task that sends the command.
 fn observe(event: &CommandEvent) {
+    let (name, outcome, time, request, error) = match event {
+        CommandEvent::Started(event) => {
+            if spans::is_on() {
+                let field = match event.command_name.as_str() {
+                    "getMore" => "collection",
+                    name => name,
+                };
+                let collection = event.command.get_str(field).ok();
+                spans::command_sent(event.request_id, name_of(&event.command_name), collection);
+            }
+            return;
+        }
+        CommandEvent::Succeeded(event) => (&event.command_name, "ok", event.duration, event.request_id, None),
+        CommandEvent::Failed(event) => {
+            (&event.command_name, "failed", event.duration, event.request_id, Some(&event.failure))
+        }
+        _ => return,
+    };
+    metrics::COMMANDS.record([name_of(name), outcome], time);
+    if spans::is_on() {
+        spans::command_ended(request, time, error.map(code_or_kind));
+    }
+}
+
+/// Name of a command: `other` for one that this project does not send.
+fn name_of(name: &str) -> &'static str {
     const NAMES: [&str; 9] = [
         "find",
         "aggregate",
@@ -190,28 +216,7 @@ fn observe(event: &CommandEvent) {
         "commitTransaction",
         "abortTransaction",
     ];
-    let (name, outcome, time, request, error) = match event {
-        CommandEvent::Started(event) => {
-            if spans::is_on() {
-                let field = match event.command_name.as_str() {
-                    "getMore" => "collection",
-                    name => name,
-                };
-                spans::command_sent(event.request_id, event.command.get_str(field).ok());
-            }
-            return;
-        }
-        CommandEvent::Succeeded(event) => (&event.command_name, "ok", event.duration, event.request_id, None),
-        CommandEvent::Failed(event) => {
-            (&event.command_name, "failed", event.duration, event.request_id, Some(&event.failure))
-        }
-        _ => return,
-    };
-    let name = NAMES.into_iter().find(|known| known == name).unwrap_or("other");
-    metrics::COMMANDS.record([name, outcome], time);
-    if spans::is_on() {
-        spans::command_ended(request, name, time, error.map(code_or_kind));
-    }
+    NAMES.into_iter().find(|known| *known == name).unwrap_or("other")
 }
 
 /// Code of an error, or its kind if it has none.

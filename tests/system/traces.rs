@@ -171,8 +171,10 @@ async fn of_an_unsampled_trace_nothing_is_recorded() {
     sends(&shop, &all, &ada, PLACE, body.clone(), Some(&traceparent("00"))).await;
     sends(&shop, &none, &ada, PLACE, body.clone(), None).await;
     assert_eq!(spans.take(), []);
-    // One that is sampled where it began is recorded whatever part is recorded of those that begin here.
-    sends(&shop, &none, &ada, PLACE, body, Some(&traceparent("01"))).await;
+    // A client's flag only asks for it.
+    sends(&shop, &none, &ada, PLACE, body.clone(), Some(&traceparent("01"))).await;
+    assert_eq!(spans.take(), []);
+    sends(&shop, &all, &ada, PLACE, body, Some(&traceparent("01"))).await;
     assert!(!spans.take().is_empty());
 }
 

@@ -298,7 +298,11 @@ struct CallerForLog(Caller);
 
 /// That which is known already where the request came in, else that of its headers.
 fn trace_of(request: &Request) -> Trace {
-    request.extensions().get::<Trace>().cloned().unwrap_or_else(|| Trace::of(request.headers(), None))
+    request
+        .extensions()
+        .get::<Trace>()
+        .cloned()
+        .unwrap_or_else(|| Trace::of(request.headers(), None).of_client())
 }
 
 /// Gives every answer its request ID, every error its body, and the log its line; and every line what tells the

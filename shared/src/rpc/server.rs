@@ -135,15 +135,21 @@ impl RpcServer {
     async fn answer_received(
         &self,
         request: Request<Body>,
-        context: Context,
+        mut context: Context,
         started: Instant,
     ) -> Response<Body> {
         let span = request_span(&context.request_id, &context.trace);
-        let recorded = ActiveSpan::server(&span, &context.trace, CALL);
-        let arrived = Arrived { started, cold_start: None, recorded };
+        let lines = span.clone();
         async {
             let path = request.uri().path().to_owned();
+            let is_claimed = metadata::claim(request.headers()).is_ok_and(|claim| claim != Claim::Nobody);
             let request = self.with_proven_caller(request.map(bounded_body), &context).await;
+            // Another function has decided what is recorded.
+            if !is_claimed || request.is_err() {
+                context.trace = context.trace.of_client();
+            }
+            let recorded = ActiveSpan::server(&lines, &context.trace, CALL);
+            let arrived = Arrived { started, cold_start: None, recorded };
             self.answer(&path, request, context, arrived).await
         }
         .instrument(span)

@@ -5,6 +5,8 @@ use std::convert::Infallible;
 use std::io::Write as _;
 use std::process::ExitCode;
 use std::sync::Arc;
+#[cfg(feature = "socket")]
+use std::time::Duration;
 #[cfg(feature = "lambda")]
 use std::time::Instant;
 
@@ -212,6 +214,8 @@ where
     if let Some(exporter) = exporter {
         exporter.finish();
     }
+    // Look-ups of names run on threads that cannot be stopped.
+    runtime.shutdown_timeout(Duration::from_secs(1));
     served
 }
 

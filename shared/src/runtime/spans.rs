@@ -133,7 +133,8 @@ impl<S: Sink + ?Sized> Sink for std::sync::Arc<S> {
 /// Choice of the traces whose spans are recorded.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Sampling {
-    /// Those that are sampled where they began, by the flag of W3C. Of those that begin here this part, from 0 to 1.
+    /// Those that another function records, by the flag of W3C. Of those that begin here this part, from 0 to 1, and of
+    /// those for which a client asks.
     Ratio(f64),
     /// Those that X-Ray keeps.
     XRay,
@@ -199,6 +200,16 @@ pub(super) fn begins_sampled(id: u128) -> bool {
     is_on() && dispatcher::get_default(|dispatch| dispatch.downcast_ref().is_some_and(choose))
 }
 
+/// Returns true if a trace is recorded for which a client has asked. The ID is the client's choice, so that it decides
+/// nothing.
+pub(super) fn samples_asked() -> bool {
+    let choose = |recorder: &Recorder| match recorder.sampling {
+        Sampling::Ratio(ratio) => rand::random::<f64>() < ratio,
+        Sampling::XRay => true,
+    };
+    !is_on() || dispatcher::get_default(|dispatch| dispatch.downcast_ref().is_none_or(choose))
+}
+
 /// Returns true if this part of all traces has the one with this ID. By W3C the last 7 bytes of an ID are random.
 fn is_in(ratio: f64, id: u128) -> bool {
     const BITS: u32 = 56;
@@ -238,8 +249,17 @@ impl Place {
 /// Span of a request or call, in the `tracing` span of its log lines.
 struct Current {
     place: Place,
-    /// Commands of MongoDB that are not answered: the numbers of their messages, and their collections.
-    commands: Vec<(i32, Option<String>)>,
+    /// Commands of MongoDB that are not answered.
+    commands: Vec<Sent>,
+}
+
+/// Command of MongoDB that was sent.
+struct Sent {
+    /// Number of its message.
+    number: i32,
+    name: &'static str,
+    collection: Option<String>,
+    at: (SystemTime, Instant),
 }
 
 /// Calls `act` with the span that the running code belongs to, if that is recorded. Returns the dispatcher, too.
@@ -268,6 +288,8 @@ pub struct ActiveSpan(Option<Box<Begun>>);
 
 struct Begun {
     dispatch: Dispatch,
+    /// `tracing` span of a request or call that this function answers.
+    lines: Option<tracing::Span>,
     place: Place,
     kind: Kind,
     name: Cow<'static, str>,
@@ -278,11 +300,17 @@ struct Begun {
 impl Begun {
     fn new(dispatch: &Dispatch, place: Place, kind: Kind, name: &'static str) -> Self {
         let (dispatch, at) = (dispatch.clone(), (SystemTime::now(), Instant::now()));
-        Self { dispatch, place, kind, name: Cow::Borrowed(name), attributes: Vec::new(), at }
+        Self { dispatch, lines: None, place, kind, name: Cow::Borrowed(name), attributes: Vec::new(), at }
     }
 
     fn end(self, is_failed: bool) {
         let Some(recorder) = self.dispatch.downcast_ref::<Recorder>() else { return };
+        // Commands that MongoDB has not answered. The driver says nothing of those that were given up.
+        let left = self.lines.as_ref().and_then(|lines| lines.with_subscriber(left_commands).flatten());
+        for sent in left.unwrap_or_default() {
+            let duration = sent.at.1.elapsed();
+            recorder.end(command(self.place.child(), sent, duration, Some(CANCELLED.into())));
+        }
         let Place { trace, span: id, parent, xray } = self.place;
         let (start, began) = self.at;
         let Self { kind, name, attributes, .. } = self;
@@ -303,7 +331,8 @@ impl ActiveSpan {
             let place = Place::of(trace);
             span.extensions_mut().replace(Current { place, commands: Vec::new() });
             recorder.begin(place);
-            Some(Box::new(Begun::new(dispatch, place, Kind::Server, name)))
+            let lines = Some(lines.clone());
+            Some(Box::new(Begun { lines, ..Begun::new(dispatch, place, Kind::Server, name) }))
         };
         if !is_on() {
             return Self(None);
@@ -397,7 +426,7 @@ impl Begun {
 impl Drop for ActiveSpan {
     fn drop(&mut self) {
         if let Some(mut span) = self.0.take() {
-            span.attributes.push(("error.type", "cancelled".into()));
+            span.attributes.push(("error.type", CANCELLED.into()));
             span.end(true);
         }
     }
@@ -408,48 +437,97 @@ fn method_name(path: &'static str) -> &'static str {
     path.trim_start_matches('/')
 }
 
+/// Error of what was given up.
+const CANCELLED: &str = "cancelled";
+
+/// Takes the commands that are not answered out of this `tracing` span.
+fn left_commands((id, dispatch): (&tracing::span::Id, &Dispatch)) -> Option<Vec<Sent>> {
+    let span = dispatch.downcast_ref::<Registry>()?.span(id)?;
+    let mut extensions = span.extensions_mut();
+    let current: &mut Current = extensions.get_mut()?;
+    Some(std::mem::take(&mut current.commands))
+}
+
 /// Notes a command of MongoDB that is sent, by the number of its message.
-pub(crate) fn command_sent(number: i32, collection: Option<&str>) {
-    with_current(|current| current.commands.push((number, collection.map(str::to_owned))));
+pub(crate) fn command_sent(number: i32, name: &'static str, collection: Option<&str>) {
+    let at = (SystemTime::now(), Instant::now());
+    with_current(|current| {
+        let collection = collection.map(str::to_owned);
+        current.commands.push(Sent { number, name, collection, at });
+    });
 }
 
 /// Records a command of MongoDB that has ended. `error` is a code, or the kind of an error without one.
-pub(crate) fn command_ended(number: i32, name: &'static str, duration: Duration, error: Option<String>) {
+pub(crate) fn command_ended(number: i32, duration: Duration, error: Option<String>) {
     let ended = with_current(|current| {
-        let sent = current.commands.iter().position(|(sent, _)| *sent == number);
-        (current.place.child(), sent.and_then(|sent| current.commands.swap_remove(sent).1))
+        let sent = current.commands.iter().position(|sent| sent.number == number)?;
+        Some((current.place.child(), current.commands.swap_remove(sent)))
     });
-    let Some((dispatch, (place, collection))) = ended else { return };
+    let Some((dispatch, Some((place, sent)))) = ended else { return };
     if let Some(recorder) = dispatch.downcast_ref::<Recorder>() {
-        let Place { trace, span: id, parent, xray } = place;
-        let mut attributes: Vec<Attribute> =
-            vec![("db.system.name", "mongodb".into()), ("db.operation.name", name.into())];
-        let title = match collection {
-            Some(collection) => {
-                let title = format!("{name} {collection}");
-                attributes.push(("db.collection.name", collection.into()));
-                Cow::Owned(title)
-            }
-            None => Cow::Borrowed(name),
-        };
-        let is_failed = error.is_some();
-        if let Some(error) = error {
-            attributes.push(("error.type", error.into()));
+        recorder.end(command(place, sent, duration, error));
+    }
+}
+
+/// Span of a command of MongoDB.
+fn command(place: Place, sent: Sent, duration: Duration, error: Option<String>) -> Span {
+    let Place { trace, span: id, parent, xray } = place;
+    let Sent { name, collection, at: (start, _), .. } = sent;
+    let mut attributes: Vec<Attribute> =
+        vec![("db.system.name", "mongodb".into()), ("db.operation.name", name.into())];
+    let mut title = Cow::Borrowed(name);
+    if let Some(collection) = collection {
+        title = format!("{name} {collection}").into();
+        attributes.push(("db.collection.name", collection.into()));
+    }
+    let is_failed = error.is_some();
+    if let Some(error) = error {
+        attributes.push(("error.type", error.into()));
+    }
+    Span { trace, id, parent, xray, kind: Kind::Client, name: title, start, duration, attributes, is_failed }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use http::HeaderMap;
+    use tracing_subscriber::layer::SubscriberExt as _;
+
+    use super::*;
+    use crate::runtime::telemetry::request_span;
+
+    #[derive(Clone, Default)]
+    struct Collected(Arc<Mutex<Vec<Span>>>);
+
+    impl Sink for Collected {
+        fn end(&self, span: Span) {
+            self.0.lock().unwrap().push(span);
         }
-        let now = SystemTime::now();
-        let start = now.checked_sub(duration).unwrap_or(now);
-        let kind = Kind::Client;
-        recorder.end(Span {
-            trace,
-            id,
-            parent,
-            xray,
-            kind,
-            name: title,
-            start,
-            duration,
-            attributes,
-            is_failed,
+    }
+
+    #[test]
+    fn a_command_without_an_answer_ends_with_its_request() {
+        let spans = Collected::default();
+        let recorder = Recorder::new(Sampling::Ratio(1.0)).to(spans.clone());
+        tracing::subscriber::with_default(tracing_subscriber::registry().with(recorder), || {
+            let trace = Trace::of(&HeaderMap::new(), None);
+            let lines = request_span("a-request", &trace);
+            let request = ActiveSpan::server(&lines, &trace, "request");
+            lines.in_scope(|| {
+                command_sent(1, "find", Some("orders"));
+                command_sent(2, "update", None);
+                command_ended(2, Duration::from_millis(1), None);
+            });
+            request.end_request("GET", "/orders", 503);
+            // Too late: it is recorded already.
+            lines.in_scope(|| command_ended(1, Duration::from_millis(1), None));
         });
+        let spans = spans.0.lock().unwrap();
+        let found = spans.iter().map(|span| (&*span.name, span.is_failed));
+        let expected = [("update", false), ("find orders", true), ("GET /orders", true)];
+        assert_eq!(found.collect::<Vec<_>>(), expected);
+        assert_eq!(spans[1].attribute("error.type"), Some(&Value::from("cancelled")));
+        assert_eq!((spans[1].parent, spans[1].trace), (Some(spans[2].id), spans[2].trace));
     }
 }

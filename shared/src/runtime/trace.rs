@@ -4,7 +4,7 @@
 //! malformed headers are not an error of the request. On Lambda every invocation has an X-Ray ID. A trace
 //! that begins there takes over that ID, so that both systems show the same one.
 //!
-//! [`spans`](super::spans) records the spans whose IDs are here.
+//! [`spans`] records the spans whose IDs are here.
 
 use std::fmt;
 
@@ -62,8 +62,8 @@ impl Trace {
         Self { id: rand::random(), span: new_span(), parent: None, flags: RANDOM, state: None, xray: None }
     }
 
-    /// Continues the trace of `headers`, else that of `xray`, the X-Ray header of this invocation, else
-    /// begins a new one, of which spans are recorded if the recorder samples it. The span is always new.
+    /// Continues the trace of `headers`, else that of `xray`, the X-Ray header of this invocation. Otherwise begins a
+    /// new one, whose spans are recorded if the recorder samples it. The span is always new.
     pub fn of(headers: &HeaderMap, xray: Option<&str>) -> Self {
         let xray = xray.and_then(XRay::parse);
         let begun = match xray {
@@ -86,6 +86,14 @@ impl Trace {
             }
             None => begun,
         }
+    }
+
+    /// Trace of a request that a client has sent. Its flag asks for spans, and the recorder's ratio decides: otherwise
+    /// clients could have all their requests recorded.
+    pub(crate) fn of_client(self) -> Self {
+        let is_kept = self.parent.is_none() || spans::samples_asked();
+        let flags = if is_kept { self.flags } else { self.flags & !SAMPLED };
+        Self { flags, ..self }
     }
 
     /// The trace below this function's span: for a call, whose span is new.

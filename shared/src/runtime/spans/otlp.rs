@@ -1,7 +1,7 @@
 //! Export of spans to a collector by OTLP, in protobuf over HTTP.
 //!
-//! A thread of the SDK sends them in batches. A request only puts a span into a bounded queue: a collector that is slow,
-//! silent or away costs spans, and no request anything. A line of the log counts those that were lost.
+//! A thread of the SDK sends them in batches. A request only puts a span into a bounded queue. A collector that is slow,
+//! silent or away costs spans, and no request waits for it. A line of the log counts those that were lost.
 
 use std::fmt;
 use std::future::Future;
@@ -19,7 +19,7 @@ use hyper_util::rt::{TokioExecutor, TokioTimer};
 use opentelemetry::trace::{SpanContext, SpanId, SpanKind, Status, TraceFlags, TraceId, TraceState};
 use opentelemetry::{InstrumentationScope, Key, KeyValue};
 use opentelemetry_http::{HttpClient, HttpError};
-use opentelemetry_otlp::{Protocol, WithExportConfig as _, WithHttpConfig as _};
+use opentelemetry_otlp::{Protocol, RetryPolicy, WithExportConfig as _, WithHttpConfig as _};
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::error::OTelSdkResult;
 use opentelemetry_sdk::trace::{
@@ -75,7 +75,12 @@ impl Settings {
             .with_protocol(Protocol::HttpBinary)
             .with_endpoint(self.endpoint)
             .with_timeout(TIMEOUT)
+            // A batch whose answer was lost would arrive twice.
+            .with_retry_policy(RetryPolicy::disabled())
             .build();
+        if exporter.is_err() {
+            tracing::warn!("no spans are exported: OpenTelemetry refuses its settings");
+        }
         let resource = resource(self.service);
         let processor = exporter.ok().map(|exporter| {
             let config = BatchConfigBuilder::default()
@@ -108,7 +113,8 @@ fn endpoint(text: &str) -> Result<String, String> {
             .to_owned()
     };
     let uri: Uri = text.parse().map_err(|_| wrong())?;
-    let is_plain = uri.scheme_str() == Some("http") && uri.query().is_none();
+    // The parser of URIs drops a fragment.
+    let is_plain = uri.scheme_str() == Some("http") && uri.query().is_none() && !text.contains('#');
     let has_host = uri.host().is_some_and(|host| !host.is_empty());
     let has_user = uri.authority().is_some_and(|authority| authority.as_str().contains('@'));
     if !is_plain || !has_host || has_user {
@@ -140,6 +146,8 @@ impl Exporter {
             // A failure is counted where it happens. After the time-out the rest is lost with the process.
             let _ = processor.shutdown_with_timeout(TIMEOUT);
         }
+        let waiting = self.0.counts.waiting.load(Ordering::Relaxed);
+        self.0.counts.lost.fetch_add(waiting, Ordering::Relaxed);
         self.0.counts.report("the service ends");
     }
 }
