@@ -251,7 +251,7 @@ async fn a_silent_collector_delays_no_request() {
     let ada = shop.customer().await;
     let get = || sends(&shop, &recording, &ada, (Method::GET, "/products"), None, None);
     get().await;
-    // More spans than the queue takes.
+    // For as long as several batches take to fail.
     let began = Instant::now();
     let mut slowest = Duration::ZERO;
     for _ in 0..3_000 {

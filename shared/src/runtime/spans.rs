@@ -1,8 +1,8 @@
-//! Spans: what a request, a call or a command of MongoDB took, and what caused it.
+//! Spans: durations of requests, calls and commands of MongoDB, each with its cause.
 //!
 //! A [`Recorder`] is a layer of the subscriber. It has the sinks of finished spans: OTLP (`otlp`), X-Ray (`xray`), or
-//! the terminal of `cargo local --trace`. Without one nothing is recorded. IDs are those of
-//! [`Trace`], so that headers, log lines and spans have the same ones.
+//! the terminal of `cargo local --trace`. Without one nothing is recorded. IDs are those of [`Trace`], so that headers,
+//! log lines and spans have the same ones.
 //!
 //! A request and a call have one span in each function ([`ActiveSpan::server`]). It lies in the `tracing` span of their
 //! log lines, where the commands of MongoDB and outgoing calls find their parent.

@@ -1,7 +1,7 @@
 //! Spans as X-Ray's own subsegments, sent to the daemon that Lambda runs beside the function.
 //!
-//! All spans of an event go in one datagram when its last one has ended, before the answer. Sending never blocks: what
-//! the daemon does not take is lost.
+//! Spans of an event go when its last one has ended, before the answer: in one datagram if they fit. Sending never
+//! blocks, and spans that the daemon does not take are lost.
 
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
