@@ -2,7 +2,7 @@
 
 use futures::TryStreamExt as _;
 use mongodb::Database;
-use mongodb::bson::{Bson, Document, doc};
+use mongodb::bson::{Bson, Document, RawDocumentBuf, doc};
 use mongodb::options::{FindOptions, Hint, ReadPreference, SelectionCriteria};
 use shared::input::page::Position;
 use shared::mongo::keyset::SortKey;
@@ -100,7 +100,8 @@ impl Profiler {
 
     /// Position behind a number of elements.
     pub(crate) async fn position(&self, query: &Query, before: usize, sorted_by: SortKey) -> Position {
-        sorted_by.position(&self.like(query, before - 1, 1).await[0]).unwrap()
+        let document = RawDocumentBuf::try_from(&self.like(query, before - 1, 1).await[0]).unwrap();
+        sorted_by.position(&document).unwrap()
     }
 
     /// The IDs of so many elements after so many others.

@@ -2,12 +2,12 @@
 
 use futures::TryStreamExt as _;
 use mongodb::Database;
-use mongodb::bson::{self, Document, doc};
+use mongodb::bson::{self, Document, RawDocumentBuf, doc};
 use shared::error::Error;
 use shared::mongo::fenced::{FencedCollection, FencedDatabase};
 use shared::mongo::lease::Lease;
 use shared::mongo::request_counts::RequestCounts;
-use shared::mongo::unreadable::{self, Unreadable};
+use shared::mongo::unreadable::{self, StoredDocument, Unreadable};
 use shared::mongo::{self, ANY_WRITER, Index, Schema, SchemaStep};
 use shared::values::clock::Timestamp;
 use shared::values::ids::OrderId;
@@ -150,7 +150,7 @@ impl OrderStore {
 
     /// Finds the document that refused an order.
     async fn find_duplicate(&self, order: &Order, error: &mongodb::error::Error) -> Result<Inserted, Error> {
-        if let Some(stored) = self.find_stored(with_ids(&[order.id])).await? {
+        if let Some(stored) = self.find_stored(with_id(order.id)).await? {
             return Ok(match stored {
                 Stored::Order(there) if there.number == order.number => Inserted::Done,
                 stored => Inserted::Exists(stored),
@@ -179,11 +179,13 @@ impl OrderStore {
     pub async fn insert_void(&self, id: OrderId, now: Timestamp) -> Result<Stored, Error> {
         let void = bson::serialize_to_document(&VoidDocument::of(id, mongo::date(now)));
         let void = void.map_err(Error::internal)?;
-        let Err(error) = self.all.insert_one(&void)?.await else { return Ok(void.try_into()?) };
+        let Err(error) = self.all.insert_one(&void)?.await else {
+            return Ok(Stored::Void(Void::unreleased(id)));
+        };
         if !mongo::is_duplicate_key(&error) {
             return Err(error.into());
         }
-        let stored = mongo::confirmed(self.find_stored(with_ids(&[id]))).await?;
+        let stored = mongo::confirmed(self.find_stored(with_id(id))).await?;
         stored.ok_or_else(|| Error::unavailable("a duplicate key, but no document that has it"))
     }
 
@@ -192,14 +194,19 @@ impl OrderStore {
     /// # Errors
     /// Fails when MongoDB is unavailable.
     pub async fn find(&self, id: OrderId) -> Result<Option<Order>, Error> {
-        Ok(match self.find_stored(with_ids(&[id])).await? {
+        Ok(match self.find_stored(with_id(id)).await? {
             Some(Stored::Order(order)) => Some(*order),
             Some(Stored::Void(_)) | None => None,
         })
     }
 
     async fn find_stored(&self, filter: Document) -> Result<Option<Stored>, Error> {
-        Ok(self.all.find_one(filter).await?.map(Stored::try_from).transpose()?)
+        Ok(self.stored().find_one(filter).await?.map(Stored::read).transpose()?)
+    }
+
+    /// The whole collection, as MongoDB sends it.
+    fn stored(&self) -> FencedCollection<RawDocumentBuf> {
+        self.all.clone_with_type()
     }
 
     /// Reads the documents with these IDs. An unreadable one gives an error in its place.
@@ -207,10 +214,11 @@ impl OrderStore {
     /// # Errors
     /// Fails when MongoDB is unavailable.
     pub async fn find_many(&self, ids: &[OrderId]) -> Result<Vec<(OrderId, Result<Stored, Error>)>, Error> {
-        let documents: Vec<Document> = self.all.find(with_ids(ids)).await?.try_collect().await?;
+        let stored = self.stored();
+        let documents: Vec<RawDocumentBuf> = stored.find(with_ids(ids)).await?.try_collect().await?;
         documents
             .into_iter()
-            .map(|document| Ok((id_of(&document)?, Stored::try_from(document).map_err(Error::from))))
+            .map(|document| Ok((id_of(&document)?, Stored::read(document).map_err(Error::from))))
             .collect()
     }
 
@@ -224,10 +232,11 @@ impl OrderStore {
         idempotency: &IdempotencyRef,
         ids: &[OrderId],
     ) -> Result<Vec<Stored>, Error> {
-        let filter = doc! { "$or": [placed_under(idempotency), with_ids(ids)] };
-        let documents: Vec<Document> = self.all.find(filter).await?.try_collect().await?;
+        let of_attempts = if let [id] = ids { with_id(*id) } else { with_ids(ids) };
+        let filter = doc! { "$or": [placed_under(idempotency), of_attempts] };
+        let documents: Vec<RawDocumentBuf> = self.stored().find(filter).await?.try_collect().await?;
         // All of them are of this request: an unreadable one may be its answer.
-        Ok(documents.into_iter().map(Stored::try_from).collect::<Result<_, _>>()?)
+        Ok(documents.into_iter().map(Stored::read).collect::<Result<_, _>>()?)
     }
 
     /// True if the order still has this version, as of all acknowledged writes.
@@ -266,6 +275,11 @@ impl OrderStore {
     }
 }
 
+/// Filter for one ID. MongoDB answers it without planning, as it does not for a list of one.
+fn with_id(id: OrderId) -> Document {
+    doc! { "_id": mongo::uuid(id) }
+}
+
 fn with_ids(ids: &[OrderId]) -> Document {
     let ids: Vec<bson::Uuid> = ids.iter().map(|id| mongo::uuid(*id)).collect();
     doc! { "_id": { "$in": ids } }
@@ -276,7 +290,7 @@ fn placed_under(idempotency: &IdempotencyRef) -> Document {
     doc! { "placed_under.caller": mongo::uuid(idempotency.caller), "placed_under.key": key }
 }
 
-fn id_of(document: &Document) -> Result<OrderId, Error> {
+fn id_of(document: &impl StoredDocument) -> Result<OrderId, Error> {
     let id = unreadable::id_of(document).map(OrderId::from_uuid);
     id.ok_or_else(|| Unreadable::of(ORDERS, document).into())
 }

@@ -17,7 +17,7 @@
 
 use std::sync::{Arc, OnceLock};
 
-use mongodb::bson::{self, Bson, Document, Timestamp as OperationTime, doc};
+use mongodb::bson::{self, Document, RawBsonRef, RawDocumentBuf, Timestamp as OperationTime, doc};
 use mongodb::options::ReturnDocument;
 use mongodb::{ClientSession, Database};
 use serde::{Deserialize, Serialize};
@@ -27,7 +27,7 @@ use shared::http::idempotency::key_store::KeyStore;
 use shared::mongo::changes::changes;
 use shared::mongo::fenced::{FencedCollection, FencedDatabase};
 use shared::mongo::json_schema;
-use shared::mongo::unreadable::{self, Unreadable};
+use shared::mongo::unreadable::{self, StoredDocument, Unreadable};
 use shared::mongo::{self, Index, Schema, SchemaStep, TxOutcome};
 use shared::values::clock::Timestamp;
 use shared::values::ids::ProductId;
@@ -129,7 +129,7 @@ impl ProductDocument {
     ///
     /// # Errors
     /// The document, if it cannot be read.
-    fn read(document: Document, stock: Stock) -> Result<Product, Unreadable> {
+    fn read(document: impl StoredDocument, stock: Stock) -> Result<Product, Unreadable> {
         let document: Self = Unreadable::or_read(PRODUCTS, document)?;
         let id = uuid::Uuid::from_bytes(document._id.bytes());
         let unreadable = |_| Unreadable { collection: PRODUCTS, id: Some(id) };
@@ -332,14 +332,15 @@ impl ProductStore {
     /// # Errors
     /// Fails when MongoDB is unavailable.
     pub async fn find(&self, id: ProductId) -> Result<Option<Product>, Error> {
-        let found = self.documents().find_one(with_id(id)).projection(shown()).await?;
+        let found = self.stored().find_one(with_id(id)).projection(shown()).await?;
         let Some(document) = found else { return Ok(None) };
         Ok(Some(ProductDocument::read(document, self.counts_of(id).await?)?))
     }
 
     /// Reads the counts of a product.
     async fn counts_of(&self, id: ProductId) -> Result<Stock, Error> {
-        let find = || self.stocks.find_one(with_id(id)).projection(counts());
+        let stocks = self.stored_stocks();
+        let find = || stocks.find_one(with_id(id)).projection(counts());
         let found = match find().await? {
             // Reads may still show the state from before the product was created.
             None => mongo::confirmed(find()).await?,
@@ -386,6 +387,16 @@ impl ProductStore {
         }
     }
 
+    /// Products as MongoDB sends them.
+    fn stored(&self) -> FencedCollection<RawDocumentBuf> {
+        self.products.clone_with_type()
+    }
+
+    /// Stocks as MongoDB sends them.
+    fn stored_stocks(&self) -> FencedCollection<RawDocumentBuf> {
+        self.stocks.clone_with_type()
+    }
+
     /// Products as they are stored.
     fn documents(&self) -> FencedCollection<Document> {
         self.products.clone_with_type()
@@ -415,11 +426,11 @@ fn counts() -> Document {
 }
 
 /// Reads the counts of a product.
-fn read_counts(document: &Document) -> Result<(ProductId, Stock), Unreadable> {
+fn read_counts(document: &RawDocumentBuf) -> Result<(ProductId, Stock), Unreadable> {
     let unreadable = || Unreadable::of(STOCK, document);
-    let count = |field| match document.get(field) {
-        Some(Bson::Int64(count)) => Ok(*count),
-        Some(Bson::Int32(count)) => Ok(i64::from(*count)),
+    let count = |field| match unreadable::value(document, field) {
+        Some(RawBsonRef::Int64(count)) => Ok(count),
+        Some(RawBsonRef::Int32(count)) => Ok(i64::from(count)),
         _ => Err(unreadable()),
     };
     let id = unreadable::id_of(document).ok_or_else(unreadable)?;

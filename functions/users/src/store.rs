@@ -5,7 +5,7 @@
 //! - [`counts`]: counts for rate limits
 //! - [`networks`]: networks from which users have signed in
 
-use mongodb::bson::{self, Document, doc};
+use mongodb::bson::{self, Document, RawDocumentBuf, doc};
 use mongodb::results::InsertOneResult;
 use mongodb::{ClientSession, Database};
 use serde::{Deserialize, Serialize};
@@ -16,7 +16,7 @@ use shared::http::idempotency::key_store::KeyStore;
 use shared::mongo::changes::changes;
 use shared::mongo::fenced::{FencedCollection, FencedDatabase};
 use shared::mongo::json_schema;
-use shared::mongo::unreadable::Unreadable;
+use shared::mongo::unreadable::{StoredDocument, Unreadable};
 use shared::mongo::{self, ANY_WRITER, Index, Schema, SchemaStep, TxOutcome};
 use shared::values::address::Address;
 use shared::values::clock::Timestamp;
@@ -104,10 +104,12 @@ pub struct StoredUser {
     pub epoch: Epoch,
 }
 
-impl TryFrom<Document> for StoredUser {
-    type Error = Unreadable;
-
-    fn try_from(document: Document) -> Result<Self, Unreadable> {
+impl StoredUser {
+    /// Reads a user.
+    ///
+    /// # Errors
+    /// The document, if it cannot be read.
+    fn read(document: impl StoredDocument) -> Result<Self, Unreadable> {
         let unreadable = Unreadable::of(USERS, &document);
         let document: UserDocument = Unreadable::or_read(USERS, document)?;
         let names = (Role::from_stored(&document.role), Status::from_stored(&document.status));
@@ -359,8 +361,8 @@ impl UserStore {
     }
 
     async fn find_one(&self, filter: Document) -> Result<Option<StoredUser>, Error> {
-        let users = self.users.clone_with_type::<Document>();
-        Ok(users.find_one(filter).await?.map(StoredUser::try_from).transpose()?)
+        let users = self.users.clone_with_type::<RawDocumentBuf>();
+        Ok(users.find_one(filter).await?.map(StoredUser::read).transpose()?)
     }
 
     /// Stores a new hash of the same password, unless the password was changed meanwhile. It does not raise

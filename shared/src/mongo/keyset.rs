@@ -15,7 +15,7 @@
 use futures::TryStreamExt as _;
 use mongodb::Cursor;
 use mongodb::action::Find;
-use mongodb::bson::{self, Bson, Document, doc};
+use mongodb::bson::{self, Bson, Document, RawBsonRef, RawDocument, RawDocumentBuf, doc};
 use mongodb::options::{Hint, ReadConcern};
 
 use crate::error::Error;
@@ -65,15 +65,17 @@ impl SortKey {
     }
 
     /// Position of a document in the list. `None`: its sort field has another type than those of the list.
-    pub fn position(&self, document: &Document) -> Option<Position> {
-        let mut path = self.field.split('.');
-        let first = path.next().and_then(|field| document.get(field));
-        let value = path.try_fold(first, |at, field| Some(at?.as_document()?.get(field))).flatten()?;
-        let value = match (self.of, value) {
-            (SortType::Time, Bson::DateTime(at)) => SortValue::Time(mongo::timestamp(*at)),
-            (SortType::Integer, Bson::Int64(number)) => SortValue::Integer(*number),
-            (SortType::Integer, Bson::Int32(number)) => SortValue::Integer(i64::from(*number)),
-            (SortType::Text, Bson::String(text)) => SortValue::Text(text.clone()),
+    pub fn position(&self, document: &RawDocumentBuf) -> Option<Position> {
+        let (parents, field) = self.field.rsplit_once('.').unwrap_or(("", self.field));
+        let mut at: &RawDocument = document;
+        for parent in parents.split('.').filter(|parent| !parent.is_empty()) {
+            at = unreadable::value(at, parent)?.as_document()?;
+        }
+        let value = match (self.of, unreadable::value(at, field)?) {
+            (SortType::Time, RawBsonRef::DateTime(at)) => SortValue::Time(mongo::timestamp(at)),
+            (SortType::Integer, RawBsonRef::Int64(number)) => SortValue::Integer(number),
+            (SortType::Integer, RawBsonRef::Int32(number)) => SortValue::Integer(i64::from(number)),
+            (SortType::Text, RawBsonRef::String(text)) => SortValue::Text(text.to_owned()),
             _ => return None,
         };
         Some(Position { value, id: unreadable::id_of(document)? })
@@ -109,8 +111,8 @@ impl SortKey {
         &self,
         collection: &str,
         page: &PageRequest,
-        find: impl Fn(Document) -> Find<'a, Document>,
-    ) -> Result<PageRows<Document>, Error> {
+        find: impl Fn(Document) -> Find<'a, RawDocumentBuf>,
+    ) -> Result<PageRows<RawDocumentBuf>, Error> {
         let rows = self.rows_of(page, find(Document::new()).await?).await?;
         let is_stuck = rows.is_stuck();
         let (rows, left_out) = rows.positioned();
@@ -124,12 +126,12 @@ impl SortKey {
     async fn rows_of(
         &self,
         page: &PageRequest,
-        mut cursor: Cursor<Document>,
-    ) -> Result<PageRows<Document>, Error> {
+        mut cursor: Cursor<RawDocumentBuf>,
+    ) -> Result<PageRows<RawDocumentBuf>, Error> {
         let (mut documents, mut bytes) = (Vec::new(), 0);
         while bytes <= MAX_PAGE_BYTES && cursor.advance().await? {
             bytes += cursor.current().as_bytes().len();
-            documents.push(cursor.deserialize_current()?);
+            documents.push(cursor.current().to_owned());
         }
         let cut = bytes > MAX_PAGE_BYTES;
         Ok(page.found(documents, cut, |document| self.position(document)))
@@ -172,11 +174,11 @@ impl IndexScan {
     /// 503 if MongoDB is unavailable.
     pub async fn page(
         &self,
-        collection: &FencedCollection<Document>,
+        collection: &FencedCollection<RawDocumentBuf>,
         page: &PageRequest,
         after: Option<&Position>,
         projection: Document,
-    ) -> Result<PageRows<Document>, Error> {
+    ) -> Result<PageRows<RawDocumentBuf>, Error> {
         let end = if self.filter.is_empty() { None } else { self.end(collection, after).await? };
         let find = |condition: Document| {
             let filter = conjunction(vec![self.filter.clone(), condition]);
@@ -200,7 +202,7 @@ impl IndexScan {
     /// Position at which the scan of a page ends. `None` if it reaches the end of the list.
     async fn end(
         &self,
-        collection: &FencedCollection<Document>,
+        collection: &FencedCollection<RawDocumentBuf>,
         after: Option<&Position>,
     ) -> Result<Option<Position>, Error> {
         for condition in [Document::new(), self.sort_key.is_positioned()] {

@@ -5,7 +5,8 @@
 
 use std::fmt;
 
-use mongodb::bson::{self, Bson, Document};
+use mongodb::bson::spec::BinarySubtype;
+use mongodb::bson::{self, Bson, Document, RawBsonRef, RawDocument, RawDocumentBuf};
 use serde::de::DeserializeOwned;
 
 use crate::error::Error;
@@ -39,36 +40,78 @@ impl From<Unreadable> for Error {
     }
 }
 
+/// Document as it is stored: parsed, or as the bytes that MongoDB has sent. Bytes are read into a type without a step in
+/// between.
+pub trait StoredDocument {
+    /// ID of the document, if it is a UUID.
+    fn id(&self) -> Option<uuid::Uuid>;
+
+    /// Reads the fields of the document. `None` if a field is missing or has another type.
+    fn fields<T: DeserializeOwned>(self) -> Option<T>;
+}
+
+impl StoredDocument for Document {
+    fn id(&self) -> Option<uuid::Uuid> {
+        match self.get("_id") {
+            Some(Bson::Binary(id)) => id.to_uuid().ok().map(|id| uuid::Uuid::from_bytes(id.bytes())),
+            _ => None,
+        }
+    }
+
+    fn fields<T: DeserializeOwned>(self) -> Option<T> {
+        bson::deserialize_from_document(self).ok()
+    }
+}
+
+impl StoredDocument for RawDocumentBuf {
+    fn id(&self) -> Option<uuid::Uuid> {
+        match value(self, "_id")? {
+            RawBsonRef::Binary(id) if id.subtype == BinarySubtype::Uuid => {
+                id.bytes.try_into().ok().map(uuid::Uuid::from_bytes)
+            }
+            _ => None,
+        }
+    }
+
+    fn fields<T: DeserializeOwned>(self) -> Option<T> {
+        let read = bson::deserialize_from_slice(self.as_bytes()).ok();
+        // Parsed, a field that stands twice is read.
+        read.or_else(|| Document::try_from(self).ok()?.fields())
+    }
+}
+
+/// Value of a field, if it is there and can be read.
+pub fn value<'a>(document: &'a RawDocument, field: &str) -> Option<RawBsonRef<'a>> {
+    document.get(field).ok().flatten()
+}
+
 impl Unreadable {
     /// Names a document of this collection.
-    pub fn of(collection: &'static str, document: &Document) -> Self {
-        Self { collection, id: id_of(document) }
+    pub fn of(collection: &'static str, document: &impl StoredDocument) -> Self {
+        Self { collection, id: document.id() }
     }
 
     /// Reads the fields of a document.
     ///
     /// # Errors
     /// The document, if a field is missing or has another type.
-    pub fn or_read<T: DeserializeOwned>(collection: &'static str, document: Document) -> Result<T, Self> {
+    pub fn or_read<T: DeserializeOwned>(
+        collection: &'static str,
+        document: impl StoredDocument,
+    ) -> Result<T, Self> {
         let unreadable = Self::of(collection, &document);
         // The cause would show the value that does not fit.
-        bson::deserialize_from_document(document).map_err(|_| unreadable)
+        document.fields().ok_or(unreadable)
     }
 }
 
 /// ID of a document, if it is a UUID.
-pub fn id_of(document: &Document) -> Option<uuid::Uuid> {
-    match document.get("_id") {
-        Some(Bson::Binary(id)) => id.to_uuid().ok().map(|id| uuid::Uuid::from_bytes(id.bytes())),
-        _ => None,
-    }
+pub fn id_of(document: &impl StoredDocument) -> Option<uuid::Uuid> {
+    document.id()
 }
 
 /// Page of the documents that can be read. The others are logged.
-pub fn readable<T>(
-    rows: PageRows<Document>,
-    read: impl Fn(Document) -> Result<T, Unreadable>,
-) -> PageRows<T> {
+pub fn readable<D, T>(rows: PageRows<D>, read: impl Fn(D) -> Result<T, Unreadable>) -> PageRows<T> {
     let mut left_out = Vec::new();
     let kept = rows.filter_map(|document| read(document).map_err(|bad| left_out.push(bad)).ok());
     log(&left_out);

@@ -4,7 +4,7 @@
 use std::collections::HashSet;
 
 use futures::TryStreamExt as _;
-use mongodb::bson::{self, Document, doc};
+use mongodb::bson::{self, Document, RawDocumentBuf, doc};
 use serde::Deserialize;
 use shared::error::Error;
 use shared::mongo::unreadable::Unreadable;
@@ -91,7 +91,7 @@ fn without_texts() -> Document {
     }
 }
 
-fn read(document: Document) -> Result<CheckedOrder, Unreadable> {
+fn read(document: RawDocumentBuf) -> Result<CheckedOrder, Unreadable> {
     let unreadable = Unreadable::of(ORDERS, &document);
     let order: CheckedOrderDocument = Unreadable::or_read(ORDERS, document)?;
     let mut names = order.history.iter().flat_map(|change| change.from.iter().chain([&change.to]));
@@ -126,11 +126,12 @@ impl OrderStore {
         limit: i64,
     ) -> Result<Vec<(OrderId, Result<CheckedOrder, Unreadable>)>, Error> {
         let end = OrderId::from_uuid(uuid::Uuid::max());
-        let found = self.all.find(between(after, end)).sort(doc! { "_id": 1 }).limit(limit);
-        let found: Vec<Document> = found.projection(without_texts()).await?.try_collect().await?;
+        let stored = self.stored();
+        let found = stored.find(between(after, end)).sort(doc! { "_id": 1 }).limit(limit);
+        let found: Vec<RawDocumentBuf> = found.projection(without_texts()).await?.try_collect().await?;
         let Some(last) = found.last().map(id_of).transpose()? else { return Ok(Vec::new()) };
         let unreadable = self.unreadable_between(after, last).await?;
-        let row = |document: Document| {
+        let row = |document: RawDocumentBuf| {
             let id = id_of(&document)?;
             let bad = || Unreadable::of(ORDERS, &document);
             let row = if unreadable.contains(&id) { Err(bad()) } else { read(document.clone()) };
@@ -144,7 +145,7 @@ impl OrderStore {
     async fn unreadable_between(&self, after: OrderId, last: OrderId) -> Result<HashSet<OrderId>, Error> {
         let mut filter = between(after, last);
         filter.insert("$nor", vec![doc! { "$jsonSchema": json_schema::types(&documents::order_rule()) }]);
-        let mut found = self.all.find(filter).batch_size(1).await?;
+        let mut found = self.stored().find(filter).batch_size(1).await?;
         let mut unreadable = HashSet::new();
         while let Some(document) = found.try_next().await? {
             let id = id_of(&document)?;
@@ -165,7 +166,7 @@ impl OrderStore {
     ) -> Result<Vec<(OrderId, Result<CheckedOrder, Unreadable>)>, Error> {
         let mut filter = with_ids(ids);
         filter.insert("status", doc! { "$ne": VOID });
-        let mut found = self.all.find(filter).projection(without_texts()).await?;
+        let mut found = self.stored().find(filter).projection(without_texts()).await?;
         let mut orders = Vec::new();
         while let Some(document) = found.try_next().await? {
             orders.push((id_of(&document)?, read(document)));

@@ -1,13 +1,13 @@
 //! Orders and voids on disk.
 
-use mongodb::bson::{self, Bson, Document, doc};
+use mongodb::bson::{self, Bson, Document, RawBsonRef, RawDocumentBuf, doc};
 use serde::{Deserialize, Serialize};
 use shared::error::Error;
 use shared::http::idempotency::{self, IdempotencyKey, RequestFingerprint, RequestKey};
 use shared::mongo;
 use shared::mongo::changes::changes;
 use shared::mongo::json_schema;
-use shared::mongo::unreadable::Unreadable;
+use shared::mongo::unreadable::{Unreadable, value};
 use shared::values::address::Address;
 use shared::values::ids::OrderId;
 use shared::values::money::{Currency, Money};
@@ -24,6 +24,9 @@ pub(super) const VOID: &str = "void";
 
 /// Version of a void: that of an order's first decision, which it excludes.
 const VOID_VERSION: i64 = 2;
+
+/// Task of a void: to end its hold.
+const RELEASE: Task = Task { revision: VOID_VERSION, kind: TaskKind::Release };
 
 /// Validation rule for documents: an order, or a void.
 pub(super) fn valid() -> Document {
@@ -393,7 +396,7 @@ impl OrderDocument {
     ///
     /// # Errors
     /// The document, if it cannot be read.
-    pub(super) fn read(document: Document) -> Result<Order, Unreadable> {
+    pub(super) fn read(document: RawDocumentBuf) -> Result<Order, Unreadable> {
         let unreadable = Unreadable::of(ORDERS, &document);
         let order: Self = Unreadable::or_read(ORDERS, document)?;
         order.into_order().map_err(|_| unreadable)
@@ -416,7 +419,7 @@ impl VoidDocument {
         Self {
             _id: mongo::uuid(id),
             status: VOID.to_owned(),
-            tasks: vec![Task { revision: VOID_VERSION, kind: TaskKind::Release }.into()],
+            tasks: vec![RELEASE.into()],
             version: VOID_VERSION,
             updated_at: now,
         }
@@ -441,17 +444,26 @@ pub struct Void {
     pub tasks: Vec<Task>,
 }
 
-impl TryFrom<Document> for Stored {
-    type Error = Unreadable;
+impl Void {
+    /// Void of an ID whose hold is still to be released.
+    pub(super) fn unreleased(id: OrderId) -> Self {
+        Self { id, tasks: vec![RELEASE] }
+    }
+}
 
-    fn try_from(document: Document) -> Result<Self, Unreadable> {
-        if document.get_str("status").is_ok_and(|status| status == VOID) {
-            let unreadable = Unreadable::of(ORDERS, &document);
-            let void: VoidDocument = Unreadable::or_read(ORDERS, document)?;
-            let tasks: Result<_, _> = void.tasks.into_iter().map(Task::try_from).collect();
-            let tasks = tasks.map_err(|_| unreadable)?;
-            return Ok(Self::Void(Void { id: mongo::id(void._id), tasks }));
+impl Stored {
+    /// Reads an order or a void.
+    ///
+    /// # Errors
+    /// The document, if it cannot be read.
+    pub(super) fn read(document: RawDocumentBuf) -> Result<Self, Unreadable> {
+        if value(&document, "status").and_then(RawBsonRef::as_str) != Some(VOID) {
+            return OrderDocument::read(document).map(|order| Self::Order(Box::new(order)));
         }
-        OrderDocument::read(document).map(|order| Self::Order(Box::new(order)))
+        let unreadable = Unreadable::of(ORDERS, &document);
+        let void: VoidDocument = Unreadable::or_read(ORDERS, document)?;
+        let tasks: Result<_, _> = void.tasks.into_iter().map(Task::try_from).collect();
+        let tasks = tasks.map_err(|_| unreadable)?;
+        Ok(Self::Void(Void { id: mongo::id(void._id), tasks }))
     }
 }

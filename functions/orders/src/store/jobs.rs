@@ -4,7 +4,7 @@
 //! keys.
 
 use futures::TryStreamExt as _;
-use mongodb::bson::{Document, doc};
+use mongodb::bson::{Document, RawDocumentBuf, doc};
 use mongodb::options::{FindOptions, Hint};
 use shared::error::{DatabaseFailure, Error};
 use shared::mongo::{self, Index};
@@ -115,8 +115,8 @@ impl OrderStore {
         }
         filter.insert(time, times);
         filter.extend(mongo::is_date(time));
-        let documents: Vec<Document> = self
-            .all
+        let documents: Vec<RawDocumentBuf> = self
+            .stored()
             .find(filter)
             .sort(doc! { time: 1, "_id": 1 })
             .limit(limit)
@@ -124,10 +124,10 @@ impl OrderStore {
             .await?
             .try_collect()
             .await?;
-        let found = |document: Document| {
-            let at = mongo::timestamp(*document.get_datetime(time).map_err(Error::internal)?);
+        let found = |document: RawDocumentBuf| {
+            let at = mongo::timestamp(document.get_datetime(time).map_err(Error::internal)?);
             let id = id_of(&document)?;
-            Ok((HoldCursor { at, order: Some(id) }, id, Stored::try_from(document).map_err(Error::from)))
+            Ok((HoldCursor { at, order: Some(id) }, id, Stored::read(document).map_err(Error::from)))
         };
         documents.into_iter().map(found).collect()
     }

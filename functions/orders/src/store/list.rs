@@ -1,6 +1,6 @@
 //! Lists of orders: the index for each combination of filters and sort.
 
-use mongodb::bson::{Bson, Document, doc};
+use mongodb::bson::{Bson, Document, RawDocumentBuf, doc};
 use shared::error::Error;
 use shared::input::page::{PageRequest, PageRows, Position, SortType};
 use shared::mongo::keyset::{IndexScan, SortKey, conjunction};
@@ -53,7 +53,7 @@ impl OrderStore {
     ) -> Result<PageRows<Order>, Error> {
         let found = match &listing.number {
             Some(number) => self.numbered(&number.to_string(), listing, of, after).await?,
-            None => index_scan(listing, of).page(&self.all, page, after, Document::new()).await?,
+            None => index_scan(listing, of).page(&self.stored(), page, after, Document::new()).await?,
         };
         Ok(readable(found, OrderDocument::read))
     }
@@ -65,7 +65,7 @@ impl OrderStore {
         listing: &Listing,
         of: Option<UserId>,
         after: Option<&Position>,
-    ) -> Result<PageRows<Document>, Error> {
+    ) -> Result<PageRows<RawDocumentBuf>, Error> {
         // There is no page after the only one.
         if after.is_some() {
             return Ok(PageRows::nothing());
@@ -85,7 +85,7 @@ impl OrderStore {
         if !placed.is_empty() {
             filter.insert("created_at", placed);
         }
-        let found = self.all.find_one(filter).await?;
+        let found = self.stored().find_one(filter).await?;
         Ok(PageRows::only(found))
     }
 }

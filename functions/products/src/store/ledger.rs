@@ -235,10 +235,10 @@ impl ProductStore {
     ) -> mongodb::error::Result<Result<Option<StockWritten>, Error>> {
         let StockWrite { product: id, if_match, count: StockCount { change, .. }, .. } = write;
         let id = *id;
-        let products = self.documents();
+        let (products, stocks) = (self.stored(), self.stored_stocks());
         let found = products.find_one(with_id(id)).projection(shown()).session(&mut *session).await?;
         let Some(document) = found else { return Ok(Ok(Some(StockWritten::NotFound))) };
-        let counts = self.stocks.find_one(with_id(id)).projection(super::counts()).session(session).await?;
+        let counts = stocks.find_one(with_id(id)).projection(super::counts()).session(session).await?;
         let unreadable = Unreadable { collection: STOCK, id: Some(id.uuid()) };
         let read = counts.ok_or(unreadable).and_then(|counts| super::read_counts(&counts));
         let product = match read.and_then(|(_, stock)| ProductDocument::read(document, stock)) {

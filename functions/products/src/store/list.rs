@@ -3,13 +3,13 @@
 use std::collections::HashMap;
 
 use futures::TryStreamExt as _;
-use mongodb::bson::{Bson, Document, doc};
+use mongodb::bson::{self, Document, RawDocumentBuf, doc};
 use mongodb::options::{Hint, ReadConcern};
 use shared::error::Error;
 use shared::input::page::{PageRequest, PageRows, Position, SortType};
-use shared::mongo::Index;
 use shared::mongo::keyset::{IndexScan, SortKey, conjunction};
 use shared::mongo::unreadable::{self, Unreadable, readable};
+use shared::mongo::{self, Index};
 use shared::values::ids::ProductId;
 
 use super::{PRODUCTS, ProductDocument, ProductStore, STOCK, counts, read_counts, shown};
@@ -70,28 +70,30 @@ impl ProductStore {
             match after {
                 Some(_) => PageRows::nothing(),
                 None => {
-                    let found = self.documents().find_one(filter).projection(shown()).await?;
+                    let found = self.stored().find_one(filter).projection(shown()).await?;
                     PageRows::only(found)
                 }
             }
         } else if listing.words.is_some() {
             self.search(listing, scan, page, after).await?
         } else {
-            scan.page(&self.documents(), page, after, shown()).await?
+            scan.page(&self.stored(), page, after, shown()).await?
         };
         self.with_counts(found).await
     }
 
     /// Reads the products of a page, with their counts.
-    async fn with_counts(&self, found: PageRows<Document>) -> Result<PageRows<Product>, Error> {
-        let ids: Vec<&Bson> = found.data.iter().filter_map(|product| product.get("_id")).collect();
+    async fn with_counts(&self, found: PageRows<RawDocumentBuf>) -> Result<PageRows<Product>, Error> {
+        let ids = found.data.iter().filter_map(unreadable::id_of).map(ProductId::from_uuid);
+        let ids: Vec<bson::Uuid> = ids.map(mongo::uuid).collect();
         let mut stocks = HashMap::new();
         if !ids.is_empty() {
-            let found = self.stocks.find(doc! { "_id": { "$in": ids } }).projection(counts()).await?;
-            let found: Vec<Document> = found.try_collect().await?;
+            let all = self.stored_stocks();
+            let found = all.find(doc! { "_id": { "$in": ids } }).projection(counts()).await?;
+            let found: Vec<RawDocumentBuf> = found.try_collect().await?;
             stocks.extend(found.iter().filter_map(|stock| read_counts(stock).ok()));
         }
-        let read = |product: Document| {
+        let read = |product: RawDocumentBuf| {
             let id = unreadable::id_of(&product);
             let stock = id.and_then(|id| stocks.get(&ProductId::from_uuid(id)));
             ProductDocument::read(product, *stock.ok_or(Unreadable { collection: STOCK, id })?)
@@ -108,7 +110,7 @@ impl ProductStore {
         mut scan: IndexScan,
         page: &PageRequest,
         after: Option<&Position>,
-    ) -> Result<PageRows<Document>, Error> {
+    ) -> Result<PageRows<RawDocumentBuf>, Error> {
         let mut words: Vec<&String> = listing.words.iter().flatten().collect();
         if words.is_empty() {
             return Ok(PageRows::nothing());
@@ -119,7 +121,7 @@ impl ProductStore {
             if self.is_rare(word).await? {
                 let after = doc! { "$or": scan.sort_key.between(after, None) };
                 let filter = conjunction(vec![doc! { "words": *word }, all_filters(listing, &scan), after]);
-                let documents = self.documents();
+                let documents = self.stored();
                 let find = |condition: Document| {
                     documents
                         .find(conjunction(vec![filter.clone(), condition]))
@@ -136,7 +138,7 @@ impl ProductStore {
             }
         }
         scan.filter = conjunction(vec![with_words(listing), scan.filter]);
-        scan.page(&self.documents(), page, after, shown()).await
+        scan.page(&self.stored(), page, after, shown()).await
     }
 
     async fn is_rare(&self, word: &str) -> Result<bool, Error> {

@@ -1,6 +1,6 @@
 //! Lists of users, on one index.
 
-use mongodb::bson::{Document, doc};
+use mongodb::bson::{Document, RawDocumentBuf, doc};
 use shared::auth::Role;
 use shared::error::Error;
 use shared::input::page::{PageRequest, PageRows, Position, SortType};
@@ -33,11 +33,11 @@ impl UserStore {
         let found = match &listing.email {
             Some(email) => self.addressed(&email.key(), listing, after).await?,
             None => {
-                let users: FencedCollection<Document> = self.database.collection(USERS);
+                let users: FencedCollection<RawDocumentBuf> = self.database.collection(USERS);
                 index_scan(listing).page(&users, page, after, Document::new()).await?
             }
         };
-        Ok(readable(found, |document| StoredUser::try_from(document).map(|stored| stored.user)))
+        Ok(readable(found, |document| StoredUser::read(document).map(|stored| stored.user)))
     }
 
     /// Finds the user with an e-mail address, if the other filters match.
@@ -46,7 +46,7 @@ impl UserStore {
         key: &str,
         listing: &Listing,
         after: Option<&Position>,
-    ) -> Result<PageRows<Document>, Error> {
+    ) -> Result<PageRows<RawDocumentBuf>, Error> {
         // There is no page after the only one.
         if after.is_some() {
             return Ok(PageRows::nothing());
@@ -54,7 +54,7 @@ impl UserStore {
         let mut filter = doc! { "email_key": key };
         filter.extend(listing.role.map(|role| ("role".to_owned(), role.name().into())));
         filter.extend(listing.status.map(|status| ("status".to_owned(), status.name().into())));
-        let users: FencedCollection<Document> = self.database.collection(USERS);
+        let users: FencedCollection<RawDocumentBuf> = self.database.collection(USERS);
         let found = users.find_one(filter).await?;
         Ok(PageRows::only(found))
     }
