@@ -48,8 +48,8 @@
 //!    all, and a declaration for what it needs. It asks whether there are arrays before it reads the hold. If
 //!    there is no hold then, it copies what is in the arrays, and reads again if there is a hold now, whoever
 //!    has inserted it.
-//! 3. An array is removed once each of its orders has a hold, a long one in parts. A step that has copied all arrays
-//!    records that, and one that runs again then begins here.
+//! 3. An array goes once each of its orders has a hold. All go at once: a record says that all are copied, and
+//!    from then on none is read. Then their bytes are deleted, and a step that runs again begins here.
 //!
 //! # Left out
 //!

@@ -25,7 +25,7 @@ use crate::fixture::Fixture;
 use crate::report::{Report, choices, is_long, seeds};
 
 /// Commands of the schema step at which it is killed, one in each run. Each run begins where the last one has ended.
-const PLACES: [(&str, usize, Moment); 12] = [
+const PLACES: [(&str, usize, Moment); 13] = [
     ("update schema", 1, Moment::After),
     ("collMod products", 1, Moment::After),
     ("create stock", 1, Moment::Before),
@@ -36,6 +36,8 @@ const PLACES: [(&str, usize, Moment); 12] = [
     ("update schema", 2, Moment::Before),
     ("aggregate products", 1, Moment::Before),
     ("aggregate products", 1, Moment::After),
+    // Three obsolete ones come before that of the arrays.
+    ("dropIndexes products", 4, Moment::After),
     ("update products", 1, Moment::Before),
     ("update schema", 3, Moment::Before),
 ];

@@ -242,14 +242,17 @@ impl ProductStore {
         let (stock, holds) = (documents::stock_collection(), documents::holds_collection());
         let (checkpoints, keys) = (checkpoints::collection(), KeyStore::collection(KEYS));
         let mut indexes = list::indexes();
-        indexes.extend([
-            Index::unique("sku", doc! { "sku": 1 }),
-            Index::plain("holds_of_order", doc! { "holds.o": 1 }),
-        ]);
+        indexes.push(Index::unique("sku", doc! { "sku": 1 }));
+        let mut obsolete = vec!["newest", "status_newest", "holds_by_time"];
+        if self.arrays_are_gone().await? {
+            obsolete.push(arrays::ORDERS_IN_ARRAYS);
+        } else {
+            indexes.push(Index::plain(arrays::ORDERS_IN_ARRAYS, doc! { "holds.o": 1 }));
+        }
         let products = mongo::Collection {
             name: PRODUCTS,
             indexes,
-            obsolete: vec!["newest", "status_newest", "holds_by_time"],
+            obsolete,
             validator: doc! { "$jsonSchema": product_rule() },
             append_only: false,
         };

@@ -21,7 +21,7 @@ use mongodb::{ClientSession, Collection, Database};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::schema::Schema;
+use super::schema::{Schema, drop_index};
 use super::{INVALID_DOCUMENT, TxOutcome, confirmed, timestamp};
 use crate::error::Error;
 use crate::values::clock::Timestamp;
@@ -113,6 +113,14 @@ impl FencedDatabase {
     pub async fn copying_since(&self, migration: &str) -> Result<Option<Timestamp>> {
         let since = self.schema.copying_since(&self.database, migration).await?;
         Ok(since.map(timestamp))
+    }
+
+    /// Drops an index of a collection, if it is there.
+    ///
+    /// # Errors
+    /// Fails when MongoDB refuses or is unavailable.
+    pub async fn drop_index(&self, collection: &str, index: &str) -> Result<()> {
+        drop_index(&self.database, collection, index).await
     }
 
     /// Schema of the build.

@@ -409,15 +409,19 @@ impl Collection {
             db.run_command(doc! { "createIndexes": self.name, "indexes": indexes }).await?;
         }
         for index in &self.obsolete {
-            let dropped =
-                retry_during_index_build(db, doc! { "dropIndexes": self.name, "index": *index }).await;
-            if let Err(error) = dropped
-                && !matches!(error.kind.as_ref(), ErrorKind::Command(error) if error.code == INDEX_NOT_FOUND)
-            {
-                return Err(error);
-            }
+            drop_index(db, self.name, index).await?;
         }
         Ok(())
+    }
+}
+
+/// Drops an index, if it is there.
+pub(super) async fn drop_index(db: &Database, collection: &str, index: &str) -> Result<(), MongoError> {
+    match retry_during_index_build(db, doc! { "dropIndexes": collection, "index": index }).await {
+        Err(error) if matches!(error.kind.as_ref(), ErrorKind::Command(error) if error.code == INDEX_NOT_FOUND) => {
+            Ok(())
+        }
+        dropped => dropped,
     }
 }
 

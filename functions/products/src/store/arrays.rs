@@ -8,7 +8,7 @@ use std::collections::{HashMap, HashSet};
 
 use futures::TryStreamExt as _;
 use mongodb::ClientSession;
-use mongodb::bson::{self, Bson, Document, Timestamp as OperationTime, doc};
+use mongodb::bson::{self, Document, Timestamp as OperationTime, doc};
 use mongodb::options::ReadConcern;
 use serde::Deserialize;
 use shared::error::Error;
@@ -22,15 +22,14 @@ use super::holds::{Held, one_of};
 use super::{PRODUCTS, ProductStore};
 use crate::holds::Hold;
 
-/// Name of this migration in the record of the schema.
+/// Name of this migration in the record of the schema: all arrays are removed.
 const MIGRATION: &str = "holds_in_arrays";
 
-/// Name of its first part, which copies, in the same record.
-const COPYING: &str = "copy_holds_in_arrays";
+/// Name of its first part in the same record: all arrays are copied, and no declaration reads them any more.
+const COPIED: &str = "copy_holds_in_arrays";
 
-/// Number of entries that are removed from an array in one write. Each has keys in indexes, on pages of their own: with
-/// more at once MongoDB's cache may not hold what the write changes, and it never ends.
-const REMOVED_AT_ONCE: i32 = 2_000;
+/// Index by which the arrays of an order are found, until all are copied.
+pub(super) const ORDERS_IN_ARRAYS: &str = "holds_of_order";
 
 /// Entry of an order in the array of a product.
 #[derive(Debug, Deserialize)]
@@ -90,7 +89,7 @@ impl ProductStore {
         if let Some(as_of) = self.arrays_gone.get() {
             return Ok(Some(*as_of));
         }
-        let as_of = self.database.is_migrated(MIGRATION).await?;
+        let as_of = self.database.is_migrated(COPIED).await?;
         Ok(as_of.map(|as_of| *self.arrays_gone.get_or_init(|| as_of)))
     }
 
@@ -184,44 +183,28 @@ impl ProductStore {
         Ok(all.into_keys().collect())
     }
 
-    /// Copies all arrays into holds, and removes them. An order with an entry that cannot be read is not copied, and
-    /// the arrays that it is in stay, for people to repair. So do those of products without a stock.
+    /// Copies all arrays into holds, and then removes them. An order with an entry that cannot be read is not copied.
+    /// All arrays stay then, for people to repair. So do those of products without a stock.
     pub(super) async fn copy_arrays(&self, without_stock: &[bson::Uuid]) -> Result<(), Error> {
         if self.database.is_migrated(MIGRATION).await?.is_some() {
             return Ok(());
         }
-        let in_arrays = with_array();
-        // Once all are copied, a step that runs again goes on with their removal: no build changes an array.
-        let is_copied = self.database.is_migrated(COPYING).await?.is_some();
-        if !is_copied {
+        if !self.arrays_are_gone().await? {
             self.copy_readable_arrays().await?;
+            // After the copies: what somebody damages meanwhile is not copied.
+            if self.find_unreadable_arrays().await? {
+                return Ok(());
+            }
+            self.database.record_migrated(COPIED).await?;
         }
-        // After the copies: what somebody damages meanwhile, and is not copied, stays.
-        let unreadable = self.unreadable_arrays().await?;
-        if !is_copied && unreadable.is_empty() {
-            self.database.record_migrated(COPYING).await?;
-        }
-        let left = doc! { "$nor": [
-            { "_id": { "$in": unreadable.products } },
-            { "_id": { "$in": without_stock } },
-            { "holds.o": { "$in": unreadable.orders } },
-        ] };
+        // Each entry has a key in the index. Without it, an array of any length is removed in one write.
+        self.database.drop_index(PRODUCTS, ORDERS_IN_ARRAYS).await?;
         let of_earlier_versions =
             doc! { "holds": 1, "live": 1, "on_hand": 1, "reserved": 1, "movements": 1, "moved_at": 1 };
-        let copied = doc! { "$and": [in_arrays.clone(), left] };
-        let many =
-            doc! { "$and": [copied.clone(), { format!("holds.{REMOVED_AT_ONCE}"): { "$exists": true } }] };
-        let fewer = doc! { "$subtract": [{ "$size": "$holds" }, REMOVED_AT_ONCE] };
-        let shorter = || vec![doc! { "$set": { "holds": { "$slice": ["$holds", fewer.clone()] } } }];
-        loop {
-            let update = self.products.update_many(many.clone(), shorter());
-            if mongo::bounded_write(update).await?.matched_count == 0 {
-                break;
-            }
-        }
-        mongo::bounded_write(self.products.update_many(copied, doc! { "$unset": of_earlier_versions }))
-            .await?;
-        if self.documents().find_one(in_arrays).projection(doc! { "_id": 1 }).await?.is_none() {
+        let with_stock = doc! { "$and": [with_array(), { "_id": { "$nin": without_stock } }] };
+        let removal = self.products.update_many(with_stock, doc! { "$unset": of_earlier_versions });
+        mongo::bounded_write(removal).await?;
+        if self.documents().find_one(with_array()).projection(doc! { "_id": 1 }).await?.is_none() {
             self.database.record_migrated(MIGRATION).await?;
         }
         Ok(())
@@ -252,32 +235,20 @@ impl ProductStore {
         Ok(())
     }
 
-    /// Finds the arrays that cannot be read, and the orders of their entries that cannot be read.
-    async fn unreadable_arrays(&self) -> Result<UnreadableArrays, Error> {
+    /// Returns true if there are arrays that cannot be read. They are logged.
+    async fn find_unreadable_arrays(&self) -> Result<bool, Error> {
         let of_each = doc! { "$map": { "input": "$holds", "as": "this", "in": is_readable("$$this") } };
         let has_others = doc! { "$not": [{ "$allElementsTrue": [of_each] }] };
         let is_array = doc! { "$eq": [{ "$type": "$holds" }, "array"] };
         let mut damaged = with_array();
         damaged.insert("$expr", doc! { "$cond": [is_array, has_others, true] });
         let documents = self.documents();
-        let mut found = documents
-            .find(damaged)
-            .projection(doc! { "holds": 1 })
-            .read_concern(ReadConcern::local())
-            .await?;
-        let mut all = UnreadableArrays::default();
-        let mut left_out = Vec::new();
-        while let Some(product) = found.try_next().await? {
-            let is_readable =
-                |entry: &&Bson| bson::deserialize_from_bson::<ArrayEntry>((*entry).clone()).is_ok();
-            let entries = product.get_array("holds").map(Vec::as_slice).unwrap_or_default();
-            let damaged = entries.iter().filter(|entry| !is_readable(entry));
-            all.orders.extend(damaged.filter_map(|entry| entry.as_document()?.get("o").cloned()));
-            all.products.extend(product.get("_id").cloned());
-            left_out.push(Unreadable::of(PRODUCTS, &product));
-        }
-        unreadable::log(&left_out);
-        Ok(all)
+        let found = documents.find(damaged).projection(doc! { "_id": 1 }).read_concern(ReadConcern::local());
+        let found: Vec<Document> = found.await?.try_collect().await?;
+        let unreadable: Vec<Unreadable> =
+            found.iter().map(|product| Unreadable::of(PRODUCTS, product)).collect();
+        unreadable::log(&unreadable);
+        Ok(!unreadable.is_empty())
     }
 }
 
@@ -296,20 +267,6 @@ fn is_readable(entry: &str) -> Document {
     doc! { "$and": [
         is_of("o", &["binData"]), is_of("q", &whole), is_of("r", &whole), is_of("t", &["date"]),
     ] }
-}
-
-/// Arrays that cannot be read.
-#[derive(Default)]
-struct UnreadableArrays {
-    products: Vec<Bson>,
-    /// Orders of the entries that cannot be read. They may be in other arrays, too.
-    orders: Vec<Bson>,
-}
-
-impl UnreadableArrays {
-    fn is_empty(&self) -> bool {
-        self.products.is_empty()
-    }
 }
 
 /// Reads the entries in a product's array.

@@ -61,12 +61,13 @@ async fn the_schema_step_can_be_run_again_and_at_once() {
     }
     assert_eq!(fixture.stock(mug).await, (3, 0));
     for (collection, expected) in [
-        ("products", &["sku", "words", "holds_of_order"][..]),
+        ("products", &["sku", "words"][..]),
         ("stock", &["pending_of_order"]),
         ("stock_holds", &["by_time", "of_product"]),
     ] {
         let indexes = fixture.collection(collection).list_index_names().await.unwrap();
         assert!(expected.iter().all(|index| indexes.contains(&(*index).to_owned())), "{indexes:?}");
+        assert!(!indexes.contains(&"holds_of_order".to_owned()));
     }
 }
 
@@ -212,7 +213,7 @@ async fn no_write_of_an_older_build_is_lost_beside_the_step() {
 }
 
 #[tokio::test]
-async fn an_array_that_cannot_be_read_stays_beside_the_others() {
+async fn an_array_that_cannot_be_read_stays_with_the_others() {
     let text = |_| "two".into();
     // MongoDB looks into lists: a condition on a field holds if it does for one of them.
     let list = |value| Bson::Array(vec![value]);
@@ -241,7 +242,7 @@ async fn a_damaged_array_stays(field: &str, damage: impl Fn(Bson) -> Bson) {
     for _ in 0..2 {
         fixture.store.ensure_schema().await.unwrap();
         let left = products.count_documents(doc! { "holds": { "$exists": true } }).await.unwrap();
-        assert_eq!(left, 1, "{field}");
+        assert_eq!(left, 2, "{field}");
     }
     fixture.hold(order, 2, &[]).await.unwrap();
     // Nothing is released or held of what cannot be read. An entry without its order is of none.
@@ -275,10 +276,7 @@ async fn what_is_no_array_of_entries_stays_until_it_is_repaired() {
     let fixture = restarted(&fixture);
     for _ in 0..2 {
         fixture.store.ensure_schema().await.unwrap();
-        for (product, left) in [(mug, 1), (pot, 1), (cup, 0)] {
-            let with_array = doc! { "_id": mongo::uuid(product), "holds": { "$exists": true } };
-            assert_eq!(products.count_documents(with_array).await.unwrap(), left);
-        }
+        assert_eq!(products.count_documents(doc! { "holds": { "$exists": true } }).await.unwrap(), 3);
     }
     for product in arrays {
         let holds = doc! { "$set": { "holds": product.get("holds") } };
@@ -293,7 +291,7 @@ async fn what_is_no_array_of_entries_stays_until_it_is_repaired() {
 }
 
 #[tokio::test]
-async fn a_long_array_is_removed_in_parts() {
+async fn a_long_array_is_removed_after_the_keys_of_its_entries() {
     const ENTRIES: i64 = 4_500;
     let fixture = Fixture::new().await;
     let mug = fixture.product(ENTRIES + 1).await;
@@ -310,13 +308,10 @@ async fn a_long_array_is_removed_in_parts() {
     let left = doc! { "holds": { "$exists": true } };
     assert_eq!(products.count_documents(left).await.unwrap(), 0);
     assert_eq!(fixture.stock(mug).await, (ENTRIES + 1, ENTRIES));
-    // Each deletes the keys of 2,000 entries at most.
+    // With a key to delete for each entry, MongoDB's cache may not hold what one write changes.
     let writes =
-        doc! { "ns": products.namespace().to_string(), "op": "update", "keysDeleted": { "$gt": 2_500 } };
+        doc! { "ns": products.namespace().to_string(), "op": "update", "keysDeleted": { "$gt": 100 } };
     assert_eq!(fixture.collection("system.profile").count_documents(writes).await.unwrap(), 0);
-    let writes =
-        doc! { "ns": products.namespace().to_string(), "op": "update", "keysDeleted": { "$gt": 400 } };
-    assert_eq!(fixture.collection("system.profile").count_documents(writes).await.unwrap(), 3);
 }
 
 #[tokio::test]
