@@ -97,6 +97,30 @@ async fn a_request_is_placed_after_its_first_attempt_became_void() {
 }
 
 #[tokio::test]
+async fn an_attempt_that_is_void_holds_nothing_when_it_runs_again() {
+    let aging = Aging::open().await;
+    let (mug, ada) = (aging.shop.product(10).await, aging.shop.customer().await);
+    let branch = aging.branch().await;
+    branch.line(Line::AnswerLost);
+    let send = async || {
+        let request = branch.request(&ada, Method::POST, "/orders").header("idempotency-key", "k");
+        request.json(&order_of(&mug, 3)).send().await.unwrap().status().as_u16()
+    };
+    assert_eq!(send().await, 503);
+    aging.ages(3 * MINUTE).await;
+    aging.reconciles().await;
+    branch.line(Line::Works);
+    // The void is there, and products have forgotten that its hold has ended.
+    let database = &aging.shop.database;
+    database.collection::<Document>("stock_holds").delete_many(doc! {}).await.unwrap();
+    let forgotten = doc! { "$set": { "folded": [] } };
+    database.collection::<Document>("stock").update_many(doc! {}, forgotten).await.unwrap();
+    assert_eq!(send().await, 201);
+    assert_eq!(aging.stock(&mug).await, (10, 3, 7));
+    assert_eq!(aging.count(doc! {}).await, 2);
+}
+
+#[tokio::test]
 async fn tasks_that_were_left_are_done_in_their_order() {
     let aging = Aging::open().await;
     let (staff, mug) = (aging.shop.staff().await, aging.shop.product(10).await);

@@ -75,7 +75,7 @@ impl OrderService {
         // since; so before another attempt the order of any earlier one is looked for.
         let earlier = async {
             match idempotency.request_key.origin {
-                KeyOrigin::Client => self.find_attempts(context, &idempotency, 0).await,
+                KeyOrigin::Client => self.find_first_attempt(context, &idempotency).await,
                 KeyOrigin::Invocation => Ok(Attempts::Open(0)),
             }
         };
@@ -138,6 +138,24 @@ impl OrderService {
             Attempts::Answered(order) => replay(*order, idempotency),
             Attempts::Open(_) => Err(refusal),
         }
+    }
+
+    /// Looks up the order of an earlier request, by its key, and the first attempt, by its ID. The others are looked
+    /// up only if that is void, which is rare.
+    async fn find_first_attempt(
+        &self,
+        context: &Context,
+        idempotency: &IdempotencyRef,
+    ) -> Result<Attempts, Error> {
+        let found = self.store.find_placed(idempotency, &[order_id::of_attempt(idempotency, 0)]).await?;
+        let mut is_void = false;
+        for stored in found {
+            match stored {
+                Stored::Order(order) => return Ok(Attempts::Answered(order)),
+                Stored::Void(_) => is_void = true,
+            }
+        }
+        if is_void { self.find_attempts(context, idempotency, 0).await } else { Ok(Attempts::Open(0)) }
     }
 
     /// Looks up the result of earlier attempts, from `first` on. Ends the holds of void attempts.
