@@ -15,6 +15,7 @@ use serde::de::IgnoredAny;
 use serde_json::{Map, Value};
 use tokio::sync::Mutex;
 
+use self::verified::{TokenHash, VerifiedToken, VerifiedTokens};
 use super::revocation::Revoked;
 use super::tokens::{
     ACCESS_TOKEN_LIFETIME, ALGORITHM, ALGORITHM_NAME, AUDIENCE, ISSUER, PublicKey, TOKEN_TYPE, TokenOrigin,
@@ -27,6 +28,8 @@ use crate::runtime::context::Context;
 use crate::runtime::crypto;
 use crate::values::clock::{Clock, Timestamp};
 use crate::values::ids::UserId;
+
+mod verified;
 
 /// Maximum length of a token in bytes. Our tokens have less than 500; longer ones are not parsed.
 const MAX_TOKEN: usize = 1024;
@@ -120,6 +123,7 @@ pub struct Verifier {
     clock: Clock,
     source: Arc<dyn KeySource>,
     cache: Arc<Cache>,
+    verified: Arc<VerifiedTokens>,
 }
 
 /// Cache of a verifier. Its locks are apart, so that a request with a known key waits for no other request: not
@@ -211,7 +215,7 @@ impl Verifier {
     /// Creates a verifier with an empty cache; it asks `source` at the first token.
     pub fn new(source: Arc<dyn KeySource>, clock: Clock) -> Self {
         crypto::install();
-        Self { clock, source, cache: Arc::default() }
+        Self { clock, source, cache: Arc::default(), verified: Arc::default() }
     }
 
     /// Clock that decides whether a token has expired.
@@ -233,12 +237,29 @@ impl Verifier {
     /// 401 for an invalid header; 503 if the keys cannot be fetched.
     pub async fn identify(&self, authorization: Option<&[u8]>, context: &Context) -> Result<Identity, Error> {
         let Some(authorization) = authorization else { return Ok(Identity::ANONYMOUS) };
-        let token = Token::parse(bearer(authorization)?)?;
-        let trusted = self.keys(&token.kid, context).await?;
-        let key = trusted
-            .key(&token.kid)
-            .ok_or_else(|| bad_token("The access token is signed with an unknown key."))?;
-        let Claims { user, role, origin, issued_at, .. } = token.claims(key, self.clock.now())?;
+        let sent = bearer(authorization)?;
+        let hash = TokenHash::of(sent);
+        let known = self.verified.find(hash);
+        let kid = match &known {
+            Some(token) => token.key.kid.clone(),
+            None => Token::parse(sent)?.kid,
+        };
+        let trusted = self.keys(&kid, context).await?;
+        let key =
+            trusted.key(&kid).ok_or_else(|| bad_token("The access token is signed with an unknown key."))?;
+        let now = self.clock.now();
+        // Another key may have taken over the ID.
+        let known = known.filter(|token| token.key == *key);
+        let is_new = known.is_none();
+        let claims = match known {
+            Some(token) => token.claims,
+            None => Token::parse(sent)?.claims(key)?,
+        };
+        claims.check_times(now)?;
+        if is_new {
+            self.verified.keep(hash, VerifiedToken { key: key.clone(), claims }, now.seconds());
+        }
+        let Claims { user, role, origin, issued_at, .. } = claims;
         if trusted.revoked.includes(user, role, origin, issued_at) {
             return Err(session_ended());
         }
@@ -387,10 +408,9 @@ impl<'a> Token<'a> {
         }
     }
 
-    /// Returns the claims if this key has signed the token and it is valid at `now`.
-    fn claims(&self, key: &PublicKey, now: Timestamp) -> Result<Claims, Error> {
-        // Verifies the signature, and also the claims that the library can check. Times are checked below, by
-        // the injected clock.
+    /// Returns the claims if this key has signed the token. Their times are still to be checked.
+    fn claims(&self, key: &PublicKey) -> Result<Claims, Error> {
+        // Verifies the signature, and also the claims that the library can check.
         let mut validation = Validation::new(ALGORITHM);
         validation.set_issuer(&[ISSUER]);
         validation.set_audience(&[AUDIENCE]);
@@ -401,19 +421,12 @@ impl<'a> Token<'a> {
                 bad_token("The signature or the claims of the access token are invalid.").caused_by(error)
             })?;
         let claims = object(self.claims).and_then(|claims| Claims::read(&claims));
-        let claims = claims.ok_or_else(|| bad_token("The access token has unexpected claims."))?;
-        let now = now.seconds();
-        if claims.expires_at <= now {
-            return Err(bad_token("The access token has expired."));
-        }
-        if claims.not_before > now.saturating_add(SKEW) {
-            return Err(bad_token("The access token is not valid yet."));
-        }
-        Ok(claims)
+        claims.ok_or_else(|| bad_token("The access token has unexpected claims."))
     }
 }
 
 /// Claims of a token, checked for form and consistency.
+#[derive(Clone, Copy)]
 struct Claims {
     user: UserId,
     role: Role,
@@ -426,6 +439,18 @@ struct Claims {
 }
 
 impl Claims {
+    /// Checks that the token is valid at `now`, by the injected clock.
+    fn check_times(&self, now: Timestamp) -> Result<(), Error> {
+        let now = now.seconds();
+        if self.expires_at <= now {
+            return Err(bad_token("The access token has expired."));
+        }
+        if self.not_before > now.saturating_add(SKEW) {
+            return Err(bad_token("The access token is not valid yet."));
+        }
+        Ok(())
+    }
+
     /// Reads the claims. `None` if a claim is missing, has another type, or contradicts another one. Unknown
     /// claims are ignored (RFC 7519, section 4), so that a later version may add some.
     fn read(claims: &Map<String, Value>) -> Option<Self> {

@@ -348,6 +348,67 @@ async fn the_token_of_an_ended_session_is_refused_and_others_work() {
     assert!(source.takes(&verifier, &other).await && source.takes(&verifier, &older).await);
 }
 
+#[tokio::test]
+async fn a_token_that_was_verified_is_refused_once_it_has_expired() {
+    let source = Arc::new(Changing::default());
+    let (verifier, signer) = (source.verifier(), signer("a"));
+    source.holds(&[&signer]);
+    let token = signer.access_token(UserId::new(), Role::Customer, source.now()).unwrap();
+    assert!(source.takes(&verifier, &token).await);
+    source.wait(899);
+    assert!(source.takes(&verifier, &token).await);
+    source.wait(1);
+    assert!(!source.takes(&verifier, &token).await);
+}
+
+#[tokio::test]
+async fn a_token_that_was_verified_is_refused_without_its_key() {
+    let source = Arc::new(Changing::default());
+    let (verifier, one, other) = (source.verifier(), signer("a"), signer("b"));
+    source.holds(&[&one]);
+    let token = one.access_token(UserId::new(), Role::Customer, source.now()).unwrap();
+    assert!(source.takes(&verifier, &token).await);
+    // Another key under the same ID.
+    let taken_over = PublicKey { kid: one.public_key().kid.clone(), ..other.public_key().clone() };
+    *source.keys.lock().unwrap() = vec![taken_over];
+    source.wait(45);
+    assert!(!source.takes(&verifier, &token).await);
+    source.holds(&[&one]);
+    source.wait(45);
+    assert!(source.takes(&verifier, &token).await);
+    source.holds(&[&other]);
+    source.wait(45);
+    assert!(!source.takes(&verifier, &token).await);
+}
+
+#[tokio::test]
+async fn a_verified_token_with_another_signature_is_refused() {
+    let source = Arc::new(Changing::default());
+    let (verifier, signer) = (source.verifier(), signer("a"));
+    source.holds(&[&signer]);
+    let token = signer.access_token(UserId::new(), Role::Customer, source.now()).unwrap();
+    let other = signer.access_token(UserId::new(), Role::Customer, source.now()).unwrap();
+    assert!(source.takes(&verifier, &token).await && source.takes(&verifier, &other).await);
+    let (signed, _) = token.rsplit_once('.').unwrap();
+    let (_, signature) = other.rsplit_once('.').unwrap();
+    assert!(!source.takes(&verifier, &format!("{signed}.{signature}")).await);
+    assert!(source.takes(&verifier, &token).await);
+}
+
+#[tokio::test]
+async fn verified_tokens_are_bounded_and_refused_ones_are_not_kept() {
+    let source = Arc::new(Changing::default());
+    let (verifier, signer) = (source.verifier(), signer("a"));
+    source.holds(&[&signer]);
+    assert!(!source.takes(&verifier, "a.b.c").await);
+    assert_eq!(verifier.verified.len(), 0);
+    for _ in 0..1_001 {
+        assert!(source.lets_in(&verifier, &signer).await);
+    }
+    assert!(verifier.verified.len() <= 1_000);
+    assert!(source.lets_in(&verifier, &signer).await);
+}
+
 fn context(deadline: Timestamp) -> Context {
     Context::new(Caller::Anonymous, deadline)
 }
