@@ -156,9 +156,16 @@ pub struct Page<T> {
     pub data: Vec<T>,
     /// Cursor to the next page; `None` on the last.
     pub next_cursor: Option<String>,
-    /// Cursor to what follows each element.
+    /// Positions from which the next page could begin.
     #[serde(skip)]
-    cursors: Vec<Option<String>>,
+    ends: Ends,
+}
+
+/// Positions of a page's elements. A page that is cut at one of them has a cursor there.
+#[derive(Clone, Debug)]
+struct Ends {
+    positions: Vec<Option<Position>>,
+    scope: String,
 }
 
 impl PageRequest {
@@ -245,11 +252,10 @@ impl PageRequest {
 
     /// Page of these elements, with its cursor.
     pub fn page<T>(&self, found: PageRows<T>, scope: &str) -> Page<T> {
-        let cursor = |position: Position| encode(&position, scope);
         Page {
             data: found.data,
-            next_cursor: found.next.map(cursor),
-            cursors: found.positions.into_iter().map(|position| position.map(cursor)).collect(),
+            next_cursor: found.next.map(|position| encode(&position, scope)),
+            ends: Ends { positions: found.positions, scope: scope.to_owned() },
         }
     }
 }
@@ -257,8 +263,8 @@ impl PageRequest {
 impl<T> Page<T> {
     /// Same page with its elements in another form.
     pub fn map<U>(self, form: impl FnMut(T) -> U) -> Page<U> {
-        let Self { data, next_cursor, cursors } = self;
-        Page { data: data.into_iter().map(form).collect(), next_cursor, cursors }
+        let Self { data, next_cursor, ends } = self;
+        Page { data: data.into_iter().map(form).collect(), next_cursor, ends }
     }
 
     /// Same page with its elements in a form that may fail.
@@ -266,8 +272,8 @@ impl<T> Page<T> {
     /// # Errors
     /// Error of the first element that fails.
     pub fn try_map<U, E>(self, form: impl FnMut(T) -> Result<U, E>) -> Result<Page<U>, E> {
-        let Self { data, next_cursor, cursors } = self;
-        Ok(Page { data: data.into_iter().map(form).collect::<Result<_, E>>()?, next_cursor, cursors })
+        let Self { data, next_cursor, ends } = self;
+        Ok(Page { data: data.into_iter().map(form).collect::<Result<_, E>>()?, next_cursor, ends })
     }
 
     /// Same page, ended early where the sizes of its elements would exceed `most`. It keeps one element at
@@ -280,13 +286,14 @@ impl<T> Page<T> {
         };
         let fitting = self.data.iter().take_while(fits).count().max(1);
         // A page can end only where the next one can begin.
-        let end = (1..=fitting).rev().find(|end| self.cursors.get(end - 1).is_some_and(Option::is_some));
-        if let Some(end) = end
+        let Ends { positions, scope } = &self.ends;
+        let end = (1..=fitting).rev().find_map(|end| Some((end, positions.get(end - 1)?.as_ref()?)));
+        if let Some((end, position)) = end
             && fitting < self.data.len()
         {
+            self.next_cursor = Some(encode(position, scope));
             self.data.truncate(end);
-            self.cursors.truncate(end);
-            self.next_cursor = self.cursors.last().cloned().flatten();
+            self.ends.positions.truncate(end);
         }
         self
     }
