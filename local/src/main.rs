@@ -5,13 +5,14 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
+use local::bench::rows::Row;
 use local::containers::{self, Owners, SecretsOptions};
 use local::cost;
 use local::cost::assumptions::Assumptions;
 use local::error::CommandError;
 use local::run::{self, Options};
 use local::terminal::eprint_ignoring_epipe;
-use local::{check, env, events, lambda, sam, seed, settings};
+use local::{bench, check, env, events, lambda, sam, seed, settings};
 
 /// Runs the whole system on this machine: MongoDB, all functions behind one HTTP port, and demo data.
 ///
@@ -155,6 +156,31 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Measures the functions beside floors of the same run, and prints the ratios with their goals
+    ///
+    /// It builds the programs as they are deployed, and runs them as Lambda does, with a MongoDB of its own. Nothing else
+    /// should run meanwhile. It takes some minutes.
+    Bench {
+        /// Row to measure, again for more [default: all but fastify-cpu, which needs Node.js]
+        #[arg(long, value_name = "ROW")]
+        only: Vec<Row>,
+
+        /// Measure with fewer repetitions
+        #[arg(long)]
+        quick: bool,
+
+        /// File to write the results to
+        #[arg(long, value_name = "FILE")]
+        json: Option<PathBuf>,
+
+        /// File to draw the results in
+        #[arg(long, value_name = "FILE")]
+        svg: Option<PathBuf>,
+
+        /// File of earlier results, to compare with
+        #[arg(long, value_name = "FILE")]
+        compare: Option<PathBuf>,
+    },
     /// Runs MongoDB and the deployed programs under `cargo lambda watch`; needs cargo-lambda
     Lambda {
         /// Port to listen on, at 127.0.0.1; 0 takes a free one
@@ -243,6 +269,9 @@ async fn main() -> ExitCode {
         }
         Some(Command::Cost { assumptions, prices, measured, json }) => {
             cost::run(cost::Options { prices, measured, assumptions: *assumptions, json })
+        }
+        Some(Command::Bench { only, quick, json, svg, compare }) => {
+            bench::run(bench::Options { only, quick, json, svg, compare }).await
         }
         Some(Command::Lambda { port, shop, concurrency }) => {
             lambda::run(lambda::Options { run: options(port, shop, None), concurrency }).await

@@ -5,6 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
+use local::bench::results::Results;
 use local::cost::assumptions::Assumptions;
 use local::cost::bill::Bill;
 use local::gateway::Function;
@@ -215,6 +216,8 @@ fn generated_tables_of_documents_are_what_the_code_makes() {
         ("docs/protocol/stock.md", "violations", violations()),
         ("docs/operations.md", "listener", listener_limits()),
         ("docs/operations.md", "cost", cost()),
+        ("docs/performance.md", "measured", Results::committed().unwrap().markdown()),
+        ("docs/performance.md", "rows", local::bench::rows::markdown()),
         ("docs/operations.md", "metrics", metrics_table()),
         ("docs/operations.md", "metrics cost", metrics_cost()),
         ("docs/operations.md", "listener-variables", service_variables(&listener::VARIABLES)),

@@ -1,5 +1,4 @@
-//! The least that a function in Rust can be: what `cold_start` measures the others against. It answers what it
-//! is given.
+//! The least that a function in Rust can be. It answers what it is given.
 
 use lambda_runtime::{Error, LambdaEvent, run, service_fn};
 use serde_json::Value;

@@ -19,6 +19,7 @@ use std::path::PathBuf;
 
 use local::gateway::Function;
 use tests::lambda::{Options, Settings};
+use tests::meter::process_cpu;
 use tests::on_lambda::OnLambda;
 use tests::person::Person;
 use tokio::net::UdpSocket;
@@ -71,20 +72,9 @@ impl Side {
     fn cpu(&self) -> f64 {
         let all =
             Function::ALL.into_iter().flat_map(|function| self.shop.lambda.environments(function.name()));
-        let nanos: u64 = all.map(|environment| nanoseconds(environment.pid())).sum();
-        nanos as f64 / 1e3
+        let micros: u64 = all.map(|environment| process_cpu(environment.pid())).sum();
+        micros as f64
     }
-}
-
-/// Nanoseconds on a processor of all threads of a process.
-fn nanoseconds(process: i32) -> u64 {
-    let tasks = std::fs::read_dir(format!("/proc/{process}/task")).expect("a process");
-    let of_task = |task: std::io::Result<std::fs::DirEntry>| {
-        let text =
-            std::fs::read_to_string(task.expect("a thread").path().join("schedstat")).expect("a thread");
-        text.split(' ').next().unwrap().parse::<u64>().unwrap()
-    };
-    tasks.map(of_task).sum()
 }
 
 fn median(mut values: Vec<f64>) -> f64 {

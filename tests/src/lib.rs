@@ -18,6 +18,7 @@
 //! - [`on_lambda`]: a shop on a small Lambda
 //! - [`holds`]: holds that a test puts into the database
 //! - [`lambda`]: a small Lambda that runs the functions' own programs, and the faults that it can have
+//! - [`meter`]: processor time and memory of processes
 //! - [`mongo_tap`]: counts the commands that the functions in this process send to MongoDB, and loses answers
 //! - [`proxy`]: a line between a function and MongoDB that stops at any command
 //! - [`secrets`]: secrets in every place of a request, to look for in logs
@@ -35,6 +36,7 @@ pub mod holds;
 #[cfg(feature = "in-process")]
 pub mod in_process;
 pub mod lambda;
+pub mod meter;
 pub mod mongo_tap;
 pub mod on_lambda;
 pub mod person;

@@ -17,11 +17,12 @@ use serde_json::{Value, json};
 use tests::answer::Answer;
 use tests::holds;
 use tests::lambda::Options;
+use tests::meter::{idle_mongodb_cpu, peak_memory, process_cpu};
 use tests::on_lambda::OnLambda;
 use tests::person::{PASSWORD, Person};
 use tests::shop::{new_email, order_of};
 
-use crate::meter::{Meter, peak_memory, process_cpu};
+use crate::meter::Meter;
 
 /// Products of the shop: more than a page of the list.
 const PRODUCTS: usize = 40;
@@ -88,7 +89,7 @@ impl Life {
         shop.admin().post("/users", user).await.expect(201);
         // Not that user, whose earlier sessions end when there are many.
         let customer = shop.customer().await;
-        let idle = meter.idle(&shop.database).await;
+        let idle = idle_mongodb_cpu(&shop.database).await;
         let (http, orders, means, numbers) = (reqwest::Client::new(), Vec::new(), BTreeMap::new(), 0..);
         Self { server, meter, shop, http, email, customer, staff, product, orders, idle, means, numbers }
     }

@@ -20,10 +20,10 @@
 )]
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use local::cost::measurements::{Measurements, Operation, OperationMeasurement};
 use shared::values::clock::Clock;
+use tests::meter::{commit, load_average, machine};
 
 mod life;
 mod meter;
@@ -74,24 +74,4 @@ fn report(measured: &OperationMeasurement, median: u128) -> String {
     });
     let functions = functions.collect::<Vec<_>>().join("; ");
     format!("{:16} median {median} µs; {functions}", measured.operation.name())
-}
-
-fn commit() -> String {
-    let git = Command::new("git").args(["rev-parse", "--short", "HEAD"]).output().expect("git");
-    String::from_utf8_lossy(&git.stdout).trim().to_owned()
-}
-
-/// Processor, and number of cores.
-fn machine() -> String {
-    let cpus = std::fs::read_to_string("/proc/cpuinfo").expect("Linux");
-    let model = cpus.lines().find_map(|line| line.strip_prefix("model name")).unwrap_or("unknown processor");
-    let model = model.trim_start_matches(['\t', ' ', ':']);
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    format!("{model}, {cores} cores")
-}
-
-/// Load of the last minute.
-fn load_average() -> String {
-    let loads = std::fs::read_to_string("/proc/loadavg").expect("Linux");
-    loads.split(' ').next().unwrap_or_default().to_owned()
 }

@@ -2,18 +2,15 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use local::cost::measurements::Usage;
 use local::gateway::Function;
 use mongodb::Database;
-use mongodb::bson::doc;
 use serde_json::Value;
 use tests::lambda::{Lambda, Settings, programs};
+use tests::meter::{mongodb_cpu, process_cpu};
 use tests::mongo_tap::Tap;
-
-/// Time over which MongoDB's own work is measured.
-const IDLE: Duration = Duration::from_secs(5);
 
 /// Functions that use MongoDB.
 pub(crate) const WITH_MONGODB: [Function; 3] = [Function::Orders, Function::Products, Function::Users];
@@ -70,13 +67,6 @@ impl Meter {
         }
         // Metrics are lines of the log, too.
         settings.variable("METRICS_NAMESPACE", "oms/measured")
-    }
-
-    /// Microseconds of MongoDB's processor time in a second without requests.
-    pub(crate) async fn idle(&self, database: &Database) -> u64 {
-        let before = mongodb_cpu(database).await;
-        tokio::time::sleep(IDLE).await;
-        (mongodb_cpu(database).await - before) / IDLE.as_secs()
     }
 
     /// Reads all meters, and forgets the commands so far.
@@ -171,31 +161,4 @@ fn caller(payload: &[u8]) -> Option<Function> {
 /// Processor time of all processes of a function, in microseconds.
 fn cpu_of(lambda: &Lambda, function: Function) -> u64 {
     lambda.environments(function.name()).iter().map(|environment| process_cpu(environment.pid())).sum()
-}
-
-/// Processor time of the threads of a process, in microseconds.
-pub(crate) fn process_cpu(pid: i32) -> u64 {
-    let threads = std::fs::read_dir(format!("/proc/{pid}/task")).expect("a process");
-    let nanoseconds = threads.filter_map(Result::ok).map(|thread| {
-        let text = std::fs::read_to_string(thread.path().join("schedstat")).unwrap_or_default();
-        text.split(' ').next().and_then(|number| number.parse::<u64>().ok()).unwrap_or(0)
-    });
-    nanoseconds.sum::<u64>() / 1_000
-}
-
-/// Peak of the memory of a process, in KiB.
-pub(crate) fn peak_memory(pid: i32) -> u64 {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("a process");
-    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("a peak");
-    peak.trim().trim_end_matches(" kB").parse().expect("a number")
-}
-
-async fn mongodb_cpu(database: &Database) -> u64 {
-    let status = database.client().database("admin").run_command(doc! { "serverStatus": 1 }).await.unwrap();
-    let info = status.get_document("extra_info").unwrap();
-    let time = |field: &str| {
-        let micros = info.get(field).unwrap();
-        micros.as_i64().or(micros.as_i32().map(i64::from)).unwrap()
-    };
-    u64::try_from(time("user_time_us") + time("system_time_us")).unwrap()
 }

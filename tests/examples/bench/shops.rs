@@ -1,0 +1,211 @@
+//! The functions and their floor, each on a small Lambda, with one MongoDB.
+
+use std::path::Path;
+
+use futures::TryStreamExt as _;
+use http::Method;
+use local::gateway::Function;
+use mongod::Mongod;
+use mongodb::bson::{Document, doc};
+use mongodb::{Database, IndexModel};
+use serde_json::{Value, json};
+use shared::mongo;
+use shared::values::ids::ProductId;
+use tests::lambda::{Lambda, Options, Settings};
+use tests::meter::{idle_mongodb_cpu, process_cpu};
+use tests::on_lambda::OnLambda;
+use tests::person::Person;
+use tests::shop::order_of;
+use uuid::Uuid;
+
+/// Number of products: more than a page has, and enough for clients not to meet.
+const PRODUCTS: usize = 40;
+
+/// Stock of each product.
+const STOCK: i64 = 1_000_000_000;
+
+/// Orders before the measurement: connections are open then, and keys known.
+const WARM: usize = 50;
+
+/// The functions.
+pub(crate) struct Ours {
+    pub(crate) shop: OnLambda,
+    pub(crate) customer: Person,
+    products: Vec<String>,
+}
+
+/// The function that reads and writes, and does nothing else.
+pub(crate) struct Bare {
+    pub(crate) lambda: Lambda,
+    client: Person,
+    products: Vec<Uuid>,
+}
+
+/// Both, with their MongoDB.
+pub(crate) struct Shops {
+    server: Mongod,
+    pub(crate) ours: Ours,
+    pub(crate) bare: Bare,
+    /// Connection string of the floor.
+    pub(crate) bare_uri: String,
+    /// Microseconds of processor time that MongoDB takes in a second without requests.
+    pub(crate) idle: u64,
+}
+
+/// Side of a comparison.
+pub(crate) trait Side {
+    /// Places an order of the product at this place.
+    async fn order(&self, product: usize);
+
+    /// Reads the product at this place.
+    async fn product(&self, product: usize);
+
+    /// Reads a page of `/products` or `/orders`.
+    async fn list(&self, path: &str);
+
+    /// Microseconds of processor time that its processes have taken.
+    fn cpu(&self) -> u64;
+}
+
+impl Side for Ours {
+    async fn order(&self, product: usize) {
+        let body = order_of(&self.products[product % PRODUCTS], 1);
+        let key = Uuid::new_v4().to_string();
+        self.customer.send_keyed(Method::POST, "/orders", &key, &body).await.expect(201);
+    }
+
+    async fn product(&self, product: usize) {
+        let path = format!("/products/{}", self.products[product % PRODUCTS]);
+        self.customer.get(&path).await.expect(200);
+    }
+
+    async fn list(&self, path: &str) {
+        let page = self.customer.get(&format!("{path}?limit=20")).await.expect(200);
+        assert_eq!(page["data"].as_array().map(Vec::len), Some(20));
+    }
+
+    fn cpu(&self) -> u64 {
+        let all = Function::ALL.into_iter();
+        let all = all.flat_map(|function| self.shop.lambda.environments(function.name()));
+        all.map(|environment| process_cpu(environment.pid())).sum()
+    }
+}
+
+impl Side for Bare {
+    async fn order(&self, product: usize) {
+        // As long as a real one.
+        let mut body = order_of("", 1);
+        body["product"] = json!(self.products[product % PRODUCTS]);
+        let key = Uuid::new_v4().to_string();
+        let request = self.client.request(Method::POST, "/orders").header("idempotency-key", key);
+        self.answered(request.header("content-type", "application/json").body(body.to_string()), 201).await;
+    }
+
+    async fn product(&self, product: usize) {
+        let path = format!("/products/{}", self.products[product % PRODUCTS]);
+        self.answered(self.client.request(Method::GET, &path), 200).await;
+    }
+
+    async fn list(&self, path: &str) {
+        let page = self.answered(self.client.request(Method::GET, path), 200).await;
+        assert_eq!(page.as_array().map(Vec::len), Some(20));
+    }
+
+    fn cpu(&self) -> u64 {
+        let all = ["orders", "products"].into_iter().flat_map(|name| self.lambda.environments(name));
+        all.map(|environment| process_cpu(environment.pid())).sum()
+    }
+}
+
+impl Bare {
+    /// Starts a small Lambda with this program.
+    async fn start(program: &Path, uri: &str, customer: &Person, products: Vec<Uuid>) -> Self {
+        let function = |name: &str| Settings::new(name, program.to_owned()).variable("MONGO_URI", uri);
+        let functions = vec![function("orders"), function("products")];
+        let lambda = Lambda::start(functions, Options::default()).await.expect("a port");
+        let client = customer.at(&lambda.url);
+        Self { lambda, client, products }
+    }
+
+    async fn answered(&self, request: reqwest::RequestBuilder, status: u16) -> Value {
+        self.client.outcome(request).await.unwrap().expect(status).body.clone()
+    }
+}
+
+impl Shops {
+    /// Opens both, with the programs of this folder.
+    pub(crate) async fn open(programs: &Path) -> Self {
+        let server = mongod::start_for_tests().await.expect("a MongoDB");
+        let folder = programs.to_owned();
+        let program = move |name: &str| folder.join(name);
+        let shop = OnLambda::open_programs(program, server.uri(), Options::default(), |it| it).await;
+        let customer = shop.customer().await;
+        let mut products = Vec::new();
+        for _ in 0..PRODUCTS {
+            products.push(shop.product(STOCK).await);
+        }
+        let ours = Ours { shop, customer, products };
+        for product in 0..WARM {
+            ours.order(product).await;
+        }
+        let bare_uri = server.uri().replacen("/?", "/bare?", 1);
+        let bare = open_bare(programs, &bare_uri, &ours).await;
+        for product in 0..WARM {
+            bare.order(product).await;
+        }
+        let idle = idle_mongodb_cpu(&ours.shop.database).await;
+        Self { server, ours, bare, bare_uri, idle }
+    }
+
+    /// Starts the same floor in another program.
+    pub(crate) async fn fastify(&self, program: &Path) -> Bare {
+        Bare::start(program, &self.bare_uri, &self.ours.customer, self.bare.products.clone()).await
+    }
+
+    /// Version of MongoDB.
+    pub(crate) async fn mongodb_version(&self) -> String {
+        let info = self.ours.shop.database.run_command(doc! { "buildInfo": 1 }).await.unwrap();
+        info.get_str("version").unwrap().to_owned()
+    }
+
+    /// Stops everything.
+    pub(crate) async fn close(self) {
+        let Self { server, ours, bare, .. } = self;
+        drop((ours, bare));
+        server.stop().await;
+    }
+}
+
+/// Opens the floor, with documents of the functions.
+async fn open_bare(programs: &Path, uri: &str, ours: &Ours) -> Bare {
+    let database = mongo::connect(uri, "bare").await.expect("the database of the floor");
+    let of_shop = &ours.shop.database;
+    copy_list_indexes(of_shop, &database, "orders").await;
+    copy(of_shop, &database, "products").await;
+    let orders = copy(of_shop, &database, "orders").await;
+    database.collection::<Document>("templates").insert_one(&orders[0]).await.unwrap();
+    let products: Vec<Uuid> =
+        ours.products.iter().map(|id| id.parse::<ProductId>().unwrap().uuid()).collect();
+    let stock = |id: &Uuid| {
+        let id = mongodb::bson::Uuid::from_bytes(*id.as_bytes());
+        doc! { "_id": id, "on_hand": STOCK, "reserved": 0_i64, "pending": [] }
+    };
+    let stocks: Vec<Document> = products.iter().map(stock).collect();
+    database.collection::<Document>("stock").insert_many(stocks).await.unwrap();
+    Bare::start(&programs.join("bare"), uri, &ours.customer, products).await
+}
+
+/// Copies the indexes that lists need: those that end with an ID.
+async fn copy_list_indexes(from: &Database, to: &Database, collection: &str) {
+    let all = from.collection::<Document>(collection).list_indexes().await.unwrap();
+    let all: Vec<IndexModel> = all.try_collect().await.unwrap();
+    let of_lists = all.into_iter().filter(|index| index.keys.contains_key("_id") && index.keys.len() > 1);
+    to.collection::<Document>(collection).create_indexes(of_lists).await.unwrap();
+}
+
+async fn copy(from: &Database, to: &Database, collection: &str) -> Vec<Document> {
+    let all = from.collection::<Document>(collection).find(doc! {}).await.unwrap();
+    let all: Vec<Document> = all.try_collect().await.unwrap();
+    to.collection::<Document>(collection).insert_many(&all).await.unwrap();
+    all
+}
