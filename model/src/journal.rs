@@ -36,7 +36,8 @@
 //!
 //! # Pruning
 //!
-//! A tombstone is deleted when it is an hour old. A legacy entry of its order must be gone before, see below.
+//! A tombstone is deleted when it is an hour old. A legacy entry of its order must be gone before, and so must every copy
+//! that has read it, see below.
 //!
 //! # Migration
 //!
@@ -49,7 +50,8 @@
 //!    there is no hold then, it copies what is in the arrays, and reads again if there is a hold now, whoever
 //!    has inserted it.
 //! 3. An array goes once each of its orders has a hold. All go at once: a record says that all are copied, and
-//!    from then on none is read. Then their bytes are deleted, and a step that runs again begins here.
+//!    from then on none is read. Then their bytes are deleted, and a step that runs again begins here. A copy may
+//!    run on without its step, for an hour at most: until then no tombstone is deleted.
 //!
 //! # Left out
 //!

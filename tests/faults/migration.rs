@@ -1,4 +1,4 @@
-//! Migration of the holds that builds of schema version 7 keep in arrays. The schema step is killed at ten places and
+//! Migration of the holds that builds of schema version 7 keep in arrays. The schema step is killed at each of its parts and
 //! run again, while the shop goes on. Nothing is lost, and no array is left.
 
 use std::collections::HashMap;
@@ -165,8 +165,6 @@ impl Legacy {
             self.database().run_command(without_fence).await.unwrap();
         }
         let products = self.collection("products");
-        // Made again at the end: filled entry by entry it would take an hour.
-        products.drop_index("holds_of_order").await.unwrap();
         let of_product: HashMap<bson::Uuid, &Vec<Entry>> =
             self.products.iter().map(|id| stored(id)).zip(arrays).collect();
         let stocks = self.collection("stock").find(doc! {}).await.unwrap();

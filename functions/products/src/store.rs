@@ -266,10 +266,10 @@ impl ProductStore {
         step.ensure(&products).await?;
         // From here on the arrays of all products are frozen.
         step.sign(&products).await?;
-        let without_stock = self.begin_stocks().await?;
+        self.begin_stocks().await?;
         step.end().await?;
         // This build can serve requests now, beside what is left to do.
-        self.copy_arrays(&without_stock).await
+        self.copy_arrays().await
     }
 
     /// Inserts a product, the first entry of its ledger and the key of the request, all or none.

@@ -98,12 +98,20 @@ impl FencedDatabase {
         self.schema.record_copying(&self.database, migration).await
     }
 
-    /// Records that this migration has copied all that it can.
+    /// Records that this migration has copied all that it can, and the time.
     ///
     /// # Errors
     /// Fails when MongoDB is unavailable.
     pub async fn record_copied(&self, migration: &str) -> Result<()> {
         self.schema.record_copied(&self.database, migration).await
+    }
+
+    /// Returns the time at which this migration had copied all that it could. None: it has never copied.
+    ///
+    /// # Errors
+    /// Fails when MongoDB is unavailable.
+    pub async fn copied_at(&self, migration: &str) -> Result<Option<Timestamp>> {
+        Ok(self.schema.copied_at(&self.database, migration).await?.map(timestamp))
     }
 
     /// Returns the time since which this migration copies documents. None: it does not.
@@ -294,7 +302,7 @@ impl<T: Send + Sync> FencedCollection<T> {
     }
 
     /// Runs a pipeline over the latest state, and inserts its documents into another collection. One whose ID is there
-    /// stays as it is.
+    /// stays as it is. MongoDB goes on with it after its client is gone, for this time at most.
     ///
     /// # Errors
     /// Fails when MongoDB is unavailable, or refuses a document. Some may be inserted then.
@@ -302,11 +310,12 @@ impl<T: Send + Sync> FencedCollection<T> {
         &self,
         pipeline: impl IntoIterator<Item = Document>,
         into: &FencedCollection<U>,
+        time: Duration,
     ) -> Result<()> {
         let signed = doc! { "$set": { WRITER: into.writer } };
         let merge = doc! { "into": into.name(), "whenMatched": "keepExisting", "whenNotMatched": "insert" };
         let stages = pipeline.into_iter().chain([signed, doc! { "$merge": merge }]);
-        let running = self.records.aggregate(stages).allow_disk_use(true);
+        let running = self.records.aggregate(stages).allow_disk_use(true).max_time(time);
         running.read_concern(ReadConcern::local()).await.map(drop)
     }
 

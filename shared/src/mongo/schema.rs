@@ -158,14 +158,29 @@ impl Schema {
         schema.update_one(doc! { "_id": self.function }, record).await.map(drop)
     }
 
-    /// Records that this migration has copied all that it can.
+    /// Records that this migration has copied all that it can, and the time.
     ///
     /// # Errors
     /// Error of the driver if MongoDB refuses or is unavailable.
     pub async fn record_copied(&self, database: &Database, migration: &str) -> Result<(), MongoError> {
         let schema = database.collection::<Document>(SCHEMA);
-        let record = doc! { "$unset": { format!("copying.{migration}"): "" } };
+        let record = doc! {
+            "$unset": { format!("copying.{migration}"): "" },
+            "$currentDate": { format!("copied.{migration}"): true },
+        };
         schema.update_one(doc! { "_id": self.function }, record).await.map(drop)
+    }
+
+    /// Returns the time at which this migration had copied all that it could. None: it has never copied.
+    ///
+    /// # Errors
+    /// Error of the driver if MongoDB refuses or is unavailable.
+    pub async fn copied_at(
+        &self,
+        database: &Database,
+        migration: &str,
+    ) -> Result<Option<DateTime>, MongoError> {
+        self.time_of(database, "copied", migration).await
     }
 
     /// Returns the time since which this migration copies documents. None: it does not.
@@ -177,10 +192,19 @@ impl Schema {
         database: &Database,
         migration: &str,
     ) -> Result<Option<DateTime>, MongoError> {
+        self.time_of(database, "copying", migration).await
+    }
+
+    async fn time_of(
+        &self,
+        database: &Database,
+        event: &str,
+        migration: &str,
+    ) -> Result<Option<DateTime>, MongoError> {
         let schema = database.collection::<Document>(SCHEMA);
         let found = schema.find_one(doc! { "_id": self.function }).await?;
-        let copying = found.as_ref().and_then(|found| found.get_document("copying").ok());
-        Ok(copying.and_then(|copying| copying.get_datetime(migration).ok().copied()))
+        let times = found.as_ref().and_then(|found| found.get_document(event).ok());
+        Ok(times.and_then(|times| times.get_datetime(migration).ok().copied()))
     }
 
     async fn record(&self, database: &Database, at_least: Document) -> Result<(), MongoError> {

@@ -5,10 +5,11 @@
 //! at once, and a stopped one may be run again.
 
 use std::collections::{HashMap, HashSet};
+use std::time::Duration;
 
 use futures::TryStreamExt as _;
 use mongodb::ClientSession;
-use mongodb::bson::{self, Document, Timestamp as OperationTime, doc};
+use mongodb::bson::{self, Bson, Document, Timestamp as OperationTime, doc};
 use mongodb::options::ReadConcern;
 use serde::Deserialize;
 use shared::error::Error;
@@ -27,6 +28,9 @@ const MIGRATION: &str = "holds_in_arrays";
 
 /// Name of its first part in the same record: all arrays are copied, and no declaration reads them any more.
 const COPIED: &str = "copy_holds_in_arrays";
+
+/// Maximum time of a copy. A copy whose schema step is gone still inserts.
+const COPYING_TIME: Duration = Duration::from_secs(3_600);
 
 /// Index by which the arrays of an order are found, until all are copied.
 pub(super) const ORDERS_IN_ARRAYS: &str = "holds_of_order";
@@ -99,6 +103,13 @@ impl ProductStore {
             return Ok(None);
         }
         Ok(self.database.copying_since(MIGRATION).await?)
+    }
+
+    /// Returns true while a copy may still insert what was in an array: it is recorded as done by another one, but does
+    /// not know that.
+    pub(super) async fn copies_may_be_late(&self) -> Result<bool, Error> {
+        let Some(copied_at) = self.database.copied_at(MIGRATION).await? else { return Ok(false) };
+        Ok(self.database.clock().await? < copied_at.after(COPYING_TIME))
     }
 
     /// Finds the hold of an order in the arrays, in a session.
@@ -183,31 +194,58 @@ impl ProductStore {
         Ok(all.into_keys().collect())
     }
 
-    /// Copies all arrays into holds, and then removes them. An order with an entry that cannot be read is not copied.
-    /// All arrays stay then, for people to repair. So do those of products without a stock.
-    pub(super) async fn copy_arrays(&self, without_stock: &[bson::Uuid]) -> Result<(), Error> {
+    /// Copies all arrays into holds, and then removes them. While one cannot be read, all stay, for people to repair.
+    /// Those of products without a stock stay, too, beside the counts that are still to become one.
+    pub(super) async fn copy_arrays(&self) -> Result<(), Error> {
         if self.database.is_migrated(MIGRATION).await?.is_some() {
             return Ok(());
         }
         if !self.arrays_are_gone().await? {
-            self.copy_readable_arrays().await?;
-            // After the copies: what somebody damages meanwhile is not copied.
+            // Before the copies and after them: what cannot be read meanwhile is not copied.
+            if self.find_unreadable_arrays().await? {
+                return Ok(());
+            }
+            if self.has_arrays().await? {
+                self.copy_readable_arrays().await?;
+            }
             if self.find_unreadable_arrays().await? {
                 return Ok(());
             }
             self.database.record_migrated(COPIED).await?;
         }
-        // Each entry has a key in the index. Without it, an array of any length is removed in one write.
-        self.database.drop_index(PRODUCTS, ORDERS_IN_ARRAYS).await?;
-        let of_earlier_versions =
-            doc! { "holds": 1, "live": 1, "on_hand": 1, "reserved": 1, "movements": 1, "moved_at": 1 };
-        let with_stock = doc! { "$and": [with_array(), { "_id": { "$nin": without_stock } }] };
-        let removal = self.products.update_many(with_stock, doc! { "$unset": of_earlier_versions });
-        mongo::bounded_write(removal).await?;
-        if self.documents().find_one(with_array()).projection(doc! { "_id": 1 }).await?.is_none() {
+        self.remove_arrays().await?;
+        if !self.has_arrays().await? {
             self.database.record_migrated(MIGRATION).await?;
         }
         Ok(())
+    }
+
+    async fn has_arrays(&self) -> Result<bool, Error> {
+        let found = self.documents().find_one(with_array()).projection(doc! { "_id": 1 }).await?;
+        Ok(found.is_some())
+    }
+
+    /// Removes the arrays and counts of earlier versions from products that have a stock.
+    async fn remove_arrays(&self) -> Result<(), Error> {
+        let of_earlier_versions =
+            doc! { "holds": 1, "live": 1, "on_hand": 1, "reserved": 1, "movements": 1, "moved_at": 1 };
+        let id = || doc! { "_id": 1 };
+        let mut after = None;
+        loop {
+            let batch = self.batch(doc! { "holds": { "$exists": true } }, after, id()).await?;
+            let Some(last) = batch.last() else { return Ok(()) };
+            after = last.get("_id").cloned();
+            let of_batch: Vec<&Bson> = batch.iter().filter_map(|product| product.get("_id")).collect();
+            let stocks = self.stocks.find(doc! { "_id": { "$in": of_batch } }).projection(id()).await?;
+            let stocks: Vec<Document> = stocks.try_collect().await?;
+            let with_stock: Vec<&Bson> = stocks.iter().filter_map(|stock| stock.get("_id")).collect();
+            // Each entry has a key in the index. Without it, an array of any length is removed in one write. Another
+            // step may have created it again.
+            self.database.drop_index(PRODUCTS, ORDERS_IN_ARRAYS).await?;
+            let removal = doc! { "$unset": of_earlier_versions.clone() };
+            let removal = self.products.update_many(doc! { "_id": { "$in": with_stock } }, removal);
+            mongo::bounded_write(removal).await?;
+        }
     }
 
     /// Copies the holds of all orders whose entries can be read, unless they are there.
@@ -230,7 +268,7 @@ impl ProductStore {
         ];
         // All copies have the time of its beginning.
         self.database.record_copying(MIGRATION).await?;
-        self.products.aggregate_into(pipeline, &self.holds).await?;
+        self.products.aggregate_into(pipeline, &self.holds, COPYING_TIME).await?;
         self.database.record_copied(MIGRATION).await?;
         Ok(())
     }

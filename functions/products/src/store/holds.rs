@@ -147,6 +147,8 @@ impl ProductStore {
             // A hold that is in an array would come back from there.
             let in_arrays = self.in_arrays(&orders).await?;
             orders.retain(|order| !in_arrays.contains(order));
+        } else if self.copies_may_be_late().await? {
+            orders.clear();
         }
         if orders.is_empty() {
             return Ok(0);

@@ -94,9 +94,9 @@ impl ProductStore {
     }
 
     /// Inserts the stocks of products from before schema version 8, with the counts that they had. One that is there
-    /// stays. Returns the products whose counts cannot be read, or cannot be: they have no stock, and keep their counts
-    /// for people to repair.
-    pub(super) async fn begin_stocks(&self) -> Result<Vec<bson::Uuid>, Error> {
+    /// stays. Products whose counts cannot be read, or cannot be, have no stock, and keep their counts for people to
+    /// repair.
+    pub(super) async fn begin_stocks(&self) -> Result<(), Error> {
         let (mut after, mut without) = (None, Vec::new());
         loop {
             let batch = self.batch(doc! { "on_hand": { "$exists": true } }, after, counted()).await?;
@@ -122,12 +122,12 @@ impl ProductStore {
         let left_out: Vec<Unreadable> =
             without.iter().map(|id| Unreadable { collection: PRODUCTS, id: Some(*id) }).collect();
         unreadable::log(&left_out);
-        Ok(without.into_iter().map(|id| bson::Uuid::from_bytes(id.into_bytes())).collect())
+        Ok(())
     }
 
     /// Reads the next batch of the products that match, after an ID: the latest state, since nothing may be missed that
     /// was written before the fence. A product whose ID is no UUID is left out: no order can name it.
-    async fn batch(
+    pub(super) async fn batch(
         &self,
         mut filter: Document,
         after: Option<Bson>,
