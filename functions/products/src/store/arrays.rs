@@ -230,6 +230,8 @@ impl ProductStore {
         let of_earlier_versions =
             doc! { "holds": 1, "live": 1, "on_hand": 1, "reserved": 1, "movements": 1, "moved_at": 1 };
         let id = || doc! { "_id": 1 };
+        // Each entry has a key in the index. Without it, an array of any length is removed in one write.
+        self.database.drop_index(PRODUCTS, ORDERS_IN_ARRAYS).await?;
         let mut after = None;
         loop {
             let batch = self.batch(doc! { "holds": { "$exists": true } }, after, id()).await?;
@@ -239,8 +241,7 @@ impl ProductStore {
             let stocks = self.stocks.find(doc! { "_id": { "$in": of_batch } }).projection(id()).await?;
             let stocks: Vec<Document> = stocks.try_collect().await?;
             let with_stock: Vec<&Bson> = stocks.iter().filter_map(|stock| stock.get("_id")).collect();
-            // Each entry has a key in the index. Without it, an array of any length is removed in one write. Another
-            // step may have created it again.
+            // Another step may have created it again.
             self.database.drop_index(PRODUCTS, ORDERS_IN_ARRAYS).await?;
             let removal = doc! { "$unset": of_earlier_versions.clone() };
             let removal = self.products.update_many(doc! { "_id": { "$in": with_stock } }, removal);
