@@ -229,7 +229,7 @@ impl Legacy {
             doc! { "$unwind": "$items" },
             doc! { "$group": { "_id": "$items.product_id", "units": { "$sum": "$items.quantity" } } },
         ];
-        let units = self.collection("orders").aggregate(units).await.unwrap();
+        let units = self.collection("orders").aggregate(units).allow_disk_use(true).await.unwrap();
         let units: Vec<Document> = units.try_collect().await.unwrap();
         let units: HashMap<bson::Uuid, i64> =
             units.iter().map(|it| (uuid_of(it), it.get_i64("units").unwrap())).collect();
@@ -445,7 +445,7 @@ async fn migrate(report: &mut Report, seed: u64, case: &str) {
         Ok(took) => report.healed(took),
         Err(left) => found.push(left),
     }
-    found.extend(legacy.fixture.violations().await);
+    found.extend(legacy.fixture.late_inconsistencies().await);
     found.extend(legacy.violations().await);
     let unavailable: usize = done.iter().map(|it| it.unavailable).sum();
     let (placed, cancelled): (usize, usize) =

@@ -34,7 +34,7 @@ pub(crate) async fn peak_memory_of_all(shops: &Shops) -> Measured {
         shops.ours.product(request).await;
         shops.ours.list("/orders").await;
         shops.ours.list("/products").await;
-        shops.ours.customer.get("/docs").await.expect(200);
+        shops.ours.customer.get("/openapi.json").await.expect(200);
     }
     let of = |function: &str| {
         shops.ours.shop.lambda.environments(function).iter().map(|it| peak_memory(it.pid())).max()
