@@ -10,7 +10,7 @@
 //! - `schedule`: Reconcile every minute
 //! - [`check`]: `cargo local check`, the comparison of products and orders
 //! - [`seed`]: `cargo local seed`, a large shop with years of history
-//! - [`bench`]: `cargo local bench`, the cost of the functions beside floors
+//! - [`bench`](mod@bench): `cargo local bench`, the cost of the functions beside floors
 //! - [`cost`]: `cargo local cost`, the bill of a month on AWS
 //! - [`schema`]: `cargo local schema`, the preparation of a database for a deployment
 //! - [`containers`]: secrets, MongoDB and demo data of the system in containers
