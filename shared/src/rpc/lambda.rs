@@ -40,7 +40,7 @@ impl Invoke for LambdaFunction {
         let xray = trace.and_then(Trace::xray_header).map(str::to_owned);
         let name = self.name.clone();
         let call = self.client.invoke().function_name(&name).payload(Blob::new(payload)).customize();
-        // The SDK would take it from an environment variable, which is not set. Lambda also ends loops by it.
+        // The SDK does this itself only with one request at a time, and with the header in the environment.
         let call = call.mutate_request(move |request| {
             if let Some(xray) = &xray {
                 request.headers_mut().insert(XRAY_HEADER, xray.clone());

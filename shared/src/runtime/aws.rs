@@ -7,9 +7,7 @@ use std::time::Duration;
 
 use aws_sdk_lambda::config::retry::RetryConfig;
 use aws_sdk_lambda::config::timeout::TimeoutConfig;
-use aws_sdk_lambda::config::{
-    BehaviorVersion, Credentials, Region, SharedHttpClient, StalledStreamProtectionConfig,
-};
+use aws_sdk_lambda::config::{BehaviorVersion, Credentials, Region, SharedHttpClient};
 use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
 use aws_smithy_http_client::tls::{Provider, TlsContext, TrustStore};
 
@@ -84,8 +82,6 @@ impl Aws {
             .credentials_provider(self.credentials.clone())
             // Retries in two layers would multiply; `rpc::retry` repeats calls.
             .retry_config(RetryConfig::disabled())
-            // Each call has a deadline, and needs no watch over the speed of its bytes.
-            .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
             .http_client(self.http.clone());
         config.set_endpoint_url(self.lambda_endpoint.clone());
         aws_sdk_lambda::Client::from_conf(config.build())

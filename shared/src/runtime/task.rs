@@ -17,7 +17,6 @@ use super::context::{Context, DEFAULT_TIMEOUT, Deadline, InvocationId};
 use super::lambda::deadline;
 use super::metrics::{self, emf};
 use super::run::Error;
-use super::runtime_api;
 use super::spans::ActiveSpan;
 use super::telemetry::request_span;
 use super::trace::Trace;
@@ -68,7 +67,7 @@ where
             answer
         }
     };
-    runtime_api::run(answer).await
+    lambda_runtime::run_concurrent(lambda_runtime::service_fn(answer)).await
 }
 
 /// Runs the handler. Its error fails the invocation, which Lambda may then repeat.
