@@ -5,11 +5,14 @@
 
 use std::time::Duration;
 
-use aws_sdk_lambda::config::retry::RetryConfig;
-use aws_sdk_lambda::config::timeout::TimeoutConfig;
-use aws_sdk_lambda::config::{BehaviorVersion, Credentials, Region, SharedHttpClient};
+use aws_sdk_secretsmanager::config::retry::RetryConfig;
+use aws_sdk_secretsmanager::config::timeout::TimeoutConfig;
+use aws_sdk_secretsmanager::config::{BehaviorVersion, Credentials, Region, SharedHttpClient};
+use aws_smithy_http_client::Connector;
 use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
 use aws_smithy_http_client::tls::{Provider, TlsContext, TrustStore};
+use aws_smithy_runtime_api::client::http::{HttpConnectorSettings, SharedHttpConnector};
+use aws_smithy_runtime_api::client::identity::Identity;
 
 use crate::runtime::config::Variables;
 
@@ -25,14 +28,28 @@ const CONNECT_TIMEOUT: Duration = Duration::from_millis(1500);
 /// Timeout of one attempt to read a secret.
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Settings of AWS clients. Clones share the HTTPS client.
+/// Time after which an unused connection is closed. Lambda freezes a function that has nothing to do, and with it the
+/// connections.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// Settings of AWS clients. Clones share the HTTPS clients.
 #[derive(Clone)]
 pub struct Aws {
     region: Region,
     credentials: Credentials,
     http: SharedHttpClient,
-    lambda_endpoint: Option<String>,
+    lambda: LambdaApi,
     secrets_endpoint: Option<String>,
+}
+
+/// Access to Lambda's API. Clones share its connections.
+#[derive(Clone, Debug)]
+pub struct LambdaApi {
+    pub(crate) http: SharedHttpConnector,
+    pub(crate) identity: Identity,
+    pub(crate) region: String,
+    /// URL without a path.
+    pub(crate) endpoint: String,
 }
 
 impl Aws {
@@ -46,17 +63,22 @@ impl Aws {
         let session = variables.optional("AWS_SESSION_TOKEN", text);
         let lambda_endpoint = variables.optional("AWS_ENDPOINT_URL_LAMBDA", text);
         let secrets_endpoint = variables.optional("AWS_ENDPOINT_URL_SECRETS_MANAGER", text);
-        let http = https();
-        if let Err(problem) = &http {
+        let tls = tls();
+        if let Err(problem) = &tls {
             variables.problem(problem.clone());
         }
-        Some(Self {
-            region: Region::new(region?),
-            credentials: Credentials::new(key?, secret?, session, None, "environment"),
-            http: http.ok()?,
-            lambda_endpoint,
-            secrets_endpoint,
-        })
+        let (region, tls) = (region?, tls.ok()?);
+        let credentials = Credentials::new(key?, secret?, session, None, "environment");
+        let lambda = LambdaApi {
+            http: connector(tls.clone()),
+            identity: credentials.clone().into(),
+            endpoint: lambda_endpoint.map_or_else(
+                || format!("https://lambda.{region}.{}", dns_suffix(&region)),
+                |endpoint| endpoint.trim_end_matches('/').to_owned(),
+            ),
+            region: region.clone(),
+        };
+        Some(Self { region: Region::new(region), credentials, http: client(tls), lambda, secrets_endpoint })
     }
 
     /// Region of the function.
@@ -74,17 +96,9 @@ impl Aws {
         self.http.clone()
     }
 
-    /// Creates a client for Lambda's API, without retries.
-    pub fn lambda(&self) -> aws_sdk_lambda::Client {
-        let mut config = aws_sdk_lambda::Config::builder()
-            .behavior_version(BehaviorVersion::latest())
-            .region(self.region.clone())
-            .credentials_provider(self.credentials.clone())
-            // Retries in two layers would multiply; `rpc::retry` repeats calls.
-            .retry_config(RetryConfig::disabled())
-            .http_client(self.http.clone());
-        config.set_endpoint_url(self.lambda_endpoint.clone());
-        aws_sdk_lambda::Client::from_conf(config.build())
+    /// Access to Lambda's API.
+    pub fn lambda(&self) -> LambdaApi {
+        self.lambda.clone()
     }
 
     /// Creates a client for Secrets Manager. Only this client retries, as it only reads.
@@ -107,15 +121,61 @@ impl Aws {
     }
 }
 
-fn https() -> Result<SharedHttpClient, String> {
+/// Suffix of AWS's host names in the partition of this region. Where it is another one, `AWS_ENDPOINT_URL_LAMBDA` has
+/// the whole URL.
+///
+/// <https://docs.aws.amazon.com/general/latest/gr/rande.html>
+fn dns_suffix(region: &str) -> &'static str {
+    match region.split_once('-') {
+        Some(("cn", _)) => "amazonaws.com.cn",
+        Some(("eusc", _)) => "amazonaws.eu",
+        _ => "amazonaws.com",
+    }
+}
+
+fn tls() -> Result<TlsContext, String> {
     let roots = TrustStore::empty().with_pem_certificate(ROOTS);
-    let context = TlsContext::builder()
+    TlsContext::builder()
         .with_trust_store(roots)
         .build()
-        .map_err(|error| format!("cannot read the trust store for AWS: {error}"))?;
-    Ok(aws_smithy_http_client::Builder::new()
+        .map_err(|error| format!("cannot read the trust store for AWS: {error}"))
+}
+
+/// Creates the HTTPS client of SDK clients.
+fn client(tls: TlsContext) -> SharedHttpClient {
+    aws_smithy_http_client::Builder::new()
         .tls_provider(Provider::Rustls(CryptoMode::Ring))
-        .tls_context(context)
-        .pool_idle_timeout(Duration::from_secs(20))
-        .build_https())
+        .tls_context(tls)
+        .pool_idle_timeout(IDLE_TIMEOUT)
+        .build_https()
+}
+
+/// Creates an HTTPS client for requests without an SDK client.
+fn connector(tls: TlsContext) -> SharedHttpConnector {
+    let settings = HttpConnectorSettings::builder().connect_timeout(CONNECT_TIMEOUT).build();
+    SharedHttpConnector::new(
+        Connector::builder()
+            .tls_provider(Provider::Rustls(CryptoMode::Ring))
+            .tls_context(tls)
+            .connector_settings(settings)
+            .pool_idle_timeout(IDLE_TIMEOUT)
+            .build(),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_host_of_lambda_follows_from_the_region() {
+        for (region, suffix) in [
+            ("eu-central-1", "amazonaws.com"),
+            ("us-gov-west-1", "amazonaws.com"),
+            ("cn-north-1", "amazonaws.com.cn"),
+            ("eusc-de-east-1", "amazonaws.eu"),
+        ] {
+            assert_eq!(dns_suffix(region), suffix, "{region}");
+        }
+    }
 }
