@@ -18,11 +18,11 @@ use axum::response::Response;
 use futures::future::BoxFuture;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use http_body_util::BodyExt as _;
+use lambda_http::aws_lambda_events::apigw::ApiGatewayV2httpRequest;
 use lambda_http::request::{LambdaRequest, RequestContext};
 use lambda_http::{Adapter, RequestExt as _};
 use lambda_runtime::{Context, LambdaEvent};
 use serde::Deserialize;
-use serde::de::IgnoredAny;
 use serde_json::json;
 use serde_json::value::{RawValue, to_raw_value};
 use tokio::sync::Mutex;
@@ -248,6 +248,7 @@ impl Host {
 /// Event, which may be passed to a function more than once.
 struct Event<'a> {
     payload: &'a RawValue,
+    fields: EventFields<'a>,
     base_path: &'a BasePath,
     context: Context,
     request_id: String,
@@ -257,12 +258,13 @@ struct Event<'a> {
 
 impl<'a> Event<'a> {
     fn new(payload: &'a RawValue, context: Context, base_path: &'a BasePath, cold_start: ColdStart) -> Self {
-        let headers = headers(payload);
+        let fields = EventFields::of(payload);
+        let headers = fields.headers();
         let (request_id, trace) =
             (request_id(&headers), Trace::of(&headers, context.xray_trace_id.as_deref()));
         let id = InvocationId::of_lambda(&context.request_id);
         let invocation = Invocation { id, trace, cold_start };
-        Self { payload, base_path, context, request_id, invocation, began: Instant::now() }
+        Self { payload, fields, base_path, context, request_id, invocation, began: Instant::now() }
     }
 
     /// Span for log lines from before the function runs, which creates its own span.
@@ -270,12 +272,8 @@ impl<'a> Event<'a> {
         request_span(&self.request_id, &self.invocation.trace)
     }
 
-    fn is_call(&self) -> bool {
-        serde_json::from_str::<Peek>(self.payload.get()).is_ok_and(|peek| peek.grpc.is_some())
-    }
-
     async fn hand_to(&self, function: ServiceApp) -> Result<Box<RawValue>, Error> {
-        if !self.is_call() {
+        if self.fields.grpc.is_none() {
             return self.request(function.router).await;
         }
         let Some(rpc) = function.rpc else {
@@ -286,7 +284,7 @@ impl<'a> Event<'a> {
 
     /// Answers with an error of the host itself.
     async fn refuse(&self, error: Arc<error::Error>) -> Result<Box<RawValue>, Error> {
-        if self.is_call() {
+        if self.fields.grpc.is_some() {
             self.call_line(&error).write();
             return raw(server::error_payload(&tonic::Status::from(&*error)));
         }
@@ -320,9 +318,9 @@ impl<'a> Event<'a> {
     }
 
     fn call_line<'error>(&self, error: &'error error::Error) -> CallLine<'error> {
-        let call: Option<CalledMethod> = serde_json::from_str(self.payload.get()).ok();
+        let call: Option<CalledPath> = self.fields.grpc.and_then(parsed);
         CallLine {
-            method: call.map_or(metrics::OTHER, |call| metrics::method(&call.grpc.path)),
+            method: call.map_or(metrics::OTHER, |call| metrics::method(&call.path)),
             code: error.kind().code(),
             duration: self.began.elapsed(),
             cold_start: Some(self.invocation.cold_start),
@@ -336,7 +334,8 @@ impl<'a> Event<'a> {
         S: Service<lambda_http::Request, Response = Response, Error = Infallible>,
         S::Future: Send + 'static,
     {
-        let payload: LambdaRequest = serde_json::from_str(self.payload.get()).map_err(|error| {
+        // Not as a `LambdaRequest`, which is read by trial of each kind, from a copy.
+        let payload: ApiGatewayV2httpRequest = serde_json::from_str(self.payload.get()).map_err(|error| {
             // The error's own text may repeat what was sent.
             let cause = error::Cause::from(error);
             format!("neither an API Gateway event (HTTP API, payload 2.0) nor a call: {}", cause.as_str())
@@ -363,7 +362,8 @@ impl<'a> Event<'a> {
             request
         };
         let service = ServiceBuilder::new().map_request(prepare).service(service);
-        let event = LambdaEvent { payload, context: self.context.clone() };
+        let event =
+            LambdaEvent { payload: LambdaRequest::ApiGatewayV2(payload), context: self.context.clone() };
         // The adapter cannot be held across an await point. It panics if host, path and query of an event
         // form no URI.
         match catch_unwind(AssertUnwindSafe(|| Adapter::from(service).call(event))) {
@@ -427,31 +427,22 @@ fn raw(answer: Vec<u8>) -> Result<Box<RawValue>, Error> {
     Ok(RawValue::from_string(String::from_utf8(answer)?)?)
 }
 
-/// Probe for an envelope. Only envelopes have this key at the top; API Gateway nests the client's data below
-/// its own keys.
-#[derive(Deserialize)]
-struct Peek {
-    grpc: Option<IgnoredAny>,
-}
-
 /// Method of a call.
-#[derive(Deserialize)]
-struct CalledMethod {
-    grpc: CalledPath,
-}
-
 #[derive(Deserialize)]
 struct CalledPath {
     path: String,
 }
 
-/// Headers of an event: in `grpc` for a call, in the other fields for an event of API Gateway.
-#[derive(Deserialize)]
-struct RequestHeaders {
-    grpc: Option<CallHeaders>,
-    headers: Option<HashMap<String, String>>,
-    #[serde(rename = "requestContext")]
-    gateway: Option<Gateway>,
+/// Fields of an event that the host looks at, unparsed. Only envelopes have `grpc` at the top: API Gateway nests the
+/// client's data below its own keys.
+#[derive(Deserialize, Default)]
+struct EventFields<'a> {
+    #[serde(borrow)]
+    grpc: Option<&'a RawValue>,
+    #[serde(borrow)]
+    headers: Option<&'a RawValue>,
+    #[serde(borrow, rename = "requestContext")]
+    gateway: Option<&'a RawValue>,
 }
 
 #[derive(Deserialize)]
@@ -465,31 +456,40 @@ struct Gateway {
     request_id: Option<String>,
 }
 
-/// Extracts request ID and trace headers from an event. API Gateway's request ID is used if the client sent
-/// none. Empty for an unreadable event, which is reported when it is answered.
-fn headers(payload: &RawValue) -> HeaderMap {
-    let Ok(RequestHeaders { grpc, headers, gateway }) = serde_json::from_str(payload.get()) else {
-        return HeaderMap::new();
-    };
-    let pairs = match grpc {
-        Some(call) => call.headers,
-        None => headers.unwrap_or_default().into_iter().collect(),
-    };
-    let gateway = gateway.and_then(|gateway| gateway.request_id);
-    let mut headers = HeaderMap::new();
-    for (name, value) in pairs {
-        if let (Ok(name), Ok(value)) = (HeaderName::try_from(name), HeaderValue::try_from(value))
-            && [REQUEST_ID.as_str(), TRACEPARENT, TRACESTATE].contains(&name.as_str())
-        {
-            headers.append(name, value);
+impl<'a> EventFields<'a> {
+    /// Reads the fields. There are none in an unreadable event, which is reported when it is answered.
+    fn of(payload: &'a RawValue) -> Self {
+        serde_json::from_str(payload.get()).unwrap_or_default()
+    }
+
+    /// Extracts request ID and trace headers. API Gateway's request ID is used if the client sent none.
+    fn headers(&self) -> HeaderMap {
+        let pairs = match self.grpc {
+            Some(call) => parsed(call).map(|call: CallHeaders| call.headers),
+            None => self.headers.and_then(parsed).map(|headers: HashMap<_, _>| headers.into_iter().collect()),
+        };
+        let gateway: Option<Gateway> = self.gateway.and_then(parsed);
+        let gateway = gateway.and_then(|gateway| gateway.request_id);
+        let mut headers = HeaderMap::new();
+        for (name, value) in pairs.unwrap_or_default() {
+            if let (Ok(name), Ok(value)) = (HeaderName::try_from(name), HeaderValue::try_from(value))
+                && [REQUEST_ID.as_str(), TRACEPARENT, TRACESTATE].contains(&name.as_str())
+            {
+                headers.append(name, value);
+            }
         }
+        if client_request_id(&headers).is_none()
+            && let Some(id) = gateway.and_then(|id| HeaderValue::try_from(id).ok())
+        {
+            headers.insert(REQUEST_ID, id);
+        }
+        headers
     }
-    if client_request_id(&headers).is_none()
-        && let Some(id) = gateway.and_then(|id| HeaderValue::try_from(id).ok())
-    {
-        headers.insert(REQUEST_ID, id);
-    }
-    headers
+}
+
+/// Reads a part of an event. `None`: it has another form.
+fn parsed<'a, T: Deserialize<'a>>(part: &'a RawValue) -> Option<T> {
+    serde_json::from_str(part.get()).ok()
 }
 
 /// Deadline of an answer. `cargo lambda watch` sends a duration where Lambda sends a time. Such a small
