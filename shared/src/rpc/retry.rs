@@ -1,7 +1,7 @@
 //! Retries of calls that may be repeated, and were not answered or answered `UNAVAILABLE`. They are few,
 //! after random pauses, within the call's deadline, and only while most calls to the function succeed.
 //!
-//! No other layer repeats a call. The AWS SDK's own retries are disabled. hyper's pool uses another
+//! No other layer repeats a call. A call of Invoke is one request. hyper's pool uses another
 //! connection only if nothing of the request was sent. A call of a function on its own behalf makes no
 //! further calls, so retries in two layers cannot multiply either.
 

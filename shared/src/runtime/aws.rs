@@ -13,6 +13,7 @@ use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
 use aws_smithy_http_client::tls::{Provider, TlsContext, TrustStore};
 use aws_smithy_runtime_api::client::http::{HttpConnectorSettings, SharedHttpConnector};
 use aws_smithy_runtime_api::client::identity::Identity;
+use http::Uri;
 
 use crate::runtime::config::Variables;
 
@@ -22,8 +23,11 @@ use crate::runtime::config::Variables;
 /// endpoint override must be `http`, or have a certificate signed by one of these roots.
 pub const ROOTS: &[u8] = include_bytes!("../../trust/aws.pem");
 
-/// Timeout for connecting to an AWS service.
+/// Timeout for connecting to Secrets Manager, which is tried again.
 const CONNECT_TIMEOUT: Duration = Duration::from_millis(1500);
+
+/// Timeout for connecting to Lambda. The SDK's default: a small function that has just started is slow with TLS.
+const LAMBDA_CONNECT_TIMEOUT: Duration = Duration::from_millis(3100);
 
 /// Timeout of one attempt to read a secret.
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(2);
@@ -61,7 +65,7 @@ impl Aws {
         let key = variables.required("AWS_ACCESS_KEY_ID", text);
         let secret = variables.required("AWS_SECRET_ACCESS_KEY", text);
         let session = variables.optional("AWS_SESSION_TOKEN", text);
-        let lambda_endpoint = variables.optional("AWS_ENDPOINT_URL_LAMBDA", text);
+        let lambda_endpoint = variables.optional("AWS_ENDPOINT_URL_LAMBDA", endpoint);
         let secrets_endpoint = variables.optional("AWS_ENDPOINT_URL_SECRETS_MANAGER", text);
         let tls = tls();
         if let Err(problem) = &tls {
@@ -72,10 +76,8 @@ impl Aws {
         let lambda = LambdaApi {
             http: connector(tls.clone()),
             identity: credentials.clone().into(),
-            endpoint: lambda_endpoint.map_or_else(
-                || format!("https://lambda.{region}.{}", dns_suffix(&region)),
-                |endpoint| endpoint.trim_end_matches('/').to_owned(),
-            ),
+            endpoint: lambda_endpoint
+                .unwrap_or_else(|| format!("https://lambda.{region}.{}", dns_suffix(&region))),
             region: region.clone(),
         };
         Some(Self { region: Region::new(region), credentials, http: client(tls), lambda, secrets_endpoint })
@@ -121,6 +123,18 @@ impl Aws {
     }
 }
 
+/// Rule for an endpoint: a URL of a host, which a path may follow. It comes back without a slash at its end.
+fn endpoint(url: &str) -> Result<String, String> {
+    let problem = || "must be http://HOST or https://HOST, with a port and a path if needed".to_owned();
+    let uri: Uri = url.parse().map_err(|_| problem())?;
+    let has_scheme = matches!(uri.scheme_str(), Some("http" | "https"));
+    let has_host = uri.authority().is_some_and(|authority| !authority.as_str().contains('@'));
+    if !has_scheme || !has_host || uri.query().is_some() {
+        return Err(problem());
+    }
+    Ok(url.trim_end_matches('/').to_owned())
+}
+
 /// Suffix of AWS's host names in the partition of this region. Where it is another one, `AWS_ENDPOINT_URL_LAMBDA` has
 /// the whole URL.
 ///
@@ -152,7 +166,7 @@ fn client(tls: TlsContext) -> SharedHttpClient {
 
 /// Creates an HTTPS client for requests without an SDK client.
 fn connector(tls: TlsContext) -> SharedHttpConnector {
-    let settings = HttpConnectorSettings::builder().connect_timeout(CONNECT_TIMEOUT).build();
+    let settings = HttpConnectorSettings::builder().connect_timeout(LAMBDA_CONNECT_TIMEOUT).build();
     SharedHttpConnector::new(
         Connector::builder()
             .tls_provider(Provider::Rustls(CryptoMode::Ring))
@@ -166,6 +180,18 @@ fn connector(tls: TlsContext) -> SharedHttpConnector {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_endpoint_is_a_url_of_a_host() {
+        for good in ["http://127.0.0.1:9001", "https://host/lambda", "http://host:9001/"] {
+            assert_eq!(endpoint(good).as_deref(), Ok(good.trim_end_matches('/')));
+        }
+        for bad in ["", "/", "host:9001", "ftp://host", "http://", "http://me:secret@host", "http://host?a=b"]
+        {
+            let problem = endpoint(bad).unwrap_err();
+            assert!(!problem.contains("secret"), "{bad}: {problem}");
+        }
+    }
 
     #[test]
     fn the_host_of_lambda_follows_from_the_region() {
