@@ -13,6 +13,8 @@ pub mod lambda;
 pub mod listener;
 pub mod metrics;
 pub mod run;
+#[cfg(feature = "lambda")]
+mod runtime_api;
 pub mod secrets;
 #[cfg(feature = "socket")]
 pub mod socket;

@@ -40,6 +40,7 @@ use crate::runtime::context::{
 };
 use crate::runtime::metrics::{self, emf};
 use crate::runtime::run::{Error, ServiceApp};
+use crate::runtime::runtime_api;
 use crate::runtime::telemetry::{CallLine, NO_ROUTE, RequestLine, method_name, request_span};
 use crate::runtime::trace::{TRACEPARENT, TRACESTATE, Trace};
 use crate::values::clock::{Clock, Timestamp};
@@ -75,7 +76,7 @@ where
         let host = host.clone();
         async move { host.answer(event).await }
     };
-    lambda_runtime::run_concurrent(lambda_runtime::service_fn(answer)).await
+    runtime_api::run(answer).await
 }
 
 type Build = dyn Fn() -> BoxFuture<'static, Result<ServiceApp, error::Error>> + Send + Sync;

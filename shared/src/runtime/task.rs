@@ -17,6 +17,7 @@ use super::context::{Context, DEFAULT_TIMEOUT, Deadline, InvocationId};
 use super::lambda::deadline;
 use super::metrics::{self, emf};
 use super::run::Error;
+use super::runtime_api;
 use super::spans::ActiveSpan;
 use super::telemetry::request_span;
 use super::trace::Trace;
@@ -67,7 +68,7 @@ where
             answer
         }
     };
-    lambda_runtime::run_concurrent(lambda_runtime::service_fn(answer)).await
+    runtime_api::run(answer).await
 }
 
 /// Runs the handler. Its error fails the invocation, which Lambda may then repeat.
