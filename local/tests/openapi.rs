@@ -217,6 +217,7 @@ fn generated_tables_of_documents_are_what_the_code_makes() {
         ("docs/operations.md", "listener", listener_limits()),
         ("docs/operations.md", "cost", cost()),
         ("docs/performance.md", "measured", Results::committed().unwrap().markdown()),
+        ("README.md", "speed", Results::committed().unwrap().summary()),
         ("docs/performance.md", "rows", local::bench::rows::markdown()),
         ("docs/operations.md", "metrics", metrics_table()),
         ("docs/operations.md", "metrics cost", metrics_cost()),

@@ -139,6 +139,19 @@ impl Results {
         text
     }
 
+    /// A short table of Markdown: what a user notices.
+    pub fn summary(&self) -> String {
+        const ROWS: [Row; 4] = [Row::OrderLatency, Row::OrderCpu, Row::ProductCpu, Row::Init];
+        let mut text = "| | functions | floor |\n| --- | --- | --- |\n".to_owned();
+        for measured in self.rows.iter().filter(|measured| ROWS.contains(&measured.row)) {
+            let (title, milliseconds) = (measured.row.description().title, |micros: f64| micros / 1_000.0);
+            let (ours, floor) = (milliseconds(measured.ours), milliseconds(measured.floor));
+            let _ = writeln!(text, "| {title} | {ours:.1} ms | {floor:.1} ms |");
+        }
+        let _ = writeln!(text, "\nMeasured on {} on two cores.", self.date);
+        text
+    }
+
     /// The results as a table, with the ratios of an earlier run.
     pub fn table(&self, earlier: Option<&Self>) -> String {
         let mut text = String::new();
