@@ -235,6 +235,18 @@ fn generated_tables_of_documents_are_what_the_code_makes() {
 }
 
 #[test]
+fn the_chart_is_that_of_the_committed_figures() {
+    let path = root().join("docs/performance.svg");
+    let made = local::bench::chart::svg(&Results::committed().unwrap());
+    if std::env::var_os("UPDATE_OPENAPI").is_some() {
+        std::fs::write(path, made).unwrap();
+        return;
+    }
+    let file = std::fs::read_to_string(path).unwrap();
+    assert!(file == made, "run this test with UPDATE_OPENAPI=1, and commit what it writes");
+}
+
+#[test]
 fn the_gateway_has_the_paths_of_the_functions() {
     let path = root().join("containers/gateway/paths.conf");
     let file = std::fs::read_to_string(&path).unwrap();

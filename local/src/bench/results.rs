@@ -139,16 +139,21 @@ impl Results {
         text
     }
 
-    /// A short table of Markdown: what a user notices.
+    /// Short table of Markdown, of the rows that a user notices.
     pub fn summary(&self) -> String {
         const ROWS: [Row; 4] = [Row::OrderLatency, Row::OrderCpu, Row::ProductCpu, Row::Init];
         let mut text = "| | functions | floor |\n| --- | --- | --- |\n".to_owned();
-        for measured in self.rows.iter().filter(|measured| ROWS.contains(&measured.row)) {
-            let (title, milliseconds) = (measured.row.description().title, |micros: f64| micros / 1_000.0);
-            let (ours, floor) = (milliseconds(measured.ours), milliseconds(measured.floor));
-            let _ = writeln!(text, "| {title} | {ours:.1} ms | {floor:.1} ms |");
+        for row in ROWS {
+            let title = row.description().title;
+            let _ = match self.rows.iter().find(|measured| measured.row == row) {
+                Some(Measured { ours, floor, .. }) => {
+                    writeln!(text, "| {title} | {:.1} ms | {:.1} ms |", ours / 1_000.0, floor / 1_000.0)
+                }
+                None => writeln!(text, "| {title} | not measured | |"),
+            };
         }
-        let _ = writeln!(text, "\nMeasured on {} on two cores.", self.date);
+        let machine = self.machine.split(", load").next().unwrap_or_default();
+        let _ = writeln!(text, "\nMeasured on {}, {machine}.", self.date);
         text
     }
 

@@ -1,7 +1,7 @@
 //! Calls to functions through Lambda's Invoke API.
 //!
-//! A call is one POST, signed with the credentials of the function's role. The SDK's client would go through dozens of
-//! steps for it: endpoint rules, identity caches, interceptors and retries, of which none is used here.
+//! A call is one POST, signed with the credentials of the function's role. The SDK's client would take dozens of steps
+//! for it: endpoint rules, identity caches, interceptors, retries. None of them is used here.
 //!
 //! <https://docs.aws.amazon.com/lambda/latest/api/API_Invoke.html>
 

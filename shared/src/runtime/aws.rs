@@ -52,7 +52,7 @@ pub struct LambdaApi {
     pub(crate) http: SharedHttpConnector,
     pub(crate) identity: Identity,
     pub(crate) region: String,
-    /// URL without a path.
+    /// URL without a slash at its end.
     pub(crate) endpoint: String,
 }
 
@@ -66,7 +66,7 @@ impl Aws {
         let secret = variables.required("AWS_SECRET_ACCESS_KEY", text);
         let session = variables.optional("AWS_SESSION_TOKEN", text);
         let lambda_endpoint = variables.optional("AWS_ENDPOINT_URL_LAMBDA", endpoint);
-        let secrets_endpoint = variables.optional("AWS_ENDPOINT_URL_SECRETS_MANAGER", text);
+        let secrets_endpoint = variables.optional("AWS_ENDPOINT_URL_SECRETS_MANAGER", endpoint);
         let tls = tls();
         if let Err(problem) = &tls {
             variables.problem(problem.clone());
@@ -129,7 +129,7 @@ fn endpoint(url: &str) -> Result<String, String> {
     let uri: Uri = url.parse().map_err(|_| problem())?;
     let has_scheme = matches!(uri.scheme_str(), Some("http" | "https"));
     let has_host = uri.authority().is_some_and(|authority| !authority.as_str().contains('@'));
-    if !has_scheme || !has_host || uri.query().is_some() {
+    if !has_scheme || !has_host || url.contains(['?', '#']) {
         return Err(problem());
     }
     Ok(url.trim_end_matches('/').to_owned())
@@ -186,8 +186,16 @@ mod tests {
         for good in ["http://127.0.0.1:9001", "https://host/lambda", "http://host:9001/"] {
             assert_eq!(endpoint(good).as_deref(), Ok(good.trim_end_matches('/')));
         }
-        for bad in ["", "/", "host:9001", "ftp://host", "http://", "http://me:secret@host", "http://host?a=b"]
-        {
+        for bad in [
+            "",
+            "/",
+            "host:9001",
+            "ftp://host",
+            "http://",
+            "http://me:secret@host",
+            "http://host?a=b",
+            "http://host#a",
+        ] {
             let problem = endpoint(bad).unwrap_err();
             assert!(!problem.contains("secret"), "{bad}: {problem}");
         }

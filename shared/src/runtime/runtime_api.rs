@@ -1,15 +1,15 @@
 //! Loop over Lambda's Runtime API: takes an event, has it answered, and takes the next one.
 //!
 //! `lambda_runtime` answers. Its own loop is not used, since it sets the environment variable `_X_AMZN_TRACE_ID` for
-//! each event. The C library keeps every value that a variable ever had, so a process grew by some 170 bytes an event.
-//! Functions take the trace from the event's context instead.
+//! each event. The C library frees no value of a variable: a process grew by some 170 bytes an event. Functions take
+//! the trace from the event's context instead.
 //!
 //! <https://docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html>
 
 use std::cell::OnceCell;
 use std::sync::Arc;
 
-use http::{HeaderMap, Response, StatusCode};
+use http::{HeaderMap, Response};
 use http_body_util::BodyExt as _;
 use lambda_runtime::{Config, Context, LambdaEvent, LambdaInvocation, Runtime, service_fn};
 use lambda_runtime_api_client::body::Body;
@@ -25,11 +25,10 @@ const NEXT: &str = "/2018-06-01/runtime/invocation/next";
 const REQUEST_ID: &str = "lambda-runtime-aws-request-id";
 const DEADLINE: &str = "lambda-runtime-deadline-ms";
 
-/// Variable with the number of events that an environment answers at a time, where that may be several. The runtime sets
-/// no variable then.
+/// Variable with the number of events that an environment answers at a time, where that may be several.
 ///
-/// `cargo lambda watch` sets it to 1. Its server may keep the end of an answer of more than 8 KB until the next request
-/// on the same connection, so that answers and `/next` must share one.
+/// `cargo lambda watch` sets it to 1. Its server may keep the end of an answer of more than 8 KB. The next request on
+/// the same connection frees it, so that answers and `/next` must share one.
 const MAX_CONCURRENCY: &str = "AWS_LAMBDA_MAX_CONCURRENCY";
 
 /// Has `answer` answer all events, until Lambda ends the environment.
@@ -74,10 +73,6 @@ where
     loop {
         let request = build_request().uri(NEXT).body(Body::empty())?;
         let response = client.call(request).await?;
-        if response.status() == StatusCode::NO_CONTENT {
-            // `cargo lambda watch` has no event for now.
-            continue;
-        }
         let context = context(&response, config.clone())?;
         let (parts, body) = response.into_parts();
         let body = body.collect().await?.to_bytes();
