@@ -16,6 +16,7 @@
 //! invariants   conditions at every moment, and conditions once Reconcile has run
 //! walk         a model of its own: how Reconcile walks through the holds and saves its position
 //! journal      a model of its own: how stock, journal and holds make one declaration
+//! money        a model of its own: payments and refunds of orders, beside all that ends or changes these
 //! progress     a model of its own: how the jobs of Reconcile share a budget, beside things that always fail
 //! ```
 
@@ -23,6 +24,7 @@ pub mod explorer;
 pub mod guards;
 pub mod invariants;
 pub mod journal;
+pub mod money;
 pub mod placing;
 pub mod progress;
 pub mod scenario;

@@ -74,7 +74,8 @@
 //!
 //! # Left out of the model
 //!
-//! - Refunds and the address: decisions without a task, like a note.
+//! - The address: a decision without a task, like a note.
+//! - Payments and refunds: `money` has them.
 //! - Inactive products and currencies: a refusal, like a shortage.
 //! - Changes of the count by users: one conditional write, which is refused below the reserved quantity.
 //! - Collisions of order numbers.

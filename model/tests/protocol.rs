@@ -8,6 +8,7 @@
 
 use model::explorer::{Explored, Model, explore};
 use model::journal::Journal;
+use model::money::Money;
 use model::progress::{BOUND, Progress, THINGS};
 use model::scenario::{Scenario, Size};
 use model::steps::Protocol;
@@ -71,6 +72,17 @@ fn journals(long: bool) {
 }
 
 #[test]
+fn each_payment_and_refund_is_there_once_despite_races() {
+    money(false);
+}
+
+fn money(long: bool) {
+    for money in Money::all(long) {
+        finds_nothing(money.name, &money.bound(), &money);
+    }
+}
+
+#[test]
 fn everything_healthy_is_done_within_a_few_runs() {
     beside_broken_things(1);
 }
@@ -97,4 +109,5 @@ fn a_longer_search_finds_nothing_either() {
     Scenario::all(Size::Long).into_iter().for_each(search);
     beside_broken_things(u32::MAX);
     journals(true);
+    money(true);
 }
