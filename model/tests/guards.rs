@@ -9,6 +9,7 @@
 use model::explorer::{Model, explore};
 use model::guards::Guard;
 use model::journal::{Journal, JournalGuard};
+use model::money::{Expectation, Money, MoneyGuard};
 use model::progress::{Progress, ProgressGuard, THINGS};
 use model::scenario::Scenario;
 use model::steps::Protocol;
@@ -61,5 +62,19 @@ fn jobs_without_any_one_guard_leave_something_undone() {
 fn a_journal_without_any_one_guard_is_wrong() {
     for guard in JournalGuard::ALL {
         missed(guard, &Journal::that_misses(guard));
+    }
+}
+
+#[test]
+fn money_without_any_one_guard_is_lost_or_doubled() {
+    for guard in MoneyGuard::ALL {
+        missed(guard, &Money::that_misses(guard));
+    }
+}
+
+#[test]
+fn what_the_interface_says_of_money_has_consequences() {
+    for expectation in Expectation::ALL {
+        missed(expectation, &Money::that_fails(expectation));
     }
 }
