@@ -31,7 +31,7 @@ const PACKAGES: [&str; 5] = ["orders", "products", "users", "docs", "floors"];
 /// Options of the command.
 #[derive(Debug)]
 pub struct Options {
-    /// Rows to measure; all if there is none.
+    /// Rows to measure; if there is none, all but extra ones.
     pub only: Vec<Row>,
     /// True: fewer repetitions.
     pub quick: bool,
@@ -89,9 +89,8 @@ pub async fn run(options: Options) -> Result<(), CommandError> {
     Ok(())
 }
 
-/// Rows that need nothing but Rust. Peers in other languages are measured if they are named.
 fn default_rows() -> Vec<Row> {
-    Row::ALL.into_iter().filter(|row| *row != Row::FastifyCpu).collect()
+    Row::ALL.into_iter().filter(|row| !row.is_extra()).collect()
 }
 
 /// Installs the packages of the function with Fastify, and writes a program that runs it.

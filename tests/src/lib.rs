@@ -19,6 +19,7 @@
 //! - [`holds`]: holds that a test puts into the database
 //! - [`lambda`]: a small Lambda that runs the functions' own programs, and the faults that it can have
 //! - [`meter`]: processor time and memory of processes
+//! - [`cpu_limit`]: a program that gets a part of one processor
 //! - [`mongo_tap`]: counts the commands that the functions in this process send to MongoDB, and loses answers
 //! - [`proxy`]: a line between a function and MongoDB that stops at any command
 //! - [`secrets`]: secrets in every place of a request, to look for in logs
@@ -30,6 +31,7 @@
 #![expect(clippy::panic, reason = "this crate is for tests alone: a panic is how one fails")]
 
 pub mod answer;
+pub mod cpu_limit;
 pub mod declared;
 pub mod emulator_quirks;
 pub mod holds;

@@ -36,6 +36,7 @@ pub fn svg(results: &Results) -> String {
         let color = if *share <= 1.0 { "#2a7d4f" } else { "#b3541e" };
         let description = row.row.description();
         let goal = description.goal.map(|goal| goal.to_string()).unwrap_or_default();
+        let title = format!("{} {}", description.title, row.case);
         let baseline = y + 19.0;
         let _ = writeln!(
             text,
@@ -43,7 +44,7 @@ pub fn svg(results: &Results) -> String {
              <rect x=\"{NAMES}\" y=\"{}\" width=\"{length:.1}\" height=\"20\" fill=\"{color}\"/>\n\
              <text x=\"{:.1}\" y=\"{baseline}\" fill=\"#222\">{:.2} ({goal})</text>",
             NAMES - 10.0,
-            description.title,
+            title.trim_end(),
             y + 4.0,
             NAMES + length.max(GOAL) + 8.0,
             row.ratio

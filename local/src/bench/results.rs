@@ -30,6 +30,9 @@ pub struct Results {
 pub struct Measured {
     /// Row.
     pub row: Row,
+    /// Case of a row that has several, such as an endpoint; else empty.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub case: String,
     /// Median of the functions.
     pub ours: f64,
     /// Median of the floor.
@@ -55,6 +58,7 @@ impl Measured {
         let median = |values: Vec<f64>| values[(values.len() - 1) / 2];
         Self {
             row,
+            case: String::new(),
             ours: median(sorted(pairs.iter().map(|(ours, _)| *ours))),
             floor: median(sorted(pairs.iter().map(|(_, floor)| *floor))),
             ratio: at(2),
@@ -62,6 +66,17 @@ impl Measured {
             high: at(3),
             pairs: pairs.len(),
         }
+    }
+
+    /// The same as a case of its row.
+    #[must_use]
+    pub fn of_case(self, case: impl Into<String>) -> Self {
+        Self { case: case.into(), ..self }
+    }
+
+    /// Name of the row, and of the case if it has several.
+    pub fn name(&self) -> String {
+        format!("{} {}", self.row.name(), self.case).trim_end().to_owned()
     }
 
     /// Verdict on the goal: `met`, `missed`, or nothing for a row without a goal.
@@ -124,7 +139,7 @@ impl Results {
             let _ = writeln!(
                 text,
                 "| {} | {:.0} {unit} | {:.0} {unit} | {:.2} | {quartiles} | {goal} | {} |",
-                measured.row.name(),
+                measured.name(),
                 measured.ours,
                 measured.floor,
                 measured.ratio,
@@ -160,11 +175,13 @@ impl Results {
     /// The results as a table, with the ratios of an earlier run.
     pub fn table(&self, earlier: Option<&Self>) -> String {
         let mut text = String::new();
-        let before = |row| earlier?.rows.iter().find(|it| it.row == row);
+        let before = |name: &str| earlier?.rows.iter().find(|it| it.name() == name);
+        let longest = self.rows.iter().map(|measured| measured.name().chars().count()).max();
+        let width = longest.unwrap_or_default().max(18);
         let column = if earlier.is_some() { "earlier" } else { "" };
         let _ = writeln!(
             text,
-            "{:18} {:>12} {:>12} {:>7}  {:13} {:>6}  {:6}  {column}",
+            "{:width$} {:>12} {:>12} {:>7}  {:13} {:>6}  {:6}  {column}",
             "row", "functions", "floor", "ratio", "quartiles", "goal", ""
         );
         for measured in &self.rows {
@@ -175,11 +192,11 @@ impl Results {
                 1 => String::new(),
                 _ => format!("{:.2} to {:.2}", measured.low, measured.high),
             };
-            let earlier = before(measured.row)
+            let earlier = before(&measured.name())
                 .map(|it| format!("{:.2} ({:+.0} %)", it.ratio, (measured.ratio / it.ratio - 1.0) * 100.0));
             let line = format!(
-                "{:18} {:>12} {:>12} {:>7.2}  {quartiles:13} {goal:>6}  {:6}  {}",
-                measured.row.name(),
+                "{:width$} {:>12} {:>12} {:>7.2}  {quartiles:13} {goal:>6}  {:6}  {}",
+                measured.name(),
                 quantity(measured.ours),
                 quantity(measured.floor),
                 measured.ratio,
@@ -208,7 +225,11 @@ mod tests {
             commit: "abc".to_owned(),
             machine: "a machine".to_owned(),
             mongodb: "6.0.5".to_owned(),
-            rows: vec![Measured::of(Row::OrderCpu, &pairs), Measured::of(Row::OrderRate, &[(1.0, 2.0)])],
+            rows: vec![
+                Measured::of(Row::OrderCpu, &pairs),
+                Measured::of(Row::OrderRate, &[(1.0, 2.0)]),
+                Measured::of(Row::Growth, &pairs).of_case("GET /orders"),
+            ],
         }
     }
 
@@ -229,6 +250,7 @@ mod tests {
         };
         assert_eq!(line(1), "order-cpu 6 µs 3 µs 2.00 2.00 to 2.00 ≤ 2.5 met 1.00 (+100 %)");
         assert_eq!(line(2), "order-rate 1 1/s 2 1/s 0.50 ≥ 0.6 missed 0.50 (+0 %)");
+        assert_eq!(line(3), "growth GET /orders 6 µs 3 µs 2.00 2.00 to 2.00 ≤ 1.3 missed 1.00 (+100 %)");
     }
 
     #[test]

@@ -33,6 +33,10 @@ pub enum Row {
     PackageSize,
     /// Processor time of all functions for an order, beside a function of Node.js.
     FastifyCpu,
+    /// Processor time of functions and MongoDB for each endpoint of a large shop.
+    Growth,
+    /// Times with the processor that small memory sizes have.
+    SmallCpu,
 }
 
 /// Goal for the ratio to the floor.
@@ -78,7 +82,7 @@ pub struct Description {
 
 impl Row {
     /// All rows, in the order of the table.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 15] = [
         Self::OrderCpu,
         Self::OrderMongodbCpu,
         Self::OrderLatency,
@@ -92,7 +96,14 @@ impl Row {
         Self::MemoryGrowth,
         Self::PackageSize,
         Self::FastifyCpu,
+        Self::Growth,
+        Self::SmallCpu,
     ];
+
+    /// True if the row is measured only when it is named: it needs more than Rust, or many minutes.
+    pub fn is_extra(self) -> bool {
+        matches!(self, Self::FastifyCpu | Self::Growth | Self::SmallCpu)
+    }
 
     /// Name on the command line and in files.
     pub fn name(self) -> &'static str {
@@ -110,6 +121,8 @@ impl Row {
             Self::MemoryGrowth => "memory-growth",
             Self::PackageSize => "package-size",
             Self::FastifyCpu => "fastify-cpu",
+            Self::Growth => "growth",
+            Self::SmallCpu => "small-cpu",
         }
     }
 
@@ -156,6 +169,18 @@ impl Row {
                 "µs",
                 "a function with Fastify on Node.js that makes the two writes, and nothing else",
                 Some(AtMost(0.35)),
+            ),
+            Self::Growth => row(
+                "CPU of functions and MongoDB per request, 10^6 orders and 10^5 products",
+                "µs",
+                "the same functions with 1,000 orders and 40 products",
+                Some(AtMost(1.3)),
+            ),
+            Self::SmallCpu => row(
+                "time with the CPU of a memory size, 1 client",
+                "µs",
+                "the floor of order-latency, product-cpu or init, with the same CPU",
+                None,
             ),
         }
     }

@@ -4,6 +4,8 @@
 //! - `requests`: rows of requests, in alternating windows
 //! - `starts`: rows of cold starts
 //! - `sizes`: rows of memory and packages
+//! - `growth`: requests to a large shop
+//! - `small_cpu`: times with the processor of small memory sizes
 
 #![expect(
     clippy::expect_used,
@@ -19,9 +21,11 @@ use local::bench::rows::Row;
 use shared::values::clock::Clock;
 use tests::meter::{commit, load_average, machine};
 
+mod growth;
 mod requests;
 mod shops;
 mod sizes;
+mod small_cpu;
 mod starts;
 
 use shops::Shops;
@@ -64,5 +68,7 @@ async fn measure(row: Row, shops: &Shops, plan: &Plan) -> Vec<Measured> {
         Row::MemoryGrowth => vec![sizes::memory_growth(shops, plan.quick).await],
         Row::PackageSize => vec![sizes::package_size(plan)],
         Row::FastifyCpu => vec![requests::fastify(shops, plan).await],
+        Row::Growth => growth::growth(plan).await,
+        Row::SmallCpu => small_cpu::small_cpu(shops, plan).await,
     }
 }

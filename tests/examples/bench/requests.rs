@@ -29,7 +29,11 @@ fn pairs(quick: bool) -> usize {
 }
 
 /// Measures pairs of windows. Each side is first in every other pair.
-async fn alternate<T>(quick: bool, ours: impl AsyncFn() -> T, floor: impl AsyncFn() -> T) -> Vec<(T, T)> {
+pub(crate) async fn alternate<T>(
+    quick: bool,
+    ours: impl AsyncFn() -> T,
+    floor: impl AsyncFn() -> T,
+) -> Vec<(T, T)> {
     let mut all = Vec::new();
     for pair in 0..pairs(quick) {
         if pair % 2 == 0 {
@@ -44,27 +48,37 @@ async fn alternate<T>(quick: bool, ours: impl AsyncFn() -> T, floor: impl AsyncF
 }
 
 /// Use of a window, for each request.
-struct Window {
+pub(crate) struct Window {
     /// Microseconds of processor time of the functions.
-    functions: f64,
+    pub(crate) functions: f64,
     /// Microseconds of processor time of MongoDB, without its own work.
-    mongodb: f64,
+    pub(crate) mongodb: f64,
     /// Microseconds until an answer.
-    time: f64,
+    pub(crate) time: f64,
 }
 
-async fn order_window(side: &impl Side, database: &Database, idle: u64) -> Window {
-    let (functions, mongodb, begun) = (side.cpu(), mongodb_cpu(database).await, Instant::now());
-    for product in 0..REQUESTS {
-        side.order(product).await;
+/// Sends requests one after the other. `cpu` reads the processor time of the functions.
+pub(crate) async fn window(
+    cpu: impl Fn() -> u64,
+    database: &Database,
+    idle: u64,
+    request: impl AsyncFn(usize),
+) -> Window {
+    let (functions, mongodb, begun) = (cpu(), mongodb_cpu(database).await, Instant::now());
+    for place in 0..REQUESTS {
+        request(place).await;
     }
     let time = begun.elapsed();
     let of_mongodb = (mongodb_cpu(database).await - mongodb) as f64 - idle as f64 * time.as_secs_f64();
     Window {
-        functions: each(functions, side.cpu()),
+        functions: each(functions, cpu()),
         mongodb: of_mongodb.max(0.0) / REQUESTS as f64,
         time: time.as_micros() as f64 / REQUESTS as f64,
     }
+}
+
+async fn order_window(side: &impl Side, database: &Database, idle: u64) -> Window {
+    window(|| side.cpu(), database, idle, async |product| side.order(product).await).await
 }
 
 /// Use of one request, by readings before and after a window. A thread that has ended meanwhile takes its time with it:

@@ -1,6 +1,6 @@
 //! The functions and their floor, each on a small Lambda, with one MongoDB.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use futures::TryStreamExt as _;
 use http::Method;
@@ -11,10 +11,11 @@ use mongodb::{Database, IndexModel};
 use serde_json::{Value, json};
 use shared::mongo;
 use shared::values::ids::ProductId;
+use tests::JWT_SECRET;
 use tests::lambda::{Lambda, Options, Settings};
 use tests::meter::{idle_mongodb_cpu, process_cpu};
 use tests::on_lambda::OnLambda;
-use tests::person::Person;
+use tests::person::{PASSWORD, Person};
 use tests::shop::order_of;
 use uuid::Uuid;
 
@@ -85,10 +86,14 @@ impl Side for Ours {
     }
 
     fn cpu(&self) -> u64 {
-        let all = Function::ALL.into_iter();
-        let all = all.flat_map(|function| self.shop.lambda.environments(function.name()));
-        all.map(|environment| process_cpu(environment.pid())).sum()
+        functions_cpu(&self.shop.lambda)
     }
+}
+
+/// Microseconds of processor time that the functions of a shop have taken.
+pub(crate) fn functions_cpu(lambda: &Lambda) -> u64 {
+    let all = Function::ALL.into_iter().flat_map(|function| lambda.environments(function.name()));
+    all.map(|environment| process_cpu(environment.pid())).sum()
 }
 
 impl Side for Bare {
@@ -118,9 +123,9 @@ impl Side for Bare {
 }
 
 impl Bare {
-    /// Starts a small Lambda with this program.
-    async fn start(program: &Path, uri: &str, customer: &Person, products: Vec<Uuid>) -> Self {
-        let function = |name: &str| Settings::new(name, program.to_owned()).variable("MONGO_URI", uri);
+    /// Starts a small Lambda with this program for each function.
+    async fn start(program: impl Fn() -> PathBuf, uri: &str, customer: &Person, products: Vec<Uuid>) -> Self {
+        let function = |name: &str| Settings::new(name, program()).variable("MONGO_URI", uri);
         let functions = vec![function("orders"), function("products")];
         let lambda = Lambda::start(functions, Options::default()).await.expect("a port");
         let client = customer.at(&lambda.url);
@@ -159,7 +164,33 @@ impl Shops {
 
     /// Starts the same floor in another program.
     pub(crate) async fn fastify(&self, program: &Path) -> Bare {
+        self.bare_on(|| program.to_owned()).await
+    }
+
+    async fn bare_on(&self, program: impl Fn() -> PathBuf) -> Bare {
         Bare::start(program, &self.bare_uri, &self.ours.customer, self.bare.products.clone()).await
+    }
+
+    /// Opens both once more, on the same databases, with other programs of these names.
+    pub(crate) async fn again(&self, program: impl Fn(&str) -> PathBuf) -> (Ours, Bare) {
+        let bare = self.bare_on(|| program("bare")).await;
+        let functions = Lambda::functions_of(program, &self.uri(), JWT_SECRET);
+        let lambda = Lambda::start(functions, Options::default()).await.expect("a port");
+        let shop = OnLambda::on(lambda, self.ours.shop.database.clone()).await;
+        let customer = shop.anyone().signs_in(&self.ours.customer.email, PASSWORD).await;
+        let ours = Ours { shop, customer, products: self.ours.products.clone() };
+        for product in 0..WARM {
+            ours.order(product).await;
+            bare.order(product).await;
+            bare.product(product).await;
+        }
+        (ours, bare)
+    }
+
+    /// Connection string of the functions.
+    pub(crate) fn uri(&self) -> String {
+        let name = self.ours.shop.database.name();
+        self.bare_uri.replacen("/bare?", &format!("/{name}?"), 1)
     }
 
     /// Version of MongoDB.
@@ -192,7 +223,7 @@ async fn open_bare(programs: &Path, uri: &str, ours: &Ours) -> Bare {
     };
     let stocks: Vec<Document> = products.iter().map(stock).collect();
     database.collection::<Document>("stock").insert_many(stocks).await.unwrap();
-    Bare::start(&programs.join("bare"), uri, &ours.customer, products).await
+    Bare::start(|| programs.join("bare"), uri, &ours.customer, products).await
 }
 
 /// Copies the indexes that lists need: those that end with an ID.

@@ -30,15 +30,19 @@ fn starts(quick: bool) -> usize {
 
 /// Measures the start of orders until it asks for an event. MongoDB is connected then.
 pub(crate) async fn init(shops: &Shops, plan: &Plan) -> Measured {
-    let name = shops.ours.shop.database.name();
-    let uri = shops.bare_uri.replacen("/bare?", &format!("/{name}?"), 1);
     let (orders, bare) = (plan.programs.join("orders"), plan.programs.join("bare"));
+    Measured::of(Row::Init, &inits(shops, &orders, &bare, plan.quick).await)
+}
+
+/// Measures the starts of orders and of its floor, in microseconds.
+pub(crate) async fn inits(shops: &Shops, orders: &Path, bare: &Path, quick: bool) -> Vec<(f64, f64)> {
+    let uri = shops.uri();
     let mut pairs = Vec::new();
-    for _ in 0..starts(plan.quick) {
-        let ours = start(&orders, &uri).await;
-        pairs.push((micros(ours), micros(start(&bare, &shops.bare_uri).await)));
+    for _ in 0..starts(quick) {
+        let ours = start(orders, &uri).await;
+        pairs.push((micros(ours), micros(start(bare, &shops.bare_uri).await)));
     }
-    Measured::of(Row::Init, &pairs)
+    pairs
 }
 
 /// Measures the time from the start of a program until it asks for its first event.
@@ -102,7 +106,7 @@ pub(crate) async fn first_order(shops: &Shops, quick: bool) -> Measured {
 }
 
 /// Ends all processes of functions.
-async fn end(lambda: &Lambda, functions: &[&str]) {
+pub(crate) async fn end(lambda: &Lambda, functions: &[&str]) {
     for function in functions {
         for environment in lambda.environments(function) {
             environment.kill().await;
