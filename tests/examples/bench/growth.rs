@@ -116,7 +116,7 @@ impl Shop {
         let customer = shop.customer().await;
         let mut own = Vec::new();
         for _ in 0..OWN {
-            let product = json!({ "name": "Mug zephyr", "stock": 1_000_000_000 });
+            let product = json!({ "name": "Mug zephyr", "stock": 1_000_000 });
             own.push(shop.product_with(product).await.id());
         }
         let order = |id| OrderId::from_uuid(id).to_string();
