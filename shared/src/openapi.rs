@@ -33,7 +33,8 @@ impl ApiPart {
 /// The parameters of a route: common ones, path, query, and those of its headers.
 pub fn parameters(spec: &RouteSpec) -> Vec<RefOr<Parameter>> {
     let mut all = vec![parameter_ref("RequestId"), parameter_ref("TraceParent")];
-    all.extend(spec.path_parameter.iter().map(|it| parameter(it, ParameterIn::Path)));
+    let in_path = spec.path_parameter.iter().chain(&spec.part_parameter);
+    all.extend(in_path.map(|it| parameter(it, ParameterIn::Path)));
     all.extend(spec.query.iter().map(|it| parameter(it, ParameterIn::Query)));
     if let Some(page) = spec.page {
         let limit = values::integer(1, page.max).default(Some(page.default.into()));

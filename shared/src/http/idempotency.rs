@@ -205,6 +205,11 @@ impl RequestKey {
         })
     }
 
+    /// Fingerprint to store with the effect of a client's key. A request without a key has none.
+    pub fn stored_fingerprint(&self) -> Option<RequestFingerprint> {
+        (self.origin == KeyOrigin::Client).then_some(self.fingerprint)
+    }
+
     /// Key within its place: method and path of the request, or the path of the gRPC method.
     pub fn sent_to(self, place: impl Into<String>) -> ScopedKey {
         ScopedKey { request_key: self, place: place.into() }

@@ -376,7 +376,17 @@ async fn respond(
 /// ID in a path, checked when the handler asks for it: errors of the body are reported first.
 pub struct PathId<T: StaticType>(Option<TypeSafeId<T>>);
 
+/// ID of a part of a resource, the second one in a path. It is checked as a [`PathId`].
+pub struct PartId<T: StaticType>(pub PathId<T>);
+
 impl<T: StaticType> PathId<T> {
+    /// The ID in this place of the path.
+    async fn at(place: usize, parts: &mut Parts) -> Self {
+        // Rejected when the path is not UTF-8: then it is no ID either.
+        let params = RawPathParams::from_request_parts(parts, &()).await;
+        Self(params.ok().and_then(|params| params.iter().nth(place).and_then(|(_, id)| id.parse().ok())))
+    }
+
     /// Returns the ID.
     ///
     /// # Errors
@@ -393,11 +403,16 @@ impl<T: StaticType> PathId<T> {
 impl<S: Send + Sync, T: StaticType> FromRequestParts<S> for PathId<T> {
     type Rejection = std::convert::Infallible;
 
-    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Self::Rejection> {
-        // Rejected when the path is not UTF-8: then it is no ID either.
-        let params = RawPathParams::from_request_parts(parts, state).await;
-        let id = params.ok().and_then(|params| params.iter().next().and_then(|(_, id)| id.parse().ok()));
-        Ok(Self(id))
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Self::Rejection> {
+        Ok(Self::at(0, parts).await)
+    }
+}
+
+impl<S: Send + Sync, T: StaticType> FromRequestParts<S> for PartId<T> {
+    type Rejection = std::convert::Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Self::Rejection> {
+        Ok(Self(PathId::at(1, parts).await))
     }
 }
 

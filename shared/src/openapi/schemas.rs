@@ -19,7 +19,7 @@ use super::values::{
 };
 use crate::values::address::Country;
 use crate::values::clock::Timestamp;
-use crate::values::ids::{OrderKind, ProductKind, UserKind};
+use crate::values::ids::{ItemKind, OrderKind, PaymentKind, ProductKind, RefundKind, UserKind};
 use crate::values::integer::Integer;
 use crate::values::money::Currency;
 use crate::values::text::{Line, Prose, StringMap};
@@ -76,6 +76,9 @@ value_schema!(Timestamp, timestamp());
 value_schema!(OrderKind, id_of::<OrderKind>());
 value_schema!(ProductKind, id_of::<ProductKind>());
 value_schema!(UserKind, id_of::<UserKind>());
+value_schema!(ItemKind, id_of::<ItemKind>());
+value_schema!(PaymentKind, id_of::<PaymentKind>());
+value_schema!(RefundKind, id_of::<RefundKind>());
 
 impl PartialSchema for Currency {
     fn schema() -> ApiSchema {

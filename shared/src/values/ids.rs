@@ -1,7 +1,7 @@
 //! Typed IDs (TypeID): a prefix that names the kind, and 128 bits in base32. An order ID can never be
 //! mistaken for a product ID.
 
-use type_safe_id::{StaticType, TypeSafeId};
+pub use type_safe_id::{StaticType, TypeSafeId};
 
 macro_rules! kind {
     ($(#[$doc:meta])* $kind:ident, $id:ident, $prefix:literal) => {
@@ -29,6 +29,18 @@ kind!(
 kind!(
     /// Kind of user IDs.
     UserKind, UserId, "user"
+);
+kind!(
+    /// Kind of the IDs of an order's items.
+    ItemKind, ItemId, "item"
+);
+kind!(
+    /// Kind of the IDs of payments.
+    PaymentKind, PaymentId, "payment"
+);
+kind!(
+    /// Kind of the IDs of refunds.
+    RefundKind, RefundId, "refund"
 );
 
 /// Rule for [`crate::input::validation::ValidationErrors`]: an ID of the right kind.

@@ -24,6 +24,8 @@ pub struct RouteSpec {
     pub throttle: Throttle,
     /// Parameter in the path.
     pub path_parameter: Option<Parameter>,
+    /// Second parameter in the path: the ID of a part of the resource.
+    pub part_parameter: Option<Parameter>,
     /// Query parameters, without those of a page.
     pub query: &'static [Parameter],
     /// Limits of a page; the route then takes `limit` and `cursor`.
@@ -243,6 +245,7 @@ impl RouteSpec {
             rate: RateClass::Unlimited,
             throttle: Throttle::Default,
             path_parameter: None,
+            part_parameter: None,
             query: &[],
             page: None,
             request_body: None,
@@ -290,6 +293,13 @@ impl RouteSpec {
     /// Declares the parameter in the path.
     pub const fn path_parameter(mut self, parameter: Parameter) -> Self {
         self.path_parameter = Some(parameter);
+        self
+    }
+
+    /// Declares the ID of a part of the resource, the second one in the path.
+    pub const fn part_id<T: StaticType>(mut self, name: &'static str) -> Self {
+        self.part_parameter =
+            Some(Parameter::new(name, ParameterValue::id::<T>(), "The ID of the part of the resource."));
         self
     }
 
@@ -369,12 +379,15 @@ impl RouteSpec {
         format!("{} {}", self.method, self.path)
     }
 
-    /// Path with this value of its parameter.
+    /// Path with this value of each of its parameters.
     pub fn path_of(&self, value: impl std::fmt::Display) -> String {
-        match (self.path.split_once('{'), self.path.split_once('}')) {
-            (Some((before, _)), Some((_, after))) => format!("{before}{value}{after}"),
-            _ => self.path.to_owned(),
+        let mut path = String::new();
+        let mut rest = self.path;
+        while let Some((before, parameter)) = rest.split_once('{') {
+            path.push_str(&format!("{before}{value}"));
+            rest = parameter.split_once('}').map_or("", |(_, after)| after);
         }
+        path + rest
     }
 
     /// Names of all query parameters.
