@@ -40,7 +40,7 @@ async fn a_customer_signs_up_and_an_order_goes_its_whole_way() {
     assert_eq!(order["version"], 6);
     assert_eq!(
         order["payment"],
-        json!({ "reference": "pi_1", "method": "card", "refund_reference": "re_1" })
+        json!({ "reference": format!("pi_{id}"), "method": "card", "refund_reference": "re_1" })
     );
     let history: Vec<_> = order["history"].as_array().unwrap().iter().map(|change| &change["by"]).collect();
     assert_eq!(
@@ -50,6 +50,9 @@ async fn a_customer_signs_up_and_an_order_goes_its_whole_way() {
             &json!("staff"),
             &json!("staff"),
             &json!("staff"),
+            &json!("staff"),
+            &json!("staff"),
+            // The payment and the refund.
             &json!("staff"),
             &json!("staff")
         ]

@@ -40,7 +40,9 @@ mod orders {
     pub(crate) mod input;
     mod input_change;
     mod items;
+    mod payments;
     mod placing;
+    mod refunds;
     mod transitions;
 }
 

@@ -9,7 +9,7 @@ use http::Method;
 use serde_json::{Value, json};
 use shared::auth::Access;
 use shared::http::routes::ResponseSpec;
-use shared::values::ids::{OrderId, ProductId, UserId};
+use shared::values::ids::{OrderId, ProductId, RefundId, UserId};
 use tests::answer::Answer;
 use tests::declared::{self, Route};
 use tests::person::{PASSWORD, Person, address, to};
@@ -109,6 +109,15 @@ const RULES: &[Row<&str>] = &[
     ("PUT /orders/{id}", "other: status=cancelled", [401, 404, 200, 200]),
     ("PUT /orders/{id}", "other: status=paid", [401, 404, 200, 200]),
     ("PUT /orders/{id}", "other: status=shipped", [401, 404, 409, 409]),
+
+    ("POST /orders/{id}/payments", "own", [401, 403, 201, 201]),
+    ("POST /orders/{id}/payments", "other", [401, 404, 201, 201]),
+    ("POST /orders/{id}/refunds", "own", [401, 403, 201, 201]),
+    ("POST /orders/{id}/refunds", "other", [401, 404, 201, 201]),
+    ("POST /orders/{id}/refunds/preview", "own", [401, 403, 200, 200]),
+    ("POST /orders/{id}/refunds/preview", "other", [401, 404, 200, 200]),
+    ("PUT /orders/{id}/refunds/{id}", "own: reference", [401, 403, 200, 200]),
+    ("PUT /orders/{id}/refunds/{id}", "other: reference", [401, 404, 200, 200]),
 ];
 
 const ROLES: [&str; 4] = ["anyone", "customer", "staff", "admin"];
@@ -187,7 +196,13 @@ impl<'a> Scene<'a> {
             ("products", status @ ("active" | "draft" | "archived")) => {
                 self.shop.product_with(with_status(status)).await.id()
             }
-            ("orders", "own" | "other") => self.order_of(owner).await,
+            ("orders", "own" | "other") => {
+                let order = self.order_of(owner).await;
+                if route.spec.path.contains("/refunds") {
+                    self.shop.admin().moves(&order, "paid").await.expect(200);
+                }
+                order
+            }
             ("problems" | "docs", name) => name.to_owned(),
             _ => owner.id.clone(),
         }
@@ -209,6 +224,12 @@ impl<'a> Scene<'a> {
                 json!({ "sku": new_sku(), "name": "Mug", "price": { "amount": 1, "currency": "EUR" } })
             }
             "POST /orders" => order_of(&self.product, 1),
+            "POST /orders/{id}/payments" => {
+                return Some(json!({ "amount": 1, "reference": new_sku() }));
+            }
+            "POST /orders/{id}/refunds" | "POST /orders/{id}/refunds/preview" => {
+                return Some(json!({ "amount": 1 }));
+            }
             "PUT /products/{id}/stock" if case.field == Some("reason") => json!({ "delta": 1 }),
             _ if route.spec.method == Method::PUT => json!({}),
             _ => return schema.and_then(declared::example),
@@ -268,6 +289,12 @@ impl<'a> Scene<'a> {
     async fn send(&self, route: &Route, case: &Case<'_>) -> (Answer, String) {
         let target = self.target(route, case.whose).await;
         let mut path = route.spec.path_of(&target);
+        if route.spec.part_parameter.is_some() {
+            let refunds = format!("/orders/{target}/refunds");
+            let refund = self.shop.admin().post(&refunds, json!({ "amount": 1 })).await;
+            let id = if refund.status == 201 { refund.id() } else { RefundId::new().to_string() };
+            path = format!("{refunds}/{id}");
+        }
         if let Some((name, value)) = case.query {
             let its = if value == "its" { Some(self.has(route, &target, name).await) } else { None };
             path = format!("{path}?{name}={}", its.as_deref().unwrap_or(value));

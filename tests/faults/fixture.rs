@@ -22,7 +22,7 @@ use tests::answer::Answer;
 use tests::holds;
 use tests::lambda::{Options, Settings};
 use tests::on_lambda::OnLambda;
-use tests::person::{PASSWORD, Person, address, to};
+use tests::person::{PASSWORD, Person, address, to, to_for};
 use tests::proxy::Proxy;
 use tonic::Status;
 
@@ -194,7 +194,7 @@ impl Fixture {
             return self.ada.outcome(request.json(&body)).await;
         }
         let body = match step {
-            Step::Pay => to("paid"),
+            Step::Pay => to_for(order, "paid"),
             Step::Ship => to("shipped"),
             Step::Deliver => to("delivered"),
             Step::Cancel => to("cancelled"),

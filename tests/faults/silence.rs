@@ -13,7 +13,7 @@ use mongodb::bson::{DateTime, Document, doc};
 use serde_json::{Value, json};
 use tests::answer::Answer;
 use tests::lambda::Fault;
-use tests::person::{PASSWORD, Person, address, to};
+use tests::person::{PASSWORD, Person, address, to, to_for};
 use tests::proxy::{Command, Moment};
 use tests::shop::{new_email, new_sku};
 
@@ -198,7 +198,7 @@ impl Subject {
             PlaceOneItem | PlaceUnderAKey => (&self.ada, Method::POST, "/orders", one()),
             PlaceTwoItems => (&self.ada, Method::POST, "/orders", order(json!([item(hat, 2), item(mug, 1)]))),
             ChangeItems => (&self.ada, put, &*of_order, json!({ "items": [item(hat, 3), item(mug, 1)] })),
-            Pay => (&self.staff, put, &*of_order, to("paid")),
+            Pay => (&self.staff, put, &*of_order, to_for(&self.order, "paid")),
             Ship => (&self.staff, put, &*of_order, to("shipped")),
             Cancel => (&self.ada, put, &*of_order, to("cancelled")),
             Return => (&self.staff, put, &*of_order, json!({ "status": "returned", "restock": true })),

@@ -5,6 +5,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::{Method, header};
 use serde_json::{Value, json};
 use shared::http::base_path::BasePath;
+use uuid::Uuid;
 
 use crate::answer::Answer;
 
@@ -144,7 +145,7 @@ impl Person {
 
     /// Changes an order's status, with what the status needs.
     pub async fn moves(&self, order: &str, status: &str) -> Answer {
-        self.put(&format!("/orders/{order}"), to(status)).await
+        self.put(&format!("/orders/{order}"), to_for(order, status)).await
     }
 }
 
@@ -156,10 +157,17 @@ fn base_path_of(url: &str) -> BasePath {
     })
 }
 
-/// The body that moves an order to a status.
+/// The body that moves an order to a status. No other payment has its reference.
 pub fn to(status: &str) -> Value {
+    to_for(&Uuid::new_v4().simple().to_string(), status)
+}
+
+/// The body that moves this order to a status, the same each time.
+pub fn to_for(order: &str, status: &str) -> Value {
     match status {
-        "paid" => json!({ "status": "paid", "payment": { "reference": "pi_1", "method": "card" } }),
+        "paid" => {
+            json!({ "status": "paid", "payment": { "reference": format!("pi_{order}"), "method": "card" } })
+        }
         "shipped" => json!({ "status": "shipped", "tracking": { "carrier": "DHL", "number": "0034" } }),
         "refunded" => json!({ "status": "refunded", "payment": { "refund_reference": "re_1" } }),
         other => json!({ "status": other }),

@@ -95,7 +95,9 @@ impl StandIns {
             return "0190163d8694739b8c3e0d3f1a2b4c5d".to_owned();
         }
         match word.split_once('_') {
-            Some((kind @ ("order" | "product" | "user"), id)) if id.len() == 26 => {
+            Some((kind @ ("order" | "product" | "user" | "item" | "payment" | "refund"), id))
+                if id.len() == 26 =>
+            {
                 let place = self.0.keys().filter(|known| known.starts_with(kind)).count() + 1;
                 let stand_in = || format!("{kind}_01h455vb4pex5vsknk084sn{place:03}");
                 self.0.entry(word.to_owned()).or_insert_with(stand_in).clone()
@@ -207,7 +209,8 @@ async fn orders(admin: &Person, anyone: &Person, mug: &str, recorder: &mut Recor
         "items": [{ "product_id": mug, "quantity": 2 }], "shipping_address": address(),
         "note": "Please ring twice.", "metadata": { "cart": "c-1815" },
     });
-    let order = recorder.sends(&customer, "placeOrder", "/orders", "two-mugs", Some(order)).await.id();
+    let order = recorder.sends(&customer, "placeOrder", "/orders", "two-mugs", Some(order)).await;
+    let (order, item) = (order.id(), order["items"][0]["id"].clone());
     let path = format!("/orders/{order}");
     recorder.sends(&customer, "getOrder", &path, "placed", None).await;
     let three = json!({ "items": [{ "product_id": mug, "quantity": 3 }] });
@@ -219,6 +222,19 @@ async fn orders(admin: &Person, anyone: &Person, mug: &str, recorder: &mut Recor
     recorder.sends(admin, "updateOrder", &path, "delivered", Some(json!({ "status": "delivered" }))).await;
     let returned = json!({ "status": "returned", "restock": true, "reason": "chipped" });
     recorder.sends(admin, "updateOrder", &path, "returned", Some(returned)).await;
+    let refund = json!({ "items": [{ "id": item, "quantity": 1 }], "reason": "chipped" });
+    let refunds = format!("{path}/refunds");
+    recorder
+        .sends(admin, "previewRefund", &format!("{refunds}/preview"), "one-mug", Some(refund.clone()))
+        .await;
+    let refund = recorder.sends(admin, "createRefund", &refunds, "one-mug", Some(refund)).await.id();
+    let reference = json!({ "reference": "re_3PxX" });
+    let of_refund = format!("{refunds}/{refund}");
+    recorder.sends(admin, "updateRefund", &of_refund, "as-the-provider-names-it", Some(reference)).await;
+    let again = json!({ "amount": 1500, "reference": "pi_4QyZ", "method": "card", "provider": "stripe" });
+    let payments = format!("{path}/payments");
+    recorder.sends(admin, "createPayment", &payments, "paid-twice", Some(again.clone())).await;
+    recorder.sends(admin, "createPayment", &payments, "the-same-webhook-again", Some(again)).await;
     let refunded = json!({ "status": "refunded", "payment": { "refund_reference": "re_3PxY" } });
     recorder.sends(admin, "updateOrder", &path, "refunded", Some(refunded)).await;
     recorder.sends(&customer, "listOrders", "/orders?limit=1", "own-orders", None).await;
@@ -307,7 +323,9 @@ impl Probe<'_> {
         });
         match body {
             // Alone it is a fault, whatever it says.
-            Value::Object(mut fields) if place == ["reason"] && self.path.starts_with("/orders") => {
+            Value::Object(mut fields)
+                if place == ["reason"] && self.method == Method::PUT && self.path.starts_with("/orders") =>
+            {
                 fields.insert("status".to_owned(), "cancelled".into());
                 Value::Object(fields)
             }

@@ -127,6 +127,8 @@ const RETRY_AFTER: Header = Header { name: "Retry-After", meaning: "Seconds to w
 const PRODUCT: &str = "product_01h455vb4pex5vsknk084sn02q";
 const AN_ORDER: &str = "/orders/order_01h455vb4pex5vsknk084sn02q";
 const A_PRODUCT: &str = "/products/product_01h455vb4pex5vsknk084sn02q";
+const ITS_PAYMENTS: &str = "/orders/order_01h455vb4pex5vsknk084sn02q/payments";
+const ITS_REFUNDS: &str = "/orders/order_01h455vb4pex5vsknk084sn02q/refunds";
 const ITS_STOCK: &str = "/products/product_01h455vb4pex5vsknk084sn02q/stock";
 const A_USER: &str = "/users/user_01h455vb4pex5vsknk084sn02q";
 
@@ -236,6 +238,26 @@ fn entry(kind: Kind) -> Entry {
             ),
         )
         .members([member("limit", "integer", "Maximum number of unpaid orders.")]),
+        Kind::PaymentReferenceTaken => Entry::new(
+            "Another payment of the same provider has this reference, with another order or amount. Nothing was recorded.",
+            "Look the payment up at the provider. Send its own order and amount, or another reference.",
+            (ITS_PAYMENTS, Error::new(kind, "Another payment of this provider has this reference.")),
+        ),
+        Kind::AmountExceeded => Entry::new(
+            "The refund is more than what was paid and not refunded, or than the units that were ordered. Or the order has \
+             as many payments or refunds as it may have. Nothing was recorded.",
+            "Refund at most `available`; for too many units, `items` has the quantity that is left of each. To see an amount \
+             before, preview the refund.",
+            (
+                ITS_REFUNDS,
+                Error::new(kind, "1200 is more than can be refunded: 1000.").with("available", json!(1000))
+                    .with("items", json!([])),
+            ),
+        )
+        .members([
+            member("available", "integer", "Amount that can be refunded, in minor units."),
+            member("items", "array", "Items of which too many units were requested: `id`, `requested`, `available`."),
+        ]),
         Kind::InvalidTransition => Entry::new(
             "The order cannot change from its status to the requested one.",
             "Choose a status from `allowed`. If it is empty, no change is possible.",

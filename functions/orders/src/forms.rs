@@ -17,8 +17,12 @@ use shared::values::text::StringMap;
 use shared::values::text::{self, Reason};
 
 use crate::limits::{ExpiresAt, MAX_ITEMS, Note, Quantity, Reference};
-use crate::order::{NewItem, NewOrder, OrderChange, Tracking, Transition};
+use crate::order::{Details, NewItem, NewOrder, OrderChange, Tracking, Transition};
 use crate::status::Status;
+
+mod payments;
+
+pub use payments::{CreatePaymentForm, CreateRefundForm, RefundItemForm, UpdateRefundForm};
 
 /// Items of an order.
 #[cfg(feature = "openapi")]
@@ -266,6 +270,13 @@ impl UpdateOrderForm {
             errors.add("/expires_at", "cannot be changed together with the status; send two requests");
         }
         let expires_at = errors.nullable("/expires_at", self.expires_at, ExpiresAt::parse);
+        let details = Details {
+            reference: payment.as_ref().and_then(|payment| payment.reference.clone()),
+            method: payment.as_ref().and_then(|payment| payment.method.clone()),
+            refund_reference: payment.as_ref().and_then(|payment| payment.refund_reference.clone()),
+            carrier: tracking.as_ref().and_then(|tracking| tracking.carrier.clone()),
+            tracking_number: tracking.as_ref().and_then(|tracking| tracking.number.clone()),
+        };
         let transition = transition(status, payment, tracking, self.restock);
         if !named && reason.is_some() {
             errors.add("/reason", "belongs to a change of status");
@@ -279,7 +290,17 @@ impl UpdateOrderForm {
         }
         errors.check()?;
         let transition = if status.is_none() { Ok(None) } else { transition };
-        Ok(OrderChange { status, transition, reason, shipping_address, note, metadata, expires_at, items })
+        Ok(OrderChange {
+            status,
+            transition,
+            details,
+            reason,
+            shipping_address,
+            note,
+            metadata,
+            expires_at,
+            items,
+        })
     }
 
     /// # Errors

@@ -12,12 +12,12 @@ use shared::rpc::metadata::context_of;
 use shared::values::ids::{self, OrderId};
 use tonic::{Request, Response, Status};
 
-use crate::forms::{CreateOrderForm, UpdateOrderForm};
+use crate::forms::{CreateOrderForm, CreatePaymentForm, CreateRefundForm, UpdateOrderForm, UpdateRefundForm};
 use crate::listing::Listing;
 use crate::service::OrderService;
 use crate::service::reconcile::{JobReport, ReconcileReport, Shard};
 use crate::store::Job;
-use crate::views::{message, violation};
+use crate::views::{message, payment_message, refund_message, refund_preview_message, violation};
 
 /// gRPC service that tonic's server calls.
 #[derive(Clone)]
@@ -62,6 +62,64 @@ impl Rpc for Grpc {
         let if_match = IfMatch::of_call(request.expected_version);
         let change = UpdateOrderForm::from_message(request)?.check()?;
         Ok(Response::new(message(self.0.update(&context, id, &if_match, change).await?, context.caller)))
+    }
+
+    async fn create_payment(
+        &self,
+        mut request: Request<wire::CreatePaymentRequest>,
+    ) -> Result<Response<wire::Payment>, Status> {
+        let context = context_of(&request)?;
+        // `If-Match` is no part of the request that a key names.
+        let if_match = IfMatch::of_call(request.get_mut().expected_version.take());
+        let key = RequestKey::of_call(&context, request.metadata(), request.get_ref())?;
+        let mut request = request.into_inner();
+        let order = std::mem::take(&mut request.order_id);
+        let new = CreatePaymentForm::from(request).check()?;
+        let made = self.0.create_payment(&context, order_id(order)?, &if_match, new, &key).await?;
+        Ok(made.into_rpc(|recorded| payment_message(recorded.entry, context.caller)))
+    }
+
+    async fn create_refund(
+        &self,
+        mut request: Request<wire::CreateRefundRequest>,
+    ) -> Result<Response<wire::Refund>, Status> {
+        let context = context_of(&request)?;
+        // `If-Match` is no part of the request that a key names.
+        let if_match = IfMatch::of_call(request.get_mut().expected_version.take());
+        let key = RequestKey::of_call(&context, request.metadata(), request.get_ref())?;
+        let mut request = request.into_inner();
+        let order = std::mem::take(&mut request.order_id);
+        let new = CreateRefundForm::from(request).check()?;
+        let made = self.0.create_refund(&context, order_id(order)?, &if_match, new, &key).await?;
+        Ok(made.into_rpc(|recorded| refund_message(recorded.entry, context.caller)))
+    }
+
+    async fn preview_refund(
+        &self,
+        request: Request<wire::PreviewRefundRequest>,
+    ) -> Result<Response<wire::RefundPreview>, Status> {
+        let context = context_of(&request)?;
+        let mut request = request.into_inner().refund.unwrap_or_default();
+        let order = std::mem::take(&mut request.order_id);
+        let if_match = IfMatch::of_call(request.expected_version);
+        let new = CreateRefundForm::from(request).check()?;
+        let refund = self.0.preview_refund(&context, order_id(order)?, &if_match, &new).await?;
+        Ok(Response::new(refund_preview_message(refund)))
+    }
+
+    async fn update_refund(
+        &self,
+        request: Request<wire::UpdateRefundRequest>,
+    ) -> Result<Response<wire::Refund>, Status> {
+        let context = context_of(&request)?;
+        let wire::UpdateRefundRequest { order_id: order, refund_id, reference, expected_version } =
+            request.into_inner();
+        let reference = UpdateRefundForm { reference }.check()?;
+        let order = order_id(order)?;
+        let refund = ids::parse(refund_id).map_err(|_| Error::not_found("refund"))?;
+        let if_match = IfMatch::of_call(expected_version);
+        let recorded = self.0.update_refund(&context, order, refund, &if_match, &reference).await?;
+        Ok(Response::new(refund_message(recorded.entry, context.caller)))
     }
 
     async fn list_orders(

@@ -23,6 +23,8 @@ use crate::service::OrderService;
 use crate::service::consistency;
 use crate::views::{ConsistencyPageJson, OrderJson};
 
+mod payments;
+
 type Service = State<Arc<OrderService>>;
 
 const TAG: &str = "Orders";
@@ -35,6 +37,10 @@ pub fn routes() -> RouteTable<Arc<OrderService>> {
         .route(&CHECK_CONSISTENCY, check_consistency)
         .route(&GET_ORDER, get_order)
         .route(&UPDATE_ORDER, update_order)
+        .route(&payments::CREATE_PAYMENT, payments::create_payment)
+        .route(&payments::CREATE_REFUND, payments::create_refund)
+        .route(&payments::PREVIEW_REFUND, payments::preview_refund)
+        .route(&payments::UPDATE_REFUND, payments::update_refund)
 }
 
 /// The router of all routes.
@@ -128,11 +134,12 @@ static UPDATE_ORDER: RouteSpec = RouteSpec::put("/orders/{id}", "updateOrder")
     .summary("Change an order, or its status")
     .description(
         "What the body does not name stays as it is.\n\n| from | to | who | what else |\n| --- | --- | --- | --- \
-         |\n| `placed` | `paid` | staff | `payment` with `reference` |\n| `placed`, `paid` | `cancelled` | the \
+         |\n| `placed` | `paid` | staff | `payment` with `reference`: a payment of what is due |\n| `placed`, `paid` | `cancelled` | the \
          owner while `placed`, staff | |\n| `paid` | `shipped` | staff | `tracking` |\n| `shipped` | \
          `delivered` | staff | |\n| `delivered` | `returned` | staff | `restock` |\n| `returned`, or `cancelled` \
-         after it was paid | `refunded` | staff | `payment` with `refund_reference` |\n\nThe status that the \
-         order has already is 200: nothing changes, and what came with it is ignored.\n\nThe owner may change \
+         after it was paid | `refunded` | staff | `payment` with `refund_reference`: a refund of \
+         what is left |\n\nThe status that the order has already is 200, and nothing changes; another `payment` or \
+         `tracking` beside it is 409.\n\nThe owner may change \
          `shipping_address`, `items` and `note` while `placed`; staff `items` and `expires_at` while `placed`, the \
          address while `placed` or `paid`, and `note` and `metadata` always. `items` are not changed together with \
          `status`; the hold follows them, all or nothing.",
@@ -145,6 +152,8 @@ static UPDATE_ORDER: RouteSpec = RouteSpec::put("/orders/{id}", "updateOrder")
         Kind::InvalidTransition,
         Kind::OrderNotEditable,
         Kind::InsufficientStock,
+        Kind::PaymentReferenceTaken,
+        Kind::AmountExceeded,
         Kind::TooManyRequests,
     ]);
 

@@ -3,7 +3,7 @@
 //! - [`http`], [`grpc`]: the two transports, which convert and call
 //! - [`service`]: use cases, one method each; authorization and the sequence of I/O live there
 //! - [`forms`], [`listing`]: inputs from callers and their validation
-//! - [`order`], [`order_id`], [`number`], [`status`]: the aggregate, its identifiers and its state machine;
+//! - [`order`], [`order_id`], [`entry_id`], [`number`], [`status`]: the aggregate, its identifiers and its state machine;
 //!   no I/O
 //! - [`open_orders`]: slots that bound the open orders of a customer; no I/O
 //! - [`limits`]: bounds of values, declared once
@@ -26,6 +26,7 @@ use shared::rpc::channel::Channel;
 use shared::rpc::server::{MAX_MESSAGE, RpcServer};
 use shared::values::clock::Clock;
 
+pub mod entry_id;
 pub mod environment;
 pub mod forms;
 pub mod grpc;

@@ -5,10 +5,20 @@ use std::time::Duration;
 use shared::input::query;
 use shared::values::clock::Timestamp;
 use shared::values::integer::Integer;
+use shared::values::money::MAX_AMOUNT;
 use shared::values::text::{Line, Prose};
 
 /// The most items of an order.
 pub const MAX_ITEMS: usize = 100;
+
+/// The most payments of an order.
+pub const MAX_PAYMENTS: usize = 100;
+
+/// The most refunds of an order.
+pub const MAX_REFUNDS: usize = 100;
+
+/// Minor units of a payment or a refund.
+pub type PaymentAmount = Integer<1, MAX_AMOUNT>;
 
 /// Units of an item.
 pub type Quantity = Integer<1, 10_000>;
@@ -18,6 +28,29 @@ pub type Note = Prose<2_000>;
 
 /// Reference or method of a payment, carrier or number of a parcel.
 pub type Reference = Line<1, 100>;
+
+/// Name of a payment provider: a token of lower case.
+pub enum Provider {}
+
+#[cfg(feature = "openapi")]
+shared::value_schema!(Provider, shared::openapi::values::matching("^[a-z0-9_-]{1,40}$"));
+
+impl Provider {
+    /// The longest name.
+    pub const MAX: usize = 40;
+
+    /// A rule for [`shared::input::validation::ValidationErrors`].
+    ///
+    /// # Errors
+    /// A message with the allowed characters.
+    pub fn parse(text: String) -> Result<String, String> {
+        let allowed = |byte: u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_' | b'-');
+        if (1..=Self::MAX).contains(&text.len()) && text.bytes().all(allowed) {
+            return Ok(text);
+        }
+        Err(format!("must have 1 to {} characters of a-z, 0-9, _ and -", Self::MAX))
+    }
+}
 
 /// Time at which an order expires if it is unpaid, as staff choose it.
 pub enum ExpiresAt {}

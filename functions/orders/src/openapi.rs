@@ -3,15 +3,21 @@
 use shared::openapi::ApiPart;
 use shared::openapi::schemas::Schemas;
 
-use crate::forms::{CreateOrderForm, UpdateOrderForm};
-use crate::views::{ConsistencyPageJson, OrderJson};
+use crate::forms::{CreateOrderForm, CreatePaymentForm, CreateRefundForm, UpdateOrderForm, UpdateRefundForm};
+use crate::views::{ConsistencyPageJson, OrderJson, PaymentJson, RefundJson, RefundPreviewJson};
 
 /// Schemas of this function.
 pub fn part() -> ApiPart {
     let schemas = Schemas::default()
         .with::<CreateOrderForm>()
         .with::<UpdateOrderForm>()
+        .with::<CreatePaymentForm>()
+        .with::<CreateRefundForm>()
+        .with::<UpdateRefundForm>()
         .with::<OrderJson>()
+        .with::<PaymentJson>()
+        .with::<RefundJson>()
+        .with::<RefundPreviewJson>()
         .with::<ConsistencyPageJson>();
     schemas.components().fold(ApiPart::default(), |part, (name, schema)| part.schema(name, schema))
 }

@@ -2,6 +2,8 @@
 //!
 //! - `decision`: permissions, transitions, and their consequences for the stock
 //! - `items`: a change of items, which takes several steps
+//! - `payments`: payments and refunds
+//! - `totals`: sums, and the status of payment that follows from them
 //!
 //! A decision is one write. It gives the order its next version, appends to its history, and names the task
 //! that follows for the stock. The task's revision is that version.
@@ -14,7 +16,7 @@ use shared::http::idempotency::RequestKey;
 use shared::input::validation::{Patch, ValidationErrors};
 use shared::values::address::Address;
 use shared::values::clock::Timestamp;
-use shared::values::ids::{OrderId, ProductId, UserId};
+use shared::values::ids::{OrderId, PaymentId, ProductId, RefundId, UserId};
 use shared::values::money::{Currency, Money};
 
 use crate::number::Number;
@@ -22,9 +24,15 @@ use crate::status::Status;
 
 mod decision;
 mod items;
+mod payments;
+mod totals;
 
-pub use decision::{Decision, OrderChange, Transition, check_expiry};
+pub use decision::{Decision, Details, OrderChange, Transition, check_expiry};
 pub use items::Held;
+pub use payments::{
+    ItemQuantity, NewPayment, NewRefund, Origin, Payment, Recording, Refund, RefundOf, reference_taken,
+};
+pub use totals::{PaymentStatus, Totals};
 
 /// Maximum total of an order, in minor units.
 pub const MAX_TOTAL: i64 = 1_000_000_000_000_000;
@@ -50,12 +58,14 @@ pub struct Order {
     pub note: Option<String>,
     /// Key-value pairs for the shop's own programs.
     pub metadata: BTreeMap<String, String>,
-    /// Payment and refund details.
-    pub payment: Payment,
+    /// Payments, oldest first.
+    pub payments: Vec<Payment>,
+    /// Refunds, oldest first.
+    pub refunds: Vec<Refund>,
     /// Shipment tracking; none before shipping.
     pub tracking: Option<Tracking>,
-    /// All changes of status, oldest first.
-    pub history: Vec<StatusChange>,
+    /// All changes of status, payments and refunds, oldest first.
+    pub history: Vec<HistoryEntry>,
     /// Pending stock tasks, oldest first.
     pub tasks: Vec<Task>,
     /// True while new items are being held that are not the order's yet. Any decision ends that.
@@ -116,17 +126,6 @@ impl Item {
     }
 }
 
-/// Payment and refund of an order.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Payment {
-    /// Payment reference at the payment provider.
-    pub reference: Option<String>,
-    /// Payment method.
-    pub method: Option<String>,
-    /// Refund reference at the payment provider.
-    pub refund_reference: Option<String>,
-}
-
 /// Shipment tracking.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Tracking {
@@ -136,29 +135,86 @@ pub struct Tracking {
     pub number: String,
 }
 
-/// Change of status, an entry of the history.
+/// Entry of an order's history.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct StatusChange {
+pub struct HistoryEntry {
     /// Time of the change.
     pub at: Timestamp,
-    /// Status before; none for the first entry.
-    pub from: Option<Status>,
-    /// Status after.
-    pub to: Status,
+    /// Change of the order.
+    pub change: Change,
     /// User who made the change; none for the system.
     pub by: Option<UserId>,
     /// Reason for the change.
     pub reason: Option<String>,
 }
 
-impl StatusChange {
-    /// Actor as shown to this caller: customers see `staff` for everybody else.
-    pub fn actor_label_for(&self, caller: Caller) -> String {
-        match self.by {
-            None => "system".to_owned(),
-            Some(by) if caller.is_staff() || caller.user_id() == Some(by) => by.to_string(),
-            Some(_) => "staff".to_owned(),
+/// Change of an order, as its history has it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// Change of the status.
+    Status {
+        /// Status before; none for the first entry.
+        from: Option<Status>,
+        /// Status after.
+        to: Status,
+    },
+    /// Payment that was recorded.
+    Payment(PaymentId),
+    /// Refund that was recorded, or got its reference.
+    Refund(RefundId),
+    /// Change of a newer build, by its name.
+    Unknown(&'static str),
+}
+
+impl Change {
+    /// Names of the changes that this build knows.
+    pub const EVENTS: [&str; 3] = ["status", "payment", "refund"];
+
+    /// Name of the kind of change.
+    pub fn event(self) -> &'static str {
+        let [status, payment, refund] = Self::EVENTS;
+        match self {
+            Self::Status { .. } => status,
+            Self::Payment(_) => payment,
+            Self::Refund(_) => refund,
+            Self::Unknown(event) => event,
         }
+    }
+
+    /// ID of the part of the order that changed; none for the order itself.
+    pub fn subject(self) -> Option<String> {
+        match self {
+            Self::Payment(id) => Some(id.to_string()),
+            Self::Refund(id) => Some(id.to_string()),
+            Self::Status { .. } | Self::Unknown(_) => None,
+        }
+    }
+}
+
+impl HistoryEntry {
+    /// Status before the change, if it is one of status.
+    pub fn from(&self) -> Option<Status> {
+        match self.change {
+            Change::Status { from, .. } => from,
+            _ => None,
+        }
+    }
+
+    /// Status after the change, if it is one of status.
+    pub fn to(&self) -> Option<Status> {
+        match self.change {
+            Change::Status { to, .. } => Some(to),
+            _ => None,
+        }
+    }
+}
+
+/// Actor as shown to this caller: customers see `staff` for everybody else. None is the system.
+pub fn actor_label(by: Option<UserId>, caller: Caller) -> String {
+    match by {
+        None => "system".to_owned(),
+        Some(by) if caller.is_staff() || caller.user_id() == Some(by) => by.to_string(),
+        Some(_) => "staff".to_owned(),
     }
 }
 
@@ -249,14 +305,13 @@ impl Order {
             item.check_currency(&mut errors, index, currency);
         }
         errors.check()?;
-        let placed = StatusChange {
+        let placed = HistoryEntry {
             at: placing.at,
-            from: None,
-            to: Status::Placed,
+            change: Change::Status { from: None, to: Status::Placed },
             by: Some(placing.by),
             reason: None,
         };
-        let order = Self {
+        let mut order = Self {
             id: placing.id,
             number: placing.number,
             user_id: placing.user_id,
@@ -266,7 +321,8 @@ impl Order {
             shipping_address: new.shipping_address,
             note: new.note,
             metadata: new.metadata,
-            payment: Payment::default(),
+            payments: Vec::new(),
+            refunds: Vec::new(),
             tracking: None,
             history: vec![placed],
             tasks: Vec::new(),
@@ -279,6 +335,9 @@ impl Order {
             updated_at: placing.at,
         };
         order.check_total()?;
+        // An order that costs nothing is paid as it is placed.
+        let entry = order.settle(placing.at);
+        order.history.extend(entry);
         Ok(order)
     }
 
@@ -297,9 +356,9 @@ impl Order {
         self.items.iter().map(Item::total).fold(0, i64::saturating_add)
     }
 
-    /// True if the order was ever paid.
+    /// True if a payment of the order was ever recorded.
     pub fn was_paid(&self) -> bool {
-        self.payment.reference.is_some()
+        !self.payments.is_empty()
     }
 }
 

@@ -2,6 +2,7 @@
 //!
 //! - [`place`](OrderService::place): places an order
 //! - [`update`](OrderService::update): changes status, items and details
+//! - `payments`: records payments and refunds
 //! - [`reconcile`]: finishes what crashes leave undone
 //! - [`consistency`]: compares orders with stock
 
@@ -24,10 +25,13 @@ use crate::users::Users;
 
 pub mod consistency;
 mod limits;
+mod payments;
 mod place;
 pub mod reconcile;
 mod signals;
 mod update;
+
+pub use payments::Recorded;
 
 /// Use cases of orders.
 pub struct OrderService {

@@ -31,7 +31,7 @@ pub use limits::Freshness;
 pub use progress::{Job, LONGEST_DELAY, Reason, SetAside};
 
 /// Schema of this build. Raise its version with every change of `ensure_schema`, of the rules or of documents.
-pub const SCHEMA: Schema = Schema { function: "orders", version: 9, lowest_writer: ANY_WRITER };
+pub const SCHEMA: Schema = Schema { function: "orders", version: 10, lowest_writer: ANY_WRITER };
 
 const ORDERS: &str = "orders";
 
@@ -39,6 +39,9 @@ const LEASES: &str = "leases";
 
 /// Unique index on numbers.
 const NUMBER_INDEX: &str = "number_of_orders";
+
+/// Unique index on the references of payments.
+const PAYMENT_INDEX: &str = "payment_reference";
 
 /// Result of an insert.
 #[derive(Clone, Debug, PartialEq)]
@@ -53,6 +56,17 @@ pub enum Inserted {
     NumberTaken,
     /// The slot is taken by another open order of the customer.
     SlotTaken,
+}
+
+/// Result of writing a decision.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Written {
+    /// The decision was written.
+    Done,
+    /// A concurrent write was faster.
+    Conflict,
+    /// The reference of a payment is taken by a payment of another order.
+    ReferenceTaken,
 }
 
 /// Store of orders.
@@ -94,6 +108,10 @@ impl OrderStore {
             Index::unique("placed_under", doc! { "placed_under.caller": 1, "placed_under.key": 1 })
                 .only(doc! { "placed_under.key": { "$exists": true } }),
         ]);
+        indexes.push(
+            Index::unique(PAYMENT_INDEX, doc! { "payments.unique": 1 })
+                .only(doc! { "payments.unique": { "$exists": true } }),
+        );
         indexes.extend(jobs::indexes());
         indexes.push(limits::index());
         let orders = mongo::Collection {
@@ -249,16 +267,27 @@ impl OrderStore {
         Ok(mongo::confirmed(found).await?.is_some())
     }
 
-    /// Writes a decision about an order, in one conditional write. `false`: a concurrent write was faster.
+    /// Writes a decision about an order, in one conditional write.
     ///
     /// It sets only what the decision changed. A field of a later build stays, also in items that stay.
     ///
     /// # Errors
     /// Fails when it is unknown whether the decision was written.
-    pub async fn write(&self, before: &Order, decision: &Decision) -> Result<bool, Error> {
+    pub async fn write(&self, before: &Order, decision: &Decision) -> Result<Written, Error> {
         let filter = doc! { "_id": mongo::uuid(before.id), "version": before.version };
         let update = documents::update(before, decision)?;
-        Ok(self.orders.update_one(filter, vec![update]).await?.matched_count == 1)
+        match self.orders.update_one(filter, vec![update]).await {
+            Ok(written) if written.matched_count == 1 => Ok(Written::Done),
+            Ok(_) => Ok(Written::Conflict),
+            // A duplicate key only means "look": the write that met it may be rolled back.
+            Err(error) if mongo::is_duplicate_key(&error) => {
+                let other = documents::with_its_references(before, decision);
+                let found = self.all.find_one(other).projection(doc! { "_id": 1 });
+                let taken = mongo::confirmed(found).await?.is_some();
+                Ok(if taken { Written::ReferenceTaken } else { Written::Conflict })
+            }
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// Removes a finished task, and records the time: a second call of it may still be on its way.

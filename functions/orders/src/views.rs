@@ -9,14 +9,23 @@ use shared::rpc::convert;
 use shared::values::address::Address;
 use shared::values::clock::Timestamp;
 #[cfg(feature = "openapi")]
-use shared::values::ids::{OrderKind, ProductKind, UserKind};
+use shared::values::ids::{ItemKind, OrderKind, ProductKind, UserKind};
 use shared::values::money::MoneyJson;
 
 #[cfg(feature = "openapi")]
 use crate::number::Number;
-use crate::order::{Item, Order};
+#[cfg(feature = "openapi")]
+use crate::order::Change;
+use crate::order::{HistoryEntry, Item, Order, PaymentStatus, actor_label};
 use crate::service::consistency::{ConsistencyPage, Violation, ViolationKind};
 use crate::status::Status;
+
+mod payments;
+
+pub(crate) use payments::{
+    PaymentJson, RefundJson, RefundPreviewJson, payment_message, refund_message, refund_preview_message,
+};
+use payments::{TotalsJson, totals_message};
 
 /// An order.
 #[derive(Serialize)]
@@ -43,12 +52,20 @@ pub(crate) struct OrderJson {
     note: Option<String>,
     /// Data of your own.
     metadata: BTreeMap<String, String>,
-    /// Payment and refund.
-    payment: PaymentJson,
+    /// Sums, in minor units of its currency.
+    totals: TotalsJson,
+    /// Status of its payments and refunds.
+    payment_status: PaymentStatus,
+    /// Payments, the first one first.
+    payments: Vec<PaymentJson>,
+    /// Refunds, the first one first.
+    refunds: Vec<RefundJson>,
+    /// References of the latest payment and the latest refund.
+    payment: PaymentReferencesJson,
     /// Tracking of the parcel.
     tracking: TrackingJson,
-    /// Every change of its status, the first one first.
-    history: Vec<StatusChangeJson>,
+    /// Every change of its status, payment and refund, the first one first.
+    history: Vec<HistoryEntryJson>,
     /// Time at which it is cancelled if unpaid; null once it is not `placed`.
     expires_at: Option<Timestamp>,
     /// Rises with every change; the `ETag`.
@@ -64,6 +81,9 @@ pub(crate) struct OrderJson {
 #[derive(Serialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = Item))]
 struct ItemJson {
+    /// ID of the item; it stays while its product does.
+    #[cfg_attr(feature = "openapi", schema(value_type = ItemKind))]
+    id: String,
     /// ID of the product.
     #[cfg_attr(feature = "openapi", schema(value_type = ProductKind))]
     product_id: String,
@@ -78,17 +98,20 @@ struct ItemJson {
     quantity: i64,
     /// Price of all units.
     total: MoneyJson,
+    /// Units that are refunded.
+    #[cfg_attr(feature = "openapi", schema(minimum = 0))]
+    refunded: i64,
 }
 
-/// Payment and refund of an order.
+/// References of the latest payment and the latest refund.
 #[derive(Serialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = Payment))]
-struct PaymentJson {
-    /// Reference of the payment.
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = PaymentReferences))]
+struct PaymentReferencesJson {
+    /// Reference of the latest payment.
     reference: Option<String>,
-    /// Method of the payment.
+    /// Method of the latest payment.
     method: Option<String>,
-    /// Reference of the refund.
+    /// Reference of the latest refund.
     refund_reference: Option<String>,
 }
 
@@ -102,59 +125,62 @@ struct TrackingJson {
     number: Option<String>,
 }
 
-/// A change of an order's status.
+/// A change of an order: of its status, a payment or a refund.
 #[derive(Serialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = StatusChange))]
-struct StatusChangeJson {
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = HistoryEntry))]
+struct HistoryEntryJson {
     /// Time of the change.
     at: Timestamp,
-    /// Status before; null for the first.
+    /// Kind of change.
+    #[cfg_attr(feature = "openapi", schema(value_type = Event))]
+    event: &'static str,
+    /// Status before; null for the first, and for payments and refunds.
     from: Option<Status>,
-    /// Status after.
-    to: Status,
+    /// Status after; null for payments and refunds.
+    to: Option<Status>,
     /// A user, `system`, or `staff` where a customer looks.
     #[cfg_attr(feature = "openapi", schema(value_type = Actor))]
     by: String,
     /// Reason for the change.
     reason: Option<String>,
+    /// ID of the payment or the refund.
+    subject: Option<String>,
 }
 
 impl OrderJson {
     /// The order as this caller may see it.
     pub(crate) fn of(order: Order, caller: Caller) -> Self {
         let total = MoneyJson::new(order.total(), order.currency);
+        let (totals, payment_status) = (order.totals().into(), order.payment_status());
+        let items = order.items.iter().map(|item| ItemJson::of(&order, item)).collect();
+        let (payment, refund) = (order.payments.last(), order.refunds.last());
+        let payment = PaymentReferencesJson {
+            reference: payment.map(|payment| payment.reference.clone()),
+            method: payment.and_then(|payment| payment.method.clone()),
+            refund_reference: refund.and_then(|refund| refund.reference.clone()),
+        };
         Self {
             id: order.id.to_string(),
             number: order.number.to_string(),
             user_id: order.user_id.to_string(),
             status: order.status,
-            items: order.items.into_iter().map(ItemJson::from).collect(),
+            items,
             total,
             shipping_address: order.shipping_address,
             note: order.note,
             metadata: order.metadata,
-            payment: PaymentJson {
-                reference: order.payment.reference,
-                method: order.payment.method,
-                refund_reference: order.payment.refund_reference,
-            },
+            totals,
+            payment_status,
+            payments: order.payments.into_iter().map(|payment| PaymentJson::of(payment, caller)).collect(),
+            refunds: order.refunds.into_iter().map(|refund| RefundJson::of(refund, caller)).collect(),
+            payment,
             tracking: match order.tracking {
                 Some(tracking) => {
                     TrackingJson { carrier: Some(tracking.carrier), number: Some(tracking.number) }
                 }
                 None => TrackingJson { carrier: None, number: None },
             },
-            history: order
-                .history
-                .into_iter()
-                .map(|change| StatusChangeJson {
-                    by: change.actor_label_for(caller),
-                    at: change.at,
-                    from: change.from,
-                    to: change.to,
-                    reason: change.reason,
-                })
-                .collect(),
+            history: order.history.into_iter().map(|entry| HistoryEntryJson::of(entry, caller)).collect(),
             expires_at: order.expires_at,
             version: order.version,
             created_at: order.created_at,
@@ -163,22 +189,47 @@ impl OrderJson {
     }
 }
 
-impl From<Item> for ItemJson {
-    fn from(item: Item) -> Self {
+impl ItemJson {
+    fn of(order: &Order, item: &Item) -> Self {
         Self {
+            id: order.item_id(item).to_string(),
             product_id: item.product_id.to_string(),
             total: MoneyJson::new(item.total(), item.unit_price.currency()),
-            sku: item.sku,
-            name: item.name,
+            sku: item.sku.clone(),
+            name: item.name.clone(),
             unit_price: item.unit_price.into(),
             quantity: item.quantity,
+            refunded: order.refunded_units(item),
+        }
+    }
+}
+
+impl HistoryEntryJson {
+    fn of(entry: HistoryEntry, caller: Caller) -> Self {
+        Self {
+            at: entry.at,
+            event: entry.change.event(),
+            from: entry.from(),
+            to: entry.to(),
+            by: actor_label(entry.by, caller),
+            subject: entry.change.subject(),
+            reason: entry.reason,
         }
     }
 }
 
 /// The message for an order, as this caller may see it.
 pub(crate) fn message(order: Order, caller: Caller) -> wire::Order {
+    let items = order.items.iter().map(|it| item(&order, it)).collect();
+    let (payment, refund) = (order.payments.last(), order.refunds.last());
+    let payment = wire::PaymentReferences {
+        reference: payment.map(|payment| payment.reference.clone()),
+        method: payment.and_then(|payment| payment.method.clone()),
+        refund_reference: refund.and_then(|refund| refund.reference.clone()),
+    };
     wire::Order {
+        totals: Some(totals_message(order.totals())),
+        payment_status: order.payment_status().name().to_owned(),
         id: order.id.to_string(),
         number: order.number.to_string(),
         user_id: order.user_id.to_string(),
@@ -187,11 +238,9 @@ pub(crate) fn message(order: Order, caller: Caller) -> wire::Order {
         shipping_address: Some(convert::address(&order.shipping_address)),
         note: order.note,
         metadata: order.metadata,
-        payment: Some(wire::Payment {
-            reference: order.payment.reference,
-            method: order.payment.method,
-            refund_reference: order.payment.refund_reference,
-        }),
+        payment: Some(payment),
+        payments: order.payments.into_iter().map(|payment| payment_message(payment, caller)).collect(),
+        refunds: order.refunds.into_iter().map(|refund| refund_message(refund, caller)).collect(),
         tracking: order.tracking.map(|tracking| wire::Tracking {
             carrier: Some(tracking.carrier),
             number: Some(tracking.number),
@@ -199,15 +248,17 @@ pub(crate) fn message(order: Order, caller: Caller) -> wire::Order {
         history: order
             .history
             .into_iter()
-            .map(|change| wire::StatusChange {
-                by: change.actor_label_for(caller),
-                at: Some(convert::timestamp(change.at)),
-                from: change.from.map(|status| status.name().to_owned()),
-                to: change.to.name().to_owned(),
-                reason: change.reason,
+            .map(|entry| wire::HistoryEntry {
+                by: actor_label(entry.by, caller),
+                at: Some(convert::timestamp(entry.at)),
+                from: entry.from().map(|status| status.name().to_owned()),
+                to: entry.to().map(|status| status.name().to_owned()),
+                event: entry.change.event().to_owned(),
+                subject: entry.change.subject(),
+                reason: entry.reason,
             })
             .collect(),
-        items: order.items.into_iter().map(item).collect(),
+        items,
         expires_at: order.expires_at.map(convert::timestamp),
         version: order.version,
         created_at: Some(convert::timestamp(order.created_at)),
@@ -215,13 +266,15 @@ pub(crate) fn message(order: Order, caller: Caller) -> wire::Order {
     }
 }
 
-fn item(item: Item) -> wire::OrderItem {
+fn item(order: &Order, item: &Item) -> wire::OrderItem {
     let currency = item.unit_price.currency();
     wire::OrderItem {
+        id: order.item_id(item).to_string(),
+        refunded: order.refunded_units(item),
         product_id: item.product_id.to_string(),
         total: Some(convert::money(item.total(), currency)),
-        sku: item.sku,
-        name: item.name,
+        sku: item.sku.clone(),
+        name: item.name.clone(),
         unit_price: Some(convert::money(item.unit_price.amount(), currency)),
         quantity: item.quantity,
     }
@@ -300,6 +353,13 @@ enum Actor {}
 
 #[cfg(feature = "openapi")]
 shared::value_schema!(Actor, shared::openapi::values::user_or(&["system", "staff"]));
+
+/// The kind of a change in the history.
+#[cfg(feature = "openapi")]
+enum Event {}
+
+#[cfg(feature = "openapi")]
+shared::value_schema!(Event, shared::openapi::values::one_of(Change::EVENTS));
 
 #[cfg(feature = "openapi")]
 shared::value_schema!(ViolationKind, shared::openapi::values::one_of(Self::ALL.map(Self::name)));

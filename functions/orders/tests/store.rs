@@ -1,6 +1,6 @@
 //! Store of orders on a real MongoDB: the guarantees of its conditional writes.
 
-#![expect(clippy::unwrap_used, reason = "these are tests: what fails there fails the test")]
+#![expect(clippy::panic, clippy::unwrap_used, reason = "these are tests: what fails there fails the test")]
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -12,16 +12,21 @@ use orders::listing::Listing;
 use orders::number::Number;
 use orders::open_orders::OpenOrders;
 use orders::order::{
-    Decision, Item, NewOrder, Order, OrderChange, PlacementContext, Task, TaskKind, Tracking, Transition,
+    Decision, Details, Item, NewOrder, NewRefund, Order, OrderChange, Origin, PaymentStatus,
+    PlacementContext, Recording, RefundOf, Task, TaskKind, Tracking, Transition,
 };
 use orders::products::HoldCursor;
 use orders::status::Status;
-use orders::store::{Freshness, Inserted, Job, LONGEST_DELAY, OrderStore, Reason, SetAside, Unfinished};
+use orders::store::{
+    Freshness, Inserted, Job, LONGEST_DELAY, OrderStore, Reason, SetAside, Unfinished, Written,
+};
 use shared::auth::{Caller, Role};
 use shared::error::Kind;
+use shared::http::idempotency::RequestKey;
 use shared::input::page::PageRequest;
 use shared::input::validation::Patch;
 use shared::mongo;
+use shared::runtime::context::InvocationId;
 use shared::values::address::Address;
 use shared::values::clock::Timestamp;
 use shared::values::ids::{OrderId, ProductId, UserId};
@@ -95,6 +100,7 @@ fn decide(order: &Order, transition: Option<Transition>, note: Option<&str>) -> 
         status: transition.as_ref().map(Transition::to),
         transition: Ok(transition),
         reason: None,
+        details: Details::default(),
         shipping_address: None,
         note: note.map_or(Patch::Absent, |note| Patch::Value(note.to_owned())),
         metadata: None,
@@ -118,7 +124,7 @@ fn ship() -> Option<Transition> {
 async fn apply_all(store: &OrderStore, mut order: Order, transitions: Vec<Option<Transition>>) -> Order {
     for transition in transitions {
         let decision = decide(&order, transition, None);
-        assert!(store.write(&order, &decision).await.unwrap());
+        assert_eq!(store.write(&order, &decision).await.unwrap(), Written::Done);
         order = decision.order;
     }
     order
@@ -198,20 +204,75 @@ async fn a_decision_about_an_older_version_is_not_written() {
     store.insert(&order).await.unwrap();
     let (pays, cancels) =
         (decide(&order, pay(), None), decide(&order, Some(Transition::Cancel), Some("late")));
-    assert!(store.write(&order, &pays).await.unwrap());
-    assert!(!store.write(&order, &cancels).await.unwrap());
-    assert!(!store.write(&order, &pays).await.unwrap(), "the same decision twice");
+    assert_eq!(store.write(&order, &pays).await.unwrap(), Written::Done);
+    assert_eq!(store.write(&order, &cancels).await.unwrap(), Written::Conflict);
+    assert_eq!(store.write(&order, &pays).await.unwrap(), Written::Conflict, "the same decision twice");
     assert_eq!(store.find(order.id).await.unwrap(), Some(pays.order.clone()));
     // Of two decisions about the same version one is written.
     let ships = decide(&pays.order, ship(), None);
     let cancels = decide(&pays.order, Some(Transition::Cancel), None);
     let (one, other) = tokio::join!(store.write(&pays.order, &ships), store.write(&pays.order, &cancels));
-    assert!(one.unwrap() ^ other.unwrap());
+    assert_ne!(one.unwrap(), other.unwrap());
     let found = store.find(order.id).await.unwrap().unwrap();
-    assert_eq!((found.version, found.history.len(), found.tasks.len()), (3, 3, 1));
+    // Placed, a payment, paid, and one more.
+    assert_eq!((found.version, found.history.len(), found.tasks.len()), (3, 4, 1));
     // A decision about an order that does not exist is not written.
     let other = self::order(8);
-    assert!(!store.write(&other, &decide(&other, pay(), None)).await.unwrap());
+    let unknown = store.write(&other, &decide(&other, pay(), None)).await.unwrap();
+    assert_eq!(unknown, Written::Conflict);
+}
+
+/// Decides as staff about a refund of this amount.
+fn refund(order: &Order, amount: i64) -> Decision {
+    let new = NewRefund { of: RefundOf::Amount(amount), reason: None, reference: None, payment_id: None };
+    let caller = Caller::User { id: UserId::new(), role: Role::Staff };
+    let key = RequestKey::of_invocation(InvocationId::new());
+    match order.clone().record_refund(new, Origin { caller, key: &key, now: NOW }).unwrap() {
+        Recording::New(decision, _) => *decision,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn a_payment_of_a_build_without_payments_is_read_and_refunded() {
+    let (database, store) = store().await;
+    let order = order(7);
+    store.insert(&order).await.unwrap();
+    let paid = apply_all(&store, order, vec![pay()]).await;
+    // As that build leaves it: a reference and a history of statuses, and neither payments nor events.
+    let orders = database.collection::<Document>("orders");
+    let with_id = doc! { "_id": mongo::uuid(paid.id) };
+    let history = vec![doc! { "$arrayElemAt": ["$history", 0] }, doc! { "$arrayElemAt": ["$history", 2] }];
+    let older = vec![doc! { "$unset": ["payments", "refunds"] }, doc! { "$set": { "history": history } }];
+    orders.update_one(with_id.clone(), older).await.unwrap();
+
+    let found = store.find(paid.id).await.unwrap().unwrap();
+    let [payment] = &found.payments[..] else { panic!("{found:?}") };
+    assert_eq!((payment.amount, payment.reference.as_str()), (found.total(), "pi"));
+    assert_eq!((payment.created_at, payment.by), (paid.payments[0].created_at, paid.payments[0].by));
+    assert_eq!(found.payment_status(), PaymentStatus::Paid);
+    // Nothing kept its reference apart from others, so another order may have it.
+    let other = self::order(8);
+    store.insert(&other).await.unwrap();
+    apply_all(&store, other, vec![pay()]).await;
+    let refunded = refund(&found, 1);
+    assert_eq!(store.write(&found, &refunded).await.unwrap(), Written::Done);
+    let again = store.find(paid.id).await.unwrap().unwrap();
+    assert_eq!((&again, again.totals().refunded), (&refunded.order, 1));
+    let stored = orders.find_one(with_id).await.unwrap().unwrap();
+    assert_eq!(stored.get_array("payments").unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn a_reference_is_stored_for_one_order() {
+    let (_, store) = store().await;
+    let (one, other) = (order(7), order(8));
+    store.insert(&one).await.unwrap();
+    store.insert(&other).await.unwrap();
+    apply_all(&store, one, vec![pay()]).await;
+    let pays = decide(&other, pay(), None);
+    assert_eq!(store.write(&other, &pays).await.unwrap(), Written::ReferenceTaken);
+    assert_eq!(store.find(other.id).await.unwrap(), Some(other));
 }
 
 #[tokio::test]
@@ -225,13 +286,14 @@ async fn a_task_removed_during_another_decision_stays_removed() {
     // Decided while the task was there, written after its removal.
     let delivered = decide(&shipped, Some(Transition::Deliver), None);
     store.finish(shipped.id, task, NOW).await.unwrap();
-    assert!(store.write(&shipped, &delivered).await.unwrap());
+    assert_eq!(store.write(&shipped, &delivered).await.unwrap(), Written::Done);
     let found = store.find(shipped.id).await.unwrap().unwrap();
-    assert_eq!((found.tasks.len(), found.history.len(), found.version), (0, 4, 4));
+    // Placed, a payment, paid, shipped, delivered.
+    assert_eq!((found.tasks.len(), found.history.len(), found.version), (0, 5, 4));
 
     // And the other way round: only that task is removed, not later ones.
     let returned = decide(&found, Some(Transition::Return { restock: true }), None);
-    assert!(store.write(&found, &returned).await.unwrap());
+    assert_eq!(store.write(&found, &returned).await.unwrap(), Written::Done);
     store.finish(shipped.id, task, NOW).await.unwrap();
     let found = store.find(shipped.id).await.unwrap().unwrap();
     assert_eq!(found.tasks, [Task { revision: 5, kind: TaskKind::Restock }]);
@@ -254,7 +316,7 @@ async fn a_task_is_removed_once_and_raises_no_version() {
     store.finish(OrderId::new(), task, NOW).await.unwrap();
     // A later change still finds its version.
     let found = store.find(cancelled.id).await.unwrap().unwrap();
-    assert!(store.write(&found, &decide(&found, None, Some("done"))).await.unwrap());
+    assert_eq!(store.write(&found, &decide(&found, None, Some("done"))).await.unwrap(), Written::Done);
 }
 
 #[tokio::test]
@@ -263,7 +325,7 @@ async fn a_change_without_status_appends_nothing() {
     let order = order(7);
     store.insert(&order).await.unwrap();
     let edited = decide(&order, None, Some("Knock"));
-    assert!(store.write(&order, &edited).await.unwrap());
+    assert_eq!(store.write(&order, &edited).await.unwrap(), Written::Done);
     let found = store.find(order.id).await.unwrap().unwrap();
     assert_eq!(found, edited.order);
     assert_eq!((&found.history, found.tasks.len(), found.version), (&order.history, 0, 2));

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use orders::DEFAULT_PAYMENT_WINDOW;
 use orders::number::Number;
-use orders::order::{Item, NewOrder, Order, OrderChange, PlacementContext, Tracking, Transition};
+use orders::order::{Details, Item, NewOrder, Order, OrderChange, PlacementContext, Tracking, Transition};
 use orders::store::ImportedOrder;
 use products::holds::Hold;
 use products::product::Status;
@@ -267,7 +267,7 @@ impl<'a> Sales<'a> {
             Step::Expire => return Ok(order.expire(at).ok_or_else(refused)?.order),
             Step::Pay => {
                 let method = one_of(&["card", "card", "invoice", "transfer"], rng).map(str::to_owned);
-                (Transition::Pay { reference: format!("pi_{number}"), method }, None)
+                (Transition::Pay { reference: format!("pi_{}", order.id), method }, None)
             }
             Step::Ship => {
                 let carrier = one_of(&["DHL", "Royal Mail", "UPS"], rng).unwrap_or("DHL").to_owned();
@@ -287,6 +287,7 @@ impl<'a> Sales<'a> {
             status: Some(transition.to()),
             transition: Ok(Some(transition)),
             reason: reason.map(str::to_owned),
+            details: Details::default(),
             shipping_address: None,
             note: Patch::Absent,
             metadata: None,

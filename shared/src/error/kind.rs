@@ -31,6 +31,10 @@ pub enum Kind {
     StockBelowReserved,
     /// Customer with the maximum number of open orders.
     TooManyOpenOrders,
+    /// Payment reference that another payment has.
+    PaymentReferenceTaken,
+    /// Amount or quantity above that which is left.
+    AmountExceeded,
     /// Change of status that the order's status does not allow.
     InvalidTransition,
     /// Change that the order's status does not allow.
@@ -59,7 +63,7 @@ pub enum Kind {
 
 impl Kind {
     /// All kinds, sorted by status.
-    pub const ALL: [Self; 24] = [
+    pub const ALL: [Self; 26] = [
         Self::MalformedRequest,
         Self::InvalidQuery,
         Self::Unauthenticated,
@@ -72,6 +76,8 @@ impl Kind {
         Self::InsufficientStock,
         Self::StockBelowReserved,
         Self::TooManyOpenOrders,
+        Self::PaymentReferenceTaken,
+        Self::AmountExceeded,
         Self::InvalidTransition,
         Self::OrderNotEditable,
         Self::LastAdmin,
@@ -156,6 +162,15 @@ impl Kind {
                 StatusCode::CONFLICT,
                 Code::FailedPrecondition,
             ),
+            Self::PaymentReferenceTaken => (
+                "payment-reference-taken",
+                "Payment reference taken",
+                StatusCode::CONFLICT,
+                Code::AlreadyExists,
+            ),
+            Self::AmountExceeded => {
+                ("amount-exceeded", "Amount exceeded", StatusCode::CONFLICT, Code::FailedPrecondition)
+            }
             Self::InvalidTransition => {
                 ("invalid-transition", "Invalid transition", StatusCode::CONFLICT, Code::FailedPrecondition)
             }

@@ -140,8 +140,8 @@ async fn a_change_of_status_and_an_edit_are_one_change() {
     assert_eq!((&paid["status"], &paid["version"]), (&json!("paid"), &json!(2)));
     assert_eq!((&paid["note"], &paid["metadata"]), (&json!("paid in cash"), &json!({ "till": "7" })));
     assert_eq!(paid["shipping_address"]["line1"], "2 Way");
-    assert_eq!(paid["history"][1]["reason"], "counted twice");
-    assert_eq!(ada.get(&path).await["history"][1]["by"], "staff");
+    assert_eq!(paid["history"][2]["reason"], "counted twice");
+    assert_eq!(ada.get(&path).await["history"][2]["by"], "staff");
 
     // What may be changed is asked of the status before: the address may still go along with the parcel.
     let mut body = to("shipped");

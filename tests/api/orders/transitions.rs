@@ -5,7 +5,7 @@
 use std::collections::HashSet;
 
 use serde_json::{Value, json};
-use tests::person::{Person, to};
+use tests::person::{Person, to, to_for};
 use tests::shop::{Shop, steps_to};
 
 /// All states that an order can be in, for its transitions: to be refunded, a cancelled one must have been paid.
@@ -84,7 +84,7 @@ async fn every_status_leads_to_the_tables_next_ones_for_its_people() {
                     done += 1;
                     continue;
                 }
-                let answer = person.put(&path, to(target)).await;
+                let answer = person.put(&path, to_for(&order, target)).await;
                 match *who {
                     "anyone" => _ = answer.problem(401, "unauthenticated"),
                     "another customer" => _ = answer.problem(404, "not-found"),
@@ -109,10 +109,19 @@ async fn every_status_leads_to_the_tables_next_ones_for_its_people() {
     assert_eq!(done, 8 * 2 + 1);
 }
 
+/// Entries of the history about money that come with a change of status.
+fn for_money(target: &str) -> &'static [&'static str] {
+    match target {
+        "paid" => &["payment"],
+        "refunded" => &["refund"],
+        _ => &[],
+    }
+}
+
 async fn check_done(person: &Person, order: &str, from: &str, target: &str, case: &str) {
     let path = format!("/orders/{order}");
     let before = person.get(&path).await.expect(200);
-    let mut body = to(target);
+    let mut body = to_for(order, target);
     body["reason"] = json!("because");
     let after = person.put(&path, body).await.expect(200);
     assert_eq!(after["status"], target, "{case}");
@@ -120,19 +129,22 @@ async fn check_done(person: &Person, order: &str, from: &str, target: &str, case
     assert_eq!(after["expires_at"], Value::Null, "{case}");
     let (old, new) = (before["history"].as_array().unwrap(), after["history"].as_array().unwrap());
     assert_eq!(new[..old.len()], old[..], "{case}");
-    let [change] = &new[old.len()..] else { panic!("{case}: {new:?}") };
+    let [entries @ .., change] = &new[old.len()..] else { panic!("{case}: {new:?}") };
+    // A payment or a refund comes before the status that it leads to.
+    let events: Vec<&Value> = entries.iter().map(|entry| &entry["event"]).collect();
+    assert_eq!(events, for_money(target), "{case}");
     assert_eq!((&change["from"], &change["to"]), (&json!(from), &json!(target)), "{case}");
     assert_eq!((&change["by"], &change["reason"]), (&json!(person.id), &json!("because")), "{case}");
     assert_eq!(change["at"], after["updated_at"], "{case}");
     match target {
         "paid" => assert_eq!(
             after["payment"],
-            json!({ "reference": "pi_1", "method": "card", "refund_reference": null })
+            json!({ "reference": format!("pi_{order}"), "method": "card", "refund_reference": null })
         ),
         "shipped" => assert_eq!(after["tracking"], json!({ "carrier": "DHL", "number": "0034" })),
         "refunded" => assert_eq!(
             after["payment"],
-            json!({ "reference": "pi_1", "method": "card", "refund_reference": "re_1" })
+            json!({ "reference": format!("pi_{order}"), "method": "card", "refund_reference": "re_1" })
         ),
         _ => {
             assert_eq!(after["payment"], before["payment"], "{case}");
@@ -144,7 +156,7 @@ async fn check_done(person: &Person, order: &str, from: &str, target: &str, case
         assert_eq!(after[kept], before[kept], "{case}");
     }
     // Once more is the status that it has already, whatever comes with it.
-    let mut again = to(target);
+    let mut again = to_for(order, target);
     again["reason"] = json!("another");
     assert_eq!(person.put(&path, again).await.expect(200).body, after.body, "{case}");
     assert_eq!(person.get(&path).await.expect(200).body, after.body, "{case}");
@@ -167,8 +179,7 @@ async fn fields_with_the_status_that_an_order_has_are_ignored() {
                 json!({ "status": status, "payment": {} }),
                 // What would be refused otherwise.
                 json!({ "status": status, "metadata": { "a": "b" }, "note": "x", "reason": "x" }),
-                json!({ "status": status, "payment": { "reference": "other", "refund_reference": "other" } }),
-                json!({ "status": status, "tracking": { "carrier": "UPS" }, "restock": true }),
+                json!({ "status": status, "restock": true }),
                 json!({
                     "status": status,
                     "shipping_address": { "line1": "2 Way", "city": "Köln", "country": "DE" },
@@ -176,6 +187,18 @@ async fn fields_with_the_status_that_an_order_has_are_ignored() {
             ] {
                 assert_eq!(person.put(&path, body).await.expect(200).body, before.body, "{state}");
             }
+            // Money and parcels are never ignored.
+            for (part, value) in [
+                ("payment", json!({ "reference": "other" })),
+                ("payment", json!({ "method": "other" })),
+                ("payment", json!({ "refund_reference": "other" })),
+                ("tracking", json!({ "carrier": "UPS" })),
+            ] {
+                let refused = person.put(&path, json!({ "status": status, part: value })).await;
+                let refused = refused.problem(409, "invalid-transition");
+                assert_eq!((&refused["from"], &refused["to"]), (&json!(status), &json!(status)), "{state}");
+            }
+            assert_eq!(person.get(&path).await.expect(200).body, before.body, "{state}");
         }
     }
 }
@@ -335,7 +358,10 @@ async fn each_change_of_status_moves_the_stock_once() {
     for way in ways {
         let order = staff.orders(&lines).await.expect(201).id();
         assert_eq!([shop.stock(&mug).await, shop.stock(&pot).await], held);
-        for (body, stock) in way {
+        for (mut body, stock) in way {
+            if body["status"] == "paid" {
+                body = to_for(&order, "paid");
+            }
             for _ in 0..2 {
                 staff.put(&format!("/orders/{order}"), body.clone()).await.expect(200);
                 assert_eq!([shop.stock(&mug).await, shop.stock(&pot).await], stock, "{body}");

@@ -83,6 +83,17 @@ pub(crate) async fn produced(shop: &InProcess, kind: Kind) -> Answer {
             customer.orders(&[(&mug, 1)]).await.expect(201);
             customer.orders(&[(&mug, 1)]).await
         }
+        Kind::PaymentReferenceTaken => {
+            let payment = json!({ "amount": 1, "reference": "taken" });
+            let (_, order) = shop.order_in("placed").await;
+            admin.post(&format!("/orders/{order}/payments"), payment.clone()).await.expect(201);
+            let (_, order) = shop.order_in("placed").await;
+            admin.post(&format!("/orders/{order}/payments"), payment).await
+        }
+        Kind::AmountExceeded => {
+            let (_, order) = shop.order_in("placed").await;
+            admin.post(&format!("/orders/{order}/refunds"), json!({ "amount": 1 })).await
+        }
         Kind::InvalidTransition => {
             let (_, order) = shop.order_in("placed").await;
             admin.moves(&order, "delivered").await

@@ -41,7 +41,7 @@ async fn an_order_is_the_same_over_both_faces() {
         id: order.id(),
         status: Some("paid".to_owned()),
         reason: Some("in cash".to_owned()),
-        payment: Some(orders::Payment { reference: Some("pi".to_owned()), ..orders::Payment::default() }),
+        payment: Some(orders::PaymentReferences { reference: Some("pi".to_owned()), ..Default::default() }),
         ..orders::UpdateOrderRequest::default()
     };
     let paid = client.update_order(by(as_staff, paid)).await.unwrap().into_inner();
@@ -73,7 +73,7 @@ async fn an_order_is_the_same_over_both_faces() {
         async move { client.get_order(request).await }
     };
     let seen = ada.get(&path).await.expect(200);
-    assert_eq!(seen["history"][4]["by"], "staff");
+    assert_eq!(seen["history"][5]["by"], "staff");
     assert_eq!(order_json(get(as_ada).await.unwrap().into_inner()), seen.body);
     let seen = staff.get(&path).await.expect(200);
     assert_eq!(order_json(get(as_staff).await.unwrap().into_inner()), seen.body);

@@ -39,12 +39,12 @@ async fn an_order_says_everything_that_the_contract_names() {
         "status": "placed",
         "items": [
             {
-                "product_id": pot, "sku": "POT", "name": "Pot", "quantity": 2,
+                "id": order["items"][0]["id"], "refunded": 0, "product_id": pot, "sku": "POT", "name": "Pot", "quantity": 2,
                 "unit_price": { "amount": 1299, "currency": "EUR" },
                 "total": { "amount": 2598, "currency": "EUR" },
             },
             {
-                "product_id": mug, "sku": "MUG", "name": "Mug", "quantity": 3,
+                "id": order["items"][1]["id"], "refunded": 0, "product_id": mug, "sku": "MUG", "name": "Mug", "quantity": 3,
                 "unit_price": { "amount": 500, "currency": "EUR" },
                 "total": { "amount": 1500, "currency": "EUR" },
             },
@@ -56,10 +56,20 @@ async fn an_order_says_everything_that_the_contract_names() {
         },
         "note": "Ring twice.\n\tThank you ☕",
         "metadata": { "$ne": "x", "a.b": "" },
+        "totals": {
+            "items": 4098, "discounts": 0, "shipping": 0, "tax": 0, "tax_included": 0, "total": 4098,
+            "cancelled": 0, "paid": 0, "refunded": 0, "due": 4098, "refund_due": 0,
+        },
+        "payment_status": "unpaid",
+        "payments": [],
+        "refunds": [],
         "payment": { "reference": null, "method": null, "refund_reference": null },
         "tracking": { "carrier": null, "number": null },
         "history": [
-            { "at": "2027-01-15T08:00:00.123Z", "from": null, "to": "placed", "by": ada.id, "reason": null },
+            {
+                "at": "2027-01-15T08:00:00.123Z", "event": "status", "from": null, "to": "placed", "by": ada.id,
+                "reason": null, "subject": null,
+            },
         ],
         "expires_at": "2027-01-16T08:00:00.123Z",
         "version": 1,

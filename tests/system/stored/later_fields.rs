@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use tests::declared::routes;
 use tests::in_process::InProcess;
 use tests::person::{PASSWORD, Person, address, to};
-use tests::shop::{new_email, order_of};
+use tests::shop::{new_email, new_sku, order_of};
 
 use crate::support::aging::{Aging, HOUR, MINUTE};
 use crate::support::branch::Line;
@@ -24,7 +24,7 @@ use crate::support::branch::Line;
 const LATER: &str = "later";
 
 /// Names by which elements of a list are told apart. One of them is in each element that is no value of its own.
-const KEYS: [&str; 7] = ["product_id", "o", "p", "revision", "network", "attempt", "token"];
+const KEYS: [&str; 8] = ["product_id", "o", "p", "revision", "network", "attempt", "token", "id"];
 
 /// Documents as they were when the field was put into them.
 struct Planted<'a> {
@@ -237,9 +237,24 @@ async fn no_write_of_this_build_drops_a_field_of_a_later_one() {
     }
     let returned = json!({ "status": "returned", "restock": true });
     let metadata = json!({ "metadata": { "channel": "shop" } });
-    for body in [metadata, to("paid"), to("shipped"), to("delivered"), returned, to("refunded")] {
+    for body in [metadata, to("paid"), to("shipped"), to("delivered"), returned] {
         trial.send(&admin, route, &path, body, 200).await;
     }
+    let payments = format!("{path}/payments");
+    for amount in [1, 2] {
+        let payment = json!({ "amount": amount, "reference": new_sku() });
+        trial.send(&admin, "POST /orders/{id}/payments", &payments, payment, 201).await;
+    }
+    let now = admin.get(&path).await.expect(200);
+    let units = json!({ "items": [{ "id": now["items"][0]["id"], "quantity": 1 }] });
+    let refunds = format!("{path}/refunds");
+    let refund = trial.send(&admin, "POST /orders/{id}/refunds", &refunds, units.clone(), 201).await;
+    let refund = format!("{refunds}/{}", refund["id"].as_str().unwrap());
+    let reference = json!({ "reference": "re_1" });
+    trial.send(&admin, "PUT /orders/{id}/refunds/{id}", &refund, reference, 200).await;
+    let preview = format!("{refunds}/preview");
+    trial.send(&admin, "POST /orders/{id}/refunds/preview", &preview, json!({ "amount": 1 }), 200).await;
+    trial.send(&admin, route, &path, to("refunded"), 200).await;
     let short = order_of(&mugs[0], 10_000);
     trial.send(&ada, "POST /orders", "/orders", short, 409).await;
     let order = trial.send(&ada, "POST /orders", "/orders", order_of(&mugs[0], 1), 201).await;

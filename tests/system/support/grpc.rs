@@ -137,15 +137,17 @@ pub(crate) fn address_json(address: Option<common::Address>) -> Value {
 pub(crate) fn order_json(order: orders::Order) -> Value {
     let item = |item: orders::OrderItem| {
         json!({
-            "product_id": item.product_id, "sku": item.sku, "name": item.name, "quantity": item.quantity,
+            "id": item.id, "refunded": item.refunded, "product_id": item.product_id, "sku": item.sku, "name": item.name, "quantity": item.quantity,
             "unit_price": money(item.unit_price), "total": money(item.total),
         })
     };
-    let change = |change: orders::StatusChange| {
+    let change = |change: orders::HistoryEntry| {
         json!({
-            "at": time(change.at), "from": change.from, "to": change.to, "by": change.by, "reason": change.reason,
+            "at": time(change.at), "event": change.event, "from": change.from, "to": change.to, "by": change.by,
+            "reason": change.reason, "subject": change.subject,
         })
     };
+    let totals = order.totals.unwrap();
     let payment = order.payment.unwrap_or_default();
     let tracking = order.tracking.unwrap_or_default();
     json!({
@@ -154,6 +156,14 @@ pub(crate) fn order_json(order: orders::Order) -> Value {
         "total": money(order.total),
         "shipping_address": address_json(order.shipping_address),
         "note": order.note, "metadata": order.metadata,
+        "totals": {
+            "items": totals.items, "discounts": totals.discounts, "shipping": totals.shipping, "tax": totals.tax,
+            "tax_included": totals.tax_included, "total": totals.total, "cancelled": totals.cancelled,
+            "paid": totals.paid, "refunded": totals.refunded, "due": totals.due, "refund_due": totals.refund_due,
+        },
+        "payment_status": order.payment_status,
+        "payments": order.payments.into_iter().map(payment_json).collect::<Vec<_>>(),
+        "refunds": order.refunds.into_iter().map(refund_json).collect::<Vec<_>>(),
         "payment": {
             "reference": payment.reference, "method": payment.method, "refund_reference": payment.refund_reference,
         },
@@ -161,6 +171,24 @@ pub(crate) fn order_json(order: orders::Order) -> Value {
         "history": order.history.into_iter().map(change).collect::<Vec<_>>(),
         "expires_at": time(order.expires_at), "version": order.version,
         "created_at": time(order.created_at), "updated_at": time(order.updated_at),
+    })
+}
+
+/// A payment in the words of REST.
+pub(crate) fn payment_json(payment: orders::Payment) -> Value {
+    json!({
+        "id": payment.id, "amount": payment.amount, "reference": payment.reference, "method": payment.method,
+        "provider": payment.provider, "created_at": time(payment.created_at), "by": payment.by,
+    })
+}
+
+/// A refund in the words of REST.
+pub(crate) fn refund_json(refund: orders::Refund) -> Value {
+    let item = |item: orders::ItemQuantity| json!({ "id": item.id, "quantity": item.quantity });
+    json!({
+        "id": refund.id, "amount": refund.amount, "items": refund.items.into_iter().map(item).collect::<Vec<_>>(),
+        "shipping": refund.shipping, "reason": refund.reason, "reference": refund.reference,
+        "payment_id": refund.payment_id, "created_at": time(refund.created_at), "by": refund.by,
     })
 }
 

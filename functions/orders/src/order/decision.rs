@@ -9,7 +9,7 @@ use shared::input::validation::{Patch, ValidationErrors};
 use shared::values::address::Address;
 use shared::values::clock::Timestamp;
 
-use super::{NewItem, Order, StatusChange, Task, TaskKind, Tracking};
+use super::{Change, HistoryEntry, NewItem, Order, Payment, Refund, Task, TaskKind, Tracking};
 use crate::limits::ExpiresAt;
 use crate::status::{Actor, Refused, Status};
 
@@ -44,6 +44,21 @@ pub enum Transition {
     },
 }
 
+/// Details of a transition that a request names, whichever status they belong to.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Details {
+    /// Reference of a payment.
+    pub reference: Option<String>,
+    /// Method of a payment.
+    pub method: Option<String>,
+    /// Reference of a refund.
+    pub refund_reference: Option<String>,
+    /// Carrier of the parcel.
+    pub carrier: Option<String>,
+    /// Tracking number at the carrier.
+    pub tracking_number: Option<String>,
+}
+
 /// Requested change of an order.
 #[derive(Clone, Debug)]
 pub struct OrderChange {
@@ -52,6 +67,8 @@ pub struct OrderChange {
     /// Transition to the requested status, or the errors in its details. The errors count only if the order
     /// does not have the status already.
     pub transition: Result<Option<Transition>, ValidationErrors>,
+    /// Details of a transition as they were sent. They count only if the order has the status already.
+    pub details: Details,
     /// Reason for the change of status.
     pub reason: Option<String>,
     /// New shipping address.
@@ -71,8 +88,8 @@ pub struct OrderChange {
 pub struct Decision {
     /// Order after the change, new history and tasks included.
     pub order: Order,
-    /// New entry of the history.
-    pub status_change: Option<StatusChange>,
+    /// New entries of the history, oldest first.
+    pub entries: Vec<HistoryEntry>,
     /// New stock task.
     pub task: Option<Task>,
 }
@@ -80,8 +97,11 @@ pub struct Decision {
 impl Decision {
     /// True if it cancels an order that was not paid in time.
     pub fn is_expiry(&self) -> bool {
-        let reason = |change: &StatusChange| change.reason.as_deref() == Some(PAYMENT_TIMEOUT);
-        self.status_change.as_ref().is_some_and(|change| change.by.is_none() && reason(change))
+        self.entries.iter().any(|entry| {
+            entry.to() == Some(Status::Cancelled)
+                && entry.by.is_none()
+                && entry.reason.as_deref() == Some(PAYMENT_TIMEOUT)
+        })
     }
 }
 
@@ -99,7 +119,7 @@ impl Order {
     ///
     /// # Errors
     /// 422 for missing details of a transition, 403 for a change that only staff may make. 409 for a change
-    /// that the status does not allow.
+    /// that the status does not allow, and for other details of the status that it has.
     pub fn decide(
         self,
         change: OrderChange,
@@ -107,7 +127,8 @@ impl Order {
         now: Timestamp,
     ) -> Result<Option<Decision>, Error> {
         // The order has the status already: nothing changes, and the other fields are ignored.
-        if change.status == Some(self.status) {
+        if change.status.is_some_and(|status| self.has_reached(status)) {
+            self.check_same_details(&change.details)?;
             return Ok(None);
         }
         self.check_allowed(&change, caller, now)?;
@@ -115,36 +136,43 @@ impl Order {
         let before = self.clone();
         let mut after = self;
         after.edit(change.shipping_address, change.note, change.metadata, change.expires_at);
-        let task = transition.and_then(|transition| after.apply(transition));
+        let mut entries = Vec::new();
+        let mut task = None;
+        if let Some(transition) = transition {
+            entries.extend(after.record(&transition, caller, now)?);
+            task = after.apply(transition);
+        }
         if after == before {
             return Ok(None);
         }
-        let status_change = change.status.map(|to| StatusChange {
+        entries.extend(change.status.map(|to| HistoryEntry {
             at: now,
-            from: Some(before.status),
-            to,
+            change: Change::Status { from: Some(before.status), to },
             by: caller.user_id(),
             reason: change.reason,
-        });
-        Ok(Some(after.into_decision(status_change, task, now)))
+        }));
+        Ok(Some(after.into_decision(entries, task, now)))
     }
 
-    /// Cancels an order that was not paid in time. `None`: it is not placed, or its payment deadline has not
+    /// Cancels an order that was not paid in time, or makes one `paid` whose payments suffice. `None`: it is not placed, or its payment deadline has not
     /// passed.
     pub fn expire(self, now: Timestamp) -> Option<Decision> {
         if self.status != Status::Placed || self.expires_at.is_none_or(|expires_at| now < expires_at) {
             return None;
         }
-        let change = StatusChange {
+        // A build that knows no payments may have left it placed.
+        if self.settled_status().is_some() {
+            return Some(self.into_decision(Vec::new(), None, now));
+        }
+        let entry = HistoryEntry {
             at: now,
-            from: Some(self.status),
-            to: Status::Cancelled,
+            change: Change::Status { from: Some(self.status), to: Status::Cancelled },
             by: None,
             reason: Some(PAYMENT_TIMEOUT.to_owned()),
         };
         let mut after = self;
         let task = after.apply(Transition::Cancel);
-        Some(after.into_decision(Some(change), task, now))
+        Some(after.into_decision(vec![entry], task, now))
     }
 
     /// Checks that this caller may ask for this change. [`Order::decide`] checks that the order's status
@@ -154,7 +182,7 @@ impl Order {
     /// 422 for missing details of a transition, 403 for a change that only staff may make.
     pub fn check_permitted(&self, change: &OrderChange, caller: Caller) -> Result<(), Error> {
         // The order has the status already: the other fields are ignored.
-        if change.status == Some(self.status) {
+        if change.status.is_some_and(|status| self.has_reached(status)) {
             return Ok(());
         }
         if let Err(errors) = &change.transition {
@@ -190,6 +218,47 @@ impl Order {
         }
         self.check_editable(change, actor)?;
         check_expiry(change.expires_at, now)
+    }
+
+    /// True if the order has this status, or had it in the write that then settled it.
+    fn has_reached(&self, status: Status) -> bool {
+        let settled_from = || {
+            let last = self.history.last().filter(|entry| entry.by.is_none());
+            matches!(status, Status::Cancelled | Status::Returned)
+                && last.is_some_and(|last| last.from() == Some(status) && last.to() == Some(self.status))
+        };
+        self.status == status || settled_from()
+    }
+
+    /// Checks that the details beside the status that the order has already are those that it has.
+    fn check_same_details(&self, details: &Details) -> Result<(), Error> {
+        let same =
+            |named: &Option<String>, stored: Option<&String>| named.is_none() || named.as_ref() == stored;
+        let paid_so = |payment: &Payment| {
+            same(&details.reference, Some(&payment.reference))
+                && same(&details.method, payment.method.as_ref())
+        };
+        let names_payment = details.reference.is_some() || details.method.is_some();
+        let refunded_so = |refund: &Refund| same(&details.refund_reference, refund.reference.as_ref());
+        let names_refund = details.refund_reference.is_some();
+        let tracking = self.tracking.as_ref();
+        let instead = if names_payment && !self.payments.iter().any(paid_so) {
+            "Record another payment with POST /orders/{id}/payments."
+        } else if names_refund && !self.refunds.iter().any(refunded_so) {
+            "Record a refund with POST /orders/{id}/refunds, or give one its reference with \
+             PUT /orders/{id}/refunds/{refund_id}."
+        } else if !same(&details.carrier, tracking.map(|tracking| &tracking.carrier))
+            || !same(&details.tracking_number, tracking.map(|tracking| &tracking.number))
+        {
+            "Its `tracking` differs, and cannot be changed."
+        } else {
+            return Ok(());
+        };
+        let status = self.status.name();
+        Err(Error::new(Kind::InvalidTransition, format!("The order is {status} already. {instead}"))
+            .with("from", json!(status))
+            .with("to", json!(status))
+            .with("allowed", json!([])))
     }
 
     fn check_transition(&self, to: Status, actor: Actor) -> Result<(), Error> {
@@ -247,36 +316,56 @@ impl Order {
         self.expires_at = expires_at.apply(self.expires_at);
     }
 
+    /// Records the payment or the refund of a short form. Returns its entry of the history.
+    fn record(
+        &mut self,
+        transition: &Transition,
+        caller: Caller,
+        now: Timestamp,
+    ) -> Result<Option<HistoryEntry>, Error> {
+        let by = caller.user_id();
+        match transition {
+            Transition::Pay { reference, method } => {
+                self.pay_what_is_due(reference.clone(), method.clone(), by, now).map(Some)
+            }
+            Transition::Refund { reference } => {
+                self.refund_what_is_left(reference.clone(), by, now).map(Some)
+            }
+            _ => Ok(None),
+        }
+    }
+
     /// Moves the order to the next status, which has been checked. Returns the stock task that follows.
     fn apply(&mut self, transition: Transition) -> Option<TaskKind> {
         self.status = transition.to();
         self.expires_at = None;
         self.open_slot = None;
         match transition {
-            Transition::Pay { reference, method } => {
-                self.payment.reference = Some(reference);
-                self.payment.method = method;
-                None
-            }
+            Transition::Pay { .. } | Transition::Deliver | Transition::Refund { .. } => None,
             Transition::Cancel => Some(TaskKind::Release),
             Transition::Ship(tracking) => {
                 self.tracking = Some(tracking);
                 Some(TaskKind::Ship)
             }
-            Transition::Deliver => None,
             Transition::Return { restock } => restock.then_some(TaskKind::Restock),
-            Transition::Refund { reference } => {
-                self.payment.refund_reference = Some(reference);
-                None
-            }
         }
     }
 
-    /// Completes every decision: next version, history entry, stock task. It ends a running change of items;
-    /// a hold task then releases any stock beyond the order's items.
+    /// Gives the order the status that follows from its sums. Returns the entry of the history for it.
+    pub(super) fn settle(&mut self, now: Timestamp) -> Option<HistoryEntry> {
+        let to = self.settled_status()?;
+        let change = Change::Status { from: Some(self.status), to };
+        self.status = to;
+        self.expires_at = None;
+        self.open_slot = None;
+        Some(HistoryEntry { at: now, change, by: None, reason: None })
+    }
+
+    /// Completes every decision: status that follows from the sums, next version, history, stock task. It ends a
+    /// running change of items; a hold task then releases any stock beyond the order's items.
     pub(super) fn into_decision(
         mut self,
-        status_change: Option<StatusChange>,
+        mut entries: Vec<HistoryEntry>,
         task: Option<TaskKind>,
         now: Timestamp,
     ) -> Decision {
@@ -284,10 +373,15 @@ impl Order {
         self.changing = false;
         self.version = self.version.saturating_add(1);
         self.updated_at = now;
-        self.history.extend(status_change.clone());
+        // `is_cancelled` reads the history, so it comes first.
+        self.history.extend(entries.iter().cloned());
+        if let Some(entry) = self.settle(now) {
+            self.history.push(entry.clone());
+            entries.push(entry);
+        }
         let task = task.map(|kind| Task { revision: self.version, kind });
         self.tasks.extend(task);
-        Decision { order: self, status_change, task }
+        Decision { order: self, entries, task }
     }
 }
 

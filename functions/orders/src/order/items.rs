@@ -2,7 +2,7 @@
 //! Then a decision adopts or abandons them.
 
 use shared::auth::Caller;
-use shared::error::Error;
+use shared::error::{Error, Kind};
 use shared::input::validation::ValidationErrors;
 use shared::values::clock::Timestamp;
 
@@ -39,9 +39,23 @@ impl Order {
         {
             return Ok(None);
         }
+        self.check_refunded_stay(wanted)?;
         let intent =
             Self { changing: true, version: self.version.saturating_add(1), updated_at: now, ..self };
-        Ok(Some(Decision { order: intent, status_change: None, task: None }))
+        Ok(Some(Decision { order: intent, entries: Vec::new(), task: None }))
+    }
+
+    /// Checks that the units that are refunded stay in the order: their refunds name them.
+    fn check_refunded_stay(&self, wanted: &[NewItem]) -> Result<(), Error> {
+        for item in &self.items {
+            let refunded = self.refunded_units(item);
+            let kept = wanted.iter().find(|wanted| wanted.product_id == item.product_id);
+            if kept.map_or(0, |kept| kept.quantity) < refunded {
+                let detail = format!("{refunded} units of {} are refunded, and stay in the order.", item.sku);
+                return Err(Error::new(Kind::OrderNotEditable, detail));
+            }
+        }
+        Ok(())
     }
 
     /// Items to hold during the change: of each product the larger of the old and the new quantity. So the
@@ -97,11 +111,11 @@ impl Order {
         after.items = items;
         after.edit(change.shipping_address, change.note, change.metadata, change.expires_at);
         after.check_total()?;
-        Ok(after.into_decision(None, None, now))
+        Ok(after.into_decision(Vec::new(), None, now))
     }
 
     /// Abandons a change of items: the order keeps its items.
     pub fn abandon(self, now: Timestamp) -> Decision {
-        self.into_decision(None, None, now)
+        self.into_decision(Vec::new(), None, now)
     }
 }

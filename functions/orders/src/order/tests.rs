@@ -2,10 +2,13 @@
 
 use std::time::Duration;
 
+use proptest::prelude::*;
 use serde_json::json;
 use shared::auth::Role;
 use shared::error::Kind;
+use shared::http::idempotency::RequestKey;
 use shared::input::validation::Patch;
+use shared::runtime::context::InvocationId;
 
 use super::*;
 
@@ -66,6 +69,7 @@ fn no_change() -> OrderChange {
         status: None,
         transition: Ok(None),
         reason: None,
+        details: Details::default(),
         shipping_address: None,
         note: Patch::Absent,
         metadata: None,
@@ -94,7 +98,7 @@ fn each_decision_makes_one_version_and_names_its_task() {
     assert_eq!((paid.order.version, paid.task, paid.order.expires_at), (2, None, None));
     let shipped = paid.order.decide(to(ship()), by(Role::Staff), NOW).unwrap().unwrap();
     assert_eq!(shipped.task, Some(Task { revision: 3, kind: TaskKind::Ship }));
-    assert_eq!(shipped.order.history.len(), 3);
+    assert_eq!(shipped.order.history.len(), 4);
 }
 
 #[test]
@@ -110,6 +114,34 @@ fn the_current_status_is_no_change_and_ignores_other_fields() {
         ..no_change()
     };
     assert_eq!(paid.decide(again, by(Role::Customer), NOW).unwrap(), None);
+}
+
+#[test]
+fn a_repeated_cancellation_that_settled_the_order_is_no_change() {
+    let order = place(vec![item(500, 2)]).unwrap();
+    let paid = order.decide(to(pay()), by(Role::Staff), NOW).unwrap().unwrap().order;
+    let key = RequestKey::of_invocation(InvocationId::new());
+    let refunded = applied(&paid, &Request::RefundAmount(1000), &key).unwrap();
+    assert_eq!(refunded.status, Status::Paid);
+    let cancelled = refunded.decide(to(Transition::Cancel), by(Role::Staff), NOW).unwrap().unwrap();
+    assert_eq!((cancelled.order.status, cancelled.entries.len()), (Status::Refunded, 2));
+    assert_eq!(cancelled.task.map(|task| task.kind), Some(TaskKind::Release));
+    assert_eq!(cancelled.order.decide(to(Transition::Cancel), by(Role::Staff), NOW).unwrap(), None);
+}
+
+#[test]
+fn units_that_are_refunded_stay_in_the_order() {
+    let mug = item(500, 3);
+    let order = place(vec![mug.clone(), item(1, 1)]).unwrap();
+    let key = RequestKey::of_invocation(InvocationId::new());
+    let paid = applied(&order, &Request::Pay(1000), &key).unwrap();
+    let refunded = applied(&paid, &Request::RefundUnits(0, 2), &key).unwrap();
+    for fewer in [vec![wanted(&mug, 1)], vec![wanted(&item(1, 1), 1)]] {
+        let refused = refunded.clone().begin_item_change(&change_items(fewer), by(Role::Staff), NOW);
+        assert_eq!(refused.unwrap_err().kind(), Kind::OrderNotEditable);
+    }
+    let enough = change_items(vec![wanted(&mug, 2)]);
+    assert!(refunded.begin_item_change(&enough, by(Role::Staff), NOW).unwrap().is_some());
 }
 
 #[test]
@@ -311,12 +343,110 @@ fn an_unpaid_order_expires_at_its_time_and_a_paid_one_never() {
     let expired = order.clone().expire(LATER).unwrap();
     assert_eq!(expired.task, Some(Task { revision: 2, kind: TaskKind::Release }));
     assert!(expired.is_expiry());
-    let change = expired.status_change.unwrap();
+    let change = expired.entries[0].clone();
     assert_eq!(
-        (change.to, change.by, change.reason.as_deref()),
-        (Status::Cancelled, None, Some("payment-timeout"))
+        (change.to(), change.by, change.reason.as_deref()),
+        (Some(Status::Cancelled), None, Some("payment-timeout"))
     );
     let paid = order.decide(to(pay()), by(Role::Staff), NOW).unwrap().unwrap();
     assert!(!paid.is_expiry());
     assert_eq!(paid.order.expire(LATER), None);
+}
+
+/// Request about the money of an order, for the property test.
+#[derive(Clone, Debug)]
+enum Request {
+    Pay(i64),
+    RefundAmount(i64),
+    RefundUnits(usize, i64),
+    Move(Transition),
+    Expire,
+    Edit(i64),
+}
+
+fn requests() -> impl Strategy<Value = Vec<Request>> {
+    let moves = vec![
+        pay(),
+        ship(),
+        Transition::Cancel,
+        Transition::Deliver,
+        Transition::Return { restock: true },
+        Transition::Refund { reference: "re_1".to_owned() },
+    ];
+    let request = prop_oneof![
+        (1..2_000_i64).prop_map(Request::Pay),
+        (1..2_000_i64).prop_map(Request::RefundAmount),
+        (0..2_usize, 1..4_i64).prop_map(|(item, units)| Request::RefundUnits(item, units)),
+        prop::sample::select(moves).prop_map(Request::Move),
+        Just(Request::Expire),
+        (1..5_i64).prop_map(Request::Edit),
+    ];
+    prop::collection::vec(request, 1..40)
+}
+
+/// Applies a request. `None`: it was refused, or changes nothing.
+fn applied(order: &Order, request: &Request, key: &RequestKey) -> Option<Order> {
+    let origin = Origin { caller: by(Role::Staff), key, now: LATER };
+    let refund = |of| {
+        let new = NewRefund { of, reason: None, reference: None, payment_id: None };
+        match order.clone().record_refund(new, origin) {
+            Ok(Recording::New(decision, _)) => Some(decision.order),
+            _ => None,
+        }
+    };
+    match request.clone() {
+        Request::Pay(amount) => {
+            let reference = key.key.as_str().to_owned();
+            let new = NewPayment { amount, reference, method: None, provider: None };
+            match order.clone().record_payment(new, origin) {
+                Ok(Recording::New(decision, _)) => Some(decision.order),
+                _ => None,
+            }
+        }
+        Request::RefundAmount(amount) => refund(RefundOf::Amount(amount)),
+        Request::RefundUnits(item, quantity) => {
+            let id = order.item_id(&order.items[item]);
+            refund(RefundOf::Items(vec![ItemQuantity { id, quantity }], false))
+        }
+        Request::Move(transition) => {
+            order.clone().decide(to(transition), by(Role::Staff), LATER).ok()?.map(|decision| decision.order)
+        }
+        Request::Expire => order.clone().expire(LATER).map(|decision| decision.order),
+        Request::Edit(quantity) => {
+            let mut items: Vec<NewItem> =
+                order.items.iter().map(|item| wanted(item, item.quantity)).collect();
+            items[0].quantity = quantity;
+            let change = change_items(items);
+            let intent = order.clone().begin_item_change(&change, by(Role::Staff), NOW).ok()??;
+            let held: Vec<Held> = order.items.iter().map(held).collect();
+            Some(intent.order.complete_item_change(change, &held, LATER).ok()?.order)
+        }
+    }
+}
+
+proptest! {
+    #[test]
+    fn money_adds_up_after_any_requests(requests in requests()) {
+        let mut order = place(vec![item(333, 3), item(1, 2)]).unwrap();
+        for request in requests {
+            let key = RequestKey::of_invocation(InvocationId::new());
+            let Some(after) = applied(&order, &request, &key) else { continue };
+            let (before, totals) = (order.totals(), after.totals());
+            prop_assert!(totals.refunded <= totals.paid, "{request:?}: {totals:?}");
+            prop_assert!(totals.paid >= before.paid && totals.refunded >= before.refunded);
+            prop_assert_eq!(totals.paid, after.payments.iter().map(|payment| payment.amount).sum::<i64>());
+            prop_assert_eq!(totals.refunded, after.refunds.iter().map(|refund| refund.amount).sum::<i64>());
+            prop_assert!(after.version > order.version);
+            for item in &after.items {
+                prop_assert!(after.refunded_units(item) <= item.quantity);
+            }
+            // Each is settled: nothing that is paid in full is left placed.
+            prop_assert!(after.status != Status::Placed || totals.paid < totals.payable());
+            prop_assert!(after.status != Status::Placed || after.expires_at.is_some());
+            if after.status == Status::Cancelled {
+                prop_assert_eq!(totals.refund_due, totals.paid - totals.refunded);
+            }
+            order = after;
+        }
+    }
 }

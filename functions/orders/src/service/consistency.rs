@@ -96,6 +96,8 @@ pub enum ViolationKind {
     OrderWithoutHold,
     /// Decision whose task was not run.
     TaskOverdue,
+    /// Order with more money refunded than was paid.
+    RefundsExceedPayments,
     /// Order on disk that cannot be read.
     UnreadableOrder,
     /// Product on disk that cannot be read.
@@ -106,7 +108,7 @@ pub enum ViolationKind {
 
 impl ViolationKind {
     /// All kinds of violation.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::StockOutOfBounds,
         Self::ReservedIsNotTheSum,
         Self::LedgerIsNotTheSum,
@@ -116,6 +118,7 @@ impl ViolationKind {
         Self::HoldDiffers,
         Self::OrderWithoutHold,
         Self::TaskOverdue,
+        Self::RefundsExceedPayments,
         Self::UnreadableOrder,
         Self::UnreadableProduct,
         Self::UnreadableHold,
@@ -133,6 +136,7 @@ impl ViolationKind {
             Self::HoldDiffers => "hold-differs",
             Self::OrderWithoutHold => "order-without-hold",
             Self::TaskOverdue => "task-overdue",
+            Self::RefundsExceedPayments => "refunds-exceed-payments",
             Self::UnreadableOrder => "unreadable-order",
             Self::UnreadableProduct => "unreadable-product",
             Self::UnreadableHold => "unreadable-hold",
@@ -143,6 +147,7 @@ impl ViolationKind {
     pub fn meaning(self) -> &'static str {
         match self {
             Self::StockOutOfBounds => "not `0 <= reserved <= on_hand`",
+            Self::RefundsExceedPayments => "the refunds of an order are more than its payments",
             Self::ReservedIsNotTheSum => "`reserved` is not the sum of the live holds",
             Self::LedgerIsNotTheSum => "`on_hand` is not the sum of the ledger",
             Self::JournalOverdue => "an entry of a journal that Reconcile should have folded",
@@ -427,8 +432,22 @@ fn check_hold(hold: &Hold, order: Option<Option<&CheckedOrder>>, now: Timestamp)
     Some(Violation { kind, order: Some(id), product: Some(product), detail })
 }
 
-/// Checks an order against its holds.
+/// Checks an order: its money, and its holds.
 fn check_order(order: &CheckedOrder, holds: &[Hold], now: Timestamp) -> Vec<Violation> {
+    let mut found = check_stock(order, holds, now);
+    if order.refunded > order.paid {
+        found.push(Violation {
+            kind: ViolationKind::RefundsExceedPayments,
+            order: Some(order.id),
+            product: None,
+            detail: format!("{} paid, and {} refunded", order.paid, order.refunded),
+        });
+    }
+    found
+}
+
+/// Checks an order against its holds.
+fn check_stock(order: &CheckedOrder, holds: &[Hold], now: Timestamp) -> Vec<Violation> {
     if !order.tasks.is_empty() || order.changing {
         if !overdue(order.updated_at, now) {
             return Vec::new();
@@ -537,6 +556,8 @@ mod tests {
             tasks: Vec::new(),
             changing: false,
             version: 1,
+            paid: 0,
+            refunded: 0,
             updated_at: minutes_ago(updated),
         };
         let kind = |quantity, minutes, order: Option<&CheckedOrder>| {

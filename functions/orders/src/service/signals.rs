@@ -11,19 +11,20 @@ use crate::status::Status;
 /// Counts an order that was placed, and its value.
 pub(super) fn placed(order: &Order) {
     metrics::ORDERS.add(["placed"], 1);
+    if order.status == Status::Paid {
+        metrics::ORDERS.add(["paid"], 1);
+    }
     let total = u64::try_from(order.total()).unwrap_or(0);
     metrics::VALUE.add([order.currency.code()], total);
 }
 
-/// Counts the status that a written decision has given to its order, if it has given one.
+/// Counts the statuses that a written decision has given to its order.
 pub(super) fn decided(decision: &Decision) {
-    let status = match &decision.status_change {
-        Some(_) if decision.is_expiry() => Some("expired"),
-        Some(change) => counted(change.to),
-        None => None,
-    };
-    if let Some(status) = status {
-        metrics::ORDERS.add([status], 1);
+    for entry in &decision.entries {
+        let expired = decision.is_expiry() && entry.to() == Some(Status::Cancelled);
+        if let Some(status) = if expired { Some("expired") } else { entry.to().and_then(counted) } {
+            metrics::ORDERS.add([status], 1);
+        }
     }
 }
 

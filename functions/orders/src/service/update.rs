@@ -7,8 +7,9 @@ use shared::runtime::context::Context;
 use shared::values::ids::OrderId;
 
 use super::{OrderService, signals};
-use crate::order::{Decision, Order, OrderChange};
+use crate::order::{Decision, Order, OrderChange, reference_taken};
 use crate::products::HoldError;
+use crate::store::Written;
 
 /// Next step of a change.
 enum Step {
@@ -103,14 +104,19 @@ impl OrderService {
     }
 
     /// Writes a decision, and runs its tasks. `None`: a concurrent write was faster.
-    async fn decide(
+    ///
+    /// # Errors
+    /// 409 if another order has the payment's reference. 503 when it is unknown whether it was written.
+    pub(super) async fn decide(
         &self,
         context: &Context,
         order: &Order,
         decision: Decision,
     ) -> Result<Option<Order>, Error> {
-        if !self.store.write(order, &decision).await? {
-            return Ok(None);
+        match self.store.write(order, &decision).await? {
+            Written::Done => {}
+            Written::Conflict => return Ok(None),
+            Written::ReferenceTaken => return Err(reference_taken()),
         }
         signals::decided(&decision);
         Ok(Some(self.run_tasks(context, decision.order).await))
@@ -125,7 +131,7 @@ impl OrderService {
         change: &OrderChange,
     ) -> Result<Option<Order>, Error> {
         // Step 1: the intent. After a crash Reconcile abandons it.
-        if !self.store.write(before, &intent).await? {
+        if self.store.write(before, &intent).await? != Written::Done {
             return Ok(None);
         }
         let order = intent.order;
@@ -140,7 +146,8 @@ impl OrderService {
 
         // Step 3: the decision, if the intent still stands. Its task releases the surplus.
         match order.clone().complete_item_change(change.clone(), &held, self.clock.now()) {
-            Ok(decision) if self.store.write(&order, &decision).await? => {
+            Ok(decision) if self.store.write(&order, &decision).await? == Written::Done => {
+                signals::decided(&decision);
                 Ok(Some(self.run_tasks(context, decision.order).await))
             }
             Ok(_) => Ok(None),
@@ -153,10 +160,10 @@ impl OrderService {
     async fn abandon(&self, context: &Context, order: Order, refusal: Error) -> Result<Option<Order>, Error> {
         let abandoned = order.clone().abandon(self.clock.now());
         match self.store.write(&order, &abandoned).await {
-            Ok(true) => {
+            Ok(Written::Done) => {
                 self.run_tasks(context, abandoned.order).await;
             }
-            Ok(false) => {}
+            Ok(_) => {}
             Err(error) => {
                 let causes = error.causes();
                 tracing::warn!(

@@ -33,6 +33,10 @@ pub struct CheckedOrder {
     pub changing: bool,
     /// Version of the order.
     pub version: i64,
+    /// Sum of all payments, in minor units.
+    pub paid: i64,
+    /// Sum of all refunds, in minor units.
+    pub refunded: i64,
     /// Time of the last decision.
     pub updated_at: Timestamp,
 }
@@ -52,6 +56,10 @@ struct CheckedOrderDocument {
     #[serde(default)]
     changing: bool,
     placed_under: Option<CheckedKeyDocument>,
+    #[serde(default)]
+    payments: Vec<CheckedAmountDocument>,
+    #[serde(default)]
+    refunds: Vec<CheckedAmountDocument>,
     expires_at: Option<bson::DateTime>,
     version: i64,
     created_at: bson::DateTime,
@@ -76,6 +84,11 @@ struct CheckedChangeDocument {
 }
 
 #[derive(Debug, Deserialize)]
+struct CheckedAmountDocument {
+    amount: i64,
+}
+
+#[derive(Debug, Deserialize)]
 #[expect(dead_code, reason = "as in CheckedOrderDocument")]
 struct CheckedKeyDocument {
     caller: bson::Uuid,
@@ -86,7 +99,8 @@ struct CheckedKeyDocument {
 fn without_texts() -> Document {
     doc! {
         "user_id": 1, "status": 1, "items.product_id": 1, "items.unit_price": 1, "items.quantity": 1,
-        "currency": 1, "total": 1, "history.at": 1, "history.from": 1, "history.to": 1, "history.by": 1, "tasks": 1, "changing": 1, "placed_under.caller": 1,
+        "currency": 1, "total": 1, "history.at": 1, "history.from": 1, "history.to": 1, "history.by": 1, "tasks": 1, "changing": 1,
+        "payments.amount": 1, "refunds.amount": 1, "placed_under.caller": 1,
         "placed_under.fingerprint": 1, "expires_at": 1, "version": 1, "created_at": 1, "updated_at": 1,
     }
 }
@@ -110,8 +124,14 @@ fn read(document: RawDocumentBuf) -> Result<CheckedOrder, Unreadable> {
         tasks,
         changing: order.changing,
         version: order.version,
+        paid: sum(&order.payments),
+        refunded: sum(&order.refunds),
         updated_at: mongo::timestamp(order.updated_at),
     })
+}
+
+fn sum(amounts: &[CheckedAmountDocument]) -> i64 {
+    amounts.iter().map(|document| document.amount).fold(0, i64::saturating_add)
 }
 
 impl OrderStore {

@@ -11,13 +11,20 @@ use shared::mongo::unreadable::{Unreadable, value};
 use shared::values::address::Address;
 use shared::values::ids::OrderId;
 use shared::values::money::{Currency, Money};
+use shared::values::stored;
 use shared::values::text::Reason;
 
 use super::ORDERS;
 use crate::limits::{MAX_ITEMS, Note, Reference};
 use crate::number::Number;
-use crate::order::{Decision, IdempotencyRef, Item, Order, Payment, StatusChange, Task, TaskKind, Tracking};
+use crate::order::{
+    Change, Decision, HistoryEntry, IdempotencyRef, Item, Order, Payment, Refund, Task, TaskKind, Tracking,
+};
 use crate::status::Status;
+
+mod payments;
+
+use payments::{PaymentDocument, ReferencesDocument, RefundDocument};
 
 /// Status of a void: an ID under which no order can be placed any more.
 pub(super) const VOID: &str = "void";
@@ -74,12 +81,9 @@ fn of_an_order() -> [(&'static str, Document); 11] {
             ("from", json_schema::or_null(json_schema::one_of(Status::ALL.map(Status::name)))),
             ("by", json_schema::or_null(json_schema::bytes())),
             ("reason", json_schema::or_null(json_schema::text(Reason::MAX))),
+            ("event", json_schema::one_of(Change::EVENTS)),
+            ("subject", json_schema::bytes()),
         ],
-    );
-    let short = || json_schema::or_null(json_schema::text(Reference::MAX));
-    let payment = json_schema::document(
-        &[],
-        &[("reference", short()), ("method", short()), ("refund_reference", short())],
     );
     [
         ("number", json_schema::text(Number::LENGTH)),
@@ -90,13 +94,13 @@ fn of_an_order() -> [(&'static str, Document); 11] {
         ("total", json_schema::whole(0)),
         ("shipping_address", json_schema::address()),
         ("metadata", json_schema::map()),
-        ("payment", payment),
+        ("payment", payments::references_rule()),
         ("history", json_schema::list(1, 1_000, change)),
         ("created_at", json_schema::date()),
     ]
 }
 
-fn optional_in_an_order() -> [(&'static str, Document); 6] {
+fn optional_in_an_order() -> [(&'static str, Document); 8] {
     let tracking = json_schema::document(
         &[("carrier", json_schema::text(Reference::MAX)), ("number", json_schema::text(Reference::MAX))],
         &[],
@@ -109,7 +113,10 @@ fn optional_in_an_order() -> [(&'static str, Document); 6] {
         ],
         &[],
     );
+    let [payments, refunds] = payments::rules();
     [
+        payments,
+        refunds,
         ("note", json_schema::or_null(json_schema::text(Note::MAX))),
         ("tracking", json_schema::or_null(tracking)),
         ("changing", json_schema::boolean()),
@@ -133,9 +140,13 @@ pub(super) struct OrderDocument {
     shipping_address: Address,
     note: Option<String>,
     metadata: Vec<mongo::Entry>,
-    payment: PaymentDocument,
+    payment: ReferencesDocument,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    payments: Vec<PaymentDocument>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    refunds: Vec<RefundDocument>,
     tracking: Option<TrackingDocument>,
-    history: Vec<StatusChangeDocument>,
+    history: Vec<HistoryEntryDocument>,
     tasks: Vec<TaskDocument>,
     #[serde(default)]
     changing: bool,
@@ -168,25 +179,26 @@ pub(super) struct ItemDocument {
 }
 
 #[derive(Debug, Serialize, Deserialize)]
-pub(super) struct PaymentDocument {
-    reference: Option<String>,
-    method: Option<String>,
-    refund_reference: Option<String>,
-}
-
-#[derive(Debug, Serialize, Deserialize)]
 pub(super) struct TrackingDocument {
     carrier: String,
     number: String,
 }
 
+/// Entry of the history on disk. A payment or refund has the status of the order in `from` and `to`: a build that knows
+/// no events reads them.
 #[derive(Debug, Serialize, Deserialize)]
-pub(super) struct StatusChangeDocument {
+pub(super) struct HistoryEntryDocument {
     at: bson::DateTime,
     from: Option<String>,
     to: String,
     by: Option<bson::Uuid>,
     reason: Option<String>,
+    /// Kind of change; none is a change of status.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    event: Option<String>,
+    /// ID of the payment or the refund.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    subject: Option<bson::Uuid>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -195,26 +207,47 @@ pub(super) struct TaskDocument {
     kind: String,
 }
 
-impl From<&StatusChange> for StatusChangeDocument {
-    fn from(change: &StatusChange) -> Self {
+impl HistoryEntryDocument {
+    fn of(entry: &HistoryEntry, status: Status) -> Self {
+        let (from, to) = match entry.change {
+            Change::Status { from, to } => (from, to),
+            _ => (Some(status), status),
+        };
+        let (event, subject) = match entry.change {
+            Change::Status { .. } => (None, None),
+            change @ Change::Payment(id) => (Some(change.event()), Some(mongo::uuid(id))),
+            change @ Change::Refund(id) => (Some(change.event()), Some(mongo::uuid(id))),
+            Change::Unknown(event) => (Some(event), None),
+        };
         Self {
-            at: mongo::date(change.at),
-            from: change.from.map(|status| status.name().to_owned()),
-            to: change.to.name().to_owned(),
-            by: change.by.map(mongo::uuid),
-            reason: change.reason.clone(),
+            at: mongo::date(entry.at),
+            from: from.map(|status| status.name().to_owned()),
+            to: to.name().to_owned(),
+            by: entry.by.map(mongo::uuid),
+            reason: entry.reason.clone(),
+            event: event.map(str::to_owned),
+            subject,
         }
     }
 }
 
-impl TryFrom<StatusChangeDocument> for StatusChange {
+impl TryFrom<HistoryEntryDocument> for HistoryEntry {
     type Error = String;
 
-    fn try_from(document: StatusChangeDocument) -> Result<Self, String> {
+    fn try_from(document: HistoryEntryDocument) -> Result<Self, String> {
+        let from = document.from.as_deref().map(Status::from_stored).transpose()?;
+        let to = Status::from_stored(&document.to)?;
+        let [status, payment, refund] = Change::EVENTS;
+        let change = match (document.event.as_deref(), document.subject) {
+            (None, _) => Change::Status { from, to },
+            (Some(event), _) if event == status => Change::Status { from, to },
+            (Some(event), Some(subject)) if event == payment => Change::Payment(mongo::id(subject)),
+            (Some(event), Some(subject)) if event == refund => Change::Refund(mongo::id(subject)),
+            (Some(event), _) => Change::Unknown(stored::name(event)?),
+        };
         Ok(Self {
             at: mongo::timestamp(document.at),
-            from: document.from.as_deref().map(Status::from_stored).transpose()?,
-            to: Status::from_stored(&document.to)?,
+            change,
             by: document.by.map(mongo::id),
             reason: document.reason,
         })
@@ -276,16 +309,18 @@ impl OrderDocument {
             shipping_address: order.shipping_address.clone(),
             note: order.note.clone(),
             metadata: mongo::entries(&order.metadata),
-            payment: PaymentDocument {
-                reference: order.payment.reference.clone(),
-                method: order.payment.method.clone(),
-                refund_reference: order.payment.refund_reference.clone(),
-            },
+            payment: ReferencesDocument::of(order),
+            payments: order.payments.iter().map(|payment| PaymentDocument::of(order.id, payment)).collect(),
+            refunds: order.refunds.iter().map(RefundDocument::from).collect(),
             tracking: order.tracking.as_ref().map(|tracking| TrackingDocument {
                 carrier: tracking.carrier.clone(),
                 number: tracking.number.clone(),
             }),
-            history: order.history.iter().map(StatusChangeDocument::from).collect(),
+            history: order
+                .history
+                .iter()
+                .map(|entry| HistoryEntryDocument::of(entry, order.status))
+                .collect(),
             tasks: order.tasks.iter().copied().map(TaskDocument::from).collect(),
             changing: order.changing,
             placed_under: order.placed_under.as_ref().map(PlacedUnderDocument::from),
@@ -306,7 +341,8 @@ impl OrderDocument {
             unit_price: Money::from_stored(item.unit_price, currency),
             quantity: item.quantity,
         };
-        Ok(Order {
+        let references = self.payment;
+        let mut order = Order {
             id: mongo::id(self._id),
             number: Number::from_stored(self.number),
             user_id: mongo::id(self.user_id),
@@ -316,15 +352,12 @@ impl OrderDocument {
             shipping_address: self.shipping_address,
             note: self.note,
             metadata: mongo::map(self.metadata),
-            payment: Payment {
-                reference: self.payment.reference,
-                method: self.payment.method,
-                refund_reference: self.payment.refund_reference,
-            },
+            payments: self.payments.into_iter().map(Payment::from).collect(),
+            refunds: self.refunds.into_iter().map(Refund::from).collect(),
             tracking: self
                 .tracking
                 .map(|tracking| Tracking { carrier: tracking.carrier, number: tracking.number }),
-            history: self.history.into_iter().map(StatusChange::try_from).collect::<Result<_, _>>()?,
+            history: self.history.into_iter().map(HistoryEntry::try_from).collect::<Result<_, _>>()?,
             tasks: self.tasks.into_iter().map(Task::try_from).collect::<Result<_, _>>()?,
             changing: self.changing,
             placed_under: self.placed_under.map(IdempotencyRef::from),
@@ -333,7 +366,9 @@ impl OrderDocument {
             version: self.version,
             created_at: mongo::timestamp(self.created_at),
             updated_at: mongo::timestamp(self.updated_at),
-        })
+        };
+        references.add_missing(&mut order);
+        Ok(order)
     }
 }
 
@@ -349,20 +384,52 @@ pub(super) fn update(before: &Order, decision: &Decision) -> Result<Document, Er
             // They are appended to: a task may be removed at the same time.
             "history" | "tasks" => continue,
             "items" => items(before, &decision.order)?.into(),
+            "payments" | "refunds" => continue,
             _ => literal(value).into(),
         };
         set.insert(field, value);
     }
-    let mut append = |field: &str, entry: Bson| {
-        set.insert(field, doc! { "$concatArrays": [format!("${field}"), [literal(entry)]] });
+    if before.payments != decision.order.payments || before.refunds != decision.order.refunds {
+        // Both: one that stands in `payment` alone is stored with the first change.
+        for field in ["payments", "refunds"] {
+            set.insert(field, entries(field, old.get(field), new.get(field)));
+        }
+    }
+    let mut append = |field: &str, entries: Vec<Bson>| {
+        if !entries.is_empty() {
+            set.insert(field, doc! { "$concatArrays": [format!("${field}"), literal(entries.into())] });
+        }
     };
-    if let Some(change) = &decision.status_change {
-        append("history", to_bson(&StatusChangeDocument::from(change))?);
-    }
-    if let Some(task) = decision.task {
-        append("tasks", to_bson(&TaskDocument::from(task))?);
-    }
+    let entry = |entry| to_bson(&HistoryEntryDocument::of(entry, before.status));
+    append("history", decision.entries.iter().map(entry).collect::<Result<_, _>>()?);
+    let task = decision.task.map(|task| to_bson(&TaskDocument::from(task))).transpose()?;
+    append("tasks", task.into_iter().collect());
     Ok(doc! { "$set": set })
+}
+
+/// Filter for another order that has a reference which this decision adds.
+pub(super) fn with_its_references(before: &Order, decision: &Decision) -> Document {
+    let is_new = |payment: &&Payment| !before.payments.iter().any(|there| there.id == payment.id);
+    let added = decision.order.payments.iter().filter(is_new);
+    let unique: Vec<String> = added.map(|payment| PaymentDocument::unique(before, payment)).collect();
+    doc! { "payments.unique": { "$in": unique }, "_id": { "$ne": mongo::uuid(before.id) } }
+}
+
+/// Payments or refunds as an expression: they are only appended to. One that is stored keeps its fields but those that
+/// changed. One that stands in the references alone is not stored yet.
+fn entries(field: &str, old: Option<&Bson>, new: Option<&Bson>) -> Vec<Bson> {
+    let list = |of: Option<&Bson>| of.and_then(Bson::as_array).cloned().unwrap_or_default();
+    let old = list(old);
+    let merged = |(place, entry): (i64, Bson)| {
+        let before = usize::try_from(place).ok().and_then(|place| old.get(place));
+        let Some((before, after)) = before.and_then(Bson::as_document).zip(entry.as_document()) else {
+            return literal(entry).into();
+        };
+        let stored = doc! { "$arrayElemAt": [format!("${field}"), place] };
+        let changed = literal(changes(before, after).into());
+        doc! { "$mergeObjects": [literal(before.clone().into()), stored, changed] }.into()
+    };
+    (0..).zip(list(new)).map(merged).collect()
 }
 
 /// Items as an expression. One that was there before is merged with its stored fields. The write is on the

@@ -14,7 +14,7 @@ use super::{DECISION_AGE, PAGE, Run, locked};
 use crate::order::{Decision, Order};
 use crate::products::HoldCursor;
 use crate::service::signals;
-use crate::store::{Job, Stored, Unfinished};
+use crate::store::{Job, Stored, Unfinished, Written};
 
 /// Job that does this kind of work.
 pub(super) fn job_of(kind: Unfinished) -> Job {
@@ -181,7 +181,7 @@ impl Worker<'_> {
     async fn decide(self, before: &Order, decision: Decision, standing: Standing) -> Acted {
         let written = self.service.store.write(before, &decision).await;
         // A refused write means that a concurrent decision was faster.
-        if !written.map_err(|error| (Failure::Error(error), Reaction::None))? {
+        if written.map_err(|error| (Failure::Error(error), Reaction::None))? != Written::Done {
             return Ok((Outcome::Nothing, Reaction::None));
         }
         signals::decided(&decision);

@@ -1,0 +1,208 @@
+//! Refunds of orders: never more than was paid, by amount or by item.
+
+#![expect(clippy::unwrap_used, reason = "what fails in a test fails the test")]
+
+use futures::future::join_all;
+use http::Method;
+use serde_json::{Value, json};
+use tests::person::Person;
+use tests::shop::Shop;
+use tests::support::idempotency::{keyed, replayed};
+
+use super::payments::{money, order_of_1000, pay, sums};
+
+/// An order of three pieces at this price, paid.
+async fn three_pieces(shop: &Shop, amount: i64, currency: &str) -> (Person, String, String) {
+    let ada = shop.customer().await;
+    let price = json!({ "amount": amount, "currency": currency });
+    let product = shop.product_with(json!({ "stock": 3, "price": price })).await.id();
+    let order = ada.orders(&[(&product, 3)]).await.expect(201);
+    let (id, item) = (order.id(), order["items"][0]["id"].as_str().unwrap().to_owned());
+    shop.admin().moves(&id, "paid").await.expect(200);
+    (ada, id, item)
+}
+
+#[tokio::test]
+async fn pieces_refunded_one_by_one_give_what_they_cost() {
+    let shop = Shop::open().await;
+    let staff = shop.staff().await;
+    for (amount, currency) in [(1000, "EUR"), (333, "JPY"), (1001, "KWD")] {
+        let (ada, order, item) = three_pieces(&shop, amount, currency).await;
+        let path = format!("/orders/{order}/refunds");
+        let one = json!({ "items": [{ "id": item, "quantity": 1 }] });
+        for piece in 1..=3 {
+            let preview = staff.post(&format!("{path}/preview"), one.clone()).await.expect(200);
+            let refund = staff.post(&path, one.clone()).await.expect(201);
+            assert_eq!((&refund["amount"], &preview["amount"]), (&json!(amount), &json!(amount)));
+            assert_eq!(preview["items"], refund["items"]);
+            let seen = ada.get(&format!("/orders/{order}")).await.expect(200);
+            assert_eq!(seen["items"][0]["refunded"], piece);
+            assert_eq!(seen["totals"]["refunded"], amount * piece);
+        }
+        let refused = staff.post(&path, one).await.problem(409, "amount-exceeded");
+        assert_eq!(refused["available"], 0);
+        assert_eq!(refused["items"], json!([{ "id": item, "requested": 1, "available": 0 }]));
+        assert_eq!(money(&ada, &order).await.1, "refunded");
+    }
+}
+
+#[tokio::test]
+async fn a_refund_that_is_clicked_twice_at_once_is_one() {
+    let shop = Shop::open().await;
+    let staff = shop.staff().await;
+    let (ada, order, _) = three_pieces(&shop, 1000, "EUR").await;
+    let path = format!("/orders/{order}/refunds");
+    let amount = json!({ "amount": 500 });
+    let clicks = join_all((0..4).map(|_| keyed(&staff, Method::POST, &path, "click", &amount))).await;
+    let first: Vec<_> = clicks.iter().filter(|answer| !replayed(answer)).collect();
+    assert_eq!(first.len(), 1);
+    for click in &clicks {
+        assert_eq!((click.status.as_u16(), &click.body), (201, &clicks[0].body));
+    }
+    // Another key is meant: the same amount once more.
+    keyed(&staff, Method::POST, &path, "again", &amount).await.expect(201);
+    let other = json!({ "amount": 501 });
+    keyed(&staff, Method::POST, &path, "click", &other).await.problem(422, "idempotency-key-reused");
+    let seen = ada.get(&format!("/orders/{order}")).await.expect(200);
+    assert_eq!(
+        (&seen["totals"]["refunded"], &seen["payment_status"]),
+        (&json!(1000), &json!("partially_refunded"))
+    );
+}
+
+#[tokio::test]
+async fn of_many_refunds_at_once_no_more_is_done_than_was_paid() {
+    let shop = Shop::open().await;
+    let staff = shop.staff().await;
+    let (ada, order, _) = three_pieces(&shop, 1000, "EUR").await;
+    let path = format!("/orders/{order}/refunds");
+    let answers = join_all((0..16).map(|_| staff.post(&path, json!({ "amount": 700 })))).await;
+    let done = answers.iter().filter(|answer| answer.status == 201).count();
+    for refused in answers.into_iter().filter(|answer| answer.status != 201) {
+        let refused = refused.problem(409, "amount-exceeded");
+        assert!(refused["available"].as_i64().unwrap() < 700 || done < 4);
+    }
+    assert_eq!(done, 4);
+    let seen = ada.get(&format!("/orders/{order}")).await.expect(200);
+    assert_eq!(seen["totals"]["refunded"], 2800);
+}
+
+#[tokio::test]
+async fn a_cancelled_order_is_refunded_once_all_is_paid_back() {
+    let shop = Shop::open().await;
+    let staff = shop.staff().await;
+    let (owner, order) = shop.order_in("paid, cancelled").await;
+    let path = format!("/orders/{order}/refunds");
+    let paid = owner.get(&format!("/orders/{order}")).await.expect(200)["totals"]["paid"].as_i64().unwrap();
+    assert_eq!(money(&owner, &order).await, sums("cancelled", "refund_due", [paid, 0, paid]));
+    let reason = json!({ "amount": paid - 1, "reason": "out of stock" });
+    staff.post(&path, reason).await.expect(201);
+    assert_eq!(money(&owner, &order).await, sums("cancelled", "refund_due", [paid, 0, 1]));
+    staff.post(&path, json!({ "amount": 1 })).await.expect(201);
+    assert_eq!(money(&owner, &order).await, sums("refunded", "refunded", [paid, 0, 0]));
+    let seen = owner.get(&format!("/orders/{order}")).await.expect(200);
+    assert_eq!(seen["totals"]["cancelled"], seen["totals"]["total"]);
+    let last = seen["history"].as_array().unwrap().last().unwrap();
+    assert_eq!((&last["to"], &last["by"]), (&json!("refunded"), &json!("system")));
+}
+
+#[tokio::test]
+async fn a_refund_of_a_payment_ends_at_that_payment() {
+    let shop = Shop::open().await;
+    let (ada, staff) = (shop.customer().await, shop.staff().await);
+    let order = order_of_1000(&shop, &ada).await;
+    let first = pay(&staff, &order, 600).await.expect(201);
+    pay(&staff, &order, 400).await.expect(201);
+    let path = format!("/orders/{order}/refunds");
+    let of_first = |amount: i64| json!({ "amount": amount, "payment_id": first["id"] });
+    let refused = staff.post(&path, of_first(601)).await.problem(409, "amount-exceeded");
+    assert_eq!(refused["available"], 600);
+    staff.post(&path, of_first(600)).await.expect(201);
+    let refused = staff.post(&path, of_first(1)).await.problem(409, "amount-exceeded");
+    assert_eq!(refused["available"], 0);
+    staff.post(&path, json!({ "amount": 401 })).await.problem(409, "amount-exceeded");
+    staff.post(&path, json!({ "amount": 400 })).await.expect(201);
+    let other = json!({ "amount": 1, "payment_id": "payment_01h455vb4pex5vsknk084sn02q" });
+    staff.post(&path, other).await.faults_at(&["/payment_id"]);
+}
+
+#[tokio::test]
+async fn a_refund_gets_its_reference_once() {
+    let shop = Shop::open().await;
+    let staff = shop.staff().await;
+    let (ada, order, _) = three_pieces(&shop, 1000, "EUR").await;
+    let made = staff.post(&format!("/orders/{order}/refunds"), json!({ "amount": 1 })).await.expect(201);
+    let path = format!("/orders/{order}/refunds/{}", made.id());
+    let reference = |text: &str| json!({ "reference": text });
+    ada.put(&path, reference("re_1")).await.problem(403, "forbidden");
+    assert_eq!(staff.put(&path, reference("re_1")).await.expect(200)["reference"], "re_1");
+    staff.put(&path, reference("re_1")).await.expect(200);
+    staff.put(&path, reference("re_2")).await.problem(409, "invalid-transition");
+    staff.put(&path, json!({})).await.faults_at(&["/reference"]);
+    let seen = ada.get(&format!("/orders/{order}")).await.expect(200);
+    assert_eq!(
+        (&seen["refunds"][0]["reference"], &seen["payment"]["refund_reference"]),
+        (&json!("re_1"), &json!("re_1"))
+    );
+    // Placed, a payment, paid, a refund, its reference.
+    assert_eq!(seen["version"], 4);
+    let unknown = format!("/orders/{order}/refunds/refund_01h455vb4pex5vsknk084sn02q");
+    staff.put(&unknown, reference("re_1")).await.problem(404, "not-found");
+    staff.put(&format!("/orders/{order}/refunds/x"), reference("re_1")).await.problem(404, "not-found");
+}
+
+#[tokio::test]
+async fn a_refund_is_of_an_amount_or_of_items() {
+    let shop = Shop::open().await;
+    let staff = shop.staff().await;
+    let (ada, order, item) = three_pieces(&shop, 1000, "EUR").await;
+    for path in [format!("/orders/{order}/refunds"), format!("/orders/{order}/refunds/preview")] {
+        ada.post(&path, json!({ "amount": 1 })).await.problem(403, "forbidden");
+        let items = json!([{ "id": item, "quantity": 1 }]);
+        let unknown = json!([{ "id": "item_01h455vb4pex5vsknk084sn02q", "quantity": 1 }]);
+        let twice = json!([{ "id": item, "quantity": 1 }, { "id": item, "quantity": 1 }]);
+        for (body, pointers) in [
+            (json!({}), &[""][..]),
+            (json!({ "shipping": false }), &[""]),
+            (json!({ "amount": 1, "items": items }), &["/amount"]),
+            (json!({ "amount": 1, "shipping": true }), &["/amount"]),
+            (json!({ "items": [] }), &["/items"]),
+            (json!({ "items": unknown }), &["/items/0/id"]),
+            (json!({ "items": twice }), &["/items/1/id"]),
+            (json!({ "items": [{}] }), &["/items/0/id", "/items/0/quantity"]),
+            (
+                json!({ "amount": 0, "reason": " ", "payment_id": "x" }),
+                &["/amount", "/reason", "/payment_id"],
+            ),
+        ] {
+            staff.post(&path, body).await.faults_at(pointers);
+        }
+        let refused = staff.post(&path, json!({ "amount": 3001 })).await.problem(409, "amount-exceeded");
+        assert_eq!(refused["available"], 3000);
+    }
+    let seen = ada.get(&format!("/orders/{order}")).await.expect(200);
+    assert_eq!((&seen["refunds"], &seen["version"]), (&json!([]), &json!(2)));
+}
+
+#[tokio::test]
+async fn the_shipping_is_refunded_once() {
+    let shop = Shop::open().await;
+    let staff = shop.staff().await;
+    let (_, order, item) = three_pieces(&shop, 1000, "EUR").await;
+    let path = format!("/orders/{order}/refunds");
+    let both = json!({ "items": [{ "id": item, "quantity": 3 }], "shipping": true });
+    let refund = staff.post(&path, both).await.expect(201);
+    assert_eq!((&refund["amount"], &refund["shipping"]), (&json!(3000), &Value::Bool(true)));
+    staff.post(&path, json!({ "shipping": true })).await.problem(409, "amount-exceeded");
+}
+
+#[tokio::test]
+async fn a_refund_after_a_return_ends_the_order() {
+    let shop = Shop::open().await;
+    let staff = shop.staff().await;
+    let (owner, order) = shop.order_in("returned").await;
+    let seen = owner.get(&format!("/orders/{order}")).await.expect(200);
+    let items = json!([{ "id": seen["items"][0]["id"], "quantity": 1 }]);
+    staff.post(&format!("/orders/{order}/refunds"), json!({ "items": items })).await.expect(201);
+    assert_eq!(owner.get(&format!("/orders/{order}")).await.expect(200)["status"], "refunded");
+}
