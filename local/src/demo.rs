@@ -69,7 +69,13 @@ pub async fn load(router: Router, settings: &Settings) -> Result<Demo, CommandEr
     Ok(Demo::Present)
 }
 
-/// Final status of each order: every status, some twice; one order is cancelled after payment, one before.
+/// Order that was cancelled before its money came.
+const PAID_LATE: &str = "cancelled, and paid late";
+
+/// Order of which a part of the money went back.
+const PARTLY_REFUNDED: &str = "delivered, and partly refunded";
+
+/// Final status of each order: every status, some twice; one order is cancelled after payment, others before.
 const STATES: [&str; 10] = [
     "placed",
     "paid",
@@ -79,8 +85,8 @@ const STATES: [&str; 10] = [
     "returned",
     "refunded",
     "paid and cancelled",
-    "placed",
-    "delivered",
+    PAID_LATE,
+    PARTLY_REFUNDED,
 ];
 
 /// Products: SKU, name, description, price in cents, units on hand.
@@ -166,11 +172,23 @@ impl Api {
             .map(|(index, id)| json!({ "product_id": id, "quantity": index + 1 }))
             .collect();
         let order = json!({ "items": items, "shipping_address": address() });
-        let id = text(&self.post(customer, "/orders", order).await?, "id")?;
+        let placed = self.post(customer, "/orders", order).await?;
+        let id = text(&placed, "id")?;
         let path = format!("/orders/{id}");
-        for (step, change) in steps(status) {
-            let who = if step == "cancelled" && status == "cancelled" { customer } else { staff };
+        for (step, change) in steps(status, &text(&placed, "number")?) {
+            let who = if step == "cancelled" && status != "paid and cancelled" { customer } else { staff };
             self.send(who, "PUT", &path, Some(change)).await?;
+        }
+        let money = match status {
+            PAID_LATE => {
+                let reference = format!("transfer of {id}");
+                Some(("payments", json!({ "amount": 1000, "reference": reference, "provider": "bank" })))
+            }
+            PARTLY_REFUNDED => Some(("refunds", json!({ "amount": 500, "reason": "a chipped cup" }))),
+            _ => None,
+        };
+        if let Some((entries, body)) = money {
+            self.post(staff, &format!("{path}/{entries}"), body).await?;
         }
         Ok(())
     }
@@ -223,23 +241,24 @@ impl Api {
     }
 }
 
-/// Lists the changes that lead to a status.
-fn steps(status: &str) -> Vec<(&'static str, Value)> {
-    let paid = ("paid", json!({ "status": "paid", "payment": { "reference": "pi_4242", "method": "card" } }));
+/// Lists the changes that lead an order of this number to a status.
+fn steps(status: &str, number: &str) -> Vec<(&'static str, Value)> {
+    let payment = json!({ "reference": format!("pi_{number}"), "method": "card" });
+    let paid = ("paid", json!({ "status": "paid", "payment": payment }));
     let tracking = json!({ "carrier": "DHL", "number": "00340434161094042557" });
     let shipped = ("shipped", json!({ "status": "shipped", "tracking": tracking }));
     let delivered = ("delivered", json!({ "status": "delivered" }));
     let returned = ("returned", json!({ "status": "returned", "restock": true, "reason": "too blue" }));
-    let refunded =
-        ("refunded", json!({ "status": "refunded", "payment": { "refund_reference": "re_4242" } }));
+    let refund = json!({ "refund_reference": format!("re_{number}") });
+    let refunded = ("refunded", json!({ "status": "refunded", "payment": refund }));
     let cancelled = ("cancelled", json!({ "status": "cancelled", "reason": "changed my mind" }));
     match status {
         "paid" => vec![paid],
         "shipped" => vec![paid, shipped],
-        "delivered" => vec![paid, shipped, delivered],
+        "delivered" | PARTLY_REFUNDED => vec![paid, shipped, delivered],
         "returned" => vec![paid, shipped, delivered, returned],
         "refunded" => vec![paid, shipped, delivered, returned, refunded],
-        "cancelled" => vec![cancelled],
+        "cancelled" | PAID_LATE => vec![cancelled],
         "paid and cancelled" => vec![paid, cancelled],
         _ => Vec::new(),
     }
