@@ -250,13 +250,20 @@ fn entry(kind: Kind) -> Entry {
              before, preview the refund.",
             (
                 ITS_REFUNDS,
-                Error::new(kind, "1200 is more than can be refunded: 1000.").with("available", json!(1000))
-                    .with("items", json!([])),
+                Error::new(kind, "More units than were ordered and not refunded.")
+                    .with("available", json!(1000))
+                    .with(
+                        "items",
+                        json!([{ "id": "item_01h455vb4pex5vsknk084sn02q", "requested": 2, "available": 1 }]),
+                    ),
             ),
         )
         .members([
             member("available", "integer", "Amount that can be refunded, in minor units."),
-            member("items", "array", "Items of which too many units were requested: `id`, `requested`, `available`."),
+            member("items", "array", "The items of which too many units were requested."),
+            member("items[].id", "string", "The item."),
+            member("items[].requested", "integer", "Requested quantity."),
+            member("items[].available", "integer", "Quantity that can be refunded."),
         ]),
         Kind::InvalidTransition => Entry::new(
             "The order cannot change from its status to the requested one.",

@@ -91,8 +91,10 @@ pub(crate) async fn produced(shop: &InProcess, kind: Kind) -> Answer {
             admin.post(&format!("/orders/{order}/payments"), payment).await
         }
         Kind::AmountExceeded => {
-            let (_, order) = shop.order_in("placed").await;
-            admin.post(&format!("/orders/{order}/refunds"), json!({ "amount": 1 })).await
+            let (_, order) = shop.order_in("paid").await;
+            let item = admin.get(&format!("/orders/{order}")).await.expect(200)["items"][0]["id"].clone();
+            let refund = json!({ "items": [{ "id": item, "quantity": 2 }] });
+            admin.post(&format!("/orders/{order}/refunds"), refund).await
         }
         Kind::InvalidTransition => {
             let (_, order) = shop.order_in("placed").await;
