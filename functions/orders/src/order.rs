@@ -30,7 +30,8 @@ mod totals;
 pub use decision::{Decision, Details, OrderChange, Transition, check_expiry};
 pub use items::Held;
 pub use payments::{
-    ItemQuantity, NewPayment, NewRefund, Origin, Payment, Recording, Refund, RefundOf, reference_taken,
+    ItemQuantity, NewPayment, NewRefund, Origin, Payment, Recording, References, Refund, RefundOf,
+    reference_taken,
 };
 pub use totals::{PaymentStatus, Totals};
 

@@ -16,7 +16,7 @@ use shared::values::money::MoneyJson;
 use crate::number::Number;
 #[cfg(feature = "openapi")]
 use crate::order::Change;
-use crate::order::{HistoryEntry, Item, Order, PaymentStatus, actor_label};
+use crate::order::{HistoryEntry, Item, Order, PaymentStatus, References, actor_label};
 use crate::service::consistency::{ConsistencyPage, Violation, ViolationKind};
 use crate::status::Status;
 
@@ -153,12 +153,8 @@ impl OrderJson {
         let total = MoneyJson::new(order.total(), order.currency);
         let (totals, payment_status) = (order.totals().into(), order.payment_status());
         let items = order.items.iter().map(|item| ItemJson::of(&order, item)).collect();
-        let (payment, refund) = (order.payments.last(), order.refunds.last());
-        let payment = PaymentReferencesJson {
-            reference: payment.map(|payment| payment.reference.clone()),
-            method: payment.and_then(|payment| payment.method.clone()),
-            refund_reference: refund.and_then(|refund| refund.reference.clone()),
-        };
+        let References { reference, method, refund_reference } = order.references();
+        let payment = PaymentReferencesJson { reference, method, refund_reference };
         Self {
             id: order.id.to_string(),
             number: order.number.to_string(),
@@ -221,12 +217,8 @@ impl HistoryEntryJson {
 /// The message for an order, as this caller may see it.
 pub(crate) fn message(order: Order, caller: Caller) -> wire::Order {
     let items = order.items.iter().map(|it| item(&order, it)).collect();
-    let (payment, refund) = (order.payments.last(), order.refunds.last());
-    let payment = wire::PaymentReferences {
-        reference: payment.map(|payment| payment.reference.clone()),
-        method: payment.and_then(|payment| payment.method.clone()),
-        refund_reference: refund.and_then(|refund| refund.reference.clone()),
-    };
+    let References { reference, method, refund_reference } = order.references();
+    let payment = wire::PaymentReferences { reference, method, refund_reference };
     wire::Order {
         totals: Some(totals_message(order.totals())),
         payment_status: order.payment_status().name().to_owned(),

@@ -126,7 +126,7 @@ impl MoneyGuard {
 /// for one finds the way to it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Expectation {
-    /// When an order becomes paid, the shop has what is payable. But refunds do not lower what is paid: an order
+    /// Payable amount is held by the shop when an order becomes paid. But refunds do not lower what is paid: an order
     /// of 2 with 1 paid, 1 refunded and 1 paid again is paid.
     ///
     /// A change of items does the same: down to what was paid and refunded.

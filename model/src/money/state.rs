@@ -133,7 +133,7 @@ pub struct Order {
     pub(super) refunds: Vec<Refund>,
     /// True if its history has the status paid.
     pub(super) was_paid: bool,
-    /// What was paid and not refunded when it became paid.
+    /// Amount paid and not refunded when it became paid.
     pub(super) kept_as_paid: u8,
     /// True if its history has the status cancelled.
     pub(super) was_cancelled: bool,

@@ -29,7 +29,7 @@ pub(super) async fn money(person: &Person, order: &str) -> (String, String, i64,
     (order.text("status"), order.text("payment_status"), sum("paid"), sum("due"), sum("refund_due"))
 }
 
-/// What [`money`] gives.
+/// Expected result of [`money`].
 pub(super) fn sums(
     status: &str,
     payment: &str,

@@ -61,6 +61,17 @@ pub struct Refund {
     pub request: Option<RequestFingerprint>,
 }
 
+/// References of the latest payment and the latest refund.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct References {
+    /// Reference of the payment.
+    pub reference: Option<String>,
+    /// Method of the payment.
+    pub method: Option<String>,
+    /// Reference of the refund.
+    pub refund_reference: Option<String>,
+}
+
 /// Quantity of an item.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ItemQuantity {
@@ -264,9 +275,23 @@ impl Order {
 
     /// Units of an item that are refunded.
     pub fn refunded_units(&self, item: &Item) -> i64 {
+        // Most orders have none, and an ID is a hash.
+        if self.refunds.is_empty() {
+            return 0;
+        }
         let id = self.item_id(item);
         let of = self.refunds.iter().flat_map(|refund| &refund.items).filter(|refunded| refunded.id == id);
         of.map(|refunded| refunded.quantity).fold(0, i64::saturating_add)
+    }
+
+    /// References of the latest payment and the latest refund.
+    pub fn references(&self) -> References {
+        let (payment, refund) = (self.payments.last(), self.refunds.last());
+        References {
+            reference: payment.map(|payment| payment.reference.clone()),
+            method: payment.and_then(|payment| payment.method.clone()),
+            refund_reference: refund.and_then(|refund| refund.reference.clone()),
+        }
     }
 
     /// ID of one of the order's items.

@@ -14,7 +14,7 @@ use shared::values::ids::{ItemId, OrderId, PaymentId, RefundId, UserId};
 use shared::values::text::Reason;
 
 use crate::limits::{MAX_ITEMS, MAX_PAYMENTS, MAX_REFUNDS, Provider, Reference};
-use crate::order::{Change, HistoryEntry, ItemQuantity, Order, Payment, Refund};
+use crate::order::{Change, HistoryEntry, ItemQuantity, Order, Payment, References, Refund};
 use crate::status::Status;
 
 /// References that a build without payments reads and writes.
@@ -118,12 +118,8 @@ pub(super) fn references_rule() -> Document {
 impl ReferencesDocument {
     /// References of the latest payment and the latest refund.
     pub(super) fn of(order: &Order) -> Self {
-        let (payment, refund) = (order.payments.last(), order.refunds.last());
-        Self {
-            reference: payment.map(|payment| payment.reference.clone()),
-            method: payment.and_then(|payment| payment.method.clone()),
-            refund_reference: refund.and_then(|refund| refund.reference.clone()),
-        }
+        let References { reference, method, refund_reference } = order.references();
+        Self { reference, method, refund_reference }
     }
 
     /// Adds the payment and the refund of a build that knows none.
