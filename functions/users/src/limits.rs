@@ -2,8 +2,7 @@
 
 use shared::values::text::Line;
 
-/// Phone number.
-pub type Phone = Line<3, 32>;
+pub use shared::values::address::Phone;
 
 /// New password, after Unicode's normalisation NFKC.
 pub type PasswordText = Line<12, 128>;

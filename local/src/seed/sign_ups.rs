@@ -122,6 +122,9 @@ pub(super) fn address(rng: &mut StdRng) -> Address {
     let (city, code, country) = one_of(&CITIES, rng).unwrap_or(("London", "EC1A 1A", "GB"));
     let street = one_of(&STREETS, rng).unwrap_or("High Street");
     Address {
+        name: None,
+        company: None,
+        phone: None,
         line1: format!("{} {street}", rng.random_range(1..200)),
         line2: percent(20, rng).then(|| format!("Flat {}", rng.random_range(1..40))),
         city: city.to_owned(),

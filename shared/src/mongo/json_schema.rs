@@ -5,8 +5,8 @@
 
 use mongodb::bson::{Bson, Document, doc};
 
-use crate::values::address::{AddressLine, Country, PostalCode};
-use crate::values::text::{MapKey, StringMap};
+use crate::values::address::{AddressLine, Country, Phone, PostalCode};
+use crate::values::text::{MapKey, Name, StringMap};
 
 /// A document of these fields: those that must be there, and those that may.
 pub fn document(required: &[(&str, Document)], optional: &[(&str, Document)]) -> Document {
@@ -98,6 +98,9 @@ pub fn address() -> Document {
     document(
         &[("line1", line()), ("city", line()), ("country", text(Country::LENGTH))],
         &[
+            ("name", or_null(text(Name::MAX))),
+            ("company", or_null(text(Name::MAX))),
+            ("phone", or_null(text(Phone::MAX))),
             ("line2", or_null(line())),
             ("region", or_null(line())),
             ("postal_code", or_null(text(PostalCode::MAX))),

@@ -33,16 +33,19 @@ pub fn trusted_money(money: Option<wire::Money>) -> Result<Money, Error> {
 
 /// Converts an address to a message.
 pub fn address(address: &Address) -> wire::Address {
-    let Address { line1, line2, city, region, postal_code, country } = address.clone();
-    wire::Address { line1, line2, city, region, postal_code, country }
+    let Address { name, company, phone, line1, line2, city, region, postal_code, country } = address.clone();
+    wire::Address { line1, line2, city, region, postal_code, country, name, company, phone }
 }
 
 /// Converts an address from a caller to a form, still to be checked. An empty string in a required field
 /// counts as absent: proto3 cannot distinguish them.
 pub fn address_form(address: wire::Address) -> AddressForm {
-    let wire::Address { line1, line2, city, region, postal_code, country } = address;
+    let wire::Address { line1, line2, city, region, postal_code, country, name, company, phone } = address;
     let required = |text: String| (!text.is_empty()).then_some(text);
     AddressForm {
+        name,
+        company,
+        phone,
         line1: required(line1),
         line2,
         city: required(city),

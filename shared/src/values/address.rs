@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::input::validation::{Form, ValidationErrors};
-use crate::values::text::Line;
+use crate::values::text::{Line, Name};
 
 /// Street, city or region.
 pub type AddressLine = Line<1, 200>;
@@ -11,10 +11,19 @@ pub type AddressLine = Line<1, 200>;
 /// Postal code.
 pub type PostalCode = Line<1, 20>;
 
+/// Telephone number, as people write it.
+pub type Phone = Line<3, 32>;
+
 /// A postal address.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Address {
+    /// Name of the recipient.
+    pub name: Option<String>,
+    /// Company of the recipient.
+    pub company: Option<String>,
+    /// Telephone number of the recipient.
+    pub phone: Option<String>,
     /// Street and number.
     pub line1: String,
     /// Flat, floor or "care of".
@@ -35,6 +44,15 @@ pub struct Address {
 #[serde(deny_unknown_fields)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = NewAddress))]
 pub struct AddressForm {
+    /// Name of the recipient.
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<Name>))]
+    pub name: Option<String>,
+    /// Company of the recipient.
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<Name>))]
+    pub company: Option<String>,
+    /// Telephone number of the recipient.
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<Phone>))]
+    pub phone: Option<String>,
     /// Street and number.
     #[cfg_attr(feature = "openapi", schema(value_type = AddressLine))]
     pub line1: Option<String>,
@@ -59,13 +77,17 @@ impl Form for AddressForm {
     type Checked = Address;
 
     fn check(self, errors: &mut ValidationErrors) -> Option<Address> {
+        let name = errors.optional("/name", self.name, Name::parse);
+        let company = errors.optional("/company", self.company, Name::parse);
+        let phone = errors.optional("/phone", self.phone, Phone::parse);
         let line1 = errors.required("/line1", self.line1, AddressLine::parse);
         let line2 = errors.optional("/line2", self.line2, AddressLine::parse);
         let city = errors.required("/city", self.city, AddressLine::parse);
         let region = errors.optional("/region", self.region, AddressLine::parse);
         let postal_code = errors.optional("/postal_code", self.postal_code, PostalCode::parse);
         let country = errors.required("/country", self.country, Country::parse);
-        Some(Address { line1: line1?, line2, city: city?, region, postal_code, country: country? })
+        let (line1, city, country) = (line1?, city?, country?);
+        Some(Address { name, company, phone, line1, line2, city, region, postal_code, country })
     }
 }
 
@@ -107,6 +129,7 @@ mod tests {
     fn all_errors_of_an_address_are_reported_at_once() {
         let mut errors = ValidationErrors::default();
         let form = AddressForm {
+            phone: Some("1".to_owned()),
             line1: Some(" ".to_owned()),
             region: Some(String::new()),
             country: Some("de".to_owned()),
@@ -115,7 +138,7 @@ mod tests {
         assert!(form.check(&mut errors).is_none());
         let error = errors.check().unwrap_err();
         let pointers: Vec<_> = error.errors().iter().map(|error| error.pointer.as_str()).collect();
-        assert_eq!(pointers, ["/line1", "/city", "/region", "/country"]);
+        assert_eq!(pointers, ["/phone", "/line1", "/city", "/region", "/country"]);
     }
 
     #[test]
