@@ -3,7 +3,7 @@
 //! [`values`] has the schemas of common values. Limits, enumerations and problem types come from the code that checks
 //! them. `openapi.rs` of the end-to-end tests sends requests to check the rest.
 
-use utoipa::openapi::path::{Parameter, ParameterBuilder, ParameterIn};
+use utoipa::openapi::path::{Parameter, ParameterBuilder, ParameterIn, ParameterStyle};
 use utoipa::openapi::schema::{ObjectBuilder, Schema};
 use utoipa::openapi::{Ref, RefOr, Required};
 
@@ -67,11 +67,16 @@ fn described(
     description: &str,
 ) -> RefOr<Parameter> {
     let required = if place == ParameterIn::Path { Required::True } else { Required::False };
+    let schema = schema.into();
+    // A list has commas between its values, and not the name of the parameter before each.
+    let is_list = matches!(schema, ApiSchema::T(Schema::Array(_)));
     let parameter = ParameterBuilder::new()
         .name(name)
         .parameter_in(place)
         .required(required)
         .description(Some(description))
+        .style(is_list.then_some(ParameterStyle::Form))
+        .explode(is_list.then_some(false))
         .schema(Some(schema));
     parameter.build().into()
 }
@@ -86,6 +91,7 @@ fn value(value: ParameterValue) -> ApiSchema {
             text(min, max, values::matching(&pattern()))
         }
         ParameterValue::OneOf(words) => values::one_of(words()).into(),
+        ParameterValue::SomeOf(words) => values::some_of(words()).into(),
         ParameterValue::Sort(names) => {
             let names = names();
             let default = names.first().map(|name| (*name).into());

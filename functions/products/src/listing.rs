@@ -7,6 +7,8 @@ use shared::error::Error;
 use shared::http::routes::{Parameter, ParameterValue};
 use shared::input::page::{Sort, SortType};
 use shared::input::query::{self, Query};
+use shared::rpc::convert;
+use shared::values::clock::Timestamp;
 use shared::values::money::{Currency, MAX_AMOUNT};
 use shared::values::text::MAX_SKU;
 
@@ -27,8 +29,8 @@ pub const PARAMETERS: &[Parameter] = &[
     ),
     Parameter::new(
         "status",
-        ParameterValue::OneOf(|| Status::ALL.map(Status::name).to_vec()),
-        "Products in this status.",
+        ParameterValue::SomeOf(|| Status::ALL.map(Status::name).to_vec()),
+        "Products in one of these statuses.",
     ),
     Parameter::new("currency", ParameterValue::Schema("Currency"), "Products priced in this currency."),
     Parameter::new("min_price", PRICE, "Products at this price or more; needs `currency`."),
@@ -38,6 +40,12 @@ pub const PARAMETERS: &[Parameter] = &[
         ParameterValue::Boolean,
         "Only products of which some are available, or none.",
     ),
+    Parameter::new(
+        "updated_from",
+        ParameterValue::Time,
+        "Products whose `updated_at` is this time or later; holds and shipping do not change it.",
+    ),
+    Parameter::new("updated_to", ParameterValue::Time, "Products whose `updated_at` is before this time."),
     Parameter::new(
         "sort",
         ParameterValue::Sort(|| SORTS.map(|(name, _)| name).to_vec()),
@@ -59,8 +67,8 @@ pub struct Listing {
     pub words: Option<BTreeSet<String>>,
     /// The product with this SKU, if any.
     pub sku: Option<Sku>,
-    /// Products in this status.
-    pub status: Option<Status>,
+    /// Products in one of these statuses.
+    pub status: Option<Vec<Status>>,
     /// Products priced in this currency.
     pub currency: Option<Currency>,
     /// Minimum price, in minor units.
@@ -69,6 +77,10 @@ pub struct Listing {
     pub max_price: Option<i64>,
     /// True: only available products; false: only unavailable ones.
     pub in_stock: Option<bool>,
+    /// Products last changed at this time or later.
+    pub updated_from: Option<Timestamp>,
+    /// Products last changed before this time.
+    pub updated_to: Option<Timestamp>,
     /// Sort field and direction.
     pub sort: Sort<SortBy>,
 }
@@ -79,15 +91,19 @@ pub enum SortBy {
     /// Time of creation.
     #[default]
     CreatedAt,
+    /// Time of the last change by people.
+    UpdatedAt,
     /// Name in lower case, by its code points.
     Name,
     /// Amount alone, regardless of its currency.
     Price,
 }
 
-pub(crate) const SORTS: [(&str, Sort<SortBy>); 6] = [
+pub(crate) const SORTS: [(&str, Sort<SortBy>); 8] = [
     ("-created_at", Sort::descending(SortBy::CreatedAt)),
     ("created_at", Sort::ascending(SortBy::CreatedAt)),
+    ("updated_at", Sort::ascending(SortBy::UpdatedAt)),
+    ("-updated_at", Sort::descending(SortBy::UpdatedAt)),
     ("name", Sort::ascending(SortBy::Name)),
     ("-name", Sort::descending(SortBy::Name)),
     ("price", Sort::ascending(SortBy::Price)),
@@ -98,7 +114,7 @@ impl SortBy {
     /// Type of the field's values.
     pub fn of(self) -> SortType {
         match self {
-            Self::CreatedAt => SortType::Time,
+            Self::CreatedAt | Self::UpdatedAt => SortType::Time,
             Self::Name => SortType::Text,
             Self::Price => SortType::Integer,
         }
@@ -114,12 +130,14 @@ impl Listing {
         let listing = Self {
             words: query.parse_with("q", searched)?,
             sku: query.parse_with("sku", |text| Sku::parse(text.to_owned()))?,
-            status: query.parse_with("status", Status::parse)?,
+            status: query.parse_with("status", statuses)?,
             currency: query.parse_with("currency", |text| Currency::parse(text.to_owned()))?,
             min_price: query.parse_with("min_price", query::integer(0, MAX_AMOUNT))?,
             max_price: query.parse_with("max_price", query::integer(0, MAX_AMOUNT))?,
             in_stock: query
                 .parse_with("in_stock", |text| query::one_of(&[("true", true), ("false", false)], text))?,
+            updated_from: query.parse_with("updated_from", query::time)?,
+            updated_to: query.parse_with("updated_to", query::time)?,
             sort: query.parse_with("sort", sort)?.unwrap_or_default(),
         };
         listing.checked()
@@ -133,11 +151,13 @@ impl Listing {
         let listing = Self {
             words: query::optional("q", message.q, |text| searched(&text))?,
             sku: query::optional("sku", message.sku, Sku::parse)?,
-            status: query::optional("status", message.status, |text| Status::parse(&text))?,
+            status: query::optional("status", message.status, |text| statuses(&text))?,
             currency: query::optional("currency", message.currency, Currency::parse)?,
             min_price: query::optional("min_price", message.min_price, price)?,
             max_price: query::optional("max_price", message.max_price, price)?,
             in_stock: message.in_stock,
+            updated_from: query::optional("updated_from", message.updated_from, convert::bound)?,
+            updated_to: query::optional("updated_to", message.updated_to, convert::bound)?,
             sort: query::optional("sort", message.sort, |text| sort(&text))?.unwrap_or_default(),
         };
         listing.checked()
@@ -152,6 +172,10 @@ impl Listing {
         }
         Ok(self)
     }
+}
+
+fn statuses(text: &str) -> Result<Vec<Status>, String> {
+    query::several(Status::parse)(text)
 }
 
 fn sort(name: &str) -> Result<Sort<SortBy>, String> {
@@ -183,7 +207,16 @@ mod tests {
     #[test]
     fn an_invalid_parameter_is_explained() {
         for (bad, expected) in [
-            ("sort=total", "`sort` must be one of -created_at, created_at, name, -name, price, -price."),
+            (
+                "sort=total",
+                "`sort` must be one of -created_at, created_at, updated_at, -updated_at, name, -name,",
+            ),
+            ("sort=total", " -name, price, -price."),
+            ("status=void", "`status` must be one of draft, active, archived."),
+            ("status=active,", "`status` must be one of draft, active, archived."),
+            ("status=active,%20draft", "`status` must be one of draft, active, archived."),
+            ("updated_from=today", "`updated_from` must be a time of RFC 3339"),
+            ("updated_to=2026-11-22", "`updated_to` must be a time of RFC 3339"),
             ("in_stock=yes", "`in_stock` must be one of true, false."),
             ("currency=eur", "`currency` must be an active ISO 4217 code"),
             ("currency=EUR&min_price=1.5", "`min_price` must be an integer from 0 to 1000000000000."),
@@ -198,10 +231,37 @@ mod tests {
     }
 
     #[test]
+    fn rest_and_grpc_take_the_same() {
+        let query = "status=draft,active,draft&sort=-updated_at&updated_from=1970-01-01T00:00:00.0050001Z\
+                     &updated_to=1970-01-01T01:00:01%2B01:00";
+        let over_rest = listing(query).unwrap();
+        assert_eq!(over_rest.status, Some(vec![Status::Draft, Status::Active]));
+        assert!(matches!(over_rest.sort.by, SortBy::UpdatedAt) && over_rest.sort.descending);
+        assert_eq!(over_rest.updated_from, Some(Timestamp::from_millis(6)));
+        assert_eq!(over_rest.updated_to, Some(Timestamp::from_millis(1_000)));
+        let message = wire::ListProductsRequest {
+            status: Some("draft,active,draft".to_owned()),
+            sort: Some("-updated_at".to_owned()),
+            updated_from: Some(proto::Timestamp { seconds: 0, nanos: 5_000_100 }),
+            updated_to: Some(proto::Timestamp { seconds: 1, nanos: 0 }),
+            ..Default::default()
+        };
+        let over_grpc = Listing::from_message(message).unwrap();
+        assert_eq!(format!("{over_grpc:?}"), format!("{over_rest:?}"));
+    }
+
+    #[test]
     fn rest_and_grpc_refuse_the_same() {
-        let bad = wire::ListProductsRequest { min_price: Some(5), ..Default::default() };
-        let (over_grpc, over_rest) =
-            (Listing::from_message(bad).unwrap_err(), listing("min_price=5").unwrap_err());
-        assert_eq!(over_grpc.detail(), over_rest.detail());
+        for (bad, query) in [
+            (wire::ListProductsRequest { min_price: Some(5), ..Default::default() }, "min_price=5"),
+            (
+                wire::ListProductsRequest { status: Some("active,void".to_owned()), ..Default::default() },
+                "status=active,void",
+            ),
+        ] {
+            let (over_grpc, over_rest) =
+                (Listing::from_message(bad).unwrap_err(), listing(query).unwrap_err());
+            assert_eq!(over_grpc.detail(), over_rest.detail());
+        }
     }
 }

@@ -143,7 +143,7 @@ impl ProductService {
         let after = page.after(&scope, listing.sort.by.of())?;
         let mut statuses =
             if context.caller.is_staff() { Status::ALL.to_vec() } else { vec![Status::Active] };
-        statuses.retain(|status| listing.status.is_none_or(|asked| asked == *status));
+        statuses.retain(|status| listing.status.as_ref().is_none_or(|asked| asked.contains(status)));
         // Products that the caller may not see are treated as absent.
         if statuses.is_empty() {
             return Ok(page.page(PageRows::nothing(), &scope));

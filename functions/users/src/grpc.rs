@@ -73,7 +73,11 @@ impl Rpc for Grpc {
 
     async fn get_user(&self, request: Request<wire::GetUserRequest>) -> Result<Response<wire::User>, Status> {
         let context = context_of(&request)?;
-        let id = user_id(request.into_inner().id)?;
+        let wire::GetUserRequest { id, email } = request.into_inner();
+        let id = match email {
+            Some(email) => self.users.find_id(&context, email).await?,
+            None => user_id(id)?,
+        };
         let user = self.users.get(&context, id).await?;
         let seen = if context.caller == Caller::System { status_message(&user) } else { message(user) };
         Ok(Response::new(seen))

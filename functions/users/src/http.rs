@@ -82,14 +82,14 @@ async fn create_user(
     }))
 }
 
-/// Row of the list; filters and page of users.
+/// Row of the list; filters, sort and page of users.
 pub static LIST_USERS: RouteSpec = RouteSpec::get("/users", "listUsers")
     .access(Access::Staff)
     .query(listing::PARAMETERS)
     .paged()
     .tag(TAG)
     .summary("List users")
-    .description("Newest first.")
+    .description("Newest first, unless `sort` says otherwise; ties by ID. Filters add up.")
     .responses(&[ResponseSpec::page("User", "A page of users.")]);
 
 async fn list_users(State(users): Service, context: Context, query: Query) -> Result<Response, Error> {

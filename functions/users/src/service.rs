@@ -6,9 +6,10 @@
 
 use std::sync::atomic::AtomicU64;
 
-use shared::auth::{Caller, session_ended};
+use shared::auth::{Access, Caller, session_ended};
 use shared::error::Error;
-use shared::input::page::{Page, PageRequest, SortType};
+use shared::input::page::{Page, PageRequest};
+use shared::input::validation::ValidationErrors;
 use shared::mongo;
 use shared::runtime::context::Context;
 use shared::values::clock::Clock;
@@ -20,7 +21,7 @@ use crate::rate_limit::RateLimits;
 use crate::store::revocations::Authority;
 use crate::store::{StoredUser, UserStore};
 use crate::tokens::KeyRing;
-use crate::user::User;
+use crate::user::{Email, User};
 
 mod create;
 pub mod sessions;
@@ -67,7 +68,23 @@ impl UserService {
         Ok(stored.user)
     }
 
-    /// Lists users, newest first.
+    /// Finds the ID of the user with an e-mail address, for functions and staff.
+    ///
+    /// # Errors
+    /// 403 for customers, 422 for a malformed address, 404 if no user has it.
+    pub async fn find_id(&self, context: &Context, email: String) -> Result<UserId, Error> {
+        if context.caller != Caller::System {
+            Access::Staff.check(context.caller)?;
+        }
+        let mut errors = ValidationErrors::default();
+        let Some(email) = errors.optional("/email", Some(email), Email::parse) else {
+            return Err(errors.into_error());
+        };
+        let found = self.store.find_by_email(&email.key()).await?;
+        found.map(|stored| stored.user.id).ok_or_else(|| Error::not_found("user"))
+    }
+
+    /// Lists users.
     ///
     /// # Errors
     /// 403 for customers, 400 for a bad cursor.
@@ -79,7 +96,7 @@ impl UserService {
     ) -> Result<Page<User>, Error> {
         shared::auth::Access::Staff.check(context.caller)?;
         let scope = format!("users|{}|{listing:?}", context.caller);
-        let after = page.after(&scope, SortType::Time)?;
+        let after = page.after(&scope, listing.sort.by.of())?;
         let found = self.store.list(&listing, &page, after.as_ref());
         Ok(page.page(mongo::bounded_list(context, found).await?, &scope))
     }

@@ -40,7 +40,7 @@ mod bulk;
 mod list;
 
 /// Schema of this build. Raise its version with every change of `ensure_schema`, of the rules or of documents.
-pub const SCHEMA: Schema = Schema { function: "users", version: 6, lowest_writer: ANY_WRITER };
+pub const SCHEMA: Schema = Schema { function: "users", version: 7, lowest_writer: ANY_WRITER };
 
 const USERS: &str = "users";
 

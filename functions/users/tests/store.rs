@@ -9,9 +9,11 @@ use shared::auth::revocation::Cutoffs;
 use shared::auth::{Epoch, Role, TokenOrigin};
 use shared::error::{Error, Kind};
 use shared::input::page::PageRequest;
+use shared::input::query::Query;
 use shared::values::clock::Timestamp;
 use shared::values::ids::UserId;
 use users::credentials::{Password, PasswordHash};
+use users::http::LIST_USERS;
 use users::listing::Listing;
 use users::refresh_token::RefreshToken;
 use users::store::revocations::{Authority, MAX_DELETED};
@@ -91,7 +93,7 @@ async fn the_schema_step_may_run_again_and_concurrently() {
     assert_eq!(store.find(ada.id).await.unwrap().unwrap().user, ada);
     let mut indexes = database.collection::<Document>("users").list_index_names().await.unwrap();
     indexes.sort_unstable();
-    assert_eq!(indexes, ["_id_", "email", "listed_newest", "revoked", "revoked_by_kind"]);
+    assert_eq!(indexes, ["_id_", "email", "listed_newest", "listed_updated", "revoked", "revoked_by_kind"]);
 }
 
 #[tokio::test]
@@ -181,9 +183,11 @@ async fn of_many_writes_at_one_version_one_is_done() {
 }
 
 /// Reads the whole list in pages of this length.
-async fn pages(store: &UserStore, role: Option<Role>, limit: i64) -> Vec<User> {
+async fn pages(store: &UserStore, query: &str, limit: i64) -> Vec<User> {
+    let query = Query::parse(Some(query), &LIST_USERS.query_names());
+    let listing = query.and_then(|query| Listing::from_query(&query));
+    let listing = listing.unwrap_or_else(|error| panic!("{error:?}"));
     let request = PageRequest::new(Some(limit), None).unwrap_or_else(|error| panic!("{error:?}"));
-    let listing = Listing { role, ..Listing::default() };
     let (mut all, mut after) = (Vec::new(), None);
     loop {
         let found = store.list(&listing, &request, after.as_ref()).await;
@@ -212,11 +216,53 @@ async fn pages_are_newest_first_and_repeat_and_skip_no_user() {
     store.delete(&gone, AT, None).await.unwrap();
     all.sort_by_key(|user| std::cmp::Reverse((user.created_at, user.id.uuid())));
     for limit in [1, 2, 3, 5, 11, 100] {
-        assert_eq!(pages(&store, None, limit).await, all, "{limit}");
+        assert_eq!(pages(&store, "", limit).await, all, "{limit}");
         let staff: Vec<_> = all.iter().filter(|user| user.role == Role::Staff).cloned().collect();
-        assert_eq!(pages(&store, Some(Role::Staff), limit).await, staff, "{limit}");
+        assert_eq!(pages(&store, "role=staff", limit).await, staff, "{limit}");
     }
-    assert!(pages(&store, Some(Role::Admin), 2).await.is_empty());
+    assert!(pages(&store, "role=admin", 2).await.is_empty());
+}
+
+#[tokio::test]
+async fn lists_are_filtered_and_sorted_by_the_last_change() {
+    let (store, _) = store().await;
+    let at = |millis: i64| Timestamp::from_millis(AT.millis() + millis);
+    for (place, role, status, updated) in [
+        (0, Role::Customer, Status::Active, 40),
+        (1, Role::Staff, Status::Disabled, 10),
+        (2, Role::Admin, Status::Active, 30),
+        (3, Role::Customer, Status::Active, 20),
+    ] {
+        let user = user(&format!("{place}@example.com"), role, at(place));
+        let user = User { status, updated_at: at(updated), ..user };
+        store.insert(&user, &hash(), None, None).await.unwrap();
+    }
+    let (from, to) = (format!("updated_from={}", at(20)), format!("updated_to={}", at(40)));
+    for (query, expected) in [
+        (String::new(), "3210"),
+        ("role=customer,admin".to_owned(), "320"),
+        ("role=staff,admin,staff&status=active,disabled".to_owned(), "21"),
+        ("status=disabled".to_owned(), "1"),
+        ("sort=created_at".to_owned(), "0123"),
+        ("sort=updated_at".to_owned(), "1320"),
+        ("sort=-updated_at".to_owned(), "0231"),
+        ("sort=-updated_at&role=customer,staff".to_owned(), "031"),
+        (format!("sort=updated_at&{from}"), "320"),
+        (format!("sort=-updated_at&{from}&{to}"), "23"),
+        (format!("{from}&{to}"), "32"),
+        (format!("sort=created_at&{from}&status=active&role=customer"), "03"),
+        (format!("sort=created_at&{to}"), "123"),
+        (format!("updated_from={}&updated_to={}", at(40), at(20)), ""),
+        (format!("email=0@example.com&{from}&role=staff,customer"), "0"),
+        (format!("email=0@example.com&{to}"), ""),
+        (format!("email=0@example.com&{from}&role=staff,admin"), ""),
+    ] {
+        for limit in [1, 3, 100] {
+            let found = pages(&store, &query, limit).await;
+            let places: String = found.iter().filter_map(|user| user.email.as_str().chars().next()).collect();
+            assert_eq!(places, expected, "{query}");
+        }
+    }
 }
 
 #[tokio::test]

@@ -98,6 +98,25 @@ pub fn one_of<T: Copy>(known: &[(&str, T)], name: &str) -> Result<T, String> {
     })
 }
 
+/// Rule: one or several values of another rule, with commas between. A value that stands twice counts once.
+///
+/// # Errors
+/// The message of the other rule.
+pub fn several<T: PartialEq>(
+    rule: impl Fn(&str) -> Result<T, String>,
+) -> impl Fn(&str) -> Result<Vec<T>, String> {
+    move |text| {
+        let mut values = Vec::new();
+        for part in text.split(',') {
+            let value = rule(part)?;
+            if !values.contains(&value) {
+                values.push(value);
+            }
+        }
+        Ok(values)
+    }
+}
+
 /// Rule: an integer within these bounds.
 ///
 /// # Errors
@@ -141,6 +160,16 @@ mod tests {
             assert_eq!(parse(bad).unwrap_err().kind(), Kind::InvalidQuery, "{bad}");
         }
         assert!(Query::parse(None, &[]).unwrap().get("status").is_none());
+    }
+
+    #[test]
+    fn several_values_have_commas_between() {
+        let parse = several(|text| one_of(&[("a", 1), ("b", 2)], text));
+        assert_eq!(parse("a"), Ok(vec![1]));
+        assert_eq!(parse("b,a,b"), Ok(vec![2, 1]));
+        for bad in ["", "a,", ",a", "a, b", "a;b", "c"] {
+            assert_eq!(parse(bad), Err("must be one of a, b".to_owned()), "{bad}");
+        }
     }
 
     #[test]

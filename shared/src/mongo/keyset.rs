@@ -6,7 +6,8 @@
 //! per element, and one or two more per partition, wherever in the list it begins.
 //!
 //! Filters on other fields are checked in the documents. Such a page reads a bounded part of the index and
-//! ends there, full or not.
+//! ends there, full or not. Unless one of the filters has an index of its own, and few documents match it: then
+//! all of these are read, and the first of them sorted out.
 //!
 //! A document whose sort field or ID has another type has no position. It is left out, and the cursor moves past
 //! it. If a page has no other documents, it is read again with conditions on the types. That costs a key for each
@@ -26,6 +27,9 @@ use crate::mongo::{self, unreadable};
 /// Maximum number of elements scanned for a page with filters outside of the index. They are scanned twice,
 /// first to find the end. Each scan reads a key or two more per range: at most 5,000 keys in all.
 pub const MAX_SCANNED: u32 = 2_400;
+
+/// Maximum number of documents with a value that few have. A page reads all of them.
+const FEW: u32 = 5_000;
 
 /// Number of stored bytes after which a page ends: fewer than an answer may have, so that a page of large
 /// documents is neither read nor kept in memory for nothing.
@@ -55,6 +59,15 @@ pub struct IndexScan {
     pub range: Document,
     /// Filter on fields outside of the index, or empty.
     pub filter: Document,
+}
+
+/// Filter with an index of its own, whose order is not that of the list.
+#[derive(Clone, Debug)]
+pub struct Lookup {
+    /// Name of the index.
+    pub index: &'static str,
+    /// Condition on the first fields of the index.
+    pub condition: Document,
 }
 
 impl SortKey {
@@ -199,6 +212,63 @@ impl IndexScan {
         Ok(found)
     }
 
+    /// Reads a page by the first of these lookups that few documents match. If none is so, scans the list in its order.
+    /// The filter of the scan must have the conditions of all lookups.
+    ///
+    /// # Errors
+    /// 503 if MongoDB is unavailable.
+    pub async fn page_by(
+        &self,
+        lookups: &[Lookup],
+        collection: &FencedCollection<RawDocumentBuf>,
+        page: &PageRequest,
+        after: Option<&Position>,
+        projection: Document,
+    ) -> Result<PageRows<RawDocumentBuf>, Error> {
+        for lookup in lookups {
+            if lookup.finds_few(collection).await? {
+                return self.page_of_few(lookup, collection, page, after, projection).await;
+            }
+        }
+        self.page(collection, page, after, projection).await
+    }
+
+    /// Reads a page of the documents that a lookup finds: all of them, of which it sorts the first out.
+    async fn page_of_few(
+        &self,
+        lookup: &Lookup,
+        collection: &FencedCollection<RawDocumentBuf>,
+        page: &PageRequest,
+        after: Option<&Position>,
+        projection: Document,
+    ) -> Result<PageRows<RawDocumentBuf>, Error> {
+        let later = doc! { "$or": self.sort_key.between(after, None) };
+        let filter = conjunction(vec![lookup.condition.clone(), self.conditions(), later]);
+        let find = |condition: Document| {
+            collection
+                .find(conjunction(vec![filter.clone(), condition]))
+                .sort(self.sort_key.sort())
+                .limit(page.fetch())
+                // Larger than the page. When a sort fills a batch of the default 101, MongoDB does not know that it
+                // is the last. Another round trip would be needed.
+                .batch_size(u32::try_from(page.fetch() + 1).unwrap_or(u32::MAX))
+                .hint(Hint::Name(lookup.index.to_owned()))
+                .projection(projection.clone())
+                .read_concern(ReadConcern::snapshot())
+        };
+        self.sort_key.rows(collection.name(), page, find).await
+    }
+
+    /// All conditions of the list, without its sort.
+    pub fn conditions(&self) -> Document {
+        let mut all = vec![self.filter.clone()];
+        all.extend(self.partitions.iter().map(|(field, values)| doc! { *field: { "$in": values.clone() } }));
+        if !self.range.is_empty() {
+            all.push(doc! { self.sort_key.field: self.range.clone() });
+        }
+        conjunction(all)
+    }
+
     /// Position at which the scan of a page ends. `None` if it reaches the end of the list.
     async fn end(
         &self,
@@ -257,6 +327,18 @@ impl IndexScan {
         } else {
             doc! { "$or": pieces }
         }
+    }
+}
+
+impl Lookup {
+    /// True if at most [`FEW`] documents match.
+    async fn finds_few(&self, collection: &FencedCollection<RawDocumentBuf>) -> Result<bool, Error> {
+        let one_more = collection
+            .find_one(self.condition.clone())
+            .skip(u64::from(FEW))
+            .projection(doc! { "_id": 1 })
+            .hint(Hint::Name(self.index.to_owned()));
+        Ok(one_more.await?.is_none())
     }
 }
 

@@ -80,6 +80,11 @@ pub fn one_of<'a>(words: impl IntoIterator<Item = &'a str>) -> ObjectBuilder {
     text().enum_values(Some(words.into_iter().map(str::to_owned).collect::<Vec<_>>()))
 }
 
+/// One or several of these words.
+pub fn some_of<'a>(words: impl IntoIterator<Item = &'a str>) -> ArrayBuilder {
+    ArrayBuilder::new().items(one_of(words)).min_items(Some(1))
+}
+
 /// A whole number.
 pub fn integer(least: i64, most: i64) -> ObjectBuilder {
     whole(least).maximum(Some(most))

@@ -137,7 +137,7 @@ async fn a_user_is_the_same_over_both_faces() {
 
     let as_ada = Caller::User { id: id.parse().unwrap(), role: Role::Customer };
     let other = Caller::User { id: UserId::new(), role: Role::Customer };
-    let get = || users::GetUserRequest { id: id.clone() };
+    let get = || users::GetUserRequest { id: id.clone(), email: None };
     for caller in [as_ada, as_admin] {
         let seen = client.get_user(by(caller, get())).await.unwrap().into_inner();
         assert_eq!(user_json(seen), ada.get(&path).await.body);

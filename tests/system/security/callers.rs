@@ -27,7 +27,7 @@ use tonic::{Code, Status};
 use tower::ServiceExt as _;
 
 use crate::socket::services::{Services, over_http2};
-use crate::support::grpc::{by, channel, claiming, to_orders, to_products, to_users};
+use crate::support::grpc::{by, caller, channel, claiming, to_orders, to_products, to_users};
 
 /// Functions that may call each method on their own behalf, written out once more. No function may call another one.
 const CALLERS: [(&str, &[&str]); 13] = [
@@ -274,9 +274,25 @@ async fn a_function_reads_the_status_of_a_user_and_nothing_else() {
     let (admin, ada) = (shop.admin(), shop.customer().await);
     let mut users = to_users(&shop);
     for (status, id) in [("active", &ada.id), ("active", &admin.id)] {
-        let request = by(Caller::System, GetUserRequest { id: id.clone() });
+        let request = by(Caller::System, GetUserRequest { id: id.clone(), email: None });
         let seen = users.get_user(request).await.unwrap().into_inner();
         assert_eq!(seen, User { id: id.clone(), status: status.to_owned(), ..User::default() });
+    }
+    // By the e-mail address, too, in any case.
+    let addressed = |email: &str| GetUserRequest { id: String::new(), email: Some(email.to_owned()) };
+    let request = by(Caller::System, addressed(&ada.email.to_uppercase()));
+    let seen = users.get_user(request).await.unwrap().into_inner();
+    assert_eq!(seen, User { id: ada.id.clone(), status: "active".to_owned(), ..User::default() });
+    let customer = caller(&ada, Role::Customer);
+    for (caller, email, code) in [
+        (Caller::System, "nobody@example.com", Code::NotFound),
+        (Caller::System, "ada@", Code::InvalidArgument),
+        (customer, ada.email.as_str(), Code::PermissionDenied),
+        (customer, "nobody@example.com", Code::PermissionDenied),
+        (Caller::Anonymous, "admin@example.com", Code::Unauthenticated),
+    ] {
+        let refused = users.get_user(by(caller, addressed(email))).await.unwrap_err();
+        assert_eq!(refused.code(), code, "{email}");
     }
     let request = by(Caller::System, ListUsersRequest::default());
     assert_eq!(users.list_users(request).await.unwrap_err().code(), Code::PermissionDenied);

@@ -4,25 +4,30 @@ use std::collections::HashMap;
 
 use futures::TryStreamExt as _;
 use mongodb::bson::{self, Document, RawDocumentBuf, doc};
-use mongodb::options::{Hint, ReadConcern};
 use shared::error::Error;
-use shared::input::page::{PageRequest, PageRows, Position, SortType};
-use shared::mongo::keyset::{IndexScan, SortKey, conjunction};
+use shared::input::page::{PageRequest, PageRows, Position};
+use shared::mongo::keyset::{IndexScan, Lookup, SortKey, conjunction};
 use shared::mongo::unreadable::{self, Unreadable, readable};
 use shared::mongo::{self, Index};
 use shared::values::ids::ProductId;
 
-use super::{PRODUCTS, ProductDocument, ProductStore, STOCK, counts, read_counts, shown};
+use super::{ProductDocument, ProductStore, STOCK, counts, read_counts, shown};
 use crate::listing::{Listing, SortBy};
 use crate::product::{Product, Status};
 use crate::words::{FOLDING, words};
 
-/// Number of products with a word above which the list is scanned in its order. Fewer are all read and
-/// sorted.
-const RARE: u32 = 5_000;
-
 /// Number of words of a search whose frequency is checked.
 const PROBES: usize = 3;
+
+/// Index on the products by the time of their last change.
+const LISTED_UPDATED: &str = "listed_updated";
+
+/// Index on the products of a currency by the time of their creation.
+const CURRENCY_NEWEST: &str = "currency_newest";
+
+const CURRENCY: &str = "price.currency";
+const AMOUNT: &str = "price.amount";
+const UPDATED_AT: &str = "updated_at";
 
 /// Fields of a product for lists, beside `in_stock`. `name_key` is a stored key and not a collation. Every
 /// query and the index would have to name a collation, and it would decide about IDs too.
@@ -36,17 +41,19 @@ pub(super) fn listed_by(name: &str, description: Option<&str>, sku: &str) -> Doc
 
 /// Indexes for lists: one for each sort, for all products and for those of a currency, which also serves a
 /// range of prices. Availability and status come before the sort in all of them. A list without such a filter
-/// merges up to six partitions.
+/// merges up to six partitions. By the last change there is one for all products alone, since each change writes
+/// to it.
 pub(super) fn indexes() -> Vec<Index> {
     let all = |field: &str| doc! { "in_stock": 1, "status": 1, field: 1, "_id": 1 };
-    let priced = |field: &str| doc! { "price.currency": 1, "in_stock": 1, "status": 1, field: 1, "_id": 1 };
+    let priced = |field: &str| doc! { CURRENCY: 1, "in_stock": 1, "status": 1, field: 1, "_id": 1 };
     vec![
         Index::plain("listed_newest", all("created_at")),
+        Index::plain(LISTED_UPDATED, all(UPDATED_AT)),
         Index::plain("listed_name", all("name_key")),
-        Index::plain("listed_price", all("price.amount")),
-        Index::plain("currency_newest", priced("created_at")),
+        Index::plain("listed_price", all(AMOUNT)),
+        Index::plain(CURRENCY_NEWEST, priced("created_at")),
         Index::plain("currency_name", priced("name_key")),
-        Index::plain("currency_price", priced("price.amount")),
+        Index::plain("currency_price", priced(AMOUNT)),
         Index::plain("words", doc! { "words": 1, "_id": 1 }),
     ]
 }
@@ -66,7 +73,8 @@ impl ProductStore {
         let scan = index_scan(listing, statuses);
         let found = if let Some(sku) = &listing.sku {
             // At most one product, and so no page after it.
-            let filter = doc! { "$and": [{ "sku": sku.as_str() }, all_filters(listing, &scan)] };
+            let filter =
+                conjunction(vec![doc! { "sku": sku.as_str() }, with_words(listing), scan.conditions()]);
             match after {
                 Some(_) => PageRows::nothing(),
                 None => {
@@ -77,7 +85,8 @@ impl ProductStore {
         } else if listing.words.is_some() {
             self.search(listing, scan, page, after).await?
         } else {
-            scan.page(&self.stored(), page, after, shown()).await?
+            let lookup = lookup_beside(listing, &scan);
+            scan.page_by(lookup.as_slice(), &self.stored(), page, after, shown()).await?
         };
         self.with_counts(found).await
     }
@@ -101,9 +110,9 @@ impl ProductStore {
         Ok(readable(found, read))
     }
 
-    /// Searches for products that have all words. If one of the words is rare, reads all its products, and
-    /// sorts them. Otherwise scans the list in its order. Then one product in twenty or more has the word, or
-    /// the products are so many that a page must end.
+    /// Searches for products that have all words: by one of them that few products have, by another filter that few
+    /// match, or along the list. Then one product in twenty or more has the word, or the products are so many that a
+    /// page must end.
     async fn search(
         &self,
         listing: &Listing,
@@ -117,86 +126,91 @@ impl ProductStore {
         }
         // Long words are rarer than short ones.
         words.sort_by_key(|word| std::cmp::Reverse(word.len()));
-        for word in words.iter().take(PROBES) {
-            if self.is_rare(word).await? {
-                let after = doc! { "$or": scan.sort_key.between(after, None) };
-                let filter = conjunction(vec![doc! { "words": *word }, all_filters(listing, &scan), after]);
-                let documents = self.stored();
-                let find = |condition: Document| {
-                    documents
-                        .find(conjunction(vec![filter.clone(), condition]))
-                        .sort(scan.sort_key.sort())
-                        .limit(page.fetch())
-                        // Larger than the page. When a sort fills a batch of the default 101, MongoDB does not
-                        // know that it is the last. Another round trip would be needed.
-                        .batch_size(u32::try_from(page.fetch() + 1).unwrap_or(u32::MAX))
-                        .hint(Hint::Name("words".to_owned()))
-                        .projection(shown())
-                        .read_concern(ReadConcern::snapshot())
-                };
-                return scan.sort_key.rows(PRODUCTS, page, find).await;
-            }
-        }
+        let lookup = |word: &&String| Lookup { index: "words", condition: doc! { "words": *word } };
+        let mut lookups: Vec<Lookup> = words.iter().take(PROBES).map(lookup).collect();
+        lookups.extend(lookup_beside(listing, &scan));
         scan.filter = conjunction(vec![with_words(listing), scan.filter]);
-        scan.page(&self.stored(), page, after, shown()).await
-    }
-
-    async fn is_rare(&self, word: &str) -> Result<bool, Error> {
-        let documents = self.documents();
-        let one_more = documents
-            .find_one(doc! { "words": word })
-            .sort(doc! { "_id": 1 })
-            .skip(u64::from(RARE))
-            .projection(doc! { "_id": 1 })
-            .hint(Hint::Name("words".to_owned()));
-        Ok(one_more.await?.is_none())
+        scan.page_by(&lookups, &self.stored(), page, after, shown()).await
     }
 }
 
+/// Builds the index scan of a list, without its words.
 fn index_scan(listing: &Listing, statuses: &[Status]) -> IndexScan {
     let statuses = statuses.iter().map(|status| status.name().into()).collect();
     let available = match listing.in_stock {
         Some(available) => vec![available.into()],
         None => vec![true.into(), false.into()],
     };
+    let (field, of_all, of_currency) = match listing.sort.by {
+        SortBy::CreatedAt => ("created_at", "listed_newest", Some(CURRENCY_NEWEST)),
+        SortBy::UpdatedAt => (UPDATED_AT, LISTED_UPDATED, None),
+        SortBy::Name => ("name_key", "listed_name", Some("currency_name")),
+        SortBy::Price => (AMOUNT, "listed_price", Some("currency_price")),
+    };
+    let mut index = of_all;
     let mut partitions = vec![("in_stock", available), ("status", statuses)];
-    if let Some(currency) = listing.currency {
-        partitions.insert(0, ("price.currency", vec![currency.code().into()]));
-    }
-    let mut prices = Document::new();
-    if let Some(least) = listing.min_price {
-        prices.insert("$gte", least);
-    }
-    if let Some(most) = listing.max_price {
-        prices.insert("$lte", most);
-    }
-    let of_all = listing.currency.is_none();
-    let (field, of, index) = match listing.sort.by {
-        SortBy::CreatedAt => {
-            ("created_at", SortType::Time, if of_all { "listed_newest" } else { "currency_newest" })
+    let mut filter = Vec::new();
+    match (listing.currency, of_currency) {
+        (Some(currency), Some(of_currency)) => {
+            index = of_currency;
+            partitions.insert(0, (CURRENCY, vec![currency.code().into()]));
         }
-        SortBy::Name => ("name_key", SortType::Text, if of_all { "listed_name" } else { "currency_name" }),
-        SortBy::Price => {
-            ("price.amount", SortType::Integer, if of_all { "listed_price" } else { "currency_price" })
+        (Some(currency), None) => filter.push(doc! { CURRENCY: currency.code() }),
+        (None, _) => {}
+    }
+    let mut range = Document::new();
+    for (bounded, bounds) in [(AMOUNT, priced_between(listing)), (UPDATED_AT, updated_between(listing))] {
+        if bounded == field {
+            range = bounds;
+        } else if !bounds.is_empty() {
+            filter.push(doc! { bounded: bounds });
         }
-    };
-    let (range, filter) = match listing.sort.by {
-        SortBy::Price => (prices, Document::new()),
-        _ if prices.is_empty() => (Document::new(), Document::new()),
-        _ => (Document::new(), doc! { "price.amount": prices }),
-    };
-    let sort_key = SortKey { field, of, descending: listing.sort.descending };
-    IndexScan { index, partitions, sort_key, range, filter }
+    }
+    let sort_key = SortKey { field, of: listing.sort.by.of(), descending: listing.sort.descending };
+    IndexScan { index, partitions, sort_key, range, filter: conjunction(filter) }
 }
 
-/// Combines all filters of a listing, without a sort.
-fn all_filters(listing: &Listing, scan: &IndexScan) -> Document {
-    let mut all = vec![with_words(listing), scan.filter.clone()];
-    all.extend(scan.partitions.iter().map(|(field, values)| doc! { *field: { "$in": values.clone() } }));
-    if !scan.range.is_empty() {
-        all.push(doc! { scan.sort_key.field: scan.range.clone() });
+/// Lookup by a filter that the index of the list does not have, but another one.
+fn lookup_beside(listing: &Listing, scan: &IndexScan) -> Option<Lookup> {
+    let updated = updated_between(listing);
+    let mut condition = Document::new();
+    for (field, values) in scan.partitions.iter().filter(|(field, _)| *field != CURRENCY) {
+        condition.insert(*field, doc! { "$in": values.clone() });
     }
-    conjunction(all)
+    let index = match (listing.sort.by, listing.currency) {
+        (SortBy::UpdatedAt, currency) => {
+            condition.insert(CURRENCY, currency?.code());
+            CURRENCY_NEWEST
+        }
+        _ if updated.is_empty() => return None,
+        _ => {
+            condition.insert(UPDATED_AT, updated);
+            LISTED_UPDATED
+        }
+    };
+    Some(Lookup { index, condition })
+}
+
+fn priced_between(listing: &Listing) -> Document {
+    let mut range = Document::new();
+    if let Some(least) = listing.min_price {
+        range.insert("$gte", least);
+    }
+    if let Some(most) = listing.max_price {
+        range.insert("$lte", most);
+    }
+    range
+}
+
+fn updated_between(listing: &Listing) -> Document {
+    let mut range = Document::new();
+    if let Some(from) = listing.updated_from {
+        range.insert("$gte", mongo::date(from));
+    }
+    if let Some(to) = listing.updated_to {
+        range.insert("$lt", mongo::date(to));
+    }
+    range
 }
 
 fn with_words(listing: &Listing) -> Document {

@@ -8,6 +8,7 @@ mod holds;
 mod journal;
 mod late;
 mod ledger;
+mod lists;
 mod outdated;
 mod races;
 mod schema;

@@ -61,7 +61,7 @@ async fn the_schema_step_can_be_run_again_and_at_once() {
     }
     assert_eq!(fixture.stock(mug).await, (3, 0));
     for (collection, expected) in [
-        ("products", &["sku", "words"][..]),
+        ("products", &["sku", "words", "listed_newest", "listed_updated"][..]),
         ("stock", &["pending_of_order"]),
         ("stock_holds", &["by_time", "of_product"]),
     ] {

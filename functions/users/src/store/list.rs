@@ -1,22 +1,31 @@
-//! Lists of users, on one index.
+//! Lists of users: the index for each sort.
 
 use mongodb::bson::{Document, RawDocumentBuf, doc};
 use shared::auth::Role;
 use shared::error::Error;
-use shared::input::page::{PageRequest, PageRows, Position, SortType};
-use shared::mongo::Index;
+use shared::input::page::{PageRequest, PageRows, Position};
 use shared::mongo::fenced::FencedCollection;
-use shared::mongo::keyset::{IndexScan, SortKey};
+use shared::mongo::keyset::{IndexScan, Lookup, SortKey};
 use shared::mongo::unreadable::readable;
+use shared::mongo::{self, Index};
 
 use super::{StoredUser, USERS, UserStore};
-use crate::listing::Listing;
+use crate::listing::{Listing, SortBy};
 use crate::user::{Status, User};
 
-/// Indexes for lists. A list without a filter merges six partitions. Deleted users have neither role nor such
-/// a status.
+/// Index on the users by the time of their last change.
+const LISTED_UPDATED: &str = "listed_updated";
+
+const UPDATED_AT: &str = "updated_at";
+
+/// Indexes for lists, one for each sort. A list without a filter merges six partitions. Deleted users have neither
+/// role nor such a status.
 pub(super) fn indexes() -> Vec<Index> {
-    vec![Index::plain("listed_newest", doc! { "role": 1, "status": 1, "created_at": -1, "_id": -1 })]
+    let latest = |field: &str| doc! { "role": 1, "status": 1, field: -1, "_id": -1 };
+    vec![
+        Index::plain("listed_newest", latest("created_at")),
+        Index::plain(LISTED_UPDATED, latest(UPDATED_AT)),
+    ]
 }
 
 impl UserStore {
@@ -34,7 +43,9 @@ impl UserStore {
             Some(email) => self.addressed(&email.key(), listing, after).await?,
             None => {
                 let users: FencedCollection<RawDocumentBuf> = self.database.collection(USERS);
-                index_scan(listing).page(&users, page, after, Document::new()).await?
+                let scan = index_scan(listing);
+                let lookup = lookup_beside(&scan);
+                scan.page_by(lookup.as_slice(), &users, page, after, Document::new()).await?
             }
         };
         Ok(readable(found, |document| StoredUser::read(document).map(|stored| stored.user)))
@@ -52,28 +63,60 @@ impl UserStore {
             return Ok(PageRows::nothing());
         }
         let mut filter = doc! { "email_key": key };
-        filter.extend(listing.role.map(|role| ("role".to_owned(), role.name().into())));
-        filter.extend(listing.status.map(|status| ("status".to_owned(), status.name().into())));
+        if let Some(roles) = &listing.role {
+            let roles: Vec<&str> = roles.iter().map(|role| role.name()).collect();
+            filter.insert("role", doc! { "$in": roles });
+        }
+        if let Some(statuses) = &listing.status {
+            let statuses: Vec<&str> = statuses.iter().map(|status| status.name()).collect();
+            filter.insert("status", doc! { "$in": statuses });
+        }
+        let updated = updated_between(listing);
+        if !updated.is_empty() {
+            filter.insert(UPDATED_AT, updated);
+        }
         let users: FencedCollection<RawDocumentBuf> = self.database.collection(USERS);
         let found = users.find_one(filter).await?;
         Ok(PageRows::only(found))
     }
 }
 
+/// Builds the index scan of a list.
 fn index_scan(listing: &Listing) -> IndexScan {
-    let roles = match listing.role {
-        Some(role) => vec![role.name().into()],
-        None => Role::ALL.into_iter().map(|role| role.name().into()).collect(),
-    };
-    let statuses = match listing.status {
-        Some(status) => vec![status.name().into()],
-        None => [Status::Active, Status::Disabled].map(|status| status.name().into()).to_vec(),
+    let roles = listing.role.as_deref().unwrap_or(&Role::ALL);
+    let statuses = listing.status.as_deref().unwrap_or(&Status::ALL);
+    let roles = roles.iter().map(|role| role.name().into()).collect();
+    let statuses = statuses.iter().map(|status| status.name().into()).collect();
+    let updated = updated_between(listing);
+    let (field, index, range, filter) = match listing.sort.by {
+        SortBy::CreatedAt if updated.is_empty() => {
+            ("created_at", "listed_newest", Document::new(), Document::new())
+        }
+        SortBy::CreatedAt => ("created_at", "listed_newest", Document::new(), doc! { UPDATED_AT: updated }),
+        SortBy::UpdatedAt => (UPDATED_AT, LISTED_UPDATED, updated, Document::new()),
     };
     IndexScan {
-        index: "listed_newest",
+        index,
         partitions: vec![("role", roles), ("status", statuses)],
-        sort_key: SortKey { field: "created_at", of: SortType::Time, descending: true },
-        range: Document::new(),
-        filter: Document::new(),
+        sort_key: SortKey { field, of: listing.sort.by.of(), descending: listing.sort.descending },
+        range,
+        filter,
     }
+}
+
+/// Lookup by the time of the last change, if the list is in another order.
+fn lookup_beside(scan: &IndexScan) -> Option<Lookup> {
+    let condition = scan.conditions();
+    (!scan.filter.is_empty()).then_some(Lookup { index: LISTED_UPDATED, condition })
+}
+
+fn updated_between(listing: &Listing) -> Document {
+    let mut range = Document::new();
+    if let Some(from) = listing.updated_from {
+        range.insert("$gte", mongo::date(from));
+    }
+    if let Some(to) = listing.updated_to {
+        range.insert("$lt", mongo::date(to));
+    }
+    range
 }

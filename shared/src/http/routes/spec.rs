@@ -119,6 +119,8 @@ pub enum ParameterValue {
     },
     /// One of these words.
     OneOf(fn() -> Vec<&'static str>),
+    /// One or several of these words, with commas between.
+    SomeOf(fn() -> Vec<&'static str>),
     /// One of these sorts; the first is the default.
     Sort(fn() -> Vec<&'static str>),
     /// ID of this kind, such as `order`.
