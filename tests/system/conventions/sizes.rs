@@ -154,6 +154,7 @@ async fn a_page_of_violations_ends_early_and_loses_none() {
         order.insert("_id", mongo::uuid(OrderId::new()));
         order.insert("number", format!("0000-0{place:03}"));
         order.insert("items", (0..100).map(item).collect::<Vec<_>>());
+        order.insert("total", (1..=100).map(|quantity| 5 * quantity).sum::<i64>());
         order.insert("updated_at", mongodb::bson::DateTime::from_millis(1_600_000_000_000));
     })
     .await;

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use mongodb::bson::{Document, doc};
 use shared::mongo;
 use shared::values::clock::{Clock, Timestamp};
-use shared::values::ids::{OrderId, ProductId};
+use shared::values::ids::{ItemId, OrderId, ProductId};
 use tests::holds::{StoredHold, insert_holds};
 use tests::in_process::InProcess;
 
@@ -209,7 +209,53 @@ async fn an_order_that_was_revived_by_hand_is_found() {
 async fn a_quantity_that_was_changed_by_hand_is_found() {
     let shop = ImportedOrder::open().await;
     shop.damage_order(&shop.placed, doc! { "$set": { "items.0.quantity": 4_i64 } }).await;
-    shop.finds(&["hold-differs"]).await;
+    shop.finds(&["hold-differs", "total-is-not-the-sum"]).await;
+}
+
+#[tokio::test]
+async fn amounts_that_were_changed_by_hand_are_found() {
+    let shop = ImportedOrder::open().await;
+    let discount = doc! { "label": "Friends", "amount": 1_i64 };
+    let tax = |included: bool| doc! { "label": "VAT", "rate": "0.1", "amount": 1_i64, "included": included };
+    shop.damage_order(&shop.placed, doc! { "$set": { "items.0.taxes": [tax(true)] } }).await;
+    shop.finds(&[]).await;
+    for damage in [
+        doc! { "$inc": { "total": 1_i64 } },
+        doc! { "$set": { "items.0.discounts": [discount] } },
+        doc! { "$set": { "items.0.taxes": [tax(false)] } },
+        doc! { "$set": { "shipping": { "label": "Van", "amount": 5_i64, "taxes": [tax(false)] } } },
+    ] {
+        let shop = ImportedOrder::open().await;
+        shop.damage_order(&shop.placed, damage.clone()).await;
+        shop.finds(&["total-is-not-the-sum"]).await;
+    }
+}
+
+#[tokio::test]
+async fn money_that_was_changed_by_hand_is_found() {
+    let shop = ImportedOrder::open().await;
+    let (id, at) = (mongodb::bson::Uuid::new(), mongodb::bson::DateTime::from_millis(0));
+    let payment = |amount: i64| doc! { "id": id, "amount": amount, "reference": "pi", "created_at": at, "unique": "pi/" };
+    let refund = |amount: i64, items: Vec<Document>| {
+        doc! {
+            "id": id, "amount": amount, "items": items, "shipping": false, "created_at": at,
+        }
+    };
+    let order = shop.shop.admin().get(&format!("/orders/{}", shop.placed)).await.expect(200);
+    let total = order["total"]["amount"].as_i64().unwrap();
+    let item = mongo::uuid(order["items"][0]["id"].as_str().unwrap().parse::<ItemId>().unwrap());
+    let units = |quantity: i64| vec![doc! { "id": item, "quantity": quantity }];
+    let set = async |payments: Vec<Document>, refunds: Vec<Document>| {
+        shop.damage_order(&shop.placed, doc! { "$set": { "payments": payments, "refunds": refunds } }).await;
+    };
+    set(vec![payment(total - 1)], vec![refund(total - 1, units(3))]).await;
+    shop.finds(&[]).await;
+    set(vec![payment(total - 1)], vec![refund(total, vec![])]).await;
+    shop.finds(&["refunds-exceed-payments"]).await;
+    set(vec![payment(total - 1)], vec![refund(1, units(4))]).await;
+    shop.finds(&["refunds-exceed-quantity"]).await;
+    set(vec![payment(total)], vec![]).await;
+    shop.finds(&["paid-but-placed"]).await;
 }
 
 #[tokio::test]

@@ -98,6 +98,12 @@ pub enum ViolationKind {
     TaskOverdue,
     /// Order with more money refunded than was paid.
     RefundsExceedPayments,
+    /// Item with more units refunded than were ordered.
+    RefundsExceedQuantity,
+    /// Order whose stored total is not that of its parts.
+    TotalIsNotTheSum,
+    /// Placed order whose payments suffice.
+    PaidButPlaced,
     /// Order on disk that cannot be read.
     UnreadableOrder,
     /// Product on disk that cannot be read.
@@ -108,7 +114,7 @@ pub enum ViolationKind {
 
 impl ViolationKind {
     /// All kinds of violation.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 16] = [
         Self::StockOutOfBounds,
         Self::ReservedIsNotTheSum,
         Self::LedgerIsNotTheSum,
@@ -119,6 +125,9 @@ impl ViolationKind {
         Self::OrderWithoutHold,
         Self::TaskOverdue,
         Self::RefundsExceedPayments,
+        Self::RefundsExceedQuantity,
+        Self::TotalIsNotTheSum,
+        Self::PaidButPlaced,
         Self::UnreadableOrder,
         Self::UnreadableProduct,
         Self::UnreadableHold,
@@ -137,6 +146,9 @@ impl ViolationKind {
             Self::OrderWithoutHold => "order-without-hold",
             Self::TaskOverdue => "task-overdue",
             Self::RefundsExceedPayments => "refunds-exceed-payments",
+            Self::RefundsExceedQuantity => "refunds-exceed-quantity",
+            Self::TotalIsNotTheSum => "total-is-not-the-sum",
+            Self::PaidButPlaced => "paid-but-placed",
             Self::UnreadableOrder => "unreadable-order",
             Self::UnreadableProduct => "unreadable-product",
             Self::UnreadableHold => "unreadable-hold",
@@ -148,6 +160,11 @@ impl ViolationKind {
         match self {
             Self::StockOutOfBounds => "not `0 <= reserved <= on_hand`",
             Self::RefundsExceedPayments => "the refunds of an order are more than its payments",
+            Self::RefundsExceedQuantity => "more units of an item are refunded than were ordered",
+            Self::TotalIsNotTheSum => {
+                "the stored `total` of an order is not that of its items and its shipping"
+            }
+            Self::PaidButPlaced => "an order is `placed`, and its payments reach its total",
             Self::ReservedIsNotTheSum => "`reserved` is not the sum of the live holds",
             Self::LedgerIsNotTheSum => "`on_hand` is not the sum of the ledger",
             Self::JournalOverdue => "an entry of a journal that Reconcile should have folded",
@@ -435,13 +452,29 @@ fn check_hold(hold: &Hold, order: Option<Option<&CheckedOrder>>, now: Timestamp)
 /// Checks an order: its money, and its holds.
 fn check_order(order: &CheckedOrder, holds: &[Hold], now: Timestamp) -> Vec<Violation> {
     let mut found = check_stock(order, holds, now);
-    if order.refunded > order.paid {
-        found.push(Violation {
-            kind: ViolationKind::RefundsExceedPayments,
-            order: Some(order.id),
-            product: None,
-            detail: format!("{} paid, and {} refunded", order.paid, order.refunded),
-        });
+    found.extend(check_money(order));
+    found
+}
+
+/// Checks the money of an order. Each change of it is one write, so there is no time to wait.
+fn check_money(order: &CheckedOrder) -> Vec<Violation> {
+    let CheckedOrder { id, total, parts, paid, refunded, .. } = *order;
+    let violation = |kind, product, detail| Violation { kind, order: Some(id), product, detail };
+    let mut found = Vec::new();
+    if refunded > paid {
+        let detail = format!("{paid} paid, and {refunded} refunded");
+        found.push(violation(ViolationKind::RefundsExceedPayments, None, detail));
+    }
+    for (product, refunded, ordered) in &order.over_refunded {
+        let detail = format!("{ordered} ordered, and {refunded} refunded");
+        found.push(violation(ViolationKind::RefundsExceedQuantity, Some(*product), detail));
+    }
+    if total != parts {
+        let detail = format!("{total} stored, and {parts} in all parts");
+        found.push(violation(ViolationKind::TotalIsNotTheSum, None, detail));
+    }
+    if order.status == Status::Placed && paid > 0 && paid >= total {
+        found.push(violation(ViolationKind::PaidButPlaced, None, format!("{paid} paid of {total}")));
     }
     found
 }
@@ -556,6 +589,9 @@ mod tests {
             tasks: Vec::new(),
             changing: false,
             version: 1,
+            total: 0,
+            parts: 0,
+            over_refunded: Vec::new(),
             paid: 0,
             refunded: 0,
             updated_at: minutes_ago(updated),

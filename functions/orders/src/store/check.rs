@@ -15,6 +15,7 @@ use shared::values::money::Currency;
 
 use super::documents::{self, OrderDocument, TaskDocument};
 use super::{ORDERS, OrderStore, VOID, id_of, with_ids};
+use crate::entry_id;
 use crate::order::Task;
 use crate::status::Status;
 
@@ -33,6 +34,12 @@ pub struct CheckedOrder {
     pub changing: bool,
     /// Version of the order.
     pub version: i64,
+    /// Stored total, in minor units.
+    pub total: i64,
+    /// Sum of items and shipping, in minor units.
+    pub parts: i64,
+    /// Items of which more units are refunded than were ordered, with both quantities.
+    pub over_refunded: Vec<(ProductId, i64, i64)>,
     /// Sum of all payments, in minor units.
     pub paid: i64,
     /// Sum of all refunds, in minor units.
@@ -59,7 +66,9 @@ struct CheckedOrderDocument {
     #[serde(default)]
     payments: Vec<CheckedAmountDocument>,
     #[serde(default)]
-    refunds: Vec<CheckedAmountDocument>,
+    refunds: Vec<CheckedRefundDocument>,
+    #[serde(default)]
+    shipping: Option<CheckedShippingDocument>,
     expires_at: Option<bson::DateTime>,
     version: i64,
     created_at: bson::DateTime,
@@ -67,10 +76,37 @@ struct CheckedOrderDocument {
 }
 
 #[derive(Debug, Deserialize)]
-#[expect(dead_code, reason = "as in CheckedOrderDocument")]
 struct CheckedItemDocument {
     product_id: bson::Uuid,
     unit_price: i64,
+    quantity: i64,
+    #[serde(default)]
+    discounts: Vec<CheckedAmountDocument>,
+    #[serde(default)]
+    taxes: Vec<CheckedTaxDocument>,
+}
+
+#[derive(Debug, Deserialize)]
+struct CheckedShippingDocument {
+    amount: i64,
+    taxes: Vec<CheckedTaxDocument>,
+}
+
+#[derive(Debug, Deserialize)]
+struct CheckedTaxDocument {
+    amount: i64,
+    included: bool,
+}
+
+#[derive(Debug, Deserialize)]
+struct CheckedRefundDocument {
+    amount: i64,
+    items: Vec<CheckedUnitsDocument>,
+}
+
+#[derive(Debug, Deserialize)]
+struct CheckedUnitsDocument {
+    id: bson::Uuid,
     quantity: i64,
 }
 
@@ -99,8 +135,10 @@ struct CheckedKeyDocument {
 fn without_texts() -> Document {
     doc! {
         "user_id": 1, "status": 1, "items.product_id": 1, "items.unit_price": 1, "items.quantity": 1,
+        "items.discounts.amount": 1, "items.taxes.amount": 1, "items.taxes.included": 1,
+        "shipping.amount": 1, "shipping.taxes.amount": 1, "shipping.taxes.included": 1,
         "currency": 1, "total": 1, "history.at": 1, "history.from": 1, "history.to": 1, "history.by": 1, "tasks": 1, "changing": 1,
-        "payments.amount": 1, "refunds.amount": 1, "placed_under.caller": 1,
+        "payments.amount": 1, "refunds.amount": 1, "refunds.items": 1, "placed_under.caller": 1,
         "placed_under.fingerprint": 1, "expires_at": 1, "version": 1, "created_at": 1, "updated_at": 1,
     }
 }
@@ -117,21 +155,58 @@ fn read(document: RawDocumentBuf) -> Result<CheckedOrder, Unreadable> {
     else {
         return Err(unreadable);
     };
+    let id: OrderId = mongo::id(order._id);
     Ok(CheckedOrder {
-        id: mongo::id(order._id),
+        id,
+        total: order.total,
+        parts: parts(&order.items, order.shipping.as_ref()),
+        over_refunded: over_refunded(id, &order.items, &order.refunds),
         status,
         items: order.items.iter().map(|item| (mongo::id(item.product_id), item.quantity)).collect(),
         tasks,
         changing: order.changing,
         version: order.version,
-        paid: sum(&order.payments),
-        refunded: sum(&order.refunds),
+        paid: sum(order.payments.iter().map(|payment| payment.amount)),
+        refunded: sum(order.refunds.iter().map(|refund| refund.amount)),
         updated_at: mongo::timestamp(order.updated_at),
     })
 }
 
-fn sum(amounts: &[CheckedAmountDocument]) -> i64 {
-    amounts.iter().map(|document| document.amount).fold(0, i64::saturating_add)
+fn sum(amounts: impl Iterator<Item = i64>) -> i64 {
+    amounts.fold(0, i64::saturating_add)
+}
+
+/// Sum of items and shipping: prices less discounts, with the taxes that prices do not include.
+fn parts(items: &[CheckedItemDocument], shipping: Option<&CheckedShippingDocument>) -> i64 {
+    let taxes =
+        |taxes: &[CheckedTaxDocument]| sum(taxes.iter().filter(|tax| !tax.included).map(|tax| tax.amount));
+    let item = |item: &CheckedItemDocument| {
+        let discounts = sum(item.discounts.iter().map(|discount| discount.amount));
+        let price = item.unit_price.saturating_mul(item.quantity);
+        price.saturating_sub(discounts).saturating_add(taxes(&item.taxes))
+    };
+    let shipping = shipping.map(|shipping| shipping.amount.saturating_add(taxes(&shipping.taxes)));
+    sum(items.iter().map(item).chain(shipping))
+}
+
+/// Items of which more units are refunded than were ordered, with both quantities.
+fn over_refunded(
+    order: OrderId,
+    items: &[CheckedItemDocument],
+    refunds: &[CheckedRefundDocument],
+) -> Vec<(ProductId, i64, i64)> {
+    let units = || refunds.iter().flat_map(|refund| &refund.items);
+    // Most orders have none, and an ID is a hash.
+    if units().next().is_none() {
+        return Vec::new();
+    }
+    let refunded = |item: &CheckedItemDocument| {
+        let product: ProductId = mongo::id(item.product_id);
+        let id = mongo::uuid(entry_id::of_item(order, product));
+        let refunded = sum(units().filter(|units| units.id == id).map(|units| units.quantity));
+        (refunded > item.quantity).then_some((product, refunded, item.quantity))
+    };
+    items.iter().filter_map(refunded).collect()
 }
 
 impl OrderStore {
