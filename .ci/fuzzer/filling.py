@@ -4,6 +4,7 @@ behind it would never be tried. Every fourth is left as it was generated.
 """
 
 import collections
+import decimal
 import itertools
 import re
 import uuid
@@ -13,7 +14,7 @@ from people import ROLE, people, send
 STAFF = ROLE in ("staff", "admin")
 turns = collections.defaultdict(itertools.count)
 # What is most likely not free.
-taken = {"sku": set(), "email": set(), "key": set()}
+taken = {"sku": set(), "email": set(), "external_number": set(), "key": set()}
 # IDs of orders that were placed, and with which something may still be done.
 orders = collections.deque(maxlen=500)
 
@@ -51,6 +52,7 @@ def learn(operation, sent, headers, status, answer):
     if 200 <= status < 300 or status == 409:
         taken["sku"].add(sent.get("sku"))
         taken["email"].add(str(sent.get("email")).lower())
+        taken["external_number"].add(sent.get("external_number"))
     if 200 <= status < 300:
         taken["key"].add(headers.get("Idempotency-Key"))
     if operation == "placeOrder" and status == 201:
@@ -112,18 +114,55 @@ def go_on(case, linked):
 def items(some):
     """As many as these, of products that are for sale in one currency."""
     for_sale = send("GET", "/products?status=active&currency=EUR&in_stock=true&limit=100")["data"]
-    quantities = [item.get("quantity", 1) for item in some if isinstance(item, dict)] or [1]
+    some = [item for item in some if isinstance(item, dict)] or [{}]
     chosen = for_sale[turn("items", 5) :] or for_sale
-    return [
-        {"product_id": product["id"], "quantity": min(quantity, 2) if turn("quantity", 4) else quantity}
-        for product, quantity in zip(chosen, quantities)
-    ]
+    return [item_of(product, item) for product, item in zip(chosen, some)]
+
+
+def item_of(product, like):
+    """An item of this product, with discounts and taxes like these that fit its price."""
+    quantity = like.get("quantity", 1)
+    item = {"product_id": product["id"], "quantity": min(quantity, 2) if turn("quantity", 4) else quantity}
+    if STAFF:
+        # Whole numbers may be generated as 12.0.
+        base = product["price"]["amount"] * int(item["quantity"])
+        item["discounts"] = []
+        for discount in like.get("discounts") or []:
+            item["discounts"].append({**discount, "amount": min(discount["amount"], base)})
+            base -= int(item["discounts"][-1]["amount"])
+        item["taxes"] = taxes(like.get("taxes"), base)
+    return item
+
+
+def taxes(some, base):
+    """Taxes like these, which are what their rates make of the base."""
+    filled = []
+    for tax in some or []:
+        with decimal.localcontext() as context:
+            context.prec = 60
+            rate = decimal.Decimal(tax["rate"])
+            amount = base * rate / (1 + rate) if tax["included"] else base * rate
+            amount = int(amount.quantize(decimal.Decimal(1), decimal.ROUND_HALF_UP))
+        # More than any amount may be: nothing makes this one valid.
+        filled.append({**tax, "amount": min(amount, 10**12)})
+    return filled
+
+
+def shipping(like):
+    """A shipping like this one, with taxes that fit its amount."""
+    return like and {**like, "taxes": taxes(like.get("taxes"), int(like["amount"]))}
 
 
 def place_order(case, linked):
     if not isinstance(case.body, dict):
         return
+    fresh(case, "external_number", lambda: uuid.uuid4().hex)
     body = {**case.body, "items": items(case.body.get("items") or [])}
+    if STAFF:
+        body["shipping"] = shipping(body.get("shipping"))
+    else:
+        body.pop("shipping", None)
+        body.pop("internal_note", None)
     if body.get("user_id"):
         body["user_id"] = people["guest" if STAFF else "caller"].id if ROLE != "nobody" else None
     case.body = body
@@ -143,11 +182,12 @@ def update_order(case, linked):
     if of == 0 and orders:
         case.body = next_status(case.path_parameters["id"], case.body)
         return
-    body = {name: value for name, value in case.body.items() if name in ("shipping_address", "note", "metadata")}
+    fields = {"shipping_address", "note"} | ({"billing_address", "internal_note", "metadata"} if STAFF else set())
+    body = {name: value for name, value in case.body.items() if name in fields}
     if of == 1 and case.body.get("items"):
         body["items"] = items(case.body["items"])
-    if not STAFF:
-        body.pop("metadata", None)
+        if STAFF and "shipping" in case.body:
+            body["shipping"] = shipping(case.body["shipping"])
     case.body = body
 
 

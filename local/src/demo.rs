@@ -57,15 +57,17 @@ pub async fn load(router: Router, settings: &Settings) -> Result<Demo, CommandEr
         ("edsger@example.com", "Edsger Dijkstra"),
         ("barbara@example.com", "Barbara Liskov"),
     ] {
-        api.post(&anonymous, "/users", user(email, name, None)).await?;
-        customers.push(api.sign_in(email, PASSWORD).await?);
+        let made = api.post(&anonymous, "/users", user(email, name, None)).await?;
+        customers.push((api.sign_in(email, PASSWORD).await?, text(&made, "id")?));
     }
     let products = api.stock_the_shelves(&staff).await?;
     for (index, status) in STATES.into_iter().enumerate() {
-        let customer = &customers[index % customers.len()];
+        let (customer, _) = &customers[index % customers.len()];
         let items = [&products[index], &products[index + 9]];
         api.order_until(customer, &staff, &items, status).await?;
     }
+    let (_, customer) = &customers[0];
+    api.order_by_phone(&staff, customer, &products).await?;
     Ok(Demo::Present)
 }
 
@@ -193,6 +195,39 @@ impl Api {
         Ok(())
     }
 
+    /// Places an order with discount, taxes and shipping for a customer, and pays it.
+    async fn order_by_phone(
+        &self,
+        staff: &Session,
+        customer: &str,
+        products: &[String],
+    ) -> Result<(), CommandError> {
+        let (cups, (_, _, _, price, _)) = (4, PRODUCTS[3]);
+        let discount = price * cups / 10;
+        let base = price * cups - discount;
+        let order = json!({
+            "user_id": customer,
+            "items": [{
+                "product_id": products[3],
+                "quantity": cups,
+                "discounts": [{ "label": "Four for the office, 10 %", "amount": discount }],
+                "taxes": [vat_within(base)],
+            }],
+            "shipping": { "label": "Standard", "amount": 490, "taxes": [vat_within(490)] },
+            "shipping_address": address(),
+            "billing_address": {
+                "company": "Analytical Engines Ltd", "line1": "1 Works Road", "city": "London",
+                "postal_code": "EC1A 1AA", "country": "GB",
+            },
+            "external_number": "PHONE-2041",
+            "internal_note": "Ordered by phone.",
+        });
+        let placed = self.post(staff, "/orders", order).await?;
+        let path = format!("/orders/{}", text(&placed, "id")?);
+        let payment = json!({ "reference": format!("pi_{}", text(&placed, "number")?), "method": "invoice" });
+        self.send(staff, "PUT", &path, Some(json!({ "status": "paid", "payment": payment }))).await.map(drop)
+    }
+
     async fn sign_in(&self, email: &str, password: &str) -> Result<Session, CommandError> {
         let answer =
             self.post(&Session(None), "/auth", json!({ "email": email, "password": password })).await?;
@@ -239,6 +274,11 @@ impl Api {
         }
         serde_json::from_slice(&bytes).map_err(|error| failed(error.to_string()))
     }
+}
+
+/// Tax of 19 % that an amount in cents includes.
+fn vat_within(amount: i64) -> Value {
+    json!({ "label": "VAT", "rate": "0.19", "amount": (amount * 19 + 59) / 119, "included": true })
 }
 
 /// Lists the changes that lead an order of this number to a status.

@@ -7,6 +7,7 @@
 //! - `sign_ups`: users
 //! - `catalogue`: products
 //! - `sales`: orders, moved to their current status
+//! - `amounts`: discounts, taxes and shipping of orders
 //! - `stock`: effects on the stock of a product
 //! - `random`: random choices
 //! - `progress`: progress reports
@@ -38,6 +39,7 @@ use catalogue::Catalogue;
 use progress::Progress;
 use sales::Sales;
 
+mod amounts;
 mod catalogue;
 mod progress;
 mod random;

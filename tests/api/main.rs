@@ -34,9 +34,11 @@ mod lists {
 }
 
 mod orders {
+    mod amounts;
     mod consistency;
     mod edit;
     mod expiry;
+    mod external_number;
     pub(crate) mod input;
     mod input_change;
     mod items;

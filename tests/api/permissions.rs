@@ -78,6 +78,12 @@ const RULES: &[Row<&str>] = &[
     ("POST /orders", "new: user_id=own", [401, 201, 201, 201]),
     ("POST /orders", "new: user_id=other", [401, 403, 201, 201]),
     ("POST /orders", "new: expires_at", [401, 403, 201, 201]),
+    ("POST /orders", "new: external_number", [401, 201, 201, 201]),
+    ("POST /orders", "new: billing_address", [401, 201, 201, 201]),
+    ("POST /orders", "new: discounts", [401, 403, 201, 201]),
+    ("POST /orders", "new: taxes", [401, 403, 201, 201]),
+    ("POST /orders", "new: shipping", [401, 403, 201, 201]),
+    ("POST /orders", "new: internal_note", [401, 403, 201, 201]),
     ("GET /orders", "other", [401, BLIND, SEES, SEES]),
     ("GET /orders", "own?user_id=its", [401, SEES, SEES, SEES]),
     ("GET /orders", "other?user_id=its", [401, EMPTY, SEES, SEES]),
@@ -94,6 +100,12 @@ const RULES: &[Row<&str>] = &[
     ("GET /orders/{id}", "other", [401, 404, 200, 200]),
     ("PUT /orders/{id}", "own: metadata", [401, 403, 200, 200]),
     ("PUT /orders/{id}", "own: expires_at", [401, 403, 200, 200]),
+    ("PUT /orders/{id}", "own: billing_address", [401, 403, 200, 200]),
+    ("PUT /orders/{id}", "own: discounts", [401, 403, 200, 200]),
+    ("PUT /orders/{id}", "own: taxes", [401, 403, 200, 200]),
+    ("PUT /orders/{id}", "own: shipping", [401, 403, 200, 200]),
+    ("PUT /orders/{id}", "own: internal_note", [401, 403, 200, 200]),
+    ("PUT /orders/{id}", "own: external_number", [401, 422, 422, 422]),
     ("PUT /orders/{id}", "own: status=cancelled", [401, 200, 200, 200]),
     ("PUT /orders/{id}", "own: status=paid", [401, 403, 200, 200]),
     ("PUT /orders/{id}", "own: status=shipped", [401, 409, 409, 409]),
@@ -106,6 +118,9 @@ const RULES: &[Row<&str>] = &[
     ("PUT /orders/{id}", "other: *", [401, 404, 200, 200]),
     ("PUT /orders/{id}", "other: metadata", [401, 404, 200, 200]),
     ("PUT /orders/{id}", "other: expires_at", [401, 404, 200, 200]),
+    ("PUT /orders/{id}", "other: billing_address", [401, 404, 200, 200]),
+    ("PUT /orders/{id}", "other: shipping", [401, 404, 200, 200]),
+    ("PUT /orders/{id}", "other: internal_note", [401, 404, 200, 200]),
     ("PUT /orders/{id}", "other: status=cancelled", [401, 404, 200, 200]),
     ("PUT /orders/{id}", "other: status=paid", [401, 404, 200, 200]),
     ("PUT /orders/{id}", "other: status=shipped", [401, 404, 409, 409]),
@@ -235,10 +250,24 @@ impl<'a> Scene<'a> {
             _ => return schema.and_then(declared::example),
         };
         let Some(field) = case.field else { return Some(body) };
+        if matches!(field, "discounts" | "taxes" | "shipping") {
+            // They come with the items.
+            body["items"] = json!([{ "product_id": self.product, "quantity": 2 }]);
+            match field {
+                "discounts" => body["items"][0][field] = json!([{ "label": "Sale", "amount": 1 }]),
+                "taxes" => {
+                    let tax = json!({ "label": "VAT", "rate": "0", "amount": 0, "included": true });
+                    body["items"][0][field] = json!([tax]);
+                }
+                _ => body[field] = json!({ "label": "Express", "amount": 490 }),
+            }
+            return Some(body);
+        }
         body[field] = match (route.resource(), field) {
             ("users", "email") => json!(new_email()),
             ("users", "phone") => json!("+49 228 1"),
-            ("users", "address") | ("orders", "shipping_address") => address(),
+            ("users", "address") | ("orders", "shipping_address" | "billing_address") => address(),
+            ("orders", "external_number") => json!(new_sku()),
             ("users", "password") => json!("another horse battery"),
             ("users", "current_password") => {
                 body["password"] = json!("another horse battery");

@@ -15,7 +15,7 @@ use futures::future::BoxFuture;
 use lambda_runtime::LambdaEvent;
 use orders::forms::{CreateOrderForm, UpdateOrderForm};
 use orders::number::Number;
-use orders::order::{Item, Order, PlacementContext};
+use orders::order::{Item, ItemAmounts, Order, PlacementContext};
 use serde_json::json;
 use serde_json::value::to_raw_value;
 use shared::auth::{Caller, KeySource, Role, Signer, TrustedKeys, Verifier};
@@ -150,8 +150,14 @@ fn decisions(c: &mut Criterion) {
         open_slot: None,
     };
     let unit_price = Money::from_stored(500, Currency::from_stored("EUR").unwrap());
-    let item =
-        Item { product_id: product, sku: "MUG".to_owned(), name: "Mug".to_owned(), unit_price, quantity: 1 };
+    let item = Item {
+        product_id: product,
+        sku: "MUG".to_owned(),
+        name: "Mug".to_owned(),
+        unit_price,
+        quantity: 1,
+        amounts: ItemAmounts::default(),
+    };
     let order = Order::place(placing, form.check().unwrap(), vec![item]).unwrap();
     let change: UpdateOrderForm = json::parse(br#"{"status":"cancelled"}"#).unwrap();
     let change = change.check().unwrap();

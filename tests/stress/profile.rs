@@ -122,7 +122,9 @@ impl Profiler {
             .hint(query.command.get_str("hint").ok().map(|hint| Hint::Name(hint.to_owned())))
             .skip(u64::try_from(skip).unwrap())
             .limit(i64::try_from(limit).unwrap())
-            .projection(doc! { "_id": 1, "created_at": 1, "total": 1, "name_key": 1, "price": 1 })
+            .projection(doc! {
+                "_id": 1, "created_at": 1, "updated_at": 1, "total": 1, "name_key": 1, "price": 1,
+            })
             .build();
         let collection = self.database.collection::<Document>(query.command.get_str("find").unwrap());
         let found = collection.find(part("filter").unwrap_or_default()).with_options(options).await;

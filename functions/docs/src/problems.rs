@@ -265,6 +265,11 @@ fn entry(kind: Kind) -> Entry {
             member("items[].requested", "integer", "Requested quantity."),
             member("items[].available", "integer", "Quantity that can be refunded."),
         ]),
+        Kind::ExternalNumberTaken => Entry::new(
+            "Another order has this `external_number`. Nothing was placed or held.",
+            "Look that order up with `GET /orders?external_number=…`, or place this one with another number.",
+            ("/orders", Error::new(kind, "Another order has this `external_number`.")),
+        ),
         Kind::InvalidTransition => Entry::new(
             "The order cannot change from its status to the requested one.",
             "Choose a status from `allowed`. If it is empty, no change is possible.",

@@ -16,12 +16,16 @@ use shared::values::ids::{ProductKind, UserKind};
 use shared::values::text::StringMap;
 use shared::values::text::{self, Reason};
 
-use crate::limits::{ExpiresAt, MAX_ITEMS, Note, Quantity, Reference};
+use crate::limits::{ExpiresAt, ExternalNumber, MAX_ITEMS, Note, Quantity, Reference};
 use crate::order::{Details, NewItem, NewOrder, OrderChange, Tracking, Transition};
 use crate::status::Status;
 
+mod amounts;
 mod payments;
 
+pub use amounts::{DiscountForm, ShippingForm, TaxForm};
+#[cfg(feature = "openapi")]
+use amounts::{NewDiscounts, NewTaxes};
 pub use payments::{CreatePaymentForm, CreateRefundForm, RefundItemForm, UpdateRefundForm};
 
 /// Items of an order.
@@ -39,9 +43,21 @@ pub struct CreateOrderForm {
     /// Address to which it is shipped.
     #[cfg_attr(feature = "openapi", schema(value_type = AddressForm))]
     pub shipping_address: Option<AddressForm>,
+    /// Address of the invoice, if it is another.
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<AddressForm>))]
+    pub billing_address: Option<AddressForm>,
+    /// Shipping and its amount. For staff.
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<ShippingForm>))]
+    pub shipping: Option<ShippingForm>,
+    /// Number of the order at another system, unique.
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<ExternalNumber>))]
+    pub external_number: Option<String>,
     /// Note for the shop.
     #[cfg_attr(feature = "openapi", schema(value_type = Option<Note>))]
     pub note: Option<String>,
+    /// Note of the shop, which customers never see. For staff.
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<Note>))]
+    pub internal_note: Option<String>,
     /// User whose order it is; by default the caller. For staff.
     #[cfg_attr(feature = "openapi", schema(value_type = Option<UserKind>))]
     pub user_id: Option<String>,
@@ -67,6 +83,12 @@ pub struct NewItemForm {
     /// Units.
     #[cfg_attr(feature = "openapi", schema(value_type = Quantity))]
     pub quantity: Option<i64>,
+    /// Discounts on all units; by default none. For staff.
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<NewDiscounts>))]
+    pub discounts: Option<Vec<DiscountForm>>,
+    /// Taxes on all units; by default none. For staff.
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<NewTaxes>))]
+    pub taxes: Option<Vec<TaxForm>>,
 }
 
 impl CreateOrderForm {
@@ -76,14 +98,28 @@ impl CreateOrderForm {
         let mut errors = ValidationErrors::default();
         let items = check_items(&mut errors, self.items);
         let shipping_address = errors.required_part("/shipping_address", self.shipping_address);
+        let billing_address = errors.part("/billing_address", self.billing_address);
+        let shipping = errors.part("/shipping", self.shipping);
+        let external_number =
+            errors.optional("/external_number", self.external_number, ExternalNumber::parse);
         let note = errors.optional("/note", self.note, Note::parse);
+        let internal_note = errors.optional("/internal_note", self.internal_note, Note::parse);
         let user_id = errors.optional("/user_id", self.user_id, ids::parse);
         let metadata = text::string_map(&mut errors, "/metadata", self.metadata.unwrap_or_default());
         let expires_at = errors.nullable("/expires_at", self.expires_at, ExpiresAt::parse);
         match shipping_address {
-            Some(shipping_address) if errors.is_empty() => {
-                Ok(NewOrder { items, shipping_address, note, user_id, metadata, expires_at })
-            }
+            Some(shipping_address) if errors.is_empty() => Ok(NewOrder {
+                items,
+                shipping_address,
+                billing_address,
+                shipping,
+                external_number,
+                note,
+                internal_note,
+                user_id,
+                metadata,
+                expires_at,
+            }),
             _ => Err(errors.into_error()),
         }
     }
@@ -107,8 +143,9 @@ fn check_items(errors: &mut ValidationErrors, items: Option<Vec<NewItemForm>>) -
             if product.is_some_and(|product| !seen.insert(product)) {
                 errors.add("/product_id", "is in another item already; add up the quantities");
             }
+            let amounts = amounts::check_item_amounts(errors, item.discounts, item.taxes);
             if let (Some(product_id), Some(quantity)) = (product, quantity) {
-                wanted.push(NewItem { product_id, quantity });
+                wanted.push(NewItem { product_id, quantity, amounts });
             }
         });
     }
@@ -120,7 +157,11 @@ impl From<wire::CreateOrderRequest> for CreateOrderForm {
         Self {
             items: Some(item_forms(request.items)),
             shipping_address: request.shipping_address.map(convert::address_form),
+            billing_address: request.billing_address.map(convert::address_form),
+            shipping: request.shipping.map(ShippingForm::from),
+            external_number: request.external_number,
             note: request.note,
+            internal_note: request.internal_note,
             user_id: request.user_id,
             metadata: Some(request.metadata),
             expires_at: Patch::from_masked(request.expires_at.map(time_form), request.never_expires),
@@ -129,8 +170,12 @@ impl From<wire::CreateOrderRequest> for CreateOrderForm {
 }
 
 fn item_forms(items: Vec<wire::NewOrderItem>) -> Vec<NewItemForm> {
-    let form =
-        |item: wire::NewOrderItem| NewItemForm { product_id: item.product_id, quantity: item.quantity };
+    let form = |item: wire::NewOrderItem| NewItemForm {
+        product_id: item.product_id,
+        quantity: item.quantity,
+        discounts: Some(item.discounts.into_iter().map(DiscountForm::from).collect()),
+        taxes: Some(item.taxes.into_iter().map(TaxForm::from).collect()),
+    };
     items.into_iter().map(form).collect()
 }
 
@@ -161,10 +206,22 @@ pub struct UpdateOrderForm {
     #[serde(default)]
     #[cfg_attr(feature = "openapi", schema(value_type = AddressForm))]
     pub shipping_address: Patch<AddressForm>,
+    /// Address of the invoice, as a whole; null is none. For staff.
+    #[serde(default)]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<AddressForm>))]
+    pub billing_address: Patch<AddressForm>,
+    /// Shipping and its amount, beside `items`; null is none. For staff.
+    #[serde(default)]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<ShippingForm>))]
+    pub shipping: Patch<ShippingForm>,
     /// Note for the shop.
     #[serde(default)]
     #[cfg_attr(feature = "openapi", schema(value_type = Option<Note>))]
     pub note: Patch<String>,
+    /// Note of the shop, which customers never see. For staff.
+    #[serde(default)]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<Note>))]
+    pub internal_note: Patch<String>,
     /// Data of your own, as a whole, of 16 KiB in all.
     #[serde(default)]
     #[cfg_attr(feature = "openapi", schema(value_type = Option<StringMap>))]
@@ -209,13 +266,16 @@ pub struct TrackingForm {
 }
 
 /// Paths that an `update_mask` may name.
-const UPDATABLE: [&str; 10] = [
+const UPDATABLE: [&str; 13] = [
     "status",
     "reason",
     "restock",
     "items",
     "shipping_address",
+    "billing_address",
+    "shipping",
     "note",
+    "internal_note",
     "metadata",
     "expires_at",
     "payment",
@@ -265,7 +325,13 @@ impl UpdateOrderForm {
         });
         let metadata = text::string_map_change(&mut errors, "/metadata", self.metadata);
         let shipping_address = errors.change_part("/shipping_address", self.shipping_address);
+        let billing_address = errors.nullable_part("/billing_address", self.billing_address);
+        if self.shipping.is_present() && items.is_none() {
+            errors.add("/shipping", "is changed together with `items`; send these, too");
+        }
+        let shipping = errors.nullable_part("/shipping", self.shipping);
         let note = errors.nullable("/note", self.note, Note::parse);
+        let internal_note = errors.nullable("/internal_note", self.internal_note, Note::parse);
         if named && self.expires_at.is_present() {
             errors.add("/expires_at", "cannot be changed together with the status; send two requests");
         }
@@ -282,7 +348,7 @@ impl UpdateOrderForm {
             errors.add("/reason", "belongs to a change of status");
         }
         // Alone these are a fault only when the order does not have the status already; without a status there
-        // is none that it could have, and beside other errors they are told along.
+        // is none that it could have, and beside other errors they are reported, too.
         if let Err(more) = &transition
             && (!named || (status.is_some() && !errors.is_empty()))
         {
@@ -296,7 +362,10 @@ impl UpdateOrderForm {
             details,
             reason,
             shipping_address,
+            billing_address,
+            shipping,
             note,
+            internal_note,
             metadata,
             expires_at,
             items,
@@ -309,6 +378,8 @@ impl UpdateOrderForm {
         let mask = convert::mask(request.update_mask, &UPDATABLE)?;
         let named = |field: &str| mask.iter().any(|path| path == field);
         let address = request.shipping_address.map(convert::address_form);
+        let billing_address = request.billing_address.map(convert::address_form);
+        let shipping = request.shipping.map(ShippingForm::from);
         let metadata = request.metadata.map(|map| map.entries);
         Ok(Self {
             status: Patch::from_masked(request.status, named("status")),
@@ -316,7 +387,10 @@ impl UpdateOrderForm {
             restock: request.restock,
             items: Patch::from_masked(request.items.map(|items| item_forms(items.items)), named("items")),
             shipping_address: Patch::from_masked(address, named("shipping_address")),
+            billing_address: Patch::from_masked(billing_address, named("billing_address")),
+            shipping: Patch::from_masked(shipping, named("shipping")),
             note: Patch::from_masked(request.note, named("note")),
+            internal_note: Patch::from_masked(request.internal_note, named("internal_note")),
             metadata: Patch::from_masked(metadata, named("metadata")),
             expires_at: Patch::from_masked(request.expires_at.map(time_form), named("expires_at")),
             payment: request.payment.map(|payment| PaymentForm {

@@ -62,7 +62,10 @@ static PLACE_ORDER: RouteSpec = RouteSpec::post("/orders", "placeOrder")
          answer is lost can be sent again without a second order: the key lasts as long as the order. After a \
          503 the same request with the same key may be sent again at once.\n\nAn unpaid order expires, \
          after an hour by default; staff may choose `expires_at`, and null is never. A customer has a limit of \
-         unpaid orders, and of requests a minute that place, change or cancel them.",
+         unpaid orders, and of requests a minute that place, change or cancel them.\n\nStaff may give `discounts`, \
+         `taxes` and `shipping`. These amounts are checked and kept, never computed anew: the discounts of an item are at \
+         most its price, and a tax differs by 1 at most from its rate's part of what is left. Customers who send them are \
+         403.",
     )
     .responses(&[ResponseSpec::json(StatusCode::CREATED, "Order", "The order, placed.")
         .headers(&["Location", "ETag"])])
@@ -70,6 +73,7 @@ static PLACE_ORDER: RouteSpec = RouteSpec::post("/orders", "placeOrder")
         Kind::Forbidden,
         Kind::InsufficientStock,
         Kind::TooManyOpenOrders,
+        Kind::ExternalNumberTaken,
         Kind::TooManyRequests,
     ]);
 
@@ -141,8 +145,10 @@ static UPDATE_ORDER: RouteSpec = RouteSpec::put("/orders/{id}", "updateOrder")
          what is left |\n\nThe status that the order has already is 200, and nothing changes; another `payment` or \
          `tracking` beside it is 409.\n\nThe owner may change \
          `shipping_address`, `items` and `note` while `placed`; staff `items` and `expires_at` while `placed`, the \
-         address while `placed` or `paid`, and `note` and `metadata` always. `items` are not changed together with \
-         `status`; the hold follows them, all or nothing.",
+         address while `placed` or `paid`, and `note`, `internal_note`, `billing_address` and `metadata` always. `items` \
+         are not changed together with `status`; the hold follows them, all or nothing. Discounts and taxes go with the \
+         list of items; `shipping` stays unless it is sent beside it. Where the shop has given discounts or taxes, the \
+         owner does not change the items.",
     )
     .responses(&[
         ResponseSpec::json(StatusCode::OK, "Order", "The order as it stands now.").headers(&["ETag"])

@@ -17,6 +17,40 @@ pub const MAX_PAYMENTS: usize = 100;
 /// The most refunds of an order.
 pub const MAX_REFUNDS: usize = 100;
 
+/// The most discounts or taxes of an item, and taxes of the shipping.
+pub const MAX_DISCOUNTS_OR_TAXES: usize = 20;
+
+/// Name of a discount, a tax or a shipping.
+pub type Label = Line<1, 100>;
+
+/// Number of an order at another system: visible ASCII characters.
+pub enum ExternalNumber {}
+
+#[cfg(feature = "openapi")]
+shared::value_schema!(ExternalNumber, shared::openapi::values::matching(ExternalNumber::PATTERN));
+
+impl ExternalNumber {
+    /// The longest number.
+    pub const MAX: usize = 64;
+
+    /// Pattern of a number, as ECMAScript reads it.
+    pub const PATTERN: &str = "^[!-~]{1,64}$";
+
+    /// A rule for [`shared::input::validation::ValidationErrors`].
+    ///
+    /// # Errors
+    /// A message with the allowed characters.
+    pub fn parse(text: String) -> Result<String, String> {
+        if (1..=Self::MAX).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic()) {
+            return Ok(text);
+        }
+        Err(format!("must have 1 to {} visible ASCII characters", Self::MAX))
+    }
+}
+
+#[cfg(feature = "openapi")]
+shared::value_schema!(crate::order::Rate, shared::openapi::values::matching(crate::order::Rate::PATTERN));
+
 /// Minor units of a payment or a refund.
 pub type PaymentAmount = Integer<1, MAX_AMOUNT>;
 

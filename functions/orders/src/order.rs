@@ -1,5 +1,6 @@
 //! The order aggregate, and the decisions that change it. No I/O, no clock.
 //!
+//! - `amounts`: discounts, taxes and shipping
 //! - `decision`: permissions, transitions, and their consequences for the stock
 //! - `items`: a change of items, which takes several steps
 //! - `payments`: payments and refunds
@@ -22,11 +23,13 @@ use shared::values::money::{Currency, Money};
 use crate::number::Number;
 use crate::status::Status;
 
+mod amounts;
 mod decision;
 mod items;
 mod payments;
 mod totals;
 
+pub use amounts::{Discount, ItemAmounts, Rate, Shipping, Tax};
 pub use decision::{Decision, Details, OrderChange, Transition, check_expiry};
 pub use items::Held;
 pub use payments::{
@@ -55,8 +58,16 @@ pub struct Order {
     pub currency: Currency,
     /// Shipping address.
     pub shipping_address: Address,
+    /// Billing address, if it is another.
+    pub billing_address: Option<Address>,
+    /// Shipping and its amount.
+    pub shipping: Option<Shipping>,
+    /// Number at another system, unique.
+    pub external_number: Option<String>,
     /// Note by the customer or the shop.
     pub note: Option<String>,
+    /// Note for staff alone.
+    pub internal_note: Option<String>,
     /// Key-value pairs for the shop's own programs.
     pub metadata: BTreeMap<String, String>,
     /// Payments, oldest first.
@@ -107,6 +118,8 @@ pub struct Item {
     pub unit_price: Money,
     /// Quantity in units.
     pub quantity: i64,
+    /// Discounts and taxes.
+    pub amounts: ItemAmounts,
 }
 
 impl Item {
@@ -120,10 +133,16 @@ impl Item {
         }
     }
 
-    /// Item total in minor units: at most 10^12 for a unit times 10^4 units. Only stored values that no
+    /// Price of all units, in minor units: at most 10^12 for a unit times 10^4 units. Only stored values that no
     /// client may send come near to an overflow.
-    pub fn total(&self) -> i64 {
+    pub fn price(&self) -> i64 {
         self.unit_price.amount().saturating_mul(self.quantity)
+    }
+
+    /// Item total in minor units: price less discounts, with the taxes that prices do not include.
+    pub fn total(&self) -> i64 {
+        let taxes = amounts::taxes_of(&self.amounts.taxes, false);
+        self.price().saturating_sub(self.amounts.discounted()).saturating_add(taxes)
     }
 }
 
@@ -251,8 +270,16 @@ pub struct NewOrder {
     pub items: Vec<NewItem>,
     /// Shipping address.
     pub shipping_address: Address,
+    /// Billing address, if it is another.
+    pub billing_address: Option<Address>,
+    /// Shipping and its amount, which staff give.
+    pub shipping: Option<Shipping>,
+    /// Number at another system, unique.
+    pub external_number: Option<String>,
     /// Note by the customer.
     pub note: Option<String>,
+    /// Note for staff alone.
+    pub internal_note: Option<String>,
     /// The customer; the caller if none.
     pub user_id: Option<UserId>,
     /// Key-value pairs for the shop's own programs.
@@ -261,13 +288,66 @@ pub struct NewOrder {
     pub expires_at: Patch<Timestamp>,
 }
 
-/// Product and quantity to order.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// Product and quantity to order, with what staff give for it.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NewItem {
     /// Product ID.
     pub product_id: ProductId,
     /// Quantity in units.
     pub quantity: i64,
+    /// Discounts and taxes.
+    pub amounts: ItemAmounts,
+}
+
+impl NewItem {
+    /// Builds an item at the price of its product, without discounts and taxes.
+    pub fn new(product_id: ProductId, quantity: i64) -> Self {
+        Self { product_id, quantity, amounts: ItemAmounts::default() }
+    }
+}
+
+impl NewOrder {
+    /// Builds a request with items and an address alone.
+    pub fn new(items: Vec<NewItem>, shipping_address: Address) -> Self {
+        Self {
+            items,
+            shipping_address,
+            billing_address: None,
+            shipping: None,
+            external_number: None,
+            note: None,
+            internal_note: None,
+            user_id: None,
+            metadata: BTreeMap::new(),
+            expires_at: Patch::Absent,
+        }
+    }
+
+    /// Checks that the caller may give what the request names.
+    ///
+    /// # Errors
+    /// 403 for a field that only staff may give.
+    pub fn check_permitted(&self, caller: Caller) -> Result<(), Error> {
+        if caller.is_staff() {
+            return Ok(());
+        }
+        check_amounts_permitted(&self.items, self.shipping.is_some())?;
+        if self.internal_note.is_some() {
+            return Err(Error::forbidden("Only staff may give `internal_note`."));
+        }
+        if self.expires_at.is_present() {
+            return Err(Error::forbidden("Only staff may choose `expires_at`."));
+        }
+        Ok(())
+    }
+}
+
+/// Checks that a customer gives no amounts.
+fn check_amounts_permitted(items: &[NewItem], names_shipping: bool) -> Result<(), Error> {
+    if names_shipping || items.iter().any(|item| !item.amounts.is_empty()) {
+        return Err(Error::forbidden("Only staff may give `discounts`, `taxes` and `shipping`."));
+    }
+    Ok(())
 }
 
 /// Identity, actor and times of an order to be placed.
@@ -295,7 +375,7 @@ impl Order {
     /// Builds an order at its first version.
     ///
     /// # Errors
-    /// 422 when the items have several currencies, or the total is too large.
+    /// 422 when the items have several currencies, discounts or taxes do not fit the prices, or the total is too large.
     pub fn place(placing: PlacementContext, new: NewOrder, items: Vec<Item>) -> Result<Self, Error> {
         let Some(currency) = items.first().map(|item| item.unit_price.currency()) else {
             return Err(Error::internal("an order without items"));
@@ -320,7 +400,11 @@ impl Order {
             items,
             currency,
             shipping_address: new.shipping_address,
+            billing_address: new.billing_address,
+            shipping: new.shipping,
+            external_number: new.external_number,
             note: new.note,
+            internal_note: new.internal_note,
             metadata: new.metadata,
             payments: Vec::new(),
             refunds: Vec::new(),
@@ -335,30 +419,32 @@ impl Order {
             created_at: placing.at,
             updated_at: placing.at,
         };
-        order.check_total()?;
+        order.check_sums()?;
         // An order that costs nothing is paid as it is placed.
         let entry = order.settle(placing.at);
         order.history.extend(entry);
         Ok(order)
     }
 
-    fn check_total(&self) -> Result<(), Error> {
-        let total = self.total();
-        if total <= MAX_TOTAL {
-            return Ok(());
-        }
+    /// Checks discounts, taxes and shipping, and then the total.
+    fn check_sums(&self) -> Result<(), Error> {
         let mut errors = ValidationErrors::default();
-        errors.add("/items", format!("must total at most {MAX_TOTAL}; got {total}"));
-        Err(errors.into_error())
+        self.check_amounts(&mut errors);
+        let total = self.total();
+        if errors.is_empty() && total > MAX_TOTAL {
+            errors.add("/items", format!("must total at most {MAX_TOTAL}; got {total}"));
+        }
+        errors.check()
     }
 
-    /// Total in minor units: at most 100 items of 10^16.
+    /// Total in minor units: of all items, at most 100 of 10^16, and the shipping.
     pub fn total(&self) -> i64 {
-        self.items.iter().map(Item::total).fold(0, i64::saturating_add)
+        let shipping = self.shipping.iter().map(Shipping::total);
+        amounts::sum(self.items.iter().map(Item::total).chain(shipping))
     }
 
     /// True if a payment of the order was ever recorded.
-    pub fn was_paid(&self) -> bool {
+    pub fn has_payments(&self) -> bool {
         !self.payments.is_empty()
     }
 }

@@ -392,6 +392,7 @@ fn held_product(item: &NewItem, product: wire::HeldProduct) -> Result<Held, Erro
         name: product.name,
         unit_price: convert::trusted_money(product.price)?,
         quantity: item.quantity,
+        amounts: item.amounts.clone(),
     };
     Ok(Held { item, active: product.status == "active" })
 }

@@ -83,7 +83,15 @@ impl OrderService {
         if own.is_some() && listing.user_id.is_some_and(|user| own != Some(user)) {
             return Ok(page.page(PageRows::nothing(), &scope));
         }
-        let found = self.store.list(&listing, own.or(listing.user_id), &page, after.as_ref());
+        let mut of = own.or(listing.user_id);
+        if let Some(email) = &listing.email {
+            let user = self.users.find_by_email(context, email).await?;
+            if user.is_none() || of.is_some_and(|of| user != Some(of)) {
+                return Ok(page.page(PageRows::nothing(), &scope));
+            }
+            of = user;
+        }
+        let found = self.store.list(&listing, of, &page, after.as_ref());
         let found = mongo::bounded_list(context, found).await?;
         Ok(page.page(found, &scope))
     }

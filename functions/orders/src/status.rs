@@ -50,28 +50,28 @@ impl Status {
     }
 
     /// Statuses that this actor may set next.
-    pub fn next(self, was_paid: bool, actor: Actor) -> Vec<Self> {
-        Self::ALL.into_iter().filter(|&to| allowed_actors(self, to, was_paid).contains(&actor)).collect()
+    pub fn next(self, has_payments: bool, actor: Actor) -> Vec<Self> {
+        Self::ALL.into_iter().filter(|&to| allowed_actors(self, to, has_payments).contains(&actor)).collect()
     }
 
-    /// Checks that this actor may change the status to `to`. `was_paid`: true if the order was ever paid.
+    /// Checks that this actor may change the status to `to`. `has_payments`: true if the order has a payment.
     ///
     /// # Errors
     /// The reason why it is refused.
-    pub fn check(self, to: Self, was_paid: bool, actor: Actor) -> Result<(), Refused> {
-        let allowed = allowed_actors(self, to, was_paid);
+    pub fn check(self, to: Self, has_payments: bool, actor: Actor) -> Result<(), Refused> {
+        let allowed = allowed_actors(self, to, has_payments);
         if allowed.contains(&actor) {
             Ok(())
         } else if allowed.contains(&Actor::Staff) {
             Err(Refused::StaffOnly)
         } else {
-            Err(Refused::Impossible(self.next(was_paid, actor)))
+            Err(Refused::Impossible(self.next(has_payments, actor)))
         }
     }
 }
 
 /// Table of transitions in docs/api.md.
-fn allowed_actors(from: Status, to: Status, was_paid: bool) -> &'static [Actor] {
+fn allowed_actors(from: Status, to: Status, has_payments: bool) -> &'static [Actor] {
     use Status::{Cancelled, Delivered, Paid, Placed, Refunded, Returned, Shipped};
     match (from, to) {
         (Placed, Cancelled) => &[Actor::Owner, Actor::Staff, Actor::System],
@@ -80,7 +80,7 @@ fn allowed_actors(from: Status, to: Status, was_paid: bool) -> &'static [Actor] 
         | (Shipped, Delivered)
         | (Delivered, Returned)
         | (Returned, Refunded) => &[Actor::Staff],
-        (Cancelled, Refunded) if was_paid => &[Actor::Staff],
+        (Cancelled, Refunded) if has_payments => &[Actor::Staff],
         _ => &[],
     }
 }
@@ -106,18 +106,20 @@ mod tests {
         let mut cells = 0;
         for from in Status::ALL {
             for to in Status::ALL {
-                for was_paid in [false, true] {
+                for has_payments in [false, true] {
                     for actor in [Actor::Owner, Actor::Staff, Actor::System] {
                         let row = TABLE.iter().find(|(f, t, paid, _)| {
-                            *f == from.name() && *t == to.name() && paid.is_none_or(|paid| paid == was_paid)
+                            *f == from.name()
+                                && *t == to.name()
+                                && paid.is_none_or(|paid| paid == has_payments)
                         });
                         let expected = row.is_some_and(|(.., actors)| actors.contains(&actor));
                         assert_eq!(
-                            from.check(to, was_paid, actor).is_ok(),
+                            from.check(to, has_payments, actor).is_ok(),
                             expected,
                             "{from:?} {to:?} {actor:?}"
                         );
-                        assert_eq!(from.next(was_paid, actor).contains(&to), expected);
+                        assert_eq!(from.next(has_payments, actor).contains(&to), expected);
                         cells += 1;
                     }
                 }

@@ -3,8 +3,9 @@
 use futures::TryStreamExt as _;
 use mongodb::Database;
 use mongodb::bson::{self, Document, RawDocumentBuf, doc};
+use mongodb::options::Hint;
 use shared::error::Error;
-use shared::mongo::fenced::{FencedCollection, FencedDatabase};
+use shared::mongo::fenced::{FencedCollection, FencedDatabase, WRITER};
 use shared::mongo::lease::Lease;
 use shared::mongo::request_counts::RequestCounts;
 use shared::mongo::unreadable::{self, StoredDocument, Unreadable};
@@ -21,6 +22,7 @@ mod jobs;
 mod limits;
 mod list;
 mod progress;
+mod upgrade;
 
 pub use bulk::ImportedOrder;
 pub use check::CheckedOrder;
@@ -31,7 +33,7 @@ pub use limits::Freshness;
 pub use progress::{Job, LONGEST_DELAY, Reason, SetAside};
 
 /// Schema of this build. Raise its version with every change of `ensure_schema`, of the rules or of documents.
-pub const SCHEMA: Schema = Schema { function: "orders", version: 10, lowest_writer: ANY_WRITER };
+pub const SCHEMA: Schema = Schema { function: "orders", version: 11, lowest_writer: ANY_WRITER };
 
 const ORDERS: &str = "orders";
 
@@ -42,6 +44,9 @@ const NUMBER_INDEX: &str = "number_of_orders";
 
 /// Unique index on the references of payments.
 const PAYMENT_INDEX: &str = "payment_reference";
+
+/// Unique index on numbers at other systems.
+const EXTERNAL_NUMBER_INDEX: &str = "external_number";
 
 /// Result of an insert.
 #[derive(Clone, Debug, PartialEq)]
@@ -54,6 +59,8 @@ pub enum Inserted {
     KeyTaken(Box<Order>),
     /// The number is taken by another order.
     NumberTaken,
+    /// The number at another system is taken by another order.
+    ExternalNumberTaken,
     /// The slot is taken by another open order of the customer.
     SlotTaken,
 }
@@ -108,12 +115,14 @@ impl OrderStore {
             Index::unique("placed_under", doc! { "placed_under.caller": 1, "placed_under.key": 1 })
                 .only(doc! { "placed_under.key": { "$exists": true } }),
         ]);
-        indexes.push(
+        indexes.extend([
             Index::unique(PAYMENT_INDEX, doc! { "payments.unique": 1 })
                 .only(doc! { "payments.unique": { "$exists": true } }),
-        );
+            Index::unique(EXTERNAL_NUMBER_INDEX, doc! { "external_number": 1 })
+                .only(doc! { "external_number": { "$exists": true } }),
+        ]);
         indexes.extend(jobs::indexes());
-        indexes.push(limits::index());
+        indexes.extend([limits::index(), upgrade::index()]);
         let orders = mongo::Collection {
             name: ORDERS,
             indexes,
@@ -130,6 +139,7 @@ impl OrderStore {
         step.ensure(&positions).await?;
         step.ensure(&rates).await?;
         step.ensure(&leases).await?;
+        self.upgrade_all().await?;
         self.convert_deferred().await?;
         step.ensure(&set_aside).await?;
         // An older build may have deferred a hold just before the validator refused it.
@@ -183,10 +193,22 @@ impl OrderStore {
             return Ok(Inserted::SlotTaken);
         }
         let number = doc! { "number": order.number.to_string() };
-        match self.all.find_one(number).projection(doc! { "_id": 1 }).await? {
-            Some(_) => Ok(Inserted::NumberTaken),
-            None => Err(Error::unavailable("a duplicate key, but no document that has it")),
+        if self.all.find_one(number).projection(doc! { "_id": 1 }).await?.is_some() {
+            return Ok(Inserted::NumberTaken);
         }
+        match &order.external_number {
+            Some(number) if self.has_external_number(number).await? => Ok(Inserted::ExternalNumberTaken),
+            _ => Err(Error::unavailable("a duplicate key, but no document that has it")),
+        }
+    }
+
+    /// True if an order has this number at another system.
+    ///
+    /// # Errors
+    /// Fails when MongoDB is unavailable.
+    pub async fn has_external_number(&self, number: &str) -> Result<bool, Error> {
+        let found = self.all.find_one(doc! { "external_number": number }).projection(doc! { "_id": 1 });
+        Ok(found.hint(Hint::Name(EXTERNAL_NUMBER_INDEX.to_owned())).await?.is_some())
     }
 
     /// Inserts a void, so that no order can be placed under this ID any more. Returns the void, or the
@@ -299,7 +321,15 @@ impl OrderStore {
             "$pull": { "tasks": { "revision": task.revision } },
             "$max": { "task_ended_at": mongo::date(now) },
         };
-        self.orders.update_one(doc! { "_id": mongo::uuid(id) }, done).await?;
+        let mut complete = with_id(id);
+        complete.insert(WRITER, doc! { "$gte": upgrade::COMPLETE });
+        if self.orders.update_one(complete, done.clone()).await?.matched_count == 0 {
+            // This write signs the document, and hides from the upgrade that an older build has written it.
+            if let Some(Stored::Order(order)) = self.find_stored(with_id(id)).await? {
+                self.upgrade_one(&order).await?;
+            }
+            self.orders.update_one(with_id(id), done).await?;
+        }
         Ok(())
     }
 }

@@ -20,8 +20,10 @@ use crate::order::{HistoryEntry, Item, Order, PaymentStatus, References, actor_l
 use crate::service::consistency::{ConsistencyPage, Violation, ViolationKind};
 use crate::status::Status;
 
+mod amounts;
 mod payments;
 
+use amounts::{DiscountJson, ShippingJson, TaxJson, discount_message, shipping_message, tax_message};
 pub(crate) use payments::{
     PaymentJson, RefundJson, RefundPreviewJson, payment_message, refund_message, refund_preview_message,
 };
@@ -44,12 +46,22 @@ pub(crate) struct OrderJson {
     status: Status,
     /// Items of the order.
     items: Vec<ItemJson>,
-    /// Sum of all items.
+    /// Sum of all items and the shipping, as `totals` has it.
     total: MoneyJson,
     /// Address to which it is shipped.
     shipping_address: Address,
+    /// Address of the invoice, if it is another.
+    billing_address: Option<Address>,
+    /// Shipping and its amount.
+    shipping: Option<ShippingJson>,
+    /// Number at another system.
+    external_number: Option<String>,
     /// Note for the shop.
     note: Option<String>,
+    /// Note of the shop. Absent where a customer looks.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<String>, required = false))]
+    internal_note: Option<Option<String>>,
     /// Data of your own.
     metadata: BTreeMap<String, String>,
     /// Sums, in minor units of its currency.
@@ -96,7 +108,11 @@ struct ItemJson {
     /// Units.
     #[cfg_attr(feature = "openapi", schema(minimum = 1))]
     quantity: i64,
-    /// Price of all units.
+    /// Discounts on all units.
+    discounts: Vec<DiscountJson>,
+    /// Taxes on all units.
+    taxes: Vec<TaxJson>,
+    /// Price of all units, less discounts, with the taxes that the price does not include.
     total: MoneyJson,
     /// Units that are refunded.
     #[cfg_attr(feature = "openapi", schema(minimum = 0))]
@@ -163,7 +179,11 @@ impl OrderJson {
             items,
             total,
             shipping_address: order.shipping_address,
+            billing_address: order.billing_address,
+            shipping: order.shipping.as_ref().map(ShippingJson::from),
+            external_number: order.external_number,
             note: order.note,
+            internal_note: caller.is_staff().then_some(order.internal_note),
             metadata: order.metadata,
             totals,
             payment_status,
@@ -195,6 +215,8 @@ impl ItemJson {
             name: item.name.clone(),
             unit_price: item.unit_price.into(),
             quantity: item.quantity,
+            discounts: item.amounts.discounts.iter().map(DiscountJson::from).collect(),
+            taxes: item.amounts.taxes.iter().map(TaxJson::from).collect(),
             refunded: order.refunded_units(item),
         }
     }
@@ -228,7 +250,11 @@ pub(crate) fn message(order: Order, caller: Caller) -> wire::Order {
         status: order.status.name().to_owned(),
         total: Some(convert::money(order.total(), order.currency)),
         shipping_address: Some(convert::address(&order.shipping_address)),
+        billing_address: order.billing_address.as_ref().map(convert::address),
+        shipping: order.shipping.as_ref().map(shipping_message),
+        external_number: order.external_number,
         note: order.note,
+        internal_note: order.internal_note.filter(|_| caller.is_staff()),
         metadata: order.metadata,
         payment: Some(payment),
         payments: order.payments.into_iter().map(|payment| payment_message(payment, caller)).collect(),
@@ -269,6 +295,8 @@ fn item(order: &Order, item: &Item) -> wire::OrderItem {
         name: item.name.clone(),
         unit_price: Some(convert::money(item.unit_price.amount(), currency)),
         quantity: item.quantity,
+        discounts: item.amounts.discounts.iter().map(discount_message).collect(),
+        taxes: item.amounts.taxes.iter().map(tax_message).collect(),
     }
 }
 

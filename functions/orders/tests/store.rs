@@ -12,20 +12,22 @@ use orders::listing::Listing;
 use orders::number::Number;
 use orders::open_orders::OpenOrders;
 use orders::order::{
-    Decision, Details, Item, NewOrder, NewRefund, Order, OrderChange, Origin, PaymentStatus,
-    PlacementContext, Recording, RefundOf, Task, TaskKind, Tracking, Transition,
+    Decision, Details, Discount, Item, ItemAmounts, NewItem, NewOrder, NewRefund, Order, OrderChange, Origin,
+    PaymentStatus, PlacementContext, Rate, Recording, RefundOf, Shipping, Task, TaskKind, Tax, Tracking,
+    Transition,
 };
 use orders::products::HoldCursor;
 use orders::status::Status;
 use orders::store::{
-    Freshness, Inserted, Job, LONGEST_DELAY, OrderStore, Reason, SetAside, Unfinished, Written,
+    Freshness, Inserted, Job, LONGEST_DELAY, OrderStore, Reason, SCHEMA, SetAside, Unfinished, Written,
 };
 use shared::auth::{Caller, Role};
 use shared::error::Kind;
 use shared::http::idempotency::RequestKey;
 use shared::input::page::PageRequest;
+use shared::input::query::Query;
 use shared::input::validation::Patch;
-use shared::mongo;
+use shared::mongo::{self, Schema};
 use shared::runtime::context::InvocationId;
 use shared::values::address::Address;
 use shared::values::clock::Timestamp;
@@ -47,6 +49,9 @@ async fn store() -> (Database, OrderStore) {
 
 fn address(line1: &str) -> Address {
     Address {
+        name: None,
+        company: None,
+        phone: None,
         line1: line1.to_owned(),
         line2: None,
         city: "Bonn".to_owned(),
@@ -64,17 +69,15 @@ fn order_at(number: u64, user: UserId, now: Timestamp) -> Order {
         name: "Mug $ne ☕".to_owned(),
         unit_price: Money::new(amount, currency).unwrap(),
         quantity,
+        amounts: ItemAmounts::default(),
     };
     let new = NewOrder {
-        items: Vec::new(),
-        shipping_address: address("1 Way"),
         note: Some("Ring".to_owned()),
-        user_id: None,
         // MongoDB would take these for operators and paths, if they were keys of a document.
         metadata: BTreeMap::from(
             ["$ne", "a.b", "$set", "_id", ""].map(|key| (key.to_owned(), "$x".to_owned())),
         ),
-        expires_at: Patch::Absent,
+        ..NewOrder::new(Vec::new(), address("1 Way"))
     };
     let items = vec![item(1_000_000_000_000, 7), item(0, 10_000)];
     let placing = PlacementContext {
@@ -94,18 +97,30 @@ fn order(number: u64) -> Order {
     order_at(number, UserId::new(), NOW)
 }
 
+fn no_change() -> OrderChange {
+    OrderChange {
+        status: None,
+        transition: Ok(None),
+        reason: None,
+        details: Details::default(),
+        shipping_address: None,
+        billing_address: Patch::Absent,
+        shipping: Patch::Absent,
+        note: Patch::Absent,
+        internal_note: Patch::Absent,
+        metadata: None,
+        expires_at: Patch::Absent,
+        items: None,
+    }
+}
+
 /// Decides as staff about an order.
 fn decide(order: &Order, transition: Option<Transition>, note: Option<&str>) -> Decision {
     let change = OrderChange {
         status: transition.as_ref().map(Transition::to),
         transition: Ok(transition),
-        reason: None,
-        details: Details::default(),
-        shipping_address: None,
         note: note.map_or(Patch::Absent, |note| Patch::Value(note.to_owned())),
-        metadata: None,
-        expires_at: Patch::Absent,
-        items: None,
+        ..no_change()
     };
     let staff = Caller::User { id: UserId::new(), role: Role::Staff };
     let later = Timestamp::from_millis(NOW.millis() + order.version);
@@ -263,6 +278,142 @@ async fn a_payment_of_a_build_without_payments_is_read_and_refunded() {
     assert_eq!(stored.get_array("payments").unwrap().len(), 1);
 }
 
+/// An order with discounts, taxes and shipping.
+fn order_with_amounts(number: u64) -> Order {
+    let tax = Tax {
+        label: "VAT".to_owned(),
+        rate: Rate::from_stored("0.19".to_owned()),
+        amount: 19,
+        included: true,
+    };
+    let mut order = order(number);
+    order.items[0].amounts = ItemAmounts {
+        discounts: vec![Discount { label: "$ne".to_owned(), amount: 5 }],
+        taxes: vec![tax.clone()],
+    };
+    order.shipping = Some(Shipping { label: "Standard".to_owned(), amount: 119, taxes: vec![tax] });
+    order.billing_address = Some(address("2 Way"));
+    order.external_number = Some("PO-1".to_owned());
+    order.internal_note = Some("Call first.".to_owned());
+    order
+}
+
+#[tokio::test]
+async fn amounts_are_stored_and_may_be_taken_away() {
+    let (_, store) = store().await;
+    let order = order_with_amounts(7);
+    store.insert(&order).await.unwrap();
+    assert_eq!(store.find(order.id).await.unwrap(), Some(order.clone()));
+    // Fewer units, and neither discounts nor taxes nor shipping any more.
+    let change = OrderChange {
+        items: Some(vec![NewItem::new(order.items[0].product_id, 1)]),
+        shipping: Patch::Null,
+        internal_note: Patch::Null,
+        billing_address: Patch::Null,
+        ..no_change()
+    };
+    let staff = Caller::User { id: UserId::new(), role: Role::Staff };
+    let intent = order.clone().begin_item_change(&change, staff, NOW).unwrap().unwrap();
+    assert_eq!(store.write(&order, &intent).await.unwrap(), Written::Done);
+    let edited = intent.order.clone().complete_item_change(change, &[], NOW).unwrap();
+    assert_eq!(store.write(&intent.order, &edited).await.unwrap(), Written::Done);
+    let found = store.find(order.id).await.unwrap().unwrap();
+    assert_eq!((found.total(), found.shipping.as_ref()), (1_000_000_000_000, None));
+    assert_eq!(found, edited.order);
+}
+
+#[tokio::test]
+async fn a_number_at_another_system_is_given_once() {
+    let (_, store) = store().await;
+    let (first, mut second) = (order_with_amounts(7), order_with_amounts(8));
+    assert_eq!(store.insert(&first).await.unwrap(), Inserted::Done);
+    assert_eq!(store.insert(&second).await.unwrap(), Inserted::ExternalNumberTaken);
+    assert_eq!(store.find(second.id).await.unwrap(), None);
+    second.external_number = None;
+    assert_eq!(store.insert(&second).await.unwrap(), Inserted::Done);
+}
+
+#[tokio::test]
+async fn an_older_build_cannot_change_an_order_with_amounts() {
+    let (database, store) = store().await;
+    let older = Schema { version: SCHEMA.version - 1, ..SCHEMA };
+    let older = OrderStore::with_schema(&database, older);
+    let plain = order(7);
+    older.insert(&plain).await.unwrap();
+    apply_all(&older, plain, vec![pay()]).await;
+    // Nor one whose address has a name, which that build would leave at another address.
+    let mut named = order(9);
+    named.shipping_address.name = Some("Ada".to_owned());
+    for dear in [order_with_amounts(8), named] {
+        store.insert(&dear).await.unwrap();
+        older.write(&dear, &decide(&dear, None, Some("Knock"))).await.unwrap_err();
+        assert_eq!(store.find(dear.id).await.unwrap(), Some(dear));
+    }
+}
+
+/// Page of a list by this query.
+async fn listed(store: &OrderStore, query: &str) -> Vec<OrderId> {
+    let query = Query::parse(Some(query), &orders::http::LIST_ORDERS.query_names()).unwrap();
+    let listing = Listing::from_query(&query).unwrap();
+    let page = PageRequest::from_query(&query).unwrap();
+    let found = store.list(&listing, None, &page, None).await.unwrap();
+    found.data.iter().map(|order| order.id).collect()
+}
+
+#[tokio::test]
+async fn orders_of_older_builds_are_found_after_an_upgrade() {
+    let (database, store) = store().await;
+    let orders = database.collection::<Document>("orders");
+    let [paid, refundable, plain] = [order(7), order(8), order(9)];
+    for order in [&paid, &refundable, &plain] {
+        store.insert(order).await.unwrap();
+    }
+    let of = |reference: &str| Some(Transition::Pay { reference: reference.to_owned(), method: None });
+    apply_all(&store, paid.clone(), vec![of("a.b/c")]).await;
+    apply_all(&store, refundable.clone(), vec![of("a"), Some(Transition::Cancel)]).await;
+    // As builds leave them that know neither payments nor statuses of payment.
+    let no_events = doc! { "$filter": {
+        "input": "$history", "cond": { "$eq": [{ "$type": "$$this.event" }, "missing"] },
+    } };
+    let forget = |writer: Document| {
+        vec![
+            doc! { "$unset": ["payments", "refunds", "payment_status"] },
+            doc! { "$set": {
+                "history": no_events.clone(), "writer": writer,
+            } },
+        ]
+    };
+    orders.update_many(doc! {}, forget(doc! { "$literal": SCHEMA.version - 1 })).await.unwrap();
+    assert_eq!(listed(&store, "payment_status=refund_due").await, []);
+    assert_eq!(store.upgrade_outdated(|| false).await.unwrap(), 3);
+    assert_eq!(listed(&store, "payment_status=refund_due").await, [refundable.id]);
+    assert_eq!(listed(&store, "payment_reference=a").await, [refundable.id]);
+    assert_eq!(listed(&store, "payment_reference=a.b/c").await, [paid.id]);
+    assert_eq!(listed(&store, "payment_reference=a.b").await, []);
+    assert_eq!(listed(&store, "payment_status=unpaid,paid&sort=total").await.len(), 2);
+    assert_eq!(store.upgrade_outdated(|| false).await.unwrap(), 0);
+    // Each is read as it was, and its time of change is the same.
+    let found = store.find(paid.id).await.unwrap().unwrap();
+    assert_eq!(
+        (found.payments.len(), found.version, found.updated_at),
+        (1, 2, Timestamp::from_millis(NOW.millis() + 1))
+    );
+
+    // Those from before fences are upgraded by the schema step, once.
+    orders.update_many(doc! {}, forget(doc! { "$literal": 0 })).await.unwrap();
+    orders.update_many(doc! {}, doc! { "$unset": { "writer": "" } }).await.unwrap();
+    let schema = database.collection::<Document>("schema");
+    schema.update_one(doc! { "_id": "orders" }, doc! { "$unset": { "migrated": "" } }).await.unwrap();
+    // One that cannot be read keeps no other from its turn.
+    orders
+        .update_one(doc! { "_id": mongo::uuid(plain.id) }, doc! { "$set": { "items": 7 } })
+        .bypass_document_validation(true)
+        .await
+        .unwrap();
+    store.ensure_schema().await.unwrap();
+    assert_eq!(listed(&store, "payment_status=refund_due").await, [refundable.id]);
+}
+
 #[tokio::test]
 async fn a_reference_is_stored_for_one_order() {
     let (_, store) = store().await;
@@ -360,9 +511,9 @@ async fn orders_are_listed_newest_first_with_ties_by_id() {
         let rest = store.list(&all, None, &everything, Some(&third(order))).await.unwrap();
         assert_eq!(rest.data, orders[place + 1..]);
     }
-    let hers = Listing { status: Some(Status::Placed), ..Listing::default() };
+    let hers = Listing { statuses: vec![Status::Placed], ..Listing::default() };
     assert_eq!(store.list(&hers, Some(ada), &everything, None).await.unwrap().data.len(), 3);
-    let hers = Listing { status: Some(Status::Paid), ..Listing::default() };
+    let hers = Listing { statuses: vec![Status::Paid], ..Listing::default() };
     assert_eq!(store.list(&hers, Some(ada), &everything, None).await.unwrap().data, []);
 }
 

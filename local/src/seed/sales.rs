@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use orders::DEFAULT_PAYMENT_WINDOW;
 use orders::number::Number;
-use orders::order::{Details, Item, NewOrder, Order, OrderChange, PlacementContext, Tracking, Transition};
+use orders::order::{
+    Details, Item, ItemAmounts, NewOrder, Order, OrderChange, PlacementContext, Tracking, Transition,
+};
 use orders::store::ImportedOrder;
 use products::holds::Hold;
 use products::product::Status;
@@ -19,6 +21,7 @@ use shared::values::clock::Timestamp;
 use shared::values::ids::{OrderId, UserId};
 use users::user::User;
 
+use super::amounts;
 use super::catalogue::Catalogue;
 use super::random::{DAY, between, favourite, id, one_of, percent};
 use super::sign_ups::address;
@@ -213,7 +216,7 @@ impl<'a> Sales<'a> {
     }
 
     fn place(&self, at: Timestamp, places: &[usize], rng: &mut StdRng) -> Result<Order, CommandError> {
-        let items: Vec<Item> = places
+        let mut items: Vec<Item> = places
             .iter()
             .filter_map(|place| self.histories.get(*place))
             .map(|history| {
@@ -224,21 +227,22 @@ impl<'a> Sales<'a> {
                     name: product.name.clone(),
                     unit_price: product.price,
                     quantity: if percent(4, rng) { rng.random_range(10..40) } else { rng.random_range(1..4) },
+                    amounts: ItemAmounts::default(),
                 }
             })
             .collect();
+        // As a shop with its own checkout hands them in.
+        let shipping = if percent(20, rng) { Some(amounts::hand_in(&mut items, rng)) } else { None };
         let customer = self.users.get(favourite(self.users.len(), rng));
         let user_id = customer.map_or(self.staff, |user| user.id);
         let home = customer.and_then(|user| user.address.clone());
         let note = if percent(10, rng) { one_of(&NOTES, rng).map(str::to_owned) } else { None };
         let channel = one_of(&["web", "web", "app", "phone"], rng).unwrap_or("web");
         let new = NewOrder {
-            items: Vec::new(),
-            shipping_address: home.unwrap_or_else(|| address(rng)),
+            shipping,
             note,
-            user_id: None,
             metadata: BTreeMap::from([("channel".to_owned(), channel.to_owned())]),
-            expires_at: Patch::Absent,
+            ..NewOrder::new(Vec::new(), home.unwrap_or_else(|| address(rng)))
         };
         let placing = PlacementContext {
             id: OrderId::from_uuid(id(at, rng)),
@@ -289,7 +293,10 @@ impl<'a> Sales<'a> {
             reason: reason.map(str::to_owned),
             details: Details::default(),
             shipping_address: None,
+            billing_address: Patch::Absent,
+            shipping: Patch::Absent,
             note: Patch::Absent,
+            internal_note: Patch::Absent,
             metadata: None,
             expires_at: Patch::Absent,
             items: None,

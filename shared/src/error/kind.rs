@@ -35,6 +35,8 @@ pub enum Kind {
     PaymentReferenceTaken,
     /// Amount or quantity above that which is left.
     AmountExceeded,
+    /// Number at another system that another order has.
+    ExternalNumberTaken,
     /// Change of status that the order's status does not allow.
     InvalidTransition,
     /// Change that the order's status does not allow.
@@ -63,7 +65,7 @@ pub enum Kind {
 
 impl Kind {
     /// All kinds, sorted by status.
-    pub const ALL: [Self; 26] = [
+    pub const ALL: [Self; 27] = [
         Self::MalformedRequest,
         Self::InvalidQuery,
         Self::Unauthenticated,
@@ -78,6 +80,7 @@ impl Kind {
         Self::TooManyOpenOrders,
         Self::PaymentReferenceTaken,
         Self::AmountExceeded,
+        Self::ExternalNumberTaken,
         Self::InvalidTransition,
         Self::OrderNotEditable,
         Self::LastAdmin,
@@ -170,6 +173,9 @@ impl Kind {
             ),
             Self::AmountExceeded => {
                 ("amount-exceeded", "Amount exceeded", StatusCode::CONFLICT, Code::FailedPrecondition)
+            }
+            Self::ExternalNumberTaken => {
+                ("external-number-taken", "External number taken", StatusCode::CONFLICT, Code::AlreadyExists)
             }
             Self::InvalidTransition => {
                 ("invalid-transition", "Invalid transition", StatusCode::CONFLICT, Code::FailedPrecondition)

@@ -95,12 +95,32 @@ async fn unknown_repeated_and_empty_parameters_are_refused() {
         shop.admin().get(&format!("{list}?")).await.expect(200);
     }
     for list in ["/products", "/orders"] {
-        for bad in ["", "gone", "Active", "active%20", "active,draft", "%00", "%FF"] {
+        for bad in ["", "gone", "Active", "active%20", "active,", ",active", "active,%20draft", "%00", "%FF"]
+        {
             page(&shop.admin(), list, &[("status", bad)]).await.problem(400, "invalid-query");
         }
         shop.admin().get(&format!("{list}?status[$ne]=active")).await.problem(400, "invalid-query");
     }
     shop.admin().get("/products?status=active&status=draft").await.problem(400, "invalid-query");
+    for bad in
+        ["role=staff,", "role=,staff", "role=staff,%20admin", "status=active,gone", "status=active;disabled"]
+    {
+        shop.admin().get(&format!("/users?{bad}")).await.problem(400, "invalid-query");
+    }
+    for bad in
+        ["payment_status=", "payment_status=paid,", "payment_status=paid,%20unpaid", "status=placed,void"]
+    {
+        shop.admin().get(&format!("/orders?{bad}")).await.problem(400, "invalid-query");
+    }
+    // Several names have commas between, and a name may stand twice.
+    for good in [
+        "/products?status=active,draft",
+        "/products?status=draft%2Cdraft",
+        "/orders?status=placed,paid&payment_status=unpaid,paid",
+        "/users?role=staff,admin&status=active,disabled",
+    ] {
+        shop.admin().get(&format!("{good}&limit=1")).await.expect(200);
+    }
     // Percent-encoding is undone before a name or value is looked at.
     shop.admin().get("/products?%73tatus=%61ctive&limit=%31").await.expect(200);
 }
@@ -143,6 +163,12 @@ async fn a_cursor_belongs_to_its_list_caller_and_filters() {
         (&ada, "/products?status=active", &ada, "/products?status=draft"),
         (&staff, "/orders", &staff, "/orders?status=placed"),
         (&staff, "/orders?status=placed", &staff, "/orders?status=paid"),
+        (&staff, "/orders?status=placed", &staff, "/orders?status=placed,paid"),
+        (&staff, "/orders", &staff, "/orders?sort=updated_at"),
+        (&staff, "/orders?sort=-updated_at", &staff, "/orders?sort=updated_at"),
+        (&staff, "/products?sort=updated_at", &staff, "/products"),
+        (&staff, "/users", &staff, "/users?sort=created_at"),
+        (&staff, "/users", &staff, "/users?updated_from=2020-01-01T00:00:00Z"),
     ] {
         let cursor = cursor(owner, list).await;
         use_it(owner, list, &cursor).await.expect(200);

@@ -1,8 +1,8 @@
-//! Changes of an order's shipping address, note and metadata.
+//! Changes of an order's addresses, notes and metadata.
 
 use serde_json::{Value, json};
 use tests::person::{address, to};
-use tests::shop::Shop;
+use tests::shop::{Shop, order_of};
 
 fn elsewhere() -> Value {
     json!({ "line1": "2 Way", "city": "Köln", "country": "DE" })
@@ -22,22 +22,26 @@ async fn who_may_edit_what_follows_from_the_status() {
         let path = format!("/orders/{order}");
         for (who, person) in [("owner", &owner), ("staff", &staff), ("admin", &admin)] {
             let metadata = json!({ "by": who });
-            for (field, value) in
-                [("shipping_address", elsewhere()), ("note", json!(who)), ("metadata", metadata)]
-            {
+            for (field, value) in [
+                ("shipping_address", elsewhere()),
+                ("billing_address", elsewhere()),
+                ("note", json!(who)),
+                ("internal_note", json!(who)),
+                ("metadata", metadata),
+            ] {
                 let before = staff.get(&path).await.expect(200);
                 let mut body = json!({});
                 body[field] = value.clone();
                 // A different value each time, so that an allowed change is one.
-                if field == "shipping_address" {
+                if field.ends_with("address") {
                     body[field]["line2"] = json!(who);
                 }
                 let answer = person.put(&path, body.clone()).await;
                 let allowed = match (who, field) {
-                    ("owner", "metadata") => Err((403, "forbidden")),
+                    ("owner", "billing_address" | "internal_note" | "metadata") => Err((403, "forbidden")),
                     ("owner", _) if state == "placed" => Ok(()),
                     ("staff" | "admin", "shipping_address") if matches!(state, "placed" | "paid") => Ok(()),
-                    ("staff" | "admin", "note" | "metadata") => Ok(()),
+                    ("staff" | "admin", "billing_address" | "note" | "internal_note" | "metadata") => Ok(()),
                     _ => Err((409, "order-not-editable")),
                 };
                 let after = staff.get(&path).await;
@@ -50,7 +54,7 @@ async fn who_may_edit_what_follows_from_the_status() {
                         assert_eq!(after["history"], before["history"]);
                         assert_eq!(after["version"], answer["version"]);
                         match field {
-                            "shipping_address" => {
+                            "shipping_address" | "billing_address" => {
                                 assert_eq!(after[field]["line2"], json!(who));
                                 // Replaced whole: what it had and is not named is gone.
                                 assert_eq!(after[field]["postal_code"], Value::Null);
@@ -67,7 +71,7 @@ async fn who_may_edit_what_follows_from_the_status() {
             }
         }
     }
-    assert_eq!(cells, 8 * 3 * 3);
+    assert_eq!(cells, 8 * 3 * 5);
 }
 
 #[tokio::test]
@@ -123,6 +127,63 @@ async fn null_clears_a_note_and_what_is_absent_stays() {
     assert_eq!(replaced["metadata"], json!({ "$set": "x", "a.b": "y" }));
     let emptied = staff.put(&path, json!({ "metadata": {} })).await.expect(200);
     assert_eq!(emptied["metadata"], json!({}));
+}
+
+#[tokio::test]
+async fn a_billing_address_is_set_replaced_and_cleared() {
+    let shop = Shop::open().await;
+    let (mug, ada, staff) = (shop.product(10).await, shop.customer().await, shop.staff().await);
+    let mut body = order_of(&mug, 1);
+    body["billing_address"] = json!({
+        "name": "Ada", "company": "Engines Ltd", "phone": "+49 228 1", "line1": "3 Way", "line2": null,
+        "city": "Bonn", "region": null, "postal_code": null, "country": "DE",
+    });
+    let placed = ada.post("/orders", body.clone()).await.expect(201);
+    assert_eq!(placed["billing_address"], body["billing_address"]);
+    for field in ["name", "company", "phone"] {
+        assert_eq!(placed["shipping_address"].get(field), Some(&Value::Null), "{field}");
+    }
+    let path = format!("/orders/{}", placed.id());
+    for version in [2, 2] {
+        let moved = staff.put(&path, json!({ "billing_address": elsewhere() })).await.expect(200);
+        assert_eq!(moved["version"], version);
+        assert_eq!(moved["billing_address"]["city"], "Köln");
+        // Replaced whole.
+        assert_eq!(moved["billing_address"]["company"], Value::Null);
+    }
+    for version in [3, 3] {
+        let cleared = staff.put(&path, json!({ "billing_address": null })).await.expect(200);
+        assert_eq!((&cleared["billing_address"], &cleared["version"]), (&Value::Null, &json!(version)));
+    }
+    assert_eq!(ada.get(&path).await.expect(200)["shipping_address"], placed["shipping_address"]);
+}
+
+#[tokio::test]
+async fn an_internal_note_is_shown_to_staff_alone() {
+    let shop = Shop::open().await;
+    let (mug, ada, staff) = (shop.product(10).await, shop.customer().await, shop.staff().await);
+    let mut body = order_of(&mug, 1);
+    body["user_id"] = json!(ada.id);
+    body["internal_note"] = json!("Pays late.\n\tCall first.");
+    let placed = staff.post("/orders", body.clone()).await.expect(201);
+    assert_eq!(placed["internal_note"], body["internal_note"]);
+    let path = format!("/orders/{}", placed.id());
+    for note in [body["internal_note"].clone(), json!("Paid"), Value::Null, Value::Null] {
+        staff.put(&path, json!({ "internal_note": note })).await.expect(200);
+        for person in [&staff, &shop.admin()] {
+            let seen = person.get(&path).await.expect(200);
+            assert_eq!(seen.body.get("internal_note"), Some(&note));
+        }
+        let own = ada.get("/orders?limit=1").await.expect(200);
+        for seen in [&ada.get(&path).await.expect(200).body, &own.data()[0]] {
+            assert_eq!(seen.get("internal_note"), None);
+        }
+    }
+    // Not in the answer to a change of the owner's either.
+    let noted = ada.put(&path, json!({ "note": "Ring" })).await.expect(200);
+    assert_eq!((noted.body.get("internal_note"), &noted["version"]), (None, &json!(4)));
+    let own = ada.orders(&[(&mug, 1)]).await.expect(201);
+    assert_eq!(own.body.get("internal_note"), None);
 }
 
 #[tokio::test]

@@ -91,6 +91,9 @@ pub(crate) fn bad_metadata() -> Vec<(String, String)> {
 pub(crate) fn bad_addresses() -> Vec<(&'static str, Option<String>, String)> {
     let mut bad = Vec::new();
     for (field, max, required) in [
+        ("name", 200, false),
+        ("company", 200, false),
+        ("phone", 32, false),
         ("line1", 200, true),
         ("line2", 200, false),
         ("city", 200, true),
@@ -189,8 +192,13 @@ async fn every_field_of_a_new_order_is_checked() {
     for (field, raw, at) in bad_addresses() {
         refuses(&format!("/shipping_address/{field}"), raw.as_deref(), &at).await;
     }
+    for raw in NO_OBJECTS {
+        refuses("/billing_address", Some(raw), "/billing_address").await;
+        refuses("/shipping", Some(raw), "/shipping").await;
+    }
     for raw in bad_prose(2000) {
         refuses("/note", Some(&raw), "/note").await;
+        refuses("/internal_note", Some(&raw), "/internal_note").await;
     }
     for (raw, at) in bad_metadata() {
         refuses("/metadata", Some(&raw), &at).await;
@@ -211,6 +219,7 @@ async fn every_field_of_a_new_order_is_checked() {
         "number",
         "status",
         "total",
+        "totals",
         "payment",
         "tracking",
         "history",
@@ -246,19 +255,30 @@ async fn an_array_is_never_taken_for_an_object() {
     let ada = shop.customer().await;
     let good = order_of(&mug, 1);
     // With just the values of the fields, in some order.
-    let line = json!([mug, 1]).to_string();
-    let answer = send(&ada, Method::POST, "/orders", with(&good, "/items/0", Some(&line))).await;
-    answer.faults_at(&["/items/0"]);
-    for address in [json!(["1 Way", null, "Bonn", null, "53111", "DE"]), json!([[]]), json!([{}])] {
-        let body = with(&good, "/shipping_address", Some(&address.to_string()));
-        send(&ada, Method::POST, "/orders", body).await.faults_at(&["/shipping_address"]);
+    for (place, values) in [
+        ("/items/0", json!([mug, 1])),
+        ("/items/0", json!([mug, 1, null, null])),
+        ("/items/0/discounts", json!([["Sale", 1]])),
+        ("/items/0/taxes", json!([["VAT", "0", 0, true]])),
+        ("/shipping", json!(["Express", 1, null])),
+    ] {
+        // A list may have elements that are none.
+        let at = if values[0].is_array() { format!("{place}/0") } else { place.to_owned() };
+        let body = with(&good, place, Some(&values.to_string()));
+        send(&ada, Method::POST, "/orders", body).await.faults_at(&[&at]);
+    }
+    let whole = json!([null, null, null, "1 Way", null, "Bonn", null, "53111", "DE"]);
+    for address in [whole.clone(), json!([[]]), json!([{}])] {
+        for place in ["/shipping_address", "/billing_address"] {
+            let body = with(&good, place, Some(&address.to_string()));
+            send(&ada, Method::POST, "/orders", body).await.faults_at(&[place]);
+        }
     }
 
     let staff = shop.staff().await;
     let order = ada.post("/orders", good).await.expect(201).id();
     let path = format!("/orders/{order}");
-    let address = json!(["1 Way", null, "Bonn", null, "53111", "DE"]);
-    staff.put(&path, json!({ "shipping_address": address })).await.faults_at(&["/shipping_address"]);
+    staff.put(&path, json!({ "shipping_address": whole })).await.faults_at(&["/shipping_address"]);
     let body = json!({ "status": "paid", "payment": ["pi_1", null, null] });
     staff.put(&path, body).await.faults_at(&["/payment"]);
     staff.moves(&order, "paid").await.expect(200);
@@ -272,7 +292,7 @@ async fn what_is_just_within_the_limits_is_kept_as_it_was_sent() {
     let mug = shop.product(1_000_000).await;
     let ada = shop.customer().await;
     let address = json!({
-        "line1": emoji(200), "line2": emoji(200), "city": emoji(200), "region": emoji(200),
+        "name": emoji(200), "company": emoji(200), "phone": emoji(32), "line1": emoji(200), "line2": emoji(200), "city": emoji(200), "region": emoji(200),
         "postal_code": emoji(20), "country": "DE",
     });
     let mut metadata: serde_json::Map<String, Value> = (0..45).map(|n| (n.to_string(), json!("x"))).collect();
@@ -289,13 +309,14 @@ async fn what_is_just_within_the_limits_is_kept_as_it_was_sent() {
     let body = json!({
         "items": [{ "product_id": mug, "quantity": 10_000 }],
         "shipping_address": address,
+        "billing_address": address,
         "note": format!("{}\n\t", emoji(1998)),
         "metadata": metadata,
     });
     let order = ada.post("/orders", body.clone()).await.expect(201);
     let path = format!("/orders/{}", order.id());
     for answer in [&order, &ada.get(&path).await.expect(200)] {
-        for field in ["shipping_address", "note", "metadata"] {
+        for field in ["shipping_address", "billing_address", "note", "metadata"] {
             assert_eq!(answer[field], body[field], "{field}");
         }
         assert_eq!(answer["items"][0]["quantity"], 10_000);
@@ -305,6 +326,11 @@ async fn what_is_just_within_the_limits_is_kept_as_it_was_sent() {
     assert_eq!(edited["note"], " \n x ");
 
     let staff = shop.staff().await;
+    let internal = json!({ "internal_note": format!("{}\n\t", emoji(1998)) });
+    assert_eq!(
+        staff.put(&path, internal.clone()).await.expect(200)["internal_note"],
+        internal["internal_note"]
+    );
     let body = json!({
         "status": "paid", "reason": emoji(500), "payment": { "reference": emoji(100), "method": emoji(100) },
     });
@@ -350,7 +376,10 @@ async fn all_faults_of_a_new_order_are_told_at_once() {
             { "product_id": mug, "quantity": 10_001 },
         ],
         "shipping_address": { "line1": "", "region": " ", "country": "de" },
+        "billing_address": { "name": " ", "company": "", "phone": "12" },
+        "external_number": "a b",
         "note": "a\0b",
+        "internal_note": "",
         "user_id": "x",
         "metadata": { "": "x", "a": "b\nc" },
     });
@@ -366,7 +395,15 @@ async fn all_faults_of_a_new_order_are_told_at_once() {
         "/shipping_address/city",
         "/shipping_address/region",
         "/shipping_address/country",
+        "/billing_address/name",
+        "/billing_address/company",
+        "/billing_address/phone",
+        "/billing_address/line1",
+        "/billing_address/city",
+        "/billing_address/country",
+        "/external_number",
         "/note",
+        "/internal_note",
         "/user_id",
         "/metadata/",
         "/metadata/a",

@@ -62,10 +62,17 @@ async fn every_field_of_a_change_is_checked() {
         ("/items/0/quantity", &["null", "0", "-1", "10001", "1.0", "\"1\"", "[]"][..]),
         ("/items/0/product_id", &["null", "\"\"", "7", "\"order_01h455vb4pex5vsknk084sn02q\"", "[]"]),
         ("/items/0/sku", &["\"MUG\""]),
+        ("/items/0/discounts", &["7", "{}", "\"x\""]),
+        ("/items/0/taxes", &["7", "{}", "\"x\""]),
+        ("/shipping", &NO_OBJECTS),
     ] {
         for raw in raws {
             refuses(&line, place, Some(raw), place).await;
         }
+    }
+    // Without items, whatever it is.
+    for raw in ["null", "{\"label\": \"Express\", \"amount\": 1}"] {
+        refuses(&none, "/shipping", Some(raw), "/shipping").await;
     }
     for raw in ["null"].into_iter().chain(NO_OBJECTS) {
         refuses(&none, "/shipping_address", Some(raw), "/shipping_address").await;
@@ -74,8 +81,17 @@ async fn every_field_of_a_change_is_checked() {
     for (field, raw, at) in bad_addresses() {
         refuses(&moved, &format!("/shipping_address/{field}"), raw.as_deref(), &at).await;
     }
+    for raw in NO_OBJECTS {
+        refuses(&none, "/billing_address", Some(raw), "/billing_address").await;
+    }
+    let billed = json!({ "billing_address": address() });
+    for (field, raw, at) in bad_addresses() {
+        let at = at.replace("shipping", "billing");
+        refuses(&billed, &format!("/billing_address/{field}"), raw.as_deref(), &at).await;
+    }
     for raw in bad_prose(2000) {
         refuses(&none, "/note", Some(&raw), "/note").await;
+        refuses(&none, "/internal_note", Some(&raw), "/internal_note").await;
     }
     for (raw, at) in bad_metadata() {
         refuses(&none, "/metadata", Some(&raw), &at).await;
@@ -90,6 +106,7 @@ async fn every_field_of_a_change_is_checked() {
         "id",
         "number",
         "user_id",
+        "external_number",
         "total",
         "history",
         "version",

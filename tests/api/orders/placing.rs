@@ -18,16 +18,24 @@ async fn null_is_as_absent_where_a_field_may_be_left_out() {
     let mug = shop.product(10).await;
     let ada = shop.customer().await;
     let mut body = order_of(&mug, 1);
-    for field in ["note", "user_id", "metadata"] {
+    let optional =
+        ["billing_address", "shipping", "external_number", "note", "internal_note", "user_id", "metadata"];
+    for field in optional {
         body[field] = Value::Null;
     }
-    for field in ["line2", "region", "postal_code"] {
+    let of_address = ["name", "company", "phone", "line2", "region", "postal_code"];
+    for field in of_address {
         body["shipping_address"][field] = Value::Null;
     }
     let order = ada.post("/orders", body).await.expect(201);
-    assert_eq!((&order["note"], &order["metadata"]), (&Value::Null, &json!({})));
     assert_eq!(order.text("user_id"), ada.id);
-    assert_eq!(order["shipping_address"]["postal_code"], Value::Null);
+    assert_eq!(order["metadata"], json!({}));
+    for field in ["billing_address", "shipping", "external_number", "note"] {
+        assert_eq!(order.body.get(field), Some(&Value::Null), "{field}");
+    }
+    for field in of_address {
+        assert_eq!(order["shipping_address"].get(field), Some(&Value::Null), "{field}");
+    }
 }
 
 #[tokio::test]

@@ -4,7 +4,7 @@
 
 use futures::future::join_all;
 use http::Method;
-use serde_json::{Value, json};
+use serde_json::json;
 use tests::person::Person;
 use tests::shop::Shop;
 use tests::support::idempotency::{keyed, replayed};
@@ -185,15 +185,19 @@ async fn a_refund_is_of_an_amount_or_of_items() {
 }
 
 #[tokio::test]
-async fn the_shipping_is_refunded_once() {
+async fn a_shipping_that_an_order_lacks_is_not_refunded() {
     let shop = Shop::open().await;
     let staff = shop.staff().await;
     let (_, order, item) = three_pieces(&shop, 1000, "EUR").await;
     let path = format!("/orders/{order}/refunds");
-    let both = json!({ "items": [{ "id": item, "quantity": 3 }], "shipping": true });
-    let refund = staff.post(&path, both).await.expect(201);
-    assert_eq!((&refund["amount"], &refund["shipping"]), (&json!(3000), &Value::Bool(true)));
-    staff.post(&path, json!({ "shipping": true })).await.problem(409, "amount-exceeded");
+    for refund in
+        [json!({ "shipping": true }), json!({ "items": [{ "id": item, "quantity": 3 }], "shipping": true })]
+    {
+        staff.post(&path, refund.clone()).await.faults_at(&["/shipping"]);
+        staff.post(&format!("{path}/preview"), refund).await.faults_at(&["/shipping"]);
+    }
+    let refund = json!({ "items": [{ "id": item, "quantity": 3 }], "shipping": false });
+    assert_eq!(staff.post(&path, refund).await.expect(201)["amount"], 3000);
 }
 
 #[tokio::test]

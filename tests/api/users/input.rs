@@ -43,7 +43,16 @@ async fn a_change_with_values_that_are_just_allowed_is_made() {
         }
     }
     // What is optional is cleared, in an address too.
-    for pointer in ["/address/line2", "/address/region", "/address/postal_code", "/phone", "/address"] {
+    for pointer in [
+        "/address/name",
+        "/address/company",
+        "/address/phone",
+        "/address/line2",
+        "/address/region",
+        "/address/postal_code",
+        "/phone",
+        "/address",
+    ] {
         let changed = admin.put(&path(&ada), change(pointer, &Value::Null)).await.expect(200);
         assert_eq!(changed.body.pointer(pointer), Some(&Value::Null));
     }
@@ -58,13 +67,19 @@ async fn all_that_is_missing_or_not_allowed_is_told_at_once() {
     anyone.post("/users", nulls).await.faults_at(&["/email", "/password", "/name"]);
     let everything = json!({
         "email": "ada", "password": "short", "phone": "1", "role": "owner",
-        "address": { "line1": "", "line2": " ", "region": "a\0", "postal_code": "x".repeat(21), "country": "de" },
+        "address": {
+            "name": "", "company": " ", "phone": "1", "line1": "", "line2": " ", "region": "a\0",
+            "postal_code": "x".repeat(21), "country": "de",
+        },
     });
     anyone.post("/users", everything.clone()).await.faults_at(&[
         "/email",
         "/password",
         "/name",
         "/phone",
+        "/address/name",
+        "/address/company",
+        "/address/phone",
         "/address/line1",
         "/address/line2",
         "/address/city",
@@ -89,9 +104,12 @@ async fn all_that_is_missing_or_not_allowed_is_told_at_once() {
         pointers,
         [
             "/address/city",
+            "/address/company",
             "/address/country",
             "/address/line1",
             "/address/line2",
+            "/address/name",
+            "/address/phone",
             "/address/postal_code",
             "/address/region",
             "/email",

@@ -15,6 +15,9 @@ pub fn full() -> Value {
 /// An address that says everything.
 pub fn whole_address() -> Value {
     let mut address = address();
+    address["name"] = json!("Ada Lovelace");
+    address["company"] = json!("Engines Ltd");
+    address["phone"] = json!("+49 228 1");
     address["line2"] = json!("c/o Babbage");
     address["region"] = json!("NRW");
     address
@@ -37,9 +40,12 @@ pub fn change(pointer: &str, value: &Value) -> Value {
 }
 
 /// Lines of text, with the least and the most code points that they may have.
-const LINES: [(&str, usize, usize); 7] = [
+const LINES: [(&str, usize, usize); 10] = [
     ("/name", 1, 200),
     ("/phone", 3, 32),
+    ("/address/name", 1, 200),
+    ("/address/company", 1, 200),
+    ("/address/phone", 3, 32),
     ("/address/line1", 1, 200),
     ("/address/line2", 1, 200),
     ("/address/city", 1, 200),
@@ -181,7 +187,7 @@ pub fn bad_values() -> Vec<(&'static str, Value)> {
         json!([]),
         json!([address()]),
         // All that an address has, in order: it is an array still.
-        json!(["1 Way", null, "Bonn", null, "53111", "DE"]),
+        json!([null, null, null, "1 Way", null, "Bonn", null, "53111", "DE"]),
     ] {
         rows.push(("/address", address));
     }

@@ -96,6 +96,12 @@ pub(crate) async fn produced(shop: &InProcess, kind: Kind) -> Answer {
             let refund = json!({ "items": [{ "id": item, "quantity": 2 }] });
             admin.post(&format!("/orders/{order}/refunds"), refund).await
         }
+        Kind::ExternalNumberTaken => {
+            let mut order = order_of(&shop.product(2).await, 1);
+            order["external_number"] = json!("SHOP-1815");
+            customer.post("/orders", order.clone()).await.expect(201);
+            customer.post("/orders", order).await
+        }
         Kind::InvalidTransition => {
             let (_, order) = shop.order_in("placed").await;
             admin.moves(&order, "delivered").await

@@ -13,10 +13,11 @@ use shared::rpc::convert::timestamp;
 use shared::values::clock::{Clock, Timestamp};
 use tests::in_process::InProcess;
 use tests::person::Person;
+use tests::shop::order_of;
 use tonic::{Code, Status};
 
 use crate::support::grpc::{
-    by, caller, order_json, product_json, to_orders, to_products, to_users, user_json,
+    by, caller, order_json_for, product_json, to_orders, to_products, to_users, user_json,
 };
 use crate::support::lists::shop_with_clock_at;
 
@@ -72,19 +73,25 @@ async fn orders_are_filtered_and_sorted_over_grpc_as_over_rest() {
     // About now: the deadline of a call is a time.
     let (shop, tick) = shop_with_clock_at(Clock::system().now()).await;
     let (ada, bob, staff) = (shop.customer().await, shop.customer().await, shop.staff().await);
-    let (mug, cup) = (shop.product(100).await, shop.product(100).await);
+    let mug = shop.product_with(json!({ "sku": "MUG-1", "stock": 100 })).await.id();
+    let cup = shop.product(100).await;
     let mut made = Vec::new();
-    for (person, product, quantity) in
-        [(&ada, &mug, 3), (&bob, &mug, 1), (&ada, &cup, 2), (&ada, &mug, 1), (&bob, &cup, 5)]
+    for (place, person, product, quantity) in
+        [(0, &ada, &mug, 3), (1, &bob, &mug, 1), (2, &ada, &cup, 2), (3, &ada, &mug, 1), (4, &bob, &cup, 5)]
     {
-        made.push(person.orders(&[(product, quantity)]).await.expect(201));
+        let mut order = order_of(product, quantity);
+        order["external_number"] = json!(format!("SHOP-{place}"));
+        made.push(person.post("/orders", order).await.expect(201));
         tick();
     }
     shop.admin().moves(&made[2].id(), "paid").await.expect(200);
+    shop.admin().moves(&made[2].id(), "shipped").await.expect(200);
+    let reference = format!("pi_{}", made[2].id());
+    let email = bob.email.to_uppercase();
     let client = to_orders(&shop);
     let list = async |caller: Caller, request: orders::ListOrdersRequest| -> Listed {
         let page = client.clone().list_orders(by(caller, request)).await?.into_inner();
-        Ok((page.data.into_iter().map(order_json).collect(), page.next_cursor))
+        Ok((page.data.into_iter().map(|order| order_json_for(caller, order)).collect(), page.next_cursor))
     };
     let none = orders::ListOrdersRequest::default;
     let placed_at = |place: usize| Timestamp::parse(&made[place].text("created_at")).unwrap();
@@ -135,6 +142,84 @@ async fn orders_are_filtered_and_sorted_over_grpc_as_over_rest() {
         ),
         ("sort=-total".to_owned(), orders::ListOrdersRequest { sort: text("-total"), ..none() }, 5, 3),
         (
+            "sort=-updated_at".to_owned(),
+            orders::ListOrdersRequest { sort: text("-updated_at"), ..none() },
+            5,
+            3,
+        ),
+        (
+            "status=placed,shipped".to_owned(),
+            orders::ListOrdersRequest { status: text("placed,shipped"), ..none() },
+            5,
+            3,
+        ),
+        (
+            "payment_status=unpaid,partial".to_owned(),
+            orders::ListOrdersRequest { payment_status: text("unpaid,partial"), ..none() },
+            4,
+            2,
+        ),
+        (
+            "payment_status=paid&sort=updated_at".to_owned(),
+            orders::ListOrdersRequest { payment_status: text("paid"), sort: text("updated_at"), ..none() },
+            1,
+            1,
+        ),
+        (
+            format!("payment_reference={reference}"),
+            orders::ListOrdersRequest { payment_reference: text(&reference), ..none() },
+            1,
+            1,
+        ),
+        (
+            "tracking_number=0034".to_owned(),
+            orders::ListOrdersRequest { tracking_number: text("0034"), ..none() },
+            1,
+            1,
+        ),
+        (
+            "external_number=SHOP-1".to_owned(),
+            orders::ListOrdersRequest { external_number: text("SHOP-1"), ..none() },
+            1,
+            0,
+        ),
+        (format!("email={email}"), orders::ListOrdersRequest { email: text(&email), ..none() }, 2, 0),
+        (
+            "email=nobody@example.com".to_owned(),
+            orders::ListOrdersRequest { email: text("nobody@example.com"), ..none() },
+            0,
+            0,
+        ),
+        ("sku=MUG-1".to_owned(), orders::ListOrdersRequest { sku: text("MUG-1"), ..none() }, 3, 2),
+        (
+            format!("sku=MUG-1&email={email}&status=placed"),
+            orders::ListOrdersRequest {
+                sku: text("MUG-1"),
+                email: text(&email),
+                status: text("placed"),
+                ..none()
+            },
+            1,
+            0,
+        ),
+        // The third order changed after all others were placed.
+        (
+            format!("updated_from={}", made[3].text("created_at")),
+            orders::ListOrdersRequest { updated_from: Some(timestamp(fourth)), ..none() },
+            3,
+            2,
+        ),
+        (
+            format!("updated_to={}&sort=updated_at", made[3].text("created_at")),
+            orders::ListOrdersRequest {
+                updated_to: Some(timestamp(fourth)),
+                sort: text("updated_at"),
+                ..none()
+            },
+            2,
+            1,
+        ),
+        (
             format!("sort=total&product_id={cup}&status=placed&user_id={}", bob.id),
             orders::ListOrdersRequest {
                 sort: text("total"),
@@ -159,6 +244,29 @@ async fn orders_are_filtered_and_sorted_over_grpc_as_over_rest() {
     let odd = proto::Timestamp { seconds: 0, nanos: -1 };
     for (query, field, request) in [
         ("status=void", "status", orders::ListOrdersRequest { status: text("void"), ..none() }),
+        ("status=paid,", "status", orders::ListOrdersRequest { status: text("paid,"), ..none() }),
+        (
+            "payment_status=paid,open",
+            "payment_status",
+            orders::ListOrdersRequest { payment_status: text("paid,open"), ..none() },
+        ),
+        (
+            "external_number=a%20b",
+            "external_number",
+            orders::ListOrdersRequest { external_number: text("a b"), ..none() },
+        ),
+        (
+            "payment_reference=%20",
+            "payment_reference",
+            orders::ListOrdersRequest { payment_reference: text(" "), ..none() },
+        ),
+        (
+            "tracking_number=%20",
+            "tracking_number",
+            orders::ListOrdersRequest { tracking_number: text(" "), ..none() },
+        ),
+        ("sku=%20", "sku", orders::ListOrdersRequest { sku: text(" "), ..none() }),
+        ("email=ada", "email", orders::ListOrdersRequest { email: text("ada"), ..none() }),
         ("user_id=ada", "user_id", orders::ListOrdersRequest { user_id: text("ada"), ..none() }),
         ("product_id=mug", "product_id", orders::ListOrdersRequest { product_id: text("mug"), ..none() }),
         ("number=4F7K", "number", orders::ListOrdersRequest { number: text("4F7K"), ..none() }),
@@ -169,6 +277,12 @@ async fn orders_are_filtered_and_sorted_over_grpc_as_over_rest() {
             orders::ListOrdersRequest { created_from: Some(never), ..none() },
         ),
         ("created_to=now", "created_to", orders::ListOrdersRequest { created_to: Some(odd), ..none() }),
+        (
+            "updated_from=now",
+            "updated_from",
+            orders::ListOrdersRequest { updated_from: Some(never), ..none() },
+        ),
+        ("updated_to=now", "updated_to", orders::ListOrdersRequest { updated_to: Some(odd), ..none() }),
     ] {
         let listed = list(caller(&ada, Role::Customer), request).await;
         assert_refused(&ada, &format!("/orders?{query}"), field, listed).await;
@@ -196,6 +310,7 @@ async fn products_are_filtered_and_searched_over_grpc_as_over_rest() {
         Ok((page.data.into_iter().map(product_json).collect(), page.next_cursor))
     };
     let none = products::ListProductsRequest::default;
+    let long_ago = timestamp(Timestamp::parse("2020-01-01T00:00:00Z").unwrap());
     for (query, request, for_staff, for_anyone) in [
         ("q=CREAM", products::ListProductsRequest { q: text("CREAM"), ..none() }, 3, 2),
         ("q=creme%20brulee", products::ListProductsRequest { q: text("creme brulee"), ..none() }, 1, 1),
@@ -207,6 +322,29 @@ async fn products_are_filtered_and_searched_over_grpc_as_over_rest() {
         ("in_stock=false", products::ListProductsRequest { in_stock: Some(false), ..none() }, 1, 1),
         ("sort=name", products::ListProductsRequest { sort: text("name"), ..none() }, 5, 4),
         ("sort=-price", products::ListProductsRequest { sort: text("-price"), ..none() }, 5, 4),
+        ("sort=updated_at", products::ListProductsRequest { sort: text("updated_at"), ..none() }, 5, 4),
+        (
+            "status=draft,active&sort=-updated_at",
+            products::ListProductsRequest {
+                status: text("draft,active"),
+                sort: text("-updated_at"),
+                ..none()
+            },
+            5,
+            4,
+        ),
+        (
+            "updated_from=2020-01-01T00:00:00Z&sort=name",
+            products::ListProductsRequest { updated_from: Some(long_ago), sort: text("name"), ..none() },
+            5,
+            4,
+        ),
+        (
+            "updated_to=2020-01-01T00:00:00Z",
+            products::ListProductsRequest { updated_to: Some(long_ago), ..none() },
+            0,
+            0,
+        ),
         (
             "currency=EUR&min_price=300&max_price=900&sort=price",
             products::ListProductsRequest {
@@ -243,6 +381,7 @@ async fn products_are_filtered_and_searched_over_grpc_as_over_rest() {
             assert_eq!(assert_same(person, &path, call).await, count, "{path}");
         }
     }
+    let never = proto::Timestamp { seconds: 253_402_300_800, nanos: 0 };
     let long = "a".repeat(101);
     let search = format!("q={long}");
     let price = |min_price, max_price, currency: &str| products::ListProductsRequest {
@@ -261,6 +400,13 @@ async fn products_are_filtered_and_searched_over_grpc_as_over_rest() {
         ("currency=EUR&min_price=-1", "min_price", price(Some(-1), None, "EUR")),
         ("currency=EUR&max_price=1000000000001", "max_price", price(None, Some(1_000_000_000_001), "EUR")),
         ("sort=total", "sort", products::ListProductsRequest { sort: text("total"), ..none() }),
+        ("status=active,", "status", products::ListProductsRequest { status: text("active,"), ..none() }),
+        (
+            "updated_from=now",
+            "updated_from",
+            products::ListProductsRequest { updated_from: Some(never), ..none() },
+        ),
+        ("updated_to=now", "updated_to", products::ListProductsRequest { updated_to: Some(never), ..none() }),
     ] {
         let listed = list(Caller::Anonymous, request).await;
         assert_refused(&shop.anyone(), &format!("/products?{query}"), field, listed).await;
@@ -279,6 +425,7 @@ async fn users_are_filtered_over_grpc_as_over_rest() {
     };
     let none = users::ListUsersRequest::default;
     let email = ada.email.to_uppercase();
+    let long_ago = timestamp(Timestamp::parse("2020-01-01T00:00:00Z").unwrap());
     for (query, request, count) in [
         ("role=customer".to_owned(), users::ListUsersRequest { role: text("customer"), ..none() }, 2),
         ("status=active".to_owned(), users::ListUsersRequest { status: text("active"), ..none() }, 3),
@@ -293,6 +440,27 @@ async fn users_are_filtered_over_grpc_as_over_rest() {
             users::ListUsersRequest { email: text(&email), role: text("staff"), ..none() },
             0,
         ),
+        ("role=staff,admin".to_owned(), users::ListUsersRequest { role: text("staff,admin"), ..none() }, 2),
+        (
+            "status=active,disabled&sort=updated_at".to_owned(),
+            users::ListUsersRequest { status: text("active,disabled"), sort: text("updated_at"), ..none() },
+            4,
+        ),
+        (
+            "role=customer&sort=-updated_at".to_owned(),
+            users::ListUsersRequest { role: text("customer"), sort: text("-updated_at"), ..none() },
+            2,
+        ),
+        (
+            "updated_from=2020-01-01T00:00:00Z".to_owned(),
+            users::ListUsersRequest { updated_from: Some(long_ago), ..none() },
+            4,
+        ),
+        (
+            "updated_to=2020-01-01T00:00:00Z&sort=created_at".to_owned(),
+            users::ListUsersRequest { updated_to: Some(long_ago), sort: text("created_at"), ..none() },
+            0,
+        ),
     ] {
         let path = format!("/users?{query}");
         let call = async |page| {
@@ -303,8 +471,18 @@ async fn users_are_filtered_over_grpc_as_over_rest() {
         let as_ada = list(caller(&ada, Role::Customer), request).await.unwrap_err();
         assert_eq!(as_ada.code(), Code::PermissionDenied, "{path}");
     }
+    let never = proto::Timestamp { seconds: 253_402_300_800, nanos: 0 };
     for (query, field, request) in [
         ("role=root", "role", users::ListUsersRequest { role: text("root"), ..none() }),
+        ("role=staff,", "role", users::ListUsersRequest { role: text("staff,"), ..none() }),
+        (
+            "status=active,deleted",
+            "status",
+            users::ListUsersRequest { status: text("active,deleted"), ..none() },
+        ),
+        ("sort=name", "sort", users::ListUsersRequest { sort: text("name"), ..none() }),
+        ("updated_from=now", "updated_from", users::ListUsersRequest { updated_from: Some(never), ..none() }),
+        ("updated_to=now", "updated_to", users::ListUsersRequest { updated_to: Some(never), ..none() }),
         ("status=deleted", "status", users::ListUsersRequest { status: text("deleted"), ..none() }),
         ("email=ada", "email", users::ListUsersRequest { email: text("ada"), ..none() }),
     ] {

@@ -12,8 +12,8 @@ use tests::shop::order_of;
 use tonic::Code;
 
 use crate::support::grpc::{
-    by, caller, forbidden, invalid, mask, new_order, not_found, order_json, plain, refused, to_orders,
-    unauthenticated, wire_address,
+    by, caller, forbidden, invalid, mask, new_item, new_order, not_found, order_json, order_json_for, plain,
+    refused, to_orders, unauthenticated, wire_address,
 };
 
 #[tokio::test]
@@ -32,7 +32,7 @@ async fn an_order_is_the_same_over_both_faces() {
     let made = client.create_order(by(as_ada, request)).await.unwrap().into_inner();
     let id = made.id.clone();
     let read = ada.get(&format!("/orders/{id}")).await.expect(200);
-    assert_eq!(order_json(made), read.body);
+    assert_eq!(order_json_for(as_ada, made), read.body);
     assert_eq!(shop.stock(&mug).await, (10, 2, 8));
 
     // Made over REST, changed and read over gRPC.
@@ -74,7 +74,7 @@ async fn an_order_is_the_same_over_both_faces() {
     };
     let seen = ada.get(&path).await.expect(200);
     assert_eq!(seen["history"][5]["by"], "staff");
-    assert_eq!(order_json(get(as_ada).await.unwrap().into_inner()), seen.body);
+    assert_eq!(order_json_for(as_ada, get(as_ada).await.unwrap().into_inner()), seen.body);
     let seen = staff.get(&path).await.expect(200);
     assert_eq!(order_json(get(as_staff).await.unwrap().into_inner()), seen.body);
     assert_eq!(refused(get(Caller::Anonymous).await), unauthenticated());
@@ -98,7 +98,8 @@ async fn orders_are_listed_over_grpc_as_over_rest() {
     let request = |page| orders::ListOrdersRequest { page, ..orders::ListOrdersRequest::default() };
     let first = client.list_orders(by(as_ada, request(page(2, None)))).await.unwrap().into_inner();
     let rest = ada.get("/orders?limit=2").await.expect(200);
-    assert_eq!(first.data.into_iter().map(order_json).collect::<Vec<_>>(), rest.data());
+    let listed: Vec<_> = first.data.into_iter().map(|order| order_json_for(as_ada, order)).collect();
+    assert_eq!(listed, rest.data());
     assert_eq!(first.next_cursor.as_deref(), rest["next_cursor"].as_str());
     let second =
         client.list_orders(by(as_ada, request(page(2, first.next_cursor)))).await.unwrap().into_inner();
@@ -134,6 +135,85 @@ async fn orders_are_listed_over_grpc_as_over_rest() {
         assert_eq!(refused(client.list_orders(by(as_ada, request)).await), bad_query());
     }
     assert_eq!(refused(client.list_orders(by(Caller::Anonymous, request(None))).await), unauthenticated());
+}
+
+#[tokio::test]
+async fn what_staff_hand_in_is_the_same_over_both_faces() {
+    let shop = InProcess::open().await;
+    let mug = shop.product(10).await;
+    let (ada, staff) = (shop.customer().await, shop.staff().await);
+    let (as_ada, as_staff) = (caller(&ada, Role::Customer), caller(&staff, Role::Staff));
+    let mut client = to_orders(&shop);
+    let text = |text: &str| Some(text.to_owned());
+    let tax = |amount: i64, included: bool| orders::NewTax {
+        label: text("VAT"),
+        rate: text("0.19"),
+        amount: Some(amount),
+        included: Some(included),
+    };
+    let item = orders::NewOrderItem {
+        discounts: vec![orders::NewDiscount { label: text("Sale"), amount: Some(100) }],
+        taxes: vec![tax(171, false)],
+        ..new_item(&mug, 2)
+    };
+    let shipping =
+        orders::NewShipping { label: text("Express"), amount: Some(490), taxes: vec![tax(78, true)] };
+    let address = common::Address {
+        name: text("Ada"),
+        company: text("Engines Ltd"),
+        phone: text("+49 228 1"),
+        ..wire_address()
+    };
+    let request = orders::CreateOrderRequest {
+        items: vec![item],
+        shipping: Some(shipping),
+        billing_address: Some(address),
+        external_number: text("SHOP-1"),
+        internal_note: text("Call first"),
+        user_id: Some(ada.id.clone()),
+        ..new_order(&mug, 2)
+    };
+    let answer = client.create_order(by(as_ada, request.clone())).await;
+    assert_eq!(refused(answer), forbidden());
+    let made = client.create_order(by(as_staff, request.clone())).await.unwrap().into_inner();
+    let id = made.id.clone();
+    let path = format!("/orders/{id}");
+    let seen = staff.get(&path).await.expect(200);
+    assert_eq!(order_json(made), seen.body);
+    assert_eq!((&seen["totals"]["total"], &seen["internal_note"]), (&json!(1561), &json!("Call first")));
+    assert_eq!(seen["billing_address"]["company"], "Engines Ltd");
+    let get = orders::GetOrderRequest { id: id.clone() };
+    let as_she_sees_it = client.get_order(by(as_ada, get)).await.unwrap().into_inner();
+    assert_eq!(order_json_for(as_ada, as_she_sees_it), ada.get(&path).await.expect(200).body);
+
+    let mut again = request.clone();
+    again.note = text("Again");
+    let answer = client.create_order(by(as_staff, again)).await;
+    assert_eq!(refused(answer), plain(Code::AlreadyExists, Kind::ExternalNumberTaken));
+    let mut wrong = request;
+    wrong.external_number = text("SHOP 2");
+    wrong.items[0].taxes[0].rate = text("19 %");
+    wrong.shipping.as_mut().unwrap().label = None;
+    let answer = client.create_order(by(as_staff, wrong)).await;
+    assert_eq!(refused(answer), invalid(&["/items/0/taxes/0/rate", "/shipping/label", "/external_number"]));
+    assert_eq!(shop.stock(&mug).await, (10, 2, 8));
+
+    // A mask clears them; the shipping together with the items.
+    let none = || orders::UpdateOrderRequest { id: id.clone(), ..orders::UpdateOrderRequest::default() };
+    let alone = orders::UpdateOrderRequest { update_mask: mask(&["shipping"]), ..none() };
+    assert_eq!(refused(client.update_order(by(as_staff, alone)).await), invalid(&["/shipping"]));
+    let notes = mask(&["billing_address", "internal_note"]);
+    let cleared = orders::UpdateOrderRequest { update_mask: notes, ..none() };
+    let cleared = client.update_order(by(as_staff, cleared)).await.unwrap().into_inner();
+    assert_eq!((cleared.billing_address, cleared.internal_note, cleared.version), (None, None, 2));
+    let bare = orders::UpdateOrderRequest {
+        items: Some(orders::NewOrderItems { items: vec![new_item(&mug, 2)] }),
+        update_mask: mask(&["shipping"]),
+        ..none()
+    };
+    let bare = client.update_order(by(as_staff, bare)).await.unwrap().into_inner();
+    assert_eq!((bare.shipping.clone(), bare.version), (None, 4));
+    assert_eq!(order_json(bare), staff.get(&path).await.expect(200).body);
 }
 
 #[tokio::test]

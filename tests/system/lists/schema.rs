@@ -1,4 +1,4 @@
-//! Lists over old documents: the schema step adds the fields that filters, sorts and searches need.
+//! Lists over old documents: the schema step adds the fields and indexes that filters, sorts and searches need.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
@@ -8,11 +8,12 @@ use local::backend;
 use mongodb::bson::{Document, doc};
 use serde_json::{Value, json};
 use tests::in_process::InProcess;
+use tests::person::address;
 
 use crate::support::lists::all;
 
 /// By each filter, sort and word; all of them find something.
-const LISTS: [&str; 14] = [
+const LISTS: [&str; 19] = [
     "/products",
     "/products?status=draft",
     "/products?in_stock=true",
@@ -27,6 +28,11 @@ const LISTS: [&str; 14] = [
     "/products?q=literal",
     "/products?q=bean-1",
     "/products?sku=BEAN-1",
+    "/products?sort=updated_at",
+    "/products?sort=-updated_at&currency=EUR",
+    "/products?status=draft,archived&sort=updated_at",
+    "/products?updated_from=2020-01-01T00:00:00Z&sort=name",
+    "/products?q=blue&updated_from=2020-01-01T00:00:00Z",
 ];
 
 async fn answers(shop: &InProcess) -> Vec<Vec<Value>> {
@@ -66,7 +72,7 @@ async fn make_old(shop: &InProcess) {
     let products = shop.database.collection::<Document>("products");
     let without = doc! { "$unset": { "words": "", "name_key": "", "in_stock": "" } };
     products.update_many(doc! {}, without).await.unwrap();
-    for index in ["listed_newest", "listed_name", "listed_price", "words"] {
+    for index in ["listed_newest", "listed_updated", "listed_name", "listed_price", "words"] {
         products.drop_index(index).await.unwrap();
     }
     for index in ["currency_newest", "currency_name", "currency_price"] {
@@ -123,4 +129,45 @@ async fn after_the_schema_step_old_products_are_found_by_every_query() {
     backend::ensure_schema(&shop.database).await.unwrap();
     assert_eq!(documents(&shop).await, changed);
     assert_eq!(all(&shop.admin(), "/products?q=beaker").await.len(), 1);
+}
+
+#[tokio::test]
+async fn the_schema_step_adds_missing_indexes_of_all_lists() {
+    const OTHERS: [&str; 9] = [
+        "/orders?sort=updated_at",
+        "/orders?updated_from=2020-01-01T00:00:00Z",
+        "/orders?sku=MUG-1",
+        "/orders?tracking_number=T-1",
+        "/orders?external_number=SHOP-1",
+        "/orders?payment_reference=pi-1",
+        "/orders?payment_status=refund_due,partial",
+        "/users?sort=updated_at",
+        "/users?updated_from=2020-01-01T00:00:00Z",
+    ];
+    let shop = InProcess::open().await;
+    let admin = shop.admin();
+    let mug = shop.product_with(json!({ "sku": "MUG-1", "stock": 2 })).await.id();
+    let items = json!([{ "product_id": mug, "quantity": 1 }]);
+    let order = json!({ "items": items, "shipping_address": address(), "external_number": "SHOP-1" });
+    let order = admin.post("/orders", order).await.expect(201).id();
+    let path = format!("/orders/{order}");
+    admin.put(&path, json!({ "status": "paid", "payment": { "reference": "pi-1" } })).await.expect(200);
+    let parcel = json!({ "carrier": "DHL", "number": "T-1" });
+    admin.put(&path, json!({ "status": "shipped", "tracking": parcel })).await.expect(200);
+    // More than is due.
+    admin.post(&format!("{path}/payments"), json!({ "amount": 1, "reference": "pi-2" })).await.expect(201);
+    let answers = async || join_all(OTHERS.map(|list| all(&admin, list))).await;
+    let before = answers().await;
+    assert!(before.iter().all(|found| !found.is_empty()), "{before:#?}");
+
+    let of_orders =
+        &["status_updated", "item_sku", "tracking_number", "payment_status_newest", "external_number"];
+    for (collection, indexes) in [("orders", &of_orders[..]), ("users", &["listed_updated"][..])] {
+        let collection = shop.database.collection::<Document>(collection);
+        for index in indexes {
+            collection.drop_index(*index).await.unwrap();
+        }
+    }
+    backend::ensure_schema(&shop.database).await.unwrap();
+    assert_eq!(answers().await, before);
 }

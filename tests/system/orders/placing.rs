@@ -40,20 +40,23 @@ async fn an_order_says_everything_that_the_contract_names() {
         "items": [
             {
                 "id": order["items"][0]["id"], "refunded": 0, "product_id": pot, "sku": "POT", "name": "Pot", "quantity": 2,
-                "unit_price": { "amount": 1299, "currency": "EUR" },
+                "unit_price": { "amount": 1299, "currency": "EUR" }, "discounts": [], "taxes": [],
                 "total": { "amount": 2598, "currency": "EUR" },
             },
             {
                 "id": order["items"][1]["id"], "refunded": 0, "product_id": mug, "sku": "MUG", "name": "Mug", "quantity": 3,
-                "unit_price": { "amount": 500, "currency": "EUR" },
+                "unit_price": { "amount": 500, "currency": "EUR" }, "discounts": [], "taxes": [],
                 "total": { "amount": 1500, "currency": "EUR" },
             },
         ],
         "total": { "amount": 4098, "currency": "EUR" },
         "shipping_address": {
-            "line1": "1 Way", "line2": null, "city": "Bonn", "region": null,
-            "postal_code": "53111", "country": "DE",
+            "name": null, "company": null, "phone": null, "line1": "1 Way", "line2": null, "city": "Bonn",
+            "region": null, "postal_code": "53111", "country": "DE",
         },
+        "billing_address": null,
+        "shipping": null,
+        "external_number": null,
         "note": "Ring twice.\n\tThank you ☕",
         "metadata": { "$ne": "x", "a.b": "" },
         "totals": {

@@ -144,13 +144,20 @@ fn changed_text(seeds: &[&str]) -> impl Strategy<Value = String> {
 }
 
 fn bodies() -> Vec<Vec<u8>> {
-    let place = json!({ "line1": "1 Way", "city": "Bonn", "region": null, "country": "DE" });
+    let place = json!({ "name": "Ada", "line1": "1 Way", "city": "Bonn", "region": null, "country": "DE" });
     let price = json!({ "amount": 500, "currency": "EUR" });
+    let taxes = json!([{ "label": "VAT", "rate": "0.19", "amount": 80, "included": true }]);
+    let item = json!({
+        "product_id": ProductId::new().to_string(), "quantity": 1, "discounts": [{ "label": "Sale", "amount": 5 }],
+        "taxes": taxes,
+    });
+    let shipping = json!({ "label": "Post", "amount": 500, "taxes": taxes });
     let bodies = [
         order_of(&ProductId::new().to_string(), 3),
         json!({ "status": "paid", "payment": { "reference": "pi_1", "method": "card" }, "note": null }),
         json!({ "status": "shipped", "tracking": { "carrier": "DHL", "number": "1" }, "restock": false }),
         json!({ "items": [], "metadata": { "a": "b", "$set": "c" }, "shipping_address": place }),
+        json!({ "items": [item], "shipping": shipping, "billing_address": place, "external_number": "A-1" }),
         json!({ "sku": "MUG-1", "name": "Mug", "price": price, "stock": 5, "attributes": { "colour": "blue" } }),
         json!({ "description": null, "status": "archived", "price": price }),
         json!({ "delta": -3, "reason": "count" }),
@@ -329,16 +336,33 @@ fn round_trip<M: Message + Default + PartialEq + Debug>(bytes: &[u8]) -> Result<
 fn messages() -> Vec<Vec<u8>> {
     use proto::{common, orders, products, users};
     let address = || common::v1::Address {
+        name: Some("Ada".into()),
         line1: "1 Way".into(),
         city: "Bonn".into(),
         country: "DE".into(),
         ..Default::default()
     };
-    let line = orders::v1::NewOrderItem { product_id: Some(ProductId::new().to_string()), quantity: Some(3) };
+    let tax = orders::v1::NewTax {
+        label: Some("VAT".into()),
+        rate: Some("0.19".into()),
+        amount: Some(190),
+        included: Some(true),
+    };
+    let line = orders::v1::NewOrderItem {
+        product_id: Some(ProductId::new().to_string()),
+        quantity: Some(3),
+        discounts: vec![orders::v1::NewDiscount { label: Some("Sale".into()), amount: Some(5) }],
+        taxes: vec![tax.clone()],
+    };
+    let shipping =
+        orders::v1::NewShipping { label: Some("Post".into()), amount: Some(490), taxes: vec![tax] };
     vec![
         orders::v1::CreateOrderRequest {
             items: vec![line.clone(), line],
             shipping_address: Some(address()),
+            billing_address: Some(address()),
+            shipping: Some(shipping),
+            external_number: Some("EXT-1".into()),
             note: Some("ring".into()),
             metadata: [("a".to_owned(), "b".to_owned())].into(),
             ..Default::default()

@@ -75,9 +75,13 @@ struct Body {
 fn bodies(product: &str, user: &str) -> Vec<Body> {
     let map = json!({ "k": "v" });
     let price = json!({ "amount": 5, "currency": "EUR" });
-    let place = json!({ "line1": "1 Way", "line2": "b", "city": "Bonn", "region": "NW", "postal_code": "53111",
+    let place = json!({ "name": "Ada", "company": "Engines", "phone": "+49 228 2", "line1": "1 Way", "line2": "b", "city": "Bonn", "region": "NW", "postal_code": "53111",
         "country": "DE" });
-    let items = json!([{ "product_id": product, "quantity": 1 }]);
+    // Amounts that fit any price.
+    let taxes = json!([{ "label": "VAT", "rate": "0", "amount": 0, "included": true }]);
+    let discounts = json!([{ "label": "Sale", "amount": 0 }]);
+    let items = json!([{ "product_id": product, "quantity": 1, "discounts": discounts, "taxes": taxes }]);
+    let shipping = json!({ "label": "Express", "amount": 490, "taxes": taxes });
     let soon = Clock::system().now().after(Duration::from_secs(3_600));
     let body = |route, bodies| Body { route, bodies };
     vec![
@@ -111,14 +115,16 @@ fn bodies(product: &str, user: &str) -> Vec<Body> {
         ),
         body(
             "POST /orders",
-            vec![json!({ "items": items, "shipping_address": place,
-            "note": "ring", "user_id": user, "metadata": map, "expires_at": soon })],
+            vec![json!({ "items": items, "shipping_address": place, "billing_address": place,
+            "shipping": shipping, "external_number": new_sku(), "note": "ring", "internal_note": "call",
+            "user_id": user, "metadata": map, "expires_at": soon })],
         ),
         body(
             "PUT /orders/{id}",
             vec![
                 json!({
-                    "items": items, "shipping_address": place, "note": "ring", "metadata": map, "expires_at": soon,
+                    "items": items, "shipping_address": place, "billing_address": place, "shipping": shipping,
+                    "note": "ring", "internal_note": "call", "metadata": map, "expires_at": soon,
                 }),
                 json!({ "status": "paid", "reason": "x", "payment": { "reference": "r", "method": "card" } }),
                 json!({ "status": "shipped", "tracking": { "carrier": "DHL", "number": "1" } }),
@@ -292,6 +298,9 @@ async fn an_operator_in_any_field_of_any_body_is_refused_or_is_text() {
                     }
                     if place != "/sku" && !body["sku"].is_null() {
                         body["sku"] = json!(new_sku());
+                    }
+                    if place != "/external_number" && !body["external_number"].is_null() {
+                        body["external_number"] = json!(new_sku());
                     }
                     if let Some(value) = body.pointer_mut(&place) {
                         *value = payload.clone();

@@ -125,7 +125,11 @@ fn base(address: SocketAddr) -> String {
 }
 
 fn order_message(product: &str, quantity: i64) -> CreateOrderRequest {
-    let item = NewOrderItem { product_id: Some(product.to_owned()), quantity: Some(quantity) };
+    let item = NewOrderItem {
+        product_id: Some(product.to_owned()),
+        quantity: Some(quantity),
+        ..NewOrderItem::default()
+    };
     CreateOrderRequest {
         items: vec![item],
         shipping_address: Some(wire_address()),

@@ -235,6 +235,32 @@ async fn no_write_of_this_build_drops_a_field_of_a_later_one() {
     ] {
         trial.send(&ada, route, &path, body, 200).await;
     }
+    // What staff hand in: kept, replaced, and cleared.
+    let tax = |amount: i64| json!([{ "label": "VAT", "rate": "0.19", "amount": amount, "included": true }]);
+    let item = |quantity: i64, discount: i64, taxes: Value| {
+        let discounts = json!([{ "label": "Sale", "amount": discount }]);
+        json!([{ "product_id": mugs[1], "quantity": quantity, "discounts": discounts, "taxes": taxes }])
+    };
+    let order = json!({
+        "items": item(2, 100, tax(144)), "shipping": { "label": "Post", "amount": 490, "taxes": tax(78) },
+        "shipping_address": address(), "billing_address": address(), "external_number": new_sku(),
+        "internal_note": "Call first",
+    });
+    let order = trial.send(&admin, "POST /orders", "/orders", order, 201).await;
+    let with_amounts = format!("/orders/{}", order["id"].as_str().unwrap());
+    let express = json!({ "label": "Express", "amount": 990, "taxes": tax(158) });
+    for body in [
+        json!({ "note": "Ring" }),
+        json!({ "internal_note": null }),
+        json!({ "billing_address": { "line1": "2 Way", "city": "Bonn", "country": "DE" } }),
+        json!({ "items": item(3, 100, tax(224)) }),
+        json!({ "items": item(3, 500, Value::Null), "shipping": express }),
+        json!({ "billing_address": null }),
+        json!({ "items": item(3, 500, Value::Null), "shipping": null }),
+        to("paid"),
+    ] {
+        trial.send(&admin, route, &with_amounts, body, 200).await;
+    }
     let returned = json!({ "status": "returned", "restock": true });
     let metadata = json!({ "metadata": { "channel": "shop" } });
     for body in [metadata, to("paid"), to("shipped"), to("delivered"), returned] {

@@ -124,21 +124,42 @@ pub(crate) fn time(time: Option<proto::Timestamp>) -> Value {
 }
 
 pub(crate) fn address_json(address: Option<common::Address>) -> Value {
-    let Some(common::Address { line1, line2, city, region, postal_code, country }) = address else {
-        return Value::Null;
-    };
+    let Some(address) = address else { return Value::Null };
+    let common::Address { name, company, phone, line1, line2, city, region, postal_code, country } = address;
     json!({
-        "line1": line1, "line2": line2, "city": city, "region": region,
-        "postal_code": postal_code, "country": country,
+        "name": name, "company": company, "phone": phone, "line1": line1, "line2": line2, "city": city,
+        "region": region, "postal_code": postal_code, "country": country,
     })
 }
 
-/// A message in the words of REST: the two must say the same.
+/// A message in the words of REST, as this caller sees it. To customers there is no internal note.
+pub(crate) fn order_json_for(caller: Caller, order: orders::Order) -> Value {
+    let mut order = order_json(order);
+    if let Some(fields) = order.as_object_mut().filter(|_| !caller.is_staff()) {
+        assert_eq!(fields.remove("internal_note"), Some(Value::Null));
+    }
+    order
+}
+
+fn taxes_json(taxes: Vec<orders::Tax>) -> Vec<Value> {
+    let tax = |orders::Tax { label, rate, amount, included }| json!({ "label": label, "rate": rate, "amount": amount, "included": included });
+    taxes.into_iter().map(tax).collect()
+}
+
+fn shipping_json(shipping: Option<orders::Shipping>) -> Value {
+    let Some(orders::Shipping { label, amount, taxes, total }) = shipping else { return Value::Null };
+    json!({ "label": label, "amount": amount, "taxes": taxes_json(taxes), "total": total })
+}
+
+/// A message in the words of REST, as staff see it: the two must say the same.
 pub(crate) fn order_json(order: orders::Order) -> Value {
+    let discount = |discount: orders::Discount| json!({ "label": discount.label, "amount": discount.amount });
     let item = |item: orders::OrderItem| {
         json!({
             "id": item.id, "refunded": item.refunded, "product_id": item.product_id, "sku": item.sku, "name": item.name, "quantity": item.quantity,
             "unit_price": money(item.unit_price), "total": money(item.total),
+            "discounts": item.discounts.into_iter().map(discount).collect::<Vec<_>>(),
+            "taxes": taxes_json(item.taxes),
         })
     };
     let change = |change: orders::HistoryEntry| {
@@ -155,7 +176,9 @@ pub(crate) fn order_json(order: orders::Order) -> Value {
         "items": order.items.into_iter().map(item).collect::<Vec<_>>(),
         "total": money(order.total),
         "shipping_address": address_json(order.shipping_address),
-        "note": order.note, "metadata": order.metadata,
+        "billing_address": address_json(order.billing_address),
+        "shipping": shipping_json(order.shipping), "external_number": order.external_number,
+        "note": order.note, "internal_note": order.internal_note, "metadata": order.metadata,
         "totals": {
             "items": totals.items, "discounts": totals.discounts, "shipping": totals.shipping, "tax": totals.tax,
             "tax_included": totals.tax_included, "total": totals.total, "cancelled": totals.cancelled,
@@ -192,10 +215,17 @@ pub(crate) fn refund_json(refund: orders::Refund) -> Value {
     })
 }
 
+pub(crate) fn new_item(product: &str, quantity: i64) -> orders::NewOrderItem {
+    orders::NewOrderItem {
+        product_id: Some(product.to_owned()),
+        quantity: Some(quantity),
+        ..orders::NewOrderItem::default()
+    }
+}
+
 pub(crate) fn new_order(product: &str, quantity: i64) -> orders::CreateOrderRequest {
-    let item = orders::NewOrderItem { product_id: Some(product.to_owned()), quantity: Some(quantity) };
     orders::CreateOrderRequest {
-        items: vec![item],
+        items: vec![new_item(product, quantity)],
         shipping_address: Some(wire_address()),
         ..orders::CreateOrderRequest::default()
     }

@@ -9,7 +9,10 @@ use shared::input::validation::{Patch, ValidationErrors};
 use shared::values::address::Address;
 use shared::values::clock::Timestamp;
 
-use super::{Change, HistoryEntry, NewItem, Order, Payment, Refund, Task, TaskKind, Tracking};
+use super::{
+    Change, HistoryEntry, NewItem, Order, Payment, Refund, Shipping, Task, TaskKind, Tracking,
+    check_amounts_permitted,
+};
 use crate::limits::ExpiresAt;
 use crate::status::{Actor, Refused, Status};
 
@@ -73,8 +76,14 @@ pub struct OrderChange {
     pub reason: Option<String>,
     /// New shipping address.
     pub shipping_address: Option<Address>,
+    /// New billing address, or none.
+    pub billing_address: Patch<Address>,
+    /// New shipping, or none; beside new items.
+    pub shipping: Patch<Shipping>,
     /// New note, or none.
     pub note: Patch<String>,
+    /// New note for staff alone, or none.
+    pub internal_note: Patch<String>,
     /// New metadata.
     pub metadata: Option<BTreeMap<String, String>>,
     /// New payment deadline, or none.
@@ -132,10 +141,10 @@ impl Order {
             return Ok(None);
         }
         self.check_allowed(&change, caller, now)?;
-        let transition = change.transition.map_err(ValidationErrors::into_error)?;
         let before = self.clone();
         let mut after = self;
-        after.edit(change.shipping_address, change.note, change.metadata, change.expires_at);
+        after.edit(&change);
+        let transition = change.transition.map_err(ValidationErrors::into_error)?;
         let mut entries = Vec::new();
         let mut task = None;
         if let Some(transition) = transition {
@@ -154,8 +163,8 @@ impl Order {
         Ok(Some(after.into_decision(entries, task, now)))
     }
 
-    /// Cancels an order that was not paid in time, or makes one `paid` whose payments suffice. `None`: it is not placed, or its payment deadline has not
-    /// passed.
+    /// Ends the wait for payment once the deadline has passed: makes the order `paid` if its payments suffice, else
+    /// cancels it. `None`: it is not placed, or its payment deadline has not passed.
     pub fn expire(self, now: Timestamp) -> Option<Decision> {
         if self.status != Status::Placed || self.expires_at.is_none_or(|expires_at| now < expires_at) {
             return None;
@@ -189,14 +198,21 @@ impl Order {
             return Err(errors.clone().into_error());
         }
         let actor = Self::actor(caller);
-        if actor == Actor::Owner && change.metadata.is_some() {
-            return Err(Error::forbidden("Only staff may change `metadata`."));
-        }
-        if actor == Actor::Owner && change.expires_at.is_present() {
-            return Err(Error::forbidden("Only staff may change `expires_at`."));
+        if actor == Actor::Owner {
+            let only_staff = [
+                ("metadata", change.metadata.is_some()),
+                ("expires_at", change.expires_at.is_present()),
+                ("billing_address", change.billing_address.is_present()),
+                ("internal_note", change.internal_note.is_present()),
+            ];
+            if let Some((field, _)) = only_staff.iter().find(|(_, is_named)| *is_named) {
+                return Err(Error::forbidden(format!("Only staff may change `{field}`.")));
+            }
+            let items = change.items.as_deref().unwrap_or_default();
+            check_amounts_permitted(items, change.shipping.is_present())?;
         }
         match change.status {
-            Some(to) if self.status.check(to, self.was_paid(), actor) == Err(Refused::StaffOnly) => {
+            Some(to) if self.status.check(to, self.has_payments(), actor) == Err(Refused::StaffOnly) => {
                 let (from, to) = (self.status.name(), to.name());
                 Err(Error::forbidden(format!("Only staff may change `status` from {from} to {to}.")))
             }
@@ -263,7 +279,7 @@ impl Order {
 
     fn check_transition(&self, to: Status, actor: Actor) -> Result<(), Error> {
         let from = self.status;
-        match from.check(to, self.was_paid(), actor) {
+        match from.check(to, self.has_payments(), actor) {
             // `check_permitted` has refused these already.
             Ok(()) | Err(Refused::StaffOnly) => Ok(()),
             Err(Refused::Impossible(allowed)) => {
@@ -293,27 +309,27 @@ impl Order {
         };
         may(change.shipping_address.is_some(), "shipping_address", address_may)?;
         may(change.items.is_some(), "items", placed)?;
+        if actor == Actor::Owner && change.items.is_some() && self.has_discounts_or_taxes() {
+            let detail = "The shop has given discounts or taxes for the items; only it can change them now.";
+            return Err(Error::new(Kind::OrderNotEditable, detail));
+        }
         may(change.expires_at.is_present(), "expires_at", placed)?;
         // Staff may change it always.
         may(change.note.is_present() && actor == Actor::Owner, "note", placed)
     }
 
-    /// Applies changes of address, note, metadata and payment deadline.
-    pub(super) fn edit(
-        &mut self,
-        address: Option<Address>,
-        note: Patch<String>,
-        metadata: Option<BTreeMap<String, String>>,
-        expires_at: Patch<Timestamp>,
-    ) {
-        if let Some(address) = address {
-            self.shipping_address = address;
+    /// Applies changes of addresses, notes, metadata and payment deadline.
+    pub(super) fn edit(&mut self, change: &OrderChange) {
+        if let Some(address) = &change.shipping_address {
+            self.shipping_address = address.clone();
         }
-        self.note = note.apply(self.note.take());
-        if let Some(metadata) = metadata {
-            self.metadata = metadata;
+        self.billing_address = change.billing_address.clone().apply(self.billing_address.take());
+        self.note = change.note.clone().apply(self.note.take());
+        self.internal_note = change.internal_note.clone().apply(self.internal_note.take());
+        if let Some(metadata) = &change.metadata {
+            self.metadata = metadata.clone();
         }
-        self.expires_at = expires_at.apply(self.expires_at);
+        self.expires_at = change.expires_at.apply(self.expires_at);
     }
 
     /// Records the payment or the refund of a short form. Returns its entry of the history.

@@ -17,6 +17,12 @@ pub struct Held {
     pub active: bool,
 }
 
+impl From<&Item> for NewItem {
+    fn from(item: &Item) -> Self {
+        Self { product_id: item.product_id, quantity: item.quantity, amounts: item.amounts.clone() }
+    }
+}
+
 impl Order {
     /// Begins a change of items: records the intent to hold new items, under the version that it makes.
     /// `None`: the order has these items already.
@@ -31,27 +37,36 @@ impl Order {
     ) -> Result<Option<Decision>, Error> {
         let Some(wanted) = &change.items else { return Ok(None) };
         self.check_allowed(change, caller, now)?;
-        let has = |wanted: &NewItem, item: &Item| {
-            wanted.product_id == item.product_id && wanted.quantity == item.quantity
-        };
-        if wanted.len() == self.items.len()
-            && wanted.iter().zip(&self.items).all(|(wanted, item)| has(wanted, item))
-        {
+        let keeps_shipping = change.shipping.clone().apply(self.shipping.clone()) == self.shipping;
+        if keeps_shipping && wanted.iter().cloned().eq(self.items.iter().map(NewItem::from)) {
             return Ok(None);
         }
         self.check_refunded_stay(wanted)?;
+        if !keeps_shipping && self.is_shipping_refunded() {
+            let detail = "The shipping is refunded, and stays in the order.";
+            return Err(Error::new(Kind::OrderNotEditable, detail));
+        }
         let intent =
             Self { changing: true, version: self.version.saturating_add(1), updated_at: now, ..self };
         Ok(Some(Decision { order: intent, entries: Vec::new(), task: None }))
     }
 
-    /// Checks that the units that are refunded stay in the order: their refunds name them.
+    /// Checks that the units that are refunded stay in the order, with their discounts and taxes: their refunds are
+    /// parts of the item's total.
     fn check_refunded_stay(&self, wanted: &[NewItem]) -> Result<(), Error> {
         for item in &self.items {
             let refunded = self.refunded_units(item);
             let kept = wanted.iter().find(|wanted| wanted.product_id == item.product_id);
             if kept.map_or(0, |kept| kept.quantity) < refunded {
                 let detail = format!("{refunded} units of {} are refunded, and stay in the order.", item.sku);
+                return Err(Error::new(Kind::OrderNotEditable, detail));
+            }
+            let has_amounts = |kept: &NewItem| !kept.amounts.is_empty() || !item.amounts.is_empty();
+            if refunded > 0 && kept.is_some_and(|kept| has_amounts(kept) && *kept != NewItem::from(item)) {
+                let detail = format!(
+                    "Units of {} are refunded; its quantity, discounts and taxes stay as they are.",
+                    item.sku
+                );
                 return Err(Error::new(Kind::OrderNotEditable, detail));
             }
         }
@@ -65,12 +80,10 @@ impl Order {
         let named = |item: &&Item| !new.iter().any(|wanted| wanted.product_id == item.product_id);
         let larger = new.iter().map(|wanted| NewItem {
             quantity: has(wanted.product_id).map_or(0, |item| item.quantity).max(wanted.quantity),
-            ..*wanted
+            ..wanted.clone()
         });
         let left = self.items.iter().filter(named);
-        larger
-            .chain(left.map(|item| NewItem { product_id: item.product_id, quantity: item.quantity }))
-            .collect()
+        larger.chain(left.map(NewItem::from)).collect()
     }
 
     /// Completes a change of items, for the order at its intent: adopts the `held` items. Products that it
@@ -78,8 +91,8 @@ impl Order {
     /// needs an active product, and has today's name and price for all its units.
     ///
     /// # Errors
-    /// 422 for a product that is not active or has another currency, and for a total that is too large. In
-    /// these cases [abandon](Order::abandon) the change.
+    /// 422 for a product that is not active or has another currency, for discounts and taxes that do not fit the
+    /// prices, and for a total that is too large. In these cases [abandon](Order::abandon) the change.
     pub fn complete_item_change(
         self,
         change: OrderChange,
@@ -104,13 +117,21 @@ impl Order {
                 }
                 (_, None) => return Err(Error::internal("an item was not held")),
             };
-            items.push(Item { quantity: wanted.quantity, ..item });
+            if let Some(had) = had
+                && had.unit_price != item.unit_price
+                && self.refunded_units(had) > 0
+            {
+                let detail = format!("Units of {} are refunded; its price stays as it is.", had.sku);
+                return Err(Error::new(Kind::OrderNotEditable, detail));
+            }
+            items.push(Item { quantity: wanted.quantity, amounts: wanted.amounts.clone(), ..item });
         }
         errors.check()?;
         let mut after = self;
         after.items = items;
-        after.edit(change.shipping_address, change.note, change.metadata, change.expires_at);
-        after.check_total()?;
+        after.shipping = change.shipping.clone().apply(after.shipping);
+        after.edit(&change);
+        after.check_sums()?;
         Ok(after.into_decision(Vec::new(), None, now))
     }
 

@@ -10,7 +10,7 @@ use shared::input::validation::ValidationErrors;
 use shared::values::clock::Timestamp;
 use shared::values::ids::{ItemId, PaymentId, RefundId, UserId};
 
-use super::{Change, Decision, HistoryEntry, Item, Order};
+use super::{Change, Decision, HistoryEntry, Item, Order, Shipping};
 use crate::entry_id;
 use crate::limits::{MAX_PAYMENTS, MAX_REFUNDS};
 use crate::status::Status;
@@ -122,9 +122,9 @@ pub enum Recording<T> {
     /// Entry to be written.
     New(Box<Decision>, T),
     /// Entry that a request with this key made before.
-    Repeated(T),
+    SameKey(T),
     /// Payment that has the same reference and amount.
-    Known(T),
+    SameReference(T),
 }
 
 /// Origin of a new entry.
@@ -147,7 +147,7 @@ impl Origin<'_> {
 }
 
 impl Order {
-    /// Decides about recording a payment. Money is never refused, whatever the order's status is.
+    /// Decides about recording a payment, in any status of the order.
     ///
     /// # Errors
     /// 409 for a reference of another payment of this order and for too many payments, 422 for the key of another
@@ -157,11 +157,11 @@ impl Order {
         let id: PaymentId = entry_id::of_request(self.id, by, origin.key);
         if let Some(there) = self.payments.iter().find(|payment| payment.id == id) {
             origin.check_same(there.request)?;
-            return Ok(Recording::Repeated(there.clone()));
+            return Ok(Recording::SameKey(there.clone()));
         }
         let same = |it: &&Payment| it.provider == new.provider && it.reference == new.reference;
         match self.payments.iter().find(same) {
-            Some(there) if there.amount == new.amount => return Ok(Recording::Known(there.clone())),
+            Some(there) if there.amount == new.amount => return Ok(Recording::SameReference(there.clone())),
             Some(_) => return Err(reference_taken()),
             None => {}
         }
@@ -186,7 +186,7 @@ impl Order {
         let id: RefundId = entry_id::of_request(self.id, by, origin.key);
         if let Some(there) = self.refunds.iter().find(|refund| refund.id == id) {
             origin.check_same(there.request)?;
-            return Ok(Recording::Repeated(there.clone()));
+            return Ok(Recording::SameKey(there.clone()));
         }
         let mut refund = self.preview_refund(&new, origin.now, by)?;
         (refund.id, refund.request) = (id, origin.key.stored_fingerprint());
@@ -393,10 +393,22 @@ impl Order {
 
     /// Amount of the shipping, which is refunded once.
     fn shipping_to_refund(&self, asked: bool) -> Result<i64, Error> {
-        if asked && self.refunds.iter().any(|refund| refund.shipping) {
+        if !asked {
+            return Ok(0);
+        }
+        if self.is_shipping_refunded() {
             return Err(exceeded("The shipping is refunded already.", self.totals().refundable()));
         }
-        Ok(0)
+        self.shipping.as_ref().map(Shipping::total).ok_or_else(|| {
+            let mut errors = ValidationErrors::default();
+            errors.add("/shipping", "must be false or absent; the order has no shipping");
+            errors.into_error()
+        })
+    }
+
+    /// True if the shipping is refunded.
+    pub(super) fn is_shipping_refunded(&self) -> bool {
+        self.refunds.iter().any(|refund| refund.shipping)
     }
 
     /// Amount that can be refunded: of one payment, or of all.
@@ -413,6 +425,10 @@ impl Order {
         Ok(payment.amount.saturating_sub(refunded).max(0).min(in_all))
     }
 
+    /// Checks that an entry more fits into a list of the order.
+    ///
+    /// # Errors
+    /// 409 if it is full.
     fn check_room(&self, there: usize, most: usize, of: &str) -> Result<(), Error> {
         if there < most {
             return Ok(());

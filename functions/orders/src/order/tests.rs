@@ -12,6 +12,8 @@ use shared::runtime::context::InvocationId;
 
 use super::*;
 
+mod amounts;
+
 const NOW: Timestamp = Timestamp::from_millis(1_800_000_000_000);
 const LATER: Timestamp = Timestamp::from_millis(1_800_000_000_001);
 
@@ -23,29 +25,29 @@ fn item(amount: i64, quantity: i64) -> Item {
         name: "Mug".to_owned(),
         unit_price: Money::new(amount, currency).unwrap(),
         quantity,
+        amounts: ItemAmounts::default(),
     }
 }
 
-fn new_order() -> NewOrder {
-    let line = "1 Way".to_owned();
-    NewOrder {
-        items: Vec::new(),
-        shipping_address: Address {
-            line1: line,
-            line2: None,
-            city: "Bonn".to_owned(),
-            region: None,
-            postal_code: None,
-            country: "DE".to_owned(),
-        },
-        note: None,
-        user_id: None,
-        metadata: BTreeMap::new(),
-        expires_at: Patch::Absent,
+fn address() -> Address {
+    Address {
+        name: None,
+        company: None,
+        phone: None,
+        line1: "1 Way".to_owned(),
+        line2: None,
+        city: "Bonn".to_owned(),
+        region: None,
+        postal_code: None,
+        country: "DE".to_owned(),
     }
 }
 
 fn place(items: Vec<Item>) -> Result<Order, Error> {
+    place_with(items, None)
+}
+
+fn place_with(items: Vec<Item>, shipping: Option<Shipping>) -> Result<Order, Error> {
     let user = UserId::new();
     let placing = PlacementContext {
         id: OrderId::new(),
@@ -57,7 +59,8 @@ fn place(items: Vec<Item>) -> Result<Order, Error> {
         expires_at: LATER,
         open_slot: Some(3),
     };
-    Order::place(placing, new_order(), items)
+    let new = NewOrder { shipping, ..NewOrder::new(Vec::new(), address()) };
+    Order::place(placing, new, items)
 }
 
 fn by(role: Role) -> Caller {
@@ -71,7 +74,10 @@ fn no_change() -> OrderChange {
         reason: None,
         details: Details::default(),
         shipping_address: None,
+        billing_address: Patch::Absent,
+        shipping: Patch::Absent,
         note: Patch::Absent,
+        internal_note: Patch::Absent,
         metadata: None,
         expires_at: Patch::Absent,
         items: None,
@@ -158,15 +164,15 @@ fn a_shipped_order_cannot_be_cancelled() {
 fn an_owner_edits_while_placed_and_staff_longer() {
     let order = place(vec![item(500, 2)]).unwrap();
     let note = || OrderChange { note: Patch::Value("ring twice".to_owned()), ..no_change() };
-    let address = || OrderChange { shipping_address: Some(new_order().shipping_address), ..no_change() };
+    let moved = || OrderChange { shipping_address: Some(address()), ..no_change() };
     assert!(order.clone().decide(note(), by(Role::Customer), NOW).unwrap().is_some());
     let paid = order.decide(to(pay()), by(Role::Staff), NOW).unwrap().unwrap().order;
     let refused = paid.clone().decide(note(), by(Role::Customer), NOW).unwrap_err();
     assert_eq!(refused.kind(), Kind::OrderNotEditable);
     assert!(paid.clone().decide(note(), by(Role::Staff), NOW).unwrap().is_some());
-    assert!(paid.clone().decide(address(), by(Role::Staff), NOW).is_ok());
+    assert!(paid.clone().decide(moved(), by(Role::Staff), NOW).is_ok());
     let shipped = paid.decide(to(ship()), by(Role::Staff), NOW).unwrap().unwrap().order;
-    assert_eq!(shipped.decide(address(), by(Role::Staff), NOW).unwrap_err().kind(), Kind::OrderNotEditable);
+    assert_eq!(shipped.decide(moved(), by(Role::Staff), NOW).unwrap_err().kind(), Kind::OrderNotEditable);
 }
 
 #[test]
@@ -182,7 +188,7 @@ fn change_items(items: Vec<NewItem>) -> OrderChange {
 }
 
 fn wanted(item: &Item, quantity: i64) -> NewItem {
-    NewItem { product_id: item.product_id, quantity }
+    NewItem { amounts: item.amounts.clone(), ..NewItem::new(item.product_id, quantity) }
 }
 
 fn held(item: &Item) -> Held {
@@ -328,7 +334,7 @@ fn staff_move_the_payment_deadline_of_a_placed_order() {
 #[test]
 fn a_deadline_is_moved_together_with_items_or_not_at_all() {
     let order = place(vec![item(500, 2)]).unwrap();
-    let items = vec![NewItem { product_id: order.items[0].product_id, quantity: 1 }];
+    let items = vec![NewItem::new(order.items[0].product_id, 1)];
     let change = |at| OrderChange { expires_at: Patch::Value(at), ..change_items(items.clone()) };
     assert!(order.clone().begin_item_change(&change(NOW), by(Role::Staff), NOW).is_err());
     let intent = order.begin_item_change(&change(LATER), by(Role::Staff), NOW).unwrap().unwrap().order;

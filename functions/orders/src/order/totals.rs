@@ -1,6 +1,7 @@
 //! Sums of an order, and its status of payment, from what was ordered, paid and refunded. Whole minor units.
 
-use super::Order;
+use super::amounts::{sum, taxes_of};
+use super::{Item, Order, Tax};
 use crate::status::Status;
 
 shared::stored_names! {
@@ -85,21 +86,29 @@ impl Totals {
 impl Order {
     /// Sums of the order as it stands.
     pub fn totals(&self) -> Totals {
-        let sum = |amounts: &mut dyn Iterator<Item = i64>| amounts.fold(0, i64::saturating_add);
         let total = self.total();
         let cancelled = if self.is_cancelled() { total } else { 0 };
-        let paid = sum(&mut self.payments.iter().map(|payment| payment.amount));
-        let refunded = sum(&mut self.refunds.iter().map(|refund| refund.amount));
+        let paid = sum(self.payments.iter().map(|payment| payment.amount));
+        let refunded = sum(self.refunds.iter().map(|refund| refund.amount));
         let payable = total.saturating_sub(cancelled);
+        let shipping_taxes = self.shipping.iter().map(|shipping| shipping.taxes.as_slice());
+        let taxes = || {
+            let of_items = self.items.iter().map(|item| item.amounts.taxes.as_slice());
+            of_items.chain(shipping_taxes.clone())
+        };
+        let taxed = |included| sum(taxes().map(|taxes: &[Tax]| taxes_of(taxes, included)));
         Totals {
-            items: total,
+            items: sum(self.items.iter().map(Item::price)),
+            discounts: sum(self.items.iter().map(|item| item.amounts.discounted())),
+            shipping: sum(self.shipping.iter().map(|shipping| shipping.amount)),
+            tax: taxed(false),
+            tax_included: taxed(true),
             total,
             cancelled,
             paid,
             refunded,
             due: payable.saturating_sub(paid).max(0),
             refund_due: paid.saturating_sub(refunded).saturating_sub(payable).max(0),
-            ..Totals::default()
         }
     }
 

@@ -129,8 +129,8 @@ impl OrderService {
                     if_match.check(order.version)?;
                     Ok(((order, entry, false), Some(*decision)))
                 }
-                Ok(Recording::Repeated(entry)) => Ok(((order, entry, false), None)),
-                Ok(Recording::Known(entry)) => Ok(((order, entry, true), None)),
+                Ok(Recording::SameKey(entry)) => Ok(((order, entry, false), None)),
+                Ok(Recording::SameReference(entry)) => Ok(((order, entry, true), None)),
                 Err(refusal) if refusal.kind() == Kind::IdempotencyKeyReused => Err(refusal),
                 Err(refusal) => Err(if_match.check(order.version).err().unwrap_or(refusal)),
             }

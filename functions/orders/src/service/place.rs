@@ -7,9 +7,10 @@
 //! An attempt that fails is made void before its hold is ended. After that no insert can arrive any more, and
 //! ending the hold is a task.
 
-use shared::error::Error;
+use shared::error::{Error, Kind};
 use shared::http::idempotency::{Idempotent, KeyOrigin, RequestKey};
 use shared::input::validation::ValidationErrors;
+use shared::mongo;
 use shared::mongo::conflict_retry::ConflictRetry;
 use shared::runtime::context::Context;
 use shared::values::ids::{OrderId, UserId};
@@ -41,8 +42,8 @@ impl OrderService {
     /// Places an order for the caller, or by staff for somebody else.
     ///
     /// # Errors
-    /// 403 for somebody else's order, 422 for items that cannot be ordered and for a key of another request.
-    /// 409 for a shortage and too many open orders, 429 for too many requests. 503 when a service did not answer:
+    /// 403 for somebody else's order and for amounts from a customer, 422 for items that cannot be ordered and for a key
+    /// of another request. 409 for a shortage, too many open orders and an `external_number` that is taken, 429 for too many requests. 503 when a service did not answer:
     /// the order may exist, or a hold that ends by itself.
     pub async fn place(
         &self,
@@ -66,9 +67,7 @@ impl OrderService {
                 "Only staff may order for another user; omit `user_id` to order for yourself.",
             ));
         }
-        if new.expires_at.is_present() && !context.caller.is_staff() {
-            return Err(Error::forbidden("Only staff may choose `expires_at`."));
-        }
+        new.check_permitted(context.caller)?;
         let idempotency = IdempotencyRef { caller, request_key };
         let counted = self.counted(context.caller);
         // An event that runs again is rare: it meets its own hold and its own order. Unless the order has been changed
@@ -111,6 +110,12 @@ impl OrderService {
             Ok(slot) => slot,
             Err(refusal) => return self.replay_or(context, idempotency, refusal).await,
         };
+        // The insert decides; but a number that is taken should hold nothing.
+        if let Some(number) = &new.external_number
+            && mongo::confirmed(self.store.has_external_number(number)).await?
+        {
+            return self.replay_or(context, idempotency, external_number_taken()).await;
+        }
         let mut attempt = first;
         while attempt < ATTEMPTS {
             let id = order_id::of_attempt(idempotency, attempt);
@@ -262,6 +267,9 @@ impl OrderService {
                     numbers += 1;
                     order.number = random_number();
                 }
+                Inserted::ExternalNumberTaken => {
+                    return self.give_up(context, order.id, origin, external_number_taken()).await;
+                }
                 Inserted::SlotTaken => match self.another_slot(context, &mut retry, order.user_id).await {
                     Ok(slot) => order.open_slot = slot,
                     Err(refusal) => return self.give_up(context, order.id, origin, refusal).await,
@@ -346,6 +354,11 @@ fn replay(order: Order, idempotency: &IdempotencyRef) -> Result<Idempotent<Order
         .as_ref()
         .is_some_and(|there| there.request_key.fingerprint == idempotency.request_key.fingerprint);
     if same { Ok(Idempotent::Replayed(order)) } else { Err(RequestKey::reused()) }
+}
+
+/// Error 409 for a number at another system. It names no order: that may be another customer's.
+fn external_number_taken() -> Error {
+    Error::new(Kind::ExternalNumberTaken, "Another order has this `external_number`.")
 }
 
 fn no_attempt_left() -> Error {

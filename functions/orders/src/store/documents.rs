@@ -6,6 +6,7 @@ use shared::error::Error;
 use shared::http::idempotency::{self, IdempotencyKey, RequestFingerprint, RequestKey};
 use shared::mongo;
 use shared::mongo::changes::changes;
+use shared::mongo::fenced::WRITER;
 use shared::mongo::json_schema;
 use shared::mongo::unreadable::{Unreadable, value};
 use shared::values::address::Address;
@@ -14,16 +15,20 @@ use shared::values::money::{Currency, Money};
 use shared::values::stored;
 use shared::values::text::Reason;
 
-use super::ORDERS;
-use crate::limits::{MAX_ITEMS, Note, Reference};
+use super::{ORDERS, upgrade};
+use crate::limits::{ExternalNumber, MAX_ITEMS, Note, Reference};
 use crate::number::Number;
 use crate::order::{
-    Change, Decision, HistoryEntry, IdempotencyRef, Item, Order, Payment, Refund, Task, TaskKind, Tracking,
+    Change, Decision, Discount, HistoryEntry, IdempotencyRef, Item, ItemAmounts, Order, Payment,
+    PaymentStatus, Refund, Shipping, Task, TaskKind, Tax, Tracking,
 };
 use crate::status::Status;
 
+mod amounts;
 mod payments;
 
+use amounts::{DiscountDocument, ShippingDocument, TaxDocument};
+pub(super) use payments::starts_with_reference;
 use payments::{PaymentDocument, ReferencesDocument, RefundDocument};
 
 /// Status of a void: an ID under which no order can be placed any more.
@@ -36,10 +41,25 @@ const VOID_VERSION: i64 = 2;
 const RELEASE: Task = Task { revision: VOID_VERSION, kind: TaskKind::Release };
 
 /// Validation rule for documents: an order, or a void.
+///
+/// An order with discounts, taxes or a shipping takes the writes of builds that know these, and of no others: an older
+/// build would compute its total without them. The same holds for an address with a name: an older build would leave the
+/// name at another address.
 pub(super) fn valid() -> Document {
     let status = [("status", json_schema::one_of([VOID]))];
     let void = json_schema::document(&[&in_both()[..], &status].concat(), &[]);
-    doc! { "$jsonSchema": { "anyOf": [order_rule(), void] } }
+    let empty = || doc! { "bsonType": "null" };
+    let without_amounts = doc! { "properties": {
+        "shipping": empty(),
+        "shipping_address": { "properties": { "name": empty(), "company": empty(), "phone": empty() } },
+        "items": { "items": { "properties": { "discounts": { "maxItems": 0 }, "taxes": { "maxItems": 0 } } } },
+    } };
+    let by_builds_that_know_them =
+        doc! { "required": [WRITER], "properties": { WRITER: { "minimum": upgrade::COMPLETE } } };
+    doc! { "$jsonSchema": {
+        "anyOf": [order_rule(), void],
+        "allOf": [{ "anyOf": [without_amounts, by_builds_that_know_them] }],
+    } }
 }
 
 /// Rule for an order.
@@ -73,7 +93,7 @@ fn of_an_order() -> [(&'static str, Document); 11] {
             ("unit_price", json_schema::whole(0)),
             ("quantity", json_schema::whole(1)),
         ],
-        &[],
+        &[("discounts", amounts::discounts_rule()), ("taxes", amounts::taxes_rule())],
     );
     let change = json_schema::document(
         &[("at", json_schema::date()), ("to", json_schema::one_of(Status::ALL.map(Status::name)))],
@@ -100,7 +120,7 @@ fn of_an_order() -> [(&'static str, Document); 11] {
     ]
 }
 
-fn optional_in_an_order() -> [(&'static str, Document); 8] {
+fn optional_in_an_order() -> [(&'static str, Document); 13] {
     let tracking = json_schema::document(
         &[("carrier", json_schema::text(Reference::MAX)), ("number", json_schema::text(Reference::MAX))],
         &[],
@@ -117,7 +137,12 @@ fn optional_in_an_order() -> [(&'static str, Document); 8] {
     [
         payments,
         refunds,
+        ("payment_status", json_schema::one_of(PaymentStatus::ALL.map(PaymentStatus::name))),
+        ("billing_address", json_schema::or_null(json_schema::address())),
+        ("shipping", json_schema::or_null(amounts::shipping_rule())),
+        ("external_number", json_schema::text(ExternalNumber::MAX)),
         ("note", json_schema::or_null(json_schema::text(Note::MAX))),
+        ("internal_note", json_schema::or_null(json_schema::text(Note::MAX))),
         ("tracking", json_schema::or_null(tracking)),
         ("changing", json_schema::boolean()),
         ("placed_under", placed_under),
@@ -135,10 +160,22 @@ pub(super) struct OrderDocument {
     status: String,
     items: Vec<ItemDocument>,
     currency: String,
-    /// Minor units; derived from the items, stored for sorting.
+    /// Minor units; derived from items and shipping, stored for sorting.
     total: i64,
+    /// Derived from the sums, stored for finding; a build from before stores none.
+    #[serde(skip_deserializing)]
+    payment_status: String,
     shipping_address: Address,
+    #[serde(default)]
+    billing_address: Option<Address>,
+    #[serde(default)]
+    shipping: Option<ShippingDocument>,
+    /// Absent without one: the index on it has only orders with one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    external_number: Option<String>,
     note: Option<String>,
+    #[serde(default)]
+    internal_note: Option<String>,
     metadata: Vec<mongo::Entry>,
     payment: ReferencesDocument,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -176,6 +213,10 @@ pub(super) struct ItemDocument {
     /// Minor units.
     unit_price: i64,
     quantity: i64,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    discounts: Vec<DiscountDocument>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    taxes: Vec<TaxDocument>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -302,12 +343,19 @@ impl OrderDocument {
                     name: item.name.clone(),
                     unit_price: item.unit_price.amount(),
                     quantity: item.quantity,
+                    discounts: item.amounts.discounts.iter().map(DiscountDocument::from).collect(),
+                    taxes: item.amounts.taxes.iter().map(TaxDocument::from).collect(),
                 })
                 .collect(),
             currency: order.currency.code().to_owned(),
             total: order.total(),
+            payment_status: order.payment_status().name().to_owned(),
             shipping_address: order.shipping_address.clone(),
+            billing_address: order.billing_address.clone(),
+            shipping: order.shipping.as_ref().map(ShippingDocument::from),
+            external_number: order.external_number.clone(),
             note: order.note.clone(),
+            internal_note: order.internal_note.clone(),
             metadata: mongo::entries(&order.metadata),
             payment: ReferencesDocument::of(order),
             payments: order.payments.iter().map(|payment| PaymentDocument::of(order.id, payment)).collect(),
@@ -340,6 +388,10 @@ impl OrderDocument {
             name: item.name,
             unit_price: Money::from_stored(item.unit_price, currency),
             quantity: item.quantity,
+            amounts: ItemAmounts {
+                discounts: item.discounts.into_iter().map(Discount::from).collect(),
+                taxes: item.taxes.into_iter().map(Tax::from).collect(),
+            },
         };
         let references = self.payment;
         let mut order = Order {
@@ -350,7 +402,11 @@ impl OrderDocument {
             items: self.items.into_iter().map(item).collect(),
             currency,
             shipping_address: self.shipping_address,
+            billing_address: self.billing_address,
+            shipping: self.shipping.map(Shipping::from),
+            external_number: self.external_number,
             note: self.note,
+            internal_note: self.internal_note,
             metadata: mongo::map(self.metadata),
             payments: self.payments.into_iter().map(Payment::from).collect(),
             refunds: self.refunds.into_iter().map(Refund::from).collect(),
@@ -389,12 +445,16 @@ pub(super) fn update(before: &Order, decision: &Decision) -> Result<Document, Er
         };
         set.insert(field, value);
     }
-    if before.payments != decision.order.payments || before.refunds != decision.order.refunds {
+    let after = &decision.order;
+    if before.payments != after.payments || before.refunds != after.refunds || has_money_from_before(before) {
         // Both: one that stands in `payment` alone is stored with the first change.
         for field in ["payments", "refunds"] {
             set.insert(field, entries(field, old.get(field), new.get(field)));
         }
     }
+    // Always: a build from before may have stored the order without it.
+    let payment_status = decision.order.payment_status().name();
+    set.insert("payment_status", literal(payment_status.into()));
     let mut append = |field: &str, entries: Vec<Bson>| {
         if !entries.is_empty() {
             set.insert(field, doc! { "$concatArrays": [format!("${field}"), literal(entries.into())] });
@@ -404,6 +464,26 @@ pub(super) fn update(before: &Order, decision: &Decision) -> Result<Document, Er
     append("history", decision.entries.iter().map(entry).collect::<Result<_, _>>()?);
     let task = decision.task.map(|task| to_bson(&TaskDocument::from(task))).transpose()?;
     append("tasks", task.into_iter().collect());
+    Ok(doc! { "$set": set })
+}
+
+/// True if an order has a payment or a refund that a build without these recorded.
+fn has_money_from_before(order: &Order) -> bool {
+    let id = order.id.uuid();
+    order.payments.iter().any(|payment| payment.id.uuid() == id)
+        || order.refunds.iter().any(|refund| refund.id.uuid() == id)
+}
+
+/// Update that stores what is derived from an order: its status of payment, and what a build without payments has in
+/// the references alone.
+pub(super) fn derived(order: &Order) -> Result<Document, Error> {
+    let stored = bson::serialize_to_document(&OrderDocument::of(order)).map_err(Error::internal)?;
+    let mut set = doc! { "payment_status": literal(order.payment_status().name().into()) };
+    for field in ["payments", "refunds"] {
+        if let Some(list) = stored.get(field) {
+            set.insert(field, entries(field, Some(list), Some(list)));
+        }
+    }
     Ok(doc! { "$set": set })
 }
 
@@ -437,7 +517,15 @@ fn entries(field: &str, old: Option<&Bson>, new: Option<&Bson>) -> Vec<Bson> {
 fn items(before: &Order, after: &Order) -> Result<Vec<Bson>, Error> {
     let (old, new) = (OrderDocument::of(before).items, OrderDocument::of(after).items);
     let item = |item: &ItemDocument| {
-        let fields = literal(to_bson(item)?);
+        let mut fields = bson::serialize_to_document(item).map_err(Error::internal)?;
+        // A list that is empty now replaces the stored one.
+        for (field, is_empty) in [("discounts", item.discounts.is_empty()), ("taxes", item.taxes.is_empty())]
+        {
+            if is_empty {
+                fields.insert(field, Vec::<Bson>::new());
+            }
+        }
+        let fields = literal(fields.into());
         let place = old.iter().position(|there| there.product_id == item.product_id);
         Ok(match place.map(i64::try_from) {
             Some(Ok(place)) => {

@@ -1,25 +1,45 @@
 //! Lists of orders: the index for each combination of filters and sort.
 
 use mongodb::bson::{Bson, Document, RawDocumentBuf, doc};
+use mongodb::options::Hint;
 use shared::error::Error;
 use shared::input::page::{PageRequest, PageRows, Position, SortType};
-use shared::mongo::keyset::{IndexScan, SortKey, conjunction};
+use shared::mongo::keyset::{IndexScan, Lookup, SortKey, conjunction};
 use shared::mongo::unreadable::readable;
 use shared::mongo::{self, Index};
+use shared::values::clock::Timestamp;
 use shared::values::ids::UserId;
 
-use super::documents::OrderDocument;
-use super::{OrderStore, VOID};
+use super::documents::{OrderDocument, starts_with_reference};
+use super::{EXTERNAL_NUMBER_INDEX, NUMBER_INDEX, OrderStore, PAYMENT_INDEX};
 use crate::listing::{Listing, SortBy};
-use crate::order::Order;
+use crate::number::Number;
+use crate::order::{Order, PaymentStatus};
 use crate::status::Status;
 
 /// Index on the orders of a user by status.
 pub(super) const BY_USER: &str = "user_status_newest";
 
+const BY_PRODUCT: &str = "product_status_newest";
+const BY_UPDATE: &str = "status_updated";
+const BY_SKU: &str = "item_sku";
+const BY_TRACKING: &str = "tracking_number";
+const BY_PAYMENT_STATUS: &str = "payment_status_newest";
+
+/// Statuses of payment that few orders have. The index has these alone, since most orders are paid in full and cost it
+/// nothing.
+const INDEXED: [PaymentStatus; 4] = [
+    PaymentStatus::Partial,
+    PaymentStatus::PartiallyRefunded,
+    PaymentStatus::Refunded,
+    PaymentStatus::RefundDue,
+];
+
 /// Indexes for lists: for all orders, for a user's and for a product's, one for each sort. Status comes
 /// before the sort in all of them, and a list of all statuses merges seven partitions. Voids have a status of
 /// their own, which no list names.
+///
+/// Values that few orders have are looked up in indexes of their own.
 pub(super) fn indexes() -> Vec<Index> {
     let newest = |mut keys: Document| {
         keys.extend(doc! { "status": 1, "created_at": -1, "_id": -1 });
@@ -29,13 +49,20 @@ pub(super) fn indexes() -> Vec<Index> {
         keys.extend(doc! { "status": 1, "total": -1, "_id": -1 });
         keys
     };
+    let indexed: Vec<&str> = INDEXED.map(PaymentStatus::name).to_vec();
     vec![
         Index::plain("status_newest", newest(doc! {})),
         Index::plain("status_total", total(doc! {})),
+        Index::plain(BY_UPDATE, doc! { "status": 1, "updated_at": -1, "_id": -1 }),
         Index::plain(BY_USER, newest(doc! { "user_id": 1 })),
         Index::plain("user_status_total", total(doc! { "user_id": 1 })),
-        Index::plain("product_status_newest", newest(doc! { "items.product_id": 1 })),
+        Index::plain(BY_PRODUCT, newest(doc! { "items.product_id": 1 })),
         Index::plain("product_status_total", total(doc! { "items.product_id": 1 })),
+        Index::plain(BY_SKU, doc! { "items.sku": 1, "_id": 1 }),
+        Index::plain(BY_TRACKING, doc! { "tracking.number": 1, "_id": 1 })
+            .only(doc! { "tracking.number": { "$exists": true } }),
+        Index::plain(BY_PAYMENT_STATUS, doc! { "payment_status": 1, "created_at": -1, "_id": -1 })
+            .only(doc! { "payment_status": { "$in": indexed } }),
     ]
 }
 
@@ -51,86 +78,171 @@ impl OrderStore {
         page: &PageRequest,
         after: Option<&Position>,
     ) -> Result<PageRows<Order>, Error> {
-        let found = match &listing.number {
-            Some(number) => self.numbered(&number.to_string(), listing, of, after).await?,
-            None => index_scan(listing, of).page(&self.stored(), page, after, Document::new()).await?,
+        let scan = index_scan(listing, of);
+        let found = if listing.number.is_some() {
+            self.only(NUMBER_INDEX, &scan, after).await?
+        } else if listing.external_number.is_some() {
+            self.only(EXTERNAL_NUMBER_INDEX, &scan, after).await?
+        } else {
+            let lookups = lookups(listing, of);
+            scan.page_by(&lookups, &self.stored(), page, after, Document::new()).await?
         };
         Ok(readable(found, OrderDocument::read))
     }
 
-    /// Finds the order with a number, if the other filters match. It reads one key, whatever they are.
-    async fn numbered(
+    /// Finds the order with a unique value, if the other filters match. It reads one key, whatever they are.
+    async fn only(
         &self,
-        number: &str,
-        listing: &Listing,
-        of: Option<UserId>,
+        index: &str,
+        scan: &IndexScan,
         after: Option<&Position>,
     ) -> Result<PageRows<RawDocumentBuf>, Error> {
         // There is no page after the only one.
         if after.is_some() {
             return Ok(PageRows::nothing());
         }
-        let mut filter = doc! { "number": number };
-        filter.insert(
-            "status",
-            listing.status.map_or_else(|| doc! { "$ne": VOID }, |it| doc! { "$eq": it.name() }),
-        );
-        if let Some(user) = of {
-            filter.insert("user_id", mongo::uuid(user));
-        }
-        if let Some(product) = listing.product_id {
-            filter.insert("items.product_id", mongo::uuid(product));
-        }
-        let placed = placed_between(listing);
-        if !placed.is_empty() {
-            filter.insert("created_at", placed);
-        }
-        let found = self.stored().find_one(filter).await?;
+        let found = self.stored().find_one(scan.conditions()).hint(Hint::Name(index.to_owned())).await?;
         Ok(PageRows::only(found))
     }
 }
 
-/// Builds the index scan of a list.
+/// Builds the index scan of a list, with all of its filters.
 fn index_scan(listing: &Listing, of: Option<UserId>) -> IndexScan {
-    let statuses: Vec<Bson> = match listing.status {
-        Some(status) => vec![status.name().into()],
-        None => Status::ALL.into_iter().map(|status| status.name().into()).collect(),
-    };
-    let product: Option<Bson> = listing.product_id.map(|product| mongo::uuid(product).into());
     let user: Option<Bson> = of.map(|user| mongo::uuid(user).into());
-    let mut filter = Vec::new();
-    let (first, newest, total) = match (user, product) {
-        (Some(user), product) => {
-            filter.extend(product.map(|product| doc! { "items.product_id": product }));
-            (Some(("user_id", user)), BY_USER, "user_status_total")
+    let product: Option<Bson> = listing.product_id.map(|product| mongo::uuid(product).into());
+    let mut partitions = Vec::new();
+    let mut filters = vec![details(listing)];
+    let (mut of_user, mut of_product) = (user.clone(), product.clone());
+    let index = match (&user, &product, listing.sort.by) {
+        (None, None, SortBy::CreatedAt) if has_indexed_statuses(listing) => BY_PAYMENT_STATUS,
+        (None, None, SortBy::CreatedAt) => "status_newest",
+        (None, None, SortBy::Total) => "status_total",
+        (_, _, SortBy::UpdatedAt) => BY_UPDATE,
+        (Some(_), _, by) => {
+            partitions.extend(of_user.take().map(|user| ("user_id", vec![user])));
+            if matches!(by, SortBy::Total) { "user_status_total" } else { BY_USER }
         }
-        (None, Some(product)) => {
-            (Some(("items.product_id", product)), "product_status_newest", "product_status_total")
-        }
-        (None, None) => (None, "status_newest", "status_total"),
-    };
-    let mut partitions: Vec<_> = first.into_iter().map(|(field, value)| (field, vec![value])).collect();
-    partitions.push(("status", statuses));
-    let placed = placed_between(listing);
-    let (field, of, index, range) = match listing.sort.by {
-        SortBy::CreatedAt => ("created_at", SortType::Time, newest, placed),
-        SortBy::Total => {
-            if !placed.is_empty() {
-                filter.push(doc! { "created_at": placed });
-            }
-            ("total", SortType::Integer, total, Document::new())
+        (None, Some(_), by) => {
+            partitions.extend(of_product.take().map(|product| ("items.product_id", vec![product])));
+            if matches!(by, SortBy::Total) { "product_status_total" } else { BY_PRODUCT }
         }
     };
+    filters.extend(of_user.map(|user| doc! { "user_id": user }));
+    filters.extend(of_product.map(|product| doc! { "items.product_id": product }));
+    let payment_statuses = names(&listing.payment_statuses, PaymentStatus::name);
+    if index == BY_PAYMENT_STATUS {
+        partitions.push(("payment_status", payment_statuses));
+        if !listing.statuses.is_empty() {
+            filters.push(doc! { "status": { "$in": statuses(listing) } });
+        }
+    } else {
+        partitions.push(("status", statuses(listing)));
+        if !payment_statuses.is_empty() {
+            filters.push(doc! { "payment_status": { "$in": payment_statuses } });
+        }
+    }
+    let (field, of) = match listing.sort.by {
+        SortBy::CreatedAt => ("created_at", SortType::Time),
+        SortBy::UpdatedAt => ("updated_at", SortType::Time),
+        SortBy::Total => ("total", SortType::Integer),
+    };
+    let mut range = Document::new();
+    for (name, from, to) in [
+        ("created_at", listing.created_from, listing.created_to),
+        ("updated_at", listing.updated_from, listing.updated_to),
+    ] {
+        let between = between(from, to);
+        if name == field {
+            range = between;
+        } else if !between.is_empty() {
+            filters.push(doc! { name: between });
+        }
+    }
     let sort_key = SortKey { field, of, descending: listing.sort.descending };
-    IndexScan { index, partitions, sort_key, range, filter: conjunction(filter) }
+    IndexScan { index, partitions, sort_key, range, filter: conjunction(filters) }
 }
 
-fn placed_between(listing: &Listing) -> Document {
+/// Filters that have an index in another order than the list's, the most selective first: at most two, since each may
+/// read [`Lookup`]'s limit of keys to see whether few orders match.
+fn lookups(listing: &Listing, of: Option<UserId>) -> Vec<Lookup> {
+    let mut lookups = Vec::new();
+    if let Some(reference) = &listing.payment_reference {
+        let condition = starts_with_reference(reference);
+        lookups.push(Lookup { index: PAYMENT_INDEX, condition });
+    }
+    if let Some(number) = &listing.tracking_number {
+        lookups.push(Lookup { index: BY_TRACKING, condition: doc! { "tracking.number": number } });
+    }
+    let is_by_update = matches!(listing.sort.by, SortBy::UpdatedAt);
+    let with_status =
+        |field: &str, value: Bson| doc! { field: value, "status": { "$in": statuses(listing) } };
+    if let Some(user) = of {
+        // All others are of the whole shop, and a user has a few orders of it.
+        if is_by_update {
+            let condition = with_status("user_id", mongo::uuid(user).into());
+            lookups.push(Lookup { index: BY_USER, condition });
+        }
+        return lookups;
+    }
+    // Of several statuses MongoDB does not see that the partial index has them all.
+    if let [status] = listing.payment_statuses[..]
+        && INDEXED.contains(&status)
+        && !matches!(listing.sort.by, SortBy::CreatedAt)
+    {
+        let condition = doc! { "payment_status": status.name() };
+        lookups.push(Lookup { index: BY_PAYMENT_STATUS, condition });
+    }
+    if let Some(sku) = &listing.sku {
+        lookups.push(Lookup { index: BY_SKU, condition: doc! { "items.sku": sku } });
+    }
+    if let Some(product) = listing.product_id.filter(|_| is_by_update) {
+        let condition = with_status("items.product_id", mongo::uuid(product).into());
+        lookups.push(Lookup { index: BY_PRODUCT, condition });
+    }
+    let changed = between(listing.updated_from, listing.updated_to);
+    if !changed.is_empty() && !is_by_update {
+        let condition = with_status("updated_at", changed.into());
+        lookups.push(Lookup { index: BY_UPDATE, condition });
+    }
+    lookups.truncate(2);
+    lookups
+}
+
+/// Filters that no index of a list has.
+fn details(listing: &Listing) -> Document {
+    let Listing { external_number, payment_reference, tracking_number, sku, .. } = listing;
+    let number = listing.number.as_ref().map(Number::to_string);
+    let equal = [
+        ("number", number.as_ref()),
+        ("external_number", external_number.as_ref()),
+        ("payments.reference", payment_reference.as_ref()),
+        ("tracking.number", tracking_number.as_ref()),
+        ("items.sku", sku.as_ref()),
+    ];
+    equal.into_iter().filter_map(|(field, value)| Some((field.to_owned(), value?.into()))).collect()
+}
+
+/// True if the index by status of payment has all orders of the list.
+fn has_indexed_statuses(listing: &Listing) -> bool {
+    let asked = &listing.payment_statuses;
+    !asked.is_empty() && asked.iter().all(|status| INDEXED.contains(status))
+}
+
+/// Names of the statuses that a list has: never that of voids.
+fn statuses(listing: &Listing) -> Vec<Bson> {
+    names(if listing.statuses.is_empty() { &Status::ALL } else { &listing.statuses }, Status::name)
+}
+
+fn names<T: Copy>(values: &[T], name: impl Fn(T) -> &'static str) -> Vec<Bson> {
+    values.iter().map(|value| name(*value).into()).collect()
+}
+
+fn between(from: Option<Timestamp>, to: Option<Timestamp>) -> Document {
     let mut range = Document::new();
-    if let Some(from) = listing.created_from {
+    if let Some(from) = from {
         range.insert("$gte", mongo::date(from));
     }
-    if let Some(to) = listing.created_to {
+    if let Some(to) = to {
         range.insert("$lt", mongo::date(to));
     }
     range

@@ -1,4 +1,5 @@
-//! Job that deletes voids, and ended holds of orders without a task, once they are old enough.
+//! Job that deletes voids, and ended holds of orders without a task, once they are old enough. It also upgrades orders
+//! that an older build wrote last.
 
 use shared::error::Error;
 use shared::values::ids::OrderId;
@@ -37,6 +38,7 @@ impl Run<'_> {
                         store.delete_position(&name).await?;
                     }
                     self.note_lag(Job::Pruning, None, page.now, MEMORY);
+                    self.upgrade(turn).await?;
                     return self.prune_voids().await;
                 }
             }
@@ -66,6 +68,14 @@ impl Run<'_> {
                 let count = i64::try_from(ended.len()).unwrap_or(i64::MAX);
                 self.change(Job::Pruning, |it| it.set_aside += count);
             }
+        }
+        Ok(())
+    }
+
+    async fn upgrade(&self, turn: Turn) -> Result<(), Error> {
+        if self.worker.shard.is_first() {
+            let upgraded = self.worker.service.store.upgrade_outdated(|| turn.is_over()).await?;
+            self.change(Job::Pruning, |it| it.done += upgraded);
         }
         Ok(())
     }

@@ -2,10 +2,10 @@
 //!
 //! A build that knows no payments keeps the references in `payment` alone, and no events in the history. This build
 //! writes that field, too. A change to `paid` without its payment is read as one of all that was due, and a change to
-//! `refunded` without its refund as one of all that was left. So both builds may run at the same time, and orders from
-//! before need no migration.
+//! `refunded` without its refund as one of all that was left. So both builds may run at the same time. The upgrade
+//! of an order and each change of its money store the entries.
 
-use mongodb::bson::{self, Document};
+use mongodb::bson::{self, Document, doc};
 use serde::{Deserialize, Serialize};
 use shared::http::idempotency::RequestFingerprint;
 use shared::mongo::{self, json_schema};
@@ -38,8 +38,8 @@ pub(super) struct PaymentDocument {
     by: Option<bson::Uuid>,
     /// SHA-256 of the request, if it had an idempotency key.
     request: Option<bson::Binary>,
-    /// Provider and reference, for the unique index. A payment from before has a value of its own: nothing kept
-    /// their references apart.
+    /// Reference and provider, for the unique index. A payment from before has its order instead of a provider:
+    /// nothing kept their references apart.
     unique: String,
 }
 
@@ -115,6 +115,19 @@ pub(super) fn references_rule() -> Document {
     json_schema::document(&[], &[("reference", short()), ("method", short()), ("refund_reference", short())])
 }
 
+/// Condition on the unique index: some payment has this reference, or one that goes on with a slash.
+pub(in crate::store) fn starts_with_reference(reference: &str) -> Document {
+    let mut pattern = String::from("^");
+    for character in reference.chars() {
+        if character.is_ascii_punctuation() {
+            pattern.push('\\');
+        }
+        pattern.push(character);
+    }
+    pattern.push('/');
+    doc! { "payments.unique": { "$regex": pattern } }
+}
+
 impl ReferencesDocument {
     /// References of the latest payment and the latest refund.
     pub(super) fn of(order: &Order) -> Self {
@@ -173,7 +186,7 @@ fn without_money(history: &[HistoryEntry], status: Status) -> Option<(Timestamp,
 }
 
 impl PaymentDocument {
-    /// Provider and reference, for the unique index.
+    /// Reference and provider, for the unique index.
     pub(super) fn unique(order: &Order, payment: &Payment) -> String {
         Self::of(order.id, payment).unique
     }
@@ -181,8 +194,9 @@ impl PaymentDocument {
     pub(super) fn of(order: OrderId, payment: &Payment) -> Self {
         let from_before = payment.id.uuid() == order.uuid();
         let unique = match payment.provider.as_deref() {
-            _ if from_before => order.to_string(),
-            provider => format!("{}/{}", provider.unwrap_or_default(), payment.reference),
+            // No provider has this character.
+            _ if from_before => format!("{}/#{order}", payment.reference),
+            provider => format!("{}/{}", payment.reference, provider.unwrap_or_default()),
         };
         Self {
             id: mongo::uuid(payment.id),
