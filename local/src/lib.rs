@@ -4,6 +4,7 @@
 //! - [`gateway`]: routing of paths to functions, as API Gateway does it
 //! - [`settings`]: secrets and the first admin, from the environment or kept with the data
 //! - [`demo`]: demo data, a small shop
+//! - [`provider`]: sample of a payment provider, and the handler of its webhooks
 //! - [`run`]: `cargo local` from start to stop
 //! - `database`: MongoDB of a run, started here or given
 //! - `announce`: text that says how to use what is running
@@ -47,6 +48,7 @@ pub mod gateway;
 pub mod lambda;
 #[cfg(feature = "openapi")]
 pub mod openapi;
+pub mod provider;
 pub mod roles;
 pub mod run;
 pub mod sam;

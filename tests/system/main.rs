@@ -53,6 +53,7 @@ mod orders {
     mod customer_limits;
     mod faults;
     mod placing;
+    mod providers;
     mod race;
     mod reconcile;
     mod reconcile_bad_days;
