@@ -3,6 +3,7 @@
 //! - [`oversell`]: more is asked for than there is
 //! - [`sale`]: a hot product, whose buyers cancel while staff correct its count
 //! - [`twins`]: the same request many times at once
+//! - [`money`]: payments, refunds and edits of the same orders, with crashes and lost answers
 //! - [`enumeration`]: whoever measures sign-ins, known and unknown
 //! - [`brute_force`]: guesses over many connections at once
 //! - [`commands`]: a fault at every command that an operation sends to MongoDB
@@ -31,6 +32,7 @@ mod jobs;
 mod ledger;
 mod lists;
 mod memory;
+mod money;
 mod open_orders;
 mod operations;
 mod oversell;
