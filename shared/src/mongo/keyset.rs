@@ -23,6 +23,7 @@ use crate::error::Error;
 use crate::input::page::{PageRequest, PageRows, Position, SortType, SortValue};
 use crate::mongo::fenced::FencedCollection;
 use crate::mongo::{self, unreadable};
+use crate::values::clock::Timestamp;
 
 /// Maximum number of elements scanned for a page with filters outside of the index. They are scanned twice,
 /// first to find the end. Each scan reads a key or two more per range: at most 5,000 keys in all.
@@ -350,6 +351,18 @@ pub fn conjunction(mut conditions: Vec<Document>) -> Document {
         1 => conditions.remove(0),
         _ => doc! { "$and": conditions },
     }
+}
+
+/// Bounds of a time: from one, inclusive, to another, exclusive. Empty without either.
+pub fn times_between(from: Option<Timestamp>, to: Option<Timestamp>) -> Document {
+    let mut range = Document::new();
+    if let Some(from) = from {
+        range.insert("$gte", mongo::date(from));
+    }
+    if let Some(to) = to {
+        range.insert("$lt", mongo::date(to));
+    }
+    range
 }
 
 fn value(position: &Position) -> Bson {

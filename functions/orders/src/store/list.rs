@@ -4,10 +4,9 @@ use mongodb::bson::{Bson, Document, RawDocumentBuf, doc};
 use mongodb::options::Hint;
 use shared::error::Error;
 use shared::input::page::{PageRequest, PageRows, Position, SortType};
-use shared::mongo::keyset::{IndexScan, Lookup, SortKey, conjunction};
+use shared::mongo::keyset::{IndexScan, Lookup, SortKey, conjunction, times_between};
 use shared::mongo::unreadable::readable;
 use shared::mongo::{self, Index};
-use shared::values::clock::Timestamp;
 use shared::values::ids::UserId;
 
 use super::documents::{OrderDocument, starts_with_reference};
@@ -151,11 +150,11 @@ fn index_scan(listing: &Listing, of: Option<UserId>) -> IndexScan {
         ("created_at", listing.created_from, listing.created_to),
         ("updated_at", listing.updated_from, listing.updated_to),
     ] {
-        let between = between(from, to);
+        let times = times_between(from, to);
         if name == field {
-            range = between;
-        } else if !between.is_empty() {
-            filters.push(doc! { name: between });
+            range = times;
+        } else if !times.is_empty() {
+            filters.push(doc! { name: times });
         }
     }
     let sort_key = SortKey { field, of, descending: listing.sort.descending };
@@ -199,7 +198,7 @@ fn lookups(listing: &Listing, of: Option<UserId>) -> Vec<Lookup> {
         let condition = with_status("items.product_id", mongo::uuid(product).into());
         lookups.push(Lookup { index: BY_PRODUCT, condition });
     }
-    let changed = between(listing.updated_from, listing.updated_to);
+    let changed = times_between(listing.updated_from, listing.updated_to);
     if !changed.is_empty() && !is_by_update {
         let condition = with_status("updated_at", changed.into());
         lookups.push(Lookup { index: BY_UPDATE, condition });
@@ -235,15 +234,4 @@ fn statuses(listing: &Listing) -> Vec<Bson> {
 
 fn names<T: Copy>(values: &[T], name: impl Fn(T) -> &'static str) -> Vec<Bson> {
     values.iter().map(|value| name(*value).into()).collect()
-}
-
-fn between(from: Option<Timestamp>, to: Option<Timestamp>) -> Document {
-    let mut range = Document::new();
-    if let Some(from) = from {
-        range.insert("$gte", mongo::date(from));
-    }
-    if let Some(to) = to {
-        range.insert("$lt", mongo::date(to));
-    }
-    range
 }

@@ -6,7 +6,7 @@ use futures::TryStreamExt as _;
 use mongodb::bson::{self, Document, RawDocumentBuf, doc};
 use shared::error::Error;
 use shared::input::page::{PageRequest, PageRows, Position};
-use shared::mongo::keyset::{IndexScan, Lookup, SortKey, conjunction};
+use shared::mongo::keyset::{IndexScan, Lookup, SortKey, conjunction, times_between};
 use shared::mongo::unreadable::{self, Unreadable, readable};
 use shared::mongo::{self, Index};
 use shared::values::ids::ProductId;
@@ -159,7 +159,10 @@ fn index_scan(listing: &Listing, statuses: &[Status]) -> IndexScan {
         (None, _) => {}
     }
     let mut range = Document::new();
-    for (bounded, bounds) in [(AMOUNT, priced_between(listing)), (UPDATED_AT, updated_between(listing))] {
+    for (bounded, bounds) in [
+        (AMOUNT, priced_between(listing)),
+        (UPDATED_AT, times_between(listing.updated_from, listing.updated_to)),
+    ] {
         if bounded == field {
             range = bounds;
         } else if !bounds.is_empty() {
@@ -172,7 +175,7 @@ fn index_scan(listing: &Listing, statuses: &[Status]) -> IndexScan {
 
 /// Lookup by a filter that the index of the list does not have, but another one.
 fn lookup_beside(listing: &Listing, scan: &IndexScan) -> Option<Lookup> {
-    let updated = updated_between(listing);
+    let updated = times_between(listing.updated_from, listing.updated_to);
     let mut condition = Document::new();
     for (field, values) in scan.partitions.iter().filter(|(field, _)| *field != CURRENCY) {
         condition.insert(*field, doc! { "$in": values.clone() });
@@ -198,17 +201,6 @@ fn priced_between(listing: &Listing) -> Document {
     }
     if let Some(most) = listing.max_price {
         range.insert("$lte", most);
-    }
-    range
-}
-
-fn updated_between(listing: &Listing) -> Document {
-    let mut range = Document::new();
-    if let Some(from) = listing.updated_from {
-        range.insert("$gte", mongo::date(from));
-    }
-    if let Some(to) = listing.updated_to {
-        range.insert("$lt", mongo::date(to));
     }
     range
 }

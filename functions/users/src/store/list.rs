@@ -4,10 +4,10 @@ use mongodb::bson::{Document, RawDocumentBuf, doc};
 use shared::auth::Role;
 use shared::error::Error;
 use shared::input::page::{PageRequest, PageRows, Position};
+use shared::mongo::Index;
 use shared::mongo::fenced::FencedCollection;
-use shared::mongo::keyset::{IndexScan, Lookup, SortKey};
+use shared::mongo::keyset::{IndexScan, Lookup, SortKey, times_between};
 use shared::mongo::unreadable::readable;
-use shared::mongo::{self, Index};
 
 use super::{StoredUser, USERS, UserStore};
 use crate::listing::{Listing, SortBy};
@@ -71,7 +71,7 @@ impl UserStore {
             let statuses: Vec<&str> = statuses.iter().map(|status| status.name()).collect();
             filter.insert("status", doc! { "$in": statuses });
         }
-        let updated = updated_between(listing);
+        let updated = times_between(listing.updated_from, listing.updated_to);
         if !updated.is_empty() {
             filter.insert(UPDATED_AT, updated);
         }
@@ -87,7 +87,7 @@ fn index_scan(listing: &Listing) -> IndexScan {
     let statuses = listing.status.as_deref().unwrap_or(&Status::ALL);
     let roles = roles.iter().map(|role| role.name().into()).collect();
     let statuses = statuses.iter().map(|status| status.name().into()).collect();
-    let updated = updated_between(listing);
+    let updated = times_between(listing.updated_from, listing.updated_to);
     let (field, index, range, filter) = match listing.sort.by {
         SortBy::CreatedAt if updated.is_empty() => {
             ("created_at", "listed_newest", Document::new(), Document::new())
@@ -108,15 +108,4 @@ fn index_scan(listing: &Listing) -> IndexScan {
 fn lookup_beside(scan: &IndexScan) -> Option<Lookup> {
     let condition = scan.conditions();
     (!scan.filter.is_empty()).then_some(Lookup { index: LISTED_UPDATED, condition })
-}
-
-fn updated_between(listing: &Listing) -> Document {
-    let mut range = Document::new();
-    if let Some(from) = listing.updated_from {
-        range.insert("$gte", mongo::date(from));
-    }
-    if let Some(to) = listing.updated_to {
-        range.insert("$lt", mongo::date(to));
-    }
-    range
 }
