@@ -15,6 +15,7 @@ pub fn part() -> ApiPart {
         .with::<CreateRefundForm>()
         .with::<UpdateRefundForm>()
         .with::<OrderJson>()
+        .seen_by_some::<OrderJson>("internal_note")
         .with::<PaymentJson>()
         .with::<RefundJson>()
         .with::<RefundPreviewJson>()

@@ -60,7 +60,7 @@ pub(crate) struct OrderJson {
     note: Option<String>,
     /// Note of the shop. Absent where a customer looks.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[cfg_attr(feature = "openapi", schema(value_type = Option<String>, required = false))]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<String>))]
     internal_note: Option<Option<String>>,
     /// Data of your own.
     metadata: BTreeMap<String, String>,

@@ -2,7 +2,8 @@
 //!
 //! - A *value* (text, a number, an ID, a time) has its schema wherever a field has it; see [`crate::value_schema`].
 //!   Objects and enumerations are components with a name.
-//! - Requests deny unknown fields. Answers carry every field, so that all of them are required.
+//! - Requests deny unknown fields. Answers carry every field, so that all of them are required. One that only some
+//!   callers see is named by [`Schemas::seen_by_some`].
 
 use std::any::type_name;
 use std::borrow::Cow;
@@ -119,38 +120,51 @@ impl<T: ToSchema, const MIN: usize, const MAX: usize> ToSchema for List<T, MIN, 
 
 /// Schemas of several types, and of all that they mention.
 #[derive(Default)]
-pub struct Schemas(BTreeMap<String, ApiSchema>);
+pub struct Schemas {
+    all: BTreeMap<String, ApiSchema>,
+    /// Fields of answers that only some callers see, each with its type.
+    seen_by_some: Vec<(String, &'static str)>,
+}
 
 impl Schemas {
     /// Adds a type.
     pub fn with<T: ToSchema>(mut self) -> Self {
         let mut found = vec![(T::name().into_owned(), T::schema())];
         T::schemas(&mut found);
-        self.0.extend(found);
+        self.all.extend(found);
         self
     }
 
     /// Says of an object that exactly one of these fields is there: a schema for each.
     pub fn exactly_one<T: ToSchema>(mut self, fields: &[&str]) -> Self {
-        if let Some(RefOr::T(Schema::Object(object))) = self.0.get(T::name().as_ref()) {
+        if let Some(RefOr::T(Schema::Object(object))) = self.all.get(T::name().as_ref()) {
             let alternatives = fields.iter().map(|field| alternative(object, field, fields));
             let one = alternatives.fold(OneOfBuilder::new(), |one, object| one.item(object));
             let one = one.description(object.description.clone());
-            self.0.insert(T::name().into_owned(), one.into());
+            self.all.insert(T::name().into_owned(), one.into());
         }
+        self
+    }
+
+    /// Says of an answer that only some callers see this field: it may be absent.
+    pub fn seen_by_some<T: ToSchema>(mut self, field: &'static str) -> Self {
+        self.seen_by_some.push((T::name().into_owned(), field));
         self
     }
 
     /// The components, by their names.
     pub fn components(&self) -> impl Iterator<Item = (String, ApiSchema)> + '_ {
-        let named = self.0.iter().filter(|(name, _)| !name.starts_with(VALUE));
-        named.map(|(name, shape)| (name.clone(), self.component(shape.clone())))
+        let named = self.all.iter().filter(|(name, _)| !name.starts_with(VALUE));
+        named.map(|(name, shape)| (name.clone(), self.component(name, shape.clone())))
     }
 
-    fn component(&self, shape: ApiSchema) -> ApiSchema {
+    fn component(&self, name: &str, shape: ApiSchema) -> ApiSchema {
         match self.resolve(shape) {
             RefOr::T(Schema::Object(mut object)) if object.additional_properties.is_none() => {
-                object.required = object.properties.keys().cloned().collect();
+                let is_required = |field: &&String| {
+                    !self.seen_by_some.iter().any(|(of, other)| of == name && other == field)
+                };
+                object.required = object.properties.keys().filter(is_required).cloned().collect();
                 object.into()
             }
             other => other,
@@ -212,7 +226,7 @@ impl Schemas {
 
     fn referred(&self, reference: &Ref) -> Option<(&String, &ApiSchema)> {
         let name = reference.ref_location.strip_prefix("#/components/schemas/")?;
-        self.0.get_key_value(name)
+        self.all.get_key_value(name)
     }
 }
 
