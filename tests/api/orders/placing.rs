@@ -211,7 +211,8 @@ async fn without_a_token_there_are_no_orders() {
 #[tokio::test]
 async fn a_walk_through_pages_meets_every_order_once_and_newest_first() {
     let shop = Shop::open().await;
-    let mug = shop.product(100).await;
+    // One for each page, also where the shop has the orders of all other tests.
+    let mug = shop.product(100_000).await;
     let (ada, bob, staff) = (shop.customer().await, shop.customer().await, shop.staff().await);
     let mut hers = Vec::new();
     for _ in 0..7 {
