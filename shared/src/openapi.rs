@@ -87,6 +87,7 @@ fn value(value: ParameterValue) -> ApiSchema {
     };
     match value {
         ParameterValue::Text { min, max } => text(Some(min), max, values::text()),
+        ParameterValue::Line { min, max } => values::line(min, max).into(),
         ParameterValue::Pattern { pattern, length: (min, max) } => {
             text(min, max, values::matching(&pattern()))
         }

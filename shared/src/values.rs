@@ -2,6 +2,7 @@
 
 pub mod address;
 pub mod clock;
+pub mod email;
 pub mod ids;
 pub mod integer;
 pub mod money;

@@ -7,6 +7,7 @@ use shared::input::page::{Sort, SortType};
 use shared::input::query::{self, Query};
 use shared::rpc::convert;
 use shared::values::clock::Timestamp;
+use shared::values::email::Email;
 use shared::values::ids::{self, ProductId, ProductKind, UserId, UserKind};
 use shared::values::text::{Line, MAX_SKU};
 
@@ -47,12 +48,12 @@ pub const PARAMETERS: &[Parameter] = &[
     Parameter::new("tracking_number", REFERENCE, "Orders whose parcel has this tracking number."),
     Parameter::new(
         "email",
-        ParameterValue::Text { min: 1, max: None },
+        ParameterValue::Pattern { pattern: Email::pattern, length: (None, Some(Email::MAX)) },
         "Orders of the user with this e-mail address, in any case.",
     ),
     Parameter::new(
         "sku",
-        ParameterValue::Text { min: 1, max: Some(MAX_SKU) },
+        ParameterValue::Line { min: 1, max: MAX_SKU },
         "Orders with this SKU among their items, as of the time of ordering.",
     ),
     Parameter::new("created_from", ParameterValue::Time, "Orders placed at this time or later."),
@@ -67,7 +68,7 @@ pub const PARAMETERS: &[Parameter] = &[
 ];
 
 /// Reference of a payment, or number of a parcel.
-const REFERENCE: ParameterValue = ParameterValue::Text { min: Reference::MIN, max: Some(Reference::MAX) };
+const REFERENCE: ParameterValue = ParameterValue::Line { min: Reference::MIN, max: Reference::MAX };
 
 /// Pattern of the order numbers that `Number::parse_loosely` accepts.
 const NUMBER: &str = "^[0-9A-TV-Za-tv-z]{4}-?[0-9A-TV-Za-tv-z]{4}$";
@@ -92,7 +93,7 @@ pub struct Listing {
     /// Orders with this tracking number.
     pub tracking_number: Option<String>,
     /// Orders of the user with this e-mail address.
-    pub email: Option<String>,
+    pub email: Option<Email>,
     /// Orders with this SKU among the items.
     pub sku: Option<String>,
     /// Orders placed at this time or later.
@@ -156,7 +157,7 @@ impl Listing {
                 .parse_with("external_number", |text| ExternalNumber::parse(text.to_owned()))?,
             payment_reference: query.parse_with("payment_reference", reference)?,
             tracking_number: query.parse_with("tracking_number", reference)?,
-            email: query.get("email").map(str::to_owned),
+            email: query.parse_with("email", |text| Email::parse(text.to_owned()))?,
             sku: query.parse_with("sku", sku)?,
             created_from: query.parse_with("created_from", query::time)?,
             created_to: query.parse_with("created_to", query::time)?,
@@ -192,7 +193,7 @@ impl Listing {
             tracking_number: query::optional("tracking_number", message.tracking_number, |text| {
                 reference(&text)
             })?,
-            email: message.email,
+            email: query::optional("email", message.email, Email::parse)?,
             sku: query::optional("sku", message.sku, |text| sku(&text))?,
             created_from: query::optional("created_from", message.created_from, convert::bound)?,
             created_to: query::optional("created_to", message.created_to, convert::bound)?,
@@ -247,6 +248,7 @@ mod tests {
             ("status=paid,void", "`status` must be one of placed, "),
             ("payment_status=open", "`payment_status` must be one of unpaid, partial, "),
             ("external_number=a%20b", "`external_number` must have 1 to 64 visible ASCII characters"),
+            ("email=ada", "`email` must be an e-mail address"),
             ("payment_reference=%20", "`payment_reference` must not be blank"),
             ("number=4F7K", "`number` must be an order number, such as 4F7K-92QX"),
             ("created_from=today", "`created_from` must be a time of RFC 3339"),

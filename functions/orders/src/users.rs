@@ -6,12 +6,12 @@ use proto::users::v1::user_service_client::UserServiceClient;
 use proto::users::v1::{GetUserRequest, User};
 use shared::auth::Caller;
 use shared::error::{Error, Kind};
-use shared::input::query;
 use shared::rpc::channel::Channel;
 use shared::rpc::convert;
 use shared::rpc::metadata;
 use shared::runtime::context::Context;
 use shared::values::clock::Clock;
+use shared::values::email::Email;
 use shared::values::ids::UserId;
 
 /// Maximum time of a call.
@@ -42,17 +42,10 @@ impl Users {
     /// Finds the user with an e-mail address, in any case.
     ///
     /// # Errors
-    /// 400 for a malformed address, as the parameter of a list; 503 when users is unavailable.
-    pub async fn find_by_email(&self, context: &Context, email: &str) -> Result<Option<UserId>, Error> {
-        let request = GetUserRequest { id: String::new(), email: Some(email.to_owned()) };
-        let found = match self.find(context, request).await {
-            Err(error) if error.kind() == Kind::Validation => {
-                let detail = error.errors().first().map_or("is invalid", |error| error.detail.as_str());
-                return query::checked("email", Err(detail.to_owned()));
-            }
-            found => found?,
-        };
-        found.map(|user| convert::trusted_id(&user.id)).transpose()
+    /// 503 when users is unavailable.
+    pub async fn find_by_email(&self, context: &Context, email: &Email) -> Result<Option<UserId>, Error> {
+        let request = GetUserRequest { id: String::new(), email: Some(email.as_str().to_owned()) };
+        self.find(context, request).await?.map(|user| convert::trusted_id(&user.id)).transpose()
     }
 
     /// Asks for a user, in the name of this function.

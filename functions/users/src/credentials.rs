@@ -12,7 +12,7 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 use unicode_normalization::UnicodeNormalization as _;
 
 use crate::limits::PasswordText;
-use crate::user::Email;
+use shared::values::email::Email;
 
 /// Passwords that many people have, in lower case: long ones, and those that are too short as they are.
 const COMMON: [&str; 2] = [include_str!("common_passwords.txt"), include_str!("common_short_passwords.txt")];

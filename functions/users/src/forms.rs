@@ -12,7 +12,8 @@ use shared::values::text::Name;
 
 use crate::credentials::Password;
 use crate::limits::Phone;
-use crate::user::{Email, NewUser, Status, UserChange};
+use crate::user::{NewUser, Status, UserChange};
+use shared::values::email::Email;
 
 /// A user to be added.
 #[derive(Debug, Default, Deserialize)]

@@ -6,6 +6,3 @@ pub use shared::values::address::Phone;
 
 /// New password, after Unicode's normalisation NFKC.
 pub type PasswordText = Line<12, 128>;
-
-/// Longest e-mail address.
-pub const MAX_EMAIL: usize = 254;

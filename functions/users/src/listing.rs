@@ -9,8 +9,8 @@ use shared::input::query::{self, Query};
 use shared::rpc::convert;
 use shared::values::clock::Timestamp;
 
-use crate::limits::MAX_EMAIL;
-use crate::user::{Email, Status};
+use crate::user::Status;
+use shared::values::email::Email;
 
 /// Filters and sort of `GET /users`.
 pub const PARAMETERS: &[Parameter] = &[
@@ -26,7 +26,7 @@ pub const PARAMETERS: &[Parameter] = &[
     ),
     Parameter::new(
         "email",
-        ParameterValue::Pattern { pattern: Email::pattern, length: (None, Some(MAX_EMAIL)) },
+        ParameterValue::Pattern { pattern: Email::pattern, length: (None, Some(Email::MAX)) },
         "The user with this e-mail address, in any case.",
     ),
     Parameter::new("updated_from", ParameterValue::Time, "Users last changed at this time or later."),

@@ -21,7 +21,8 @@ use crate::rate_limit::RateLimits;
 use crate::store::revocations::Authority;
 use crate::store::{StoredUser, UserStore};
 use crate::tokens::KeyRing;
-use crate::user::{Email, User};
+use crate::user::User;
+use shared::values::email::Email;
 
 mod create;
 pub mod sessions;

@@ -24,12 +24,13 @@ use shared::values::ids::UserId;
 use shared::values::text::Name;
 
 use crate::credentials::PasswordHash;
-use crate::limits::{MAX_EMAIL, Phone};
-use crate::user::{Email, Status, User};
+use crate::limits::Phone;
+use crate::user::{Status, User};
 use counts::Counts;
 use networks::Networks;
 use revocations::Authority;
 use sessions::Sessions;
+use shared::values::email::Email;
 
 pub mod counts;
 pub mod networks;
@@ -144,8 +145,8 @@ fn valid_user() -> Document {
             ("updated_at", json_schema::date()),
         ],
         &[
-            ("email", json_schema::text(MAX_EMAIL)),
-            ("email_key", json_schema::text(MAX_EMAIL)),
+            ("email", json_schema::text(Email::MAX)),
+            ("email_key", json_schema::text(Email::MAX)),
             ("password_hash", json_schema::text(500)),
             ("name", json_schema::text(Name::MAX)),
             ("phone", json_schema::or_null(json_schema::text(Phone::MAX))),

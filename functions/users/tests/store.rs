@@ -11,6 +11,7 @@ use shared::error::{Error, Kind};
 use shared::input::page::PageRequest;
 use shared::input::query::Query;
 use shared::values::clock::Timestamp;
+use shared::values::email::Email;
 use shared::values::ids::UserId;
 use users::credentials::{Password, PasswordHash};
 use users::http::LIST_USERS;
@@ -19,7 +20,7 @@ use users::refresh_token::RefreshToken;
 use users::store::revocations::{Authority, MAX_DELETED};
 use users::store::sessions::MAX_ENDED_CUSTOMERS;
 use users::store::{Change, Inserted, UserStore, Written};
-use users::user::{Email, NewUser, Status, User};
+use users::user::{NewUser, Status, User};
 
 /// Time of creation of users that share one.
 const AT: Timestamp = Timestamp::from_millis(1_800_000_000_000);

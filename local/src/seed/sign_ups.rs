@@ -5,8 +5,9 @@ use rand::rngs::StdRng;
 use shared::auth::Role;
 use shared::values::address::Address;
 use shared::values::clock::Timestamp;
+use shared::values::email::Email;
 use shared::values::ids::UserId;
-use users::user::{Email, Status, User};
+use users::user::{Status, User};
 
 use super::random::{DAY, between, id, mark, one_of, percent};
 use crate::error::CommandError;

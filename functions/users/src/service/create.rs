@@ -12,7 +12,8 @@ use super::UserService;
 use crate::credentials::{self, Password};
 use crate::store::revocations::Authority;
 use crate::store::{self, Inserted, StoredUser};
-use crate::user::{Email, NewUser, User};
+use crate::user::{NewUser, User};
+use shared::values::email::Email;
 
 impl UserService {
     /// Creates a user, once for all requests under one key.

@@ -110,6 +110,13 @@ pub enum ParameterValue {
         /// Most characters, if there is a limit.
         max: Option<usize>,
     },
+    /// One line of text, as [`crate::values::text::Line`].
+    Line {
+        /// Fewest characters.
+        min: usize,
+        /// Most characters.
+        max: usize,
+    },
     /// Text of this pattern.
     Pattern {
         /// Regular expression of ECMAScript.
