@@ -17,6 +17,7 @@
 //! walk         a model of its own: how Reconcile walks through the holds and saves its position
 //! journal      a model of its own: how stock, journal and holds make one declaration
 //! money        a model of its own: payments and refunds of orders, beside all that ends or changes these
+//! parts        a model of its own: what is shipped, cancelled and sent back in parts, and the stock that follows
 //! progress     a model of its own: how the jobs of Reconcile share a budget, beside things that always fail
 //! ```
 
@@ -25,6 +26,7 @@ pub mod guards;
 pub mod invariants;
 pub mod journal;
 pub mod money;
+pub mod parts;
 pub mod placing;
 pub mod progress;
 pub mod scenario;

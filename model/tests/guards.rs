@@ -10,6 +10,7 @@ use model::explorer::{Model, explore};
 use model::guards::Guard;
 use model::journal::{Journal, JournalGuard};
 use model::money::{Expectation, Money, MoneyGuard};
+use model::parts::{Parts, PartsGuard};
 use model::progress::{Progress, ProgressGuard, THINGS};
 use model::scenario::Scenario;
 use model::steps::Protocol;
@@ -69,6 +70,13 @@ fn a_journal_without_any_one_guard_is_wrong() {
 fn money_without_any_one_guard_is_lost_or_doubled() {
     for guard in MoneyGuard::ALL {
         missed(guard, &Money::that_misses(guard));
+    }
+}
+
+#[test]
+fn parts_without_any_one_guard_are_lost_or_doubled() {
+    for guard in PartsGuard::ALL {
+        missed(guard, &Parts::that_misses(guard));
     }
 }
 

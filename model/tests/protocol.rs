@@ -9,6 +9,7 @@
 use model::explorer::{Explored, Model, explore};
 use model::journal::Journal;
 use model::money::Money;
+use model::parts::Parts;
 use model::progress::{BOUND, Progress, THINGS};
 use model::scenario::{Scenario, Size};
 use model::steps::Protocol;
@@ -83,6 +84,17 @@ fn money(long: bool) {
 }
 
 #[test]
+fn parts_of_orders_move_once_despite_races() {
+    parts(false);
+}
+
+fn parts(long: bool) {
+    for parts in Parts::all(long) {
+        finds_nothing(parts.name, &parts.bound(), &parts);
+    }
+}
+
+#[test]
 fn everything_healthy_is_done_within_a_few_runs() {
     beside_broken_things(1);
 }
@@ -110,4 +122,5 @@ fn a_longer_search_finds_nothing_either() {
     beside_broken_things(u32::MAX);
     journals(true);
     money(true);
+    parts(true);
 }
