@@ -7,7 +7,8 @@
 //!   of marks that were ever left. A journal entry is of one order: its revision, and the quantity held. A mark
 //!   is the order and the revision of a declaration that is in the hold; at least the newest `KEPT` are there.
 //! - *Holds*, one document for each order: its revision and all its items. An item of quantity 0 has ended. A
-//!   hold of such items alone is a tombstone.
+//!   hold of such items alone is a tombstone. It has the counts of its order, too, see `parts`. Here they are
+//!   one for each product: the units that are out.
 //!
 //! An order holds what the entry or the hold of its highest revision says. At the same revision it is the hold.
 //! A mark above both is all that is left of a tombstone that was pruned: the order holds nothing.
@@ -19,8 +20,9 @@
 //! 2. The products covered are those that the call names, and those of the order's entries and hold, ended ones
 //!    too. One product: one write to its stock, and nothing else. It moves the counters and leaves an entry of
 //!    the order, new or in the place of the one that is there. Several, or units that leave the warehouse or come
-//!    back: one transaction, with a write to the stock of each and a write to the hold. Each write to a stock
-//!    moves the counters, removes the order's entry and leaves a mark, as if the entry was folded at once.
+//!    back, or counts, even if nothing moves: one transaction, with a write to the stock of each and a write to
+//!    the hold. Each write to a stock moves the counters, removes the order's entry and leaves a mark, as if the
+//!    entry was folded at once.
 //! 3. Each write to a stock has conditions: there is enough; no entry and no mark of the order has a higher
 //!    revision than was read; at most `KEPT` marks were left since the read. If a condition fails nothing is
 //!    written: back to 1.
@@ -31,8 +33,8 @@
 //! # Folding
 //!
 //! Any process may fold at any time. It reads the stock, and writes each entry to the hold of its order, unless
-//! that has the same revision or a higher one. Then it removes the entries that are still at that revision,
-//! leaves their marks, and adds their number to `folds`, in one write.
+//! that has the same revision or a higher one. The hold keeps its counts. Then it removes the entries that are
+//! still at that revision, leaves their marks, and adds their number to `folds`, in one write.
 //!
 //! # Pruning
 //!
@@ -86,6 +88,15 @@ type Items = [u8; PRODUCTS];
 /// Nothing.
 const NOTHING: Items = [0; PRODUCTS];
 
+/// Counts of a declaration: units of each product that are out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Counts {
+    /// Units that are out as of its revision.
+    pub out: Items,
+    /// Units that were out before the oldest open task.
+    pub before: Items,
+}
+
 /// Declaration, and the number of times that it may be sent.
 #[derive(Clone, Copy, Debug)]
 pub struct Sent {
@@ -97,6 +108,8 @@ pub struct Sent {
     pub kind: DeclarationKind,
     /// Items.
     pub items: Items,
+    /// Counts, if it is `MoveStock`. Its kind is then to hold.
+    pub counts: Option<Counts>,
     /// Number of times that it may be sent, at any moment.
     pub times: u8,
     /// True if it is sent after the hour alone, and otherwise before it alone.
@@ -107,6 +120,30 @@ impl Sent {
     /// Items that are held once it is applied.
     fn holds(&self) -> Items {
         if self.kind == DeclarationKind::Hold { self.items } else { NOTHING }
+    }
+
+    /// Units of a product that come back, less those that leave. `kept` are the counts of the hold.
+    fn moves(&self, product: usize, kept: Option<Items>) -> i16 {
+        let units = i16::from(self.items[product]);
+        match (self.counts, self.kind) {
+            (Some(Counts { out, before }), _) => {
+                i16::from(kept.unwrap_or(before)[product]) - i16::from(out[product])
+            }
+            (None, DeclarationKind::Hold) => 0,
+            (None, DeclarationKind::Ship) => -units,
+            (None, DeclarationKind::Restock) => units,
+        }
+    }
+
+    /// Returns true if it concerns a product.
+    fn names(&self, product: usize) -> bool {
+        let is_counted = self.counts.is_some_and(|counts| counts.out[product] + counts.before[product] > 0);
+        self.items[product] > 0 || is_counted
+    }
+
+    /// Counts that the hold has once it is applied.
+    fn leaves(&self, kept: Option<Items>) -> Option<Items> {
+        self.counts.map_or(kept, |counts| Some(counts.out))
     }
 
     /// Entry that it leaves in the journal of a product.
@@ -257,7 +294,10 @@ impl Model for Journal {
         };
         let stocks: Vec<String> = state.stock.iter().map(stock).collect();
         let hold = |hold: &Option<Hold>| {
-            hold.map_or("none".to_owned(), |hold| format!("r{} {:?}", hold.revision, hold.items))
+            hold.map_or("none".to_owned(), |hold| {
+                let out = hold.counts.map_or(String::new(), |counts| format!(" {counts:?} out"));
+                format!("r{} {:?}{out}", hold.revision, hold.items)
+            })
         };
         let holds: Vec<String> = state.holds.iter().map(hold).collect();
         format!(

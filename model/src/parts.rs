@@ -47,7 +47,7 @@
 //! # Left out
 //!
 //! - Placing: `steps` has it. A rival places in one step.
-//! - The journal: `journal` has it. A declaration is one step here.
+//! - The journal: `journal` has it, and the counts in it. A declaration is one step here.
 //! - Amounts: `money` has them.
 //! - What came back and is not restocked: a count of the order alone.
 //!

@@ -126,7 +126,14 @@ impl Journal {
         }
         let held = content.map_or(NOTHING, |(_, items)| items);
         let holds = sent.holds();
-        if (0..PRODUCTS).any(|it| holds[it] > held[it] + declaring.read[it].available) {
+        let back = |product: usize| {
+            let moves = sent.moves(product, declaring.counts());
+            u8::try_from(moves).ok().filter(|_| self.has(JournalGuard::BackBeforeTaken)).unwrap_or(0)
+        };
+        if (0..PRODUCTS).any(|it| holds[it] > held[it] + declaring.read[it].available + back(it)) {
+            if sent.counts.is_some() {
+                after.broken = Some("a declaration is refused, though its units are there");
+            }
             return "is short";
         }
         after.begin(Process::Declaring(Declaring { next: Next::Write, ..declaring }));
@@ -142,7 +149,7 @@ impl Journal {
         };
         let is_covered = |product: &usize| {
             let (held, named) = (held[*product], sent.items[*product]);
-            let is_concerned = held > 0 || named > 0 || ended(*product);
+            let is_concerned = held > 0 || sent.names(*product) || ended(*product);
             is_concerned && (self.has(JournalGuard::AllCovered) || held != named)
         };
         let covered: Vec<usize> = (0..PRODUCTS).filter(is_covered).collect();
@@ -168,7 +175,7 @@ impl Journal {
                 }
                 return Some((Step::of(sent, "has nothing to do"), after));
             }
-            [product] if sent.kind == DeclarationKind::Hold => {
+            [product] if sent.kind == DeclarationKind::Hold && self.is_lone_write(&declaring, product) => {
                 let stock = after.stock[product].as_mut()?;
                 let is_written = self.write_stock(stock, &declaring, product);
                 stock.add(sent.entry(product));
@@ -190,7 +197,7 @@ impl Journal {
                         self.leave(stock, [Mark { order: sent.order, revision: sent.revision }]);
                     }
                 }
-                after.holds[sent.order] = Some(Hold::of(sent, covers));
+                after.holds[sent.order] = Some(Hold::of(sent, covers, declaring.counts()));
                 ("writes in a transaction", is_written)
             }
         };
@@ -204,6 +211,13 @@ impl Journal {
         }
         again.begin(Process::Declaring(self.begin(declaring.call)));
         Some((Step::of(sent, "has to read again"), again))
+    }
+
+    /// Returns true if a write to the stock of one product is enough.
+    fn is_lone_write(&self, declaring: &Declaring, product: usize) -> bool {
+        let sent = self.sent(declaring);
+        let moves_nothing = sent.moves(product, declaring.counts()) == 0;
+        sent.counts.is_none() || moves_nothing && !self.has(JournalGuard::CountsInTransaction)
     }
 
     /// Reads everything again.
@@ -227,25 +241,21 @@ impl Journal {
         let sent = self.sent(declaring);
         let (revision, held) = declaring.known();
         let held = held[product];
-        let (holds, moved) = (sent.holds()[product], sent.items[product]);
+        let holds = sent.holds()[product];
         let of_order = |order: usize, other: u8| order == sent.order && other > revision;
         let is_newer = stock.journal.iter().any(|entry| of_order(entry.order, entry.revision));
         let was_newer = stock.folded.iter().any(|mark| of_order(mark.order, mark.revision));
         let is_as_read = (!is_newer || !self.has(JournalGuard::NoNewerEntry))
             && (!was_newer || !self.has(JournalGuard::NoNewerMark))
             && (stock.folds <= declaring.read[product].folds + KEPT || !self.has(JournalGuard::FewFolds));
-        let available = stock.on_hand.saturating_sub(stock.reserved);
-        let is_enough = holds <= held + available || !self.has(JournalGuard::EnoughStock);
         let others = stock.reserved.saturating_sub(held);
-        let is_there = sent.kind != DeclarationKind::Ship || stock.on_hand >= moved + others;
-        if !is_as_read || !is_enough || !is_there {
+        let moves = sent.moves(product, declaring.counts());
+        let moved = i16::from(stock.on_hand) + moves;
+        let is_enough = i16::from(others + holds) <= moved;
+        if !is_as_read || !is_enough && (moves != 0 || self.has(JournalGuard::EnoughStock)) {
             return false;
         }
-        match sent.kind {
-            DeclarationKind::Hold => {}
-            DeclarationKind::Ship => stock.on_hand -= moved,
-            DeclarationKind::Restock => stock.on_hand += moved,
-        }
+        stock.on_hand = u8::try_from(moved).unwrap_or(0);
         stock.reserved = others + holds;
         true
     }
@@ -254,12 +264,12 @@ impl Journal {
     fn write_rest(&self, after: &mut State, declaring: Declaring, product: usize) -> Option<&'static str> {
         let sent = self.sent(&declaring);
         if product == PRODUCTS {
-            after.holds[sent.order] = Some(Hold::of(sent, [true; PRODUCTS]));
+            after.holds[sent.order] = Some(Hold::of(sent, [true; PRODUCTS], declaring.counts()));
             after.applied[sent.order] = after.applied[sent.order].max(sent.revision);
             return Some("writes the hold");
         }
         let known = declaring.known();
-        if known.1[product] > 0 || sent.items[product] > 0 {
+        if known.1[product] > 0 || sent.names(product) {
             let stock = after.stock[product].as_mut()?;
             if !self.write_stock(stock, &declaring, product) {
                 return Some("gives up");
@@ -285,6 +295,11 @@ impl Declaring {
         // The hold of a mark is there, unless it was a tombstone that was pruned.
         let mark = self.read.iter().map(|read| read.mark).max().unwrap_or(0);
         if content.map_or(0, |(highest, _)| highest) < mark { Some((mark, NOTHING)) } else { content }
+    }
+
+    /// Returns the counts of the hold that was read. Entries have none.
+    fn counts(&self) -> Option<Items> {
+        self.hold?.counts
     }
 
     /// Returns the revision that was read, 0 for none, and its items.

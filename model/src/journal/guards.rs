@@ -32,6 +32,12 @@ pub enum JournalGuard {
     MarkInEach,
     /// The writes to several products are one transaction. Without: they are done one after the other.
     Transaction,
+    /// A declaration with counts is a transaction, also if it moves nothing. Without: one write to the stock.
+    CountsInTransaction,
+    /// A fold leaves the counts of the hold. Without: it drops them.
+    FoldKeepsCounts,
+    /// What comes back is there before anything is held. Without: only what was available is.
+    BackBeforeTaken,
     /// A fold writes the hold before it removes the entry. Without: after it.
     HoldBeforeRemoval,
     /// A fold never lowers the revision of a hold. Without: it writes each entry.
@@ -60,7 +66,7 @@ pub enum JournalGuard {
 
 impl JournalGuard {
     /// All guards.
-    pub const ALL: [Self; 26] = [
+    pub const ALL: [Self; 29] = [
         Self::Revision,
         Self::Replay,
         Self::EnoughStock,
@@ -75,6 +81,9 @@ impl JournalGuard {
         Self::EndedCovered,
         Self::MarkInEach,
         Self::Transaction,
+        Self::CountsInTransaction,
+        Self::FoldKeepsCounts,
+        Self::BackBeforeTaken,
         Self::HoldBeforeRemoval,
         Self::NewerOnly,
         Self::UnchangedOnly,

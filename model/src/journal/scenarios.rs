@@ -1,6 +1,6 @@
 //! Scenarios: the bounds of a search.
 
-use super::{Items, Journal, JournalGuard, NOTHING, Sent};
+use super::{Counts, Items, Journal, JournalGuard, NOTHING, Sent};
 use crate::state::DeclarationKind;
 
 impl Journal {
@@ -11,6 +11,9 @@ impl Journal {
             Self::two_pieces(long),
             Self::returned(long),
             Self::returned_late(long),
+            Self::parts(long),
+            Self::parts_of_two(long),
+            Self::parts_late(long),
             Self::from_one_to_two(long),
             Self::from_two_to_one(long),
             Self::ended(long),
@@ -24,6 +27,8 @@ impl Journal {
         let scenario = match guard {
             JournalGuard::AllCovered | JournalGuard::Transaction => Self::from_one_to_two(false),
             JournalGuard::MarkInEach | JournalGuard::EndedCovered => Self::moved(false),
+            JournalGuard::CountsInTransaction | JournalGuard::BackBeforeTaken => Self::parts(false),
+            JournalGuard::FoldKeepsCounts => Self::parts_of_two(false),
             JournalGuard::MarksRead => Self::returned_late(false),
             JournalGuard::FewFolds | JournalGuard::FoldsCounted | JournalGuard::StockReadFirst => {
                 Self::two_pieces(false)
@@ -68,6 +73,45 @@ impl Journal {
         let restock = Sent { kind: DeclarationKind::Restock, later: true, ..hold(0, 3, [1, 0], 2) };
         let sent = vec![hold(0, 1, [1, 0], 2), ship, restock];
         Self { hour: true, ..Self::of("returned late", [2, 0], sent) }
+    }
+
+    /// A unit of two is shipped, and the shipment cancelled, beside another order and a cancellation.
+    fn parts(long: bool) -> Self {
+        let more = u8::from(long);
+        let sent = vec![
+            hold(0, 1, [2, 0], 1),
+            parts(0, 2, [1, 0], [1, 0], 1),
+            parts(0, 3, [2, 0], [0, 0], 1),
+            parts(0, 4, [1, 0], [0, 0], more),
+            hold(1, 1, [1, 0], 1),
+        ];
+        Self::of("parts", [3, 0], sent)
+    }
+
+    /// One of two products is shipped, and an older build declares a hold.
+    fn parts_of_two(long: bool) -> Self {
+        let more = u8::from(long);
+        let sent = vec![
+            hold(0, 1, [1, 0], 1),
+            parts(0, 2, [0, 0], [1, 0], 1 + more),
+            hold(0, 3, [1, 0], 1),
+            parts(0, 4, [0, 1], [2, 0], 1),
+        ];
+        Self::of("parts of two products", [2, 1], sent)
+    }
+
+    /// A part comes back after the hold was forgotten.
+    fn parts_late(long: bool) -> Self {
+        let more = u8::from(long);
+        let before = Counts { out: [0, 0], before: [1, 0] };
+        let later = |sent: Sent| Sent { counts: Some(before), later: true, ..sent };
+        let sent = vec![
+            hold(0, 1, [1, 0], 1 + more),
+            parts(0, 2, [0, 0], [1, 0], 2),
+            later(hold(0, 3, [0, 0], 2)),
+            later(hold(0, 4, [1, 0], 1 + more)),
+        ];
+        Self { hour: true, ..Self::of("parts that come back late", [2, 0], sent) }
     }
 
     /// A second product joins, beside another order.
@@ -140,5 +184,10 @@ impl Journal {
 
 /// Creates a declaration that holds these items.
 fn hold(order: usize, revision: u8, items: Items, times: u8) -> Sent {
-    Sent { order, revision, kind: DeclarationKind::Hold, items, times, later: false }
+    Sent { order, revision, kind: DeclarationKind::Hold, items, counts: None, times, later: false }
+}
+
+/// Creates a declaration that holds these items, with so many units out.
+fn parts(order: usize, revision: u8, items: Items, out: Items, times: u8) -> Sent {
+    Sent { counts: Some(Counts { out, before: NOTHING }), ..hold(order, revision, items, times) }
 }

@@ -1,7 +1,6 @@
 //! Everything that is stored, or in the memory of running processes.
 
 use super::{Items, NOTHING, ORDERS, PRODUCTS, Sent};
-use crate::state::DeclarationKind;
 
 /// Entry of an order in a journal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -73,13 +72,16 @@ pub(super) struct Hold {
     pub(super) items: Items,
     /// Products of which it has an item, be it of quantity 0.
     pub(super) covers: Products,
+    /// Units that are out, once a declaration had counts.
+    pub(super) counts: Option<Items>,
     pub(super) old: bool,
 }
 
 impl Hold {
-    /// Creates the hold that a declaration leaves.
-    pub(super) fn of(sent: &Sent, covers: Products) -> Self {
-        Self { revision: sent.revision, items: sent.holds(), covers, old: false }
+    /// Creates the hold that a declaration leaves. `kept` are the counts that it has read.
+    pub(super) fn of(sent: &Sent, covers: Products, kept: Option<Items>) -> Self {
+        let counts = sent.leaves(kept);
+        Self { revision: sent.revision, items: sent.holds(), covers, counts, old: false }
     }
 }
 
@@ -175,11 +177,12 @@ impl Step {
     }
 }
 
-/// Everything that declarations are about: the units on hand, and each order's content.
+/// Everything that declarations are about: the units on hand, and each order's content and counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Meaning {
     pub(super) on_hand: Items,
     pub(super) orders: [Content; ORDERS],
+    pub(super) counts: [Option<Items>; ORDERS],
 }
 
 /// Answer to a declaration.
@@ -211,25 +214,22 @@ impl Meaning {
         let holds = call.holds();
         let mut on_hand = self.on_hand;
         for product in 0..PRODUCTS {
-            let available = on_hand[product].saturating_sub(self.reserved(product));
-            if holds[product] > held[product] + available {
-                return Answer::Short;
+            let others = self.reserved(product) - held[product];
+            let moves = call.moves(product, self.counts[call.order]);
+            let Some(moved) = on_hand[product].checked_add_signed(i8::try_from(moves).unwrap_or(i8::MIN))
+            else {
+                return Answer::Impossible;
+            };
+            if others + holds[product] > moved {
+                let is_short = holds[product] > held[product];
+                return if is_short { Answer::Short } else { Answer::Impossible };
             }
-            match call.kind {
-                DeclarationKind::Hold => {}
-                DeclarationKind::Ship => {
-                    let others = self.reserved(product) - held[product];
-                    if on_hand[product] < call.items[product] + others {
-                        return Answer::Impossible;
-                    }
-                    on_hand[product] -= call.items[product];
-                }
-                DeclarationKind::Restock => on_hand[product] += call.items[product],
-            }
+            on_hand[product] = moved;
         }
-        if before.is_some() || call.items != NOTHING {
+        if before.is_some() || call.items != NOTHING || call.counts.is_some() {
             self.on_hand = on_hand;
             self.orders[call.order] = Some((call.revision, holds));
+            self.counts[call.order] = call.leaves(self.counts[call.order]);
         }
         Answer::Done
     }
@@ -256,7 +256,8 @@ impl State {
         let mut found = None;
         for (product, array) in self.arrays.iter().enumerate() {
             if let Some((revision, quantity)) = array.and_then(|array| array[order]) {
-                let none = Hold { revision, items: NOTHING, covers: [false; PRODUCTS], old: false };
+                let none =
+                    Hold { revision, items: NOTHING, covers: [false; PRODUCTS], counts: None, old: false };
                 let hold = found.get_or_insert(none);
                 hold.revision = revision.max(hold.revision);
                 hold.items[product] = quantity;
@@ -272,6 +273,7 @@ impl State {
                 self.stock[product].as_ref().map_or(self.older_on_hand[product], |stock| stock.on_hand)
             }),
             orders: std::array::from_fn(|order| self.content(order)),
+            counts: self.holds.map(|hold| hold?.counts),
         }
     }
 

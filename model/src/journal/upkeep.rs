@@ -35,7 +35,9 @@ impl Journal {
             if hold.is_none_or(|hold| hold.revision < entry.revision) || !self.has(JournalGuard::NewerOnly) {
                 let (items, mut covers) = (only(product, entry.quantity), [false; PRODUCTS]);
                 covers[product] = true;
-                *hold = Some(Hold { revision: entry.revision, items, covers, old: false });
+                let counts = hold.and_then(|hold| hold.counts);
+                let counts = counts.filter(|_| self.has(JournalGuard::FoldKeepsCounts));
+                *hold = Some(Hold { revision: entry.revision, items, covers, counts, old: false });
             }
             "writes a hold"
         };
@@ -98,6 +100,7 @@ impl Journal {
                     orders: std::array::from_fn(|order| {
                         state.in_arrays(order).map(|hold| (hold.revision, hold.items))
                     }),
+                    counts: [None; ORDERS],
                 };
                 let mut after = state.clone();
                 after.left[place] -= 1;
