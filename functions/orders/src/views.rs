@@ -167,7 +167,8 @@ impl OrderJson {
     /// The order as this caller may see it.
     pub(crate) fn of(order: Order, caller: Caller) -> Self {
         let total = MoneyJson::new(order.total(), order.currency);
-        let (totals, payment_status) = (order.totals().into(), order.payment_status());
+        let totals = order.totals();
+        let payment_status = order.payment_status_by(&totals);
         let items = order.items.iter().map(|item| ItemJson::of(&order, item)).collect();
         let References { reference, method, refund_reference } = order.references();
         let payment = PaymentReferencesJson { reference, method, refund_reference };
@@ -185,7 +186,7 @@ impl OrderJson {
             note: order.note,
             internal_note: caller.is_staff().then_some(order.internal_note),
             metadata: order.metadata,
-            totals,
+            totals: totals.into(),
             payment_status,
             payments: order.payments.into_iter().map(|payment| PaymentJson::of(payment, caller)).collect(),
             refunds: order.refunds.into_iter().map(|refund| RefundJson::of(refund, caller)).collect(),
@@ -241,9 +242,10 @@ pub(crate) fn message(order: Order, caller: Caller) -> wire::Order {
     let items = order.items.iter().map(|it| item(&order, it)).collect();
     let References { reference, method, refund_reference } = order.references();
     let payment = wire::PaymentReferences { reference, method, refund_reference };
+    let totals = order.totals();
     wire::Order {
-        totals: Some(totals_message(order.totals())),
-        payment_status: order.payment_status().name().to_owned(),
+        payment_status: order.payment_status_by(&totals).name().to_owned(),
+        totals: Some(totals_message(totals)),
         id: order.id.to_string(),
         number: order.number.to_string(),
         user_id: order.user_id.to_string(),

@@ -12,7 +12,7 @@ use orders::listing::Listing;
 use orders::number::Number;
 use orders::open_orders::OpenOrders;
 use orders::order::{
-    Decision, Details, Discount, Item, ItemAmounts, NewItem, NewOrder, NewRefund, Order, OrderChange, Origin,
+    Decision, Discount, Item, ItemAmounts, NewItem, NewOrder, NewRefund, Order, OrderChange, Origin,
     PaymentStatus, PlacementContext, Rate, Recording, RefundOf, Shipping, Task, TaskKind, Tax, Tracking,
     Transition,
 };
@@ -97,30 +97,13 @@ fn order(number: u64) -> Order {
     order_at(number, UserId::new(), NOW)
 }
 
-fn no_change() -> OrderChange {
-    OrderChange {
-        status: None,
-        transition: Ok(None),
-        reason: None,
-        details: Details::default(),
-        shipping_address: None,
-        billing_address: Patch::Absent,
-        shipping: Patch::Absent,
-        note: Patch::Absent,
-        internal_note: Patch::Absent,
-        metadata: None,
-        expires_at: Patch::Absent,
-        items: None,
-    }
-}
-
 /// Decides as staff about an order.
 fn decide(order: &Order, transition: Option<Transition>, note: Option<&str>) -> Decision {
     let change = OrderChange {
         status: transition.as_ref().map(Transition::to),
         transition: Ok(transition),
         note: note.map_or(Patch::Absent, |note| Patch::Value(note.to_owned())),
-        ..no_change()
+        ..OrderChange::default()
     };
     let staff = Caller::User { id: UserId::new(), role: Role::Staff };
     let later = Timestamp::from_millis(NOW.millis() + order.version);
@@ -310,7 +293,7 @@ async fn amounts_are_stored_and_may_be_taken_away() {
         shipping: Patch::Null,
         internal_note: Patch::Null,
         billing_address: Patch::Null,
-        ..no_change()
+        ..OrderChange::default()
     };
     let staff = Caller::User { id: UserId::new(), role: Role::Staff };
     let intent = order.clone().begin_item_change(&change, staff, NOW).unwrap().unwrap();

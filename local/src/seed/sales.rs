@@ -7,7 +7,7 @@ use std::time::Duration;
 use orders::DEFAULT_PAYMENT_WINDOW;
 use orders::number::Number;
 use orders::order::{
-    Details, Item, ItemAmounts, NewOrder, Order, OrderChange, PlacementContext, Tracking, Transition,
+    Item, ItemAmounts, NewOrder, Order, OrderChange, PlacementContext, Tracking, Transition,
 };
 use orders::store::ImportedOrder;
 use products::holds::Hold;
@@ -16,7 +16,6 @@ use products::store::ImportedProduct;
 use rand::Rng as _;
 use rand::rngs::StdRng;
 use shared::auth::{Caller, Role};
-use shared::input::validation::Patch;
 use shared::values::clock::Timestamp;
 use shared::values::ids::{OrderId, UserId};
 use users::user::User;
@@ -291,15 +290,7 @@ impl<'a> Sales<'a> {
             status: Some(transition.to()),
             transition: Ok(Some(transition)),
             reason: reason.map(str::to_owned),
-            details: Details::default(),
-            shipping_address: None,
-            billing_address: Patch::Absent,
-            shipping: Patch::Absent,
-            note: Patch::Absent,
-            internal_note: Patch::Absent,
-            metadata: None,
-            expires_at: Patch::Absent,
-            items: None,
+            ..OrderChange::default()
         };
         Ok(order.decide(change, by, at)?.ok_or_else(refused)?.order)
     }

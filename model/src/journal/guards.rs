@@ -36,7 +36,7 @@ pub enum JournalGuard {
     CountsInTransaction,
     /// A fold leaves the counts of the hold. Without: it drops them.
     FoldKeepsCounts,
-    /// What comes back is there before anything is held. Without: only what was available is.
+    /// Returns units before any is held. Without: only units that were available are there.
     BackBeforeTaken,
     /// A fold writes the hold before it removes the entry. Without: after it.
     HoldBeforeRemoval,

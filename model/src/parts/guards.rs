@@ -9,7 +9,7 @@ pub enum PartsGuard {
     Totals,
     /// Units move by the difference to the stored counts. Without: by that to the counts before the task.
     StoredCounts,
-    /// Where no counts are stored, those before the task stand for them. Without: 0.
+    /// Takes the counts before the task where none are stored. Without: 0.
     BeforeIfNone,
     /// Counts are stored with the first declaration that has them. Without: with the first that moves units.
     CountsFromTheFirst,
@@ -19,7 +19,7 @@ pub enum PartsGuard {
     CountsKept,
     /// A declaration that changes nothing leaves its revision. Without: it leaves nothing.
     RevisionLeft,
-    /// What comes back is there before anything is taken. Without: only what was available is.
+    /// Returns units before any is taken. Without: only units that were available are there.
     BackBeforeTaken,
     /// Units that come back are held again, whatever the product's status. Without: only if it is active.
     OwnStays,

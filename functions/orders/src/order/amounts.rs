@@ -149,8 +149,8 @@ impl Order {
 }
 
 /// Sum of the taxes that prices include, or of those that they do not.
-pub(super) fn taxes_of(taxes: &[Tax], included: bool) -> i64 {
-    sum(taxes.iter().filter(|tax| tax.included == included).map(|tax| tax.amount))
+pub(super) fn taxes_of<'a>(taxes: impl IntoIterator<Item = &'a Tax>, included: bool) -> i64 {
+    sum(taxes.into_iter().filter(|tax| tax.included == included).map(|tax| tax.amount))
 }
 
 /// Sum of amounts. Only stored values that no client may send come near to an overflow.

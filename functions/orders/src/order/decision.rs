@@ -412,6 +412,26 @@ pub fn check_expiry(expires_at: Patch<Timestamp>, now: Timestamp) -> Result<(), 
     errors.check()
 }
 
+impl Default for OrderChange {
+    /// Changes nothing.
+    fn default() -> Self {
+        Self {
+            status: None,
+            transition: Ok(None),
+            details: Details::default(),
+            reason: None,
+            shipping_address: None,
+            billing_address: Patch::Absent,
+            shipping: Patch::Absent,
+            note: Patch::Absent,
+            internal_note: Patch::Absent,
+            metadata: None,
+            expires_at: Patch::Absent,
+            items: None,
+        }
+    }
+}
+
 impl OrderChange {
     /// True if it moves stock while the order is unpaid: it names items, or cancels.
     pub fn moves_stock(&self) -> bool {

@@ -67,25 +67,8 @@ fn by(role: Role) -> Caller {
     Caller::User { id: UserId::new(), role }
 }
 
-fn no_change() -> OrderChange {
-    OrderChange {
-        status: None,
-        transition: Ok(None),
-        reason: None,
-        details: Details::default(),
-        shipping_address: None,
-        billing_address: Patch::Absent,
-        shipping: Patch::Absent,
-        note: Patch::Absent,
-        internal_note: Patch::Absent,
-        metadata: None,
-        expires_at: Patch::Absent,
-        items: None,
-    }
-}
-
 fn to(transition: Transition) -> OrderChange {
-    OrderChange { status: Some(transition.to()), transition: Ok(Some(transition)), ..no_change() }
+    OrderChange { status: Some(transition.to()), transition: Ok(Some(transition)), ..OrderChange::default() }
 }
 
 fn pay() -> Transition {
@@ -117,7 +100,7 @@ fn the_current_status_is_no_change_and_ignores_other_fields() {
         status: Some(Status::Paid),
         transition: Err(errors),
         note: Patch::Value("x".to_owned()),
-        ..no_change()
+        ..OrderChange::default()
     };
     assert_eq!(paid.decide(again, by(Role::Customer), NOW).unwrap(), None);
 }
@@ -163,8 +146,8 @@ fn a_shipped_order_cannot_be_cancelled() {
 #[test]
 fn an_owner_edits_while_placed_and_staff_longer() {
     let order = place(vec![item(500, 2)]).unwrap();
-    let note = || OrderChange { note: Patch::Value("ring twice".to_owned()), ..no_change() };
-    let moved = || OrderChange { shipping_address: Some(address()), ..no_change() };
+    let note = || OrderChange { note: Patch::Value("ring twice".to_owned()), ..OrderChange::default() };
+    let moved = || OrderChange { shipping_address: Some(address()), ..OrderChange::default() };
     assert!(order.clone().decide(note(), by(Role::Customer), NOW).unwrap().is_some());
     let paid = order.decide(to(pay()), by(Role::Staff), NOW).unwrap().unwrap().order;
     let refused = paid.clone().decide(note(), by(Role::Customer), NOW).unwrap_err();
@@ -184,7 +167,7 @@ fn a_total_ends_at_ten_to_the_fifteenth() {
 }
 
 fn change_items(items: Vec<NewItem>) -> OrderChange {
-    OrderChange { items: Some(items), ..no_change() }
+    OrderChange { items: Some(items), ..OrderChange::default() }
 }
 
 fn wanted(item: &Item, quantity: i64) -> NewItem {
@@ -283,7 +266,7 @@ fn another_decision_ends_a_change_and_declares_what_it_leaves() {
     let cancelled = intent(&change).decide(to(Transition::Cancel), by(Role::Staff), NOW).unwrap().unwrap();
     assert_eq!(cancelled.task, Some(Task { revision: 3, kind: TaskKind::Release }));
     // A change without effect does not end it.
-    assert_eq!(intent(&change).decide(no_change(), by(Role::Staff), NOW).unwrap(), None);
+    assert_eq!(intent(&change).decide(OrderChange::default(), by(Role::Staff), NOW).unwrap(), None);
 }
 
 #[test]
@@ -308,7 +291,7 @@ fn new_items_must_be_active_in_currency_and_within_the_total() {
 #[test]
 fn staff_move_the_payment_deadline_of_a_placed_order() {
     let order = place(vec![item(500, 2)]).unwrap();
-    let move_to = |expires_at| OrderChange { expires_at, ..no_change() };
+    let move_to = |expires_at| OrderChange { expires_at, ..OrderChange::default() };
     let day = Duration::from_secs(24 * 60 * 60);
     let (later, latest) = (NOW.after(day), NOW.after(day * 180));
     for at in [later, latest] {

@@ -1,7 +1,7 @@
 //! Sums of an order, and its status of payment, from what was ordered, paid and refunded. Whole minor units.
 
 use super::amounts::{sum, taxes_of};
-use super::{Item, Order, Tax};
+use super::{Item, Order};
 use crate::status::Status;
 
 shared::stored_names! {
@@ -91,12 +91,11 @@ impl Order {
         let paid = sum(self.payments.iter().map(|payment| payment.amount));
         let refunded = sum(self.refunds.iter().map(|refund| refund.amount));
         let payable = total.saturating_sub(cancelled);
-        let shipping_taxes = self.shipping.iter().map(|shipping| shipping.taxes.as_slice());
-        let taxes = || {
-            let of_items = self.items.iter().map(|item| item.amounts.taxes.as_slice());
-            of_items.chain(shipping_taxes.clone())
+        let taxed = |included| {
+            let of_items = self.items.iter().flat_map(|item| &item.amounts.taxes);
+            let of_shipping = self.shipping.iter().flat_map(|shipping| &shipping.taxes);
+            taxes_of(of_items.chain(of_shipping), included)
         };
-        let taxed = |included| sum(taxes().map(|taxes: &[Tax]| taxes_of(taxes, included)));
         Totals {
             items: sum(self.items.iter().map(Item::price)),
             discounts: sum(self.items.iter().map(|item| item.amounts.discounted())),
@@ -114,7 +113,12 @@ impl Order {
 
     /// Status of the order's payments.
     pub fn payment_status(&self) -> PaymentStatus {
-        self.totals().payment_status(self.is_cancelled())
+        self.payment_status_by(&self.totals())
+    }
+
+    /// Status of the order's payments, by its sums.
+    pub fn payment_status_by(&self, totals: &Totals) -> PaymentStatus {
+        totals.payment_status(self.is_cancelled())
     }
 
     /// True if the order was cancelled. A refund of it changes its status, and not this.

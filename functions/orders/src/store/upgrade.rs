@@ -30,8 +30,12 @@ const CONCURRENT: usize = 16;
 
 /// The index. Voids have no number, and are found by nothing.
 pub(super) fn index() -> Index {
-    let outdated = doc! { WRITER: { "$lt": COMPLETE }, "number": { "$exists": true } };
-    Index::plain(OUTDATED, doc! { WRITER: 1 }).only(outdated)
+    Index::plain(OUTDATED, doc! { WRITER: 1 }).only(outdated())
+}
+
+/// Filter for the orders that the index has.
+fn outdated() -> Document {
+    doc! { WRITER: { "$lt": COMPLETE }, "number": { "$exists": true } }
 }
 
 impl OrderStore {
@@ -55,8 +59,7 @@ impl OrderStore {
     /// # Errors
     /// Fails when MongoDB is unavailable.
     pub async fn upgrade_outdated(&self, is_over: impl Fn() -> bool) -> Result<i64, Error> {
-        let outdated = doc! { WRITER: { "$lt": COMPLETE }, "number": { "$exists": true } };
-        self.upgrade(outdated, OUTDATED, is_over).await
+        self.upgrade(outdated(), OUTDATED, is_over).await
     }
 
     async fn upgrade(

@@ -112,8 +112,8 @@ fn amounts_are_of_staff_alone() {
         shipping: Patch::Null,
         ..change_items(vec![NewItem::new(order.items[0].product_id, 1)])
     };
-    let billed = OrderChange { billing_address: Patch::Null, ..no_change() };
-    let noted = OrderChange { internal_note: Patch::Null, ..no_change() };
+    let billed = OrderChange { billing_address: Patch::Null, ..OrderChange::default() };
+    let noted = OrderChange { internal_note: Patch::Null, ..OrderChange::default() };
     for change in [change_items(vec![discounted.clone()]), shipped, billed, noted] {
         assert_eq!(order.check_permitted(&change, by(Role::Customer)).unwrap_err().kind(), Kind::Forbidden);
         order.check_permitted(&change, by(Role::Staff)).unwrap();
