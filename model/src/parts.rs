@@ -5,7 +5,7 @@
 //!
 //! `MoveStock(order, revision, held, counts, before)` says for each item of the order: as of this revision so
 //! many units are held, so many were shipped in all, and so many were restocked in all. *Counts* are these
-//! two totals. A fulfilment that is cancelled lowers the first. They are totals and no differences: a
+//! two totals. A fulfillment that is cancelled lowers the first. They are totals and no differences: a
 //! declaration that never arrives is part of the next one.
 //!
 //! 1. A revision below the stored one is *superseded*. The same is a replay: nothing is written.
@@ -16,7 +16,7 @@
 //!    before, held and shipped together. Only there a product must be active.
 //! 4. All products change in one transaction, with the hold. The hold has the counts from then on, also where
 //!    they are 0 again. Even a declaration that changes nothing leaves its revision and its counts.
-//! 5. An order has counts as soon as it has a fulfilment, a cancelled one too. Until then its declarations
+//! 5. An order has counts as soon as it has a fulfillment, a cancelled one too. Until then its declarations
 //!    are `HoldStock`, which moves nothing and keeps what counts there are: one write to its stock does.
 //!
 //! # Deciding
@@ -32,7 +32,7 @@
 //! 4. A task of an older build has no counts, and leaves none. While it is the oldest, it runs alone.
 //! 5. An entry of a request that is sent again is recognized before anything can refuse it.
 //! 6. Units can be shipped or cancelled if they are left: ordered, neither cancelled nor shipped. They can be
-//!    sent back if they were shipped. A fulfilment can be cancelled until it is delivered, unless returns
+//!    sent back if they were shipped. A fulfillment can be cancelled until it is delivered, unless returns
 //!    need its units. A return is received once, and restocks no more than came back.
 //! 7. The status follows from the counts. Units left: paid or placed. None left, and none shipped: cancelled.
 //!    All that was shipped is back: returned. Else delivered or shipped.
@@ -61,11 +61,11 @@ mod promises;
 mod scenarios;
 mod state;
 
+pub use declaring::{Answer, Stored, declare_alone};
 pub use guards::PartsGuard;
-pub use state::{Items, Order, State, Step, Wish};
+pub use state::{Call, Counts, Hold, Items, Kind, Order, State, Step, Wish};
 
 use crate::explorer::Model;
-use state::{Call, Hold};
 
 /// Number of products. An item of an order is all that it has of one.
 const PRODUCTS: usize = 2;

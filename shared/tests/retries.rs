@@ -160,6 +160,7 @@ async fn only_reads_stock_declarations_and_sign_out_are_repeated() {
         "ListProducts",
         "ListStockMovements",
         "ListUsers",
+        "MoveStock",
         "PreviewRefund",
         "PruneHolds",
         "RestockReturned",

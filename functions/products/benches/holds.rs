@@ -180,7 +180,8 @@ impl Bench {
         let at = Timestamp::from_millis(0);
         let orders: Vec<OrderId> = (0..count).map(|_| OrderId::new()).collect();
         for batch in orders.chunks(BATCH) {
-            let hold = |order: &OrderId| Hold { order: *order, product, quantity: 1, revision: 1, at };
+            let hold =
+                |order: &OrderId| Hold { order: *order, product, quantity: 1, revision: 1, at, counts: None };
             let holds: Vec<Hold> = batch.iter().map(hold).collect();
             self.store.insert_holds(&holds).await.unwrap();
         }
@@ -198,7 +199,7 @@ impl Bench {
 
     /// Declares that an order holds one unit of each product. Returns false for 503.
     async fn declare(&self, order: OrderId, revision: i64, products: &[ProductId]) -> bool {
-        let items = products.iter().map(|product| Item { product: *product, quantity: 1 }).collect();
+        let items = products.iter().map(|product| Item::new(*product, 1)).collect();
         let declaration = Declaration { order, revision, kind: DeclarationKind::Hold, items };
         match self.store.declare(&declaration, Clock::system().now()).await {
             Ok(declared) => {

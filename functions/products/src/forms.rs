@@ -19,7 +19,7 @@ use shared::values::text::{self, Name, Reason};
 use crate::holds::HoldWalk;
 use crate::limits::{Delta, Description, MaxPerOrder, OnHand};
 use crate::product::{NewProduct, ProductChange, Sku, Status};
-use crate::stock::{Declaration, DeclarationKind, Item, StockChange, StockCount};
+use crate::stock::{Counts, Declaration, DeclarationKind, Item, StockChange, StockCount};
 
 /// A product to be added.
 #[derive(Debug, Default, Deserialize)]
@@ -233,6 +233,48 @@ pub fn declaration(
     revision: i64,
     items: Vec<wire::StockItem>,
 ) -> Result<Declaration, Error> {
+    declared(kind, order_id, revision, items, |item, errors| {
+        if item.quantity < 1 {
+            errors.add("/quantity", "must be at least 1");
+        }
+        let product = errors.required("/product_id", Some(item.product_id), ids::parse)?;
+        Some(Item::new(product, item.quantity))
+    })
+}
+
+/// Declaration with counts about all items of an order.
+///
+/// # Errors
+/// 422 with every error of the request.
+pub fn moves(request: wire::MoveStockRequest) -> Result<Declaration, Error> {
+    let wire::MoveStockRequest { order_id, revision, items } = request;
+    declared(DeclarationKind::Move, order_id, revision, items, |item, errors| {
+        let wire::MovedItem { product_id, held, shipped, restocked, shipped_before, restocked_before } = item;
+        for (pointer, units) in [
+            ("/held", held),
+            ("/shipped", shipped),
+            ("/restocked", restocked),
+            ("/shipped_before", shipped_before),
+            ("/restocked_before", restocked_before),
+        ] {
+            if units < 0 {
+                errors.add(pointer, "must be at least 0");
+            }
+        }
+        let product = errors.required("/product_id", Some(product_id), ids::parse)?;
+        let before = Counts { shipped: shipped_before, restocked: restocked_before };
+        Some(Item { product, quantity: held, counts: Counts { shipped, restocked }, before })
+    })
+}
+
+/// Checks a declaration. `check` reads one item, and adds its errors below the current pointer.
+fn declared<T>(
+    kind: DeclarationKind,
+    order_id: String,
+    revision: i64,
+    items: Vec<T>,
+    check: impl Fn(T, &mut ValidationErrors) -> Option<Item>,
+) -> Result<Declaration, Error> {
     let mut errors = ValidationErrors::default();
     let order = errors.required("/order_id", Some(order_id), ids::parse);
     if revision < 1 {
@@ -242,16 +284,11 @@ pub fn declaration(
     let mut checked = Vec::with_capacity(items.len());
     for (place, item) in items.into_iter().enumerate() {
         errors.nested(&format!("/items/{place}"), |errors| {
-            if item.quantity < 1 {
-                errors.add("/quantity", "must be at least 1");
-            }
-            let Some(product) = errors.required("/product_id", Some(item.product_id), ids::parse) else {
-                return;
-            };
-            if !seen.insert(product) {
+            let Some(item) = check(item, errors) else { return };
+            if !seen.insert(item.product) {
                 errors.add("/product_id", "is in another item already");
             }
-            checked.push(Item { product, quantity: item.quantity });
+            checked.push(item);
         });
     }
     match order {
@@ -356,6 +393,7 @@ fn part<T>(
     Ok((after, limit))
 }
 
+/// Checks the list `order_ids` of a message. Leaves out IDs that are none, with an error for each.
 fn order_list(errors: &mut ValidationErrors, order_ids: Vec<String>) -> Vec<OrderId> {
     if order_ids.len() > MAX_ORDERS {
         errors.add("/order_ids", format!("must be at most {MAX_ORDERS}"));

@@ -18,7 +18,7 @@ use crate::holds::{AuditedHolds, AuditedProduct, Hold, HoldList, HoldPosition};
 use crate::listing::Listing;
 use crate::product::HeldProduct;
 use crate::service::{DeclareError, ProductService};
-use crate::stock::DeclarationKind;
+use crate::stock::{Declaration, DeclarationKind};
 use crate::store::Folded;
 use crate::views::{message, movement};
 
@@ -122,6 +122,15 @@ impl Rpc for Grpc {
         Ok(Response::new(wire::RestockReturnedResponse {}))
     }
 
+    async fn move_stock(
+        &self,
+        request: Request<wire::MoveStockRequest>,
+    ) -> Result<Response<wire::MoveStockResponse>, Status> {
+        let context = context_of(&request)?;
+        self.apply(&context, forms::moves(request.into_inner())?).await?;
+        Ok(Response::new(wire::MoveStockResponse {}))
+    }
+
     async fn list_stock_movements(
         &self,
         request: Request<wire::ListStockMovementsRequest>,
@@ -219,7 +228,10 @@ impl Grpc {
         revision: i64,
         items: Vec<wire::StockItem>,
     ) -> Result<Vec<HeldProduct>, Status> {
-        let declaration = declaration(kind, order_id, revision, items)?;
+        self.apply(context, declaration(kind, order_id, revision, items)?).await
+    }
+
+    async fn apply(&self, context: &Context, declaration: Declaration) -> Result<Vec<HeldProduct>, Status> {
         self.0.declare(context, declaration).await.map_err(|not_declared| match not_declared {
             DeclareError::Superseded => {
                 Status::aborted("a later revision of this order's stock has been applied already")
@@ -257,12 +269,15 @@ fn position(position: HoldPosition) -> wire::HoldPosition {
 }
 
 fn hold(hold: Hold) -> wire::Hold {
+    let (shipped, restocked) = hold.counts.map(|it| (it.shipped, it.restocked)).unzip();
     wire::Hold {
         order_id: hold.order.to_string(),
         product_id: hold.product.to_string(),
         quantity: hold.quantity,
         revision: hold.revision,
         at: Some(convert::timestamp(hold.at)),
+        shipped,
+        restocked,
     }
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use shared::values::clock::Timestamp;
 use shared::values::ids::{OrderId, ProductId};
 
-use crate::stock::Stock;
+use crate::stock::{Counts, Stock};
 
 /// Query for a page of all holds.
 #[derive(Clone, Copy, Debug)]
@@ -55,6 +55,8 @@ pub struct Hold {
     pub revision: i64,
     /// Time by the database's clock at which it was declared, or later written as a hold of its own.
     pub at: Timestamp,
+    /// Counts that it keeps. None until a declaration has some.
+    pub counts: Option<Counts>,
 }
 
 /// Page of live holds for the consistency check.

@@ -3,13 +3,16 @@
 use shared::values::clock::Timestamp;
 use shared::values::ids::OrderId;
 
-use crate::stock::Stock;
+use crate::stock::{Counts, Stock};
 
 /// Reason of the first count of a new product.
 pub const INITIAL: &str = "initial";
 
 /// Reason for units that leave the warehouse with an order.
 pub const SHIPPED: &str = "shipped";
+
+/// Reason for shipped units that are on hand again, because their fulfillment was cancelled.
+pub const UNSHIPPED: &str = "unshipped";
 
 /// Reason for units of an order that come back into stock.
 pub const RETURNED: &str = "returned";
@@ -34,10 +37,20 @@ pub struct StockMovement {
 pub struct Cause {
     /// Reason given by staff, or one of the constants above.
     pub reason: Option<String>,
-    /// The order that was shipped or returned.
+    /// The order that was shipped or returned, or of which a fulfillment was cancelled.
     pub order: Option<OrderId>,
     /// User ID, or `system`.
     pub by: String,
+}
+
+/// Changes of the on-hand count that follow from moved counts, each with its reason. Those that add units come
+/// first.
+pub(crate) fn changes(moved: Counts) -> Vec<(i64, &'static str)> {
+    let shipped = (moved.shipped.saturating_neg(), if moved.shipped < 0 { UNSHIPPED } else { SHIPPED });
+    let mut changes = vec![(moved.restocked, RETURNED), shipped];
+    changes.retain(|(delta, _)| *delta != 0);
+    changes.sort_by_key(|(delta, _)| *delta < 0);
+    changes
 }
 
 /// End of a product's ledger.
@@ -68,6 +81,16 @@ impl LedgerEnd {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn each_moved_count_is_a_change_and_additions_come_first() {
+        let of = |shipped, restocked| changes(Counts { shipped, restocked });
+        assert!(of(0, 0).is_empty());
+        assert_eq!(of(2, 0), [(-2, "shipped")]);
+        assert_eq!(of(-2, 0), [(2, "unshipped")]);
+        assert_eq!(of(3, 1), [(1, "returned"), (-3, "shipped")]);
+        assert_eq!(of(-3, -1), [(3, "unshipped"), (-1, "returned")]);
+    }
 
     #[test]
     fn times_never_run_backwards_in_a_ledger() {

@@ -4,6 +4,9 @@
 //! stored revision; the same one again is a replay, a lower one is refused. A hold of which all has ended is a
 //! tombstone: it refuses late calls. How holds are stored, and what a write asks for, is in
 //! `model/src/journal.rs`. See the table of crashes in docs/protocol/stock.md.
+//!
+//! An order with fulfillments declares its *counts*, too: see `model/src/parts.rs`. Units on hand move by the
+//! difference to the counts that its hold keeps.
 
 use shared::values::ids::{OrderId, ProductId};
 use shared::values::money::Currency;
@@ -67,6 +70,33 @@ pub enum DeclarationKind {
     Ship,
     /// Restocks the items: they come back into the warehouse, and nothing is held.
     Restock,
+    /// Holds the items, moves units on hand to their counts, and keeps these. Releases products that are not
+    /// named.
+    Move,
+}
+
+/// Units of a product that an order has moved, in all.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Units that were ever shipped, without those of cancelled fulfillments.
+    pub shipped: i64,
+    /// Units that were ever restocked.
+    pub restocked: i64,
+}
+
+impl Counts {
+    /// Returns what was moved since these earlier counts.
+    fn since(self, earlier: Self) -> Self {
+        Self {
+            shipped: self.shipped.saturating_sub(earlier.shipped),
+            restocked: self.restocked.saturating_sub(earlier.restocked),
+        }
+    }
+
+    /// Change of the on-hand count, in units.
+    fn on_hand(self) -> i64 {
+        self.restocked.saturating_sub(self.shipped)
+    }
 }
 
 /// Quantity of one product.
@@ -74,8 +104,19 @@ pub enum DeclarationKind {
 pub struct Item {
     /// Product ID.
     pub product: ProductId,
-    /// Quantity in units.
+    /// Quantity in units: those to hold, ship or restock.
     pub quantity: i64,
+    /// Counts as of the revision. Only [`DeclarationKind::Move`] has them.
+    pub counts: Counts,
+    /// Counts before the oldest open task of the order. They stand for those that the hold does not keep.
+    pub before: Counts,
+}
+
+impl Item {
+    /// Creates an item without counts.
+    pub fn new(product: ProductId, quantity: i64) -> Self {
+        Self { product, quantity, counts: Counts::default(), before: Counts::default() }
+    }
 }
 
 /// Declaration about the stock of an order.
@@ -106,6 +147,8 @@ pub struct ProductState {
     pub max_per_order: Option<i64>,
     /// Units held for the order. None if its hold does not cover the product, not even as an ended item.
     pub held: Option<i64>,
+    /// Counts that the hold keeps of the product.
+    pub counts: Option<Counts>,
 }
 
 impl ProductState {
@@ -119,12 +162,14 @@ impl ProductState {
 pub struct StockUpdate {
     /// Product ID.
     pub product: ProductId,
-    /// Delta of the on-hand count.
-    pub on_hand: i64,
+    /// Units that are shipped and restocked by it.
+    pub moved: Counts,
     /// Delta of the reserved count.
     pub reserved: i64,
     /// Units held for the order from now on; 0 once the item has ended.
     pub held: i64,
+    /// Counts that the hold keeps from now on. None: those that it keeps stay.
+    pub counts: Option<Counts>,
     /// Availability before and after. The write applies only to a product of which that is so.
     pub in_stock: Flip,
 }
@@ -207,7 +252,7 @@ pub fn decide(
         _ => {}
     }
     let state_of = |product| states.iter().find(|state| state.product == product);
-    if declaration.kind == DeclarationKind::Hold {
+    if declaration.kind.may_take() {
         check_orderable(declaration, states)?;
         let grows = states.iter().any(|state| state.held.is_none());
         if grows && states.len() > MAX_PRODUCTS {
@@ -218,22 +263,17 @@ pub fn decide(
     let mut shortages = Vec::new();
     for item in &declaration.items {
         let Some(state) = state_of(item.product) else { return Err(Rejection::Impossible(item.product)) };
-        let (on_hand, held) = match declaration.kind {
-            DeclarationKind::Hold => (0, item.quantity),
-            DeclarationKind::Ship => (item.quantity.saturating_neg(), 0),
-            DeclarationKind::Restock => (item.quantity, 0),
-        };
-        let write = update(state, on_hand, held);
-        if write.reserved > 0 && write.reserved > state.stock.available() {
+        let write = update(state, declaration.kind, *item);
+        let after = write.after(state.stock);
+        if declaration.kind.may_take() && write.takes_more() && after.reserved > after.on_hand {
+            // What comes back is there before anything is taken.
+            let stock = Stock { on_hand: after.on_hand, ..state.stock };
             shortages.push(Shortage {
                 product: item.product,
                 requested: item.quantity,
-                available: state.stock.available().saturating_add(state.held()),
+                available: stock.available().saturating_add(state.held()),
             });
-        }
-        let after = write.after(state.stock);
-        if declaration.kind == DeclarationKind::Ship && (after.reserved < 0 || after.on_hand < after.reserved)
-        {
+        } else if declaration.kind.may_ship() && (after.reserved < 0 || after.on_hand < after.reserved) {
             return Err(Rejection::Impossible(item.product));
         }
         writes.push(write);
@@ -242,49 +282,90 @@ pub fn decide(
         return Err(Rejection::Short(shortages));
     }
     let named = |state: &&ProductState| declaration.items.iter().any(|item| item.product == state.product);
-    writes.extend(states.iter().filter(|state| !named(state)).map(|state| update(state, 0, 0)));
+    let release = |state: &ProductState| update(state, DeclarationKind::Hold, Item::new(state.product, 0));
+    writes.extend(states.iter().filter(|state| !named(state)).map(release));
     Ok(writes)
 }
 
-/// Builds the write that moves the on-hand count by this delta, after which so many units are held.
-fn update(state: &ProductState, on_hand: i64, held: i64) -> StockUpdate {
+impl DeclarationKind {
+    /// Returns true if it may hold more units than before.
+    pub(crate) fn may_take(self) -> bool {
+        matches!(self, Self::Hold | Self::Move)
+    }
+
+    /// Returns true if units may leave the warehouse.
+    fn may_ship(self) -> bool {
+        matches!(self, Self::Ship | Self::Move)
+    }
+}
+
+/// Builds the write of one item.
+fn update(state: &ProductState, kind: DeclarationKind, item: Item) -> StockUpdate {
+    let none = Counts::default();
+    let (moved, held, counts) = match kind {
+        DeclarationKind::Hold => (none, item.quantity, None),
+        DeclarationKind::Ship => (Counts { shipped: item.quantity, ..none }, 0, None),
+        DeclarationKind::Restock => (Counts { restocked: item.quantity, ..none }, 0, None),
+        DeclarationKind::Move => {
+            let before = state.counts.unwrap_or(item.before);
+            (item.counts.since(before), item.quantity, Some(item.counts))
+        }
+    };
     let reserved = held.saturating_sub(state.held());
     let stays = Flip { before: state.stock.available() > 0, after: false };
-    let write = StockUpdate { product: state.product, on_hand, reserved, held, in_stock: stays };
+    let write = StockUpdate { product: state.product, moved, reserved, held, counts, in_stock: stays };
     let after = write.after(state.stock).available() > 0;
     StockUpdate { in_stock: Flip { after, ..stays }, ..write }
 }
 
 impl StockUpdate {
+    /// Delta of the on-hand count.
+    pub fn on_hand(&self) -> i64 {
+        self.moved.on_hand()
+    }
+
+    /// Returns true if the order has more units after it than before, held and shipped together.
+    pub(crate) fn takes_more(&self) -> bool {
+        self.reserved.saturating_add(self.moved.shipped) > 0
+    }
+
     /// Returns the counts after the write.
     fn after(&self, stock: Stock) -> Stock {
         Stock {
-            on_hand: stock.on_hand.saturating_add(self.on_hand),
+            on_hand: stock.on_hand.saturating_add(self.on_hand()),
             reserved: stock.reserved.saturating_add(self.reserved),
         }
     }
 }
 
-/// Checks that products of which more is held than before are active, and that all items of a first hold have
-/// one currency. What is held already stays, whatever the product's status and limit.
+/// Checks that products of which the order gets more than before are active, and that all items of a first hold
+/// have one currency. What it has already, held or shipped, stays, whatever the product's status and limit.
 pub(crate) fn check_orderable(declaration: &Declaration, states: &[ProductState]) -> Result<(), Rejection> {
+    let kind = declaration.kind;
     let state_of = |product| states.iter().find(|state| state.product == product);
-    let first_hold = states.iter().all(|state| state.held() == 0);
+    let first_hold = kind == DeclarationKind::Hold && states.iter().all(|state| state.held() == 0);
     let first_currency = declaration.items.iter().find_map(|item| state_of(item.product)?.currency);
     let mut unorderable = Vec::new();
     for (index, item) in declaration.items.iter().enumerate() {
         match (state_of(item.product), first_currency) {
-            (Some(state), _) if state.held() >= item.quantity => {}
-            (Some(ProductState { active: true, currency: Some(this), max_per_order, .. }), Some(first)) => {
+            (Some(state), _) if !update(state, kind, *item).takes_more() => {}
+            (
+                Some(ProductState { active: true, currency: Some(this), max_per_order, counts, .. }),
+                Some(first),
+            ) => {
                 if first_hold && *this != first {
                     unorderable.push((index, ItemError::OtherCurrency { this: *this, first }));
                 }
+                let counts =
+                    if kind == DeclarationKind::Move { item.counts } else { counts.unwrap_or_default() };
                 if let Some(max) = *max_per_order
-                    && max < item.quantity
+                    && max < item.quantity.saturating_add(counts.shipped)
                 {
                     unorderable.push((index, ItemError::AboveMax(max)));
                 }
             }
+            // A product without stock is damaged: nothing can be moved.
+            (None, _) if kind == DeclarationKind::Move => {}
             _ => unorderable.push((index, ItemError::NotActive)),
         }
     }

@@ -63,7 +63,7 @@ pub use ledger::{StockWrite, StockWritten};
 
 /// Schema of this build. Raise its version with every change of `ensure_schema`, of the rules or of documents.
 /// Builds before version 8 keep holds in arrays, and may not write any more.
-pub const SCHEMA: Schema = Schema { function: "products", version: 9, lowest_writer: 8 };
+pub const SCHEMA: Schema = Schema { function: "products", version: 10, lowest_writer: 8 };
 
 const PRODUCTS: &str = "products";
 

@@ -126,7 +126,7 @@ pub(crate) struct MovementJson {
     /// Units held for orders after it.
     #[cfg_attr(feature = "openapi", schema(minimum = 0))]
     reserved: i64,
-    /// Reason; the system itself writes `initial`, `shipped` and `returned`.
+    /// Reason; the system itself writes `initial`, `shipped`, `unshipped` and `returned`.
     reason: Option<String>,
     /// Order that it was for.
     #[cfg_attr(feature = "openapi", schema(value_type = Option<OrderKind>))]

@@ -75,7 +75,7 @@ impl StockHistory {
                 StockEvent::Held => {
                     book.stock.reserved += quantity;
                     let product = self.product.id;
-                    holds.push(Hold { order, product, quantity, revision: 1, at });
+                    holds.push(Hold { order, product, quantity, revision: 1, at, counts: None });
                 }
                 StockEvent::Released | StockEvent::Shipped => {
                     book.stock.reserved -= quantity;

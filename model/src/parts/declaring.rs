@@ -2,10 +2,11 @@
 
 use super::state::{Call, Counts, Hold, Items, Kind, NOTHING, Order, State, Step, Task, each, minus};
 use super::{ORDERS, PRODUCTS, Parts, PartsGuard};
+use crate::explorer::Model as _;
 
 /// Answer of products.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Answer {
+pub enum Answer {
     /// The declaration is applied, now or before.
     Done,
     /// A later declaration was already applied.
@@ -16,6 +17,38 @@ pub(super) enum Answer {
     NotActive,
     /// More units would leave than are there; nothing is written.
     Impossible,
+}
+
+/// Stock of all products, and the hold of the first order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stored {
+    /// Units on hand.
+    pub on_hand: Items,
+    /// Units held for all orders.
+    pub reserved: Items,
+    /// True if no product is active.
+    pub archived: bool,
+    /// Hold of the order.
+    pub hold: Option<Hold>,
+}
+
+/// Applies a call of the first order on its own. A test compares it with `products::stock::decide`.
+pub fn declare_alone(stored: Stored, call: &Call) -> (Stored, Answer) {
+    let Stored { on_hand, reserved, archived, hold } = stored;
+    let parts = Parts {
+        name: "a declaration alone",
+        on_hand,
+        orders: Default::default(),
+        holds: [hold, None],
+        sent: Vec::new(),
+        hours: 0,
+        archive: false,
+        without: None,
+    };
+    let mut state = State { reserved, archived, ..parts.initial() };
+    let answer = declare(&parts, &mut state, call);
+    let State { on_hand, reserved, holds: [hold, _], .. } = state;
+    (Stored { on_hand, reserved, archived, hold }, answer)
 }
 
 /// Applies a call, or returns the reason for a refusal, which changes nothing.

@@ -41,7 +41,7 @@ pub enum PartsGuard {
     NewerTasksStay,
     /// A request that is sent again is recognized before anything refuses it. Without: after.
     ReplayFirst,
-    /// A fulfilment with the ID of the key is a replay. Without: it is another fulfilment.
+    /// A fulfillment with the ID of the key is a replay. Without: it is another fulfillment.
     PartById,
     /// Units are shipped only if they are left. Without: any.
     ShipsWhatIsLeft,
@@ -49,9 +49,9 @@ pub enum PartsGuard {
     CancelsWhatIsLeft,
     /// Units are sent back only if they were shipped, and are in no other return. Without: any.
     ReturnsWhatWasShipped,
-    /// A fulfilment is cancelled only if returns do not need its units. Without: always.
+    /// A fulfillment is cancelled only if returns do not need its units. Without: always.
     ReturnsKeepFulfillments,
-    /// A delivered fulfilment is not cancelled. Without: it is.
+    /// A delivered fulfillment is not cancelled. Without: it is.
     DeliveredStays,
     /// A return is received once. Without: another receipt replaces the first.
     ReceivedOnce,

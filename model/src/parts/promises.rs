@@ -73,10 +73,10 @@ fn check_order(order: &Order) -> Result<(), String> {
     wrong(exceeds(returned, out), "more is sent back than was shipped")?;
     wrong(exceeds(order.counts().restocked, received), "more is restocked than came back")?;
     let is_undone = |it: &Fulfillment| it.was_delivered && it.status == FulfillmentStatus::Cancelled;
-    wrong(order.fulfillments.iter().any(is_undone), "a delivered fulfilment is cancelled")?;
+    wrong(order.fulfillments.iter().any(is_undone), "a delivered fulfillment is cancelled")?;
     wrong(order.returns.iter().any(|it| it.receipts > 1), "a return is received twice")?;
     let is_twice = order.fulfillments.windows(2).any(|pair| matches!(pair, [a, b] if a.id == b.id));
-    wrong(is_twice, "a request has two fulfilments")
+    wrong(is_twice, "a request has two fulfillments")
 }
 
 fn wrong(is: bool, what: &str) -> Result<(), String> {

@@ -43,7 +43,7 @@ impl Parts {
         Self { without: Some(guard), ..scenario }
     }
 
-    /// Fulfilments of parts, one of them cancelled and shipped again, beside a cancellation and a rival.
+    /// Fulfillments of parts, one of them cancelled and shipped again, beside a cancellation and a rival.
     fn fulfillments(long: bool) -> Self {
         let more = u8::from(long);
         let sent = vec![
@@ -54,11 +54,11 @@ impl Parts {
             request(1, Wish::Place([1, 0]), 1),
         ];
         let hold = Hold { revision: 1, held: [2, 0], counts: None, old: false };
-        let parts = Self::of("fulfilments", [3, 0], Order::paid([2, 0]), Some(hold), sent);
+        let parts = Self::of("fulfillments", [3, 0], Order::paid([2, 0]), Some(hold), sent);
         Self { archive: true, ..parts }
     }
 
-    /// Fulfilments and cancellations of two products.
+    /// Fulfillments and cancellations of two products.
     fn two_products(long: bool) -> Self {
         let more = u8::from(long);
         let sent = vec![
@@ -104,7 +104,7 @@ impl Parts {
         Self::of("changes of items", [3, 1], Order::placed([2, 0]), Some(hold), sent)
     }
 
-    /// Returns of parts, one of them received twice, beside a fulfilment that is cancelled.
+    /// Returns of parts, one of them received twice, beside a fulfillment that is cancelled.
     fn returns(long: bool) -> Self {
         let more = u8::from(long);
         let sent = vec![
@@ -123,7 +123,7 @@ impl Parts {
         Self::of("returns", [1, 0], order, Some(hold), sent)
     }
 
-    /// A fulfilment that is delivered and cancelled at once, and then comes back.
+    /// A fulfillment that is delivered and cancelled at once, and then comes back.
     fn deliveries(long: bool) -> Self {
         let more = u8::from(long);
         let sent = vec![
@@ -140,7 +140,7 @@ impl Parts {
         Self::of("deliveries", [1, 0], order, Some(hold), sent)
     }
 
-    /// All is shipped, and the hold is pruned. Then the fulfilment is cancelled, or comes back in parts.
+    /// All is shipped, and the hold is pruned. Then the fulfillment is cancelled, or comes back in parts.
     fn hours_later(long: bool) -> Self {
         let more = u8::from(long);
         let sent = vec![

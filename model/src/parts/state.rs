@@ -28,19 +28,19 @@ pub enum Wish {
     },
     /// Units are shipped.
     Ship {
-        /// Number of the fulfilment.
+        /// Number of the fulfillment.
         id: u8,
         /// Units.
         items: Items,
     },
-    /// A fulfilment is cancelled: its units are still there.
+    /// A fulfillment is cancelled: its units are still there.
     Unship {
-        /// Number of the fulfilment.
+        /// Number of the fulfillment.
         id: u8,
     },
-    /// A fulfilment is delivered.
+    /// A fulfillment is delivered.
     Deliver {
-        /// Number of the fulfilment.
+        /// Number of the fulfillment.
         id: u8,
     },
     /// Units are to be sent back.
@@ -63,11 +63,11 @@ pub enum Wish {
 
 /// Units that an order has moved, in all.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(super) struct Counts {
-    /// Units shipped, without those of cancelled fulfilments.
-    pub(super) shipped: Items,
+pub struct Counts {
+    /// Units shipped, without those of cancelled fulfillments.
+    pub shipped: Items,
     /// Units restocked.
-    pub(super) restocked: Items,
+    pub restocked: Items,
 }
 
 impl Display for Counts {
@@ -87,7 +87,7 @@ pub(super) enum Status {
     Returned,
 }
 
-/// Status of a fulfilment.
+/// Status of a fulfillment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) enum FulfillmentStatus {
     Shipped,
@@ -95,7 +95,7 @@ pub(super) enum FulfillmentStatus {
     Cancelled,
 }
 
-/// Fulfilment.
+/// Fulfillment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct Fulfillment {
     pub(super) id: u8,
@@ -134,7 +134,7 @@ pub(super) struct Task {
     pub(super) revision: u8,
     /// Counts before the decision.
     pub(super) before: Counts,
-    /// True if an older build has left it: a fulfilment of the whole order.
+    /// True if an older build has left it: a fulfillment of the whole order.
     pub(super) is_older: bool,
     /// A process got the answer that it is done, and may remove it with all earlier ones.
     pub(super) done: bool,
@@ -177,14 +177,14 @@ impl Order {
         Self { paid: true, ..Self::placed(ordered) }
     }
 
-    /// Order with one fulfilment, number 9, which was sent hours ago.
+    /// Order with one fulfillment, number 9, which was sent hours ago.
     pub(super) fn shipped(ordered: Items, items: Items, status: FulfillmentStatus) -> Self {
         let was_delivered = status == FulfillmentStatus::Delivered;
         let fulfillments = vec![Fulfillment { id: 9, items, status, was_delivered }];
         Self { version: 3, fulfillments, ..Self::paid(ordered) }
     }
 
-    /// Units that have left the warehouse, cancelled fulfilments apart.
+    /// Units that have left the warehouse, cancelled fulfillments apart.
     pub(super) fn out(&self) -> Items {
         let live =
             self.fulfillments.iter().filter(|fulfillment| fulfillment.status != FulfillmentStatus::Cancelled);
@@ -226,7 +226,7 @@ impl Display for Order {
         let Self { version, ordered, cancelled, fulfillments, returns, pending, .. } = self;
         write!(f, "{:?} v{version} {ordered:?} less {cancelled:?}", self.status())?;
         for Fulfillment { id, items, status, .. } in fulfillments {
-            write!(f, ", fulfilment {id} {items:?} {status:?}")?;
+            write!(f, ", fulfillment {id} {items:?} {status:?}")?;
         }
         for Return { id, items, restocked, .. } in returns {
             let restocked = restocked.map_or("open".to_owned(), |restocked| format!("{restocked:?}"));
@@ -244,18 +244,20 @@ impl Display for Order {
 
 /// Hold of an order, which has the counts as well.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) struct Hold {
-    pub(super) revision: u8,
-    pub(super) held: Items,
-    /// Counts, once the order has a fulfilment.
-    pub(super) counts: Option<Counts>,
+pub struct Hold {
+    /// Revision.
+    pub revision: u8,
+    /// Units held.
+    pub held: Items,
+    /// Counts, once the order has a fulfillment.
+    pub counts: Option<Counts>,
     /// True if it was written more than an hour ago.
-    pub(super) old: bool,
+    pub old: bool,
 }
 
 /// Kind of a declaration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(super) enum Kind {
+pub enum Kind {
     /// `HoldStock`: nothing moves.
     Hold,
     /// `ShipStock` of an older build: units move, and no counts are left.
@@ -266,14 +268,19 @@ pub(super) enum Kind {
 
 /// Call to products.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(super) struct Call {
-    pub(super) order: usize,
-    pub(super) revision: u8,
-    pub(super) held: Items,
-    pub(super) counts: Counts,
-    pub(super) before: Counts,
+pub struct Call {
+    /// Index of the order.
+    pub order: usize,
+    /// Revision.
+    pub revision: u8,
+    /// Units held as of the revision.
+    pub held: Items,
+    /// Counts as of the revision.
+    pub counts: Counts,
+    /// Counts before the oldest open task.
+    pub before: Counts,
     /// Kind.
-    pub(super) kind: Kind,
+    pub kind: Kind,
 }
 
 impl Call {

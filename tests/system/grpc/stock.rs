@@ -9,13 +9,13 @@ use http::Method;
 use proto::products::v1 as wire;
 use proto::products::v1::product_service_client::ProductServiceClient;
 use serde_json::{Value, json};
-use shared::auth::Caller;
+use shared::auth::{Caller, Role};
 use shared::error::{Error, Kind};
 use shared::rpc::channel::Channel;
 use shared::rpc::metadata;
 use shared::runtime::context::Context;
 use shared::values::clock::Clock;
-use shared::values::ids::{OrderId, ProductId};
+use shared::values::ids::{OrderId, ProductId, UserId};
 use tests::in_process::InProcess;
 use tests::shop::order_of;
 use tonic::{Code, Status};
@@ -49,6 +49,19 @@ impl Declares {
     async fn ships(&self, revision: i64, of: &[(&str, i64)]) -> Result<(), Status> {
         let request = wire::ShipStockRequest { order_id: self.order_id.clone(), revision, items: lines(of) };
         self.client.clone().ship_stock(by(Caller::System, request)).await.map(|_| ())
+    }
+
+    async fn moves(&self, revision: i64, items: Vec<wire::MovedItem>) -> Result<(), Status> {
+        let request = wire::MoveStockRequest { order_id: self.order_id.clone(), revision, items };
+        self.client.clone().move_stock(by(Caller::System, request)).await.map(|_| ())
+    }
+
+    /// Reads the units, and the counts, that the hold has of a product.
+    async fn has(&self, product: &str) -> (i64, Option<i64>, Option<i64>) {
+        let request = wire::GetHoldsRequest { order_ids: vec![self.order_id.clone()] };
+        let answer = self.client.clone().get_holds(by(Caller::System, request)).await.unwrap().into_inner();
+        let hold = answer.holds.iter().find(|hold| hold.product_id == product).unwrap();
+        (hold.quantity, hold.shipped, hold.restocked)
     }
 
     async fn restocks(&self, revision: i64, of: &[(&str, i64)]) -> Result<(), Status> {
@@ -167,6 +180,124 @@ async fn repeated_and_concurrent_shipping_and_restocking_happen_once() {
     order.restocks(5, &both).await.unwrap();
     assert_eq!(code(order.ships(3, &both).await), Code::Aborted);
     assert_eq!(stock().await, [(10, 0, 10), (10, 0, 10)]);
+}
+
+fn part(product: &str, held: i64, shipped: i64, restocked: i64) -> wire::MovedItem {
+    wire::MovedItem { product_id: product.to_owned(), held, shipped, restocked, ..wire::MovedItem::default() }
+}
+
+#[tokio::test]
+async fn parts_are_moved_by_their_totals_and_once() {
+    let shop = InProcess::open().await;
+    let (mug, pot) = (shop.product(10).await, shop.product(10).await);
+    let order = Declares::new(&shop);
+    let stock = || async { [shop.stock(&mug).await, shop.stock(&pot).await] };
+    order.holds(1, &[(&mug, 3), (&pot, 2)]).await.unwrap();
+    assert_eq!(order.has(&mug).await, (3, None, None));
+    let all = [
+        // One is shipped, all of the mugs are, one comes back, and one was not sent after all.
+        (3, part(&mug, 2, 1, 0), part(&pot, 2, 0, 0), [(9, 2, 7), (10, 2, 8)]),
+        (4, part(&mug, 0, 3, 0), part(&pot, 1, 1, 0), [(7, 0, 7), (9, 1, 8)]),
+        (6, part(&mug, 0, 3, 1), part(&pot, 1, 1, 0), [(8, 0, 8), (9, 1, 8)]),
+        (7, part(&mug, 1, 2, 1), part(&pot, 0, 1, 0), [(9, 1, 8), (9, 0, 9)]),
+    ];
+    for (revision, of_mug, of_pot, expected) in all {
+        let parts = vec![of_mug.clone(), of_pot];
+        for answer in join_all((0..6).map(|_| order.moves(revision, parts.clone()))).await {
+            answer.unwrap();
+        }
+        assert_eq!(stock().await, expected, "{revision}");
+        assert_eq!(code(order.moves(revision - 1, parts.clone()).await), Code::Aborted);
+        let counts = (of_mug.held, Some(of_mug.shipped), Some(of_mug.restocked));
+        assert_eq!(order.has(&mug).await, counts);
+    }
+    // A hold keeps the counts, and moves nothing.
+    order.holds(8, &[]).await.unwrap();
+    assert_eq!(order.has(&mug).await, (0, Some(2), Some(1)));
+    assert_eq!(stock().await, [(9, 0, 9), (9, 0, 9)]);
+    let ledger = shop.admin().get(&format!("/products/{mug}/stock/movements")).await.expect(200);
+    let reasons: Vec<_> = ledger["data"].as_array().unwrap().iter().map(|it| &it["reason"]).collect();
+    assert_eq!(reasons, ["unshipped", "returned", "shipped", "shipped", "initial"]);
+}
+
+#[tokio::test]
+async fn counts_from_before_stand_for_those_that_are_gone() {
+    let shop = InProcess::open().await;
+    let mug = shop.product(7).await;
+    let order = Declares::new(&shop);
+    let now = wire::MovedItem { shipped_before: 3, restocked_before: 1, ..part(&mug, 0, 3, 2) };
+    order.moves(9, vec![now]).await.unwrap();
+    assert_eq!(shop.stock(&mug).await, (8, 0, 8));
+    assert_eq!(order.has(&mug).await, (0, Some(3), Some(2)));
+}
+
+#[tokio::test]
+async fn a_move_of_more_than_there_is_is_refused_as_a_hold_is() {
+    let shop = InProcess::open().await;
+    let mug = shop.product(3).await;
+    let order = Declares::new(&shop);
+    order.holds(1, &[(&mug, 2)]).await.unwrap();
+    let refusal = order.moves(2, vec![part(&mug, 3, 1, 0)]).await.unwrap_err();
+    assert_eq!(refusal.code(), Code::FailedPrecondition);
+    assert_eq!(Error::from(refusal).kind(), Kind::InsufficientStock);
+    // A product that does not exist cannot have been shipped.
+    let unknown = ProductId::new().to_string();
+    assert_eq!(code(order.moves(2, vec![part(&unknown, 0, 1, 0)]).await), Code::Internal);
+    assert_eq!(shop.stock(&mug).await, (3, 2, 1));
+}
+
+#[tokio::test]
+async fn a_move_that_makes_no_sense_is_an_invalid_argument() {
+    let shop = InProcess::open().await;
+    let mug = shop.product(10).await;
+    let order = Declares::new(&shop);
+    let below = wire::MovedItem {
+        product_id: "x".to_owned(),
+        held: -1,
+        shipped: -1,
+        restocked: -1,
+        shipped_before: -1,
+        restocked_before: i64::MIN,
+    };
+    let fields = ["held", "shipped", "restocked", "shipped_before", "restocked_before", "product_id"];
+    let pointers = fields.map(|field| format!("/items/0/{field}"));
+    let pointers: Vec<&str> = pointers.iter().map(String::as_str).collect();
+    let twice = vec![part(&mug, 1, 0, 0), part(&mug, 0, 1, 0)];
+    for (revision, items, pointers) in [
+        (1, vec![below], pointers),
+        (1, twice, vec!["/items/1/product_id"]),
+        (0, vec![part(&mug, 1, 0, 0)], vec!["/revision"]),
+    ] {
+        let answer = order.moves(revision, items).await;
+        assert_eq!(refused(answer.map(tonic::Response::new)), invalid(&pointers));
+    }
+    let with_order = Declares { order_id: "x".to_owned(), ..order.clone() };
+    let answer = with_order.moves(1, vec![part(&mug, 1, 0, 0)]).await;
+    assert_eq!(refused(answer.map(tonic::Response::new)), invalid(&["/order_id"]));
+    assert_eq!(shop.stock(&mug).await, (10, 0, 10));
+    // Of what is huge there is not enough, and nothing overflows.
+    let huge = part(&mug, i64::MAX, i64::MAX, i64::MAX);
+    assert_eq!(code(order.moves(1, vec![huge]).await), Code::FailedPrecondition);
+    assert_eq!(shop.stock(&mug).await, (10, 0, 10));
+}
+
+#[tokio::test]
+async fn nobody_but_a_function_moves_stock() {
+    let shop = InProcess::open().await;
+    let mug = shop.product(10).await;
+    let order = Declares::new(&shop);
+    order.holds(1, &[(&mug, 2)]).await.unwrap();
+    let mut people = vec![Caller::Anonymous];
+    for role in Role::ALL {
+        people.push(Caller::User { id: UserId::new(), role });
+    }
+    for person in people {
+        let items = vec![part(&mug, 0, 2, 0)];
+        let request = wire::MoveStockRequest { order_id: order.order_id.clone(), revision: 2, items };
+        let answer = order.client.clone().move_stock(by(person, request)).await;
+        assert_eq!(answer.unwrap_err().code(), Code::PermissionDenied, "{person:?}");
+    }
+    assert_eq!(shop.stock(&mug).await, (10, 2, 8));
 }
 
 #[tokio::test]

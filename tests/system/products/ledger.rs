@@ -66,6 +66,7 @@ async fn a_product_is_ordered_beside_any_number_of_orders() {
         quantity: i64::from(number % 5 == 0),
         revision: 2,
         at: Timestamp::from_millis(0),
+        counts: None,
     };
     let holds: Vec<Hold> = (0..30_000).map(hold).collect();
     ProductStore::new(&shop.database).insert_holds(&holds).await.unwrap();

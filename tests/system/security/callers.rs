@@ -30,7 +30,7 @@ use crate::socket::services::{Services, over_http2};
 use crate::support::grpc::{by, caller, channel, claiming, to_orders, to_products, to_users};
 
 /// Functions that may call each method on their own behalf, written out once more. No function may call another one.
-const CALLERS: [(&str, &[&str]); 13] = [
+const CALLERS: [(&str, &[&str]); 14] = [
     ("/oms.orders.v1.OrderService/CheckConsistency", &["maintenance"]),
     ("/oms.orders.v1.OrderService/Reconcile", &["schedule"]),
     ("/oms.products.v1.ProductService/AuditHolds", &["orders"]),
@@ -39,6 +39,7 @@ const CALLERS: [(&str, &[&str]); 13] = [
     ("/oms.products.v1.ProductService/GetHolds", &["orders"]),
     ("/oms.products.v1.ProductService/HoldStock", &["orders"]),
     ("/oms.products.v1.ProductService/ListHolds", &["orders"]),
+    ("/oms.products.v1.ProductService/MoveStock", &["orders"]),
     ("/oms.products.v1.ProductService/PruneHolds", &["orders"]),
     ("/oms.products.v1.ProductService/RestockReturned", &["orders"]),
     ("/oms.products.v1.ProductService/ShipStock", &["orders"]),

@@ -106,11 +106,16 @@ def every_method(services, given):
     assert folded == {"folded": "1", "last": hat}, folded
     products("ShipStock", {**declared, "revision": "2"}, SYSTEM)
     products("RestockReturned", {**declared, "revision": "3"}, SYSTEM)
+    counts = {"shipped": "2", "restocked": "2"}
+    before = {"shipped_before": "2", "restocked_before": "2"}
+    moved = {"order_id": given["order_id"], "revision": "4", "items": [{"product_id": hat, **counts, **before}]}
+    assert products("MoveStock", moved, SYSTEM) == {}
 
     ledger = products("ListStockMovements", {"product_id": hat}, admin)["data"]
     assert [it["delta"] for it in ledger] == ["2", "-2", "5", "5"], ledger
     (held,) = products("GetHolds", {"order_ids": [given["order_id"]]}, SYSTEM)["holds"]
-    assert held["product_id"] == hat and held["revision"] == "3" and "quantity" not in held, held
+    assert held["product_id"] == hat and held["revision"] == "4" and "quantity" not in held, held
+    assert counts.items() <= held.items(), held
     (ended,) = products("ListHolds", {"ended": True, "limit": "10"}, SYSTEM)["holds"]
     assert ended == {"at": held["at"], "order_id": given["order_id"]}, ended
     audited = products("AuditStock", {"limit": "10"}, SYSTEM)["products"]

@@ -16,12 +16,12 @@ fn state(on_hand: i64, reserved: i64, held: Option<i64>) -> ProductState {
         currency: Some(euro()),
         max_per_order: None,
         held,
+        counts: None,
     }
 }
 
 fn declare(kind: DeclarationKind, revision: i64, items: &[(&ProductState, i64)]) -> Declaration {
-    let items =
-        items.iter().map(|(state, quantity)| Item { product: state.product, quantity: *quantity }).collect();
+    let items = items.iter().map(|(state, quantity)| Item::new(state.product, *quantity)).collect();
     Declaration { order: OrderId::new(), revision, kind, items }
 }
 
@@ -29,8 +29,8 @@ fn hold(revision: i64, items: &[(&ProductState, i64)]) -> Declaration {
     declare(DeclarationKind::Hold, revision, items)
 }
 
-fn update(state: &ProductState, on_hand: i64, reserved: i64, held: i64, in_stock: Flip) -> StockUpdate {
-    StockUpdate { product: state.product, on_hand, reserved, held, in_stock }
+fn written(state: &ProductState, moved: Counts, reserved: i64, held: i64, in_stock: Flip) -> StockUpdate {
+    StockUpdate { product: state.product, moved, reserved, held, counts: None, in_stock }
 }
 
 #[test]
@@ -85,9 +85,9 @@ fn a_late_call_cannot_revive_a_hold_that_has_ended() {
 fn an_empty_hold_frees_all_and_leaves_tombstones() {
     let (mug, ended) = (state(10, 5, Some(3)), state(1, 1, Some(0)));
     let writes = decide(&hold(2, &[]), Some(1), &[mug.clone(), ended.clone()]).unwrap();
-    let freed = update(&mug, 0, -3, 0, Flip::STAYS);
+    let freed = written(&mug, Counts::default(), -3, 0, Flip::STAYS);
     let no_units = Flip { before: false, after: false };
-    assert_eq!(writes, [freed, update(&ended, 0, 0, 0, no_units)]);
+    assert_eq!(writes, [freed, written(&ended, Counts::default(), 0, 0, no_units)]);
 }
 
 #[test]
@@ -120,7 +120,7 @@ fn shipping_deducts_from_on_hand_and_ends_the_hold() {
     let mug = state(10, 5, Some(3));
     let ship = declare(DeclarationKind::Ship, 3, &[(&mug, 3)]);
     let writes = decide(&ship, Some(1), std::slice::from_ref(&mug)).unwrap();
-    assert_eq!(writes, [update(&mug, -3, -3, 0, Flip::STAYS)]);
+    assert_eq!(writes, [written(&mug, Counts { shipped: 3, restocked: 0 }, -3, 0, Flip::STAYS)]);
 }
 
 #[test]
@@ -128,7 +128,10 @@ fn a_restock_is_written_where_no_hold_is_left() {
     let mug = state(5, 5, None);
     let restock = declare(DeclarationKind::Restock, 5, &[(&mug, 3)]);
     let writes = decide(&restock, None, std::slice::from_ref(&mug)).unwrap();
-    assert_eq!(writes, [update(&mug, 3, 0, 0, Flip { before: false, after: true })]);
+    assert_eq!(
+        writes,
+        [written(&mug, Counts { shipped: 0, restocked: 3 }, 0, 0, Flip { before: false, after: true })]
+    );
 }
 
 #[test]
@@ -154,6 +157,132 @@ fn a_hold_covers_a_limited_number_of_products_over_time() {
     assert_eq!(decide(&one_more, Some(1), &states), Err(Rejection::TooManyProducts));
     // What ends is never refused.
     assert!(decide(&hold(2, &[]), Some(1), &states[..MAX_PRODUCTS]).is_ok());
+}
+
+fn counts(shipped: i64, restocked: i64) -> Counts {
+    Counts { shipped, restocked }
+}
+
+fn moves(revision: i64, state: &ProductState, held: i64, now: Counts, before: Counts) -> Declaration {
+    let item = Item { product: state.product, quantity: held, counts: now, before };
+    Declaration { order: OrderId::new(), revision, kind: DeclarationKind::Move, items: vec![item] }
+}
+
+/// Decides about a move of an order whose hold has revision 1. Returns the write to the product.
+fn moved(state: &ProductState, held: i64, now: Counts, before: Counts) -> Result<StockUpdate, Rejection> {
+    let decided = decide(&moves(2, state, held, now, before), Some(1), std::slice::from_ref(state));
+    decided.map(|writes| writes[0])
+}
+
+#[test]
+fn a_part_is_shipped_and_the_rest_stays_held() {
+    let mug = state(10, 5, Some(3));
+    let write = moved(&mug, 1, counts(2, 0), counts(0, 0)).unwrap();
+    let expected = written(&mug, counts(2, 0), -2, 1, Flip::STAYS);
+    assert_eq!(write, StockUpdate { counts: Some(counts(2, 0)), ..expected });
+    assert_eq!((write.on_hand(), write.takes_more()), (-2, false));
+}
+
+#[test]
+fn units_move_by_the_difference_to_the_counts_that_are_kept() {
+    let mug = ProductState { counts: Some(counts(2, 1)), ..state(10, 5, Some(3)) };
+    // What is said to be from before does not count beside them.
+    let write = moved(&mug, 0, counts(5, 2), counts(4, 4)).unwrap();
+    assert_eq!((write.moved, write.reserved, write.on_hand()), (counts(3, 1), -3, -2));
+}
+
+#[test]
+fn before_stands_for_counts_that_are_not_kept() {
+    let mug = state(10, 2, None);
+    let write = moved(&mug, 0, counts(3, 2), counts(3, 0)).unwrap();
+    assert_eq!((write.moved, write.reserved, write.on_hand()), (counts(0, 2), 0, 2));
+}
+
+#[test]
+fn counts_are_left_also_where_nothing_moves() {
+    let mug = state(10, 2, None);
+    let write = moved(&mug, 0, counts(3, 3), counts(3, 3)).unwrap();
+    assert_eq!((write.moved, write.reserved), (counts(0, 0), 0));
+    assert_eq!(write.counts, Some(counts(3, 3)));
+    let zeros = moved(&mug, 0, counts(0, 0), counts(0, 0)).unwrap();
+    assert_eq!(zeros.counts, Some(counts(0, 0)));
+}
+
+#[test]
+fn units_are_held_again_whatever_became_of_their_product() {
+    // Others have all that is there, and no more may be ordered.
+    let mug = ProductState {
+        active: false,
+        max_per_order: Some(1),
+        counts: Some(counts(3, 0)),
+        ..state(4, 4, Some(0))
+    };
+    let write = moved(&mug, 3, counts(0, 0), counts(0, 0)).unwrap();
+    assert_eq!((write.on_hand(), write.reserved, write.held), (3, 3, 3));
+    let no_units = Flip { before: false, after: false };
+    assert_eq!(write.in_stock, no_units);
+}
+
+#[test]
+fn an_order_that_gets_more_is_checked_with_what_was_shipped() {
+    let limited = |active| ProductState {
+        active,
+        max_per_order: Some(4),
+        counts: Some(counts(2, 0)),
+        ..state(3, 2, Some(1))
+    };
+    let mug = limited(true);
+    // One held and two shipped: a fourth one is the last that is allowed, and the last that is there.
+    assert!(moved(&mug, 2, counts(2, 0), counts(0, 0)).is_ok());
+    let above = Err(Rejection::ItemError(vec![(0, ItemError::AboveMax(4))]));
+    assert_eq!(moved(&mug, 3, counts(2, 0), counts(0, 0)), above);
+    let archived = limited(false);
+    let refused = Err(Rejection::ItemError(vec![(0, ItemError::NotActive)]));
+    assert_eq!(moved(&archived, 2, counts(2, 0), counts(0, 0)), refused);
+    assert!(moved(&archived, 0, counts(3, 0), counts(0, 0)).is_ok());
+    let unlimited = ProductState { max_per_order: None, ..mug };
+    let shortage = Shortage { product: unlimited.product, requested: 3, available: 2 };
+    let short = Err(Rejection::Short(vec![shortage]));
+    assert_eq!(moved(&unlimited, 3, counts(2, 0), counts(0, 0)), short);
+    // What comes back is there before.
+    assert!(moved(&unlimited, 3, counts(2, 1), counts(0, 0)).is_ok());
+}
+
+#[test]
+fn a_late_move_is_refused_and_the_same_one_changes_nothing() {
+    let mug = ProductState { counts: Some(counts(1, 0)), ..state(10, 2, Some(2)) };
+    let again = moves(3, &mug, 0, counts(3, 0), counts(0, 0));
+    let decide = |known| decide(&again, Some(known), std::slice::from_ref(&mug));
+    assert_eq!(decide(4), Err(Rejection::Superseded));
+    assert_eq!(decide(3), Ok(Vec::new()));
+    assert_eq!(decide(2).map(|writes| writes.len()), Ok(1));
+}
+
+#[test]
+fn a_hold_moves_nothing_and_keeps_counts() {
+    let mug = ProductState { counts: Some(counts(2, 1)), ..state(10, 5, Some(3)) };
+    let writes = decide(&hold(2, &[(&mug, 1)]), Some(1), std::slice::from_ref(&mug)).unwrap();
+    assert_eq!(writes, [written(&mug, counts(0, 0), -2, 1, Flip::STAYS)]);
+}
+
+#[test]
+fn a_move_releases_what_it_does_not_name() {
+    let (mug, pot) = (state(10, 5, Some(3)), state(10, 5, Some(2)));
+    let declaration = moves(2, &mug, 3, counts(0, 0), counts(0, 0));
+    let writes = decide(&declaration, Some(1), &[mug.clone(), pot.clone()]).unwrap();
+    assert_eq!(writes[1], written(&pot, counts(0, 0), -2, 0, Flip::STAYS));
+}
+
+#[test]
+fn more_than_is_there_cannot_be_moved() {
+    let mug = state(3, 3, Some(1));
+    let restocked = moved(&mug, 1, counts(0, 0), counts(0, 1));
+    assert_eq!(restocked.unwrap_err(), Rejection::Impossible(mug.product));
+    let shipped = moved(&mug, 0, counts(2, 0), counts(0, 0));
+    assert!(matches!(shipped, Err(Rejection::Short(_))), "{shipped:?}");
+    // A product without stock.
+    let unknown = decide(&moves(2, &mug, 1, counts(0, 0), counts(0, 0)), Some(1), &[]);
+    assert_eq!(unknown, Err(Rejection::Impossible(mug.product)));
 }
 
 fn movement() -> impl Strategy<Value = DeclarationKind> {
@@ -184,7 +313,7 @@ proptest! {
             for write in decide(&declare(kind, revision, &items), *known, &concerned).unwrap_or_default() {
                 let i = states.iter().position(|state| state.product == write.product).unwrap();
                 prop_assert_eq!(write.in_stock.before, stocks[i].available() > 0);
-                stocks[i].on_hand += write.on_hand;
+                stocks[i].on_hand += write.on_hand();
                 stocks[i].reserved += write.reserved;
                 prop_assert_eq!(write.in_stock.after, stocks[i].available() > 0);
                 held[i] = Some(write.held);
@@ -195,6 +324,42 @@ proptest! {
                 prop_assert_eq!(stock.reserved, held);
                 prop_assert!(0 <= stock.reserved && stock.reserved <= stock.on_hand);
             }
+        }
+    }
+
+    /// Units are on hand or with an order, whatever is declared in whatever sequence.
+    #[test]
+    fn no_move_can_lose_a_unit(
+        on_hand in 0..12_i64,
+        calls in prop::collection::vec(
+            (0..3_usize, 1..12_i64, any::<bool>(), 0..6_i64, 0..6_i64, 0..4_i64), 0..40),
+    ) {
+        let mug = state(on_hand, 0, None);
+        let mut stock = mug.stock;
+        let mut holds = [(None::<i64>, None::<i64>, None::<Counts>); 3];
+        for (order, revision, is_move, held, shipped, restocked) in calls {
+            let (known, before, kept) = holds[order];
+            let now = ProductState { stock, held: before, counts: kept, ..mug.clone() };
+            let declaration = if is_move {
+                moves(revision, &now, held, counts(shipped, restocked), counts(0, 0))
+            } else {
+                hold(revision, &[(&now, held)])
+            };
+            let decided = decide(&declaration, known, std::slice::from_ref(&now));
+            if known.is_some_and(|known| known > revision) {
+                prop_assert_eq!(&decided, &Err(Rejection::Superseded));
+            }
+            for write in decided.unwrap_or_default() {
+                prop_assert_eq!(write.in_stock.before, stock.available() > 0);
+                stock = write.after(stock);
+                prop_assert_eq!(write.in_stock.after, stock.available() > 0);
+                holds[order] = (Some(revision), Some(write.held), write.counts.or(kept));
+            }
+            let reserved: i64 = holds.iter().filter_map(|(_, held, _)| *held).sum();
+            let kept = holds.iter().filter_map(|(_, _, kept)| *kept);
+            let out: i64 = kept.map(|it| it.shipped - it.restocked).sum();
+            prop_assert_eq!(stock, Stock { on_hand: on_hand - out, reserved });
+            prop_assert!(0 <= stock.reserved && stock.reserved <= stock.on_hand);
         }
     }
 }

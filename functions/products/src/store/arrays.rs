@@ -67,7 +67,7 @@ impl Copied {
     /// Combines the entries of an order in products. They have one revision, since each declaration wrote all of them.
     fn of(order: bson::Uuid, entries: Vec<(bson::Uuid, ArrayEntry)>) -> Option<Self> {
         let revision = entries.iter().map(|(_, entry)| entry.r).max()?;
-        let items = entries.into_iter().map(|(p, entry)| ItemDocument { p, q: entry.q, s: None });
+        let items = entries.into_iter().map(|(p, entry)| ItemDocument::new(p, entry.q, None, None));
         Some(Self { order, revision, items: items.collect() })
     }
 
@@ -178,6 +178,7 @@ impl ProductStore {
                         quantity: entry.q,
                         revision: entry.r,
                         at: mongo::timestamp(entry.t),
+                        counts: None,
                     });
                 }
                 Err(unreadable) => left_out.push(unreadable),

@@ -7,7 +7,7 @@ use shared::error::Error;
 use shared::mongo;
 use shared::values::ids::OrderId;
 
-use super::documents::StockDocument;
+use super::documents::{ItemDocument, StockDocument};
 use super::ledger::MovementDocument;
 use super::{ProductStore, document};
 use crate::holds::Hold;
@@ -61,7 +61,9 @@ impl ProductStore {
         let documents: Vec<Document> = orders
             .into_iter()
             .map(|(order, holds)| {
-                let item = |hold: &&Hold| doc! { "p": mongo::uuid(hold.product), "q": hold.quantity };
+                let item = |hold: &&Hold| {
+                    ItemDocument::new(mongo::uuid(hold.product), hold.quantity, None, hold.counts).fields()
+                };
                 doc! {
                     "_id": mongo::uuid(order),
                     "r": holds.iter().map(|hold| hold.revision).max(),

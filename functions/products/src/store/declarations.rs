@@ -15,12 +15,12 @@ use shared::values::ids::{OrderId, ProductId};
 use super::ProductStore;
 use super::documents::{ItemDocument, SnapshotDocument, StockDocument, is_of};
 use super::journal::{self, is_long_now, journal_fields};
-use super::ledger::MovementDocument;
+use super::ledger::{MovementDocument, movements_of};
 use super::turns::Turn;
 use super::view::{AsOf, Found, View};
-use crate::ledger::{Cause, RETURNED, SHIPPED, StockMovement};
+use crate::ledger::changes;
 use crate::product::HeldProduct;
-use crate::stock::{self, Declaration, DeclarationKind, Flip, Rejection, StockUpdate};
+use crate::stock::{self, Counts, Declaration, DeclarationKind, Flip, Rejection, StockUpdate};
 
 /// Number of newest marks that are kept at least. So many may be left between a read and the write that follows.
 pub(super) const KEPT: i64 = 256;
@@ -185,16 +185,14 @@ impl ProductStore {
             .into_iter()
             .filter_map(|update| {
                 let viewed = view.product(update.product)?;
-                Some(Write { update, folds: viewed.folds, snapshot: viewed.snapshot_for(update.held) })
+                Some(Write { update, folds: viewed.folds, snapshot: viewed.snapshot_for(&update) })
             })
             .collect();
         writes.sort_by_key(|write| write.update.product.uuid());
         let known = view.revision.unwrap_or(0);
         let writes = Writes { declaration, known, updates: writes, items: view.items, now };
         let is_written = match &writes.updates[..] {
-            [write] if !write.update.in_stock.is_change() && write.update.on_hand == 0 => {
-                self.write_one(&writes, write, turn).await?
-            }
+            [write] if writes.is_entry(write) => self.write_one(&writes, write, turn).await?,
             _ => self.write_all(&writes, turn).await?,
         };
         Ok(is_written)
@@ -249,7 +247,7 @@ impl ProductStore {
         session: &mut ClientSession,
         statements: Statements,
     ) -> mongodb::error::Result<TxOutcome<bool>> {
-        let Statements { stocks, flips, moved, hold, order, kind, deltas } = statements;
+        let Statements { stocks, flips, moved, hold, order } = statements;
         let count = stocks.len();
         let UpdatedEach { matched, refused } = self.stocks.update_each(stocks, Some(&mut *session)).await?;
         if refused > 0 {
@@ -266,18 +264,20 @@ impl ProductStore {
             }
         }
         if !moved.is_empty() {
+            let products: Vec<bson::Uuid> = moved.iter().map(|update| mongo::uuid(update.product)).collect();
             let mut found = self
                 .stocks
-                .find(doc! { "_id": { "$in": moved } })
+                .find(doc! { "_id": { "$in": products } })
                 .projection(doc! { "pending": 0, "folded": 0 })
                 .session(&mut *session)
                 .await?;
             let found: Vec<Document> = found.stream(&mut *session).try_collect().await?;
-            let movements = found.iter().filter_map(|stock| movement(stock, order, kind, &deltas));
-            let movements: Vec<MovementDocument> = movements.collect();
-            if movements.len() != found.len() {
+            let movements: Option<Vec<_>> =
+                found.into_iter().map(|stock| movements(stock, order, &moved)).collect();
+            let Some(movements) = movements else {
                 return Err(mongodb::error::Error::custom("a movement without its counts"));
-            }
+            };
+            let movements: Vec<MovementDocument> = movements.into_iter().flatten().collect();
             self.movements.insert_many(movements)?.session(&mut *session).await?;
         }
         let UpdateEach { filter, update } = hold;
@@ -289,10 +289,10 @@ impl ProductStore {
 impl View {
     /// Products of the declaration's items as they are held once the updates are written.
     fn answer_after(&self, declaration: &Declaration, updates: &[StockUpdate]) -> Vec<HeldProduct> {
-        let held = |product| updates.iter().find(|it| it.product == product).map_or(0, |it| it.held);
         let product = |product: ProductId| {
             let viewed = self.product(product)?;
-            viewed.as_in(viewed.snapshot_for(held(product)))
+            let update = updates.iter().find(|update| update.product == product);
+            viewed.as_in(update.and_then(|update| viewed.snapshot_for(update)))
         };
         declaration.items.iter().filter_map(|item| product(item.product)).collect()
     }
@@ -303,11 +303,9 @@ impl View {
 struct Statements {
     stocks: Vec<UpdateEach>,
     flips: Vec<UpdateEach>,
-    moved: Vec<bson::Uuid>,
+    moved: Vec<StockUpdate>,
     hold: UpdateEach,
     order: OrderId,
-    kind: DeclarationKind,
-    deltas: Vec<(ProductId, i64)>,
 }
 
 impl Statements {
@@ -321,21 +319,24 @@ impl Statements {
             filter: doc! { "_id": mongo::uuid(update.product) },
             update: vec![doc! { "$set": { "in_stock": update.in_stock.after } }],
         });
-        let deltas: Vec<(ProductId, i64)> =
-            updates().filter(|it| it.on_hand != 0).map(|it| (it.product, it.on_hand)).collect();
         Self {
             stocks: stocks.collect(),
             flips: flips.collect(),
-            moved: deltas.iter().map(|(product, _)| mongo::uuid(*product)).collect(),
+            moved: updates().filter(|update| update.moved != Counts::default()).collect(),
             hold: writes.hold(),
             order: writes.declaration.order,
-            kind: writes.declaration.kind,
-            deltas,
         }
     }
 }
 
 impl Writes<'_> {
+    /// Returns true if the only write can be an entry of the journal. Counts are in the hold alone.
+    fn is_entry(&self, write: &Write) -> bool {
+        let StockUpdate { moved, in_stock, .. } = write.update;
+        let has_counts = self.declaration.kind == DeclarationKind::Move;
+        !has_counts && moved == Counts::default() && !in_stock.is_change()
+    }
+
     /// Filter with the conditions of a write to a stock.
     fn filter(&self, write: &Write) -> Document {
         let newer = doc! { "$elemMatch": {
@@ -347,8 +348,9 @@ impl Writes<'_> {
             "pending": { "$not": newer.clone() },
             "folded": { "$not": newer },
         };
-        let StockUpdate { on_hand, reserved, in_stock, .. } = write.update;
-        if let Some(availability) = availability(on_hand.saturating_sub(reserved), in_stock) {
+        let StockUpdate { reserved, in_stock, .. } = write.update;
+        let change = write.update.on_hand().saturating_sub(reserved);
+        if let Some(availability) = availability(change, in_stock) {
             filter.insert("$expr", availability);
         }
         filter
@@ -375,9 +377,10 @@ impl Writes<'_> {
             "folded": journal::with_mark(mark),
             "folds": { "$add": ["$folds", 1_i64] },
         };
-        if write.update.on_hand != 0 {
-            set.insert("on_hand", doc! { "$add": ["$on_hand", write.update.on_hand] });
-            set.insert("movements", doc! { "$add": ["$movements", 1_i64] });
+        let movements = i64::try_from(changes(write.update.moved).len()).unwrap_or(i64::MAX);
+        if movements > 0 {
+            set.insert("on_hand", doc! { "$add": ["$on_hand", write.update.on_hand()] });
+            set.insert("movements", doc! { "$add": ["$movements", movements] });
             set.insert("moved_at", doc! { "$max": ["$moved_at", mongo::date(self.now)] });
         }
         vec![doc! { "$set": set }]
@@ -395,7 +398,7 @@ impl Writes<'_> {
             let p = mongo::uuid(update.product);
             let stored = self.items.iter().find(|item| is_of(item, p));
             let mut item = stored.cloned().unwrap_or_default();
-            item.extend(item_document(&ItemDocument { p, q: update.held, s: snapshot.clone() }));
+            item.extend(ItemDocument::new(p, update.held, snapshot.clone(), update.counts).fields());
             item
         });
         let live = self.updates.iter().any(|write| write.update.held > 0);
@@ -440,34 +443,10 @@ pub(super) fn availability(change: i64, flip: Flip) -> Option<Document> {
     }
 }
 
-/// Returns the fields of an item. One without a snapshot keeps the one that is stored.
-fn item_document(item: &ItemDocument) -> Document {
-    let mut document = doc! { "p": item.p, "q": item.q };
-    if let Some(snapshot) = item.s.as_ref().and_then(|it| bson::serialize_to_document(it).ok()) {
-        document.insert("s", snapshot);
-    }
-    document
-}
-
-/// Builds the ledger entry of units that left the warehouse or came back, from the counts after that.
-fn movement(
-    stock: &Document,
-    order: OrderId,
-    kind: DeclarationKind,
-    deltas: &[(ProductId, i64)],
-) -> Option<MovementDocument> {
-    let mut stock = stock.clone();
+/// Builds the ledger entries of units that left the warehouse or came back, from the stock after that.
+fn movements(mut stock: Document, order: OrderId, moved: &[StockUpdate]) -> Option<Vec<MovementDocument>> {
     stock.extend(doc! { "pending": [], "folded": [] });
     let stock = StockDocument::read(stock).ok()?;
     let product = stock.product();
-    let (_, delta) = deltas.iter().find(|(moved, _)| *moved == product)?;
-    let reason = if kind == DeclarationKind::Ship { SHIPPED } else { RETURNED };
-    // Another function declares for an order; the order's own history has the actor.
-    let by = "system".to_owned();
-    let cause = Cause { reason: Some(reason.to_owned()), order: Some(order), by };
-    let (end, stock) = (stock.ledger_end(), stock.counts());
-    Some(MovementDocument::of(
-        product,
-        StockMovement { number: end.number, at: end.at?, delta: *delta, stock, cause },
-    ))
+    movements_of(&stock, order, moved.iter().find(|update| update.product == product)?)
 }

@@ -11,7 +11,7 @@ use shared::values::money::{Currency, Money};
 use super::{HOLDS, PRODUCTS, STOCK};
 use crate::ledger::LedgerEnd;
 use crate::product::{HeldProduct, Sku, Status};
-use crate::stock::Stock;
+use crate::stock::{Counts, Stock};
 
 /// Index that finds the journals with an entry of an order.
 pub(super) const PENDING_OF_ORDER: &str = "pending_of_order";
@@ -81,7 +81,7 @@ pub(super) struct HoldDocument {
 }
 
 /// Item of a hold on disk.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Deserialize)]
 pub(super) struct ItemDocument {
     /// Product ID.
     pub(super) p: bson::Uuid,
@@ -90,6 +90,12 @@ pub(super) struct ItemDocument {
     /// As in [`EntryDocument`].
     #[serde(default)]
     pub(super) s: Option<SnapshotDocument>,
+    /// Units that were ever shipped, once a declaration had counts. Entries of journals have none.
+    #[serde(default)]
+    shipped: Option<i64>,
+    /// Units that were ever restocked, beside `shipped`.
+    #[serde(default)]
+    restocked: Option<i64>,
 }
 
 /// Fields of a product that an order keeps.
@@ -171,6 +177,33 @@ impl HoldDocument {
             .map(read)
             .collect::<Result<_, _>>()
             .map_err(|_| Unreadable { collection: HOLDS, id })
+    }
+}
+
+impl ItemDocument {
+    /// Creates an item with the counts that its hold keeps.
+    pub(super) fn new(p: bson::Uuid, q: i64, s: Option<SnapshotDocument>, counts: Option<Counts>) -> Self {
+        let (shipped, restocked) = counts.map(|it| (it.shipped, it.restocked)).unzip();
+        Self { p, q, s, shipped, restocked }
+    }
+
+    /// Counts that the hold keeps.
+    pub(super) fn counts(&self) -> Option<Counts> {
+        let shipped = self.shipped?;
+        Some(Counts { shipped, restocked: self.restocked.unwrap_or(0) })
+    }
+
+    /// Returns the fields that a declaration sets. An item without a snapshot keeps the one that is stored, and
+    /// one without counts these.
+    pub(super) fn fields(&self) -> Document {
+        let mut fields = doc! { "p": self.p, "q": self.q };
+        if let Some(snapshot) = self.s.as_ref().and_then(|it| bson::serialize_to_document(it).ok()) {
+            fields.insert("s", snapshot);
+        }
+        if let Some(Counts { shipped, restocked }) = self.counts() {
+            fields.extend(doc! { "shipped": shipped, "restocked": restocked });
+        }
+        fields
     }
 }
 
@@ -266,6 +299,10 @@ pub(super) fn stock_collection() -> mongo::Collection {
 
 /// Collection of holds.
 pub(super) fn holds_collection() -> mongo::Collection {
+    let counts = [("shipped", json_schema::whole(0)), ("restocked", json_schema::whole(0))];
+    // No other field of an item is checked, as it is written at every hold.
+    let mut items = json_schema::array();
+    items.insert("items", json_schema::document(&[], &counts));
     let live = Index::plain(HOLDS_OF_PRODUCT, doc! { "items.p": 1 }).only(doc! { "live": true });
     mongo::Collection {
         name: HOLDS,
@@ -275,7 +312,7 @@ pub(super) fn holds_collection() -> mongo::Collection {
             &[
                 ("_id", json_schema::bytes()),
                 ("r", json_schema::whole(0)),
-                ("items", json_schema::array()),
+                ("items", items),
                 ("live", json_schema::boolean()),
                 ("at", json_schema::date()),
             ],

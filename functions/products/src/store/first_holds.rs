@@ -175,6 +175,7 @@ impl ProductStore {
             currency: Some(product.price.currency()),
             max_per_order: product.max_per_order,
             held: None,
+            counts: None,
         };
         let states: Vec<ProductState> = products.values().map(state).collect();
         let Ok(updates) = stock::decide(declaration, None, &states) else { return Ok(None) };

@@ -209,6 +209,7 @@ pub(super) fn read_hold(document: Document) -> Result<(OrderId, Held), Unreadabl
         quantity: item.q,
         revision: hold.r,
         at,
+        counts: item.counts(),
     };
     Ok((order, Held { revision: hold.r, holds: items.map(of_item).collect() }))
 }
@@ -231,8 +232,10 @@ fn add_entries(
             continue;
         }
         let held = all.entry(order).or_default();
-        let hold =
-            Hold { order, product, quantity: entry.q, revision: entry.r, at: mongo::timestamp(entry.t) };
+        // Entries have no counts: those of the hold stay.
+        let counts = held.holds.iter().find(|it| it.product == product).and_then(|it| it.counts);
+        let (quantity, revision, at) = (entry.q, entry.r, mongo::timestamp(entry.t));
+        let hold = Hold { order, product, quantity, revision, at, counts };
         if entry.r > held.revision {
             *held = Held { revision: entry.r, holds: vec![hold] };
         } else if entry.r == held.revision && held.holds.iter().all(|it| it.product != product) {

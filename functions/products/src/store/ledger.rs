@@ -13,15 +13,15 @@ use shared::mongo::json_schema;
 use shared::mongo::unreadable::{self, Unreadable, readable};
 use shared::mongo::{self, TxOutcome};
 use shared::values::clock::Timestamp;
-use shared::values::ids::ProductId;
+use shared::values::ids::{OrderId, ProductId};
 use shared::values::text::Reason;
 use uuid::Uuid;
 
 use super::documents::StockDocument;
 use super::{MOVEMENTS, ProductDocument, ProductStore, STOCK, shown, with_id};
-use crate::ledger::{Cause, StockMovement};
+use crate::ledger::{Cause, StockMovement, changes};
 use crate::product::Product;
-use crate::stock::{MAX_ON_HAND, Stock, StockChange, StockCount};
+use crate::stock::{MAX_ON_HAND, Stock, StockChange, StockCount, StockUpdate};
 
 /// Number of times that a change is tried for which no reason of its failure is left.
 const ATTEMPTS: u32 = 8;
@@ -76,6 +76,31 @@ impl MovementDocument {
             by: cause.by,
         }
     }
+}
+
+/// Builds the ledger entries of units that an update moved for an order, from the stock after it.
+pub(super) fn movements_of(
+    stock: &StockDocument,
+    order: OrderId,
+    update: &StockUpdate,
+) -> Option<Vec<MovementDocument>> {
+    let (end, after) = (stock.ledger_end(), stock.counts());
+    let at = end.at?;
+    let changes = changes(update.moved);
+    let first = end.number.saturating_sub(i64::try_from(changes.len()).ok()?).saturating_add(1);
+    // Between two entries the lower count of reserved units is shown: it is within `on_hand` in any case.
+    let between = after.reserved.saturating_sub(update.reserved).min(after.reserved);
+    let mut on_hand = after.on_hand.saturating_sub(update.on_hand());
+    let entry = |(number, (delta, reason)): (i64, (i64, &str))| {
+        on_hand = on_hand.saturating_add(delta);
+        let reserved = if number == end.number { after.reserved } else { between };
+        // Another function declares for an order; the order's own history has the actor.
+        let by = "system".to_owned();
+        let cause = Cause { reason: Some(reason.to_owned()), order: Some(order), by };
+        let stock = Stock { on_hand, reserved };
+        MovementDocument::of(update.product, StockMovement { number, at, delta, stock, cause })
+    };
+    Some((first..).zip(changes).map(entry).collect())
 }
 
 impl From<MovementDocument> for StockMovement {

@@ -18,7 +18,7 @@ use super::documents::{
 };
 use super::{ProductStore, STOCK};
 use crate::product::{HeldProduct, Status};
-use crate::stock::{Declaration, DeclarationKind, Item, ProductState};
+use crate::stock::{Declaration, Item, ProductState, StockUpdate};
 
 /// Moment as of which a view is read.
 #[derive(Clone, Copy, Debug)]
@@ -98,12 +98,13 @@ impl Viewed {
         kept.or_else(|| self.current.clone())
     }
 
-    /// Snapshot to keep with a hold of so many units: that of what was held, unless it grows.
-    pub(super) fn snapshot_for(&self, held: i64) -> Option<SnapshotDocument> {
-        if held == 0 {
-            return None;
+    /// Snapshot to keep after an update: that of what the order had, unless it gets more.
+    pub(super) fn snapshot_for(&self, update: &StockUpdate) -> Option<SnapshotDocument> {
+        if update.held == 0 {
+            // Shipped units may be held again.
+            return self.snapshot.clone().filter(|_| update.counts.is_some());
         }
-        let kept = self.snapshot.clone().filter(|_| held <= self.state.held.unwrap_or(0));
+        let kept = self.snapshot.clone().filter(|_| !update.takes_more());
         let now =
             || Some(SnapshotDocument::of(self.current.as_ref()?).with_further_of(self.snapshot.as_ref()));
         kept.or_else(now)
@@ -177,14 +178,14 @@ impl ProductStore {
         found.stream(session).try_collect().await
     }
 
-    /// Finds the products that a declaration to hold names.
+    /// Finds the products that a declaration names, if it may hold more of them.
     async fn find_catalogue(
         &self,
         session: &mut ClientSession,
         declaration: &Declaration,
         as_of: AsOf,
     ) -> mongodb::error::Result<HashMap<ProductId, HeldProduct>> {
-        if declaration.kind != DeclarationKind::Hold || declaration.items.is_empty() {
+        if !declaration.kind.may_take() || declaration.items.is_empty() {
             return Ok(HashMap::new());
         }
         let named: Vec<bson::Uuid> = declaration.items.iter().map(|it| mongo::uuid(it.product)).collect();
@@ -238,12 +239,14 @@ fn build(
                 currency: current.as_ref().map(|it| it.price.currency()),
                 max_per_order: current.as_ref().and_then(|it| it.max_per_order),
                 held: is_covered.then(|| item.as_ref().map_or(0, |item| item.q)),
+                counts: item.as_ref().and_then(ItemDocument::counts),
             };
             Some(Viewed { state, folds: stock.folds, current, snapshot: item.and_then(|item| item.s) })
         })
         .collect();
-    // The units would be forgotten, and stay reserved once the stock is repaired.
-    if let Some((product, _)) = held.into_iter().find(|(_, item)| item.q > 0) {
+    // The units would be forgotten, and stay reserved once the stock is repaired. So would the counts.
+    let is_lost = |(_, item): &(ProductId, ItemDocument)| item.q > 0 || item.counts().is_some();
+    if let Some((product, _)) = held.into_iter().find(is_lost) {
         return Err(Unreadable { collection: STOCK, id: Some(product.uuid()) });
     }
     Ok(View { revision, items, products })
@@ -267,8 +270,11 @@ fn content(hold: Option<(Vec<ItemDocument>, HoldDocument)>, stocks: &[StockDocum
     let entries = || stocks.iter().flat_map(|stock| stock.pending.iter().map(|entry| (stock._id, entry)));
     let newest = entries().map(|(_, entry)| entry.r).max();
     if newest > content.revision {
-        let item =
-            |(p, entry): (bson::Uuid, &EntryDocument)| ItemDocument { p, q: entry.q, s: entry.s.clone() };
+        // Entries have no counts: those of the hold stay.
+        let counts = |product: ProductId| content.held.get(&product).and_then(ItemDocument::counts);
+        let item = |(p, entry): (bson::Uuid, &EntryDocument)| {
+            ItemDocument::new(p, entry.q, entry.s.clone(), counts(mongo::id(p)))
+        };
         let newest_entries = || entries().filter(|(_, it)| Some(it.r) == newest);
         content.held = by_product(newest_entries().map(item).collect());
         content.items = newest_entries().map(|(p, entry)| as_item(p, entry, &content.items)).collect();
@@ -278,7 +284,10 @@ fn content(hold: Option<(Vec<ItemDocument>, HoldDocument)>, stocks: &[StockDocum
     let mark = stocks.iter().flat_map(|stock| &stock.folded).map(|mark| mark.r).max();
     if mark > content.revision {
         content.revision = mark;
-        content.held.values_mut().for_each(|item| item.q = 0);
+        // It was pruned with its counts.
+        for item in content.held.values_mut() {
+            *item = ItemDocument::new(item.p, 0, item.s.take(), None);
+        }
     }
     content
 }

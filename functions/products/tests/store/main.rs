@@ -9,6 +9,7 @@ mod journal;
 mod late;
 mod ledger;
 mod lists;
+mod moves;
 mod outdated;
 mod races;
 mod schema;
@@ -122,8 +123,11 @@ impl Fixture {
         kind: DeclarationKind,
         items: &[(ProductId, i64)],
     ) -> Result<Vec<HeldProduct>, Rejection> {
-        let items = items.iter().map(|&(product, quantity)| Item { product, quantity }).collect();
-        let declaration = Declaration { order, revision, kind, items };
+        let items = items.iter().map(|&(product, quantity)| Item::new(product, quantity)).collect();
+        self.declares(Declaration { order, revision, kind, items }).await
+    }
+
+    pub(crate) async fn declares(&self, declaration: Declaration) -> Result<Vec<HeldProduct>, Rejection> {
         // On a busy machine it may take longer than a caller waits. A caller asks again.
         for _ in 0..5 {
             match self.store.declare(&declaration, NOW).await {

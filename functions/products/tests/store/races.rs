@@ -99,7 +99,7 @@ async fn a_first_hold_whose_write_was_too_slow_is_tried_again() {
     let mug = fixture.product(9).await;
     let too_slow = doc! { "errorCode": 50 };
     let store = fixture.failing_once("findAndModify", too_slow).await;
-    let items = vec![Item { product: mug, quantity: 2 }];
+    let items = vec![Item::new(mug, 2)];
     let hold = Declaration { order: OrderId::new(), revision: 1, kind: DeclarationKind::Hold, items };
     store.declare(&hold, NOW).await.unwrap().unwrap();
     assert_eq!(fixture.stock(mug).await, (9, 2));
@@ -248,7 +248,7 @@ async fn a_lost_commit_is_repeated_and_blocks_no_other_call() {
     let fails = doc! { "configureFailPoint": "failCommand", "mode": { "times": 4 }, "data": data };
     fixture.database.client().database("admin").run_command(fails).await.unwrap();
 
-    let items = [mug, pot].map(|product| Item { product, quantity: 2 }).to_vec();
+    let items = [mug, pot].map(|product| Item::new(product, 2)).to_vec();
     let hold = Declaration { order: OrderId::new(), revision: 1, kind: DeclarationKind::Hold, items };
     assert_eq!(cut_off.declare(&hold, NOW).await.unwrap().unwrap().len(), 2);
     // An abandoned transaction blocks its products until the server aborts it, after a minute.
