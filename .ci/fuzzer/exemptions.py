@@ -44,6 +44,7 @@ def stands_twice(body, pointer, detail):
 # Operation, pointer and beginning of the detail of an error of a 422, and why no schema says it.
 ORDERS = ("placeOrder", "updateOrder")
 REFUNDS = ("createRefund", "previewRefund")
+PARTS = ("createFulfillment", "createCancellation", "createReturn", "updateReturn")
 KNOWN = "which IDs and e-mail addresses there are, and what they are of, is data"
 SUMS = "a schema does not compute a tax or a total"
 FIELDS = "what fields of one change need of each other is said in prose, for a schema of it is read by no client generator"
@@ -68,7 +69,12 @@ ERRORS = [
     (("updateOrder",), re.compile("/(payment(/.*)?|tracking|restock)"), "belongs to a change of status to ", FIELDS),
     (("updateOrder",), re.compile("/(payment|tracking)(/.*)?"), "is required", FIELDS),
     (REFUNDS, re.compile("(/amount)?"), "", "that one of two forms is needed is said in prose"),
-    (REFUNDS, re.compile("/(items/[0-9]+/id|payment_id)"), "must be the ID of", KNOWN),
+    (REFUNDS, re.compile("/(items/[0-9]+/id|payment_id|return_id)"), "must be the ID of", KNOWN),
+    (PARTS, re.compile("/items/[0-9]+/id"), "must be the ID of an item of ", KNOWN),
+    (("updateReturn",), re.compile("/(items|reason)"), "belongs to a change of status to ", FIELDS),
+    (("updateReturn",), re.compile("/reason"), "is required for rejected", FIELDS),
+    (("updateReturn",), re.compile("/items/[0-9]+/restocked"), "must be at most ", "a schema does not compare two fields"),
+    (("updateReturn",), re.compile("/items/[0-9]+/received"), "must be at most ", "what is to come back is data"),
     (("updateStock",), re.compile("/delta"), "would exceed the maximum on_hand of 1000000000", "what is on hand is data"),
     (
         ("createUser", "updateUser"),
@@ -92,7 +98,7 @@ def explained(error, body, operation):
         return "12.0 is an integer in JSON Schema, and none here"
     if is_blank_beyond(body, pointer, detail):
         return "a pattern names no characters beyond U+FFFF that show nothing"
-    if operation in REFUNDS and detail.startswith("stands twice"):
+    if operation in (*REFUNDS, *PARTS) and detail.startswith("stands twice"):
         return "that elements differ in one member is nothing a schema says"
     if operation in ORDERS and PRODUCT.fullmatch(pointer) and stands_twice(body, pointer, detail):
         return "that elements differ in one member is nothing a schema says"

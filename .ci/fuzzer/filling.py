@@ -258,6 +258,87 @@ def update_refund(case, linked):
         case.path_parameters["refund_id"] = refund["id"]
 
 
+# Changes that walk a new order to a status in which parts of it may be made.
+WALKS = {
+    "placed": [],
+    "paid": [{"status": "paid", "payment": {}}],
+    "delivered": [
+        {"status": "paid", "payment": {}},
+        {"status": "shipped", "tracking": {"carrier": "DHL", "number": "1"}},
+        {"status": "delivered"},
+    ],
+}
+
+
+def new_order(status):
+    """An order of the caller for two units of a product of its own, in this status."""
+    keeper = people["keeper"].token()
+    product = {"sku": uuid.uuid4().hex, "name": "Mug", "price": {"amount": 500, "currency": "EUR"}, "stock": 2}
+    product = send("POST", "/products", product, keeper, status=201)
+    address = {"line1": "1 Way", "city": "Bonn", "country": "DE"}
+    body = {"items": [{"product_id": product["id"], "quantity": 2}], "shipping_address": address}
+    if ROLE != "nobody":
+        body["user_id"] = people["caller"].id
+    order = send("POST", "/orders", body, keeper, status=201)
+    for change in WALKS[status]:
+        if "payment" in change:
+            change = {**change, "payment": {"reference": uuid.uuid4().hex}}
+        order = send("PUT", f"/orders/{order['id']}", change, keeper)
+    return order
+
+
+def units(order, like):
+    """Items of the order, with other fields of these, one unit of each."""
+    some = [item for item in like or [] if isinstance(item, dict)] or [{}]
+    kept = {name: some[0][name] for name in ("reason",) if name in some[0]}
+    return [{**kept, "id": item["id"], "quantity": 1} for item in order["items"]]
+
+
+def create_part(status):
+    """Fills a part of an order that has this status."""
+
+    def fill_part(case, linked):
+        if not isinstance(case.body, dict):
+            return
+        order = new_order(status)
+        case.path_parameters["id"] = order["id"]
+        if case.body.get("items"):
+            case.body = {**case.body, "items": units(order, case.body["items"])}
+
+    return fill_part
+
+
+def update_fulfillment(case, linked):
+    order = new_order("paid")
+    path = f"/orders/{order['id']}/fulfillments"
+    parcel = send("POST", path, {"tracking": None}, people["keeper"].token(), status=201)
+    case.path_parameters.update(id=order["id"], fulfillment_id=parcel["id"])
+
+
+def update_return(case, linked):
+    order = new_order("delivered")
+    path, keeper = f"/orders/{order['id']}/returns", people["keeper"].token()
+    # The keeper's are approved, and the caller's are asked for.
+    may_ask = ROLE == "customer" or turn("return", 2)
+    owner = people["caller"].token() if may_ask and ROLE != "nobody" else keeper
+    back = send("POST", path, {"items": units(order, None)}, owner, status=201)
+    case.path_parameters.update(id=order["id"], return_id=back["id"])
+    if not isinstance(case.body, dict):
+        return
+    follow = {"requested": ["approved", "rejected", "cancelled"], "approved": ["received", "cancelled"]}
+    follow = ["cancelled"] if ROLE == "customer" else follow[back["status"]]
+    status = follow[turn(f"back {back['status']}", len(follow))]
+    body = {"status": status}
+    if status in ("rejected", "cancelled"):
+        body["reason"] = case.body.get("reason") or "as agreed"
+    elif status == "received" and case.body.get("items"):
+        received = case.body["items"][0].get("received", 1) if isinstance(case.body["items"][0], dict) else 1
+        received = min(int(received), 1)
+        item = {"id": order["items"][0]["id"], "received": received, "restocked": received}
+        body["items"] = [item]
+    case.body = body
+
+
 def list_anything(case, linked):
     # A cursor is one of an earlier page, or is refused.
     case.query.pop("cursor", None)
@@ -292,6 +373,11 @@ FILLERS = {
     "createRefund": create_refund,
     "previewRefund": create_refund,
     "updateRefund": update_refund,
+    "createFulfillment": create_part("paid"),
+    "updateFulfillment": update_fulfillment,
+    "createCancellation": create_part("placed"),
+    "createReturn": create_part("delivered"),
+    "updateReturn": update_return,
     "listProducts": list_products,
     "listOrders": list_anything,
     "listUsers": list_anything,

@@ -33,6 +33,8 @@ pub struct BackendConfig {
     pub signer: Signer,
     /// Time that an order may stay unpaid.
     pub payment_window: Duration,
+    /// Time after a delivery in which a customer may ask for a return.
+    pub return_window: Duration,
     /// Limits of what one customer may do.
     pub limits: CustomerLimits,
     /// Requests per minute from one address to the sign-in and sign-up paths; 0 means no limit.
@@ -97,8 +99,15 @@ impl Backend {
 
     /// Builds and connects the functions as a build with other schemas would be.
     pub fn build_with_schemas(config: BackendConfig, schemas: Schemas) -> Self {
-        let BackendConfig { database, signer, payment_window, limits, rate_limit_per_address, clock } =
-            config;
+        let BackendConfig {
+            database,
+            signer,
+            payment_window,
+            return_window,
+            limits,
+            rate_limit_per_address,
+            clock,
+        } = config;
         let keys = KeyRing::fixed(signer, clock.clone());
         let users = users::Dependencies {
             database: database.clone(),
@@ -119,6 +128,7 @@ impl Backend {
             products: Channel::new(Arc::new(products.rpc.clone()), clock.clone()),
             users: to_users,
             payment_window,
+            return_window,
             limits,
             clock: clock.clone(),
         };

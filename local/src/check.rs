@@ -26,6 +26,7 @@ pub async fn run(data: Option<PathBuf>) -> Result<(), CommandError> {
         database,
         signer,
         payment_window: settings::payment_window()?,
+        return_window: settings::return_window()?,
         limits: settings::customer_limits()?,
         rate_limit_per_address: 0,
         clock: Clock::system(),

@@ -145,6 +145,9 @@ fn tags() -> impl Iterator<Item = utoipa::openapi::Tag> {
     let tags = [
         ("Sign-in", "Access tokens, for whoever has a password."),
         ("Orders", "From placing to delivery, return and refund."),
+        ("Payments", "Payments of an order, and refunds."),
+        ("Fulfillment", "Parcels of an order, and cancellations of units that are not shipped."),
+        ("Returns", "Units of an order that are sent back."),
         ("Products", "What can be ordered, and how much of it there is."),
         ("Users", "Customers, staff and admins."),
         ("Around", "What stands around the API."),

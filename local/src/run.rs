@@ -191,6 +191,7 @@ pub(crate) async fn set_up(database: &Database, settings: &Settings) -> Result<B
         database: database.clone(),
         signer,
         payment_window: settings::payment_window()?,
+        return_window: settings::return_window()?,
         limits: settings::customer_limits()?,
         rate_limit_per_address: 0,
         clock: Clock::system(),

@@ -168,6 +168,14 @@ pub fn payment_window() -> Result<Duration, CommandError> {
     read("ORDER_PAYMENT_WINDOW", orders::DEFAULT_PAYMENT_WINDOW, config::seconds)
 }
 
+/// Reads the time after a delivery in which a customer may ask for a return: `RETURN_WINDOW`, in days.
+///
+/// # Errors
+/// If it is not a number of days.
+pub fn return_window() -> Result<Duration, CommandError> {
+    read("RETURN_WINDOW", orders::DEFAULT_RETURN_WINDOW, orders::environment::return_window)
+}
+
 /// Reads the limits of what one customer may do: `MAX_OPEN_ORDERS` and `ORDER_RATE_PER_CUSTOMER`, none if absent.
 ///
 /// # Errors

@@ -46,6 +46,7 @@ async fn every_sample_of_a_call_is_answered() {
         database,
         signer: Signer::from_secret("a secret of the tests, 32 bytes or more").unwrap(),
         payment_window: Duration::from_secs(1),
+        return_window: orders::DEFAULT_RETURN_WINDOW,
         limits: orders::CustomerLimits::NONE,
         rate_limit_per_address: 0,
         clock: Clock::system(),

@@ -10,7 +10,9 @@ use local::cost::assumptions::Assumptions;
 use local::cost::bill::Bill;
 use local::gateway::Function;
 use maintenance::environment::TaskName;
+use orders::order::rules::{ACTIONS, Action, ActionRule, FULFILLMENTS, RETURNS};
 use orders::service::consistency::ViolationKind;
+use orders::status::Actor;
 use serde_json::Value;
 use shared::auth::Access;
 use shared::error::Kind;
@@ -162,6 +164,42 @@ fn violations() -> String {
     table
 }
 
+/// The table of the parts that an order may get in each status, and that of their transitions.
+fn parts() -> String {
+    let by = |actors: &[Actor]| {
+        let name = |actor: &Actor| match actor {
+            Actor::Owner => "the owner",
+            Actor::Staff => "staff",
+            Actor::System => "the system",
+        };
+        actors.iter().map(name).collect::<Vec<_>>().join(", ")
+    };
+    let part = |action| match action {
+        Action::Ship => "fulfillment",
+        Action::Cancel => "cancellation",
+        Action::Return => "return",
+    };
+    let mut text = "| a new | while the order is | by |\n| --- | --- | --- |\n".to_owned();
+    let alike =
+        |one: &ActionRule, other: &ActionRule| (one.action, one.actors) == (other.action, other.actors);
+    for rules in ACTIONS.chunk_by(alike) {
+        let statuses: Vec<String> = rules.iter().map(|rule| format!("`{}`", rule.status.name())).collect();
+        let ActionRule { action, actors, .. } = rules[0];
+        text.push_str(&format!("| {} | {} | {} |\n", part(action), statuses.join(", "), by(actors)));
+    }
+    text.push_str("\n| part | from | to | by |\n| --- | --- | --- | --- |\n");
+    let mut row = |part: &str, from: &str, to: &str, actors: &[Actor]| {
+        text.push_str(&format!("| {part} | `{from}` | `{to}` | {} |\n", by(actors)));
+    };
+    for rule in FULFILLMENTS {
+        row(part(Action::Ship), rule.from.name(), rule.to.name(), rule.actors);
+    }
+    for rule in RETURNS {
+        row(part(Action::Return), rule.from.name(), rule.to.name(), rule.actors);
+    }
+    text
+}
+
 /// A table of the environment variables of ordinary services.
 fn service_variables(variables: &[Variable]) -> String {
     let mut table = "| variable | meaning |\n| --- | --- |\n".to_owned();
@@ -209,6 +247,7 @@ fn generated_tables_of_documents_are_what_the_code_makes() {
     for (file, name, section) in [
         ("docs/api.md", "endpoints", endpoints()),
         ("docs/api.md", "limits", local::api_doc::limits(&document())),
+        ("docs/api.md", "parts", parts()),
         ("docs/operations.md", "variables", variables()),
         ("docs/operations.md", "service variables", service_variables(OF_SERVICES)),
         ("docs/operations.md", "tasks", task_variables()),

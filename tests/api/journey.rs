@@ -42,21 +42,14 @@ async fn a_customer_signs_up_and_an_order_goes_its_whole_way() {
         order["payment"],
         json!({ "reference": format!("pi_{id}"), "method": "card", "refund_reference": "re_1" })
     );
-    let history: Vec<_> = order["history"].as_array().unwrap().iter().map(|change| &change["by"]).collect();
-    assert_eq!(
-        history,
-        [
-            &json!(user.id()),
-            &json!("staff"),
-            &json!("staff"),
-            &json!("staff"),
-            &json!("staff"),
-            &json!("staff"),
-            // The payment and the refund.
-            &json!("staff"),
-            &json!("staff")
-        ]
-    );
+    // Payment, parcel, delivery, return and refund each come before the status that they lead to.
+    let history = order["history"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let events: Vec<_> = history.iter().filter_map(|change| change["event"].as_str()).collect();
+    let parts = ["payment", "fulfillment", "fulfillment", "return", "refund"];
+    let expected: Vec<_> = parts.into_iter().flat_map(|part| [part, "status"]).collect();
+    assert_eq!((events.first(), &events[1..]), (Some(&"status"), &expected[..]));
+    assert_eq!(history[0]["by"], json!(user.id()));
+    assert!(history[1..].iter().all(|change| change["by"] == "staff"), "{history:?}");
 }
 
 #[tokio::test]

@@ -35,16 +35,20 @@ mod lists {
 
 mod orders {
     mod amounts;
+    mod cancellations;
     mod consistency;
     mod edit;
     mod expiry;
     mod external_number;
+    mod fulfillments;
     pub(crate) mod input;
     mod input_change;
     mod items;
+    mod parts;
     mod payments;
     mod placing;
     mod refunds;
+    mod returns;
     mod transitions;
 }
 

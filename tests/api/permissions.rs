@@ -9,11 +9,11 @@ use http::Method;
 use serde_json::{Value, json};
 use shared::auth::Access;
 use shared::http::routes::ResponseSpec;
-use shared::values::ids::{OrderId, ProductId, RefundId, UserId};
+use shared::values::ids::{ItemId, OrderId, ProductId, RefundId, UserId};
 use tests::answer::Answer;
 use tests::declared::{self, Route};
 use tests::person::{PASSWORD, Person, address, to};
-use tests::shop::{Shop, new_email, new_sku, order_of};
+use tests::shop::{Shop, new_email, new_sku, order_of, steps_to};
 
 /// A list that names what the row is about.
 const SEES: u16 = 1;
@@ -24,7 +24,8 @@ const EMPTY: u16 = 3;
 
 /// A route, the case, and what anyone, a customer, staff and an admin are answered: a status, or what a list shows.
 ///
-/// A case begins with whose it is: `own`, `other`, or `unknown`, which is nobody's. A field after a colon is written.
+/// A case begins with whose it is: `own`, `other`, or `unknown`, which is nobody's. `own, paid` is an order of one's own
+/// that is paid. A field after a colon is written.
 /// A query after `?` filters a list; `its` is what the row is about has there.
 type Row<T = String> = (T, T, [u16; 4]);
 
@@ -133,6 +134,25 @@ const RULES: &[Row<&str>] = &[
     ("POST /orders/{id}/refunds/preview", "other", [401, 404, 200, 200]),
     ("PUT /orders/{id}/refunds/{id}", "own: reference", [401, 403, 200, 200]),
     ("PUT /orders/{id}/refunds/{id}", "other: reference", [401, 404, 200, 200]),
+
+    ("POST /orders/{id}/fulfillments", "own", [401, 403, 201, 201]),
+    ("POST /orders/{id}/fulfillments", "other", [401, 404, 201, 201]),
+    ("PUT /orders/{id}/fulfillments/{id}", "own: status=delivered", [401, 403, 200, 200]),
+    ("PUT /orders/{id}/fulfillments/{id}", "own: status=cancelled", [401, 403, 200, 200]),
+    ("PUT /orders/{id}/fulfillments/{id}", "own: tracking", [401, 403, 200, 200]),
+    ("PUT /orders/{id}/fulfillments/{id}", "other: status=delivered", [401, 404, 200, 200]),
+    ("PUT /orders/{id}/fulfillments/{id}", "other: tracking", [401, 404, 200, 200]),
+    ("POST /orders/{id}/cancellations", "own, paid", [401, 403, 201, 201]),
+    ("POST /orders/{id}/cancellations", "other", [401, 404, 201, 201]),
+    ("POST /orders/{id}/returns", "other", [401, 404, 201, 201]),
+    ("PUT /orders/{id}/returns/{id}", "own: status=approved", [401, 403, 200, 200]),
+    ("PUT /orders/{id}/returns/{id}", "own: status=cancelled", [401, 200, 200, 200]),
+    ("PUT /orders/{id}/returns/{id}", "own: items", [401, 403, 200, 200]),
+    ("PUT /orders/{id}/returns/{id}", "own: reason", [401, 200, 200, 200]),
+    ("PUT /orders/{id}/returns/{id}", "other: status=approved", [401, 404, 200, 200]),
+    ("PUT /orders/{id}/returns/{id}", "other: status=cancelled", [401, 404, 200, 200]),
+    ("PUT /orders/{id}/returns/{id}", "other: items", [401, 404, 200, 200]),
+    ("PUT /orders/{id}/returns/{id}", "other: reason", [401, 404, 200, 200]),
 ];
 
 const ROLES: [&str; 4] = ["anyone", "customer", "staff", "admin"];
@@ -200,10 +220,40 @@ impl<'a> Scene<'a> {
         person.post("/orders", order_of(&self.product, 1)).await.expect(201).id()
     }
 
+    /// Owner of what the row is about.
+    fn owner(&self, whose: &str) -> &Person {
+        if whose.starts_with("own") && self.role != "anyone" { &self.me } else { &self.other }
+    }
+
+    /// ID of the item of an order, or of none if there is no such order.
+    async fn item_of(&self, order: &str) -> Value {
+        let order = self.shop.admin().get(&format!("/orders/{order}")).await;
+        if order.status == 200 { order["items"][0]["id"].clone() } else { json!(ItemId::new().to_string()) }
+    }
+
+    /// Path of a part of an order, such as a refund, that is made for the row.
+    async fn part(&self, list: &str, case: &Case<'_>, order: &str) -> String {
+        let (path, admin) = (format!("/orders/{order}/{list}"), self.shop.admin());
+        let made = match list {
+            "refunds" => admin.post(&path, json!({ "amount": 1 })).await,
+            "fulfillments" => admin.post(&path, json!({})).await,
+            _ => {
+                let items = json!([{ "id": self.item_of(order).await, "quantity": 1 }]);
+                self.owner(case.whose).post(&path, json!({ "items": items })).await
+            }
+        };
+        let id = if made.status == 201 { made.id() } else { RefundId::new().to_string() };
+        if case.field == Some("items") && made.status == 201 {
+            // Units come back once the return is approved.
+            admin.put(&format!("{path}/{id}"), json!({ "status": "approved" })).await.expect(200);
+        }
+        format!("{path}/{id}")
+    }
+
     /// The ID of what the row is about.
     async fn target(&self, route: &Route, whose: &str) -> String {
         let with_status = |status: &str| json!({ "status": status, "stock": 5 });
-        let owner = if whose == "own" && self.role != "anyone" { &self.me } else { &self.other };
+        let owner = self.owner(whose);
         match (route.resource(), whose) {
             ("users", "unknown") => UserId::new().to_string(),
             ("orders", "unknown") => OrderId::new().to_string(),
@@ -211,10 +261,16 @@ impl<'a> Scene<'a> {
             ("products", status @ ("active" | "draft" | "archived")) => {
                 self.shop.product_with(with_status(status)).await.id()
             }
-            ("orders", "own" | "other") => {
+            ("orders", "own" | "other" | "own, paid") => {
                 let order = self.order_of(owner).await;
-                if route.spec.path.contains("/refunds") {
-                    self.shop.admin().moves(&order, "paid").await.expect(200);
+                let status = match part_of(route) {
+                    Some("refunds" | "fulfillments") => "paid",
+                    Some("returns") => "delivered",
+                    _ if whose == "own, paid" => "paid",
+                    _ => "placed",
+                };
+                for step in steps_to(status) {
+                    self.shop.admin().moves(&order, step).await.expect(200);
                 }
                 order
             }
@@ -224,7 +280,7 @@ impl<'a> Scene<'a> {
     }
 
     /// The body that writes a field of the case.
-    async fn body(&self, route: &Route, case: &Case<'_>) -> Option<Value> {
+    async fn body(&self, route: &Route, case: &Case<'_>, target: &str) -> Option<Value> {
         let id = |whose: &str| if whose == "own" { self.me.id.clone() } else { self.other.id.clone() };
         let schema = route.spec.request_body;
         let mut body = match route.name().as_str() {
@@ -244,6 +300,15 @@ impl<'a> Scene<'a> {
             }
             "POST /orders/{id}/refunds" | "POST /orders/{id}/refunds/preview" => {
                 return Some(json!({ "amount": 1 }));
+            }
+            "POST /orders/{id}/fulfillments" | "POST /orders/{id}/cancellations" => return Some(json!({})),
+            "POST /orders/{id}/returns" => {
+                let items = json!([{ "id": self.item_of(target).await, "quantity": 1 }]);
+                return Some(json!({ "items": items }));
+            }
+            "PUT /orders/{id}/returns/{id}" if case.field == Some("items") => {
+                let item = json!({ "id": self.item_of(target).await, "received": 1, "restocked": 0 });
+                return Some(json!({ "status": "received", "items": [item] }));
             }
             "PUT /products/{id}/stock" if case.field == Some("reason") => json!({ "delta": 1 }),
             _ if route.spec.method == Method::PUT => json!({}),
@@ -318,11 +383,8 @@ impl<'a> Scene<'a> {
     async fn send(&self, route: &Route, case: &Case<'_>) -> (Answer, String) {
         let target = self.target(route, case.whose).await;
         let mut path = route.spec.path_of(&target);
-        if route.spec.part_parameter.is_some() {
-            let refunds = format!("/orders/{target}/refunds");
-            let refund = self.shop.admin().post(&refunds, json!({ "amount": 1 })).await;
-            let id = if refund.status == 201 { refund.id() } else { RefundId::new().to_string() };
-            path = format!("{refunds}/{id}");
+        if let (Some(_), Some(list)) = (&route.spec.part_parameter, part_of(route)) {
+            path = self.part(list, case, &target).await;
         }
         if let Some((name, value)) = case.query {
             let its = if value == "its" { Some(self.has(route, &target, name).await) } else { None };
@@ -332,8 +394,14 @@ impl<'a> Scene<'a> {
             // A long page, since others may add to it meanwhile.
             path = format!("{path}{}limit=100", if path.contains('?') { '&' } else { '?' });
         }
-        (self.me.send(method_of(route), &path, self.body(route, case).await).await, target)
+        let body = self.body(route, case, &target).await;
+        (self.me.send(method_of(route), &path, body).await, target)
     }
+}
+
+/// List of an order in which a route has its part, such as `refunds`.
+fn part_of(route: &Route) -> Option<&'static str> {
+    route.spec.path.strip_prefix("/orders/{id}/")?.split('/').next()
 }
 
 /// Method that a test sends. The answers around the API may be pages or files, which are not compared.

@@ -101,6 +101,7 @@ impl InProcess {
             database: database.clone(),
             signer,
             payment_window,
+            return_window: Duration::from_secs(14 * 86_400),
             limits,
             rate_limit_per_address,
             clock,

@@ -162,6 +162,32 @@ async fn writes(shop: &InProcess) -> Vec<Write> {
     write("POST /orders/{id}/refunds", &admin, &refunds, json!({ "amount": 1 }), 201);
     let reference = json!({ "reference": "re_1" });
     write("PUT /orders/{id}/refunds/{id}", &admin, &format!("{refunds}/{refund}"), reference, 200);
+    let (_, order) = shop.order_in("paid").await;
+    let path = format!("/orders/{order}/fulfillments");
+    let parcel = json!({ "tracking": { "carrier": "DHL", "number": "0034" } });
+    write("POST /orders/{id}/fulfillments", &admin, &path, parcel, 201);
+    let (_, order) = shop.order_in("shipped").await;
+    let parcel = admin.get(&format!("/orders/{order}")).await.expect(200)["fulfillments"][0]["id"].clone();
+    let path = format!("/orders/{order}/fulfillments/{}", parcel.as_str().unwrap());
+    write("PUT /orders/{id}/fulfillments/{id}", &admin, &path, json!({ "status": "cancelled" }), 200);
+    for (person, order) in [shop.order_in("placed").await, (admin.clone(), shop.order_in("paid").await.1)] {
+        let path = format!("/orders/{order}/cancellations");
+        write("POST /orders/{id}/cancellations", &person, &path, json!({}), 201);
+    }
+    for status in ["delivered", "shipped"] {
+        let (owner, order) = shop.order_in(status).await;
+        let items = admin.get(&format!("/orders/{order}")).await.expect(200)["items"].clone();
+        let (path, item) = (format!("/orders/{order}/returns"), &items[0]["id"]);
+        let unit = json!({ "items": [{ "id": item, "quantity": 1 }] });
+        if status == "delivered" {
+            write("POST /orders/{id}/returns", &owner, &path, unit, 201);
+            continue;
+        }
+        let back = admin.post(&path, unit).await.expect(201).id();
+        let items = json!([{ "id": item, "received": 1, "restocked": 1 }]);
+        let received = json!({ "status": "received", "items": items });
+        write("PUT /orders/{id}/returns/{id}", &admin, &format!("{path}/{back}"), received, 200);
+    }
     let tried: BTreeSet<String> = writes.iter().map(|write| write.route.to_owned()).collect();
     let writes_nothing =
         |route: &Route| route.spec.method == Method::GET || route.spec.path.ends_with("/preview");

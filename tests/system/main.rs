@@ -28,6 +28,7 @@ mod grpc {
     mod holds;
     mod lists;
     mod orders;
+    mod parts;
     mod stock;
     mod versions;
 }
@@ -41,7 +42,9 @@ mod idempotency {
 mod lists {
     mod bounds;
     mod filters;
+    mod large_orders;
     mod pages;
+    mod parcels;
     mod schema;
     mod search;
     mod times;
@@ -57,6 +60,7 @@ mod orders {
     mod race;
     mod reconcile;
     mod reconcile_bad_days;
+    mod returns_window;
     mod round_trips;
 }
 

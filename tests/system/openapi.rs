@@ -39,6 +39,10 @@ fn resolved<'a>(document: &'a Value, value: &'a Value) -> &'a Value {
     }
 }
 
+/// Kinds of IDs that differ from run to run.
+const KINDS: [&str; 9] =
+    ["order", "product", "user", "item", "payment", "refund", "fulfillment", "return", "cancellation"];
+
 /// What differs from run to run, and what stands for it: always the same.
 #[derive(Default)]
 struct StandIns(BTreeMap<String, String>);
@@ -95,9 +99,7 @@ impl StandIns {
             return "0190163d8694739b8c3e0d3f1a2b4c5d".to_owned();
         }
         match word.split_once('_') {
-            Some((kind @ ("order" | "product" | "user" | "item" | "payment" | "refund"), id))
-                if id.len() == 26 =>
-            {
+            Some((kind, id)) if KINDS.contains(&kind) && id.len() == 26 => {
                 let place = self.0.keys().filter(|known| known.starts_with(kind)).count() + 1;
                 let stand_in = || format!("{kind}_01h455vb4pex5vsknk084sn{place:03}");
                 self.0.entry(word.to_owned()).or_insert_with(stand_in).clone()
@@ -251,7 +253,60 @@ async fn orders(admin: &Person, anyone: &Person, mug: &str, recorder: &mut Recor
         "external_number": "PHONE-2041", "internal_note": "Ordered by phone.",
     });
     recorder.sends(admin, "placeOrder", "/orders", "with-discount-taxes-and-shipping", Some(by_phone)).await;
+    parts(admin, &customer, mug, recorder).await;
     recorder.sends(admin, "checkConsistency", "/orders/consistency", "all-is-well", None).await;
+}
+
+/// An order of four mugs. One is cancelled, two are shipped and one of these comes back.
+async fn parts(admin: &Person, customer: &Person, mug: &str, recorder: &mut Recorder) {
+    let order = customer.orders(&[(mug, 4)]).await.expect(201);
+    let (order, item) = (order.id(), order["items"][0]["id"].clone());
+    let path = format!("/orders/{order}");
+    let units = |quantity: i64| json!([{ "id": item, "quantity": quantity }]);
+    let cancelled = json!({ "items": units(1), "reason": "three are enough" });
+    let cancellations = format!("{path}/cancellations");
+    recorder.sends(customer, "createCancellation", &cancellations, "one-mug-less", Some(cancelled)).await;
+    admin.moves(&order, "paid").await.expect(200);
+
+    let fulfillments = format!("{path}/fulfillments");
+    let tracking = |number: &str| {
+        let url = format!("https://example.com/parcels/{number}");
+        json!({ "carrier": "DHL", "number": number, "url": url })
+    };
+    let shipped = json!({ "items": units(2), "tracking": tracking("00340435") });
+    let parcel =
+        recorder.sends(admin, "createFulfillment", &fulfillments, "a-parcel", Some(shipped)).await.id();
+    let parcel = format!("{fulfillments}/{parcel}");
+    let corrected = json!({ "tracking": tracking("00340436") });
+    recorder.sends(admin, "updateFulfillment", &parcel, "corrected-tracking", Some(corrected)).await;
+    let delivered = json!({ "status": "delivered" });
+    recorder.sends(admin, "updateFulfillment", &parcel, "delivered", Some(delivered)).await;
+    let rest =
+        recorder.sends(admin, "createFulfillment", &fulfillments, "what-is-left", Some(json!({}))).await;
+    let mistake = json!({ "status": "cancelled" });
+    let rest = format!("{fulfillments}/{}", rest.id());
+    recorder.sends(admin, "updateFulfillment", &rest, "recorded-by-mistake", Some(mistake)).await;
+
+    let returns = format!("{path}/returns");
+    let chipped = json!([{ "id": item, "quantity": 1, "reason": "chipped" }]);
+    let asked = json!({ "items": chipped, "reason": "One of the two is chipped." });
+    let asked = recorder.sends(customer, "createReturn", &returns, "by-the-customer", Some(asked)).await.id();
+    let of_asked = format!("{returns}/{asked}");
+    let approved = json!({ "status": "approved" });
+    recorder.sends(admin, "updateReturn", &of_asked, "approved", Some(approved)).await;
+    let back = json!([{ "id": item, "received": 1, "restocked": 0 }]);
+    let received = json!({ "status": "received", "items": back });
+    recorder.sends(admin, "updateReturn", &of_asked, "received", Some(received)).await;
+    let refund = json!({ "return_id": asked, "reason": "chipped" });
+    recorder.sends(admin, "createRefund", &format!("{path}/refunds"), "of-a-return", Some(refund)).await;
+    let by_staff = json!({ "items": units(1) });
+    let by_staff = recorder.sends(admin, "createReturn", &returns, "by-staff", Some(by_staff)).await.id();
+    let kept = json!({ "status": "cancelled", "reason": "the customer keeps it" });
+    recorder.sends(admin, "updateReturn", &format!("{returns}/{by_staff}"), "cancelled", Some(kept)).await;
+    let asked = json!({ "items": units(1), "reason": "The colour is another." });
+    let asked = customer.post(&returns, asked).await.expect(201).id();
+    let rejected = json!({ "status": "rejected", "reason": "used" });
+    recorder.sends(admin, "updateReturn", &format!("{returns}/{asked}"), "rejected", Some(rejected)).await;
 }
 
 #[tokio::test]

@@ -129,6 +129,7 @@ const AN_ORDER: &str = "/orders/order_01h455vb4pex5vsknk084sn02q";
 const A_PRODUCT: &str = "/products/product_01h455vb4pex5vsknk084sn02q";
 const ITS_PAYMENTS: &str = "/orders/order_01h455vb4pex5vsknk084sn02q/payments";
 const ITS_REFUNDS: &str = "/orders/order_01h455vb4pex5vsknk084sn02q/refunds";
+const ITS_FULFILLMENTS: &str = "/orders/order_01h455vb4pex5vsknk084sn02q/fulfillments";
 const ITS_STOCK: &str = "/products/product_01h455vb4pex5vsknk084sn02q/stock";
 const A_USER: &str = "/users/user_01h455vb4pex5vsknk084sn02q";
 
@@ -265,27 +266,48 @@ fn entry(kind: Kind) -> Entry {
             member("items[].requested", "integer", "Requested quantity."),
             member("items[].available", "integer", "Quantity that can be refunded."),
         ]),
+        Kind::QuantityExceeded => Entry::new(
+            "More units of an item than are left to be shipped, cancelled or returned. Or returns need units: a fulfillment \
+             of theirs cannot be cancelled, and the order not be returned as a whole while one is open. `items` names \
+             the items. Or a list of the order is full; then `items` is empty. It has at most 50 fulfillments, 50 \
+             cancellations and 50 returns, 750 items in all of a kind, and 200 changes of tracking. Its customer has half \
+             of the places of returns. Nothing was changed.",
+            "Ask for at most `left` of each item. Before a fulfillment is cancelled, cancel or reject the open returns of its \
+             units. Before an order is returned as a whole, receive, reject or cancel them. A full list stays full.",
+            (
+                ITS_FULFILLMENTS,
+                Error::new(kind, "More units than can be shipped; `items` names them, with what is left of each.")
+                    .with("items", json!([{ "id": "item_01h455vb4pex5vsknk084sn02q", "requested": 2, "left": 1 }])),
+            ),
+        )
+        .members([
+            member("items", "array", "The items of which units are missing; empty if a list is full."),
+            member("items[].id", "string", "The item."),
+            member("items[].requested", "integer", "Requested quantity."),
+            member("items[].left", "integer", "Quantity that is left."),
+        ]),
         Kind::ExternalNumberTaken => Entry::new(
             "Another order has this `external_number`. Nothing was placed or held.",
             "Look that order up with `GET /orders?external_number=…`, or place this one with another number.",
             ("/orders", Error::new(kind, "Another order has this `external_number`.")),
         ),
         Kind::InvalidTransition => Entry::new(
-            "The order cannot change from its status to the requested one.",
+            "The order, or a part of it, cannot change from its status to the requested one. Or no such part can be added now, \
+             such as a return before the delivery or after the time for it.",
             "Choose a status from `allowed`. If it is empty, no change is possible.",
             (
                 AN_ORDER,
                 Error::new(
                     kind,
-                    "Cannot change status from shipped to cancelled. Allowed: delivered.",
+                    "Cannot change status from shipped to cancelled. Allowed: delivered, returned.",
                 )
                 .with("from", json!("shipped"))
                 .with("to", json!("cancelled"))
-                .with("allowed", json!(["delivered"])),
+                .with("allowed", json!(["delivered", "returned"])),
             ),
         )
         .members([
-            member("from", "string", "Status of the order."),
+            member("from", "string", "Status of the order, or of the part."),
             member("to", "string", "Requested status."),
             member("allowed", "array", "Statuses that this caller may set, as strings."),
         ]),

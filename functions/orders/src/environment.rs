@@ -17,7 +17,9 @@ use shared::runtime::secrets::{self, SecretSource};
 use shared::values::clock::Clock;
 
 use crate::store::SCHEMA;
-use crate::{CustomerLimits, DEFAULT_PAYMENT_WINDOW, Dependencies, app, schedule};
+use crate::{
+    CustomerLimits, DAY, DEFAULT_PAYMENT_WINDOW, DEFAULT_RETURN_WINDOW, Dependencies, app, schedule,
+};
 
 /// Environment variables of this function.
 pub const VARIABLES: &[Variable] = &[
@@ -27,6 +29,10 @@ pub const VARIABLES: &[Variable] = &[
     Variable::new(
         "ORDER_PAYMENT_WINDOW",
         "seconds until an unpaid order of a customer expires; 3600 by default",
+    ),
+    Variable::new(
+        "RETURN_WINDOW",
+        "days after the delivery of units in which their customer may ask for a return; 14 by default, at most 3650. 0: customers cannot ask, and staff record returns",
     ),
     Variable::new(
         "MAX_OPEN_ORDERS",
@@ -45,11 +51,24 @@ pub const VARIABLES: &[Variable] = &[
     XRAY_SPANS,
 ];
 
+/// Longest time in which a customer may ask for a return, in days.
+const MOST_RETURN_DAYS: u32 = 3_650;
+
 /// Highest limit of open orders: they are read in one query.
 const MOST_OPEN_ORDERS: u32 = 1_000;
 
 /// Highest limit of requests a minute.
 const MOST_REQUESTS: u32 = 1_000_000;
+
+/// Rule for [`Variables`]: the time in which a customer may ask for a return, in whole days.
+///
+/// # Errors
+/// Message with the range.
+pub fn return_window(text: &str) -> Result<Duration, String> {
+    let days: Option<u32> = text.parse().ok().filter(|days| *days <= MOST_RETURN_DAYS);
+    let days = days.ok_or_else(|| format!("must be a whole number of days, at most {MOST_RETURN_DAYS}"))?;
+    Ok(DAY.saturating_mul(days))
+}
 
 /// Reads the limits of what one customer may do, with these defaults. `None`: a variable is invalid.
 pub fn customer_limits(variables: &mut Variables, default: CustomerLimits) -> Option<CustomerLimits> {
@@ -72,6 +91,7 @@ pub struct Environment {
     products: Channel,
     users: Channel,
     payment_window: Duration,
+    return_window: Duration,
     limits: CustomerLimits,
     edge: Edge,
     clock: Clock,
@@ -89,15 +109,23 @@ impl Environment {
         let products = services.channel(&mut variables, PRODUCT_SERVICE_URL.name);
         let users = services.channel(&mut variables, USER_SERVICE_URL.name);
         let payment_window = variables.or("ORDER_PAYMENT_WINDOW", DEFAULT_PAYMENT_WINDOW, seconds);
+        let window = variables.or("RETURN_WINDOW", DEFAULT_RETURN_WINDOW, return_window);
         let limits = customer_limits(&mut variables, CustomerLimits::default());
         let edge = Edge::read(&mut variables, &mut services, &clock);
-        let (Some(mongo_uri), Some(products), Some(users), Some(payment_window), Some(limits), Some(edge)) =
-            (mongo_uri, products, users, payment_window, limits, edge)
+        let (
+            Some(mongo_uri),
+            Some(products),
+            Some(users),
+            Some(payment_window),
+            Some(return_window),
+            Some(limits),
+            Some(edge),
+        ) = (mongo_uri, products, users, payment_window, window, limits, edge)
         else {
             return Err(variables.misconfigured());
         };
         variables.check()?;
-        Ok(Self { mongo_uri, products, users, payment_window, limits, edge, clock })
+        Ok(Self { mongo_uri, products, users, payment_window, return_window, limits, edge, clock })
     }
 
     /// Fetches the secret, connects, and builds the function.
@@ -111,6 +139,7 @@ impl Environment {
             products: self.products,
             users: self.users,
             payment_window: self.payment_window,
+            return_window: self.return_window,
             limits: self.limits,
             clock: self.clock,
         });
@@ -126,5 +155,21 @@ impl Environment {
                 let service = scheduled.clone();
                 async move { schedule::run(&service).await }
             }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_return_window_has_0_to_3650_whole_days() {
+        for (text, days) in [("0", 0), ("14", 14), ("3650", 3_650)] {
+            assert_eq!(return_window(text), Ok(DAY * days), "{text}");
+        }
+        assert_eq!(DEFAULT_RETURN_WINDOW, DAY * 14);
+        for text in ["-1", "3651", "1.5", "", "a fortnight"] {
+            assert!(return_window(text).is_err(), "{text}");
+        }
     }
 }

@@ -16,17 +16,25 @@ use shared::values::ids::{ProductKind, UserKind};
 use shared::values::text::StringMap;
 use shared::values::text::{self, Reason};
 
-use crate::limits::{ExpiresAt, ExternalNumber, MAX_ITEMS, Note, Quantity, Reference};
+use crate::limits::{ExpiresAt, ExternalNumber, MAX_ITEMS, Note, Quantity, Reference, TrackingUrl};
 use crate::order::{Details, NewItem, NewOrder, OrderChange, Tracking, Transition};
 use crate::status::Status;
 
 mod amounts;
+mod cancellations;
+mod fulfillments;
 mod payments;
+mod quantities;
+mod returns;
 
 pub use amounts::{DiscountForm, ShippingForm, TaxForm};
 #[cfg(feature = "openapi")]
 use amounts::{NewDiscounts, NewTaxes};
-pub use payments::{CreatePaymentForm, CreateRefundForm, RefundItemForm, UpdateRefundForm};
+pub use cancellations::CreateCancellationForm;
+pub use fulfillments::{CreateFulfillmentForm, NewTrackingForm, UpdateFulfillmentForm};
+pub use payments::{CreatePaymentForm, CreateRefundForm, UpdateRefundForm};
+pub use quantities::ItemQuantityForm;
+pub use returns::{CreateReturnForm, NewReturnItemForm, ReceivedItemForm, UpdateReturnForm};
 
 /// Items of an order.
 #[cfg(feature = "openapi")]
@@ -252,7 +260,7 @@ pub struct PaymentForm {
     pub refund_reference: Option<String>,
 }
 
-/// Tracking of a parcel. `shipped` needs both.
+/// Tracking of a parcel. `shipped` needs carrier and number.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = TrackingChange))]
@@ -263,6 +271,9 @@ pub struct TrackingForm {
     /// Tracking number.
     #[cfg_attr(feature = "openapi", schema(value_type = Option<Reference>))]
     pub number: Option<String>,
+    /// Address at which the parcel can be followed.
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<TrackingUrl>))]
+    pub url: Option<String>,
 }
 
 /// Paths that an `update_mask` may name.
@@ -321,6 +332,7 @@ impl UpdateOrderForm {
             errors.nested("/tracking", |errors| TrackingForm {
                 carrier: errors.optional("/carrier", tracking.carrier, Reference::parse),
                 number: errors.optional("/number", tracking.number, Reference::parse),
+                url: errors.optional("/url", tracking.url, TrackingUrl::parse),
             })
         });
         let metadata = text::string_map_change(&mut errors, "/metadata", self.metadata);
@@ -342,6 +354,7 @@ impl UpdateOrderForm {
             refund_reference: payment.as_ref().and_then(|payment| payment.refund_reference.clone()),
             carrier: tracking.as_ref().and_then(|tracking| tracking.carrier.clone()),
             tracking_number: tracking.as_ref().and_then(|tracking| tracking.number.clone()),
+            tracking_url: tracking.as_ref().and_then(|tracking| tracking.url.clone()),
         };
         let transition = transition(status, payment, tracking, self.restock);
         if !named && reason.is_some() {
@@ -398,9 +411,11 @@ impl UpdateOrderForm {
                 method: payment.method,
                 refund_reference: payment.refund_reference,
             }),
-            tracking: request
-                .tracking
-                .map(|tracking| TrackingForm { carrier: tracking.carrier, number: tracking.number }),
+            tracking: request.tracking.map(|tracking| TrackingForm {
+                carrier: tracking.carrier,
+                number: tracking.number,
+                url: tracking.url,
+            }),
         })
     }
 }
@@ -455,7 +470,7 @@ fn ship(errors: &mut ValidationErrors, tracking: Option<TrackingForm>) -> Option
     };
     let carrier = errors.required("/tracking/carrier", tracking.carrier, Ok);
     let number = errors.required("/tracking/number", tracking.number, Ok);
-    Some(Transition::Ship(Tracking { carrier: carrier?, number: number? }))
+    Some(Transition::Ship(Tracking { carrier: carrier?, number: number?, url: tracking.url }))
 }
 
 fn refund(errors: &mut ValidationErrors, payment: Option<PaymentForm>) -> Option<Transition> {

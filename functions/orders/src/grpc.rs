@@ -12,12 +12,18 @@ use shared::rpc::metadata::context_of;
 use shared::values::ids::{self, OrderId};
 use tonic::{Request, Response, Status};
 
-use crate::forms::{CreateOrderForm, CreatePaymentForm, CreateRefundForm, UpdateOrderForm, UpdateRefundForm};
+use crate::forms::{
+    CreateCancellationForm, CreateFulfillmentForm, CreateOrderForm, CreatePaymentForm, CreateRefundForm,
+    CreateReturnForm, UpdateFulfillmentForm, UpdateOrderForm, UpdateRefundForm, UpdateReturnForm,
+};
 use crate::listing::Listing;
 use crate::service::OrderService;
 use crate::service::reconcile::{JobReport, ReconcileReport, Shard};
 use crate::store::Job;
-use crate::views::{message, payment_message, refund_message, refund_preview_message, violation};
+use crate::views::{
+    fulfillment_message, message, payment_message, refund_message, refund_preview_message, return_message,
+    violation,
+};
 
 /// gRPC service that tonic's server calls.
 #[derive(Clone)]
@@ -120,6 +126,83 @@ impl Rpc for Grpc {
         let if_match = IfMatch::of_call(expected_version);
         let recorded = self.0.update_refund(&context, order, refund, &if_match, &reference).await?;
         Ok(Response::new(refund_message(recorded.entry, context.caller)))
+    }
+
+    async fn create_fulfillment(
+        &self,
+        mut request: Request<wire::CreateFulfillmentRequest>,
+    ) -> Result<Response<wire::Fulfillment>, Status> {
+        let context = context_of(&request)?;
+        // `If-Match` is no part of the request that a key names.
+        let if_match = IfMatch::of_call(request.get_mut().expected_version.take());
+        let key = RequestKey::of_call(&context, request.metadata(), request.get_ref())?;
+        let mut request = request.into_inner();
+        let order = std::mem::take(&mut request.order_id);
+        let new = CreateFulfillmentForm::from(request).check()?;
+        let made = self.0.create_fulfillment(&context, order_id(order)?, &if_match, new, &key).await?;
+        Ok(made.into_rpc(|recorded| fulfillment_message(recorded.entry, context.caller)))
+    }
+
+    async fn update_fulfillment(
+        &self,
+        request: Request<wire::UpdateFulfillmentRequest>,
+    ) -> Result<Response<wire::Fulfillment>, Status> {
+        let context = context_of(&request)?;
+        let mut request = request.into_inner();
+        let (order, fulfillment) =
+            (std::mem::take(&mut request.order_id), std::mem::take(&mut request.fulfillment_id));
+        let if_match = IfMatch::of_call(request.expected_version);
+        let change = UpdateFulfillmentForm::from(request).check()?;
+        let order = order_id(order)?;
+        let fulfillment = ids::parse(fulfillment).map_err(|_| Error::not_found("fulfillment"))?;
+        let recorded = self.0.update_fulfillment(&context, order, fulfillment, &if_match, change).await?;
+        Ok(Response::new(fulfillment_message(recorded.entry, context.caller)))
+    }
+
+    async fn create_cancellation(
+        &self,
+        mut request: Request<wire::CreateCancellationRequest>,
+    ) -> Result<Response<wire::Order>, Status> {
+        let context = context_of(&request)?;
+        // `If-Match` is no part of the request that a key names.
+        let if_match = IfMatch::of_call(request.get_mut().expected_version.take());
+        let key = RequestKey::of_call(&context, request.metadata(), request.get_ref())?;
+        let mut request = request.into_inner();
+        let order = std::mem::take(&mut request.order_id);
+        let new = CreateCancellationForm::from(request).check()?;
+        let made = self.0.create_cancellation(&context, order_id(order)?, &if_match, new, &key).await?;
+        Ok(made.into_rpc(|order| message(order, context.caller)))
+    }
+
+    async fn create_return(
+        &self,
+        mut request: Request<wire::CreateReturnRequest>,
+    ) -> Result<Response<wire::Return>, Status> {
+        let context = context_of(&request)?;
+        // `If-Match` is no part of the request that a key names.
+        let if_match = IfMatch::of_call(request.get_mut().expected_version.take());
+        let key = RequestKey::of_call(&context, request.metadata(), request.get_ref())?;
+        let mut request = request.into_inner();
+        let order = std::mem::take(&mut request.order_id);
+        let new = CreateReturnForm::from(request).check()?;
+        let made = self.0.create_return(&context, order_id(order)?, &if_match, new, &key).await?;
+        Ok(made.into_rpc(|recorded| return_message(recorded.entry, context.caller)))
+    }
+
+    async fn update_return(
+        &self,
+        request: Request<wire::UpdateReturnRequest>,
+    ) -> Result<Response<wire::Return>, Status> {
+        let context = context_of(&request)?;
+        let mut request = request.into_inner();
+        let (order, return_id) =
+            (std::mem::take(&mut request.order_id), std::mem::take(&mut request.return_id));
+        let if_match = IfMatch::of_call(request.expected_version);
+        let change = UpdateReturnForm::from(request).check()?;
+        let order = order_id(order)?;
+        let return_id = ids::parse(return_id).map_err(|_| Error::not_found("return"))?;
+        let recorded = self.0.update_return(&context, order, return_id, &if_match, change).await?;
+        Ok(Response::new(return_message(recorded.entry, context.caller)))
     }
 
     async fn list_orders(

@@ -23,7 +23,10 @@ use crate::service::OrderService;
 use crate::service::consistency;
 use crate::views::{ConsistencyPageJson, OrderJson};
 
+mod cancellations;
+mod fulfillments;
 mod payments;
+mod returns;
 
 type Service = State<Arc<OrderService>>;
 
@@ -41,6 +44,11 @@ pub fn routes() -> RouteTable<Arc<OrderService>> {
         .route(&payments::CREATE_REFUND, payments::create_refund)
         .route(&payments::PREVIEW_REFUND, payments::preview_refund)
         .route(&payments::UPDATE_REFUND, payments::update_refund)
+        .route(&fulfillments::CREATE_FULFILLMENT, fulfillments::create_fulfillment)
+        .route(&fulfillments::UPDATE_FULFILLMENT, fulfillments::update_fulfillment)
+        .route(&cancellations::CREATE_CANCELLATION, cancellations::create_cancellation)
+        .route(&returns::CREATE_RETURN, returns::create_return)
+        .route(&returns::UPDATE_RETURN, returns::update_return)
 }
 
 /// The router of all routes.
@@ -139,12 +147,14 @@ static UPDATE_ORDER: RouteSpec = RouteSpec::put("/orders/{id}", "updateOrder")
     .description(
         "What the body does not name stays as it is.\n\n| from | to | who | what else |\n| --- | --- | --- | --- \
          |\n| `placed` | `paid` | staff | `payment` with `reference`: a payment of what is due |\n| `placed`, `paid` | `cancelled` | the \
-         owner while `placed`, staff | |\n| `paid` | `shipped` | staff | `tracking` |\n| `shipped` | \
-         `delivered` | staff | |\n| `delivered` | `returned` | staff | `restock` |\n| `returned`, or `cancelled` \
-         after it was paid | `refunded` | staff | `payment` with `refund_reference`: a refund of \
-         what is left |\n\nThe status that the order has already is 200, and nothing changes; another `payment` or \
-         `tracking` beside it is 409.\n\nThe owner may change \
-         `shipping_address`, `items` and `note` while `placed`; staff `items` and `expires_at` while `placed`, the \
+         owner while `placed`, staff | only while nothing is shipped |\n| `paid` | `shipped` | staff | `tracking`: a \
+         fulfillment of all that is left |\n| `shipped` | `delivered` | staff | all fulfillments are delivered |\n| \
+         `shipped`, `delivered` | `returned` | staff | `restock`: a return of all that was shipped, received at once \
+         |\n| `returned`, or `cancelled` after it was paid | `refunded` | staff | `payment` with `refund_reference`: a \
+         refund of what is left |\n\nPayments, refunds, fulfillments, cancellations and returns have \
+         routes of their own. The status follows from them.\n\nThe status \
+         that the order has already is 200, and nothing changes; another `payment` or `tracking` beside it is 409.\n\nThe \
+         owner may change `shipping_address`, `items` and `note` while `placed`; staff `items` and `expires_at` while `placed`, the \
          address while `placed` or `paid`, and `note`, `internal_note`, `billing_address` and `metadata` always. `items` \
          are not changed together with `status`; the hold follows them, all or nothing. Discounts and taxes go with the \
          list of items; `shipping` stays unless it is sent beside it. Where the shop has given discounts or taxes, the \
@@ -160,6 +170,7 @@ static UPDATE_ORDER: RouteSpec = RouteSpec::put("/orders/{id}", "updateOrder")
         Kind::InsufficientStock,
         Kind::PaymentReferenceTaken,
         Kind::AmountExceeded,
+        Kind::QuantityExceeded,
         Kind::TooManyRequests,
     ]);
 

@@ -56,6 +56,12 @@ const NAME: &str = env!("CARGO_PKG_NAME");
 /// Default time in which an order must be paid: an hour.
 pub const DEFAULT_PAYMENT_WINDOW: Duration = Duration::from_secs(3_600);
 
+/// A day.
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// Default time after a delivery in which a customer may ask for a return: 14 days.
+pub const DEFAULT_RETURN_WINDOW: Duration = Duration::from_secs(14 * DAY.as_secs());
+
 /// Limits of what one customer may do; 0 is no limit. Staff have none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CustomerLimits {
@@ -86,6 +92,8 @@ pub struct Dependencies {
     pub users: Channel,
     /// Time in which an order must be paid.
     pub payment_window: Duration,
+    /// Time after a delivery in which a customer may ask for a return.
+    pub return_window: Duration,
     /// Limits of what one customer may do.
     pub limits: CustomerLimits,
     /// Source of the current time.
@@ -110,7 +118,8 @@ pub fn app(dependencies: Dependencies) -> App {
 
 /// Builds the function as a build with another schema would be.
 pub fn app_with_schema(dependencies: Dependencies, schema: Schema) -> App {
-    let Dependencies { database, products, users, payment_window, limits, clock } = dependencies;
+    let Dependencies { database, products, users, payment_window, return_window, limits, clock } =
+        dependencies;
     let (products, users) = (products.named(NAME), users.named(NAME));
     let verifier = Verifier::new(Arc::new(JwksClient::new(users.clone())), clock.clone());
     let service = Arc::new(service::OrderService {
@@ -118,6 +127,7 @@ pub fn app_with_schema(dependencies: Dependencies, schema: Schema) -> App {
         products: products::Products::new(products, clock.clone()),
         users: users::Users::new(users, clock.clone()),
         payment_window,
+        return_window,
         limits,
         clock: clock.clone(),
     });

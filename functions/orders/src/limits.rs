@@ -17,6 +17,21 @@ pub const MAX_PAYMENTS: usize = 100;
 /// The most refunds of an order.
 pub const MAX_REFUNDS: usize = 100;
 
+/// The most fulfillments of an order.
+pub const MAX_FULFILLMENTS: usize = 50;
+
+/// The most cancellations of units of an order.
+pub const MAX_CANCELLATIONS: usize = 50;
+
+/// The most returns of an order.
+pub const MAX_RETURNS: usize = 50;
+
+/// The most items in all fulfillments of an order together. The same for its cancellations, returns and refunds.
+pub const MAX_PART_ITEMS: usize = 750;
+
+/// The most corrections of tracking of an order.
+pub const MAX_CORRECTIONS: usize = 200;
+
 /// The most discounts or taxes of an item, and taxes of the shipping.
 pub const MAX_DISCOUNTS_OR_TAXES: usize = 20;
 
@@ -62,6 +77,50 @@ pub type Note = Prose<2_000>;
 
 /// Reference or method of a payment, carrier or number of a parcel.
 pub type Reference = Line<1, 100>;
+
+/// Reason for the return of an item.
+pub type ItemReason = Line<1, 100>;
+
+/// Address at which a parcel can be followed.
+pub enum TrackingUrl {}
+
+#[cfg(feature = "openapi")]
+shared::value_schema!(
+    TrackingUrl,
+    shared::openapi::values::matching(TrackingUrl::PATTERN).max_length(Some(TrackingUrl::MAX))
+);
+
+impl TrackingUrl {
+    /// The longest address, in characters.
+    pub const MAX: usize = 2_000;
+
+    /// Pattern of an address, as ECMAScript reads it: a host, and what RFC 3986 allows after it.
+    pub const PATTERN: &str = r"^https://[A-Za-z0-9.-]{1,253}(:[0-9]{1,5})?([/?#][!#-;=?-Z\[\]_a-z~]*)?$";
+
+    /// A rule for [`shared::input::validation::ValidationErrors`].
+    ///
+    /// # Errors
+    /// A message with the allowed form.
+    pub fn parse(text: String) -> Result<String, String> {
+        let rest = text.strip_prefix("https://").unwrap_or_default();
+        let (authority, rest) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
+        let (host, port) = authority.split_once(':').unwrap_or((authority, "443"));
+        let is_host = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-');
+        let is_excluded = |byte: u8| br#""<>\^`{|}"#.contains(&byte);
+        let is_valid = (1..=253).contains(&host.len())
+            && host.bytes().all(is_host)
+            && (1..=5).contains(&port.len())
+            && port.bytes().all(|byte| byte.is_ascii_digit())
+            && rest.bytes().all(|byte| byte.is_ascii_graphic() && !is_excluded(byte));
+        if is_valid && text.len() <= Self::MAX {
+            return Ok(text);
+        }
+        Err(format!(
+            "must be an https URL of at most {} characters, such as https://example.com/1",
+            Self::MAX
+        ))
+    }
+}
 
 /// Name of a payment provider: a token of lower case.
 pub enum Provider {}

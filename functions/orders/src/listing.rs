@@ -45,7 +45,7 @@ pub const PARAMETERS: &[Parameter] = &[
         "Orders in one of these statuses of payment.",
     ),
     Parameter::new("payment_reference", REFERENCE, "Orders with a payment of this reference."),
-    Parameter::new("tracking_number", REFERENCE, "Orders whose parcel has this tracking number."),
+    Parameter::new("tracking_number", REFERENCE, "Orders with a parcel of this tracking number."),
     Parameter::new(
         "email",
         ParameterValue::Pattern { pattern: Email::pattern, length: (None, Some(Email::MAX)) },
@@ -90,7 +90,7 @@ pub struct Listing {
     pub external_number: Option<String>,
     /// Orders with a payment of this reference.
     pub payment_reference: Option<String>,
-    /// Orders with this tracking number.
+    /// Orders with a parcel of this tracking number.
     pub tracking_number: Option<String>,
     /// Orders of the user with this e-mail address.
     pub email: Option<Email>,

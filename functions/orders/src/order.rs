@@ -1,9 +1,12 @@
 //! The order aggregate, and the decisions that change it. No I/O, no clock.
 //!
 //! - `amounts`: discounts, taxes and shipping
+//! - `cancellations`, `fulfillments`, `returns`: the parts in which an order ends, ships and comes back
 //! - `decision`: permissions, transitions, and their consequences for the stock
 //! - `items`: a change of items, which takes several steps
+//! - `parts`: counters of units, and the statuses and the stock that follow from them
 //! - `payments`: payments and refunds
+//! - `rules`: what each status of a part allows, and to whom
 //! - `totals`: sums, and the status of payment that follows from them
 //!
 //! A decision is one write. It gives the order its next version, appends to its history, and names the task
@@ -17,25 +20,38 @@ use shared::http::idempotency::RequestKey;
 use shared::input::validation::{Patch, ValidationErrors};
 use shared::values::address::Address;
 use shared::values::clock::Timestamp;
-use shared::values::ids::{OrderId, PaymentId, ProductId, RefundId, UserId};
+use shared::values::ids::{
+    CancellationId, FulfillmentId, OrderId, PaymentId, ProductId, RefundId, ReturnId, UserId,
+};
 use shared::values::money::{Currency, Money};
 
 use crate::number::Number;
 use crate::status::Status;
 
 mod amounts;
+mod cancellations;
 mod decision;
+mod fulfillments;
 mod items;
+mod parts;
 mod payments;
+mod returns;
+pub mod rules;
 mod totals;
 
 pub use amounts::{Discount, ItemAmounts, Rate, Shipping, Tax};
+pub use cancellations::{Cancellation, NewCancellation};
 pub use decision::{Decision, Details, OrderChange, Transition, check_expiry};
+pub use fulfillments::{Fulfillment, FulfillmentChange, FulfillmentStatus, NewFulfillment};
 pub use items::Held;
+pub(crate) use parts::Tally;
+pub use parts::{Counters, HeldUnits, OrderFulfillmentStatus, OrderReturnStatus, StockCounts, StockTotals};
+pub(crate) use payments::share;
 pub use payments::{
     ItemQuantity, NewPayment, NewRefund, Origin, Payment, Recording, References, Refund, RefundOf,
     reference_taken,
 };
+pub use returns::{NewReturn, NewReturnItem, ReceivedItem, Return, ReturnChange, ReturnItem, ReturnStatus};
 pub use totals::{PaymentStatus, Totals};
 
 /// Maximum total of an order, in minor units.
@@ -74,9 +90,13 @@ pub struct Order {
     pub payments: Vec<Payment>,
     /// Refunds, oldest first.
     pub refunds: Vec<Refund>,
-    /// Shipment tracking; none before shipping.
-    pub tracking: Option<Tracking>,
-    /// All changes of status, payments and refunds, oldest first.
+    /// Fulfillments, oldest first.
+    pub fulfillments: Vec<Fulfillment>,
+    /// Cancellations of units, oldest first.
+    pub cancellations: Vec<Cancellation>,
+    /// Returns, oldest first.
+    pub returns: Vec<Return>,
+    /// All changes of status and parts, oldest first.
     pub history: Vec<HistoryEntry>,
     /// Pending stock tasks, oldest first.
     pub tasks: Vec<Task>,
@@ -146,13 +166,15 @@ impl Item {
     }
 }
 
-/// Shipment tracking.
+/// Tracking of a parcel.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Tracking {
     /// Carrier of the parcel.
     pub carrier: String,
     /// Tracking number at the carrier.
     pub number: String,
+    /// Address at which the parcel can be followed.
+    pub url: Option<String>,
 }
 
 /// Entry of an order's history.
@@ -182,21 +204,44 @@ pub enum Change {
     Payment(PaymentId),
     /// Refund that was recorded, or got its reference.
     Refund(RefundId),
+    /// Fulfillment that was recorded, or changed. One whose tracking was corrected keeps its status.
+    Fulfillment {
+        /// Fulfillment ID.
+        id: FulfillmentId,
+        /// Status before; none for one that was recorded.
+        from: Option<FulfillmentStatus>,
+        /// Status after.
+        to: FulfillmentStatus,
+    },
+    /// Cancellation of units that was recorded.
+    Cancellation(CancellationId),
+    /// Return that was recorded, or changed.
+    Return {
+        /// Return ID.
+        id: ReturnId,
+        /// Status before; none for one that was recorded.
+        from: Option<ReturnStatus>,
+        /// Status after.
+        to: ReturnStatus,
+    },
     /// Change of a newer build, by its name.
     Unknown(&'static str),
 }
 
 impl Change {
     /// Names of the changes that this build knows.
-    pub const EVENTS: [&str; 3] = ["status", "payment", "refund"];
+    pub const EVENTS: [&str; 6] = ["status", "payment", "refund", "fulfillment", "cancellation", "return"];
 
     /// Name of the kind of change.
     pub fn event(self) -> &'static str {
-        let [status, payment, refund] = Self::EVENTS;
+        let [status, payment, refund, fulfillment, cancellation, returned] = Self::EVENTS;
         match self {
             Self::Status { .. } => status,
             Self::Payment(_) => payment,
             Self::Refund(_) => refund,
+            Self::Fulfillment { .. } => fulfillment,
+            Self::Cancellation(_) => cancellation,
+            Self::Return { .. } => returned,
             Self::Unknown(event) => event,
         }
     }
@@ -206,8 +251,26 @@ impl Change {
         match self {
             Self::Payment(id) => Some(id.to_string()),
             Self::Refund(id) => Some(id.to_string()),
+            Self::Fulfillment { id, .. } => Some(id.to_string()),
+            Self::Cancellation(id) => Some(id.to_string()),
+            Self::Return { id, .. } => Some(id.to_string()),
             Self::Status { .. } | Self::Unknown(_) => None,
         }
+    }
+
+    /// Names of the statuses before and after: of the part that changed, or of the order.
+    pub fn statuses(self) -> (Option<&'static str>, Option<&'static str>) {
+        match self {
+            Self::Status { from, to } => (from.map(Status::name), Some(to.name())),
+            Self::Fulfillment { from, to, .. } => (from.map(FulfillmentStatus::name), Some(to.name())),
+            Self::Return { from, to, .. } => (from.map(ReturnStatus::name), Some(to.name())),
+            Self::Payment(_) | Self::Refund(_) | Self::Cancellation(_) | Self::Unknown(_) => (None, None),
+        }
+    }
+
+    /// True if it is a correction of tracking.
+    fn is_correction(self) -> bool {
+        matches!(self, Self::Fulfillment { from: Some(from), to, .. } if from == to)
     }
 }
 
@@ -239,12 +302,21 @@ pub fn actor_label(by: Option<UserId>, caller: Caller) -> String {
 }
 
 /// Stock task that follows from a decision. Running it twice is safe, since products checks the revision.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Task {
     /// Order version that the decision made.
     pub revision: i64,
     /// Action on the stock.
     pub kind: TaskKind,
+    /// For a move: units that were ever moved before the decision, of the products of which there were any.
+    pub before: Vec<StockCounts>,
+}
+
+impl Task {
+    /// Builds a task that is no move.
+    pub fn new(revision: i64, kind: TaskKind) -> Self {
+        Self { revision, kind, before: Vec::new() }
+    }
 }
 
 shared::stored_names! {
@@ -254,9 +326,11 @@ shared::stored_names! {
         Hold = "hold",
         /// Release the order's hold.
         Release = "release",
-        /// Deduct the items from `on_hand`.
+        /// Hold the units that are left, and move those that were shipped and restocked: of an order with parts.
+        Move = "move",
+        /// Deduct all items from `on_hand`. An older build has left it.
         Ship = "ship",
-        /// Add the items back to `on_hand`.
+        /// Add all items back to `on_hand`. An older build has left it.
         Restock = "restock",
     }
     /// Action of a newer build, by its name. Only that build can run it.
@@ -408,7 +482,9 @@ impl Order {
             metadata: new.metadata,
             payments: Vec::new(),
             refunds: Vec::new(),
-            tracking: None,
+            fulfillments: Vec::new(),
+            cancellations: Vec::new(),
+            returns: Vec::new(),
             history: vec![placed],
             tasks: Vec::new(),
             changing: false,
@@ -421,8 +497,8 @@ impl Order {
         };
         order.check_sums()?;
         // An order that costs nothing is paid as it is placed.
-        let entry = order.settle(placing.at);
-        order.history.extend(entry);
+        let entries = order.settle(placing.at);
+        order.history.extend(entries);
         Ok(order)
     }
 
@@ -441,11 +517,6 @@ impl Order {
     pub fn total(&self) -> i64 {
         let shipping = self.shipping.iter().map(Shipping::total);
         amounts::sum(self.items.iter().map(Item::total).chain(shipping))
-    }
-
-    /// True if a payment of the order was ever recorded.
-    pub fn has_payments(&self) -> bool {
-        !self.payments.is_empty()
     }
 }
 

@@ -1,4 +1,4 @@
-//! Client of the products function: holds, ships and restocks the stock of orders, and reads holds.
+//! Client of the products function: holds and moves the stock of orders, and reads holds.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -16,7 +16,7 @@ use shared::values::clock::{Clock, Timestamp};
 use shared::values::ids::{OrderId, ProductId};
 use tonic::Code;
 
-use crate::order::{Held, Item, NewItem, Task, TaskKind};
+use crate::order::{Held, HeldUnits, Item, NewItem, StockCounts, StockTotals, Task, TaskKind};
 
 /// Maximum time of a call: less than that of the calling request, and than the timeout of products. The first
 /// attempt has half of it. That is longer than products keeps retrying a contended transaction: a concurrent
@@ -89,6 +89,10 @@ pub struct Hold {
     pub quantity: i64,
     /// Time by the database's clock at which it was declared, or later written as a hold of its own.
     pub at: Timestamp,
+    /// Units that were shipped in all; none if the hold keeps no counts.
+    pub shipped: Option<i64>,
+    /// Units that were restocked in all; none if the hold keeps no counts.
+    pub restocked: Option<i64>,
 }
 
 impl Hold {
@@ -98,6 +102,8 @@ impl Hold {
             product: convert::trusted_id(&hold.product_id)?,
             quantity: hold.quantity,
             at: convert::trusted_time(hold.at)?,
+            shipped: hold.shipped,
+            restocked: hold.restocked,
         })
     }
 }
@@ -206,44 +212,76 @@ impl Products {
             .collect()
     }
 
-    /// Runs a stock task for an order with these items. Running it twice or late is safe.
+    /// Declares the units held for an order that no part has moved, as of this revision. Declaring them twice or
+    /// late is safe.
     ///
     /// # Errors
-    /// Fails when it is unknown whether the task is done.
+    /// Fails when it is unknown whether they are held.
+    pub async fn hold_units(
+        &self,
+        context: &Context,
+        order: OrderId,
+        revision: i64,
+        units: &[HeldUnits],
+    ) -> Result<(), Error> {
+        let items = units.iter().map(|held| stock_item(held.product_id, held.quantity)).collect();
+        let request = wire::HoldStockRequest { order_id: order.to_string(), revision, items };
+        done(self.client.clone().hold_stock(self.request(request, context)).await)
+    }
+
+    /// Declares the held, shipped and restocked units of all items of an order, as of this revision. `before` has the
+    /// counts from before its oldest task, without products of which both are 0. Declaring it twice or late is safe.
+    ///
+    /// # Errors
+    /// Fails when it is unknown whether the stock has moved.
+    pub async fn move_stock(
+        &self,
+        context: &Context,
+        order: OrderId,
+        revision: i64,
+        items: &[StockTotals],
+        before: &[StockCounts],
+    ) -> Result<(), Error> {
+        let items = items.iter().map(|item| moved_item(item, before)).collect();
+        let request = wire::MoveStockRequest { order_id: order.to_string(), revision, items };
+        done(self.client.clone().move_stock(self.request(request, context)).await)
+    }
+
+    /// Runs one stock task for an order with these items, as builds do that know no parts. Running it twice or late
+    /// is safe.
+    ///
+    /// # Errors
+    /// Fails when it is unknown whether the task is done, and for a task of which the items do not say all.
     pub async fn run(
         &self,
         context: &Context,
         order: OrderId,
         items: &[Item],
-        task: Task,
+        task: &Task,
     ) -> Result<(), Error> {
         let order_id = order.to_string();
         let revision = task.revision;
         let items_of = || items.iter().map(|item| stock_item(item.product_id, item.quantity)).collect();
         let mut client = self.client.clone();
-        let result = match task.kind {
+        match task.kind {
             TaskKind::Hold => {
                 let request = wire::HoldStockRequest { order_id, revision, items: items_of() };
-                client.hold_stock(self.request(request, context)).await.map(|_| ())
+                done(client.hold_stock(self.request(request, context)).await)
             }
             TaskKind::Release => {
                 let request = wire::HoldStockRequest { order_id, revision, items: Vec::new() };
-                client.hold_stock(self.request(request, context)).await.map(|_| ())
+                done(client.hold_stock(self.request(request, context)).await)
             }
             TaskKind::Ship => {
                 let request = wire::ShipStockRequest { order_id, revision, items: items_of() };
-                client.ship_stock(self.request(request, context)).await.map(|_| ())
+                done(client.ship_stock(self.request(request, context)).await)
             }
             TaskKind::Restock => {
                 let request = wire::RestockReturnedRequest { order_id, revision, items: items_of() };
-                client.restock_returned(self.request(request, context)).await.map(|_| ())
+                done(client.restock_returned(self.request(request, context)).await)
             }
-            TaskKind::Unknown(_) => return Err(Error::internal("a stock task of a newer build")),
-        };
-        match result {
-            // A later revision has been applied, and an order's tasks run in their order: this one was done.
-            Err(status) if status.code() == Code::Aborted => Ok(()),
-            result => Ok(result?),
+            TaskKind::Move => Err(Error::internal("a task of parts has totals, and not items alone")),
+            TaskKind::Unknown(_) => Err(Error::internal("a stock task of a newer build")),
         }
     }
 
@@ -378,6 +416,29 @@ impl Products {
     }
 }
 
+/// Result of a declaration that follows from a task. A later revision has been applied if this one is obsolete: then
+/// what the task asks for was done.
+fn done<T>(answer: Result<T, tonic::Status>) -> Result<(), Error> {
+    match answer {
+        Err(status) if status.code() != Code::Aborted => Err(status.into()),
+        Ok(_) | Err(_) => Ok(()),
+    }
+}
+
+/// Item of a declaration, with its counts from before; 0 where nothing was moved.
+fn moved_item(item: &StockTotals, before: &[StockCounts]) -> wire::MovedItem {
+    let StockTotals { held, counts } = *item;
+    let before = before.iter().find(|before| before.product_id == counts.product_id);
+    wire::MovedItem {
+        product_id: counts.product_id.to_string(),
+        held,
+        shipped: counts.shipped,
+        restocked: counts.restocked,
+        shipped_before: before.map_or(0, |before| before.shipped),
+        restocked_before: before.map_or(0, |before| before.restocked),
+    }
+}
+
 fn stock_item(product: ProductId, quantity: i64) -> wire::StockItem {
     wire::StockItem { product_id: product.to_string(), quantity }
 }
@@ -411,6 +472,27 @@ mod tests {
     use shared::input::validation::ValidationErrors;
 
     use super::*;
+
+    #[test]
+    fn an_item_has_its_own_counts_from_before_or_none() {
+        let [mug, cup] = [ProductId::new(), ProductId::new()];
+        let counts = |product_id, shipped, restocked| StockCounts { product_id, shipped, restocked };
+        let before = [counts(mug, 2, 1)];
+        let moved = |product_id| {
+            let item = StockTotals { held: 4, counts: counts(product_id, 3, 1) };
+            let moved = moved_item(&item, &before);
+            assert_eq!((moved.held, moved.shipped, moved.restocked), (4, 3, 1));
+            (moved.shipped_before, moved.restocked_before)
+        };
+        assert_eq!((moved(mug), moved(cup)), ((2, 1), (0, 0)));
+    }
+
+    #[test]
+    fn an_obsolete_declaration_was_done() {
+        assert!(done(Ok(tonic::Response::new(wire::MoveStockResponse {}))).is_ok());
+        assert!(done::<()>(Err(tonic::Status::aborted("superseded"))).is_ok());
+        assert!(done::<()>(Err(tonic::Status::unavailable("away"))).is_err());
+    }
 
     #[test]
     fn pointers_of_an_older_products_build_name_items() {

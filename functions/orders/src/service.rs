@@ -3,6 +3,8 @@
 //! - [`place`](OrderService::place): places an order
 //! - [`update`](OrderService::update): changes status, items and details
 //! - `payments`: records payments and refunds
+//! - `parts`: records fulfillments, cancellations and returns
+//! - `entries`: a request that records or changes an entry of an order
 //! - [`reconcile`]: finishes what crashes leave undone
 //! - [`consistency`]: compares orders with stock
 
@@ -24,14 +26,16 @@ use crate::store::OrderStore;
 use crate::users::Users;
 
 pub mod consistency;
+mod entries;
 mod limits;
+mod parts;
 mod payments;
 mod place;
 pub mod reconcile;
 mod signals;
 mod update;
 
-pub use payments::Recorded;
+pub use entries::Recorded;
 
 /// Use cases of orders.
 pub struct OrderService {
@@ -39,6 +43,7 @@ pub struct OrderService {
     pub(crate) products: Products,
     pub(crate) users: Users,
     pub(crate) payment_window: Duration,
+    pub(crate) return_window: Duration,
     pub(crate) limits: CustomerLimits,
     pub(crate) clock: Clock,
 }

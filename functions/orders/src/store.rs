@@ -13,7 +13,7 @@ use shared::mongo::{self, ANY_WRITER, Index, Schema, SchemaStep};
 use shared::values::clock::Timestamp;
 use shared::values::ids::OrderId;
 
-use crate::order::{Decision, IdempotencyRef, Order, Task};
+use crate::order::{Decision, IdempotencyRef, Order};
 
 mod bulk;
 mod check;
@@ -25,7 +25,7 @@ mod progress;
 mod upgrade;
 
 pub use bulk::ImportedOrder;
-pub use check::CheckedOrder;
+pub use check::{CheckedItem, CheckedOrder};
 use documents::{OrderDocument, VOID, VoidDocument};
 pub use documents::{Stored, Void};
 pub use jobs::{Unfinished, is_away, is_from_store, is_invalid};
@@ -33,7 +33,7 @@ pub use limits::Freshness;
 pub use progress::{Job, LONGEST_DELAY, Reason, SetAside};
 
 /// Schema of this build. Raise its version with every change of `ensure_schema`, of the rules or of documents.
-pub const SCHEMA: Schema = Schema { function: "orders", version: 11, lowest_writer: ANY_WRITER };
+pub const SCHEMA: Schema = Schema { function: "orders", version: 12, lowest_writer: ANY_WRITER };
 
 const ORDERS: &str = "orders";
 
@@ -312,13 +312,14 @@ impl OrderStore {
         }
     }
 
-    /// Removes a finished task, and records the time: a second call of it may still be on its way.
+    /// Removes the tasks up to this revision, which are done, and records the time: a second call of them may still be
+    /// on its way. Newer tasks stay.
     ///
     /// # Errors
-    /// Fails when it is unknown whether the task was removed. It will run again then, which is safe.
-    pub async fn finish(&self, id: OrderId, task: Task, now: Timestamp) -> Result<(), Error> {
+    /// Fails when it is unknown whether they were removed. They will run again then, which is safe.
+    pub async fn finish(&self, id: OrderId, revision: i64, now: Timestamp) -> Result<(), Error> {
         let done = doc! {
-            "$pull": { "tasks": { "revision": task.revision } },
+            "$pull": { "tasks": { "revision": { "$lte": revision } } },
             "$max": { "task_ended_at": mongo::date(now) },
         };
         let mut complete = with_id(id);

@@ -15,19 +15,28 @@ use shared::values::money::MoneyJson;
 #[cfg(feature = "openapi")]
 use crate::number::Number;
 #[cfg(feature = "openapi")]
-use crate::order::Change;
-use crate::order::{HistoryEntry, Item, Order, PaymentStatus, References, actor_label};
+use crate::order::{Change, FulfillmentStatus, ReturnStatus};
+use crate::order::{
+    Counters, HistoryEntry, Item, Order, OrderFulfillmentStatus, OrderReturnStatus, PaymentStatus,
+    References, actor_label,
+};
 use crate::service::consistency::{ConsistencyPage, Violation, ViolationKind};
 use crate::status::Status;
 
 mod amounts;
+mod fulfillments;
 mod payments;
+mod quantities;
+mod returns;
 
 use amounts::{DiscountJson, ShippingJson, TaxJson, discount_message, shipping_message, tax_message};
+pub(crate) use fulfillments::{FulfillmentJson, fulfillment_message};
+use fulfillments::{TrackingJson, tracking_message};
 pub(crate) use payments::{
     PaymentJson, RefundJson, RefundPreviewJson, payment_message, refund_message, refund_preview_message,
 };
 use payments::{TotalsJson, totals_message};
+pub(crate) use returns::{ReturnJson, return_message};
 
 /// An order.
 #[derive(Serialize)]
@@ -74,9 +83,17 @@ pub(crate) struct OrderJson {
     refunds: Vec<RefundJson>,
     /// References of the latest payment and the latest refund.
     payment: PaymentReferencesJson,
-    /// Tracking of the parcel.
+    /// Status of its units that are not cancelled.
+    fulfillment_status: OrderFulfillmentStatus,
+    /// Fulfillments, the first one first.
+    fulfillments: Vec<FulfillmentJson>,
+    /// Status of its returns.
+    return_status: OrderReturnStatus,
+    /// Returns, the first one first.
+    returns: Vec<ReturnJson>,
+    /// Tracking of the latest fulfillment that has one and is not cancelled.
     tracking: TrackingJson,
-    /// Every change of its status, payment and refund, the first one first.
+    /// Every change of its status and its parts, the first one first.
     history: Vec<HistoryEntryJson>,
     /// Time at which it is cancelled if unpaid; null once it is not `placed`.
     expires_at: Option<Timestamp>,
@@ -114,6 +131,15 @@ struct ItemJson {
     taxes: Vec<TaxJson>,
     /// Price of all units, less discounts, with the taxes that the price does not include.
     total: MoneyJson,
+    /// Units that are cancelled.
+    #[cfg_attr(feature = "openapi", schema(minimum = 0))]
+    cancelled: i64,
+    /// Units that are shipped.
+    #[cfg_attr(feature = "openapi", schema(minimum = 0))]
+    shipped: i64,
+    /// Units that came back.
+    #[cfg_attr(feature = "openapi", schema(minimum = 0))]
+    returned: i64,
     /// Units that are refunded.
     #[cfg_attr(feature = "openapi", schema(minimum = 0))]
     refunded: i64,
@@ -131,17 +157,7 @@ struct PaymentReferencesJson {
     refund_reference: Option<String>,
 }
 
-/// Tracking of a parcel; null before it is shipped.
-#[derive(Serialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = Tracking))]
-struct TrackingJson {
-    /// Carrier.
-    carrier: Option<String>,
-    /// Tracking number.
-    number: Option<String>,
-}
-
-/// A change of an order: of its status, a payment or a refund.
+/// A change of an order, or of a part of it.
 #[derive(Serialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = HistoryEntry))]
 struct HistoryEntryJson {
@@ -150,16 +166,18 @@ struct HistoryEntryJson {
     /// Kind of change.
     #[cfg_attr(feature = "openapi", schema(value_type = Event))]
     event: &'static str,
-    /// Status before; null for the first, and for payments and refunds.
-    from: Option<Status>,
-    /// Status after; null for payments and refunds.
-    to: Option<Status>,
+    /// Status before, of the subject if there is one. Null for a new one, and where a subject has no status.
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<AnyStatus>))]
+    from: Option<&'static str>,
+    /// Status after, of the subject if there is one. Null where a subject has no status.
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<AnyStatus>))]
+    to: Option<&'static str>,
     /// A user, `system`, or `staff` where a customer looks.
     #[cfg_attr(feature = "openapi", schema(value_type = Actor))]
     by: String,
     /// Reason for the change.
     reason: Option<String>,
-    /// ID of the payment or the refund.
+    /// ID of the part that changed; null for the order's status.
     subject: Option<String>,
 }
 
@@ -169,9 +187,14 @@ impl OrderJson {
         let total = MoneyJson::new(order.total(), order.currency);
         let totals = order.totals();
         let payment_status = order.payment_status_by(&totals);
-        let items = order.items.iter().map(|item| ItemJson::of(&order, item)).collect();
+        let counters = order.counters();
+        let counted = order.items.iter().zip(&counters);
+        let items = counted.map(|(item, counters)| ItemJson::of(&order, item, *counters)).collect();
         let References { reference, method, refund_reference } = order.references();
         let payment = PaymentReferencesJson { reference, method, refund_reference };
+        let fulfillment_status = order.fulfillment_status(&counters);
+        let return_status = order.return_status(&counters);
+        let tracking = TrackingJson::of(order.tracking());
         Self {
             id: order.id.to_string(),
             number: order.number.to_string(),
@@ -191,12 +214,11 @@ impl OrderJson {
             payments: order.payments.into_iter().map(|payment| PaymentJson::of(payment, caller)).collect(),
             refunds: order.refunds.into_iter().map(|refund| RefundJson::of(refund, caller)).collect(),
             payment,
-            tracking: match order.tracking {
-                Some(tracking) => {
-                    TrackingJson { carrier: Some(tracking.carrier), number: Some(tracking.number) }
-                }
-                None => TrackingJson { carrier: None, number: None },
-            },
+            fulfillment_status,
+            fulfillments: order.fulfillments.into_iter().map(|it| FulfillmentJson::of(it, caller)).collect(),
+            return_status,
+            returns: order.returns.into_iter().map(|it| ReturnJson::of(it, caller)).collect(),
+            tracking,
             history: order.history.into_iter().map(|entry| HistoryEntryJson::of(entry, caller)).collect(),
             expires_at: order.expires_at,
             version: order.version,
@@ -207,7 +229,8 @@ impl OrderJson {
 }
 
 impl ItemJson {
-    fn of(order: &Order, item: &Item) -> Self {
+    fn of(order: &Order, item: &Item, counters: Counters) -> Self {
+        let Counters { cancelled, shipped, returned, refunded, .. } = counters;
         Self {
             id: order.item_id(item).to_string(),
             product_id: item.product_id.to_string(),
@@ -218,18 +241,22 @@ impl ItemJson {
             quantity: item.quantity,
             discounts: item.amounts.discounts.iter().map(DiscountJson::from).collect(),
             taxes: item.amounts.taxes.iter().map(TaxJson::from).collect(),
-            refunded: order.refunded_units(item),
+            cancelled,
+            shipped,
+            returned,
+            refunded,
         }
     }
 }
 
 impl HistoryEntryJson {
     fn of(entry: HistoryEntry, caller: Caller) -> Self {
+        let (from, to) = entry.change.statuses();
         Self {
             at: entry.at,
             event: entry.change.event(),
-            from: entry.from(),
-            to: entry.to(),
+            from,
+            to,
             by: actor_label(entry.by, caller),
             subject: entry.change.subject(),
             reason: entry.reason,
@@ -239,12 +266,16 @@ impl HistoryEntryJson {
 
 /// The message for an order, as this caller may see it.
 pub(crate) fn message(order: Order, caller: Caller) -> wire::Order {
-    let items = order.items.iter().map(|it| item(&order, it)).collect();
+    let counters = order.counters();
+    let items = order.items.iter().zip(&counters).map(|(it, of_it)| item(&order, it, *of_it)).collect();
     let References { reference, method, refund_reference } = order.references();
     let payment = wire::PaymentReferences { reference, method, refund_reference };
     let totals = order.totals();
     wire::Order {
         payment_status: order.payment_status_by(&totals).name().to_owned(),
+        fulfillment_status: order.fulfillment_status(&counters).name().to_owned(),
+        return_status: order.return_status(&counters).name().to_owned(),
+        tracking: order.tracking().map(tracking_message),
         totals: Some(totals_message(totals)),
         id: order.id.to_string(),
         number: order.number.to_string(),
@@ -261,23 +292,9 @@ pub(crate) fn message(order: Order, caller: Caller) -> wire::Order {
         payment: Some(payment),
         payments: order.payments.into_iter().map(|payment| payment_message(payment, caller)).collect(),
         refunds: order.refunds.into_iter().map(|refund| refund_message(refund, caller)).collect(),
-        tracking: order.tracking.map(|tracking| wire::Tracking {
-            carrier: Some(tracking.carrier),
-            number: Some(tracking.number),
-        }),
-        history: order
-            .history
-            .into_iter()
-            .map(|entry| wire::HistoryEntry {
-                by: actor_label(entry.by, caller),
-                at: Some(convert::timestamp(entry.at)),
-                from: entry.from().map(|status| status.name().to_owned()),
-                to: entry.to().map(|status| status.name().to_owned()),
-                event: entry.change.event().to_owned(),
-                subject: entry.change.subject(),
-                reason: entry.reason,
-            })
-            .collect(),
+        fulfillments: order.fulfillments.into_iter().map(|it| fulfillment_message(it, caller)).collect(),
+        returns: order.returns.into_iter().map(|it| return_message(it, caller)).collect(),
+        history: order.history.into_iter().map(|entry| history_entry(entry, caller)).collect(),
         items,
         expires_at: order.expires_at.map(convert::timestamp),
         version: order.version,
@@ -286,11 +303,28 @@ pub(crate) fn message(order: Order, caller: Caller) -> wire::Order {
     }
 }
 
-fn item(order: &Order, item: &Item) -> wire::OrderItem {
+fn history_entry(entry: HistoryEntry, caller: Caller) -> wire::HistoryEntry {
+    let (from, to) = entry.change.statuses();
+    wire::HistoryEntry {
+        at: Some(convert::timestamp(entry.at)),
+        from: from.map(str::to_owned),
+        to: to.map(str::to_owned),
+        by: actor_label(entry.by, caller),
+        event: entry.change.event().to_owned(),
+        subject: entry.change.subject(),
+        reason: entry.reason,
+    }
+}
+
+fn item(order: &Order, item: &Item, counters: Counters) -> wire::OrderItem {
     let currency = item.unit_price.currency();
+    let Counters { cancelled, shipped, returned, refunded, .. } = counters;
     wire::OrderItem {
         id: order.item_id(item).to_string(),
-        refunded: order.refunded_units(item),
+        cancelled,
+        shipped,
+        returned,
+        refunded,
         product_id: item.product_id.to_string(),
         total: Some(convert::money(item.total(), currency)),
         sku: item.sku.clone(),
@@ -382,6 +416,29 @@ enum Event {}
 
 #[cfg(feature = "openapi")]
 shared::value_schema!(Event, shared::openapi::values::one_of(Change::EVENTS));
+
+/// A status of an order or of a part of it.
+#[cfg(feature = "openapi")]
+enum AnyStatus {}
+
+#[cfg(feature = "openapi")]
+shared::value_schema!(AnyStatus, shared::openapi::values::one_of(AnyStatus::names()));
+
+#[cfg(feature = "openapi")]
+impl AnyStatus {
+    /// All names, each of them once.
+    fn names() -> Vec<&'static str> {
+        let of_orders = Status::ALL.map(Status::name).to_vec();
+        let of_parts = FulfillmentStatus::ALL.map(FulfillmentStatus::name).into_iter();
+        let of_parts = of_parts.chain(ReturnStatus::ALL.map(ReturnStatus::name));
+        of_parts.fold(of_orders, |mut names, name| {
+            if !names.contains(&name) {
+                names.push(name);
+            }
+            names
+        })
+    }
+}
 
 #[cfg(feature = "openapi")]
 shared::value_schema!(ViolationKind, shared::openapi::values::one_of(Self::ALL.map(Self::name)));

@@ -274,7 +274,7 @@ impl<'a> Sales<'a> {
             }
             Step::Ship => {
                 let carrier = one_of(&["DHL", "Royal Mail", "UPS"], rng).unwrap_or("DHL").to_owned();
-                (Transition::Ship(Tracking { carrier, number: number.to_string() }), None)
+                (Transition::Ship(Tracking { carrier, number: number.to_string(), url: None }), None)
             }
             Step::Deliver => (Transition::Deliver, None),
             Step::Return => (Transition::Return { restock }, Some("not what I thought")),

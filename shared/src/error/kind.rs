@@ -33,8 +33,10 @@ pub enum Kind {
     TooManyOpenOrders,
     /// Payment reference that another payment has.
     PaymentReferenceTaken,
-    /// Amount or quantity above that which is left.
+    /// Amount or quantity to refund above that which is left.
     AmountExceeded,
+    /// Quantity to ship, cancel or send back above that which is left.
+    QuantityExceeded,
     /// Number at another system that another order has.
     ExternalNumberTaken,
     /// Change of status that the order's status does not allow.
@@ -65,7 +67,7 @@ pub enum Kind {
 
 impl Kind {
     /// All kinds, sorted by status.
-    pub const ALL: [Self; 27] = [
+    pub const ALL: [Self; 28] = [
         Self::MalformedRequest,
         Self::InvalidQuery,
         Self::Unauthenticated,
@@ -80,6 +82,7 @@ impl Kind {
         Self::TooManyOpenOrders,
         Self::PaymentReferenceTaken,
         Self::AmountExceeded,
+        Self::QuantityExceeded,
         Self::ExternalNumberTaken,
         Self::InvalidTransition,
         Self::OrderNotEditable,
@@ -173,6 +176,9 @@ impl Kind {
             ),
             Self::AmountExceeded => {
                 ("amount-exceeded", "Amount exceeded", StatusCode::CONFLICT, Code::FailedPrecondition)
+            }
+            Self::QuantityExceeded => {
+                ("quantity-exceeded", "Quantity exceeded", StatusCode::CONFLICT, Code::FailedPrecondition)
             }
             Self::ExternalNumberTaken => {
                 ("external-number-taken", "External number taken", StatusCode::CONFLICT, Code::AlreadyExists)

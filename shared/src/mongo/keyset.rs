@@ -333,7 +333,10 @@ impl IndexScan {
 
 impl Lookup {
     /// True if at most [`FEW`] documents match.
-    async fn finds_few(&self, collection: &FencedCollection<RawDocumentBuf>) -> Result<bool, Error> {
+    ///
+    /// # Errors
+    /// Fails when MongoDB is unavailable.
+    pub async fn finds_few(&self, collection: &FencedCollection<RawDocumentBuf>) -> Result<bool, Error> {
         let one_more = collection
             .find_one(self.condition.clone())
             .skip(u64::from(FEW))

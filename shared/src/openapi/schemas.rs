@@ -20,7 +20,9 @@ use super::values::{
 };
 use crate::values::address::Country;
 use crate::values::clock::Timestamp;
-use crate::values::ids::{ItemKind, OrderKind, PaymentKind, ProductKind, RefundKind, UserKind};
+use crate::values::ids::{
+    FulfillmentKind, ItemKind, OrderKind, PaymentKind, ProductKind, RefundKind, ReturnKind, UserKind,
+};
 use crate::values::integer::Integer;
 use crate::values::money::Currency;
 use crate::values::text::{Line, Prose, StringMap};
@@ -80,6 +82,8 @@ value_schema!(UserKind, id_of::<UserKind>());
 value_schema!(ItemKind, id_of::<ItemKind>());
 value_schema!(PaymentKind, id_of::<PaymentKind>());
 value_schema!(RefundKind, id_of::<RefundKind>());
+value_schema!(FulfillmentKind, id_of::<FulfillmentKind>());
+value_schema!(ReturnKind, id_of::<ReturnKind>());
 
 impl PartialSchema for Currency {
     fn schema() -> ApiSchema {

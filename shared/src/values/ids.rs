@@ -42,6 +42,18 @@ kind!(
     /// Kind of the IDs of refunds.
     RefundKind, RefundId, "refund"
 );
+kind!(
+    /// Kind of the IDs of fulfillments.
+    FulfillmentKind, FulfillmentId, "fulfillment"
+);
+kind!(
+    /// Kind of the IDs of cancellations.
+    CancellationKind, CancellationId, "cancellation"
+);
+kind!(
+    /// Kind of the IDs of returns.
+    ReturnKind, ReturnId, "return"
+);
 
 /// Rule for [`crate::input::validation::ValidationErrors`]: an ID of the right kind.
 ///

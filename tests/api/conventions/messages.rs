@@ -227,7 +227,7 @@ async fn a_change_that_a_state_forbids_names_the_allowed_ones() {
         staff.put(&order, json!({ "status": "cancelled" })).await,
         409,
         "invalid-transition",
-        &["Cannot change status from shipped to cancelled. Allowed: delivered."],
+        &["Cannot change status from shipped to cancelled. Allowed: delivered, returned."],
     );
     for (field, value) in [("note", json!("x")), ("shipping_address", tests::person::address())] {
         let answer = owner.put(&order, json!({ field: value })).await;

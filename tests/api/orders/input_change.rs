@@ -54,6 +54,9 @@ async fn every_field_of_a_change_is_checked() {
         let unknown = format!("/{part}/amount");
         refuses(&good, &unknown, Some("1"), &unknown).await;
     }
+    for raw in ["7", "\"\"", "\"http://parcels.example/1\"", "\"parcels.example\"", "[]"] {
+        refuses(&to("shipped"), "/tracking/url", Some(raw), "/tracking/url").await;
+    }
     for raw in ["null", "[]", "7", "{}"] {
         refuses(&none, "/items", Some(raw), "/items").await;
     }

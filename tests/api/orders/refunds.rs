@@ -4,11 +4,12 @@
 
 use futures::future::join_all;
 use http::Method;
-use serde_json::json;
+use serde_json::{Value, json};
 use tests::person::Person;
 use tests::shop::Shop;
 use tests::support::idempotency::{keyed, replayed};
 
+use super::parts::OneOrder;
 use super::payments::{money, order_of_1000, pay, sums};
 
 /// An order of three pieces at this price, paid.
@@ -209,4 +210,76 @@ async fn a_refund_after_a_return_ends_the_order() {
     let items = json!([{ "id": seen["items"][0]["id"], "quantity": 1 }]);
     staff.post(&format!("/orders/{order}/refunds"), json!({ "items": items })).await.expect(201);
     assert_eq!(owner.get(&format!("/orders/{order}")).await.expect(200)["status"], "refunded");
+}
+
+#[tokio::test]
+async fn a_refund_of_a_return_is_of_what_came_back() {
+    let shop = Shop::open().await;
+    let it = OneOrder::of(&shop, "delivered", 4).await;
+    let (refunds, preview) = (it.path("/refunds"), it.path("/refunds/preview"));
+    let back = it.ask(&it.owner, 3).await.expect(201).id();
+    let alone = json!({ "return_id": back });
+    // Nothing has come back yet.
+    for path in [&refunds, &preview] {
+        let refused = it.staff.post(path, alone.clone()).await.problem(409, "amount-exceeded");
+        assert_eq!((&refused["available"], &refused["items"]), (&json!(2000), &json!([])));
+    }
+    it.change("returns", &back, json!({ "status": "approved" })).await.expect(200);
+    it.receive(&back, 2, 0).await.expect(200);
+    let items = json!([{ "id": it.item, "quantity": 2 }]);
+    let expected = json!({ "amount": 1000, "items": items, "shipping": false });
+    assert_eq!(it.staff.post(&preview, alone.clone()).await.expect(200).body, expected);
+    let refund = it.staff.post(&refunds, alone.clone()).await.expect(201);
+    assert_eq!((&refund["amount"], &refund["items"]), (&json!(1000), &items));
+    assert_eq!(refund["return_id"], back);
+    assert_eq!(it.counters().await, [0, 4, 2, 2]);
+    // They are refunded once.
+    let refused = it.staff.post(&refunds, alone).await.problem(409, "amount-exceeded");
+    assert_eq!(refused["available"], 1000);
+    assert_eq!(it.seen().await["refunds"][0]["return_id"], back);
+}
+
+#[tokio::test]
+async fn a_return_is_refunded_by_amount_and_by_items_too() {
+    let shop = Shop::open().await;
+    let it = OneOrder::of(&shop, "delivered", 4).await;
+    let back = it.ask(&it.staff, 3).await.expect(201).id();
+    let refunds = it.path("/refunds");
+    // An amount before anything has come back, as for what the customer may keep.
+    let amount = json!({ "amount": 100, "return_id": back });
+    let refund = it.staff.post(&refunds, amount).await.expect(201);
+    assert_eq!((&refund["amount"], &refund["return_id"]), (&json!(100), &json!(back)));
+    it.receive(&back, 3, 3).await.expect(200);
+    let mut items = it.units(1);
+    items["return_id"] = json!(back);
+    let refund = it.staff.post(&refunds, items).await.expect(201);
+    assert_eq!((&refund["amount"], &refund["return_id"]), (&json!(500), &json!(back)));
+    // Alone, it is for the two that are not refunded.
+    let refund = it.staff.post(&refunds, json!({ "return_id": back, "shipping": false })).await.expect(201);
+    assert_eq!((&refund["amount"], &refund["items"][0]["quantity"]), (&json!(1000), &json!(2)));
+    let without = it.staff.post(&refunds, json!({ "amount": 1 })).await.expect(201);
+    assert_eq!(without["return_id"], Value::Null);
+}
+
+#[tokio::test]
+async fn a_return_that_is_unknown_or_over_is_not_refunded() {
+    let shop = Shop::open().await;
+    let it = OneOrder::of(&shop, "delivered", 3).await;
+    let other = OneOrder::of_people(&shop, &it.owner, &it.staff, "delivered", 1).await;
+    let of_other = other.ask(&it.staff, 1).await.expect(201).id();
+    let rejected = it.ask(&it.owner, 1).await.expect(201).id();
+    let worn = json!({ "status": "rejected", "reason": "worn" });
+    it.change("returns", &rejected, worn).await.expect(200);
+    let cancelled = it.ask(&it.staff, 1).await.expect(201).id();
+    it.change("returns", &cancelled, json!({ "status": "cancelled" })).await.expect(200);
+    let unknown = ["return_01h455vb4pex5vsknk084sn02q", "x", it.id.as_str()];
+    for id in unknown.into_iter().chain([of_other.as_str(), rejected.as_str(), cancelled.as_str()]) {
+        for mut body in [json!({}), json!({ "amount": 1 }), it.units(1)] {
+            body["return_id"] = json!(id);
+            for path in ["/refunds", "/refunds/preview"] {
+                it.staff.post(&it.path(path), body.clone()).await.faults_at(&["/return_id"]);
+            }
+        }
+    }
+    assert_eq!(it.seen().await["refunds"], json!([]));
 }

@@ -12,6 +12,9 @@ use tests::shop::{Shop, steps_to};
 const STATES: [&str; 8] =
     ["placed", "paid", "shipped", "delivered", "cancelled", "paid, cancelled", "returned", "refunded"];
 
+/// Counters of an item that changes of status raise.
+const COUNTERS: [&str; 3] = ["cancelled", "shipped", "returned"];
+
 const STATUSES: [&str; 7] = ["placed", "paid", "shipped", "delivered", "cancelled", "returned", "refunded"];
 
 /// Changes that staff may make in a state, by the contract's table.
@@ -19,7 +22,7 @@ fn for_staff(state: &str) -> &'static [&'static str] {
     match state {
         "placed" => &["paid", "cancelled"],
         "paid" => &["shipped", "cancelled"],
-        "shipped" => &["delivered"],
+        "shipped" => &["delivered", "returned"],
         "delivered" => &["returned"],
         "paid, cancelled" | "returned" => &["refunded"],
         _ => &[],
@@ -105,17 +108,40 @@ async fn every_status_leads_to_the_tables_next_ones_for_its_people() {
         assert_eq!(shop.admin().get(&path).await.expect(200).body, before.body, "{state}");
     }
     assert_eq!(cells, 8 * 5 * 7);
-    // Eight rows of the table for staff and admins each, and one for the owner.
-    assert_eq!(done, 8 * 2 + 1);
+    // Nine rows of the table for staff and admins each, and one for the owner.
+    assert_eq!(done, 9 * 2 + 1);
 }
 
-/// Entries of the history about money that come with a change of status.
-fn for_money(target: &str) -> &'static [&'static str] {
+/// Entries of the history about money and parts that come with a change of status.
+fn before_the_status(target: &str) -> &'static [&'static str] {
     match target {
         "paid" => &["payment"],
+        "shipped" | "delivered" => &["fulfillment"],
+        "returned" => &["return"],
         "refunded" => &["refund"],
         _ => &[],
     }
+}
+
+/// Cancelled, shipped and returned units of the one unit that was ordered, after a change from a status.
+fn counters_after(from: &str, target: &str) -> [i64; 3] {
+    match (from, target) {
+        (_, "cancelled") | ("cancelled", "refunded") => [1, 0, 0],
+        (_, "shipped" | "delivered") => [0, 1, 0],
+        (_, "returned" | "refunded") => [0, 1, 1],
+        _ => [0, 0, 0],
+    }
+}
+
+/// Items without the counters of their units.
+fn without_counters(items: &Value) -> Value {
+    let mut items = items.clone();
+    for item in items.as_array_mut().unwrap() {
+        for counter in COUNTERS {
+            item.as_object_mut().unwrap().remove(counter).unwrap();
+        }
+    }
+    items
 }
 
 async fn check_done(person: &Person, order: &str, from: &str, target: &str, case: &str) {
@@ -130,9 +156,9 @@ async fn check_done(person: &Person, order: &str, from: &str, target: &str, case
     let (old, new) = (before["history"].as_array().unwrap(), after["history"].as_array().unwrap());
     assert_eq!(new[..old.len()], old[..], "{case}");
     let [entries @ .., change] = &new[old.len()..] else { panic!("{case}: {new:?}") };
-    // A payment or a refund comes before the status that it leads to.
+    // A payment, a refund or a part comes before the status that it leads to.
     let events: Vec<&Value> = entries.iter().map(|entry| &entry["event"]).collect();
-    assert_eq!(events, for_money(target), "{case}");
+    assert_eq!(events, before_the_status(target), "{case}");
     assert_eq!((&change["from"], &change["to"]), (&json!(from), &json!(target)), "{case}");
     assert_eq!((&change["by"], &change["reason"]), (&json!(person.id), &json!("because")), "{case}");
     assert_eq!(change["at"], after["updated_at"], "{case}");
@@ -141,7 +167,9 @@ async fn check_done(person: &Person, order: &str, from: &str, target: &str, case
             after["payment"],
             json!({ "reference": format!("pi_{order}"), "method": "card", "refund_reference": null })
         ),
-        "shipped" => assert_eq!(after["tracking"], json!({ "carrier": "DHL", "number": "0034" })),
+        "shipped" => {
+            assert_eq!(after["tracking"], json!({ "carrier": "DHL", "number": "0034", "url": null }));
+        }
         "refunded" => assert_eq!(
             after["payment"],
             json!({ "reference": format!("pi_{order}"), "method": "card", "refund_reference": "re_1" })
@@ -151,10 +179,12 @@ async fn check_done(person: &Person, order: &str, from: &str, target: &str, case
             assert_eq!(after["tracking"], before["tracking"], "{case}");
         }
     }
-    for kept in ["items", "total", "number", "user_id", "created_at", "shipping_address", "note", "metadata"]
-    {
+    for kept in ["total", "number", "user_id", "created_at", "shipping_address", "note", "metadata"] {
         assert_eq!(after[kept], before[kept], "{case}");
     }
+    assert_eq!(without_counters(&after["items"]), without_counters(&before["items"]), "{case}");
+    let counters = COUNTERS.map(|counter| after["items"][0][counter].as_i64().unwrap());
+    assert_eq!(counters, counters_after(from, target), "{case}");
     // Once more is the status that it has already, whatever comes with it.
     let mut again = to_for(order, target);
     again["reason"] = json!("another");
@@ -351,7 +381,9 @@ async fn each_change_of_status_moves_the_stock_once() {
     let ways = [
         vec![(to("cancelled"), free)],
         vec![(to("paid"), held), (to("cancelled"), free), (to("refunded"), free)],
-        [until_delivered.clone(), vec![(back, free), (to("refunded"), free)]].concat(),
+        [until_delivered.clone(), vec![(back.clone(), free), (to("refunded"), free)]].concat(),
+        // The parcel came back to the shop, and was never delivered.
+        vec![(to("paid"), held), (to("shipped"), gone), (back, free), (to("refunded"), free)],
         // These come last, since the pieces stay away.
         [until_delivered.clone(), vec![(away, gone), (to("refunded"), gone)]].concat(),
     ];

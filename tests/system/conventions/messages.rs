@@ -37,6 +37,7 @@ async fn a_database_that_is_away_is_worth_another_try() {
         database,
         signer,
         payment_window,
+        return_window: orders::DEFAULT_RETURN_WINDOW,
         limits: orders::CustomerLimits::NONE,
         rate_limit_per_address: 0,
         clock: Clock::system(),

@@ -96,6 +96,12 @@ pub(crate) async fn produced(shop: &InProcess, kind: Kind) -> Answer {
             let refund = json!({ "items": [{ "id": item, "quantity": 2 }] });
             admin.post(&format!("/orders/{order}/refunds"), refund).await
         }
+        Kind::QuantityExceeded => {
+            let (_, order) = shop.order_in("paid").await;
+            let item = admin.get(&format!("/orders/{order}")).await.expect(200)["items"][0]["id"].clone();
+            let parcel = json!({ "items": [{ "id": item, "quantity": 2 }] });
+            admin.post(&format!("/orders/{order}/fulfillments"), parcel).await
+        }
         Kind::ExternalNumberTaken => {
             let mut order = order_of(&shop.product(2).await, 1);
             order["external_number"] = json!("SHOP-1815");

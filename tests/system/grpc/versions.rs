@@ -17,7 +17,7 @@ use crate::support::grpc::{by, caller, channel, refused, to_products};
 
 /// The answer, which must be refused since the version is another one.
 #[track_caller]
-fn outdated<T: std::fmt::Debug>(answer: Result<Response<T>, Status>, current: i64) {
+pub(super) fn outdated<T: std::fmt::Debug>(answer: Result<Response<T>, Status>, current: i64) {
     let status = answer.unwrap_err();
     let error = Error::from(status.clone());
     assert_eq!(error.member("current_version"), Some(&json!(current)));

@@ -160,8 +160,14 @@ async fn the_schema_step_adds_missing_indexes_of_all_lists() {
     let before = answers().await;
     assert!(before.iter().all(|found| !found.is_empty()), "{before:#?}");
 
-    let of_orders =
-        &["status_updated", "item_sku", "tracking_number", "payment_status_newest", "external_number"];
+    let of_orders = &[
+        "status_updated",
+        "item_sku",
+        "tracking_number",
+        "parcel_number",
+        "payment_status_newest",
+        "external_number",
+    ];
     for (collection, indexes) in [("orders", &of_orders[..]), ("users", &["listed_updated"][..])] {
         let collection = shop.database.collection::<Document>(collection);
         for index in indexes {

@@ -183,6 +183,30 @@ async fn a_repeat_at_the_limit_is_answered_with_its_order() {
 }
 
 #[tokio::test]
+async fn cancellations_of_units_count_for_the_rate_and_no_repeats() {
+    let (clock, hand) = hand_moved_clock();
+    let shop = InProcess::open_with_limits(clock, rate(3)).await;
+    let mug = shop.product(100).await;
+    let (ada, bob, staff) = (shop.customer().await, shop.customer().await, shop.staff().await);
+    let order = ada.orders(&[(&mug, 9)]).await.expect(201);
+    let path = format!("/orders/{}/cancellations", order.id());
+    let one = json!({ "items": [{ "id": order["items"][0]["id"], "quantity": 1 }] });
+    let cancel = async |key: &str| ada.send_keyed(Method::POST, &path, key, &one).await;
+    for key in ["a", "a", "a", "b", "b"] {
+        cancel(key).await.expect(201);
+    }
+    cancel("c").await.problem(429, "too-many-requests");
+    ada.post(&path, one.clone()).await.problem(429, "too-many-requests");
+    cancel("a").await.expect(201);
+    bob.post(&path, one.clone()).await.problem(404, "not-found");
+    staff.post(&path, one.clone()).await.expect(201);
+    assert_eq!(shop.stock(&mug).await, (100, 6, 94));
+    hand.fetch_add(60_000, Ordering::SeqCst);
+    cancel("c").await.expect(201);
+    assert_eq!(shop.stock(&mug).await, (100, 5, 95));
+}
+
+#[tokio::test]
 async fn placing_changing_items_and_cancelling_count_for_the_rate() {
     let (clock, hand) = hand_moved_clock();
     let shop = InProcess::open_with_limits(clock.clone(), rate(3)).await;

@@ -39,12 +39,14 @@ async fn an_order_says_everything_that_the_contract_names() {
         "status": "placed",
         "items": [
             {
-                "id": order["items"][0]["id"], "refunded": 0, "product_id": pot, "sku": "POT", "name": "Pot", "quantity": 2,
+                "id": order["items"][0]["id"], "cancelled": 0, "shipped": 0, "returned": 0, "refunded": 0,
+                "product_id": pot, "sku": "POT", "name": "Pot", "quantity": 2,
                 "unit_price": { "amount": 1299, "currency": "EUR" }, "discounts": [], "taxes": [],
                 "total": { "amount": 2598, "currency": "EUR" },
             },
             {
-                "id": order["items"][1]["id"], "refunded": 0, "product_id": mug, "sku": "MUG", "name": "Mug", "quantity": 3,
+                "id": order["items"][1]["id"], "cancelled": 0, "shipped": 0, "returned": 0, "refunded": 0,
+                "product_id": mug, "sku": "MUG", "name": "Mug", "quantity": 3,
                 "unit_price": { "amount": 500, "currency": "EUR" }, "discounts": [], "taxes": [],
                 "total": { "amount": 1500, "currency": "EUR" },
             },
@@ -67,7 +69,11 @@ async fn an_order_says_everything_that_the_contract_names() {
         "payments": [],
         "refunds": [],
         "payment": { "reference": null, "method": null, "refund_reference": null },
-        "tracking": { "carrier": null, "number": null },
+        "fulfillment_status": "unfulfilled",
+        "fulfillments": [],
+        "return_status": "none",
+        "returns": [],
+        "tracking": { "carrier": null, "number": null, "url": null },
         "history": [
             {
                 "at": "2027-01-15T08:00:00.123Z", "event": "status", "from": null, "to": "placed", "by": ada.id,

@@ -348,6 +348,7 @@ async fn the_functions_name_themselves_in_their_calls() {
         products: to_products,
         users: to_users,
         payment_window: orders::DEFAULT_PAYMENT_WINDOW,
+        return_window: orders::DEFAULT_RETURN_WINDOW,
         limits: orders::CustomerLimits::NONE,
         clock: Clock::system(),
     });

@@ -22,7 +22,7 @@ use prost_types::{DescriptorProto, FileDescriptorSet};
 use serde_json::{Value, json};
 use shared::rpc::server::RpcServer;
 use shared::values::clock::Clock;
-use shared::values::ids::{ItemId, PaymentId};
+use shared::values::ids::{ItemId, PaymentId, ReturnId};
 use tests::declared;
 use tests::in_process::InProcess;
 use tests::person::{PASSWORD, Person};
@@ -83,6 +83,10 @@ fn bodies(product: &str, user: &str) -> Vec<Body> {
     let items = json!([{ "product_id": product, "quantity": 1, "discounts": discounts, "taxes": taxes }]);
     let shipping = json!({ "label": "Express", "amount": 490, "taxes": taxes });
     let soon = Clock::system().now().after(Duration::from_secs(3_600));
+    // The item of the order that each of them is sent to takes its place.
+    let item = ItemId::new().to_string();
+    let units = json!([{ "id": item, "quantity": 1 }]);
+    let tracking = json!({ "carrier": "DHL", "number": "1", "url": "https://parcels.example/1" });
     let body = |route, bodies| Body { route, bodies };
     vec![
         body(
@@ -139,11 +143,32 @@ fn bodies(product: &str, user: &str) -> Vec<Body> {
         body(
             "POST /orders/{id}/refunds",
             vec![
-                json!({ "amount": 1, "reason": "x", "reference": "r", "payment_id": PaymentId::new().to_string() }),
+                json!({ "amount": 1, "reason": "x", "reference": "r", "payment_id": PaymentId::new().to_string(),
+                    "return_id": ReturnId::new().to_string() }),
                 json!({ "items": [{ "id": ItemId::new().to_string(), "quantity": 1 }], "shipping": true }),
             ],
         ),
         body("PUT /orders/{id}/refunds/{id}", vec![json!({ "reference": "r" })]),
+        body(
+            "POST /orders/{id}/fulfillments",
+            vec![json!({ "items": units, "tracking": tracking }), json!({ "tracking": tracking })],
+        ),
+        body(
+            "PUT /orders/{id}/fulfillments/{id}",
+            vec![json!({ "status": "delivered", "tracking": tracking })],
+        ),
+        body("POST /orders/{id}/cancellations", vec![json!({ "items": units, "reason": "x" })]),
+        body(
+            "POST /orders/{id}/returns",
+            vec![json!({ "items": [{ "id": item, "quantity": 1, "reason": "x" }], "reason": "x" })],
+        ),
+        body(
+            "PUT /orders/{id}/returns/{id}",
+            vec![
+                json!({ "status": "received", "items": [{ "id": item, "received": 1, "restocked": 1 }] }),
+                json!({ "status": "rejected", "reason": "x" }),
+            ],
+        ),
     ]
 }
 
@@ -237,6 +262,41 @@ impl Scene {
         order
     }
 
+    /// An order that the body can be sent to: with its new path, and its item in the body. `None`: any will do.
+    async fn order_for(&self, route: &str, body: &mut Value, place: &str) -> Option<String> {
+        // A status that an order has already changes nothing.
+        if route == "PUT /orders/{id}" {
+            let status = body["status"].as_str()?;
+            return Some(format!("/orders/{}", self.order_before(status).await));
+        }
+        let (list, is_part) = match route.split_once("/orders/{id}/")?.1 {
+            "fulfillments/{id}" => ("fulfillments", true),
+            "returns/{id}" => ("returns", true),
+            list => (list, false),
+        };
+        let status = match list {
+            "fulfillments" => "shipped",
+            "cancellations" => "placed",
+            "returns" => "delivered",
+            _ => return None,
+        };
+        let order = self.order_before(status).await;
+        let path = format!("/orders/{order}/{list}");
+        let seen = self.admin.get(&format!("/orders/{order}")).await;
+        let item = seen["items"][0]["id"].clone();
+        if place != "/items/0/id"
+            && let Some(id) = body.pointer_mut("/items/0/id")
+        {
+            *id = item.clone();
+        }
+        if !is_part {
+            return Some(path);
+        }
+        let units = json!({ "items": [{ "id": item, "quantity": 1 }] });
+        let part = self.admin.post(&path, units).await.expect(201).id();
+        Some(format!("{path}/{part}"))
+    }
+
     async fn assert_nothing_became_of_it(&self) {
         assert_eq!(kept(&self.shop, &self.canaries).await, self.untouched);
     }
@@ -305,11 +365,12 @@ async fn an_operator_in_any_field_of_any_body_is_refused_or_is_text() {
                     if let Some(value) = body.pointer_mut(&place) {
                         *value = payload.clone();
                     }
-                    let path = match body["status"].as_str().filter(|_| route == "PUT /orders/{id}") {
-                        // A status that an order has already changes nothing.
-                        Some(status) => format!("/orders/{}", scene.order_before(status).await),
-                        None => path.clone(),
+                    // A structure is refused whichever order it is sent to.
+                    let order = match payload.is_string() {
+                        true => scene.order_for(route, &mut body, &place).await,
+                        false => None,
                     };
+                    let path = order.unwrap_or_else(|| path.clone());
                     let answer = scene.admin.send(method.clone(), &path, Some(body)).await;
                     tried += 1;
                     let case = format!("{route} {place} {payload}: {} {}", answer.status, answer.body);

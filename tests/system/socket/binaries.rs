@@ -17,7 +17,7 @@ use tests::shop::order_of;
 use tests::{CALLERS_SECRET, JWT_SECRET};
 
 /// All variables that a function reads.
-const VARIABLES: [&str; 29] = [
+const VARIABLES: [&str; 30] = [
     "ALLOWED_HOSTS",
     "AWS_LAMBDA_RUNTIME_API",
     "CALLERS_SECRET",
@@ -44,6 +44,7 @@ const VARIABLES: [&str; 29] = [
     "ORDER_RATE_PER_CUSTOMER",
     "PORT",
     "PRODUCT_SERVICE_URL",
+    "RETURN_WINDOW",
     "TRUSTED_PROXIES",
     "TRUST_CALLERS",
     "USER_SERVICE_URL",
@@ -263,6 +264,7 @@ async fn a_binary_is_all_that_a_container_needs() {
         ("USER_SERVICE_URL", &users.address),
         ("METRICS_PORT", &metrics),
         ("DRAIN_DELAY", "2"),
+        ("RETURN_WINDOW", "0"),
     ];
     let orders = Service::start("orders", &[&common[..], &own].concat());
     let metrics = format!("http://127.0.0.1:{metrics}/metrics");
@@ -276,6 +278,19 @@ async fn a_binary_is_all_that_a_container_needs() {
     admin.at(&orders.url()).get("/orders").await.expect(200);
     let request = "http_route=\"/orders\",http_request_method=\"GET\",http_response_status_code=\"200\"";
     eventually(&metrics, |_, text| text.contains(request)).await;
+
+    // Its window for returns is closed, other than that of the shop, which is 14 days.
+    let (ada, mug) = (shop.customer().await, shop.product(2).await);
+    let order = ada.orders(&[(&mug, 2)]).await.expect(201);
+    for status in ["paid", "shipped", "delivered"] {
+        admin.moves(&order.id(), status).await.expect(200);
+    }
+    let returns = format!("/orders/{}/returns", order.id());
+    let unit = json!({ "items": [{ "id": order["items"][0]["id"], "quantity": 1 }] });
+    let refused = ada.at(&orders.url()).post(&returns, unit.clone()).await;
+    refused.problem(409, "invalid-transition");
+    ada.post(&returns, unit.clone()).await.expect(201);
+    admin.at(&orders.url()).post(&returns, unit).await.expect(201);
 
     // It says how it is, before and after the signal to stop.
     let port = orders.address.rsplit(':').next().unwrap().to_owned();

@@ -82,6 +82,7 @@ impl Services {
             products: over_http2(products),
             users: over_http2(users),
             payment_window: orders::DEFAULT_PAYMENT_WINDOW,
+            return_window: orders::DEFAULT_RETURN_WINDOW,
             limits: orders::CustomerLimits::NONE,
             clock,
         });

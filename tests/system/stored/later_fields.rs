@@ -152,6 +152,49 @@ impl Trial<'_> {
     }
 }
 
+/// Makes and changes every part of an order of these items, at least two of each.
+async fn parts(trial: &mut Trial<'_>, ada: &Person, admin: &Person, items: &[Value]) {
+    let order = json!({ "items": items, "shipping_address": address() });
+    let order = trial.send(ada, "POST /orders", "/orders", order, 201).await;
+    let path = format!("/orders/{}", order["id"].as_str().unwrap());
+    let unit = |place: usize| json!({ "items": [{ "id": order["items"][place]["id"], "quantity": 1 }] });
+    let cancellations = format!("{path}/cancellations");
+    let cancel = "POST /orders/{id}/cancellations";
+    trial.send(ada, cancel, &cancellations, unit(0), 201).await;
+    trial.send(admin, "PUT /orders/{id}", &path, to("paid"), 200).await;
+    let fulfillments = format!("{path}/fulfillments");
+    let mut parcels = Vec::new();
+    for mut parcel in [unit(0), unit(1), json!({})] {
+        parcel["tracking"] =
+            json!({ "carrier": "DHL", "number": "0034", "url": "https://parcels.example/34" });
+        let made = trial.send(admin, "POST /orders/{id}/fulfillments", &fulfillments, parcel, 201).await;
+        parcels.push(format!("{fulfillments}/{}", made["id"].as_str().unwrap()));
+    }
+    let corrected = json!({ "tracking": { "carrier": "UPS", "number": "1" } });
+    let (delivered, cancelled) = (json!({ "status": "delivered" }), json!({ "status": "cancelled" }));
+    for (parcel, change) in [(0, corrected), (0, delivered.clone()), (1, delivered), (2, cancelled.clone())] {
+        trial.send(admin, "PUT /orders/{id}/fulfillments/{id}", &parcels[parcel], change, 200).await;
+    }
+    let returns = format!("{path}/returns");
+    let mut asked = Vec::new();
+    for place in [0, 1] {
+        let back = trial.send(ada, "POST /orders/{id}/returns", &returns, unit(place), 201).await;
+        asked.push(format!("{returns}/{}", back["id"].as_str().unwrap()));
+    }
+    let came_back = json!([{ "id": order["items"][0]["id"], "received": 1, "restocked": 1 }]);
+    for (back, change) in [
+        (0, json!({ "status": "approved" })),
+        (0, json!({ "status": "received", "items": came_back })),
+        (1, cancelled),
+    ] {
+        trial.send(admin, "PUT /orders/{id}/returns/{id}", &asked[back], change, 200).await;
+    }
+    let back = asked[0].rsplit('/').next().unwrap();
+    let refund = json!({ "return_id": back, "reason": "worn" });
+    trial.send(admin, "POST /orders/{id}/refunds", &format!("{path}/refunds"), refund, 201).await;
+    trial.send(admin, cancel, &cancellations, json!({ "reason": "sold out" }), 201).await;
+}
+
 #[tokio::test]
 async fn no_write_of_this_build_drops_a_field_of_a_later_one() {
     let aging = Aging::open().await;
@@ -281,6 +324,7 @@ async fn no_write_of_this_build_drops_a_field_of_a_later_one() {
     let preview = format!("{refunds}/preview");
     trial.send(&admin, "POST /orders/{id}/refunds/preview", &preview, json!({ "amount": 1 }), 200).await;
     trial.send(&admin, route, &path, to("refunded"), 200).await;
+    parts(&mut trial, &ada, &admin, &items(&[3, 2])).await;
     let short = order_of(&mugs[0], 10_000);
     trial.send(&ada, "POST /orders", "/orders", short, 409).await;
     let order = trial.send(&ada, "POST /orders", "/orders", order_of(&mugs[0], 1), 201).await;

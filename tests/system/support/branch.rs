@@ -101,6 +101,7 @@ impl Branch {
             products: Channel::new(cut.clone(), clock.clone()),
             users: Channel::new(Arc::new(shop.backend.users.rpc.clone()), clock.clone()),
             payment_window: orders::DEFAULT_PAYMENT_WINDOW,
+            return_window: orders::DEFAULT_RETURN_WINDOW,
             limits,
             clock,
         });

@@ -156,7 +156,9 @@ pub(crate) fn order_json(order: orders::Order) -> Value {
     let discount = |discount: orders::Discount| json!({ "label": discount.label, "amount": discount.amount });
     let item = |item: orders::OrderItem| {
         json!({
-            "id": item.id, "refunded": item.refunded, "product_id": item.product_id, "sku": item.sku, "name": item.name, "quantity": item.quantity,
+            "id": item.id, "cancelled": item.cancelled, "shipped": item.shipped, "returned": item.returned,
+            "refunded": item.refunded, "product_id": item.product_id, "sku": item.sku, "name": item.name,
+            "quantity": item.quantity,
             "unit_price": money(item.unit_price), "total": money(item.total),
             "discounts": item.discounts.into_iter().map(discount).collect::<Vec<_>>(),
             "taxes": taxes_json(item.taxes),
@@ -190,7 +192,11 @@ pub(crate) fn order_json(order: orders::Order) -> Value {
         "payment": {
             "reference": payment.reference, "method": payment.method, "refund_reference": payment.refund_reference,
         },
-        "tracking": { "carrier": tracking.carrier, "number": tracking.number },
+        "fulfillment_status": order.fulfillment_status,
+        "fulfillments": order.fulfillments.into_iter().map(fulfillment_json).collect::<Vec<_>>(),
+        "return_status": order.return_status,
+        "returns": order.returns.into_iter().map(return_json).collect::<Vec<_>>(),
+        "tracking": tracking_json(tracking),
         "history": order.history.into_iter().map(change).collect::<Vec<_>>(),
         "expires_at": time(order.expires_at), "version": order.version,
         "created_at": time(order.created_at), "updated_at": time(order.updated_at),
@@ -205,13 +211,48 @@ pub(crate) fn payment_json(payment: orders::Payment) -> Value {
     })
 }
 
+fn quantities_json(items: Vec<orders::ItemQuantity>) -> Vec<Value> {
+    let item = |item: orders::ItemQuantity| json!({ "id": item.id, "quantity": item.quantity });
+    items.into_iter().map(item).collect()
+}
+
+fn tracking_json(orders::Tracking { carrier, number, url }: orders::Tracking) -> Value {
+    json!({ "carrier": carrier, "number": number, "url": url })
+}
+
 /// A refund in the words of REST.
 pub(crate) fn refund_json(refund: orders::Refund) -> Value {
-    let item = |item: orders::ItemQuantity| json!({ "id": item.id, "quantity": item.quantity });
     json!({
-        "id": refund.id, "amount": refund.amount, "items": refund.items.into_iter().map(item).collect::<Vec<_>>(),
+        "id": refund.id, "amount": refund.amount, "items": quantities_json(refund.items),
         "shipping": refund.shipping, "reason": refund.reason, "reference": refund.reference,
-        "payment_id": refund.payment_id, "created_at": time(refund.created_at), "by": refund.by,
+        "payment_id": refund.payment_id, "return_id": refund.return_id, "created_at": time(refund.created_at),
+        "by": refund.by,
+    })
+}
+
+/// A fulfillment in the words of REST.
+pub(crate) fn fulfillment_json(fulfillment: orders::Fulfillment) -> Value {
+    json!({
+        "id": fulfillment.id, "items": quantities_json(fulfillment.items),
+        "tracking": fulfillment.tracking.map(tracking_json), "status": fulfillment.status,
+        "shipped_at": time(fulfillment.shipped_at), "delivered_at": time(fulfillment.delivered_at),
+        "by": fulfillment.by,
+    })
+}
+
+/// A return in the words of REST.
+pub(crate) fn return_json(returned: orders::Return) -> Value {
+    let item = |item: orders::ReturnItem| {
+        json!({
+            "id": item.id, "quantity": item.quantity, "reason": item.reason, "received": item.received,
+            "restocked": item.restocked,
+        })
+    };
+    json!({
+        "id": returned.id, "status": returned.status,
+        "items": returned.items.into_iter().map(item).collect::<Vec<_>>(), "reason": returned.reason,
+        "requested_at": time(returned.requested_at), "decided_at": time(returned.decided_at),
+        "received_at": time(returned.received_at), "by": returned.by,
     })
 }
 

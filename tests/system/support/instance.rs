@@ -48,6 +48,7 @@ impl Instance {
             database: shop.database.clone(),
             signer: Signer::from_secret(JWT_SECRET).unwrap(),
             payment_window: Duration::from_secs(86_400),
+            return_window: orders::DEFAULT_RETURN_WINDOW,
             limits,
             rate_limit_per_address: 0,
             clock: clock.clone(),

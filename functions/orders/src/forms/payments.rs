@@ -1,7 +1,5 @@
 //! Bodies about payments and refunds.
 
-use std::collections::HashSet;
-
 use proto::orders::v1 as wire;
 use serde::Deserialize;
 use shared::error::Error;
@@ -9,11 +7,14 @@ use shared::http::idempotency::Fingerprinted;
 use shared::input::validation::ValidationErrors;
 use shared::values::ids;
 #[cfg(feature = "openapi")]
-use shared::values::ids::{ItemKind, PaymentKind};
+use shared::values::ids::{PaymentKind, ReturnKind};
 use shared::values::text::Reason;
 
-use crate::limits::{MAX_ITEMS, PaymentAmount, Provider, Quantity, Reference};
-use crate::order::{ItemQuantity, NewPayment, NewRefund, RefundOf};
+#[cfg(feature = "openapi")]
+use super::quantities::ItemQuantities;
+use super::quantities::{ItemQuantityForm, check_items, quantity_forms};
+use crate::limits::{PaymentAmount, Provider, Reference};
+use crate::order::{NewPayment, NewRefund, RefundOf};
 
 /// A payment to record.
 #[derive(Debug, Default, Deserialize)]
@@ -61,7 +62,7 @@ impl From<wire::CreatePaymentRequest> for CreatePaymentForm {
     }
 }
 
-/// A refund to record: of an `amount`, or of `items` and `shipping`.
+/// A refund to record: of an `amount`, of `items` and `shipping`, or of a return.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = NewRefund))]
@@ -70,8 +71,8 @@ pub struct CreateRefundForm {
     #[cfg_attr(feature = "openapi", schema(value_type = Option<PaymentAmount>))]
     pub amount: Option<i64>,
     /// Items to refund, with the quantity of each.
-    #[cfg_attr(feature = "openapi", schema(min_items = 1, max_items = 100))]
-    pub items: Option<Vec<RefundItemForm>>,
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<ItemQuantities>))]
+    pub items: Option<Vec<ItemQuantityForm>>,
     /// True to refund the shipping, once.
     pub shipping: Option<bool>,
     /// Reason for the refund.
@@ -83,22 +84,12 @@ pub struct CreateRefundForm {
     /// Payment to refund; by default any.
     #[cfg_attr(feature = "openapi", schema(value_type = Option<PaymentKind>))]
     pub payment_id: Option<String>,
+    /// Return to refund. Without `amount`, `items` and `shipping`: the units that it received and that are not refunded.
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<ReturnKind>))]
+    pub return_id: Option<String>,
 }
 
 impl Fingerprinted for CreateRefundForm {}
-
-/// An item, and its quantity.
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = RefundItem))]
-pub struct RefundItemForm {
-    /// Item of the order; each item stands once.
-    #[cfg_attr(feature = "openapi", schema(value_type = ItemKind))]
-    pub id: Option<String>,
-    /// Units.
-    #[cfg_attr(feature = "openapi", schema(value_type = Quantity))]
-    pub quantity: Option<i64>,
-}
 
 impl CreateRefundForm {
     /// # Errors
@@ -109,7 +100,9 @@ impl CreateRefundForm {
         let by_items = self.items.is_some() || shipping;
         match (self.amount, by_items) {
             (Some(_), true) => errors.add("/amount", "cannot be given together with `items` or `shipping`"),
-            (None, false) => errors.add("", "must have `amount`, or `items` or `shipping`"),
+            (None, false) if self.return_id.is_none() => {
+                errors.add("", "must have `amount`, or `items` or `shipping`, or `return_id`");
+            }
             _ => {}
         }
         let amount = errors.optional("/amount", self.amount, PaymentAmount::parse);
@@ -117,41 +110,28 @@ impl CreateRefundForm {
         let reason = errors.optional("/reason", self.reason, Reason::parse);
         let reference = errors.optional("/reference", self.reference, Reference::parse);
         let payment_id = errors.optional("/payment_id", self.payment_id, ids::parse);
+        let return_id = errors.optional("/return_id", self.return_id, ids::parse);
         errors.check()?;
-        let of = amount.map_or(RefundOf::Items(items, shipping), RefundOf::Amount);
-        Ok(NewRefund { of, reason, reference, payment_id })
+        let of = match amount {
+            Some(amount) => RefundOf::Amount(amount),
+            None if by_items => RefundOf::Items(items, shipping),
+            None => RefundOf::Return,
+        };
+        Ok(NewRefund { of, reason, reference, payment_id, return_id })
     }
-}
-
-fn check_items(errors: &mut ValidationErrors, items: Vec<RefundItemForm>) -> Vec<ItemQuantity> {
-    if !(1..=MAX_ITEMS).contains(&items.len()) {
-        errors.add("/items", format!("must have 1 to {MAX_ITEMS} items; got {}", items.len()));
-        return Vec::new();
-    }
-    let mut seen = HashSet::new();
-    let mut checked = Vec::with_capacity(items.len());
-    for (place, item) in items.into_iter().enumerate() {
-        errors.nested(&format!("/items/{place}"), |errors| {
-            let id = errors.required("/id", item.id, ids::parse);
-            let quantity = errors.required("/quantity", item.quantity, Quantity::parse);
-            if id.is_some_and(|id| !seen.insert(id)) {
-                errors.add("/id", "stands twice; add up the quantities");
-            }
-            if let (Some(id), Some(quantity)) = (id, quantity) {
-                checked.push(ItemQuantity { id, quantity });
-            }
-        });
-    }
-    checked
 }
 
 impl From<wire::CreateRefundRequest> for CreateRefundForm {
     fn from(request: wire::CreateRefundRequest) -> Self {
-        let wire::CreateRefundRequest { amount, items, shipping, reason, reference, payment_id, .. } =
-            request;
-        let item = |item: wire::RefundItem| RefundItemForm { id: item.id, quantity: item.quantity };
-        let items = (!items.is_empty()).then(|| items.into_iter().map(item).collect());
-        Self { amount, items, shipping, reason, reference, payment_id }
+        Self {
+            amount: request.amount,
+            items: (!request.items.is_empty()).then(|| quantity_forms(request.items)),
+            shipping: request.shipping,
+            reason: request.reason,
+            reference: request.reference,
+            payment_id: request.payment_id,
+            return_id: request.return_id,
+        }
     }
 }
 
@@ -173,6 +153,44 @@ impl UpdateRefundForm {
         match errors.required("/reference", self.reference, Reference::parse) {
             Some(reference) => Ok(reference),
             None => Err(errors.into_error()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+    use shared::values::ids::example_of;
+
+    use super::*;
+
+    fn refund(body: Value) -> Result<NewRefund, Error> {
+        serde_json::from_value::<CreateRefundForm>(body).unwrap().check()
+    }
+
+    #[test]
+    fn a_refund_is_of_an_amount_of_items_or_of_a_return() {
+        let (item, back) = (example_of("item"), example_of("return"));
+        let of = |body| refund(body).unwrap().of;
+        assert!(matches!(of(json!({ "amount": 5, "return_id": back })), RefundOf::Amount(5)));
+        let items = json!({ "items": [{ "id": item, "quantity": 2 }], "return_id": back });
+        assert!(matches!(of(items), RefundOf::Items(items, false) if items.len() == 1));
+        assert!(matches!(of(json!({ "shipping": true })), RefundOf::Items(items, true) if items.is_empty()));
+        assert!(matches!(of(json!({ "return_id": back })), RefundOf::Return));
+        assert!(matches!(of(json!({ "return_id": back, "shipping": false })), RefundOf::Return));
+        assert_eq!(refund(json!({ "return_id": back })).unwrap().return_id.unwrap().to_string(), back);
+    }
+
+    #[test]
+    fn a_refund_of_nothing_or_of_another_id_is_refused() {
+        for (bad, pointer) in [
+            (json!({}), ""),
+            (json!({ "return_id": null }), ""),
+            (json!({ "return_id": example_of("refund") }), "/return_id"),
+        ] {
+            let error = refund(bad.clone()).unwrap_err();
+            let places: Vec<_> = error.errors().iter().map(|error| error.pointer.as_str()).collect();
+            assert_eq!(places, [pointer], "{bad}");
         }
     }
 }

@@ -64,7 +64,8 @@ pub(super) static CREATE_REFUND: RouteSpec = RouteSpec::post("/orders/{id}/refun
     .tag(TAG)
     .summary("Record a refund")
     .description(
-        "For staff: of an `amount`, or of `items` and `shipping`. Send an `Idempotency-Key`, so that a request of \
+        "For staff: of an `amount`, of `items` and `shipping`, or of the units that a return received and that are not \
+         refunded yet. The first two may name a return, too. Send an `Idempotency-Key`, so that a request of \
          which the answer is lost can be sent again without a second refund. Record it here first, then ask the \
          payment provider for it, and give its reference afterwards.\n\nRefunds are never more than what was paid, \
          however many requests run at once. Refunding every unit of an item, in any portions, gives its total \

@@ -2,13 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use serde_json::json;
 use shared::auth::Caller;
 use shared::error::{Error, Kind};
 use shared::input::validation::{Patch, ValidationErrors};
 use shared::values::address::Address;
 use shared::values::clock::Timestamp;
 
+use super::parts::StockSnapshot;
+use super::rules::invalid_transition;
 use super::{
     Change, HistoryEntry, NewItem, Order, Payment, Refund, Shipping, Task, TaskKind, Tracking,
     check_amounts_permitted,
@@ -60,6 +61,8 @@ pub struct Details {
     pub carrier: Option<String>,
     /// Tracking number at the carrier.
     pub tracking_number: Option<String>,
+    /// Address at which the parcel can be followed.
+    pub tracking_url: Option<String>,
 }
 
 /// Requested change of an order.
@@ -146,10 +149,10 @@ impl Order {
         after.edit(&change);
         let transition = change.transition.map_err(ValidationErrors::into_error)?;
         let mut entries = Vec::new();
-        let mut task = None;
         if let Some(transition) = transition {
-            entries.extend(after.record(&transition, caller, now)?);
-            task = after.apply(transition);
+            let to = transition.to();
+            entries = after.record(transition, caller, now, change.reason.as_ref())?;
+            after.end_waiting(to);
         }
         if after == before {
             return Ok(None);
@@ -160,7 +163,7 @@ impl Order {
             by: caller.user_id(),
             reason: change.reason,
         }));
-        Ok(Some(after.into_decision(entries, task, now)))
+        Ok(Some(after.into_decision(&before.stock(), entries, now)))
     }
 
     /// Ends the wait for payment once the deadline has passed: makes the order `paid` if its payments suffice, else
@@ -170,8 +173,9 @@ impl Order {
             return None;
         }
         // A build that knows no payments may have left it placed.
+        let before = self.stock();
         if self.settled_status().is_some() {
-            return Some(self.into_decision(Vec::new(), None, now));
+            return Some(self.into_decision(&before, Vec::new(), now));
         }
         let entry = HistoryEntry {
             at: now,
@@ -180,8 +184,8 @@ impl Order {
             reason: Some(PAYMENT_TIMEOUT.to_owned()),
         };
         let mut after = self;
-        let task = after.apply(Transition::Cancel);
-        Some(after.into_decision(vec![entry], task, now))
+        after.end_waiting(Status::Cancelled);
+        Some(after.into_decision(&before, vec![entry], now))
     }
 
     /// Checks that this caller may ask for this change. [`Order::decide`] checks that the order's status
@@ -212,7 +216,7 @@ impl Order {
             check_amounts_permitted(items, change.shipping.is_present())?;
         }
         match change.status {
-            Some(to) if self.status.check(to, self.has_payments(), actor) == Err(Refused::StaffOnly) => {
+            Some(to) if self.status.check(to, self.facts(), actor) == Err(Refused::StaffOnly) => {
                 let (from, to) = (self.status.name(), to.name());
                 Err(Error::forbidden(format!("Only staff may change `status` from {from} to {to}.")))
             }
@@ -239,9 +243,10 @@ impl Order {
     /// True if the order has this status, or had it in the write that then settled it.
     fn has_reached(&self, status: Status) -> bool {
         let settled_from = || {
-            let last = self.history.last().filter(|entry| entry.by.is_none());
-            matches!(status, Status::Cancelled | Status::Returned)
-                && last.is_some_and(|last| last.from() == Some(status) && last.to() == Some(self.status))
+            let [.., reached, last] = &self.history[..] else { return false };
+            let is_settled =
+                last.by.is_none() && last.from() == Some(status) && last.to() == Some(self.status);
+            is_settled && reached.to() == Some(status) && reached.at == last.at
         };
         self.status == status || settled_from()
     }
@@ -257,7 +262,7 @@ impl Order {
         let names_payment = details.reference.is_some() || details.method.is_some();
         let refunded_so = |refund: &Refund| same(&details.refund_reference, refund.reference.as_ref());
         let names_refund = details.refund_reference.is_some();
-        let tracking = self.tracking.as_ref();
+        let tracking = self.tracking();
         let instead = if names_payment && !self.payments.iter().any(paid_so) {
             "Record another payment with POST /orders/{id}/payments."
         } else if names_refund && !self.refunds.iter().any(refunded_so) {
@@ -265,32 +270,34 @@ impl Order {
              PUT /orders/{id}/refunds/{refund_id}."
         } else if !same(&details.carrier, tracking.map(|tracking| &tracking.carrier))
             || !same(&details.tracking_number, tracking.map(|tracking| &tracking.number))
+            || !same(&details.tracking_url, tracking.and_then(|tracking| tracking.url.as_ref()))
         {
-            "Its `tracking` differs, and cannot be changed."
+            "Correct its `tracking` with PUT /orders/{id}/fulfillments/{fulfillment_id}."
         } else {
             return Ok(());
         };
         let status = self.status.name();
-        Err(Error::new(Kind::InvalidTransition, format!("The order is {status} already. {instead}"))
-            .with("from", json!(status))
-            .with("to", json!(status))
-            .with("allowed", json!([])))
+        let detail = format!("The order is {status} already. {instead}");
+        Err(invalid_transition(detail, status, status, &[]))
     }
 
     fn check_transition(&self, to: Status, actor: Actor) -> Result<(), Error> {
         let from = self.status;
-        match from.check(to, self.has_payments(), actor) {
+        match from.check(to, self.facts(), actor) {
             // `check_permitted` has refused these already.
             Ok(()) | Err(Refused::StaffOnly) => Ok(()),
             Err(Refused::Impossible(allowed)) => {
                 let allowed: Vec<_> = allowed.into_iter().map(Status::name).collect();
+                let instead = match (from, to) {
+                    (Status::Paid, Status::Cancelled) => {
+                        " Cancel the units that are left with POST /orders/{id}/cancellations."
+                    }
+                    _ => "",
+                };
                 let (from, to) = (from.name(), to.name());
                 let may = if allowed.is_empty() { "none".to_owned() } else { allowed.join(", ") };
-                let detail = format!("Cannot change status from {from} to {to}. Allowed: {may}.");
-                Err(Error::new(Kind::InvalidTransition, detail)
-                    .with("from", json!(from))
-                    .with("to", json!(to))
-                    .with("allowed", json!(allowed)))
+                let detail = format!("Cannot change status from {from} to {to}. Allowed: {may}.{instead}");
+                Err(invalid_transition(detail, from, to, &allowed))
             }
         }
     }
@@ -332,72 +339,76 @@ impl Order {
         self.expires_at = change.expires_at.apply(self.expires_at);
     }
 
-    /// Records the payment or the refund of a short form. Returns its entry of the history.
+    /// Records the payment, the refund or the part of a short form. Returns its entries of the history.
     fn record(
         &mut self,
-        transition: &Transition,
+        transition: Transition,
         caller: Caller,
         now: Timestamp,
-    ) -> Result<Option<HistoryEntry>, Error> {
+        reason: Option<&String>,
+    ) -> Result<Vec<HistoryEntry>, Error> {
         let by = caller.user_id();
-        match transition {
-            Transition::Pay { reference, method } => {
-                self.pay_what_is_due(reference.clone(), method.clone(), by, now).map(Some)
-            }
-            Transition::Refund { reference } => {
-                self.refund_what_is_left(reference.clone(), by, now).map(Some)
-            }
-            _ => Ok(None),
-        }
+        let entry = match transition {
+            Transition::Pay { reference, method } => self.pay_what_is_due(reference, method, by, now)?,
+            Transition::Refund { reference } => self.refund_what_is_left(reference, by, now)?,
+            Transition::Ship(tracking) => self.ship_what_is_left(tracking, by, now)?,
+            Transition::Return { restock } => self.return_all(restock, by, now, reason.cloned())?,
+            Transition::Deliver => return Ok(self.deliver_all(by, now)),
+            Transition::Cancel => return Ok(Vec::new()),
+        };
+        Ok(vec![entry])
     }
 
-    /// Moves the order to the next status, which has been checked. Returns the stock task that follows.
-    fn apply(&mut self, transition: Transition) -> Option<TaskKind> {
-        self.status = transition.to();
-        self.expires_at = None;
-        self.open_slot = None;
-        match transition {
-            Transition::Pay { .. } | Transition::Deliver | Transition::Refund { .. } => None,
-            Transition::Cancel => Some(TaskKind::Release),
-            Transition::Ship(tracking) => {
-                self.tracking = Some(tracking);
-                Some(TaskKind::Ship)
-            }
-            Transition::Return { restock } => restock.then_some(TaskKind::Restock),
-        }
-    }
-
-    /// Gives the order the status that follows from its sums. Returns the entry of the history for it.
-    pub(super) fn settle(&mut self, now: Timestamp) -> Option<HistoryEntry> {
-        let to = self.settled_status()?;
-        let change = Change::Status { from: Some(self.status), to };
+    /// Gives the order a status in which it does not wait for payment any more.
+    pub(super) fn end_waiting(&mut self, to: Status) {
         self.status = to;
         self.expires_at = None;
         self.open_slot = None;
-        Some(HistoryEntry { at: now, change, by: None, reason: None })
     }
 
-    /// Completes every decision: status that follows from the sums, next version, history, stock task. It ends a
-    /// running change of items; a hold task then releases any stock beyond the order's items.
+    /// Gives the order the status that follows from its sums and parts. Returns the entries of the history for it.
+    pub(super) fn settle(&mut self, now: Timestamp) -> Vec<HistoryEntry> {
+        // A return may lead to `returned`, and that to `refunded`. No status leads back to an earlier one.
+        let mut entries = Vec::new();
+        while let Some(to) = self.settled_status().filter(|_| entries.len() < Status::ALL.len()) {
+            let change = Change::Status { from: Some(self.status), to };
+            self.end_waiting(to);
+            entries.push(HistoryEntry { at: now, change, by: None, reason: None });
+        }
+        entries
+    }
+
+    /// Completes every decision: status that follows from sums and parts, next version, history, stock task. `before` is
+    /// the stock before the decision. It ends a running change of items; the task then releases any stock beyond the
+    /// order's units.
     pub(super) fn into_decision(
         mut self,
+        before: &StockSnapshot,
         mut entries: Vec<HistoryEntry>,
-        task: Option<TaskKind>,
         now: Timestamp,
     ) -> Decision {
-        let task = task.or(self.changing.then_some(TaskKind::Hold));
-        self.changing = false;
+        let was_changing = std::mem::take(&mut self.changing);
         self.version = self.version.saturating_add(1);
         self.updated_at = now;
         // `is_cancelled` reads the history, so it comes first.
         self.history.extend(entries.iter().cloned());
-        if let Some(entry) = self.settle(now) {
-            self.history.push(entry.clone());
-            entries.push(entry);
-        }
-        let task = task.map(|kind| Task { revision: self.version, kind });
-        self.tasks.extend(task);
+        let settled = self.settle(now);
+        self.history.extend(settled.iter().cloned());
+        entries.extend(settled);
+        let stock = self.stock();
+        let task = (was_changing || stock != *before).then(|| self.stock_task(before, &stock));
+        self.tasks.extend(task.clone());
         Decision { order: self, entries, task }
+    }
+
+    /// Task that declares the stock of this version.
+    fn stock_task(&self, before: &StockSnapshot, after: &StockSnapshot) -> Task {
+        let revision = self.version;
+        // A build that knows no parts would hold all units again, so the task has a kind that it cannot run.
+        if self.has_parts() {
+            return Task { revision, kind: TaskKind::Move, before: before.counts.clone() };
+        }
+        Task::new(revision, if after.held.is_empty() { TaskKind::Release } else { TaskKind::Hold })
     }
 }
 

@@ -8,11 +8,11 @@ use shared::error::{Error, Kind};
 use shared::http::idempotency::{RequestFingerprint, RequestKey};
 use shared::input::validation::ValidationErrors;
 use shared::values::clock::Timestamp;
-use shared::values::ids::{ItemId, PaymentId, RefundId, UserId};
+use shared::values::ids::{ItemId, PaymentId, RefundId, ReturnId, UserId};
 
-use super::{Change, Decision, HistoryEntry, Item, Order, Shipping};
+use super::{Change, Decision, HistoryEntry, Item, Order, ReturnStatus, Shipping};
 use crate::entry_id;
-use crate::limits::{MAX_PAYMENTS, MAX_REFUNDS};
+use crate::limits::{MAX_PART_ITEMS, MAX_PAYMENTS, MAX_REFUNDS};
 use crate::status::Status;
 
 /// Payment of an order, or of a part of it.
@@ -53,6 +53,8 @@ pub struct Refund {
     pub reference: Option<String>,
     /// Payment that is refunded; none for any.
     pub payment_id: Option<PaymentId>,
+    /// Return for which it is.
+    pub return_id: Option<ReturnId>,
     /// Time of recording.
     pub created_at: Timestamp,
     /// User who recorded it; none for the system.
@@ -105,15 +107,19 @@ pub struct NewRefund {
     pub reference: Option<String>,
     /// Payment to refund.
     pub payment_id: Option<PaymentId>,
+    /// Return for which it is.
+    pub return_id: Option<ReturnId>,
 }
 
-/// Amount of a refund: named, or that of items and shipping.
+/// Amount of a refund: named, that of items and shipping, or that of a return.
 #[derive(Clone, Debug)]
 pub enum RefundOf {
     /// Minor units.
     Amount(i64),
     /// Items, distinct ones, and the shipping if true.
     Items(Vec<ItemQuantity>, bool),
+    /// Units that the named return brought back, and that are not refunded.
+    Return,
 }
 
 /// Result of a request to record an entry.
@@ -140,7 +146,7 @@ pub struct Origin<'a> {
 
 impl Origin<'_> {
     /// Compares an entry that this request's ID names with the request.
-    fn check_same(self, request: Option<RequestFingerprint>) -> Result<(), Error> {
+    pub(super) fn check_same(self, request: Option<RequestFingerprint>) -> Result<(), Error> {
         let same = self.key.stored_fingerprint() == request;
         if same { Ok(()) } else { Err(RequestKey::reused()) }
     }
@@ -170,10 +176,11 @@ impl Order {
         let request = origin.key.stored_fingerprint();
         let payment =
             Payment { id, amount, reference, method, provider, created_at: origin.now, by, request };
+        let before = self.stock();
         let mut after = self;
         after.payments.push(payment.clone());
         let entry = HistoryEntry { at: origin.now, change: Change::Payment(id), by, reason: None };
-        Ok(Recording::New(Box::new(after.into_decision(vec![entry], None, origin.now)), payment))
+        Ok(Recording::New(Box::new(after.into_decision(&before, vec![entry], origin.now)), payment))
     }
 
     /// Decides about recording a refund.
@@ -190,6 +197,7 @@ impl Order {
         }
         let mut refund = self.preview_refund(&new, origin.now, by)?;
         (refund.id, refund.request) = (id, origin.key.stored_fingerprint());
+        let before = self.stock();
         let mut after = self;
         after.refunds.push(refund.clone());
         let entry = HistoryEntry {
@@ -198,7 +206,7 @@ impl Order {
             by: refund.by,
             reason: refund.reason.clone(),
         };
-        Ok(Recording::New(Box::new(after.into_decision(vec![entry], None, origin.now)), refund))
+        Ok(Recording::New(Box::new(after.into_decision(&before, vec![entry], origin.now)), refund))
     }
 
     /// Builds the refund that a request would record, and changes nothing. Its ID is that of the next version.
@@ -212,6 +220,7 @@ impl Order {
         by: Option<UserId>,
     ) -> Result<Refund, Error> {
         self.check_room(self.refunds.len(), MAX_REFUNDS, "refunds")?;
+        let of_return = self.units_to_refund(new.return_id)?;
         let (amount, items, shipping) = match &new.of {
             RefundOf::Amount(amount) => (*amount, Vec::new(), false),
             RefundOf::Items(items, shipping) => (
@@ -219,7 +228,20 @@ impl Order {
                 items.clone(),
                 *shipping,
             ),
+            RefundOf::Return if of_return.is_empty() => {
+                let detail = "The return has brought back no units that are not refunded.";
+                return Err(exceeded(detail, self.refundable(new.payment_id)?));
+            }
+            RefundOf::Return => (self.amount_of(&of_return)?, of_return, false),
         };
+        let all = self.refunds.iter().map(|refund| refund.items.len());
+        let all = all.fold(items.len(), usize::saturating_add);
+        if all > MAX_PART_ITEMS {
+            let detail = format!(
+                "The refunds of the order would have {all} items together; the maximum is {MAX_PART_ITEMS}."
+            );
+            return Err(exceeded(detail, 0));
+        }
         let left = self.refundable(new.payment_id)?;
         if amount > left {
             let detail = format!("{amount} is more than can be refunded: {left}.");
@@ -233,6 +255,7 @@ impl Order {
             reason: new.reason.clone(),
             reference: new.reference.clone(),
             payment_id: new.payment_id,
+            return_id: new.return_id,
             created_at: now,
             by,
             request: None,
@@ -262,26 +285,16 @@ impl Order {
                 .with("to", json!(self.status))
                 .with("allowed", json!([]))),
             None => {
+                let before = self.stock();
                 let mut after = self;
                 let refund = Refund { reference: Some(reference.to_owned()), ..refund };
                 if let Some(there) = after.refunds.get_mut(place) {
                     *there = refund.clone();
                 }
                 let entry = HistoryEntry { at: now, change: Change::Refund(id), by, reason: None };
-                Ok((refund, Some(after.into_decision(vec![entry], None, now))))
+                Ok((refund, Some(after.into_decision(&before, vec![entry], now))))
             }
         }
-    }
-
-    /// Units of an item that are refunded.
-    pub fn refunded_units(&self, item: &Item) -> i64 {
-        // Most orders have none, and an ID is a hash.
-        if self.refunds.is_empty() {
-            return 0;
-        }
-        let id = self.item_id(item);
-        let of = self.refunds.iter().flat_map(|refund| &refund.items).filter(|refunded| refunded.id == id);
-        of.map(|refunded| refunded.quantity).fold(0, i64::saturating_add)
     }
 
     /// References of the latest payment and the latest refund.
@@ -344,6 +357,7 @@ impl Order {
             reason: None,
             reference: Some(reference),
             payment_id: None,
+            return_id: None,
         };
         let refund = self.preview_refund(&all, now, by)?;
         let entry = HistoryEntry { at: now, change: Change::Refund(refund.id), by, reason: None };
@@ -351,8 +365,8 @@ impl Order {
         Ok(entry)
     }
 
-    /// Status that follows from the sums: `paid` once the payments reach the payable amount, `refunded` once all that
-    /// was paid is refunded.
+    /// Status that follows from the sums and the parts: `paid` once the payments reach the payable amount, `refunded`
+    /// once all that was paid is refunded, and in between as the units have it.
     pub(super) fn settled_status(&self) -> Option<Status> {
         let totals = self.totals();
         match self.status {
@@ -360,7 +374,7 @@ impl Order {
             Status::Cancelled | Status::Returned if totals.paid > 0 && totals.refunded >= totals.paid => {
                 Some(Status::Refunded)
             }
-            _ => None,
+            _ => self.derived_status(),
         }
     }
 
@@ -368,12 +382,13 @@ impl Order {
     fn amount_of(&self, units: &[ItemQuantity]) -> Result<i64, Error> {
         let mut errors = ValidationErrors::default();
         let (mut amount, mut beyond) = (0_i64, Vec::new());
+        let counted = self.counted();
         for (place, wanted) in units.iter().enumerate() {
-            let Some(item) = self.items.iter().find(|item| self.item_id(item) == wanted.id) else {
+            let Some((_, item, counters)) = counted.iter().find(|(id, ..)| *id == wanted.id) else {
                 errors.add(&format!("/items/{place}/id"), "must be the ID of an item of the order");
                 continue;
             };
-            let refunded = self.refunded_units(item);
+            let refunded = counters.refunded;
             let left = item.quantity.saturating_sub(refunded).max(0);
             if wanted.quantity > left {
                 let id = wanted.id.to_string();
@@ -389,6 +404,29 @@ impl Order {
         }
         let detail = "More units than were ordered and not refunded.";
         Err(exceeded_by(detail, self.totals().refundable(), beyond))
+    }
+
+    /// Units that a return has brought back, and that are not refunded. None without a return.
+    fn units_to_refund(&self, id: Option<ReturnId>) -> Result<Vec<ItemQuantity>, Error> {
+        let Some(id) = id else { return Ok(Vec::new()) };
+        let named = self.returns.iter().find(|it| it.id == id);
+        let may_be_refunded = |status| !matches!(status, ReturnStatus::Rejected | ReturnStatus::Cancelled);
+        let Some(named) = named.filter(|it| may_be_refunded(it.status)) else {
+            let mut errors = ValidationErrors::default();
+            errors.add("/return_id", "must be the ID of a return of the order that is open or received");
+            return Err(errors.into_error());
+        };
+        let counted = self.counted();
+        let of_it = self.refunds.iter().filter(|refund| refund.return_id == Some(id));
+        let units = named.items.iter().filter_map(|of| {
+            let (_, item, counters) = counted.iter().find(|(id, ..)| *id == of.id)?;
+            let for_it = of_it.clone().flat_map(|refund| &refund.items).filter(|units| units.id == of.id);
+            let for_it = for_it.map(|units| units.quantity).fold(0, i64::saturating_add);
+            let quantity =
+                of.received.saturating_sub(for_it).min(item.quantity.saturating_sub(counters.refunded));
+            (quantity > 0).then_some(ItemQuantity { id: of.id, quantity })
+        });
+        Ok(units.collect())
     }
 
     /// Amount of the shipping, which is refunded once.
@@ -439,7 +477,7 @@ impl Order {
 
 /// Part of a total that falls to the first `units` of `of` units, rounded down. The parts of all units, in any portions,
 /// add up to the total.
-fn share(total: i64, of: i64, units: i64) -> i64 {
+pub(crate) fn share(total: i64, of: i64, units: i64) -> i64 {
     let share = i128::from(total) * i128::from(units) / i128::from(of.max(1));
     i64::try_from(share).unwrap_or(i64::MAX)
 }

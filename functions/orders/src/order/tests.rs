@@ -13,6 +13,7 @@ use shared::runtime::context::InvocationId;
 use super::*;
 
 mod amounts;
+mod parts;
 
 const NOW: Timestamp = Timestamp::from_millis(1_800_000_000_000);
 const LATER: Timestamp = Timestamp::from_millis(1_800_000_000_001);
@@ -76,7 +77,7 @@ fn pay() -> Transition {
 }
 
 fn ship() -> Transition {
-    Transition::Ship(Tracking { carrier: "DHL".to_owned(), number: "1".to_owned() })
+    Transition::Ship(Tracking { carrier: "DHL".to_owned(), number: "1".to_owned(), url: None })
 }
 
 #[test]
@@ -86,8 +87,8 @@ fn each_decision_makes_one_version_and_names_its_task() {
     let paid = order.decide(to(pay()), by(Role::Staff), NOW).unwrap().unwrap();
     assert_eq!((paid.order.version, paid.task, paid.order.expires_at), (2, None, None));
     let shipped = paid.order.decide(to(ship()), by(Role::Staff), NOW).unwrap().unwrap();
-    assert_eq!(shipped.task, Some(Task { revision: 3, kind: TaskKind::Ship }));
-    assert_eq!(shipped.order.history.len(), 4);
+    assert_eq!(shipped.task, Some(Task::new(3, TaskKind::Move)));
+    assert_eq!(shipped.order.history.len(), 5);
 }
 
 #[test]
@@ -140,7 +141,7 @@ fn a_shipped_order_cannot_be_cancelled() {
     let shipped = paid.decide(to(ship()), by(Role::Staff), NOW).unwrap().unwrap().order;
     let error = shipped.decide(to(Transition::Cancel), by(Role::Staff), NOW).unwrap_err();
     assert_eq!(error.kind(), Kind::InvalidTransition);
-    assert_eq!(error.member("allowed"), Some(&json!(["delivered"])));
+    assert_eq!(error.member("allowed"), Some(&json!(["delivered", "returned"])));
 }
 
 #[test]
@@ -193,7 +194,7 @@ fn a_change_of_items_is_an_intent_and_then_a_decision() {
     let dearer = |item: &Item| held(&Item { unit_price: price, ..item.clone() });
     let all = [held(&cup), dearer(&pot), dearer(&mug)];
     let finished = intent.order.complete_item_change(change, &all, NOW).unwrap();
-    assert_eq!(finished.task, Some(Task { revision: 3, kind: TaskKind::Hold }));
+    assert_eq!(finished.task, Some(Task::new(3, TaskKind::Hold)));
     assert_eq!(finished.order.total(), 300 + 2800 + 8100);
     assert!(!finished.order.changing);
 }
@@ -259,12 +260,12 @@ fn another_decision_ends_a_change_and_declares_what_it_leaves() {
         order.begin_item_change(change, by(Role::Staff), NOW).unwrap().unwrap().order
     };
     let change = change_items(vec![wanted(&mug, 5)]);
-    let hold = Some(Task { revision: 3, kind: TaskKind::Hold });
+    let hold = Some(Task::new(3, TaskKind::Hold));
     let paid = intent(&change).decide(to(pay()), by(Role::Staff), NOW).unwrap().unwrap();
-    assert_eq!((paid.task, paid.order.changing, paid.order.items[0].quantity), (hold, false, 2));
+    assert_eq!((paid.task, paid.order.changing, paid.order.items[0].quantity), (hold.clone(), false, 2));
     assert_eq!(intent(&change).abandon(NOW).task, hold);
     let cancelled = intent(&change).decide(to(Transition::Cancel), by(Role::Staff), NOW).unwrap().unwrap();
-    assert_eq!(cancelled.task, Some(Task { revision: 3, kind: TaskKind::Release }));
+    assert_eq!(cancelled.task, Some(Task::new(3, TaskKind::Release)));
     // A change without effect does not end it.
     assert_eq!(intent(&change).decide(OrderChange::default(), by(Role::Staff), NOW).unwrap(), None);
 }
@@ -330,7 +331,7 @@ fn an_unpaid_order_expires_at_its_time_and_a_paid_one_never() {
     let order = place(vec![item(500, 2)]).unwrap();
     assert_eq!(order.clone().expire(NOW), None);
     let expired = order.clone().expire(LATER).unwrap();
-    assert_eq!(expired.task, Some(Task { revision: 2, kind: TaskKind::Release }));
+    assert_eq!(expired.task, Some(Task::new(2, TaskKind::Release)));
     assert!(expired.is_expiry());
     let change = expired.entries[0].clone();
     assert_eq!(
@@ -377,7 +378,7 @@ fn requests() -> impl Strategy<Value = Vec<Request>> {
 fn applied(order: &Order, request: &Request, key: &RequestKey) -> Option<Order> {
     let origin = Origin { caller: by(Role::Staff), key, now: LATER };
     let refund = |of| {
-        let new = NewRefund { of, reason: None, reference: None, payment_id: None };
+        let new = NewRefund { of, reason: None, reference: None, payment_id: None, return_id: None };
         match order.clone().record_refund(new, origin) {
             Ok(Recording::New(decision, _)) => Some(decision.order),
             _ => None,
@@ -426,8 +427,8 @@ proptest! {
             prop_assert_eq!(totals.paid, after.payments.iter().map(|payment| payment.amount).sum::<i64>());
             prop_assert_eq!(totals.refunded, after.refunds.iter().map(|refund| refund.amount).sum::<i64>());
             prop_assert!(after.version > order.version);
-            for item in &after.items {
-                prop_assert!(after.refunded_units(item) <= item.quantity);
+            for (item, units) in after.items.iter().zip(after.counters()) {
+                prop_assert!(units.refunded <= item.quantity);
             }
             // Each is settled: nothing that is paid in full is left placed.
             prop_assert!(after.status != Status::Placed || totals.paid < totals.payable());

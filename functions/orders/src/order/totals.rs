@@ -1,7 +1,7 @@
 //! Sums of an order, and its status of payment, from what was ordered, paid and refunded. Whole minor units.
 
 use super::amounts::{sum, taxes_of};
-use super::{Item, Order};
+use super::{Counters, Item, Order, share};
 use crate::status::Status;
 
 shared::stored_names! {
@@ -87,7 +87,7 @@ impl Order {
     /// Sums of the order as it stands.
     pub fn totals(&self) -> Totals {
         let total = self.total();
-        let cancelled = if self.is_cancelled() { total } else { 0 };
+        let cancelled = self.cancelled_amount(total);
         let paid = sum(self.payments.iter().map(|payment| payment.amount));
         let refunded = sum(self.refunds.iter().map(|refund| refund.amount));
         let payable = total.saturating_sub(cancelled);
@@ -121,8 +121,22 @@ impl Order {
         totals.payment_status(self.is_cancelled())
     }
 
+    /// Part of the total that is cancelled: all of a cancelled order, or that of the cancelled units.
+    fn cancelled_amount(&self, total: i64) -> i64 {
+        if self.is_cancelled() {
+            return total;
+        }
+        if self.cancellations.is_empty() {
+            return 0;
+        }
+        let of_units = |(item, units): (&Item, Counters)| {
+            share(item.total(), item.quantity, units.cancelled.min(item.quantity))
+        };
+        sum(self.items.iter().zip(self.counters()).map(of_units))
+    }
+
     /// True if the order was cancelled. A refund of it changes its status, and not this.
-    fn is_cancelled(&self) -> bool {
+    pub(super) fn is_cancelled(&self) -> bool {
         let was = || self.history.iter().any(|entry| entry.to() == Some(Status::Cancelled));
         self.status == Status::Cancelled || (self.status == Status::Refunded && was())
     }

@@ -327,8 +327,8 @@ impl OrderService {
     /// Fails when it is unknown whether the hold has ended.
     pub(crate) async fn end_hold(&self, context: &Context, void: Void) -> Result<(), Error> {
         for task in void.tasks {
-            self.products.run(context, void.id, &[], task).await?;
-            self.store.finish(void.id, task, self.clock.now()).await?;
+            self.products.run(context, void.id, &[], &task).await?;
+            self.store.finish(void.id, task.revision, self.clock.now()).await?;
         }
         Ok(())
     }

@@ -7,7 +7,7 @@ use shared::runtime::context::Context;
 use shared::values::ids::OrderId;
 
 use super::{OrderService, signals};
-use crate::order::{Decision, Order, OrderChange, reference_taken};
+use crate::order::{Decision, Order, OrderChange, TaskKind, reference_taken};
 use crate::products::HoldError;
 use crate::store::Written;
 
@@ -176,8 +176,8 @@ impl OrderService {
         Err(refusal)
     }
 
-    /// Runs the pending stock tasks of an order, oldest first. The decision stands in any case: a task that
-    /// fails is kept, and runs later.
+    /// Runs the pending stock tasks of an order. The decision stands in any case: tasks that fail are kept, and run
+    /// later.
     pub(crate) async fn run_tasks(&self, context: &Context, mut order: Order) -> Order {
         if let Err(error) = self.try_tasks(context, &mut order).await {
             let (causes, task) = (error.causes(), order.tasks.first().map(|task| task.kind.name()));
@@ -186,16 +186,55 @@ impl OrderService {
         order
     }
 
-    /// Runs the pending stock tasks of an order, oldest first, and removes each.
+    /// Runs the pending stock tasks of an order, and removes them: with one call, unless an older build has left one.
     ///
     /// # Errors
-    /// The first error. That task and those after it are kept.
+    /// The first error. The tasks that were not done before it are kept.
     pub(crate) async fn try_tasks(&self, context: &Context, order: &mut Order) -> Result<(), Error> {
-        while let Some(&task) = order.tasks.first() {
-            self.products.run(context, order.id, &order.items, task).await?;
-            self.store.finish(order.id, task, self.clock.now()).await?;
-            order.tasks.retain(|left| *left != task);
+        while let (Some(oldest), Some(newest)) = (order.tasks.first(), order.tasks.last()) {
+            // The tasks of other builds need the stock as those before them leave it.
+            let one_by_one = order.tasks.iter().any(|task| runs_alone(task.kind));
+            let revision = if one_by_one { oldest.revision } else { newest.revision };
+            if one_by_one && oldest.kind != TaskKind::Move {
+                self.products.run(context, order.id, &order.items, oldest).await?;
+            } else {
+                self.declare_stock(context, order, revision).await?;
+            }
+            self.store.finish(order.id, revision, self.clock.now()).await?;
+            order.tasks.retain(|left| left.revision > revision);
         }
         Ok(())
+    }
+
+    /// Declares the stock of an order as of this revision. That does all tasks up to it, in whichever order they
+    /// came.
+    async fn declare_stock(&self, context: &Context, order: &Order, revision: i64) -> Result<(), Error> {
+        if !order.has_fulfillments() {
+            return self.products.hold_units(context, order.id, revision, &order.held_items()).await;
+        }
+        // Earlier tasks have moved no counts, so these are the counts from before all of them.
+        let moves = order.tasks.iter().find(|task| task.kind == TaskKind::Move);
+        let before = moves.map(|task| task.before.as_slice()).unwrap_or_default();
+        self.products.move_stock(context, order.id, revision, &order.stock_totals(), before).await
+    }
+}
+
+/// True for a task that says nothing about totals: of an older build, or of a newer one that alone can run it.
+fn runs_alone(kind: TaskKind) -> bool {
+    match kind {
+        TaskKind::Ship | TaskKind::Restock | TaskKind::Unknown(_) => true,
+        TaskKind::Hold | TaskKind::Release | TaskKind::Move => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tasks_of_other_builds_run_alone() {
+        let alone: Vec<_> = TaskKind::ALL.into_iter().filter(|kind| runs_alone(*kind)).collect();
+        assert_eq!(alone, [TaskKind::Ship, TaskKind::Restock]);
+        assert!(runs_alone(TaskKind::Unknown("split")));
     }
 }

@@ -16,7 +16,7 @@ use shared::values::money::Currency;
 use super::documents::{self, OrderDocument, TaskDocument};
 use super::{ORDERS, OrderStore, VOID, id_of, with_ids};
 use crate::entry_id;
-use crate::order::Task;
+use crate::order::{Counters, FulfillmentStatus, ItemQuantity, ReturnItem, ReturnStatus, Tally, Task, share};
 use crate::status::Status;
 
 /// Order as far as its stock is concerned.
@@ -26,8 +26,8 @@ pub struct CheckedOrder {
     pub id: OrderId,
     /// Status of the order.
     pub status: Status,
-    /// Products and their quantities.
-    pub items: Vec<(ProductId, i64)>,
+    /// Items with their counters.
+    pub items: Vec<CheckedItem>,
     /// Pending stock tasks, oldest first.
     pub tasks: Vec<Task>,
     /// True during a change of items.
@@ -37,15 +37,33 @@ pub struct CheckedOrder {
     /// Stored total, in minor units.
     pub total: i64,
     /// Sum of items and shipping, in minor units.
-    pub parts: i64,
-    /// Items of which more units are refunded than were ordered, with both quantities.
-    pub over_refunded: Vec<(ProductId, i64, i64)>,
+    pub sum: i64,
+    /// Amount to be paid in minor units: the stored total without the cancelled units.
+    pub payable: i64,
     /// Sum of all payments, in minor units.
     pub paid: i64,
     /// Sum of all refunds, in minor units.
     pub refunded: i64,
     /// Time of the last decision.
     pub updated_at: Timestamp,
+}
+
+/// Item of an order as far as its stock is concerned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CheckedItem {
+    /// Product ID.
+    pub product_id: ProductId,
+    /// Ordered units.
+    pub quantity: i64,
+    /// Ordered units by what became of them.
+    pub counters: Counters,
+}
+
+impl CheckedItem {
+    /// Units that are neither cancelled nor shipped.
+    pub fn left(&self) -> i64 {
+        self.counters.left(self.quantity)
+    }
 }
 
 /// All fields of an order that are no texts.
@@ -67,6 +85,12 @@ struct CheckedOrderDocument {
     payments: Vec<CheckedAmountDocument>,
     #[serde(default)]
     refunds: Vec<CheckedRefundDocument>,
+    #[serde(default)]
+    fulfillments: Vec<CheckedFulfillmentDocument>,
+    #[serde(default)]
+    cancellations: Vec<CheckedCancellationDocument>,
+    #[serde(default)]
+    returns: Vec<CheckedReturnDocument>,
     #[serde(default)]
     shipping: Option<CheckedShippingDocument>,
     expires_at: Option<bson::DateTime>,
@@ -105,6 +129,31 @@ struct CheckedRefundDocument {
 }
 
 #[derive(Debug, Deserialize)]
+struct CheckedFulfillmentDocument {
+    status: String,
+    items: Vec<CheckedUnitsDocument>,
+}
+
+#[derive(Debug, Deserialize)]
+struct CheckedCancellationDocument {
+    items: Vec<CheckedUnitsDocument>,
+}
+
+#[derive(Debug, Deserialize)]
+struct CheckedReturnDocument {
+    status: String,
+    items: Vec<CheckedReturnItemDocument>,
+}
+
+#[derive(Debug, Deserialize)]
+struct CheckedReturnItemDocument {
+    id: bson::Uuid,
+    quantity: i64,
+    received: i64,
+    restocked: i64,
+}
+
+#[derive(Debug, Deserialize)]
 struct CheckedUnitsDocument {
     id: bson::Uuid,
     quantity: i64,
@@ -138,31 +187,36 @@ fn without_texts() -> Document {
         "items.discounts.amount": 1, "items.taxes.amount": 1, "items.taxes.included": 1,
         "shipping.amount": 1, "shipping.taxes.amount": 1, "shipping.taxes.included": 1,
         "currency": 1, "total": 1, "history.at": 1, "history.from": 1, "history.to": 1, "history.by": 1, "tasks": 1, "changing": 1,
-        "payments.amount": 1, "refunds.amount": 1, "refunds.items": 1, "placed_under.caller": 1,
+        "payments.amount": 1, "refunds.amount": 1, "refunds.items": 1, "fulfillments.status": 1,
+        "fulfillments.items": 1, "cancellations.items": 1, "returns.status": 1, "returns.items.id": 1,
+        "returns.items.quantity": 1, "returns.items.received": 1, "returns.items.restocked": 1, "placed_under.caller": 1,
         "placed_under.fingerprint": 1, "expires_at": 1, "version": 1, "created_at": 1, "updated_at": 1,
     }
 }
 
 fn read(document: RawDocumentBuf) -> Result<CheckedOrder, Unreadable> {
     let unreadable = Unreadable::of(ORDERS, &document);
-    let order: CheckedOrderDocument = Unreadable::or_read(ORDERS, document)?;
+    let mut order: CheckedOrderDocument = Unreadable::or_read(ORDERS, document)?;
     let mut names = order.history.iter().flat_map(|change| change.from.iter().chain([&change.to]));
     let are_names = names.all(|name| Status::from_stored(name).is_ok());
     let status = Status::from_stored(&order.status);
-    let tasks: Result<_, _> = order.tasks.into_iter().map(Task::try_from).collect();
+    let tasks: Result<_, _> = std::mem::take(&mut order.tasks).into_iter().map(Task::try_from).collect();
     let (true, Ok(status), Ok(tasks), Ok(_)) =
         (are_names, status, tasks, Currency::from_stored(&order.currency))
     else {
         return Err(unreadable);
     };
-    let id: OrderId = mongo::id(order._id);
+    let Ok(items) = items(&order) else { return Err(unreadable) };
+    let cancelled = sum(items.iter().zip(&order.items).map(|(item, document)| {
+        share(document.total(), item.quantity, item.counters.cancelled.min(item.quantity))
+    }));
     Ok(CheckedOrder {
-        id,
+        id: mongo::id(order._id),
         total: order.total,
-        parts: parts(&order.items, order.shipping.as_ref()),
-        over_refunded: over_refunded(id, &order.items, &order.refunds),
+        sum: sum_of(&order.items, order.shipping.as_ref()),
+        payable: order.total.saturating_sub(cancelled),
         status,
-        items: order.items.iter().map(|item| (mongo::id(item.product_id), item.quantity)).collect(),
+        items,
         tasks,
         changing: order.changing,
         version: order.version,
@@ -176,37 +230,99 @@ fn sum(amounts: impl Iterator<Item = i64>) -> i64 {
     amounts.fold(0, i64::saturating_add)
 }
 
-/// Sum of items and shipping: prices less discounts, with the taxes that prices do not include.
-fn parts(items: &[CheckedItemDocument], shipping: Option<&CheckedShippingDocument>) -> i64 {
-    let taxes =
-        |taxes: &[CheckedTaxDocument]| sum(taxes.iter().filter(|tax| !tax.included).map(|tax| tax.amount));
-    let item = |item: &CheckedItemDocument| {
-        let discounts = sum(item.discounts.iter().map(|discount| discount.amount));
-        let price = item.unit_price.saturating_mul(item.quantity);
-        price.saturating_sub(discounts).saturating_add(taxes(&item.taxes))
-    };
+/// Sum of items and shipping.
+fn sum_of(items: &[CheckedItemDocument], shipping: Option<&CheckedShippingDocument>) -> i64 {
     let shipping = shipping.map(|shipping| shipping.amount.saturating_add(taxes(&shipping.taxes)));
-    sum(items.iter().map(item).chain(shipping))
+    sum(items.iter().map(CheckedItemDocument::total).chain(shipping))
 }
 
-/// Items of which more units are refunded than were ordered, with both quantities.
-fn over_refunded(
-    order: OrderId,
-    items: &[CheckedItemDocument],
-    refunds: &[CheckedRefundDocument],
-) -> Vec<(ProductId, i64, i64)> {
-    let units = || refunds.iter().flat_map(|refund| &refund.items);
-    // Most orders have none, and an ID is a hash.
-    if units().next().is_none() {
-        return Vec::new();
+/// Sum of the taxes that prices do not include.
+fn taxes(taxes: &[CheckedTaxDocument]) -> i64 {
+    sum(taxes.iter().filter(|tax| !tax.included).map(|tax| tax.amount))
+}
+
+impl CheckedItemDocument {
+    /// Price less discounts, with the taxes that it does not include.
+    fn total(&self) -> i64 {
+        let discounts = sum(self.discounts.iter().map(|discount| discount.amount));
+        let price = self.unit_price.saturating_mul(self.quantity);
+        price.saturating_sub(discounts).saturating_add(taxes(&self.taxes))
     }
-    let refunded = |item: &CheckedItemDocument| {
-        let product: ProductId = mongo::id(item.product_id);
-        let id = mongo::uuid(entry_id::of_item(order, product));
-        let refunded = sum(units().filter(|units| units.id == id).map(|units| units.quantity));
-        (refunded > item.quantity).then_some((product, refunded, item.quantity))
+}
+
+impl CheckedOrderDocument {
+    /// True if any entry names items.
+    fn has_entries(&self) -> bool {
+        let has_parts =
+            !(self.fulfillments.is_empty() && self.cancellations.is_empty() && self.returns.is_empty());
+        has_parts || self.refunds.iter().any(|refund| !refund.items.is_empty())
+    }
+
+    /// True if the order was cancelled, as the order itself has it.
+    fn is_cancelled(&self) -> bool {
+        let is = |status: Status| self.status == status.name();
+        is(Status::Cancelled) || (is(Status::Refunded) && self.was(Status::Cancelled))
+    }
+
+    /// True if the status of the order ever changed to this one.
+    fn was(&self, status: Status) -> bool {
+        self.history.iter().any(|change| change.to == status.name())
+    }
+
+    /// Counters of the items.
+    fn tally(&self) -> Result<Tally, String> {
+        let mut tally = Tally::default();
+        self.cancellations.iter().flat_map(|it| &it.items).for_each(|of| tally.cancel(of.units()));
+        self.refunds.iter().flat_map(|it| &it.items).for_each(|of| tally.refund(of.units()));
+        for it in &self.fulfillments {
+            if FulfillmentStatus::from_stored(&it.status)? != FulfillmentStatus::Cancelled {
+                it.items.iter().for_each(|of| tally.ship(of.units()));
+            }
+        }
+        for it in &self.returns {
+            let status = ReturnStatus::from_stored(&it.status)?;
+            for of in &it.items {
+                let CheckedReturnItemDocument { id, quantity, received, restocked } = *of;
+                let item = ReturnItem { id: mongo::id(id), quantity, reason: None, received, restocked };
+                tally.take_back(status, &item);
+            }
+        }
+        Ok(tally)
+    }
+}
+
+impl CheckedUnitsDocument {
+    fn units(&self) -> ItemQuantity {
+        ItemQuantity { id: mongo::id(self.id), quantity: self.quantity }
+    }
+}
+
+/// Items with their counters. An order that an older build shipped has all of its units in one fulfillment, and in one
+/// return if it was returned.
+fn items(order: &CheckedOrderDocument) -> Result<Vec<CheckedItem>, String> {
+    // Most orders have no entries, and an ID is a hash.
+    let tally = if order.has_entries() { Some(order.tally()?) } else { None };
+    let id: OrderId = mongo::id(order._id);
+    let from_before = order.fulfillments.is_empty() && order.was(Status::Shipped);
+    let came_back = from_before && order.returns.is_empty() && order.was(Status::Returned);
+    let is_cancelled = order.is_cancelled();
+    let item = |item: &CheckedItemDocument| {
+        let product_id: ProductId = mongo::id(item.product_id);
+        let quantity = item.quantity;
+        let counters = tally.as_ref().map(|tally| tally.counters(entry_id::of_item(id, product_id)));
+        let mut counters = counters.unwrap_or_default();
+        if from_before {
+            counters.shipped = quantity;
+        }
+        if came_back {
+            counters.returned = quantity;
+        }
+        if is_cancelled {
+            counters.cancel_all(quantity);
+        }
+        CheckedItem { product_id, quantity, counters }
     };
-    items.iter().filter_map(refunded).collect()
+    Ok(order.items.iter().map(item).collect())
 }
 
 impl OrderStore {

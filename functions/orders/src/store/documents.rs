@@ -16,18 +16,25 @@ use shared::values::stored;
 use shared::values::text::Reason;
 
 use super::{ORDERS, upgrade};
-use crate::limits::{ExternalNumber, MAX_ITEMS, Note, Reference};
+use crate::limits::{ExternalNumber, MAX_ITEMS, Note};
 use crate::number::Number;
 use crate::order::{
-    Change, Decision, Discount, HistoryEntry, IdempotencyRef, Item, ItemAmounts, Order, Payment,
-    PaymentStatus, Refund, Shipping, Task, TaskKind, Tax, Tracking,
+    Cancellation, Change, Decision, Discount, Fulfillment, FulfillmentStatus, HistoryEntry, IdempotencyRef,
+    Item, ItemAmounts, Order, Payment, PaymentStatus, Refund, Return, ReturnStatus, Shipping, StockCounts,
+    Task, TaskKind, Tax, Tracking,
 };
 use crate::status::Status;
 
 mod amounts;
+mod merge;
+mod parts;
 mod payments;
 
 use amounts::{DiscountDocument, ShippingDocument, TaxDocument};
+use merge::{entries, literal};
+use parts::{
+    CancellationDocument, FulfillmentDocument, ReturnDocument, StockCountsDocument, TrackingDocument,
+};
 pub(super) use payments::starts_with_reference;
 use payments::{PaymentDocument, ReferencesDocument, RefundDocument};
 
@@ -38,7 +45,7 @@ pub(super) const VOID: &str = "void";
 const VOID_VERSION: i64 = 2;
 
 /// Task of a void: to end its hold.
-const RELEASE: Task = Task { revision: VOID_VERSION, kind: TaskKind::Release };
+const RELEASE: Task = Task { revision: VOID_VERSION, kind: TaskKind::Release, before: Vec::new() };
 
 /// Validation rule for documents: an order, or a void.
 ///
@@ -58,7 +65,7 @@ pub(super) fn valid() -> Document {
         doc! { "required": [WRITER], "properties": { WRITER: { "minimum": upgrade::COMPLETE } } };
     doc! { "$jsonSchema": {
         "anyOf": [order_rule(), void],
-        "allOf": [{ "anyOf": [without_amounts, by_builds_that_know_them] }],
+        "allOf": [{ "anyOf": [without_amounts, by_builds_that_know_them] }, parts::writer_rule()],
     } }
 }
 
@@ -73,7 +80,7 @@ fn in_both() -> [(&'static str, Document); 4] {
             ("revision", json_schema::whole(1)),
             ("kind", json_schema::one_of(TaskKind::ALL.map(TaskKind::name))),
         ],
-        &[],
+        &[("before", parts::before_rule())],
     );
     [
         ("_id", json_schema::bytes()),
@@ -103,6 +110,8 @@ fn of_an_order() -> [(&'static str, Document); 11] {
             ("reason", json_schema::or_null(json_schema::text(Reason::MAX))),
             ("event", json_schema::one_of(Change::EVENTS)),
             ("subject", json_schema::bytes()),
+            ("subject_from", json_schema::one_of(statuses_of_parts())),
+            ("subject_to", json_schema::one_of(statuses_of_parts())),
         ],
     );
     [
@@ -120,11 +129,14 @@ fn of_an_order() -> [(&'static str, Document); 11] {
     ]
 }
 
-fn optional_in_an_order() -> [(&'static str, Document); 13] {
-    let tracking = json_schema::document(
-        &[("carrier", json_schema::text(Reference::MAX)), ("number", json_schema::text(Reference::MAX))],
-        &[],
-    );
+/// Statuses of fulfillments and returns.
+fn statuses_of_parts() -> impl Iterator<Item = &'static str> {
+    let of_fulfillments = FulfillmentStatus::ALL.map(FulfillmentStatus::name);
+    let of_returns = ReturnStatus::ALL.map(ReturnStatus::name).into_iter();
+    of_fulfillments.into_iter().chain(of_returns.filter(move |name| !of_fulfillments.contains(name)))
+}
+
+fn optional_in_an_order() -> [(&'static str, Document); 16] {
     let placed_under = json_schema::document(
         &[
             ("caller", json_schema::bytes()),
@@ -134,16 +146,20 @@ fn optional_in_an_order() -> [(&'static str, Document); 13] {
         &[],
     );
     let [payments, refunds] = payments::rules();
+    let [fulfillments, cancellations, returns] = parts::rules();
     [
         payments,
         refunds,
+        fulfillments,
+        cancellations,
+        returns,
         ("payment_status", json_schema::one_of(PaymentStatus::ALL.map(PaymentStatus::name))),
         ("billing_address", json_schema::or_null(json_schema::address())),
         ("shipping", json_schema::or_null(amounts::shipping_rule())),
         ("external_number", json_schema::text(ExternalNumber::MAX)),
         ("note", json_schema::or_null(json_schema::text(Note::MAX))),
         ("internal_note", json_schema::or_null(json_schema::text(Note::MAX))),
-        ("tracking", json_schema::or_null(tracking)),
+        ("tracking", json_schema::or_null(parts::tracking_rule())),
         ("changing", json_schema::boolean()),
         ("placed_under", placed_under),
         ("expires_at", json_schema::or_null(json_schema::date())),
@@ -182,6 +198,13 @@ pub(super) struct OrderDocument {
     payments: Vec<PaymentDocument>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     refunds: Vec<RefundDocument>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    fulfillments: Vec<FulfillmentDocument>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    cancellations: Vec<CancellationDocument>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    returns: Vec<ReturnDocument>,
+    /// Derived from the fulfillments. An older build stores it alone.
     tracking: Option<TrackingDocument>,
     history: Vec<HistoryEntryDocument>,
     tasks: Vec<TaskDocument>,
@@ -219,14 +242,8 @@ pub(super) struct ItemDocument {
     taxes: Vec<TaxDocument>,
 }
 
-#[derive(Debug, Serialize, Deserialize)]
-pub(super) struct TrackingDocument {
-    carrier: String,
-    number: String,
-}
-
-/// Entry of the history on disk. A payment or refund has the status of the order in `from` and `to`: a build that knows
-/// no events reads them.
+/// Entry of the history on disk. One of a part of the order has the status of the order in `from` and `to`: a build that
+/// knows no events reads them.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct HistoryEntryDocument {
     at: bson::DateTime,
@@ -237,15 +254,23 @@ pub(super) struct HistoryEntryDocument {
     /// Kind of change; none is a change of status.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     event: Option<String>,
-    /// ID of the payment or the refund.
+    /// ID of the part that changed, such as a payment.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     subject: Option<bson::Uuid>,
+    /// Status of the part before, if it has statuses and is not new.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    subject_from: Option<String>,
+    /// Status of the part after.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    subject_to: Option<String>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct TaskDocument {
     revision: i64,
     kind: String,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    before: Vec<StockCountsDocument>,
 }
 
 impl HistoryEntryDocument {
@@ -254,11 +279,21 @@ impl HistoryEntryDocument {
             Change::Status { from, to } => (from, to),
             _ => (Some(status), status),
         };
-        let (event, subject) = match entry.change {
-            Change::Status { .. } => (None, None),
-            change @ Change::Payment(id) => (Some(change.event()), Some(mongo::uuid(id))),
-            change @ Change::Refund(id) => (Some(change.event()), Some(mongo::uuid(id))),
-            Change::Unknown(event) => (Some(event), None),
+        let event = match entry.change {
+            Change::Status { .. } => None,
+            change => Some(change.event()),
+        };
+        let (subject, statuses) = match entry.change {
+            Change::Status { .. } | Change::Unknown(_) => (None, None),
+            Change::Payment(id) => (Some(mongo::uuid(id)), None),
+            Change::Refund(id) => (Some(mongo::uuid(id)), None),
+            Change::Cancellation(id) => (Some(mongo::uuid(id)), None),
+            Change::Fulfillment { id, from, to } => {
+                (Some(mongo::uuid(id)), Some((from.map(FulfillmentStatus::name), to.name())))
+            }
+            Change::Return { id, from, to } => {
+                (Some(mongo::uuid(id)), Some((from.map(ReturnStatus::name), to.name())))
+            }
         };
         Self {
             at: mongo::date(entry.at),
@@ -268,6 +303,8 @@ impl HistoryEntryDocument {
             reason: entry.reason.clone(),
             event: event.map(str::to_owned),
             subject,
+            subject_from: statuses.and_then(|(from, _)| from).map(str::to_owned),
+            subject_to: statuses.map(|(_, to)| to.to_owned()),
         }
     }
 }
@@ -278,13 +315,27 @@ impl TryFrom<HistoryEntryDocument> for HistoryEntry {
     fn try_from(document: HistoryEntryDocument) -> Result<Self, String> {
         let from = document.from.as_deref().map(Status::from_stored).transpose()?;
         let to = Status::from_stored(&document.to)?;
-        let [status, payment, refund] = Change::EVENTS;
-        let change = match (document.event.as_deref(), document.subject) {
-            (None, _) => Change::Status { from, to },
-            (Some(event), _) if event == status => Change::Status { from, to },
-            (Some(event), Some(subject)) if event == payment => Change::Payment(mongo::id(subject)),
-            (Some(event), Some(subject)) if event == refund => Change::Refund(mongo::id(subject)),
-            (Some(event), _) => Change::Unknown(stored::name(event)?),
+        let [status, payment, refund, fulfillment, cancellation, returned] = Change::EVENTS;
+        let (subject_from, subject_to) = (document.subject_from.as_deref(), document.subject_to.as_deref());
+        let change = match (document.event.as_deref(), document.subject, subject_to) {
+            (None, ..) => Change::Status { from, to },
+            (Some(event), ..) if event == status => Change::Status { from, to },
+            (Some(event), Some(subject), _) if event == payment => Change::Payment(mongo::id(subject)),
+            (Some(event), Some(subject), _) if event == refund => Change::Refund(mongo::id(subject)),
+            (Some(event), Some(subject), _) if event == cancellation => {
+                Change::Cancellation(mongo::id(subject))
+            }
+            (Some(event), Some(subject), Some(to)) if event == fulfillment => Change::Fulfillment {
+                id: mongo::id(subject),
+                from: subject_from.map(FulfillmentStatus::from_stored).transpose()?,
+                to: FulfillmentStatus::from_stored(to)?,
+            },
+            (Some(event), Some(subject), Some(to)) if event == returned => Change::Return {
+                id: mongo::id(subject),
+                from: subject_from.map(ReturnStatus::from_stored).transpose()?,
+                to: ReturnStatus::from_stored(to)?,
+            },
+            (Some(event), ..) => Change::Unknown(stored::name(event)?),
         };
         Ok(Self {
             at: mongo::timestamp(document.at),
@@ -313,9 +364,13 @@ impl From<PlacedUnderDocument> for IdempotencyRef {
     }
 }
 
-impl From<Task> for TaskDocument {
-    fn from(task: Task) -> Self {
-        Self { revision: task.revision, kind: task.kind.name().to_owned() }
+impl From<&Task> for TaskDocument {
+    fn from(task: &Task) -> Self {
+        Self {
+            revision: task.revision,
+            kind: task.kind.name().to_owned(),
+            before: task.before.iter().copied().map(StockCountsDocument::from).collect(),
+        }
     }
 }
 
@@ -323,7 +378,11 @@ impl TryFrom<TaskDocument> for Task {
     type Error = String;
 
     fn try_from(document: TaskDocument) -> Result<Self, String> {
-        Ok(Self { revision: document.revision, kind: TaskKind::from_stored(&document.kind)? })
+        Ok(Self {
+            revision: document.revision,
+            kind: TaskKind::from_stored(&document.kind)?,
+            before: document.before.into_iter().map(StockCounts::from).collect(),
+        })
     }
 }
 
@@ -360,16 +419,16 @@ impl OrderDocument {
             payment: ReferencesDocument::of(order),
             payments: order.payments.iter().map(|payment| PaymentDocument::of(order.id, payment)).collect(),
             refunds: order.refunds.iter().map(RefundDocument::from).collect(),
-            tracking: order.tracking.as_ref().map(|tracking| TrackingDocument {
-                carrier: tracking.carrier.clone(),
-                number: tracking.number.clone(),
-            }),
+            fulfillments: order.fulfillments.iter().map(FulfillmentDocument::from).collect(),
+            cancellations: order.cancellations.iter().map(CancellationDocument::from).collect(),
+            returns: order.returns.iter().map(ReturnDocument::from).collect(),
+            tracking: order.tracking().map(TrackingDocument::from),
             history: order
                 .history
                 .iter()
                 .map(|entry| HistoryEntryDocument::of(entry, order.status))
                 .collect(),
-            tasks: order.tasks.iter().copied().map(TaskDocument::from).collect(),
+            tasks: order.tasks.iter().map(TaskDocument::from).collect(),
             changing: order.changing,
             placed_under: order.placed_under.as_ref().map(PlacedUnderDocument::from),
             expires_at: order.expires_at.map(mongo::date),
@@ -410,9 +469,13 @@ impl OrderDocument {
             metadata: mongo::map(self.metadata),
             payments: self.payments.into_iter().map(Payment::from).collect(),
             refunds: self.refunds.into_iter().map(Refund::from).collect(),
-            tracking: self
-                .tracking
-                .map(|tracking| Tracking { carrier: tracking.carrier, number: tracking.number }),
+            fulfillments: self
+                .fulfillments
+                .into_iter()
+                .map(Fulfillment::try_from)
+                .collect::<Result<_, _>>()?,
+            cancellations: self.cancellations.into_iter().map(Cancellation::from).collect(),
+            returns: self.returns.into_iter().map(Return::try_from).collect::<Result<_, _>>()?,
             history: self.history.into_iter().map(HistoryEntry::try_from).collect::<Result<_, _>>()?,
             tasks: self.tasks.into_iter().map(Task::try_from).collect::<Result<_, _>>()?,
             changing: self.changing,
@@ -424,6 +487,7 @@ impl OrderDocument {
             updated_at: mongo::timestamp(self.updated_at),
         };
         references.add_missing(&mut order);
+        parts::add_from_before(&mut order, self.tracking.map(Tracking::from));
         Ok(order)
     }
 }
@@ -441,6 +505,7 @@ pub(super) fn update(before: &Order, decision: &Decision) -> Result<Document, Er
             "history" | "tasks" => continue,
             "items" => items(before, &decision.order)?.into(),
             "payments" | "refunds" => continue,
+            field if parts::FIELDS.contains(&field) => continue,
             _ => literal(value).into(),
         };
         set.insert(field, value);
@@ -450,6 +515,15 @@ pub(super) fn update(before: &Order, decision: &Decision) -> Result<Document, Er
         // Both: one that stands in `payment` alone is stored with the first change.
         for field in ["payments", "refunds"] {
             set.insert(field, entries(field, old.get(field), new.get(field)));
+        }
+    }
+    if parts::have_changed(before, after) {
+        // All of those that an older build left to be derived are stored with the first change.
+        for field in parts::FIELDS {
+            let (old, new) = (old.get(field), new.get(field));
+            if new.is_some() && (old != new || parts::are_from_before(before)) {
+                set.insert(field, entries(field, old, new));
+            }
         }
     }
     // Always: a build from before may have stored the order without it.
@@ -462,7 +536,7 @@ pub(super) fn update(before: &Order, decision: &Decision) -> Result<Document, Er
     };
     let entry = |entry| to_bson(&HistoryEntryDocument::of(entry, before.status));
     append("history", decision.entries.iter().map(entry).collect::<Result<_, _>>()?);
-    let task = decision.task.map(|task| to_bson(&TaskDocument::from(task))).transpose()?;
+    let task = decision.task.as_ref().map(|task| to_bson(&TaskDocument::from(task))).transpose()?;
     append("tasks", task.into_iter().collect());
     Ok(doc! { "$set": set })
 }
@@ -495,23 +569,6 @@ pub(super) fn with_its_references(before: &Order, decision: &Decision) -> Docume
     doc! { "payments.unique": { "$in": unique }, "_id": { "$ne": mongo::uuid(before.id) } }
 }
 
-/// Payments or refunds as an expression: they are only appended to. One that is stored keeps its fields but those that
-/// changed. One that stands in the references alone is not stored yet.
-fn entries(field: &str, old: Option<&Bson>, new: Option<&Bson>) -> Vec<Bson> {
-    let list = |of: Option<&Bson>| of.and_then(Bson::as_array).cloned().unwrap_or_default();
-    let old = list(old);
-    let merged = |(place, entry): (i64, Bson)| {
-        let before = usize::try_from(place).ok().and_then(|place| old.get(place));
-        let Some((before, after)) = before.and_then(Bson::as_document).zip(entry.as_document()) else {
-            return literal(entry).into();
-        };
-        let stored = doc! { "$arrayElemAt": [format!("${field}"), place] };
-        let changed = literal(changes(before, after).into());
-        doc! { "$mergeObjects": [literal(before.clone().into()), stored, changed] }.into()
-    };
-    (0..).zip(list(new)).map(merged).collect()
-}
-
 /// Items as an expression. One that was there before is merged with its stored fields. The write is on the
 /// version that was read, so the places of the items are those that were read.
 fn items(before: &Order, after: &Order) -> Result<Vec<Bson>, Error> {
@@ -535,11 +592,6 @@ fn items(before: &Order, after: &Order) -> Result<Vec<Bson>, Error> {
         })
     };
     new.iter().map(item).collect()
-}
-
-/// Expression for a value: a text of a client may look like an expression.
-fn literal(value: Bson) -> Document {
-    doc! { "$literal": value }
 }
 
 fn to_bson(value: &impl Serialize) -> Result<Bson, Error> {
@@ -574,7 +626,7 @@ impl VoidDocument {
         Self {
             _id: mongo::uuid(id),
             status: VOID.to_owned(),
-            tasks: vec![RELEASE.into()],
+            tasks: vec![TaskDocument::from(&RELEASE)],
             version: VOID_VERSION,
             updated_at: now,
         }

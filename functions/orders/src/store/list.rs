@@ -1,7 +1,7 @@
 //! Lists of orders: the index for each combination of filters and sort.
 
 use mongodb::bson::{Bson, Document, RawDocumentBuf, doc};
-use mongodb::options::Hint;
+use mongodb::options::{Hint, ReadConcern};
 use shared::error::Error;
 use shared::input::page::{PageRequest, PageRows, Position, SortType};
 use shared::mongo::keyset::{IndexScan, Lookup, SortKey, conjunction, times_between};
@@ -23,7 +23,14 @@ const BY_PRODUCT: &str = "product_status_newest";
 const BY_UPDATE: &str = "status_updated";
 const BY_SKU: &str = "item_sku";
 const BY_TRACKING: &str = "tracking_number";
+const BY_PARCEL: &str = "parcel_number";
 const BY_PAYMENT_STATUS: &str = "payment_status_newest";
+
+/// Field with the tracking number of the latest fulfillment.
+const LATEST_NUMBER: &str = "tracking.number";
+
+/// Field with the tracking numbers of all fulfillments.
+const ANY_NUMBER: &str = "fulfillments.tracking.number";
 
 /// Statuses of payment that few orders have. The index has these alone, since most orders are paid in full and cost it
 /// nothing.
@@ -58,8 +65,10 @@ pub(super) fn indexes() -> Vec<Index> {
         Index::plain(BY_PRODUCT, newest(doc! { "items.product_id": 1 })),
         Index::plain("product_status_total", total(doc! { "items.product_id": 1 })),
         Index::plain(BY_SKU, doc! { "items.sku": 1, "_id": 1 }),
-        Index::plain(BY_TRACKING, doc! { "tracking.number": 1, "_id": 1 })
-            .only(doc! { "tracking.number": { "$exists": true } }),
+        Index::plain(BY_TRACKING, doc! { LATEST_NUMBER: 1, "_id": 1 })
+            .only(doc! { LATEST_NUMBER: { "$exists": true } }),
+        Index::plain(BY_PARCEL, doc! { ANY_NUMBER: 1, "_id": 1 })
+            .only(doc! { ANY_NUMBER: { "$exists": true } }),
         Index::plain(BY_PAYMENT_STATUS, doc! { "payment_status": 1, "created_at": -1, "_id": -1 })
             .only(doc! { "payment_status": { "$in": indexed } }),
     ]
@@ -82,11 +91,55 @@ impl OrderStore {
             self.only(NUMBER_INDEX, &scan, after).await?
         } else if listing.external_number.is_some() {
             self.only(EXTERNAL_NUMBER_INDEX, &scan, after).await?
+        } else if let Some(parcel) = parcel(listing)
+            && self.has_few(&parcel).await?
+        {
+            self.page_of_parcel(listing, of, &parcel, page, after).await?
         } else {
             let lookups = lookups(listing, of);
             scan.page_by(&lookups, &self.stored(), page, after, Document::new()).await?
         };
         Ok(readable(found, OrderDocument::read))
+    }
+
+    /// True if both lookups of a tracking number find few orders.
+    async fn has_few(&self, [latest, any]: &[Lookup; 2]) -> Result<bool, Error> {
+        let stored = self.stored();
+        let (latest, any) = futures::try_join!(latest.finds_few(&stored), any.finds_few(&stored))?;
+        Ok(latest && any)
+    }
+
+    /// Reads a page of the orders with a tracking number. MongoDB plans each branch of the query on its own, and a hint
+    /// would name one index for both. Each branch has an equality that its index alone has, and few orders match it.
+    async fn page_of_parcel(
+        &self,
+        listing: &Listing,
+        of: Option<UserId>,
+        parcel: &[Lookup; 2],
+        page: &PageRequest,
+        after: Option<&Position>,
+    ) -> Result<PageRows<RawDocumentBuf>, Error> {
+        // The branches have the number. Beside it the same condition would only be one more way to plan.
+        let rest = index_scan(&Listing { tracking_number: None, ..listing.clone() }, of);
+        let later = match &rest.sort_key.between(after, None)[..] {
+            [all] => all.clone(),
+            ranges => doc! { "$or": ranges },
+        };
+        let stored = self.stored();
+        let find = |condition: Document| {
+            let branch = |lookup: &Lookup| {
+                let all = [&lookup.condition, &rest.conditions(), &later, &condition];
+                conjunction(all.into_iter().cloned().collect())
+            };
+            stored
+                .find(doc! { "$or": Vec::from(parcel.each_ref().map(branch)) })
+                .sort(rest.sort_key.sort())
+                .limit(page.fetch())
+                // As for other lookups: larger than the page, so that it is the last batch.
+                .batch_size(u32::try_from(page.fetch().saturating_add(1)).unwrap_or(u32::MAX))
+                .read_concern(ReadConcern::snapshot())
+        };
+        rest.sort_key.rows(stored.name(), page, find).await
     }
 
     /// Finds the order with a unique value, if the other filters match. It reads one key, whatever they are.
@@ -111,6 +164,7 @@ fn index_scan(listing: &Listing, of: Option<UserId>) -> IndexScan {
     let product: Option<Bson> = listing.product_id.map(|product| mongo::uuid(product).into());
     let mut partitions = Vec::new();
     let mut filters = vec![details(listing)];
+    filters.extend(parcel(listing).map(|parcel| doc! { "$or": Vec::from(parcel.map(|it| it.condition)) }));
     let (mut of_user, mut of_product) = (user.clone(), product.clone());
     let index = match (&user, &product, listing.sort.by) {
         (None, None, SortBy::CreatedAt) if has_indexed_statuses(listing) => BY_PAYMENT_STATUS,
@@ -161,16 +215,21 @@ fn index_scan(listing: &Listing, of: Option<UserId>) -> IndexScan {
     IndexScan { index, partitions, sort_key, range, filter: conjunction(filters) }
 }
 
+/// Lookups of a tracking number: that of the order, which older builds store alone, and those of all fulfillments.
+fn parcel(listing: &Listing) -> Option<[Lookup; 2]> {
+    let number = listing.tracking_number.as_ref()?;
+    let lookup = |index, field: &str| Lookup { index, condition: doc! { field: number } };
+    Some([lookup(BY_TRACKING, LATEST_NUMBER), lookup(BY_PARCEL, ANY_NUMBER)])
+}
+
 /// Filters that have an index in another order than the list's, the most selective first: at most two, since each may
-/// read [`Lookup`]'s limit of keys to see whether few orders match.
+/// read [`Lookup`]'s limit of keys to see whether few orders match. A tracking number is asked about before them, and
+/// counts as one.
 fn lookups(listing: &Listing, of: Option<UserId>) -> Vec<Lookup> {
     let mut lookups = Vec::new();
     if let Some(reference) = &listing.payment_reference {
         let condition = starts_with_reference(reference);
         lookups.push(Lookup { index: PAYMENT_INDEX, condition });
-    }
-    if let Some(number) = &listing.tracking_number {
-        lookups.push(Lookup { index: BY_TRACKING, condition: doc! { "tracking.number": number } });
     }
     let is_by_update = matches!(listing.sort.by, SortBy::UpdatedAt);
     let with_status =
@@ -203,19 +262,18 @@ fn lookups(listing: &Listing, of: Option<UserId>) -> Vec<Lookup> {
         let condition = with_status("updated_at", changed.into());
         lookups.push(Lookup { index: BY_UPDATE, condition });
     }
-    lookups.truncate(2);
+    lookups.truncate(if listing.tracking_number.is_some() { 1 } else { 2 });
     lookups
 }
 
 /// Filters that no index of a list has.
 fn details(listing: &Listing) -> Document {
-    let Listing { external_number, payment_reference, tracking_number, sku, .. } = listing;
+    let Listing { external_number, payment_reference, sku, .. } = listing;
     let number = listing.number.as_ref().map(Number::to_string);
     let equal = [
         ("number", number.as_ref()),
         ("external_number", external_number.as_ref()),
         ("payments.reference", payment_reference.as_ref()),
-        ("tracking.number", tracking_number.as_ref()),
         ("items.sku", sku.as_ref()),
     ];
     equal.into_iter().filter_map(|(field, value)| Some((field.to_owned(), value?.into()))).collect()

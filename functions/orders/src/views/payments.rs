@@ -6,11 +6,12 @@ use shared::auth::Caller;
 use shared::rpc::convert;
 use shared::values::clock::Timestamp;
 #[cfg(feature = "openapi")]
-use shared::values::ids::{ItemKind, PaymentKind, RefundKind};
+use shared::values::ids::{PaymentKind, RefundKind, ReturnKind};
 
 #[cfg(feature = "openapi")]
 use super::Actor;
-use crate::order::{ItemQuantity, Payment, Refund, Totals, actor_label};
+use super::quantities::{ItemQuantityJson, item_quantity};
+use crate::order::{Payment, Refund, Totals, actor_label};
 
 /// A payment of an order, or of a part of it.
 #[derive(Serialize)]
@@ -56,6 +57,9 @@ pub(crate) struct RefundJson {
     /// Payment that is refunded; null is any.
     #[cfg_attr(feature = "openapi", schema(value_type = Option<PaymentKind>))]
     payment_id: Option<String>,
+    /// Return that is refunded, if it is of one.
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<ReturnKind>))]
+    return_id: Option<String>,
     /// Time at which it was recorded.
     created_at: Timestamp,
     /// A user, `system`, or `staff` where a customer looks.
@@ -74,18 +78,6 @@ pub(crate) struct RefundPreviewJson {
     items: Vec<ItemQuantityJson>,
     /// True if it would refund the shipping.
     shipping: bool,
-}
-
-/// An item of an order, and a quantity of it.
-#[derive(Serialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = ItemQuantity))]
-struct ItemQuantityJson {
-    /// ID of the item.
-    #[cfg_attr(feature = "openapi", schema(value_type = ItemKind))]
-    id: String,
-    /// Units.
-    #[cfg_attr(feature = "openapi", schema(minimum = 1))]
-    quantity: i64,
 }
 
 /// Sums of an order, in minor units of its currency.
@@ -153,6 +145,7 @@ impl RefundJson {
             reason: refund.reason,
             reference: refund.reference,
             payment_id: refund.payment_id.map(|id| id.to_string()),
+            return_id: refund.return_id.map(|id| id.to_string()),
             created_at: refund.created_at,
             by: actor_label(refund.by, caller),
         }
@@ -163,12 +156,6 @@ impl From<Refund> for RefundPreviewJson {
     fn from(refund: Refund) -> Self {
         let items = refund.items.into_iter().map(ItemQuantityJson::from).collect();
         Self { amount: refund.amount, items, shipping: refund.shipping }
-    }
-}
-
-impl From<ItemQuantity> for ItemQuantityJson {
-    fn from(item: ItemQuantity) -> Self {
-        Self { id: item.id.to_string(), quantity: item.quantity }
     }
 }
 
@@ -215,6 +202,7 @@ pub(crate) fn refund_message(refund: Refund, caller: Caller) -> wire::Refund {
         reason: refund.reason,
         reference: refund.reference,
         payment_id: refund.payment_id.map(|id| id.to_string()),
+        return_id: refund.return_id.map(|id| id.to_string()),
         created_at: Some(convert::timestamp(refund.created_at)),
         by: actor_label(refund.by, caller),
     }
@@ -243,8 +231,4 @@ pub(super) fn totals_message(totals: Totals) -> wire::Totals {
         due,
         refund_due,
     }
-}
-
-fn item_quantity(item: ItemQuantity) -> wire::ItemQuantity {
-    wire::ItemQuantity { id: item.id.to_string(), quantity: item.quantity }
 }

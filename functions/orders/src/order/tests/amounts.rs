@@ -136,8 +136,13 @@ fn a_refunded_shipping_stays_as_it_is() {
     let origin = Origin { caller: by(Role::Staff), key: &key, now: NOW };
     let pay = NewPayment { amount: 600, reference: "pi".to_owned(), method: None, provider: None };
     let Recording::New(paid, _) = order.record_payment(pay, origin).unwrap() else { panic!("known") };
-    let new =
-        NewRefund { of: RefundOf::Items(Vec::new(), true), reason: None, reference: None, payment_id: None };
+    let new = NewRefund {
+        of: RefundOf::Items(Vec::new(), true),
+        reason: None,
+        reference: None,
+        payment_id: None,
+        return_id: None,
+    };
     let Recording::New(refunded, refund) = paid.order.record_refund(new.clone(), origin).unwrap() else {
         panic!("known")
     };
@@ -201,7 +206,7 @@ proptest! {
             // In any order, which follows from the seed.
             place = place.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
             let of = left.swap_remove(usize::try_from(place >> 33).unwrap() % left.len());
-            let new = NewRefund { of, reason: None, reference: None, payment_id: None };
+            let new = NewRefund { of, reason: None, reference: None, payment_id: None, return_id: None };
             let key = RequestKey::of_invocation(InvocationId::new());
             let origin = Origin { caller: staff, key: &key, now: NOW };
             let Recording::New(decision, _) = order.record_refund(new, origin).unwrap() else { panic!("known") };

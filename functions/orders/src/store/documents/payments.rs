@@ -10,9 +10,10 @@ use serde::{Deserialize, Serialize};
 use shared::http::idempotency::RequestFingerprint;
 use shared::mongo::{self, json_schema};
 use shared::values::clock::Timestamp;
-use shared::values::ids::{ItemId, OrderId, PaymentId, RefundId, UserId};
+use shared::values::ids::{OrderId, PaymentId, RefundId, UserId};
 use shared::values::text::Reason;
 
+use super::parts::{ItemQuantityDocument, item_quantity_rule};
 use crate::limits::{MAX_ITEMS, MAX_PAYMENTS, MAX_REFUNDS, Provider, Reference};
 use crate::order::{Change, HistoryEntry, ItemQuantity, Order, Payment, References, Refund};
 use crate::status::Status;
@@ -54,15 +55,12 @@ pub(super) struct RefundDocument {
     reason: Option<String>,
     reference: Option<String>,
     payment_id: Option<bson::Uuid>,
+    /// Absent without one, as builds leave it that know no returns.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    return_id: Option<bson::Uuid>,
     created_at: bson::DateTime,
     by: Option<bson::Uuid>,
     request: Option<bson::Binary>,
-}
-
-#[derive(Debug, Serialize, Deserialize)]
-struct ItemQuantityDocument {
-    id: bson::Uuid,
-    quantity: i64,
 }
 
 /// Rules for the fields of an order that are about money.
@@ -85,13 +83,11 @@ pub(super) fn rules() -> [(&'static str, Document); 2] {
             ("request", request()),
         ],
     );
-    let item =
-        json_schema::document(&[("id", json_schema::bytes()), ("quantity", json_schema::whole(1))], &[]);
     let refund = json_schema::document(
         &[
             ("id", json_schema::bytes()),
             ("amount", json_schema::whole(0)),
-            ("items", json_schema::list(0, MAX_ITEMS, item)),
+            ("items", json_schema::list(0, MAX_ITEMS, item_quantity_rule())),
             ("shipping", json_schema::boolean()),
             ("created_at", json_schema::date()),
         ],
@@ -99,6 +95,7 @@ pub(super) fn rules() -> [(&'static str, Document); 2] {
             ("reason", json_schema::or_null(json_schema::text(Reason::MAX))),
             ("reference", short()),
             ("payment_id", json_schema::or_null(json_schema::bytes())),
+            ("return_id", json_schema::bytes()),
             ("by", by()),
             ("request", request()),
         ],
@@ -166,6 +163,7 @@ impl ReferencesDocument {
                 reason: None,
                 reference: Some(reference),
                 payment_id: None,
+                return_id: None,
                 created_at,
                 by,
                 request: None,
@@ -229,16 +227,15 @@ impl From<PaymentDocument> for Payment {
 
 impl From<&Refund> for RefundDocument {
     fn from(refund: &Refund) -> Self {
-        let item =
-            |item: &ItemQuantity| ItemQuantityDocument { id: mongo::uuid(item.id), quantity: item.quantity };
         Self {
             id: mongo::uuid(refund.id),
             amount: refund.amount,
-            items: refund.items.iter().map(item).collect(),
+            items: refund.items.iter().copied().map(ItemQuantityDocument::from).collect(),
             shipping: refund.shipping,
             reason: refund.reason.clone(),
             reference: refund.reference.clone(),
             payment_id: refund.payment_id.map(mongo::uuid),
+            return_id: refund.return_id.map(mongo::uuid),
             created_at: mongo::date(refund.created_at),
             by: refund.by.map(mongo::uuid),
             request: refund.request.map(|request| mongo::binary(request.as_bytes())),
@@ -248,18 +245,15 @@ impl From<&Refund> for RefundDocument {
 
 impl From<RefundDocument> for Refund {
     fn from(document: RefundDocument) -> Self {
-        let item = |item: ItemQuantityDocument| {
-            let id: ItemId = mongo::id(item.id);
-            ItemQuantity { id, quantity: item.quantity }
-        };
         Self {
             id: mongo::id(document.id),
             amount: document.amount,
-            items: document.items.into_iter().map(item).collect(),
+            items: document.items.into_iter().map(ItemQuantity::from).collect(),
             shipping: document.shipping,
             reason: document.reason,
             reference: document.reference,
             payment_id: document.payment_id.map(mongo::id),
+            return_id: document.return_id.map(mongo::id),
             created_at: mongo::timestamp(document.created_at),
             by: document.by.map(mongo::id),
             request: document.request.map(|request| RequestFingerprint::from_stored(&request.bytes)),
