@@ -4,7 +4,6 @@
 use std::fmt;
 use std::pin::pin;
 
-use http::Method;
 use mongodb::bson::{DateTime, doc};
 use rand::Rng as _;
 use rand::seq::IndexedRandom as _;
@@ -79,7 +78,8 @@ impl Play {
         let fixture = Fixture::open().await;
         let mut order = String::new();
         for step in before {
-            order = fixture.does(*step, &order).await.unwrap().text("id");
+            let answer = fixture.does(*step, &order).await.unwrap();
+            order = step.order_of(&answer, &order);
         }
         let begin = fixture.snapshot().await;
         let play = Self::record(fixture, Act::Step(step), order, begin).await;
@@ -143,8 +143,8 @@ impl Play {
             }
             Boundary::Request { moment } => {
                 let (method, path) = match self.act {
-                    Act::Step(Step::Place(_) | Step::PlaceOneLine(_)) => (Method::POST, "/orders".to_owned()),
-                    _ => (Method::PUT, format!("/orders/{}", self.order)),
+                    Act::Step(step) => self.fixture.route(step, &self.order).await,
+                    Act::Reconcile => unreachable!("it is no request"),
                 };
                 let killed = lambda.on_request("orders", method, &path).once(fault(moment));
                 let known = acts(&self.fixture, self.act, &self.order).await;
@@ -229,12 +229,8 @@ async fn acts(fixture: &Fixture, act: Act, order: &str) -> Known {
         }
         Act::Step(step) => {
             let answer = fixture.does(step, order).await;
-            let status = match step {
-                Step::Place(_) | Step::PlaceOneLine(_) => 201,
-                _ => 200,
-            };
-            let order = answer.as_ref().ok().filter(|answer| answer.status == status);
-            let order = order.map(|answer| answer.text("id"));
+            let done = answer.as_ref().ok().filter(|answer| answer.status == step.status());
+            let order = done.map(|answer| step.order_of(answer, order));
             Known { acknowledged: order.is_some(), order, said: format!("{answer:?}") }
         }
     }
@@ -281,6 +277,40 @@ async fn returning_with_restock_survives_a_crash_anywhere() {
     let before = [Step::Place("a"), Step::Pay, Step::Ship, Step::Deliver];
     let play = Play::open(&before, Step::Return, [(10, 0); 3]).await;
     play.all_cases("crashes: returning with restock", "returning_with_restock").await;
+}
+
+#[tokio::test]
+async fn shipping_units_survives_a_crash_anywhere() {
+    let before = [Step::Place("a"), Step::Pay];
+    let play = Play::open(&before, Step::ShipUnits, [(9, 1), (10, 1), (10, 0)]).await;
+    play.all_cases("crashes: shipping units", "shipping_units").await;
+}
+
+#[tokio::test]
+async fn cancelling_a_fulfillment_survives_a_crash_anywhere() {
+    let before = [Step::Place("a"), Step::Pay, Step::ShipUnits];
+    let play = Play::open(&before, Step::CancelFulfillment, [(10, 2), (10, 1), (10, 0)]).await;
+    play.all_cases("crashes: cancelling a fulfillment", "cancelling_a_fulfillment").await;
+}
+
+#[tokio::test]
+async fn cancelling_units_survives_a_crash_anywhere() {
+    let play = Play::open(&[Step::Place("a")], Step::CancelUnits, [(10, 1), (10, 1), (10, 0)]).await;
+    play.all_cases("crashes: cancelling units", "cancelling_units").await;
+}
+
+#[tokio::test]
+async fn cancelling_units_beside_shipped_ones_survives_a_crash() {
+    let before = [Step::Place("a"), Step::Pay, Step::ShipUnits];
+    let play = Play::open(&before, Step::CancelUnits, [(9, 0), (10, 1), (10, 0)]).await;
+    play.all_cases("crashes: cancelling other units", "cancelling_units_beside_shipped_ones").await;
+}
+
+#[tokio::test]
+async fn receiving_a_return_survives_a_crash_anywhere() {
+    let before = [Step::Place("a"), Step::Pay, Step::ShipUnits, Step::SendBack];
+    let play = Play::open(&before, Step::Receive, [(10, 1), (10, 1), (10, 0)]).await;
+    play.all_cases("crashes: receiving a return", "receiving_a_return").await;
 }
 
 #[tokio::test]

@@ -19,11 +19,21 @@ const ORDERS: usize = 3;
 /// The same in a long run.
 const MANY_ORDERS: usize = 20;
 
-/// The lives of an order that make every kind of call: to the end, to its cancellation, and to that of one line.
-const LIVES: [&[Step]; 3] = [
+/// The lives of an order that make every kind of call: to the end, to its cancellation, to that of one line, and in parts.
+const LIVES: [&[Step]; 4] = [
     &[Step::Place("a"), Step::ChangeItems, Step::Pay, Step::Ship, Step::Deliver, Step::Return],
     &[Step::Place("a"), Step::ChangeItems, Step::Cancel],
     &[Step::PlaceOneLine("a"), Step::Pay, Step::Cancel],
+    &[
+        Step::Place("a"),
+        Step::Pay,
+        Step::ShipUnits,
+        Step::CancelFulfillment,
+        Step::CancelUnits,
+        Step::Ship,
+        Step::SendBack,
+        Step::Receive,
+    ],
 ];
 
 /// A life as it is when every call is delivered once.
@@ -71,7 +81,7 @@ impl Stage {
 async fn must(fixture: &Fixture, step: Step, order: &str, case: &str) -> String {
     let answer = fixture.does(step, order).await.unwrap();
     assert!(answer.status.is_success(), "OMS_CASE='{case}', {step:?}: {answer:?}");
-    answer.text("id")
+    step.order_of(&answer, order)
 }
 
 #[tokio::test]

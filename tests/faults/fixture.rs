@@ -8,6 +8,7 @@ use futures::TryStreamExt as _;
 use futures::future::{BoxFuture, join_all};
 use http::Method;
 use mongodb::bson::{self, Document, doc};
+use orders::entry_id;
 use proto::orders::v1::order_service_client::OrderServiceClient;
 use proto::orders::v1::{ReconcileRequest, ReconcileResponse};
 use serde_json::{Value, json};
@@ -17,7 +18,7 @@ use shared::rpc::channel::{Channel, Invoke};
 use shared::rpc::metadata;
 use shared::runtime::context::Context;
 use shared::values::clock::Clock;
-use shared::values::ids::{OrderId, ProductId};
+use shared::values::ids::{FulfillmentId, ItemId, OrderId, ProductId, ReturnId, StaticType, TypeSafeId};
 use tests::answer::Answer;
 use tests::holds;
 use tests::lambda::{Options, Settings};
@@ -75,6 +76,36 @@ pub(crate) enum Step {
     Deliver,
     /// With restock.
     Return,
+    /// One unit of the first product.
+    ShipUnits,
+    /// The last one.
+    CancelFulfillment,
+    /// One unit of the first product.
+    CancelUnits,
+    /// One unit of the first product; it is approved at once.
+    SendBack,
+    /// With restock.
+    Receive,
+}
+
+impl Step {
+    /// Status of the answer that it is done.
+    pub(crate) fn status(self) -> u16 {
+        match self {
+            Self::Place(_) | Self::PlaceOneLine(_) | Self::ShipUnits | Self::CancelUnits | Self::SendBack => {
+                201
+            }
+            _ => 200,
+        }
+    }
+
+    /// Order of a successful answer. Some are about a part of it alone.
+    pub(crate) fn order_of(self, answer: &Answer, order: &str) -> String {
+        match self {
+            Self::ShipUnits | Self::CancelFulfillment | Self::SendBack | Self::Receive => order.to_owned(),
+            _ => answer.text("id"),
+        }
+    }
 }
 
 /// State of the shop that must be the same however often a request was sent.
@@ -193,7 +224,17 @@ impl Fixture {
             let request = self.ada.request(Method::POST, "/orders").header("idempotency-key", key);
             return self.ada.outcome(request.json(&body)).await;
         }
+        let unit = || {
+            let item = item_of(order.parse().unwrap(), &self.products[0]);
+            json!({ "items": [{ "id": item.to_string(), "quantity": 1 }] })
+        };
         let body = match step {
+            Step::ShipUnits | Step::CancelUnits | Step::SendBack => unit(),
+            Step::CancelFulfillment => to("cancelled"),
+            Step::Receive => {
+                let item = item_of(order.parse().unwrap(), &self.products[0]).to_string();
+                json!({ "status": "received", "items": [{ "id": item, "received": 1, "restocked": 1 }] })
+            }
             Step::Pay => to_for(order, "paid"),
             Step::Ship => to("shipped"),
             Step::Deliver => to("delivered"),
@@ -201,8 +242,41 @@ impl Fixture {
             Step::Return => json!({ "status": "returned", "restock": true }),
             _ => json!({ "items": lines }),
         };
-        let request = self.staff.request(Method::PUT, &format!("/orders/{order}"));
+        let (method, path) = self.route(step, order).await;
+        let mut request = self.staff.request(method, &path);
+        if step.status() == 201 {
+            request = request.header("idempotency-key", format!("{step:?}"));
+        }
         self.staff.outcome(request.json(&body)).await
+    }
+
+    /// Method and path of a step.
+    pub(crate) async fn route(&self, step: Step, order: &str) -> (Method, String) {
+        let below = match step {
+            Step::Place(_) | Step::PlaceOneLine(_) => return (Method::POST, "/orders".to_owned()),
+            Step::ShipUnits => "/fulfillments".to_owned(),
+            Step::CancelUnits => "/cancellations".to_owned(),
+            Step::SendBack => "/returns".to_owned(),
+            Step::CancelFulfillment => {
+                let last: FulfillmentId = self.last_part(order, "fulfillments").await;
+                return (Method::PUT, format!("/orders/{order}/fulfillments/{last}"));
+            }
+            Step::Receive => {
+                let last: ReturnId = self.last_part(order, "returns").await;
+                return (Method::PUT, format!("/orders/{order}/returns/{last}"));
+            }
+            _ => return (Method::PUT, format!("/orders/{order}")),
+        };
+        (Method::POST, format!("/orders/{order}{below}"))
+    }
+
+    /// ID of the last element of a list of an order, past the function.
+    async fn last_part<T: StaticType>(&self, order: &str, list: &str) -> TypeSafeId<T> {
+        let orders = self.all("orders").await;
+        let order = orders.iter().find(|it| id_of(it).to_string() == order).unwrap();
+        let last = order.get_array(list).unwrap().last().and_then(bson::Bson::as_document).unwrap();
+        let Some(bson::Bson::Binary(id)) = last.get("id") else { panic!("{order}") };
+        mongo::id(id.to_uuid().unwrap())
     }
 
     /// A channel to a function, as the schedule has one.
@@ -299,11 +373,9 @@ impl Fixture {
         let orders = self.all("orders").await;
         let stock = self.state().await.stock;
         for (place, product) in self.products.iter().enumerate() {
-            let ordered = |statuses: &[&str]| -> i64 {
-                let of_status = orders.iter().filter(|it| statuses.contains(&it.get_str("status").unwrap()));
-                of_status.map(|order| quantity_of(order, product)).sum()
-            };
-            let shall = (ON_HAND - ordered(&["shipped", "delivered"]), ordered(&["placed", "paid"]));
+            let units: Vec<Units> = orders.iter().map(|order| Units::of(order, product)).collect();
+            let sum = |of: fn(&Units) -> i64| units.iter().map(of).sum::<i64>();
+            let shall = (ON_HAND - sum(|it| it.shipped) + sum(|it| it.restocked), sum(|it| it.held));
             if stock[place] != shall {
                 found.push(format!("product {place}: {:?}, and by its orders {shall:?}", stock[place]));
             }
@@ -334,7 +406,9 @@ impl Fixture {
             let tasks = order.get_array("tasks").unwrap().len();
             let changing = order.get_bool("changing").unwrap_or(false);
             let status = order.get_str("status").unwrap();
-            format!("{status} {items:?} {history:?}, {tasks} tasks, changing: {changing}")
+            let parts = ["fulfillments", "cancellations", "returns"];
+            let parts = parts.map(|list| order.get_array(list).map_or(0, |parts| parts.len()));
+            format!("{status} {items:?} {parts:?} {history:?}, {tasks} tasks, changing: {changing}")
         };
         let orders = self.all("orders").await;
         let mut orders: Vec<String> = orders.iter().filter(|it| !is_void(it)).map(described).collect();
@@ -345,12 +419,7 @@ impl Fixture {
     /// The orders, by ID.
     pub(crate) async fn orders(&self) -> Vec<String> {
         let orders = self.all("orders").await;
-        let id = |order: &Document| {
-            let Some(bson::Bson::Binary(id)) = order.get("_id") else { panic!("{order}") };
-            let id: OrderId = mongo::id(id.to_uuid().unwrap());
-            id.to_string()
-        };
-        orders.iter().filter(|it| !is_void(it)).map(id).collect()
+        orders.iter().filter(|it| !is_void(it)).map(|order| id_of(order).to_string()).collect()
     }
 
     async fn all(&self, collection: &str) -> Vec<Document> {
@@ -406,6 +475,42 @@ impl Invoke for Schedule {
 
 fn stored(product: &str) -> bson::Bson {
     mongo::uuid(product.parse::<ProductId>().unwrap()).into()
+}
+
+fn id_of(order: &Document) -> OrderId {
+    let Some(bson::Bson::Binary(id)) = order.get("_id") else { panic!("{order}") };
+    mongo::id(id.to_uuid().unwrap())
+}
+
+fn item_of(order: OrderId, product: &str) -> ItemId {
+    entry_id::of_item(order, product.parse().unwrap())
+}
+
+/// Units of a product in an order.
+struct Units {
+    held: i64,
+    shipped: i64,
+    restocked: i64,
+}
+
+impl Units {
+    fn of(order: &Document, product: &str) -> Self {
+        let item = bson::Bson::from(mongo::uuid(item_of(id_of(order), product)));
+        let sum = |list: &str, field: &str, counts: fn(&str) -> bool| -> i64 {
+            let parts = order.get_array(list).into_iter().flatten().filter_map(bson::Bson::as_document);
+            // A cancellation has no status.
+            let parts = parts.filter(|part| part.get_str("status").ok().is_none_or(counts));
+            let items = parts.flat_map(|part| part.get_array("items").unwrap());
+            let items = items.filter_map(bson::Bson::as_document).filter(|it| it.get("id") == Some(&item));
+            items.map(|item| item.get_i64(field).unwrap()).sum()
+        };
+        let shipped = sum("fulfillments", "quantity", |status| status != "cancelled");
+        let restocked = sum("returns", "restocked", |status| status == "received");
+        let cancelled = sum("cancellations", "quantity", |_| true);
+        let holds = ["placed", "paid"].contains(&order.get_str("status").unwrap());
+        let held = if holds { quantity_of(order, product) - cancelled - shipped } else { 0 };
+        Self { held, shipped, restocked }
+    }
 }
 
 fn is_void(order: &Document) -> bool {

@@ -10,6 +10,17 @@ use crate::report::{Report, seeds};
 const LIFE: [Step; 6] =
     [Step::Place("a"), Step::ChangeItems, Step::Pay, Step::Ship, Step::Deliver, Step::Return];
 
+/// The same of one that is shipped and taken back in parts.
+const IN_PARTS: [Step; 7] = [
+    Step::Place("a"),
+    Step::Pay,
+    Step::ShipUnits,
+    Step::CancelFulfillment,
+    Step::Ship,
+    Step::SendBack,
+    Step::Receive,
+];
+
 /// The same of one that is cancelled.
 const CANCELLED: [Step; 2] = [Step::PlaceOneLine("a"), Step::Cancel];
 
@@ -20,13 +31,14 @@ async fn the_first_request_after_a_freeze_succeeds_whatever_its_connections_have
     let begin = fixture.snapshot().await;
     for seed in seeds() {
         for cut in [None, Some(Cut::Closed), Some(Cut::Reset)] {
-            for life in [&LIFE[..], &CANCELLED] {
+            for life in [&LIFE[..], &CANCELLED, &IN_PARTS] {
                 // Once without a freeze: what the states are to be.
                 fixture.begin(&begin).await;
                 let mut order = String::new();
                 let mut states = Vec::new();
                 for step in life {
-                    order = fixture.does(*step, &order).await.unwrap().text("id");
+                    let answer = fixture.does(*step, &order).await.unwrap();
+                    order = step.order_of(&answer, &order);
                     states.push(fixture.state().await);
                 }
 
@@ -47,7 +59,7 @@ async fn the_first_request_after_a_freeze_succeeds_whatever_its_connections_have
                     }
                     report.faults(1);
                     match fixture.does(*step, &order).await {
-                        Ok(answer) if answer.status.is_success() => order = answer.text("id"),
+                        Ok(answer) if answer.status.is_success() => order = step.order_of(&answer, &order),
                         answer => {
                             report.violation(seed, &case, format!("{step:?} after a freeze: {answer:?}"));
                             break;

@@ -64,7 +64,9 @@ operations! {
     ChangeItems,
     Pay,
     Ship,
+    ShipUnits,
     Cancel,
+    CancelUnits,
     Return,
     CreateProduct,
     ChangeProduct,
@@ -118,6 +120,8 @@ struct Subject {
     admin: Person,
     products: [String; 2],
     order: String,
+    /// The first item of the order.
+    item: String,
     sku: String,
     email: String,
     refresh_token: String,
@@ -142,6 +146,7 @@ impl Subject {
             admin: shop.person("admin").await,
             products,
             order: String::new(),
+            item: String::new(),
             sku: new_sku(),
             email: new_email(),
             refresh_token: String::new(),
@@ -151,14 +156,16 @@ impl Subject {
             fixture.folds().await.unwrap();
         }
         let statuses: Option<&[&str]> = match operation {
-            ChangeItems | Pay | Cancel | Reconcile => Some(&[]),
-            Ship => Some(&["paid"]),
+            ChangeItems | Pay | Cancel | CancelUnits | Reconcile => Some(&[]),
+            Ship | ShipUnits => Some(&["paid"]),
             Return => Some(&["paid", "shipped", "delivered"]),
             _ => None,
         };
         if let Some(statuses) = statuses {
             let [hat, mug] = &subject.products;
-            subject.order = subject.ada.orders(&[(hat, 2), (mug, 1)]).await.expect(201).id();
+            let placed = subject.ada.orders(&[(hat, 2), (mug, 1)]).await.expect(201);
+            subject.item = placed["items"][0]["id"].as_str().unwrap().to_owned();
+            subject.order = placed.id();
             for status in statuses {
                 subject.staff.moves(&subject.order, status).await.expect(200);
             }
@@ -193,6 +200,9 @@ impl Subject {
         let (of_stock, of_user) = (format!("{of_product}/stock"), format!("/users/{}", self.ada.id));
         let with_token = json!({ "refresh_token": self.refresh_token });
         let anyone = fixture.shop.anyone();
+        let unit = json!({ "items": [{ "id": self.item, "quantity": 1 }] });
+        let (shipments, cancellations) =
+            (format!("{of_order}/fulfillments"), format!("{of_order}/cancellations"));
         let put = Method::PUT;
         let (person, method, path, body) = match operation {
             PlaceOneItem | PlaceUnderAKey => (&self.ada, Method::POST, "/orders", one()),
@@ -200,6 +210,8 @@ impl Subject {
             ChangeItems => (&self.ada, put, &*of_order, json!({ "items": [item(hat, 3), item(mug, 1)] })),
             Pay => (&self.staff, put, &*of_order, to_for(&self.order, "paid")),
             Ship => (&self.staff, put, &*of_order, to("shipped")),
+            ShipUnits => (&self.staff, Method::POST, &*shipments, unit),
+            CancelUnits => (&self.ada, Method::POST, &*cancellations, unit),
             Cancel => (&self.ada, put, &*of_order, to("cancelled")),
             Return => (&self.staff, put, &*of_order, json!({ "status": "returned", "restock": true })),
             CreateProduct => {
@@ -243,7 +255,8 @@ impl Subject {
         let order = async || shop.admin().get(&format!("/orders/{}", self.order)).await.expect(200);
         let reached = async |status: &str| {
             let history = order().await["history"].as_array().cloned().unwrap_or_default();
-            i64::try_from(history.iter().filter(|entry| entry["to"] == status).count()).unwrap()
+            let of_it = history.iter().filter(|entry| entry["event"] == "status" && entry["to"] == status);
+            i64::try_from(of_it.count()).unwrap()
         };
         match operation {
             PlaceOneItem | PlaceTwoItems | PlaceUnderAKey => {
@@ -256,6 +269,15 @@ impl Subject {
             ChangeItems => order().await["items"][0]["quantity"].as_i64().unwrap() - 2,
             Pay => reached("paid").await,
             Ship => reached("shipped").await,
+            ShipUnits | CancelUnits => {
+                let order = order().await;
+                let count = |field: &str| order["items"][0][field].as_i64().unwrap();
+                let (on_hand, reserved, _) = shop.stock(hat).await;
+                let moved = (100 - on_hand, 2 - reserved);
+                let (shipped, cancelled) = (count("shipped"), count("cancelled"));
+                assert_eq!(moved, (shipped, shipped + cancelled), "by {shipped} and {cancelled}");
+                shipped + cancelled
+            }
             Cancel | Reconcile => reached("cancelled").await,
             Return => reached("returned").await,
             CreateProduct => count("products", doc! { "sku": &self.sku }).await,

@@ -155,20 +155,57 @@ async fn a_lost_answer_to_a_hold_places_no_order_without_stock() {
 async fn a_call_that_arrives_thrice_holds_ships_and_restocks_once() {
     let shop = OnLambda::open().await;
     let (ada, product) = (shop.customer().await, shop.product(9).await);
-    let rules = ["HoldStock", "ShipStock", "RestockReturned"]
-        .map(|method| shop.lambda.on_call("products", method).once(Fault::Repeat(3)));
-    let order = ada.orders(&[(&product, 2)]).await.expect(201).id();
+    let held = shop.lambda.on_call("products", "HoldStock").once(Fault::Repeat(3));
+    let moved = shop.lambda.on_call("products", "MoveStock").times(4, Fault::Repeat(3));
+    let order = ada.orders(&[(&product, 2)]).await.expect(201);
     assert_eq!(shop.stock(&product).await, (9, 2, 7));
-    let admin = shop.admin();
-    for status in ["paid", "shipped"] {
-        admin.moves(&order, status).await.expect(200);
-    }
+    let (admin, path) = (shop.admin(), format!("/orders/{}", order.id()));
+    admin.moves(&order.id(), "paid").await.expect(200);
+    let one = json!({ "items": [{ "id": order["items"][0]["id"], "quantity": 1 }] });
+    let parcel = admin.post(&format!("{path}/fulfillments"), one).await.expect(201).id();
+    assert_eq!(shop.stock(&product).await, (8, 1, 7));
+    let cancelled = json!({ "status": "cancelled" });
+    admin.put(&format!("{path}/fulfillments/{parcel}"), cancelled).await.expect(200);
+    assert_eq!(shop.stock(&product).await, (9, 2, 7));
+    admin.moves(&order.id(), "shipped").await.expect(200);
     assert_eq!(shop.stock(&product).await, (7, 0, 7));
-    admin.moves(&order, "delivered").await.expect(200);
-    let returned = json!({ "status": "returned", "restock": true });
-    admin.put(&format!("/orders/{order}"), returned).await.expect(200);
+    admin.moves(&order.id(), "delivered").await.expect(200);
+    admin.put(&path, json!({ "status": "returned", "restock": true })).await.expect(200);
     assert_eq!(shop.stock(&product).await, (9, 0, 9));
-    assert!(rules.iter().all(|rule| rule.struck() == 1));
+    assert_eq!((held.struck(), moved.struck()), (1, 4));
+}
+
+#[tokio::test]
+async fn a_shipment_that_arrives_after_its_cancellation_moves_nothing() {
+    let shop = OnLambda::open().await;
+    let (admin, product) = (shop.admin(), shop.product(9).await);
+    let order = admin.orders(&[(&product, 2)]).await.expect(201);
+    admin.moves(&order.id(), "paid").await.expect(200);
+    let path = format!("/orders/{}/fulfillments", order.id());
+    let one = json!({ "items": [{ "id": order["items"][0]["id"], "quantity": 1 }] });
+    let ship = || {
+        let request = admin.request(Method::POST, &path).header("idempotency-key", "a");
+        admin.outcome(request.json(&one))
+    };
+    let calls = shop.lambda.on_call("products", "MoveStock").hold();
+    let crash = async {
+        let mut call = calls.next().await;
+        calls.lift();
+        shop.lambda.environments("orders")[0].kill().await;
+        call.caller_gives_up().await;
+        call
+    };
+    let (answer, late) = tokio::join!(ship(), crash);
+    assert_eq!(answer.unwrap().status, 500);
+    assert_eq!(shop.stock(&product).await, (9, 2, 7), "shipped, and its task is left");
+    let parcel = ship().await.unwrap().expect(201).id();
+    assert_eq!(shop.stock(&product).await, (8, 1, 7));
+    admin.put(&format!("{path}/{parcel}"), json!({ "status": "cancelled" })).await.expect(200);
+    assert_eq!(shop.stock(&product).await, (9, 2, 7));
+    late.deliver().await;
+    assert_eq!(shop.stock(&product).await, (9, 2, 7), "held by this order, and by no other");
+    let order = admin.get(&format!("/orders/{}", order.id())).await.expect(200);
+    assert_eq!(order["fulfillments"].as_array().map(Vec::len), Some(1));
 }
 
 #[tokio::test]

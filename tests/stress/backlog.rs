@@ -88,6 +88,7 @@ impl Backlog {
             products: Channel::new(flaky.clone(), clock.clone()),
             users: Channel::new(Arc::new(shop.backend.users.rpc.clone()), clock.clone()),
             payment_window: orders::DEFAULT_PAYMENT_WINDOW,
+            return_window: orders::DEFAULT_RETURN_WINDOW,
             limits: orders::CustomerLimits::NONE,
             clock,
         });

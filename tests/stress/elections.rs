@@ -46,6 +46,8 @@ struct Told {
     key: String,
     order: String,
     status: &'static str,
+    /// Number of fulfillments.
+    parcels: usize,
     at: Instant,
 }
 
@@ -81,22 +83,33 @@ impl Client<'_> {
             .map(|product| json!({ "product_id": self.products[product % PRODUCTS], "quantity": 1 }))
             .collect();
         let body = json!({ "items": items, "shipping_address": address() });
-        let order = self.insists(Method::POST, "/orders", &key, Some(&body), 201).await?.id();
-        let mut status = "placed";
+        let placed = self.insists(Method::POST, "/orders", &key, Some(&body), 201).await?;
+        let (order, mut status, mut parcels) = (placed.id(), "placed", 0);
         let path = format!("/orders/{order}");
         // It may show an earlier version, but never nothing.
         self.insists(Method::GET, &path, &key, None, 200).await?;
-        let steps: &[&'static str] = match self.chance.random_range(0..4) {
+        let choice = self.chance.random_range(0..5);
+        let steps: &[&'static str] = match choice {
             0 => &["cancelled"],
             1 => &["paid", "shipped"],
+            2 => &["paid"],
             _ => &[],
         };
         for step in steps {
             self.insists(Method::PUT, &path, &key, Some(&to(step)), 200).await?;
             self.insists(Method::GET, &path, &key, None, 200).await?;
             status = step;
+            parcels += usize::from(*step == "shipped");
         }
-        Ok(Told { key, order, status, at: Instant::now() })
+        if choice == 2 {
+            // One item of it alone.
+            let unit = json!({ "items": [{ "id": placed["items"][0]["id"], "quantity": 1 }] });
+            self.insists(Method::POST, &format!("{path}/fulfillments"), &key, Some(&unit), 201).await?;
+            self.insists(Method::GET, &path, &key, None, 200).await?;
+            status = if lines == 1 { "shipped" } else { "paid" };
+            parcels = 1;
+        }
+        Ok(Told { key, order, status, parcels, at: Instant::now() })
     }
 
     /// Sends a request again until the answer is no 503; it must be this one then.
@@ -162,11 +175,14 @@ async fn differences(shop: &InProcess, told: &Told) -> Vec<String> {
     let id: OrderId = told.order.parse().unwrap();
     let found = orders.find_one(doc! { "_id": mongo::uuid(id) }).await.unwrap();
     let status = found.as_ref().and_then(|order| order.get_str("status").ok()).unwrap_or("lost");
-    if (count, status) == (1, told.status) {
+    let parcels = found.as_ref().and_then(|order| order.get_array("fulfillments").ok()).map_or(0, Vec::len);
+    if (count, status, parcels) == (1, told.status, told.parcels) {
         return Vec::new();
     }
-    let Told { key, order, status: was, .. } = told;
-    vec![format!("{key}: {order} was {was} and is {status}; {count} orders under its key")]
+    let Told { key, order, status: was, parcels: were, .. } = told;
+    vec![format!(
+        "{key}: {order} was {was} and is {status}, with {were} and {parcels} parcels; {count} orders under its key"
+    )]
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -4,6 +4,7 @@
 //! - [`sale`]: a hot product, whose buyers cancel while staff correct its count
 //! - [`twins`]: the same request many times at once
 //! - [`money`]: payments, refunds and edits of the same orders, with crashes and lost answers
+//! - [`parts`]: units of the same orders that are shipped, cancelled and returned, with crashes and late calls
 //! - [`enumeration`]: whoever measures sign-ins, known and unknown
 //! - [`brute_force`]: guesses over many connections at once
 //! - [`commands`]: a fault at every command that an operation sends to MongoDB
@@ -23,6 +24,7 @@
 mod backlog;
 mod brute_force;
 mod campaign;
+mod clients;
 mod commands;
 mod elections;
 mod enumeration;
@@ -36,6 +38,8 @@ mod money;
 mod open_orders;
 mod operations;
 mod oversell;
+mod parts;
+mod process;
 mod profile;
 mod recovery;
 mod replica_set;

@@ -1,9 +1,9 @@
-//! Money: 64 clients pay, refund, cancel, expire and edit the same orders. Their processes are killed at their commands,
-//! lines are cut, and answers are lost. Afterwards each order has exactly the money that was acknowledged.
+//! Money: 64 clients pay, refund, cancel, ship, take back, expire and edit the same orders. Their processes are killed at
+//! their commands, lines are cut, and answers are lost. Afterwards each order has exactly the money that was
+//! acknowledged.
 //!
 //! - `account`: knowledge of an order's money, and the check
 //! - `client`: operations and their faults
-//! - `process`: a process that can be killed
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -16,20 +16,18 @@ use rand::{Rng as _, SeedableRng as _};
 use serde_json::{Value, json};
 use shared::auth::Role;
 use shared::values::clock::Clock;
-use tests::answer::Answer;
 use tests::in_process::InProcess;
 use tests::person::{Person, address};
 
 use crate::campaign::{Campaign, is_long, tell};
+use crate::clients::{Known, Notes};
 use crate::recovery;
 
 mod account;
 mod client;
-mod process;
 
-use account::{Account, Book, Entry, Known, Said};
-use client::{Client, MIX, Operation, Reply};
-use process::Fault;
+use account::{Account, Book, Entry, Said};
+use client::{Client, MIX, Operation};
 
 const CLIENTS: usize = 64;
 
@@ -51,55 +49,19 @@ const RECONCILED_EVERY: Duration = Duration::from_millis(500);
 /// Kinds of faults, as their names begin.
 const FAULTS: [&str; 4] = ["crash", "cut", "call", "answer"];
 
-/// Operations by their results, and findings.
-#[derive(Default)]
-struct Noted {
-    /// Acknowledged, refused and unknown ones.
-    counts: BTreeMap<Operation, [usize; 3]>,
-    faults: BTreeMap<String, usize>,
-    wrong: Vec<String>,
-}
-
 /// Orders in the hands of the clients.
 struct Market<'a> {
     shop: &'a InProcess,
     accounts: Vec<Mutex<Account>>,
     /// Number of operations that were begun.
     begun: AtomicUsize,
-    noted: Mutex<Noted>,
+    notes: Notes<Operation>,
     is_over: AtomicBool,
 }
 
 impl Market<'_> {
-    fn noted(&self) -> MutexGuard<'_, Noted> {
-        self.noted.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     fn account(&self, place: usize) -> MutexGuard<'_, Account> {
         self.accounts[place].lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn finds(&self, wrong: impl IntoIterator<Item = String>) {
-        self.noted().wrong.extend(wrong);
-    }
-
-    fn holds(&self, is_so: bool, otherwise: impl FnOnce() -> String) {
-        if !is_so {
-            self.finds([otherwise()]);
-        }
-    }
-
-    fn count(&self, operation: Operation, known: Known) {
-        let place = match known {
-            Known::Acknowledged => 0,
-            Known::Refused => 1,
-            Known::Unknown => 2,
-        };
-        self.noted().counts.entry(operation).or_default()[place] += 1;
-    }
-
-    fn strike(&self, fault: &Fault) {
-        *self.noted().faults.entry(fault.to_string()).or_default() += 1;
     }
 
     /// Order of the next operation; none at the end. The orders come one after the other, so many at once.
@@ -122,7 +84,7 @@ impl Market<'_> {
             let wrong = entry.learn(said);
             (entry.known, wrong)
         };
-        self.finds(wrong.into_iter().map(|wrong| format!("{tag} was {wrong}")));
+        self.notes.finds(wrong.into_iter().map(|wrong| format!("{tag} was {wrong}")));
         known
     }
 
@@ -132,40 +94,19 @@ impl Market<'_> {
             let mut account = self.account(place);
             account.refunds.get_mut(tag).unwrap().reference.replace(reference.clone())
         };
-        self.holds(before.is_none(), || format!("{tag} has the references {before:?} and {reference}"));
+        self.notes.holds(before.is_none(), || format!("{tag} has the references {before:?} and {reference}"));
     }
 
     /// Notes the violations in an order as it is at a moment.
     fn see(&self, order: &Value) {
         let wrong = account::unsound(order);
-        self.finds(wrong.into_iter().map(|wrong| format!("{}, meanwhile: {wrong}", order["id"])));
-    }
-
-    /// Notes an answer that is none of these problems.
-    fn expects(&self, operation: Operation, answer: &Answer, refusals: &[&str]) {
-        let is_expected = refusals.iter().any(|slug| answer["type"] == format!("/problems/{slug}"));
-        self.holds(is_expected, || format!("{operation:?} answered {}: {:#}", answer.status, answer.body));
-    }
-
-    /// Reply to a request that was sent once, without a fault.
-    fn reply(&self, answer: Result<Answer, String>) -> Reply {
-        match answer {
-            Ok(answer) if answer.status == 503 => {
-                answer.problem(503, "unavailable");
-                Reply { answer: None, was_lost: true }
-            }
-            Ok(answer) => Reply { answer: Some(answer), was_lost: false },
-            Err(lost) => {
-                self.finds([lost]);
-                Reply { answer: None, was_lost: true }
-            }
-        }
+        self.notes.finds(wrong.into_iter().map(|wrong| format!("{}, meanwhile: {wrong}", order["id"])));
     }
 
     async fn reconciles(&self) {
         while !self.is_over.load(Ordering::SeqCst) {
             if let Err(status) = recovery::reconciles(self.shop).await {
-                self.finds([format!("Reconcile: {status}")]);
+                self.notes.finds([format!("Reconcile: {status}")]);
             }
             tokio::time::sleep(RECONCILED_EVERY).await;
         }
@@ -201,18 +142,6 @@ async fn inconsistencies(admin: &Person) -> Vec<String> {
         found.extend(page["violations"].as_array().unwrap().iter().map(Value::to_string));
         let Some(cursor) = page["next_cursor"].as_str() else { return found };
         path = format!("/orders/consistency?limit=1000&cursor={cursor}");
-    }
-}
-
-/// Prints the operations by their results, and the faults.
-fn tell_counts(noted: &Noted) {
-    tell("\n| operation | acknowledged | refused | unknown |\n| --- | --- | --- | --- |\n");
-    for (operation, [acknowledged, refused, unknown]) in &noted.counts {
-        tell(&format!("| {operation:?} | {acknowledged} | {refused} | {unknown} |\n"));
-    }
-    tell("\n| fault | count |\n| --- | --- |\n");
-    for (fault, count) in &noted.faults {
-        tell(&format!("| {fault} | {count} |\n"));
     }
 }
 
@@ -259,7 +188,7 @@ async fn each_order_has_exactly_the_acknowledged_money() {
         shop: &shop,
         accounts,
         begun: AtomicUsize::new(0),
-        noted: Mutex::default(),
+        notes: Notes::default(),
         is_over: AtomicBool::new(false),
     };
     let seeds: Vec<u64> = (0..CLIENTS).map(|_| chance.random()).collect();
@@ -272,19 +201,8 @@ async fn each_order_has_exactly_the_acknowledged_money() {
     };
     tokio::join!(worked, market.reconciles());
 
-    let Market { accounts, noted, .. } = market;
-    let noted = noted.into_inner().unwrap_or_else(PoisonError::into_inner);
-    tell_counts(&noted);
-    campaign.cases = noted.counts.values().flatten().sum();
-    campaign.faults = noted.faults.values().sum();
-    for (operation, _) in MIX {
-        campaign.holds(noted.counts.contains_key(&operation), || format!("no operation {operation:?}"));
-    }
-    for kind in FAULTS {
-        let is_met = noted.faults.keys().any(|fault| fault.starts_with(kind));
-        campaign.holds(is_met, || format!("no fault of the kind {kind}"));
-    }
-    campaign.finds(noted.wrong);
+    let Market { accounts, notes, .. } = market;
+    notes.end(&mut campaign, &MIX, &FAULTS);
 
     let end = Clock::system().now().to_string();
     match recovery::heals(&shop, &shop.database).await {

@@ -14,6 +14,7 @@ use shared::rpc::metadata;
 use shared::runtime::context::Context;
 use shared::values::clock::Clock;
 use shared::values::ids::OrderId;
+use tests::answer::Answer;
 use tests::in_process::InProcess;
 use tests::person::{Person, address, to};
 use tonic::Code;
@@ -31,17 +32,25 @@ pub(crate) enum Operation {
     ChangeItems,
     Cancel,
     Ship,
+    ShipUnits,
+    CancelFulfillment,
+    CancelUnits,
     Return,
+    Receive,
     Reconcile,
 }
 
-pub(crate) const OPERATIONS: [Operation; 7] = [
+pub(crate) const OPERATIONS: [Operation; 11] = [
     Operation::PlaceOneLine,
     Operation::PlaceThreeLines,
     Operation::ChangeItems,
     Operation::Cancel,
     Operation::Ship,
+    Operation::ShipUnits,
+    Operation::CancelFulfillment,
+    Operation::CancelUnits,
     Operation::Return,
+    Operation::Receive,
     Operation::Reconcile,
 ];
 
@@ -62,6 +71,10 @@ pub(crate) struct Prepared {
     person: Person,
     products: Vec<String>,
     order: Option<String>,
+    /// One unit of the order's first item, as a body has it.
+    unit: Value,
+    /// The fulfillment or the return that it is about; empty without.
+    part: String,
     key: String,
 }
 
@@ -77,7 +90,11 @@ impl Operation {
             Self::ChangeItems => (vec![(10, 2), (10, 0)], vec![(10, 1), (10, 3)]),
             Self::Cancel => (vec![(10, 2); 2], vec![(10, 0); 2]),
             Self::Ship => (vec![(10, 2); 2], vec![(8, 0); 2]),
+            Self::ShipUnits => (vec![(10, 2); 2], vec![(9, 1), (10, 2)]),
+            Self::CancelFulfillment => (vec![(9, 1), (10, 2)], vec![(10, 2); 2]),
+            Self::CancelUnits => (vec![(10, 2); 2], vec![(10, 1), (10, 2)]),
             Self::Return => (vec![(8, 0); 2], vec![(10, 0); 2]),
+            Self::Receive => (vec![(9, 1), (10, 2)], vec![(10, 1), (10, 2)]),
             // It is healed whatever is answered.
             Self::Reconcile => (vec![(10, 0), (10, 0), (10, 2)], vec![(10, 0), (10, 0), (10, 2)]),
         }
@@ -88,7 +105,13 @@ impl Operation {
         match self {
             Self::PlaceOneLine | Self::PlaceThreeLines | Self::Reconcile => 0,
             Self::ChangeItems => 1,
-            Self::Cancel | Self::Ship | Self::Return => 2,
+            Self::Cancel
+            | Self::Ship
+            | Self::ShipUnits
+            | Self::CancelFulfillment
+            | Self::CancelUnits
+            | Self::Return
+            | Self::Receive => 2,
         }
     }
 
@@ -101,23 +124,36 @@ impl Operation {
         let person = shop.people(Role::Staff, 1).remove(0);
         let lines: Vec<(&str, i64)> =
             products.iter().take(self.lines()).map(|product| (product.as_str(), 2)).collect();
-        let order = match lines.len() {
+        let placed = match lines.len() {
             0 => None,
-            _ => Some(person.orders(&lines).await.expect(201).id()),
+            _ => Some(person.orders(&lines).await.expect(201)),
         };
+        let item = placed.as_ref().map(|order| order["items"][0]["id"].clone()).unwrap_or_default();
+        let unit = json!({ "items": [{ "id": item, "quantity": 1 }] });
+        let order = placed.as_ref().map(Answer::id);
         let steps: &[&str] = match self {
-            Self::Ship => &["paid"],
+            Self::Ship | Self::ShipUnits | Self::CancelFulfillment | Self::Receive => &["paid"],
             Self::Return => &["paid", "shipped", "delivered"],
             _ => &[],
         };
         for step in steps {
             person.moves(order.as_deref().unwrap(), step).await.expect(200);
         }
+        let lists: &[&str] = match self {
+            Self::CancelFulfillment => &["fulfillments"],
+            Self::Receive => &["fulfillments", "returns"],
+            _ => &[],
+        };
+        let mut part = String::new();
+        for list in lists {
+            let path = format!("/orders/{}/{list}", order.as_deref().unwrap());
+            part = person.post(&path, unit.clone()).await.expect(201).id();
+        }
         if self == Self::Reconcile {
             leave_work(shop, &person, &products).await;
         }
         let key = OrderId::new().to_string();
-        Prepared { operation: self, person, products, order, key }
+        Prepared { operation: self, person, products, order, unit, part, key }
     }
 }
 
@@ -131,6 +167,20 @@ impl Prepared {
                     Err(status) if status.code() == Code::Unavailable => Answered::Unknown,
                     Err(status) => Answered::Wrong(status.to_string()),
                 };
+            }
+            (Operation::ShipUnits, Some(order)) => {
+                (Method::POST, format!("/orders/{order}/fulfillments"), self.unit.clone())
+            }
+            (Operation::CancelUnits, Some(order)) => {
+                (Method::POST, format!("/orders/{order}/cancellations"), self.unit.clone())
+            }
+            (Operation::CancelFulfillment, Some(order)) => {
+                (Method::PUT, format!("/orders/{order}/fulfillments/{}", self.part), to("cancelled"))
+            }
+            (Operation::Receive, Some(order)) => {
+                let item = json!({ "id": self.unit["items"][0]["id"], "received": 1, "restocked": 1 });
+                let body = json!({ "status": "received", "items": [item] });
+                (Method::PUT, format!("/orders/{order}/returns/{}", self.part), body)
             }
             (operation, Some(order)) => (Method::PUT, format!("/orders/{order}"), self.change(operation)),
             (_, None) => (Method::POST, "/orders".to_owned(), self.body(&vec![2; self.products.len()])),

@@ -6,17 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
-/// Knowledge of a request.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) enum Known {
-    /// It may have taken effect or not.
-    #[default]
-    Unknown,
-    /// It has taken effect.
-    Acknowledged,
-    /// It has taken no effect, and never will.
-    Refused,
-}
+use crate::clients::Known;
 
 /// Answer to a request that records an entry.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -234,7 +224,14 @@ fn check_sums(order: &Value) -> Vec<String> {
         list(order, "history").iter().any(|entry| entry["event"] == "status" && entry["to"] == "cancelled")
     };
     let is_cancelled = status == "cancelled" || (status == "refunded" && was_cancelled());
-    let cancelled = if is_cancelled { total } else { 0 };
+    // The amount of some units follows from prices, so it is taken as it is.
+    let of_units = number(&order["totals"]["cancelled"]).clamp(0, total);
+    let has_cancelled = list(order, "items").iter().any(|item| number(&item["cancelled"]) > 0);
+    let cancelled = match (is_cancelled, has_cancelled) {
+        (true, _) => total,
+        (false, true) => of_units,
+        (false, false) => 0,
+    };
     let payable = total - cancelled;
 
     let mut wrong = Vec::new();
@@ -323,7 +320,7 @@ mod tests {
         let order = json!({
             "id": "order_1",
             "status": "paid",
-            "items": [{ "id": "item_1", "quantity": 2, "refunded": 1 }],
+            "items": [{ "id": "item_1", "quantity": 2, "cancelled": 0, "refunded": 1 }],
             "total": { "amount": 1000, "currency": "EUR" },
             "totals": {
                 "items": 1200, "discounts": 400, "shipping": 150, "tax": 50, "tax_included": 0, "total": 1000,
@@ -376,7 +373,7 @@ mod tests {
     #[test]
     fn the_check_finds_each_damage() {
         type Damage = fn(&mut Value, &mut Account);
-        let damages: [(&str, Damage); 16] = [
+        let damages: [(&str, Damage); 18] = [
             ("stands 2 times", |order, _| again(order, "payments")),
             ("`paid` is 1000, and should be 2000", |order, _| again(order, "payments")),
             ("have the ID \"payment_1\"", |order, _| again(order, "payments")),
@@ -386,6 +383,11 @@ mod tests {
             ("units of no item", |order, _| order["items"] = json!([])),
             ("placed with 1000 payable, 1000 paid", |order, _| order["status"] = json!("placed")),
             ("paid with 1001 payable, 1000 paid", |order, _| order["total"]["amount"] = json!(1001)),
+            ("`cancelled` is 1, and should be 0", |order, _| order["totals"]["cancelled"] = json!(1)),
+            ("`cancelled` is 1001, and should be 1000", |order, _| {
+                order["items"][0]["cancelled"] = json!(1);
+                order["totals"]["cancelled"] = json!(1001);
+            }),
             ("`due` is 1, and should be 0", |order, _| order["totals"]["due"] = json!(1)),
             ("its parts are 1001", |order, _| order["totals"]["tax"] = json!(51)),
             ("was acknowledged, and is lost", |order, _| order["payments"] = json!([])),

@@ -3,32 +3,20 @@
 use std::time::Duration;
 
 use futures::future::join;
-use http::Method;
 use rand::Rng as _;
 use rand::rngs::StdRng;
 use rand::seq::IndexedRandom as _;
 use serde_json::{Value, json};
-use shared::auth::Role;
 use shared::values::clock::Clock;
-use tests::answer::Answer;
-use tests::person::Person;
 use tests::proxy::{Command, Moment};
 
 use super::Market;
-use super::account::{Book, Entry, Known, Said, number, of_payment_tag, payment_tag};
-use super::process::{Fault, Process};
+use super::account::{Book, Entry, Said, number, of_payment_tag, payment_tag};
+use crate::clients::{Ask, Known, Reply, Terminal};
+use crate::process::{Fault, Mishap};
 
 /// Percentage of the tries that have a fault.
 const FAULTS: u32 = 40;
-
-/// Number of tries of a request that can have a fault.
-const FAULTY_TRIES: usize = 2;
-
-/// Number of tries of a request.
-const TRIES: usize = 10;
-
-/// Number of operations after which a client takes another access token: one ends after 15 minutes.
-const TOKEN: usize = 50;
 
 /// Largest payment beyond what is due, and refund beyond what is left.
 const BEYOND: i64 = 300;
@@ -61,10 +49,20 @@ pub(super) enum Operation {
     /// With a payment deadline that passes soon.
     Expire,
     Edit,
+    /// Some units of an item.
+    Ship,
+    CancelFulfillment,
+    /// Some units of an item.
+    CancelUnits,
+    /// Some units of an item.
+    Return,
+    Receive,
+    /// Of what a return has brought back.
+    RefundReturn,
 }
 
 /// Operations and how often each is chosen.
-pub(super) const MIX: [(Operation, u32); 16] = [
+pub(super) const MIX: [(Operation, u32); 22] = [
     (Operation::PayDue, 8),
     (Operation::PayPart, 16),
     (Operation::PayAgain, 8),
@@ -81,6 +79,12 @@ pub(super) const MIX: [(Operation, u32); 16] = [
     (Operation::Cancel, 4),
     (Operation::Expire, 4),
     (Operation::Edit, 14),
+    (Operation::Ship, 8),
+    (Operation::CancelFulfillment, 4),
+    (Operation::CancelUnits, 8),
+    (Operation::Return, 5),
+    (Operation::Receive, 5),
+    (Operation::RefundReturn, 5),
 ];
 
 impl Operation {
@@ -88,78 +92,71 @@ impl Operation {
     fn writes(self) -> usize {
         match self {
             Self::Edit => 3,
-            Self::Cancel => 2,
+            _ if self.moves_stock() => 2,
             _ => 1,
         }
     }
-}
 
-/// Request that can be sent again.
-struct Ask {
-    method: Method,
-    path: String,
-    key: Option<String>,
-    body: Option<Value>,
-}
-
-impl Ask {
-    fn put(path: String, body: Value) -> Self {
-        Self { method: Method::PUT, path, key: None, body: Some(body) }
+    /// True for one that calls products.
+    fn moves_stock(self) -> bool {
+        matches!(
+            self,
+            Self::Cancel
+                | Self::CancelUnits
+                | Self::CancelFulfillment
+                | Self::Edit
+                | Self::Receive
+                | Self::Ship
+        )
     }
 
-    fn post(path: String, key: Option<String>, body: Value) -> Self {
-        Self { method: Method::POST, path, key, body: Some(body) }
-    }
-
-    async fn send(&self, person: Person) -> Result<Answer, String> {
-        let mut request = person.request(self.method.clone(), &self.path);
-        if let Some(key) = &self.key {
-            request = request.header("idempotency-key", key);
+    /// Draws the fault of a try, if it has one.
+    fn draw_fault(self, chance: &mut StdRng) -> Option<Fault> {
+        if !chance.random_ratio(FAULTS, 100) {
+            return None;
         }
-        if let Some(body) = &self.body {
-            request = request.json(body);
+        let moment = if chance.random_bool(0.5) { Moment::Before } else { Moment::After };
+        if self.moves_stock() && chance.random_ratio(1, 3) {
+            return Some(Fault::Call(Mishap::Lost(moment)));
         }
-        person.outcome(request).await
+        let command = if chance.random_ratio(1, 4) {
+            Command { name: "find orders".to_owned(), number: 1 }
+        } else {
+            let number = chance.random_range(1..=self.writes());
+            Command { name: "update orders".to_owned(), number }
+        };
+        Some(match chance.random_range(0..6) {
+            0 => Fault::Answer,
+            1 | 2 => Fault::Cut(command, moment),
+            _ => Fault::Crash(command, moment),
+        })
     }
 }
 
-/// Last answer to a request, if the client has waited for one that says anything.
-pub(super) struct Reply {
-    /// Answer; none if the client gave up.
-    pub(super) answer: Option<Answer>,
-    /// True if an earlier try may have taken effect.
-    pub(super) was_lost: bool,
+/// Units of an item that are cancelled or shipped.
+fn gone(item: &Value) -> i64 {
+    number(&item["cancelled"]) + number(&item["shipped"])
 }
 
 /// A client, with a process of its own.
 pub(super) struct Client<'a> {
     market: &'a Market<'a>,
-    name: usize,
-    /// Number of names that it has made.
-    made: usize,
-    person: Person,
-    process: Process,
-    chance: StdRng,
+    terminal: Terminal<'a, Operation>,
 }
 
 impl<'a> Client<'a> {
     pub(super) async fn open(market: &'a Market<'a>, name: usize, chance: StdRng) -> Self {
-        let person = market.shop.people(Role::Staff, 1).remove(0);
-        let process = Process::start(market.shop).await;
-        Self { market, name, made: 0, person, process, chance }
+        Self { market, terminal: Terminal::open(market.shop, &market.notes, name, chance).await }
     }
 
     /// Works until all operations are begun.
     pub(super) async fn work(mut self) {
-        let mut done = 0;
-        while let Some(place) = self.market.next(&mut self.chance) {
-            let (operation, _) = *MIX.choose_weighted(&mut self.chance, |(_, weight)| *weight).unwrap();
+        while let Some(place) = self.market.next(&mut self.terminal.chance) {
+            self.terminal.begin();
+            let (operation, _) =
+                *MIX.choose_weighted(&mut self.terminal.chance, |(_, weight)| *weight).unwrap();
             let known = self.act(operation, place).await;
-            self.market.count(operation, known);
-            done += 1;
-            if done % TOKEN == 0 {
-                self.person = self.market.shop.people(Role::Staff, 1).remove(0);
-            }
+            self.market.notes.count(operation, known);
         }
     }
 
@@ -184,6 +181,12 @@ impl<'a> Client<'a> {
             Operation::Cancel => self.cancel(place).await,
             Operation::Expire => self.expire(place).await,
             Operation::Edit => self.edit(place).await,
+            Operation::Ship => self.ship(place).await,
+            Operation::CancelFulfillment => self.cancel_fulfillment(place).await,
+            Operation::CancelUnits => self.cancel_units(place).await,
+            Operation::Return => self.send_back(place).await,
+            Operation::Receive => self.receive(place).await,
+            Operation::RefundReturn => self.refund_return(place).await,
         }
     }
 
@@ -191,14 +194,14 @@ impl<'a> Client<'a> {
     async fn pay(&mut self, operation: Operation, place: usize) -> Known {
         let Some(order) = self.look(place).await else { return Known::Unknown };
         let amount = match number(&order["totals"]["due"]) {
-            0 => self.chance.random_range(1..=BEYOND),
+            0 => self.terminal.chance.random_range(1..=BEYOND),
             due if operation == Operation::PayDue => due,
-            due => self.chance.random_range(1..=due),
+            due => self.terminal.chance.random_range(1..=due),
         };
-        let provider = self.chance.random_bool(0.5).then_some("stripe");
-        let reference = self.fresh("pi");
-        let is_keyed = operation == Operation::PayTwiceAtOnce || self.chance.random_bool(0.5);
-        let key = is_keyed.then(|| self.fresh("key"));
+        let provider = self.terminal.chance.random_bool(0.5).then_some("stripe");
+        let reference = self.terminal.fresh("pi");
+        let is_keyed = operation == Operation::PayTwiceAtOnce || self.terminal.chance.random_bool(0.5);
+        let key = is_keyed.then(|| self.terminal.fresh("key"));
         let tag = payment_tag(provider, &reference);
         self.market.expect(place, Book::Payments, &tag, Some(amount));
         let body = json!({ "amount": amount, "reference": reference, "provider": provider });
@@ -222,7 +225,7 @@ impl<'a> Client<'a> {
         let ask = Ask::post(self.path(place, "/payments"), None, body);
         let reply = self.insist(Operation::PayAgain, &ask).await;
         if let Some(answer) = reply.answer.as_ref().filter(|answer| answer.status.is_success()) {
-            self.market.holds(answer.status == 200 && answer.is_replayed(), || {
+            self.market.notes.holds(answer.status == 200 && answer.is_replayed(), || {
                 format!("{tag} again: {} without a replay", answer.status)
             });
         }
@@ -244,7 +247,7 @@ impl<'a> Client<'a> {
         let reply = self.insist(Operation::PayAnotherAmount, &ask).await;
         match self.said(Operation::PayAnotherAmount, &reply, &["payment-reference-taken"]) {
             Said::Done { id, .. } => {
-                self.market.finds([format!("{tag} again with another amount is {id}")]);
+                self.market.notes.finds([format!("{tag} again with another amount is {id}")]);
                 Known::Acknowledged
             }
             Said::Refused => Known::Refused,
@@ -256,19 +259,19 @@ impl<'a> Client<'a> {
     async fn pay_two_orders(&mut self, place: usize) -> Known {
         let operation = Operation::PayTwoOrders;
         let places = [place, (place + 1) % self.market.accounts.len()];
-        let (reference, amount) = (self.fresh("pi"), self.chance.random_range(1..=BEYOND));
+        let (reference, amount) = (self.terminal.fresh("pi"), self.terminal.chance.random_range(1..=BEYOND));
         let tag = payment_tag(None, &reference);
         let asks = places.map(|place| {
             self.market.expect(place, Book::Payments, &tag, Some(amount));
             let body = json!({ "amount": amount, "reference": reference });
             Ask::post(self.path(place, "/payments"), None, body)
         });
-        let there = asks[1].send(self.person.clone());
+        let there = asks[1].send(self.terminal.sender(&asks[1]));
         let (here, there) = join(self.insist(operation, &asks[0]), there).await;
-        let replies = [here, self.market.reply(there)];
+        let replies = [here, self.market.notes.reply(there)];
         let said = replies.map(|reply| self.said(operation, &reply, &["payment-reference-taken"]));
         let done = said.iter().filter(|said| matches!(said, Said::Done { .. })).count();
-        self.market.holds(done == 1 || done == 0 && said.contains(&Said::Unknown), || {
+        self.market.notes.holds(done == 1 || done == 0 && said.contains(&Said::Unknown), || {
             format!("{tag} in two orders: {said:?}")
         });
         self.market.learn(places[1], Book::Payments, &tag, &said[1..]);
@@ -276,7 +279,7 @@ impl<'a> Client<'a> {
     }
 
     async fn pay_in_short(&mut self, place: usize) -> Known {
-        let reference = self.fresh("pi");
+        let reference = self.terminal.fresh("pi");
         let tag = payment_tag(None, &reference);
         self.market.expect(place, Book::Payments, &tag, None);
         let body = json!({ "status": "paid", "payment": { "reference": reference, "method": "card" } });
@@ -290,17 +293,17 @@ impl<'a> Client<'a> {
     async fn refund_amount(&mut self, operation: Operation, place: usize) -> Known {
         let Some(order) = self.look(place).await else { return Known::Unknown };
         let left = number(&order["totals"]["paid"]) - number(&order["totals"]["refunded"]);
-        let amount = if left < 1 || self.chance.random_ratio(1, 4) {
-            left + self.chance.random_range(1..=BEYOND)
+        let amount = if left < 1 || self.terminal.chance.random_ratio(1, 4) {
+            left + self.terminal.chance.random_range(1..=BEYOND)
         } else {
-            self.chance.random_range(1..=left)
+            self.terminal.chance.random_range(1..=left)
         };
         let payments = order["payments"].as_array().map(Vec::as_slice).unwrap_or_default();
-        let of_one = self.chance.random_ratio(1, 3);
-        let payment = payments.choose(&mut self.chance).filter(|_| of_one).map(|payment| &payment["id"]);
+        let of_one = self.terminal.chance.random_ratio(1, 3);
+        let payment = payments.choose(&mut self.terminal.chance).filter(|_| of_one);
         let mut body = json!({ "amount": amount });
         if let Some(payment) = payment {
-            body["payment_id"] = payment.clone();
+            body["payment_id"] = payment["id"].clone();
         }
         self.refund(operation, place, body, Some(amount)).await
     }
@@ -308,8 +311,8 @@ impl<'a> Client<'a> {
     async fn refund_item(&mut self, place: usize) -> Known {
         let Some(order) = self.look(place).await else { return Known::Unknown };
         let items = order["items"].as_array().map(Vec::as_slice).unwrap_or_default();
-        let Some(item) = items.choose(&mut self.chance) else { return Known::Unknown };
-        let item = json!({ "id": item["id"], "quantity": self.chance.random_range(1..=2) });
+        let Some(item) = items.choose(&mut self.terminal.chance) else { return Known::Unknown };
+        let item = json!({ "id": item["id"], "quantity": self.terminal.chance.random_range(1..=2) });
         self.refund(Operation::RefundItem, place, json!({ "items": [item] }), None).await
     }
 
@@ -321,7 +324,7 @@ impl<'a> Client<'a> {
         mut body: Value,
         amount: Option<i64>,
     ) -> Known {
-        let (tag, key) = (self.fresh("refund"), self.fresh("key"));
+        let (tag, key) = (self.terminal.fresh("refund"), self.terminal.fresh("key"));
         body["reason"] = json!(tag);
         self.market.expect(place, Book::Refunds, &tag, amount);
         let ask = Ask::post(self.path(place, "/refunds"), Some(key), body);
@@ -337,7 +340,7 @@ impl<'a> Client<'a> {
     }
 
     async fn refund_in_short(&mut self, place: usize) -> Known {
-        let reference = self.fresh("re");
+        let reference = self.terminal.fresh("re");
         self.market.expect(place, Book::Refunds, &reference, None);
         let body = json!({ "status": "refunded", "payment": { "refund_reference": reference } });
         let ask = Ask::put(self.path(place, ""), body);
@@ -351,7 +354,7 @@ impl<'a> Client<'a> {
         let Some((tag, Entry { id: Some(id), .. })) = self.acknowledged(place, Book::Refunds) else {
             return self.refund_amount(Operation::RefundAmount, place).await;
         };
-        let reference = self.fresh("re");
+        let reference = self.terminal.fresh("re");
         let ask = Ask::put(self.path(place, &format!("/refunds/{id}")), json!({ "reference": reference }));
         let reply = self.insist(Operation::SetReference, &ask).await;
         let said = self.said(Operation::SetReference, &reply, &["invalid-transition"]);
@@ -375,7 +378,7 @@ impl<'a> Client<'a> {
     }
 
     async fn expire(&mut self, place: usize) -> Known {
-        let soon = Duration::from_millis(self.chance.random_range(200..1_500));
+        let soon = Duration::from_millis(self.terminal.chance.random_range(200..1_500));
         let body = json!({ "expires_at": Clock::system().now().after(soon) });
         // When it is sent again, the time may have passed.
         self.change(Operation::Expire, place, body, &["order-not-editable", "validation"]).await
@@ -385,8 +388,8 @@ impl<'a> Client<'a> {
     async fn edit(&mut self, place: usize) -> Known {
         let Some(order) = self.look(place).await else { return Known::Unknown };
         let items = order["items"].as_array().map(Vec::as_slice).unwrap_or_default();
-        let changed = self.chance.random_range(0..items.len().max(1));
-        let quantity = self.chance.random_range(1..=MOST);
+        let changed = self.terminal.chance.random_range(0..items.len().max(1));
+        let quantity = self.terminal.chance.random_range(1..=MOST);
         let items: Vec<Value> = items
             .iter()
             .enumerate()
@@ -396,6 +399,108 @@ impl<'a> Client<'a> {
             })
             .collect();
         self.change(Operation::Edit, place, json!({ "items": items }), &["order-not-editable"]).await
+    }
+
+    async fn ship(&mut self, place: usize) -> Known {
+        let Some(order) = self.look(place).await else { return Known::Unknown };
+        let body = self.units(&order, |item| number(&item["quantity"]) - gone(item));
+        let refusals = ["invalid-transition", "quantity-exceeded"];
+        self.record(Operation::Ship, place, "/fulfillments", body, &refusals).await
+    }
+
+    async fn cancel_units(&mut self, place: usize) -> Known {
+        let Some(order) = self.look(place).await else { return Known::Unknown };
+        let body = self.units(&order, |item| number(&item["quantity"]) - gone(item));
+        let refusals = ["invalid-transition", "quantity-exceeded"];
+        self.record(Operation::CancelUnits, place, "/cancellations", body, &refusals).await
+    }
+
+    async fn send_back(&mut self, place: usize) -> Known {
+        let Some(order) = self.look(place).await else { return Known::Unknown };
+        let body = self.units(&order, |item| number(&item["shipped"]) - number(&item["returned"]));
+        let refusals = ["invalid-transition", "quantity-exceeded"];
+        self.record(Operation::Return, place, "/returns", body, &refusals).await
+    }
+
+    async fn cancel_fulfillment(&mut self, place: usize) -> Known {
+        let Some(id) = self.part(place, "fulfillments", "shipped").await else {
+            return self.ship(place).await;
+        };
+        let (path, body) = (format!("/fulfillments/{id}"), json!({ "status": "cancelled" }));
+        let refusals = ["invalid-transition", "quantity-exceeded"];
+        self.change_part(Operation::CancelFulfillment, place, &path, body, &refusals).await
+    }
+
+    async fn receive(&mut self, place: usize) -> Known {
+        let Some(id) = self.part(place, "returns", "approved").await else {
+            return self.send_back(place).await;
+        };
+        let (path, body) = (format!("/returns/{id}"), json!({ "status": "received" }));
+        self.change_part(Operation::Receive, place, &path, body, &["invalid-transition"]).await
+    }
+
+    async fn refund_return(&mut self, place: usize) -> Known {
+        let Some(id) = self.part(place, "returns", "received").await else {
+            return self.receive(place).await;
+        };
+        self.refund(Operation::RefundReturn, place, json!({ "return_id": id }), None).await
+    }
+
+    /// Body with some units of an item of which any are left, or else with one unit too many.
+    fn units(&mut self, order: &Value, left: impl Fn(&Value) -> i64) -> Value {
+        let items = order["items"].as_array().map(Vec::as_slice).unwrap_or_default();
+        let with_units: Vec<&Value> = items.iter().filter(|item| left(item) > 0).collect();
+        let item = with_units.choose(&mut self.terminal.chance).copied().unwrap_or(&items[0]);
+        let quantity = self.terminal.chance.random_range(1..=left(item).max(1));
+        json!({ "items": [{ "id": item["id"], "quantity": quantity }] })
+    }
+
+    /// ID of a part of the order in this status.
+    async fn part(&mut self, place: usize, list: &str, status: &str) -> Option<String> {
+        let order = self.look(place).await?;
+        let parts = order[list].as_array().map(Vec::as_slice).unwrap_or_default();
+        let parts: Vec<&str> =
+            parts.iter().filter(|it| it["status"] == status).filter_map(|it| it["id"].as_str()).collect();
+        parts.choose(&mut self.terminal.chance).map(|id| (*id).to_owned())
+    }
+
+    /// Records a part of the order.
+    async fn record(
+        &mut self,
+        operation: Operation,
+        place: usize,
+        below: &str,
+        body: Value,
+        refusals: &[&str],
+    ) -> Known {
+        let ask = Ask::post(self.path(place, below), Some(self.terminal.fresh("key")), body);
+        let reply = self.insist(operation, &ask).await;
+        self.known(operation, &reply, refusals)
+    }
+
+    /// Changes a part of the order.
+    async fn change_part(
+        &mut self,
+        operation: Operation,
+        place: usize,
+        below: &str,
+        body: Value,
+        refusals: &[&str],
+    ) -> Known {
+        let ask = Ask::put(self.path(place, below), body);
+        let reply = self.insist(operation, &ask).await;
+        self.known(operation, &reply, refusals)
+    }
+
+    fn known(&self, operation: Operation, reply: &Reply, refusals: &[&str]) -> Known {
+        match &reply.answer {
+            None => Known::Unknown,
+            Some(answer) if answer.status.is_success() => Known::Acknowledged,
+            Some(answer) => {
+                self.market.notes.expects(operation, answer, refusals);
+                Known::Refused
+            }
+        }
     }
 
     /// Changes the order itself.
@@ -408,7 +513,7 @@ impl<'a> Client<'a> {
                 Known::Acknowledged
             }
             Some(answer) => {
-                self.market.expects(operation, &answer, refusals);
+                self.market.notes.expects(operation, &answer, refusals);
                 Known::Refused
             }
         }
@@ -416,81 +521,17 @@ impl<'a> Client<'a> {
 
     /// Reads the order without a fault. `None`: it could not be read, which is a violation.
     async fn look(&mut self, place: usize) -> Option<Value> {
-        let ask = Ask { method: Method::GET, path: self.path(place, ""), key: None, body: None };
-        let mut last = "503".to_owned();
-        for _ in 0..TRIES {
-            let request = ask.send(self.person.at(&self.process.base));
-            let answer = self.process.send(self.market.shop, request, None).await.answer;
-            match self.market.reply(answer).answer {
-                Some(answer) if answer.status == 200 => {
-                    self.market.see(&answer.body);
-                    return Some(answer.body);
-                }
-                Some(answer) => last = format!("{}: {:#}", answer.status, answer.body),
-                // 503: a line that was cut may not be there again.
-                None => {}
-            }
-        }
-        self.market.finds([format!("{} answered {last}", ask.path)]);
-        None
+        let order = self.terminal.look(self.path(place, "")).await?;
+        self.market.see(&order);
+        Some(order)
     }
 
-    /// Sends a request again until it is answered. Some clients give up before.
     async fn insist(&mut self, operation: Operation, ask: &Ask) -> Reply {
-        let mut was_lost = false;
-        for number in 0..TRIES {
-            let fault = (number < FAULTY_TRIES).then(|| self.draw_fault(operation)).flatten();
-            let request = ask.send(self.person.at(&self.process.base));
-            let sent = self.process.send(self.market.shop, request, fault.as_ref()).await;
-            if let Some(fault) = fault.filter(|_| sent.is_struck) {
-                self.market.strike(&fault);
-            }
-            match sent.answer {
-                Ok(answer) if answer.status != 503 => return Reply { answer: Some(answer), was_lost },
-                Ok(answer) => {
-                    answer.problem(503, "unavailable");
-                }
-                Err(lost) if !sent.is_struck => self.market.finds([lost]),
-                Err(_) => {}
-            }
-            was_lost = true;
-            if self.chance.random_ratio(1, 10) {
-                return Reply { answer: None, was_lost };
-            }
-        }
-        self.market.finds([format!("{operation:?} has no answer after {TRIES} tries")]);
-        Reply { answer: None, was_lost }
+        self.terminal.insist(operation, ask, |chance| operation.draw_fault(chance)).await
     }
 
-    /// Sends a request twice at once: to the client's process, and to the shop.
     async fn insist_twice(&mut self, operation: Operation, ask: &Ask) -> Vec<Reply> {
-        let there = ask.send(self.person.clone());
-        let (here, there) = join(self.insist(operation, ask), there).await;
-        vec![here, self.market.reply(there)]
-    }
-
-    /// Draws the fault of a try, if it has one.
-    fn draw_fault(&mut self, operation: Operation) -> Option<Fault> {
-        if !self.chance.random_ratio(FAULTS, 100) {
-            return None;
-        }
-        let moment = if self.chance.random_bool(0.5) { Moment::Before } else { Moment::After };
-        // These call products.
-        let calls = matches!(operation, Operation::Cancel | Operation::Edit);
-        if calls && self.chance.random_ratio(1, 3) {
-            return Some(Fault::Call(moment));
-        }
-        let command = if self.chance.random_ratio(1, 4) {
-            Command { name: "find orders".to_owned(), number: 1 }
-        } else {
-            let number = self.chance.random_range(1..=operation.writes());
-            Command { name: "update orders".to_owned(), number }
-        };
-        Some(match self.chance.random_range(0..6) {
-            0 => Fault::Answer,
-            1 | 2 => Fault::Cut(command, moment),
-            _ => Fault::Crash(command, moment),
-        })
+        self.terminal.insist_twice(operation, ask, |chance| operation.draw_fault(chance)).await
     }
 
     /// Meaning of the answer for a new entry. Any other refusal than these is a violation.
@@ -501,7 +542,7 @@ impl<'a> Client<'a> {
                 Said::Done { id: answer.id(), amount: number(&answer["amount"]) }
             }
             Some(answer) => {
-                self.market.expects(operation, answer, refusals);
+                self.market.notes.expects(operation, answer, refusals);
                 Said::Refused
             }
         }
@@ -512,13 +553,14 @@ impl<'a> Client<'a> {
     fn said_in_short(&self, operation: Operation, reply: &Reply, list: &str, reference: &str) -> Said {
         let Some(answer) = &reply.answer else { return Said::Unknown };
         if !answer.status.is_success() {
-            self.market.expects(operation, answer, &["invalid-transition"]);
+            self.market.notes.expects(operation, answer, &["invalid-transition"]);
             return if reply.was_lost { Said::Unknown } else { Said::Refused };
         }
         self.market.see(&answer.body);
         let entries = answer[list].as_array().map(Vec::as_slice).unwrap_or_default();
         let Some(entry) = entries.iter().find(|entry| entry["reference"] == reference) else {
-            self.market.finds([format!("{operation:?} answered without {reference}: {:#}", answer.body)]);
+            let wrong = format!("{operation:?} answered without {reference}: {:#}", answer.body);
+            self.market.notes.finds([wrong]);
             return Said::Unknown;
         };
         let id = entry["id"].as_str().unwrap_or_default().to_owned();
@@ -533,16 +575,10 @@ impl<'a> Client<'a> {
             let known = entries.filter(|(_, entry)| entry.known == Known::Acknowledged);
             known.map(|(tag, entry)| (tag.clone(), entry.clone())).collect()
         };
-        all.choose(&mut self.chance).cloned()
+        all.choose(&mut self.terminal.chance).cloned()
     }
 
     fn path(&self, place: usize, below: &str) -> String {
         format!("/orders/{}{below}", self.market.account(place).id)
-    }
-
-    /// Makes a unique name.
-    fn fresh(&mut self, kind: &str) -> String {
-        self.made += 1;
-        format!("{kind}-{}-{}", self.name, self.made)
     }
 }
