@@ -1,4 +1,4 @@
-//! Demo data: a coffee and tea dealer with 30 products, a few customers, and orders in every status.
+//! Demo data: a coffee and tea dealer with 30 products, a few customers, and orders in every status and in parts.
 //!
 //! It is loaded through the API, as users would.
 
@@ -66,8 +66,13 @@ pub async fn load(router: Router, settings: &Settings) -> Result<Demo, CommandEr
         let items = [&products[index], &products[index + 9]];
         api.order_until(customer, &staff, &items, status).await?;
     }
-    let (_, customer) = &customers[0];
+    let (ada, customer) = &customers[0];
     api.order_by_phone(&staff, customer, &products).await?;
+    api.order_in_two_parcels(ada, &staff, &products).await?;
+    let (alan, _) = &customers[1];
+    api.order_sent_back_in_part(alan, &staff, &products).await?;
+    let (edsger, _) = &customers[2];
+    api.order_with_a_cancelled_unit(edsger, &staff, &products).await?;
     Ok(Demo::Present)
 }
 
@@ -168,13 +173,9 @@ impl Api {
         products: &[&String],
         status: &str,
     ) -> Result<(), CommandError> {
-        let items: Vec<Value> = products
-            .iter()
-            .enumerate()
-            .map(|(index, id)| json!({ "product_id": id, "quantity": index + 1 }))
-            .collect();
-        let order = json!({ "items": items, "shipping_address": address() });
-        let placed = self.post(customer, "/orders", order).await?;
+        let items: Vec<(&String, usize)> =
+            products.iter().enumerate().map(|(index, id)| (*id, index + 1)).collect();
+        let placed = self.place(customer, &items).await?;
         let id = text(&placed, "id")?;
         let path = format!("/orders/{id}");
         for (step, change) in steps(status, &text(&placed, "number")?) {
@@ -226,6 +227,89 @@ impl Api {
         let path = format!("/orders/{}", text(&placed, "id")?);
         let payment = json!({ "reference": format!("pi_{}", text(&placed, "number")?), "method": "invoice" });
         self.send(staff, "PUT", &path, Some(json!({ "status": "paid", "payment": payment }))).await.map(drop)
+    }
+
+    /// Ships an order in two parcels. The tracking of the first one is corrected, and it is delivered.
+    async fn order_in_two_parcels(
+        &self,
+        customer: &Session,
+        staff: &Session,
+        products: &[String],
+    ) -> Result<(), CommandError> {
+        let (path, placed) = self.paid(customer, staff, &[(&products[1], 2), (&products[16], 1)]).await?;
+        let parcels = format!("{path}/fulfillments");
+        let mugs = json!([{ "id": text(&placed["items"][0], "id")?, "quantity": 2 }]);
+        let tracking = |number: &str| json!({ "carrier": "Royal Mail", "number": number });
+        let first = json!({ "items": mugs, "tracking": tracking("RM 4102 7731 5GB") });
+        let first = self.post(staff, &parcels, first).await?;
+        let mut rest = tracking("RM 4102 7799 1GB");
+        rest["url"] = "https://parcels.example/RM410277991GB".into();
+        self.post(staff, &parcels, json!({ "tracking": rest })).await?;
+        let first = format!("{parcels}/{}", text(&first, "id")?);
+        let corrected = json!({ "tracking": tracking("RM 4102 7713 5GB") });
+        self.send(staff, "PUT", &first, Some(corrected)).await?;
+        self.send(staff, "PUT", &first, Some(json!({ "status": "delivered" }))).await.map(drop)
+    }
+
+    /// Delivers an order of which the customer wants to return two units. One comes back, goes on sale again, and is
+    /// refunded.
+    async fn order_sent_back_in_part(
+        &self,
+        customer: &Session,
+        staff: &Session,
+        products: &[String],
+    ) -> Result<(), CommandError> {
+        let (path, placed) = self.paid(customer, staff, &[(&products[4], 4)]).await?;
+        let item = text(&placed["items"][0], "id")?;
+        let parcels = format!("{path}/fulfillments");
+        let parcel = self.post(staff, &parcels, json!({})).await?;
+        let parcel = format!("{parcels}/{}", text(&parcel, "id")?);
+        self.send(staff, "PUT", &parcel, Some(json!({ "status": "delivered" }))).await?;
+        let two = json!({ "id": item, "quantity": 2, "reason": "smaller than it looks" });
+        let asked = json!({ "items": [two], "reason": "does not fit under our machine" });
+        let asked = self.post(customer, &format!("{path}/returns"), asked).await?;
+        let id = text(&asked, "id")?;
+        let returned = format!("{path}/returns/{id}");
+        self.send(staff, "PUT", &returned, Some(json!({ "status": "approved" }))).await?;
+        let one = json!({ "id": item, "received": 1, "restocked": 1 });
+        let received = json!({ "status": "received", "items": [one] });
+        self.send(staff, "PUT", &returned, Some(received)).await?;
+        self.post(staff, &format!("{path}/refunds"), json!({ "return_id": id })).await.map(drop)
+    }
+
+    /// Cancels one unit of an order that is paid. Its money is due for refund.
+    async fn order_with_a_cancelled_unit(
+        &self,
+        customer: &Session,
+        staff: &Session,
+        products: &[String],
+    ) -> Result<(), CommandError> {
+        let (path, placed) = self.paid(customer, staff, &[(&products[5], 3)]).await?;
+        let one = json!({ "id": text(&placed["items"][0], "id")?, "quantity": 1 });
+        let broken = json!({ "items": [one], "reason": "broke when it was packed" });
+        self.post(staff, &format!("{path}/cancellations"), broken).await.map(drop)
+    }
+
+    /// Places an order of these products and units, and pays it. Returns its path, and the order as it was placed.
+    async fn paid(
+        &self,
+        customer: &Session,
+        staff: &Session,
+        items: &[(&String, usize)],
+    ) -> Result<(String, Value), CommandError> {
+        let placed = self.place(customer, items).await?;
+        let path = format!("/orders/{}", text(&placed, "id")?);
+        for (_, change) in steps("paid", &text(&placed, "number")?) {
+            self.send(staff, "PUT", &path, Some(change)).await?;
+        }
+        Ok((path, placed))
+    }
+
+    /// Places an order of these products and units.
+    async fn place(&self, customer: &Session, items: &[(&String, usize)]) -> Result<Value, CommandError> {
+        let item = |(id, quantity): &(&String, usize)| json!({ "product_id": id, "quantity": quantity });
+        let items: Vec<Value> = items.iter().map(item).collect();
+        self.post(customer, "/orders", json!({ "items": items, "shipping_address": address() })).await
     }
 
     async fn sign_in(&self, email: &str, password: &str) -> Result<Session, CommandError> {

@@ -360,6 +360,12 @@ async fn demo_orders_are_in_every_state_and_may_be_left_out() {
         let page: Value = http.get(url).bearer_auth(&token).send().await.unwrap().json().await.unwrap();
         assert!(!page["data"].as_array().unwrap().is_empty(), "no order is {status}");
     }
+    let url = format!("{}/orders?limit=100", run.base);
+    let page: Value = http.get(url).bearer_auth(&token).send().await.unwrap().json().await.unwrap();
+    let has = |is_so: fn(&Value) -> bool| page["data"].as_array().unwrap().iter().any(is_so);
+    assert!(has(|order| order["fulfillments"].as_array().unwrap().len() == 2), "no order has two parcels");
+    assert!(has(|order| order["return_status"] == "partial" && order["refunds"][0]["return_id"].is_string()));
+    assert!(has(|order| order["status"] == "paid" && order["items"][0]["cancelled"] == 1));
     let url = format!("{}/products?limit=100", run.base);
     let page: Value = http.get(url).send().await.unwrap().json().await.unwrap();
     assert_eq!(page["data"].as_array().unwrap().len(), 30);
