@@ -54,6 +54,8 @@ pub struct Plan {
     pub quick: bool,
     /// Program that runs the function with Fastify, if its row is measured.
     pub fastify: Option<PathBuf>,
+    /// Program of the functions in Go, if one of their rows is measured.
+    pub go: Option<PathBuf>,
     /// File to write the results to.
     pub results: PathBuf,
 }
@@ -72,8 +74,10 @@ pub async fn run(options: Options) -> Result<(), CommandError> {
     let results = target.join("bench.json");
     let rows = if options.only.is_empty() { default_rows() } else { options.only };
     let fastify = if rows.contains(&Row::FastifyCpu) { Some(fastify(&target).await?) } else { None };
+    let needs_go = rows.iter().any(|row| matches!(row, Row::GoLatency | Row::GoCpu | Row::GoRate));
+    let go = if needs_go { Some(go(&target).await?) } else { None };
     let programs = target.join("release");
-    let plan = Plan { programs, rows, quick: options.quick, fastify, results: results.clone() };
+    let plan = Plan { programs, rows, quick: options.quick, fastify, go, results: results.clone() };
     let plan = serde_json::to_string(&plan).map_err(|error| CommandError::new(error.to_string()))?;
     report("compiling the measurement");
     cargo(&["run", "--quiet", "--profile", "bench", "--package", "tests", "--example", "bench", "--", &plan])
@@ -119,6 +123,39 @@ async fn fastify(target: &Path) -> Result<PathBuf, CommandError> {
     make_executable(&program)?;
     Ok(program)
 }
+
+/// Builds the functions in Go, with the modules that they name.
+async fn go(target: &Path) -> Result<PathBuf, CommandError> {
+    const FILES: [(&str, &str); 7] = [
+        ("go.mod", include_str!("../../tests/floors/go/go.mod")),
+        ("main.go", include_str!("../../tests/floors/go/main.go")),
+        ("documents.go", include_str!("../../tests/floors/go/documents.go")),
+        ("ids.go", include_str!("../../tests/floors/go/ids.go")),
+        ("orders.go", include_str!("../../tests/floors/go/orders.go")),
+        ("products.go", include_str!("../../tests/floors/go/products.go")),
+        ("tokens.go", include_str!("../../tests/floors/go/tokens.go")),
+    ];
+    let go = emulator::find("go", GO)?;
+    let folder = target.join("go");
+    std::fs::create_dir_all(&folder)
+        .map_err(|error| CommandError::new(format!("{}: {error}", folder.display())))?;
+    for (name, text) in FILES {
+        write(&folder.join(name), text)?;
+    }
+    report("building the functions in Go");
+    // As AWS builds them: stripped, and without the RPC of the former runtime.
+    let build =
+        ["build", "-mod=mod", "-trimpath", "-tags=lambda.norpc", "-ldflags=-s -w", "-o", "function", "."];
+    let mut command = Command::new(go);
+    command.args(build).env("CGO_ENABLED", "0").current_dir(&folder).stdin(Stdio::null());
+    if !command.status().await.is_ok_and(|status| status.success()) {
+        return Err(CommandError::new(format!("go build failed in {}", folder.display())));
+    }
+    Ok(folder.join("function"))
+}
+
+/// Advice to install Go.
+const GO: &str = "Install Go 1.25 or later: https://go.dev/dl";
 
 /// Advice to install Node.js.
 const NODE: &str = "Install Node.js 20.19 or later, with npm: https://nodejs.org";

@@ -161,8 +161,8 @@ enum Command {
     /// It builds the programs as they are deployed, and runs them as Lambda does, with a MongoDB of its own. Nothing else
     /// should run meanwhile. It takes some minutes.
     Bench {
-        /// Row to measure, again for more [default: all but fastify-cpu, which needs Node.js, growth, which loads a large
-        /// shop, and small-cpu, which needs control groups]
+        /// Row to measure, again for more [default: all but fastify-cpu, which needs Node.js, go-latency, go-cpu
+        /// and go-rate, which need Go, growth, which loads a large shop, and small-cpu, which needs control groups]
         #[arg(long, value_name = "ROW")]
         only: Vec<Row>,
 

@@ -33,6 +33,12 @@ pub enum Row {
     PackageSize,
     /// Processor time of all functions for an order, beside a function of Node.js.
     FastifyCpu,
+    /// Time until an order is answered, with one client, beside functions in Go.
+    GoLatency,
+    /// Processor time of all functions for an order, beside functions in Go.
+    GoCpu,
+    /// Orders a second with eight clients, beside functions in Go.
+    GoRate,
     /// Processor time of functions and MongoDB for each endpoint of a large shop.
     Growth,
     /// Times with the processor that small memory sizes have.
@@ -82,7 +88,7 @@ pub struct Description {
 
 impl Row {
     /// All rows, in the order of the table.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 18] = [
         Self::OrderCpu,
         Self::OrderMongodbCpu,
         Self::OrderLatency,
@@ -96,13 +102,19 @@ impl Row {
         Self::MemoryGrowth,
         Self::PackageSize,
         Self::FastifyCpu,
+        Self::GoLatency,
+        Self::GoCpu,
+        Self::GoRate,
         Self::Growth,
         Self::SmallCpu,
     ];
 
     /// True if the row is measured only when it is named: it needs more than Rust, or many minutes.
     pub fn is_extra(self) -> bool {
-        matches!(self, Self::FastifyCpu | Self::Growth | Self::SmallCpu)
+        matches!(
+            self,
+            Self::FastifyCpu | Self::GoLatency | Self::GoCpu | Self::GoRate | Self::Growth | Self::SmallCpu
+        )
     }
 
     /// Name on the command line and in files.
@@ -121,6 +133,9 @@ impl Row {
             Self::MemoryGrowth => "memory-growth",
             Self::PackageSize => "package-size",
             Self::FastifyCpu => "fastify-cpu",
+            Self::GoLatency => "go-latency",
+            Self::GoCpu => "go-cpu",
+            Self::GoRate => "go-rate",
             Self::Growth => "growth",
             Self::SmallCpu => "small-cpu",
         }
@@ -131,6 +146,7 @@ impl Row {
         use Goal::{AtLeast, AtMost};
         const WRITES: &str = "a function that makes the two writes, and nothing else";
         const FINDS: &str = "a function that finds the same documents, and nothing else";
+        const GO: &str = "two functions in Go that do the same for an order of one item";
         let row = |title, unit, floor, goal| Description { title, unit, floor, goal };
         match self {
             Self::OrderCpu => {
@@ -170,6 +186,9 @@ impl Row {
                 "a function with Fastify on Node.js that makes the two writes, and nothing else",
                 Some(AtMost(0.35)),
             ),
+            Self::GoLatency => row("time of an order, 1 client", "µs", GO, Some(AtMost(0.8))),
+            Self::GoCpu => row("CPU of orders, products and users per order", "µs", GO, None),
+            Self::GoRate => row("orders a second, 8 clients", "1/s", GO, Some(AtLeast(1.3))),
             Self::Growth => row(
                 "CPU of functions and MongoDB per request, 10^6 orders and 10^5 products",
                 "µs",

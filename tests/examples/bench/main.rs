@@ -68,6 +68,7 @@ async fn measure(row: Row, shops: &Shops, plan: &Plan) -> Vec<Measured> {
         Row::MemoryGrowth => vec![sizes::memory_growth(shops, plan.quick).await],
         Row::PackageSize => vec![sizes::package_size(plan)],
         Row::FastifyCpu => vec![requests::fastify(shops, plan).await],
+        Row::GoLatency | Row::GoCpu | Row::GoRate => requests::go(shops, plan).await,
         Row::Growth => growth::growth(plan).await,
         Row::SmallCpu => small_cpu::small_cpu(shops, plan).await,
     }

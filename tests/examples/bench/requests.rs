@@ -123,18 +123,48 @@ pub(crate) async fn fastify(shops: &Shops, plan: &Plan) -> Measured {
     Measured::of(Row::FastifyCpu, &windows.await)
 }
 
+/// Measures orders of one item beside the functions in Go, which do the same.
+pub(crate) async fn go(shops: &Shops, plan: &Plan) -> Vec<Measured> {
+    let go = shops.go(plan).await;
+    let database = &shops.ours.shop.database;
+    // Their runtime chooses the size of its heap.
+    for product in 0..10 * REQUESTS {
+        go.order(product).await;
+    }
+    let windows = alternate(
+        plan.quick,
+        async || order_window(&shops.ours, database, shops.idle).await,
+        async || order_window(&go, database, shops.idle).await,
+    )
+    .await;
+    rate(&shops.ours).await;
+    rate(&go).await;
+    let rates = alternate(plan.quick, async || rate(&shops.ours).await, async || rate(&go).await).await;
+    shops.ours.assert_consistent().await;
+    let of = |of: fn(&Window) -> f64| -> Vec<(f64, f64)> {
+        windows.iter().map(|(ours, go)| (of(ours), of(go))).collect()
+    };
+    vec![
+        Measured::of(Row::GoLatency, &of(|window| window.time)),
+        Measured::of(Row::GoCpu, &of(|window| window.functions)),
+        Measured::of(Row::GoRate, &rates),
+    ]
+}
+
+/// Orders a second of several clients.
+async fn rate(side: &impl Side) -> f64 {
+    let begun = Instant::now();
+    join_all((0..CLIENTS).map(async |client| {
+        for product in 0..REQUESTS {
+            side.order(client + product * CLIENTS).await;
+        }
+    }))
+    .await;
+    (CLIENTS * REQUESTS) as f64 / begun.elapsed().as_secs_f64()
+}
+
 /// Measures orders a second of several clients.
 pub(crate) async fn order_rate(shops: &Shops, quick: bool) -> Measured {
-    async fn rate(side: &impl Side) -> f64 {
-        let begun = Instant::now();
-        join_all((0..CLIENTS).map(async |client| {
-            for product in 0..REQUESTS {
-                side.order(client + product * CLIENTS).await;
-            }
-        }))
-        .await;
-        (CLIENTS * REQUESTS) as f64 / begun.elapsed().as_secs_f64()
-    }
     // Processes for all of them.
     rate(&shops.ours).await;
     rate(&shops.bare).await;

@@ -1,16 +1,18 @@
 //! The functions and their floor, each on a small Lambda, with one MongoDB.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use futures::TryStreamExt as _;
 use http::Method;
+use local::bench::Plan;
 use local::gateway::Function;
 use mongod::Mongod;
-use mongodb::bson::{Document, doc};
+use mongodb::bson::{Bson, Document, doc};
 use mongodb::{Database, IndexModel};
 use serde_json::{Value, json};
 use shared::mongo;
-use shared::values::ids::ProductId;
+use shared::values::ids::{OrderId, ProductId};
 use tests::JWT_SECRET;
 use tests::lambda::{Lambda, Options, Settings};
 use tests::meter::{idle_mongodb_cpu, process_cpu};
@@ -66,6 +68,62 @@ pub(crate) trait Side {
 
     /// Microseconds of processor time that its processes have taken.
     fn cpu(&self) -> u64;
+}
+
+impl Ours {
+    /// Compares all orders with the stock.
+    pub(crate) async fn assert_consistent(&self) {
+        let mut cursor = String::new();
+        loop {
+            let page =
+                self.shop.admin().get(&format!("/orders/consistency?limit=1000{cursor}")).await.expect(200);
+            assert_eq!(page["violations"], json!([]));
+            let Some(next) = page["next_cursor"].as_str() else { return };
+            cursor = format!("&cursor={next}");
+        }
+    }
+
+    /// Places an order, and repeats its request. Returns the fields of the answer and of the document.
+    async fn placed(&self) -> (BTreeSet<String>, BTreeSet<String>) {
+        let (body, key) = (order_of(&self.products[0], 1), Uuid::new_v4().to_string());
+        let place = || self.customer.send_keyed(Method::POST, "/orders", &key, &body);
+        let (placed, again) = (place().await.expect(201), place().await.expect(201));
+        assert_eq!(placed.body, again.body);
+        let id: OrderId = placed.id().parse().unwrap();
+        let orders = self.shop.database.collection::<Document>("orders");
+        let stored = orders.find_one(doc! { "_id": mongo::uuid(id) }).await.unwrap().expect("an order");
+        (fields("", &placed.body), stored_fields("", &Bson::Document(stored)))
+    }
+}
+
+/// Fields of a value, each with its path, and with its value if that is the same for all orders.
+fn fields(path: &str, value: &Value) -> BTreeSet<String> {
+    match value {
+        Value::Object(all) if !all.is_empty() => {
+            all.iter().flat_map(|(name, value)| fields(&format!("{path}/{name}"), value)).collect()
+        }
+        Value::Array(all) if !all.is_empty() => {
+            all.iter().flat_map(|value| fields(&format!("{path}/-"), value)).collect()
+        }
+        Value::String(text) if text.len() > 8 => BTreeSet::from([format!("{path}: text of {}", text.len())]),
+        other => BTreeSet::from([format!("{path}: {other}")]),
+    }
+}
+
+/// The same of a stored value.
+fn stored_fields(path: &str, value: &Bson) -> BTreeSet<String> {
+    match value {
+        Bson::Document(all) => {
+            all.iter().flat_map(|(name, value)| stored_fields(&format!("{path}/{name}"), value)).collect()
+        }
+        Bson::Array(all) if !all.is_empty() => {
+            all.iter().flat_map(|value| stored_fields(&format!("{path}/-"), value)).collect()
+        }
+        Bson::Binary(all) => BTreeSet::from([format!("{path}: {:?} of {}", all.subtype, all.bytes.len())]),
+        Bson::String(text) if text.len() > 8 => BTreeSet::from([format!("{path}: text of {}", text.len())]),
+        Bson::DateTime(_) => BTreeSet::from([format!("{path}: time")]),
+        other => BTreeSet::from([format!("{path}: {:?} {other}", other.element_type())]),
+    }
 }
 
 impl Side for Ours {
@@ -185,6 +243,30 @@ impl Shops {
             bare.product(product).await;
         }
         (ours, bare)
+    }
+
+    /// Starts the functions in Go on the same database. Those that they do not replace are ours.
+    ///
+    /// Their orders, and their answers, have the same fields.
+    pub(crate) async fn go(&self, plan: &Plan) -> Ours {
+        let go = plan.go.as_deref().expect("a program in Go");
+        let program = |name: &str| match name {
+            "orders" | "products" => go.to_owned(),
+            _ => plan.programs.join(name),
+        };
+        let signed = |function: Settings| match function.name.as_str() {
+            "orders" => function.variable("WRITER", &orders::store::SCHEMA.version.to_string()),
+            "products" => function.variable("WRITER", &products::store::SCHEMA.version.to_string()),
+            _ => function,
+        };
+        let functions = Lambda::functions_of(program, &self.uri(), JWT_SECRET).into_iter().map(signed);
+        let lambda = Lambda::start(functions.collect(), Options::default()).await.expect("a port");
+        let shop = OnLambda::on(lambda, self.ours.shop.database.clone()).await;
+        let customer = self.ours.customer.at(&shop.lambda.url);
+        let go = Ours { shop, customer, products: self.ours.products.clone() };
+        let (ours, theirs) = (self.ours.placed().await, go.placed().await);
+        assert_eq!(ours, theirs);
+        go
     }
 
     /// Connection string of the functions.
