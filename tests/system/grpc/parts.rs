@@ -270,12 +270,11 @@ async fn the_errors_of_parts_name_each_place() {
     let parcel = client.create_fulfillment(by(as_staff, fixture.fulfillment(1))).await.unwrap().into_inner();
     let nothing =
         orders::UpdateFulfillmentRequest { status: None, ..fixture.fulfillment_change(&parcel.id, "") };
-    assert_eq!(refused(client.update_fulfillment(by(as_staff, nothing)).await), invalid(&[""]));
+    let same = client.update_fulfillment(by(as_staff, nothing)).await.unwrap().into_inner();
+    assert_eq!(same, parcel);
     let returned = fixture.fulfillment_change(&parcel.id, "returned");
     assert_eq!(refused(client.update_fulfillment(by(as_staff, returned)).await), invalid(&["/status"]));
     let id = client.create_return(by(as_staff, fixture.new_return(1))).await.unwrap().into_inner().id;
-    let rejected = fixture.return_change(&id, "rejected");
-    assert_eq!(refused(client.update_return(by(as_staff, rejected)).await), invalid(&["/reason"]));
     let item = orders::ReceivedItem { id: Some(fixture.item.clone()), received: Some(1), restocked: Some(2) };
     let received = orders::UpdateReturnRequest {
         items: Some(orders::ReceivedItems { items: vec![item] }),

@@ -255,6 +255,7 @@ async fn what_cannot_be_settled_stops_nothing_and_is_tried_again() {
     aging.sets(&bad, left("ship")).await;
     aging.sets(&bad, doc! { "items.0.quantity": 20_i64 }).await;
     aging.sets(&good, left("release")).await;
+    aging.sets(&good, doc! { "status": "cancelled" }).await;
     aging.ages(31 * SECOND).await;
     let mut age = 31;
     for _ in 0..2 {

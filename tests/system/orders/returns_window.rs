@@ -1,7 +1,5 @@
 //! Parts of orders and time: the window in which an owner may ask for a return, and the check of consistency later.
 
-#![expect(clippy::unwrap_used, reason = "what fails in a test fails the test")]
-
 use serde_json::{Value, json};
 use tests::answer::Answer;
 use tests::person::Person;
