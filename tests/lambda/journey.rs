@@ -25,7 +25,7 @@ async fn an_order_is_placed_paid_shipped_and_delivered(shop: OnLambda) -> OnLamb
     assert_eq!(shop.stock(&hat).await, (3, 0, 3));
     assert_eq!(shop.stock(&mug).await, (1, 0, 1));
     let seen = ada.get(&format!("/orders/{order}")).await.expect(200);
-    assert_eq!(seen["history"].as_array().map(Vec::len), Some(5));
+    assert_eq!(seen["history"].as_array().map(Vec::len), Some(7));
     shop.anyone().send(Method::GET, "/nowhere", None).await.problem(404, "not-found");
     for function in ["orders", "products", "users", "docs"] {
         assert_eq!(shop.lambda.environments(function).len(), 1, "{function} did one thing at a time");
