@@ -71,7 +71,7 @@ ERRORS = [
     (REFUNDS, re.compile("(/amount)?"), "", "that one of two forms is needed is said in prose"),
     (REFUNDS, re.compile("/(items/[0-9]+/id|payment_id|return_id)"), "must be the ID of", KNOWN),
     (PARTS, re.compile("/items/[0-9]+/id"), "must be the ID of an item of ", KNOWN),
-    (("updateReturn",), re.compile("/(items|reason)"), "belongs to a change of status to ", FIELDS),
+    (("updateReturn",), re.compile("/items"), "belongs to a change of status to ", FIELDS),
     (("updateReturn",), re.compile("/reason"), "is required for rejected", FIELDS),
     (("updateReturn",), re.compile("/items/[0-9]+/restocked"), "must be at most ", "a schema does not compare two fields"),
     (("updateReturn",), re.compile("/items/[0-9]+/received"), "must be at most ", "what is to come back is data"),
