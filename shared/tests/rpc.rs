@@ -30,7 +30,7 @@ use shared::rpc::channel::{Channel, Invoke};
 use shared::rpc::envelope::{self, AnswerEnvelope, Call, CallEnvelope, MAX_PAYLOAD};
 use shared::rpc::metadata;
 use shared::rpc::server::{MAX_MESSAGE, RpcServer};
-use shared::runtime::context::{Context, DEFAULT_TIMEOUT};
+use shared::runtime::context::{Context, DEFAULT_TIMEOUT, SourceAddress};
 use shared::runtime::trace::Trace;
 use shared::values::clock::{Clock, Timestamp};
 use shared::values::ids::{OrderId, UserId};
@@ -453,6 +453,27 @@ async fn caller_request_id_trace_and_deadline_arrive() {
         assert_ne!(seen.trace.parent(), context.trace.parent(), "its span is its own");
         assert_eq!(seen.deadline, context.deadline);
     }
+}
+
+#[tokio::test]
+async fn the_address_of_a_client_arrives_where_it_is_sent_along() {
+    let (sender, mut seen) = mpsc::unbounded_channel();
+    let function = FakeFunction::new(move |request| {
+        let of_context = metadata::context_of(&request).unwrap().source;
+        sender.send((of_context, request.extensions().get::<SourceAddress>().copied())).unwrap();
+        ready(Ok(Response::new(User::default())))
+    });
+    for address in ["192.0.2.7", "2001:db8::7"] {
+        let source = Some(SourceAddress(address.parse().unwrap()));
+        let context = Context { source, ..context(NOW.after(FAR)) };
+        function.call(metadata::request_for_client(create(""), &context)).await.unwrap();
+        assert_eq!(seen.recv().await.unwrap(), (source, source));
+        function.call(metadata::request(create(""), &context)).await.unwrap();
+        assert_eq!(seen.recv().await.unwrap(), (None, None));
+    }
+    let envelope = with_header(&good_envelope().await, "oms-source-address", "no address");
+    function.answer(envelope.to_string()).await.unwrap();
+    assert_eq!(seen.recv().await.unwrap(), (None, None));
 }
 
 #[tokio::test]

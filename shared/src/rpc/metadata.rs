@@ -1,4 +1,4 @@
-//! Metadata of a call: the calling function, the request ID, the trace, the deadline.
+//! Metadata of a call: the calling function, the request ID, the trace, the deadline, the address of the client.
 //!
 //! On Lambda it is trusted: IAM decides who may invoke a function, and outside input cannot become a call. On
 //! a socket it is trusted only if it is signed (see `signature`). It identifies functions alone. A user is
@@ -11,7 +11,7 @@ use tonic::Status;
 use tonic::metadata::{MetadataMap, MetadataValue};
 
 use crate::auth::{Caller, Role};
-use crate::runtime::context::{Context, DEFAULT_TIMEOUT, InvocationId, request_id};
+use crate::runtime::context::{Context, DEFAULT_TIMEOUT, InvocationId, SourceAddress, request_id};
 use crate::runtime::trace::{self, Trace};
 use crate::values::clock::{Clock, Timestamp};
 use crate::values::ids::UserId;
@@ -27,6 +27,9 @@ pub(super) const FUNCTION: &str = "oms-caller-function";
 /// Absolute deadline in milliseconds since 1970, so that a call delivered late is refused.
 pub(crate) const DEADLINE: &str = "oms-deadline";
 pub(super) const REQUEST_ID: &str = "x-request-id";
+/// Address of the client on whose behalf a function calls. Only an envelope is believed: IAM knows who sends one. A
+/// call over a socket has the address of its peer, since the signature does not cover this.
+const SOURCE: &str = "oms-source-address";
 
 /// Creates a request to another function: on the function's own behalf for [`Caller::System`], else anonymous.
 /// Metadata cannot say that a user calls.
@@ -45,6 +48,21 @@ pub fn request<T>(message: T, context: &Context) -> tonic::Request<T> {
     // For the transport to another Lambda, which has its own X-Ray header.
     request.extensions_mut().insert(context.trace.clone());
     request
+}
+
+/// Creates a request as [`request`], with the address of the client on whose behalf it is. Limits by address then
+/// count for that client.
+pub fn request_for_client<T>(message: T, context: &Context) -> tonic::Request<T> {
+    let mut request = request(message, context);
+    if let Some(SourceAddress(address)) = context.source {
+        insert(request.metadata_mut(), SOURCE, &address.to_string());
+    }
+    request
+}
+
+/// Address of the client on whose behalf a call is, as its envelope says.
+pub(super) fn source(headers: &HeaderMap) -> Option<SourceAddress> {
+    headers.get(SOURCE)?.to_str().ok()?.parse().ok().map(SourceAddress)
 }
 
 fn insert(metadata: &mut MetadataMap, name: &'static str, value: &str) {

@@ -214,7 +214,7 @@ impl RpcServer {
     /// Answers one envelope of this invocation, if that is known.
     pub async fn handle_within(&self, payload: &[u8], invocation: Option<Invocation>) -> Vec<u8> {
         let started = Instant::now();
-        let request = match unpack(payload) {
+        let mut request = match unpack(payload) {
             Ok(request) => request,
             Err(status) => {
                 tracing::warn!("unreadable call: {:?}", status.code());
@@ -222,6 +222,9 @@ impl RpcServer {
             }
         };
         let mut context = metadata::context(request.headers(), &self.clock);
+        if let Some(source) = metadata::source(request.headers()) {
+            request.extensions_mut().insert(source);
+        }
         let mut is_cold = None;
         if let Some(Invocation { id, trace, cold_start }) = invocation {
             context.invocation = id;
