@@ -1,0 +1,254 @@
+//! Tests of the router: headers, sessions and forms, without functions behind it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::{Body, to_bytes};
+use axum::extract::Request;
+use axum::response::Response;
+use futures::FutureExt as _;
+use futures::future::{BoxFuture, ready};
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, COOKIE, HOST, LOCATION, ORIGIN, SET_COOKIE};
+use http::{HeaderMap, Method, StatusCode, request};
+use shared::rpc::channel::{Channel, Invoke};
+use shared::values::clock::{Clock, Timestamp};
+use tonic::Status;
+use tower::ServiceExt as _;
+
+use crate::session::{SealKey, Session, tests as sessions};
+use crate::{Console, assets};
+
+const NOW: Timestamp = Timestamp::from_millis(1_796_117_400_000);
+const FORM: &str = "application/x-www-form-urlencoded";
+const OWN: &str = "https://shop.example";
+
+/// Functions that all fail with this status.
+struct Broken(fn() -> Status);
+
+impl Invoke for Broken {
+    fn invoke(&self, _: Vec<u8>) -> BoxFuture<'static, Result<Vec<u8>, Status>> {
+        ready(Err((self.0)())).boxed()
+    }
+}
+
+fn key() -> SealKey {
+    SealKey::from_secret([7_u8; 32]).unwrap()
+}
+
+/// The console, whose calls all fail with this status.
+fn console(status: fn() -> Status) -> Router {
+    let clock = Clock::from_fn(|| NOW);
+    let channel = Channel::new(Arc::new(Broken(status)), clock.clone());
+    let (users, products, orders) = (channel.clone(), channel.clone(), channel);
+    super::router(Arc::new(Console { users, products, orders, seal: key(), clock }))
+}
+
+fn internal() -> Status {
+    Status::internal("broken")
+}
+
+async fn answer(request: request::Builder, body: impl Into<Body>) -> Response {
+    console(internal).oneshot(request.body(body.into()).unwrap()).await.unwrap()
+}
+
+/// Session that began so long ago.
+fn session(ago: Duration) -> Session {
+    sessions::session(NOW.before(ago))
+}
+
+/// Request with the cookie of a session.
+fn with(session: &Session, request: request::Builder) -> request::Builder {
+    let headers = sessions::sent_back(&session.cookie(&key()).unwrap());
+    request.header(COOKIE, headers[COOKIE].clone())
+}
+
+/// Form for signing out, of a page of this origin.
+fn sign_out(session: &Session, origin: &str) -> request::Builder {
+    with(session, Request::post("/console/sign-out"))
+        .header(HOST, "shop.example")
+        .header(ORIGIN, origin)
+        .header(CONTENT_TYPE, FORM)
+}
+
+fn text<'a>(headers: &'a HeaderMap, name: &str) -> &'a str {
+    headers.get(name).map_or("", |value| value.to_str().unwrap())
+}
+
+async fn html(response: Response) -> String {
+    assert_eq!(text(response.headers(), "content-type"), "text/html; charset=utf-8");
+    String::from_utf8(to_bytes(response.into_body(), 1_000_000).await.unwrap().to_vec()).unwrap()
+}
+
+#[tokio::test]
+async fn every_response_has_the_security_headers() {
+    let session = session(Duration::ZERO);
+    for (request, status) in [
+        (Request::get("/console"), 303),
+        (Request::get("/console/"), 303),
+        (Request::get("/console/orders"), 303),
+        (Request::get("/console/sign-in"), 200),
+        (Request::get("/console/nothing"), 404),
+        (Request::delete("/console/sign-in"), 405),
+        (Request::get("/console/sign-out"), 405),
+        (Request::get(assets::styles()), 200),
+        (Request::get("/console/assets/other.css"), 404),
+        (with(&session, Request::get("/console/orders")), 500),
+        (with(&session, Request::post("/console/sign-out")), 403),
+    ] {
+        let uri = request.uri_ref().unwrap().clone();
+        let response = answer(request, Body::empty()).await;
+        assert_eq!(response.status(), status, "{uri}");
+        let headers = response.headers();
+        assert_eq!(text(headers, "x-content-type-options"), "nosniff", "{uri}");
+        assert_eq!(text(headers, "x-request-id").len(), 32, "{uri}");
+        assert!(text(headers, "content-security-policy").contains("frame-ancestors 'none'"), "{uri}");
+        let is_asset = uri.path() == assets::styles();
+        assert_eq!(text(headers, "cache-control") == "no-store", !is_asset, "{uri}");
+    }
+}
+
+#[tokio::test]
+async fn a_page_may_load_own_styles_and_images_alone() {
+    let response = answer(Request::get("/console/sign-in"), Body::empty()).await;
+    let headers = response.headers();
+    let policy = "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; base-uri 'none'; \
+                  frame-ancestors 'none'";
+    assert_eq!(text(headers, "content-security-policy"), policy);
+    assert_eq!(text(headers, "referrer-policy"), "same-origin");
+    assert_eq!(text(headers, "cross-origin-opener-policy"), "same-origin");
+    let page = html(response).await;
+    assert!(!page.contains("<script") && !page.contains("style=") && !page.contains("<style"), "{page}");
+}
+
+#[tokio::test]
+async fn a_style_sheet_is_kept_for_good_and_is_no_session() {
+    let request = with(&session(Duration::from_secs(1_000)), Request::get(assets::styles()));
+    let response = answer(request, Body::empty()).await;
+    assert_eq!(response.headers()[CACHE_CONTROL], "public, max-age=31536000, immutable");
+    assert_eq!(response.headers()[CONTENT_TYPE], "text/css; charset=utf-8");
+    assert!(!response.headers().contains_key(SET_COOKIE));
+}
+
+#[tokio::test]
+async fn without_a_session_a_page_leads_to_the_sign_in_and_back() {
+    let response = answer(Request::get("/console/orders?status=paid"), Body::empty()).await;
+    assert_eq!(response.status(), StatusCode::SEE_OTHER);
+    let next = "/console/sign-in?next=%2Fconsole%2Forders%3Fstatus%3Dpaid";
+    assert_eq!(response.headers()[LOCATION], next);
+    assert!(!response.headers().contains_key(SET_COOKIE));
+    let form = Request::post("/console/sign-out").header(CONTENT_TYPE, FORM);
+    assert_eq!(answer(form, "csrf=x").await.headers()[LOCATION], "/console/sign-in");
+}
+
+#[tokio::test]
+async fn a_cookie_that_is_no_session_is_cleared() {
+    for cookie in ["__Host-oms-console=", "__Host-oms-console=AAAA", "a=b; __Host-oms-console=x y"] {
+        let response = answer(Request::get("/console/orders").header(COOKIE, cookie), Body::empty()).await;
+        assert_eq!(response.status(), StatusCode::SEE_OTHER, "{cookie}");
+        let set = text(response.headers(), "set-cookie");
+        assert!(set.starts_with("__Host-oms-console=;") && set.ends_with("Max-Age=0"), "{set}");
+    }
+}
+
+#[tokio::test]
+async fn only_a_form_with_the_token_of_its_session_is_taken() {
+    let session = session(Duration::ZERO);
+    let another = sessions::session(NOW);
+    let right = format!("csrf={}&key=k", session.csrf());
+    let response = answer(sign_out(&session, OWN), right).await;
+    assert_eq!(response.status(), StatusCode::SEE_OTHER);
+    assert_eq!(response.headers()[LOCATION], "/console/sign-in");
+    assert!(text(response.headers(), "set-cookie").ends_with("Max-Age=0"));
+    for wrong in [
+        String::new(),
+        "csrf=".to_owned(),
+        "csrf=x".to_owned(),
+        format!("csrf={}x", session.csrf()),
+        format!("csrf=x&csrf={}", session.csrf()),
+        format!("csrf={}", another.csrf()),
+    ] {
+        let response = answer(sign_out(&session, OWN), wrong.clone()).await;
+        assert_eq!(response.status(), StatusCode::FORBIDDEN, "{wrong}");
+        assert!(!response.headers().contains_key(SET_COOKIE), "{wrong}");
+    }
+}
+
+#[tokio::test]
+async fn a_form_of_another_origin_changes_nothing() {
+    let session = session(Duration::ZERO);
+    for origin in ["null", "https://evil.example", "https://shop.example:444", ""] {
+        let right = format!("csrf={}", session.csrf());
+        let response = answer(sign_out(&session, origin), right).await;
+        assert_eq!(response.status(), StatusCode::FORBIDDEN, "{origin}");
+        assert!(!response.headers().contains_key(SET_COOKIE), "{origin}");
+    }
+    let sign_in = Request::post("/console/sign-in").header(CONTENT_TYPE, FORM);
+    let sign_in = sign_in.header(HOST, "shop.example").header(ORIGIN, "https://evil.example");
+    let response = answer(sign_in, "email=a&password=b").await;
+    assert_eq!(response.status(), StatusCode::FORBIDDEN);
+}
+
+#[tokio::test]
+async fn a_form_of_another_type_or_size_is_refused() {
+    let session = session(Duration::ZERO);
+    let request = |content_type: &'static str| {
+        with(&session, Request::post("/console/sign-out"))
+            .header("sec-fetch-site", "same-origin")
+            .header(CONTENT_TYPE, content_type)
+    };
+    let csrf = format!("csrf={}", session.csrf());
+    for (content_type, padding, status) in [
+        ("application/x-www-form-urlencoded; charset=UTF-8", 0, 303),
+        (FORM, 999_000, 303),
+        (FORM, 1_000_000, 413),
+        ("text/plain", 0, 415),
+        ("application/json", 0, 415),
+    ] {
+        let body = format!("{csrf}&padding={}", "x".repeat(padding));
+        let response = answer(request(content_type), body).await;
+        assert_eq!(response.status(), status, "{content_type} {padding}");
+    }
+}
+
+#[tokio::test]
+async fn an_error_is_a_page_with_its_request_id() {
+    let request = with(&session(Duration::ZERO), Request::get("/console/orders"));
+    let response = answer(request.header("x-request-id", "r-7"), Body::empty()).await;
+    assert_eq!(response.status(), StatusCode::INTERNAL_SERVER_ERROR);
+    let page = html(response).await;
+    assert!(page.contains("Internal error") && page.contains("<code>r-7</code>"), "{page}");
+    assert!(page.contains("grace@example.com") && !page.contains("broken"), "{page}");
+}
+
+#[tokio::test]
+async fn an_unknown_path_is_a_page_for_everyone() {
+    let response = answer(Request::get("/console/%3Cb%3E"), Body::empty()).await;
+    assert_eq!(response.status(), StatusCode::NOT_FOUND);
+    let page = html(response).await;
+    assert!(page.contains("Not found") && !page.contains("<nav"), "{page}");
+}
+
+#[tokio::test]
+async fn a_head_has_the_headers_of_its_page() {
+    let head = Request::builder().method(Method::HEAD).uri("/console/sign-in");
+    let response = answer(head, Body::empty()).await;
+    assert_eq!(response.status(), StatusCode::OK);
+    assert!(to_bytes(response.into_body(), 1).await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn while_users_is_away_a_token_is_used_to_its_end() {
+    let console = console(|| Status::unavailable("away"));
+    let page = async |ago| {
+        let request = with(&session(Duration::from_secs(ago)), Request::get("/console/nothing"));
+        let request = request.body(Body::empty()).unwrap();
+        html(console.clone().oneshot(request).await.unwrap()).await
+    };
+    assert!(page(899).await.contains("grace@example.com"));
+    assert!(!page(900).await.contains("grace@example.com"));
+    let request = with(&session(Duration::from_secs(900)), Request::get("/console/orders"));
+    let response = console.oneshot(request.body(Body::empty()).unwrap()).await.unwrap();
+    assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
+    assert!(!response.headers().contains_key(SET_COOKIE));
+}

@@ -1,0 +1,23 @@
+//! The pages: one module each, with its routes.
+
+use std::sync::Arc;
+
+use axum::Router;
+
+use crate::Console;
+
+mod order;
+mod orders;
+mod product;
+mod products;
+pub(crate) mod sign_in;
+
+/// Routes of all pages.
+pub(crate) fn routes() -> Router<Arc<Console>> {
+    Router::new()
+        .merge(sign_in::routes())
+        .merge(orders::routes())
+        .merge(order::routes())
+        .merge(products::routes())
+        .merge(product::routes())
+}

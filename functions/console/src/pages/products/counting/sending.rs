@@ -1,0 +1,207 @@
+//! Lines that a preview has confirmed: each is sent with a key of its own, and has its own answer.
+
+use futures::{StreamExt as _, stream};
+use maud::{Markup, html};
+use proto::products::v1::{Product, UpdateStockRequest};
+use shared::error::{Error, Kind};
+use shared::input::validation::{FieldError, NamedBy};
+use tonic::metadata::{Ascii, MetadataValue};
+
+use super::lines::MAX_LINES;
+use super::{AT_ONCE, PATH, head};
+use crate::http::{Answer, Fields, Place, Visit};
+use crate::layout;
+use crate::pages::products;
+use crate::texts::products as texts;
+
+/// Prefixes of the fields of a line. Its SKU follows.
+const COUNT: &str = "count-";
+const PRODUCT: &str = "product-";
+const VERSION: &str = "version-";
+
+/// Line to be sent.
+#[derive(Debug, PartialEq)]
+struct Confirmed {
+    sku: String,
+    product: String,
+    units: i64,
+    /// Version that the preview showed.
+    version: i64,
+}
+
+/// Renders the hidden fields of a line.
+pub(super) fn fields_of(sku: &str, product: &Product, units: i64) -> Markup {
+    html! {
+        input type="hidden" name={ (COUNT) (sku) } value=(units);
+        input type="hidden" name={ (PRODUCT) (sku) } value=(product.id);
+        input type="hidden" name={ (VERSION) (sku) } value=(product.version);
+    }
+}
+
+/// Sends the lines, and shows the answer for each. Reloading that page sends the same keys: nothing is done twice.
+pub(super) async fn answer(visit: &Visit, fields: &Fields) -> Answer {
+    let lines = confirmed(fields)?;
+    let reason = fields.get("reason");
+    // A form without its key could be counted twice.
+    let form_key = fields.key().ok_or_else(no_preview)?;
+    let sent = stream::iter(lines).map(|line| send(visit, line, form_key, reason)).buffered(AT_ONCE);
+    let answers: Vec<(Confirmed, Result<Product, Error>)> = sent.collect().await;
+    Ok(visit.page(texts::COUNTING, Place::Products, page(visit, &answers)))
+}
+
+/// Reads the lines of a form.
+///
+/// # Errors
+/// 422 for fields that no preview has made.
+fn confirmed(fields: &Fields) -> Result<Vec<Confirmed>, Error> {
+    let lines = fields.with_prefix(COUNT).map(|(sku, _)| confirmed_line(fields, sku));
+    let lines: Vec<Confirmed> = lines.collect::<Result<_, Error>>()?;
+    if (1..=MAX_LINES).contains(&lines.len()) { Ok(lines) } else { Err(no_preview()) }
+}
+
+fn confirmed_line(fields: &Fields, sku: &str) -> Result<Confirmed, Error> {
+    let number = |prefix: &str| fields.number(&format!("{prefix}{sku}"));
+    let product = fields.get(&format!("{PRODUCT}{sku}"));
+    Ok(Confirmed {
+        sku: sku.to_owned(),
+        product: product.ok_or_else(no_preview)?.to_owned(),
+        units: number(COUNT)?.ok_or_else(no_preview)?,
+        version: number(VERSION)?.ok_or_else(no_preview)?,
+    })
+}
+
+fn no_preview() -> Error {
+    Error::validation(vec![FieldError::new("", texts::NO_PREVIEW, NamedBy::Code)])
+}
+
+/// Sends a line. An error is its answer, and does not keep others from being sent.
+async fn send(
+    visit: &Visit,
+    line: Confirmed,
+    form_key: &str,
+    reason: Option<&str>,
+) -> (Confirmed, Result<Product, Error>) {
+    let answer = count(visit, &line, form_key, reason).await;
+    (line, answer)
+}
+
+async fn count(
+    visit: &Visit,
+    line: &Confirmed,
+    form_key: &str,
+    reason: Option<&str>,
+) -> Result<Product, Error> {
+    let mut request = visit.request(UpdateStockRequest {
+        id: line.product.clone(),
+        on_hand: Some(line.units),
+        delta: None,
+        reason: reason.map(str::to_owned),
+        expected_version: Some(line.version),
+    });
+    request.metadata_mut().insert("idempotency-key", key(form_key, &line.sku)?);
+    Ok(visit.products().update_stock(request).await?.into_inner())
+}
+
+/// Key of a line: it follows from the form and the SKU.
+fn key(form_key: &str, sku: &str) -> Result<MetadataValue<Ascii>, Error> {
+    format!("{form_key}-{sku}").parse().map_err(|_| no_preview())
+}
+
+fn page(visit: &Visit, answers: &[(Confirmed, Result<Product, Error>)]) -> Markup {
+    let columns = [(texts::SKU, false), (texts::NEW_COUNT, true), (texts::ANSWER, false)];
+    html! {
+        h1 { (texts::COUNTING) }
+        p role="status" { (texts::COUNTED) }
+        table.list {
+            caption.visually-hidden { (texts::ANSWER) }
+            (head(&columns))
+            tbody {
+                @for (line, answer) in answers {
+                    tr {
+                        td data-label=(texts::SKU) {
+                            a href=(visit.path(&products::path(&line.product))) { (line.sku) }
+                        }
+                        td.number data-label=(texts::NEW_COUNT) { (line.units) }
+                        td data-label=(texts::ANSWER) { (in_words(answer)) }
+                    }
+                }
+            }
+        }
+        p.actions {
+            a href=(visit.path(PATH)) { (texts::COUNT_MORE) } " "
+            a href=(visit.path(products::PATH)) { (texts::TO_PRODUCTS) }
+        }
+    }
+}
+
+/// Renders the answer for a line.
+fn in_words(answer: &Result<Product, Error>) -> Markup {
+    match answer {
+        Ok(product) => html! { (texts::now_on_hand(product.stock.unwrap_or_default().on_hand)) },
+        Err(error) if error.kind() == Kind::VersionMismatch => html! { (texts::SINCE_PREVIEW) },
+        Err(error) => layout::problem(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proto::products::v1::Stock;
+
+    use super::*;
+
+    fn fields(body: &str) -> Fields {
+        Fields::of(PATH, body)
+    }
+
+    #[test]
+    fn the_lines_of_a_preview_are_read_again() {
+        let read = confirmed(&fields(
+            "key=k&count-A.1=47&product-A.1=product_1&version-A.1=3&count-B=0&product-B=product_2&version-B=1",
+        ));
+        let line = |sku: &str, product: &str, units, version| Confirmed {
+            sku: sku.to_owned(),
+            product: product.to_owned(),
+            units,
+            version,
+        };
+        assert_eq!(read.unwrap(), [line("A.1", "product_1", 47, 3), line("B", "product_2", 0, 1)]);
+    }
+
+    #[test]
+    fn fields_that_no_preview_has_made_are_refused() {
+        let many = (0..=MAX_LINES)
+            .map(|line| format!("count-S{line}=1&product-S{line}=p&version-S{line}=1"))
+            .collect::<Vec<_>>()
+            .join("&");
+        for bad in [
+            "",
+            "count-A=",
+            "count-A=1",
+            "count-A=1&product-A=p",
+            "count-A=x&product-A=p&version-A=1",
+            "count-A=1&product-A=p&version-A=1.5",
+            many.as_str(),
+        ] {
+            assert_eq!(confirmed(&fields(bad)).unwrap_err().kind(), Kind::Validation, "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_key_follows_from_the_form_and_the_sku() {
+        let text = |key: &str, sku| super::key(key, sku).map(|key| key.to_str().unwrap().to_owned());
+        assert_eq!(text("0a1b", "MUG-BLUE.1").unwrap(), "0a1b-MUG-BLUE.1");
+        assert_ne!(text("0a1b", "A").unwrap(), text("0a1b", "B").unwrap());
+        assert!(text("0a1b", "A\nB").is_err());
+    }
+
+    #[test]
+    fn an_answer_is_in_words() {
+        let stock = Stock { on_hand: 47, reserved: 0, available: 47 };
+        let counted = Ok(Product { stock: Some(stock), ..Default::default() });
+        assert_eq!(in_words(&counted).into_string(), "Counted: 47 on hand.");
+        let outdated = Err(Error::new(Kind::VersionMismatch, "x"));
+        assert!(in_words(&outdated).into_string().starts_with("Not counted: somebody else"));
+        let refused = Err(Error::new(Kind::StockBelowReserved, "5 on hand, <3> reserved."));
+        assert!(in_words(&refused).into_string().contains("5 on hand, &lt;3&gt; reserved."));
+    }
+}
