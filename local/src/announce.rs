@@ -25,8 +25,9 @@ pub(crate) fn announce(base: &str, settings: &Settings, demo: demo::Demo, demo_w
     let admin_email = &settings.admin_email;
     let admin_password =
         if settings.password_is_given { "(your ADMIN_PASSWORD)" } else { &settings.admin_password };
+    let staff = if demo == demo::Demo::Present { "staff or admin" } else { "admin" };
     let mut text = format!(
-        "ready {base}\n\ndocs      {base}/docs  read and try the API in a browser\n\nadmin     {admin_email}  {admin_password}\n"
+        "ready {base}\n\ndocs      {base}/docs  read and try the API in a browser\nconsole   {base}/console  work with orders and products; sign in as {staff}\n\nadmin     {admin_email}  {admin_password}\n"
     );
     if demo == demo::Demo::Present {
         let password = demo::PASSWORD;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use console::session::SealKey;
 pub use maintenance::schema::{Schemas, ensure_schema, ensure_schemas};
 use mongodb::Database;
 pub use orders::CustomerLimits;
@@ -54,6 +55,8 @@ pub struct Backend {
     pub orders: orders::App,
     /// The docs function.
     pub docs: docs::App,
+    /// The console. It is not deployed yet, and no [`Function`](gateway::Function) of the gateway.
+    pub console: console::App,
     keys: KeyRing,
     /// Admin in the access tokens of [`check_consistency`](Self::check_consistency), who need not exist.
     admin: UserId,
@@ -134,16 +137,25 @@ impl Backend {
         };
         let orders = orders::app_with_schema(orders, schemas.orders);
         let docs = docs::app(clock.clone());
-        Self { users, products, orders, docs, keys, admin: UserId::new(), clock }
+        let console = console::app(console::Dependencies {
+            users: Channel::new(Arc::new(users.rpc.clone()), clock.clone()),
+            products: Channel::new(Arc::new(products.rpc.clone()), clock.clone()),
+            orders: Channel::new(Arc::new(orders.rpc.clone()), clock.clone()),
+            // Another key at each start: sessions of the console end with the process.
+            seal: SealKey::random(),
+            clock: clock.clone(),
+        });
+        Self { users, products, orders, docs, console, keys, admin: UserId::new(), clock }
     }
 
-    /// Returns one router for the whole REST API.
+    /// Returns one router for the whole REST API, and for the console.
     pub fn router(&self) -> Router {
         gateway::router(Routers {
             orders: self.orders.router.clone(),
             products: self.products.router.clone(),
             users: self.users.router.clone(),
             docs: self.docs.router.clone(),
+            console: self.console.router.clone(),
         })
     }
 }

@@ -19,7 +19,15 @@ pub struct Routers {
     pub users: Router,
     /// All else.
     pub docs: Router,
+    /// `/console` and below.
+    pub console: Router,
 }
+
+/// First segment of the paths of the console.
+///
+/// The console is no [`Function`], since it is not deployed yet: template.yaml, the containers and the document of the
+/// API are compared with those.
+const CONSOLE: &str = "console";
 
 /// One router for all.
 pub fn router(routers: Routers) -> Router {
@@ -137,7 +145,9 @@ pub fn nginx_paths() -> String {
 }
 
 async fn dispatch(State(routers): State<Routers>, request: Request) -> Response {
-    let group = match Function::of(request.uri().path()) {
+    let path = request.uri().path();
+    let group = match Function::of(path) {
+        _ if path.split('/').nth(1) == Some(CONSOLE) => routers.console,
         Function::Orders => routers.orders,
         Function::Products => routers.products,
         Function::Users => routers.users,

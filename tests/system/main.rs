@@ -111,6 +111,7 @@ mod users {
 }
 
 mod builds;
+mod console;
 mod openapi;
 mod outdated_reads;
 mod schema;

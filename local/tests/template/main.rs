@@ -121,6 +121,8 @@ fn every_package_below_functions_is_deployed() {
         .unwrap()
         .map(|folder| folder.unwrap().file_name().into_string().unwrap())
         .collect();
+    // The console is not deployed yet.
+    folders.retain(|folder| folder != "console");
     folders.sort();
     let template = Template::read();
     let deployed: BTreeSet<String> =
