@@ -123,7 +123,8 @@ def items(some):
 def item_of(product, like):
     """An item of this product, with discounts and taxes like these that fit its price."""
     quantity = like.get("quantity", 1)
-    item = {"product_id": product["id"], "quantity": min(quantity, 2) if turn("quantity", 4) else quantity}
+    few = min(quantity, 2, product["max_per_order"] or 2)
+    item = {"product_id": product["id"], "quantity": few if turn("quantity", 4) else quantity}
     if STAFF:
         # Whole numbers may be generated as 12.0.
         base = product["price"]["amount"] * int(item["quantity"])
