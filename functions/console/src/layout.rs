@@ -2,7 +2,7 @@
 
 use maud::{DOCTYPE, Markup, html};
 use proto::common::v1::Money;
-use shared::error::Error;
+use shared::error::{Error, Kind};
 use shared::http::base_path::BasePath;
 use shared::values::clock::Timestamp;
 use time::OffsetDateTime;
@@ -122,6 +122,25 @@ pub(crate) fn problem(error: &Error) -> Markup {
     }
 }
 
+/// Title of a page that shows a refusal.
+pub(crate) fn title_of_refusal(title: &str) -> String {
+    texts::order::refused(title)
+}
+
+/// True if it is unknown whether a change was made that has this error.
+pub(crate) fn is_unknown(error: &Error) -> bool {
+    matches!(error.kind(), Kind::Unavailable | Kind::Internal)
+}
+
+/// Renders what to do about a change of unknown outcome. `is_once`: the key of its form is one of the change, too.
+pub(crate) fn unknown(error: &Error, is_once: bool) -> Markup {
+    html! {
+        @if is_unknown(error) {
+            p { (if is_once { texts::order::UNKNOWN_ONCE } else { texts::order::UNKNOWN }) }
+        }
+    }
+}
+
 /// Renders the detail of an error, or the fault of each field.
 pub(crate) fn explanation(error: &Error) -> Markup {
     html! {
@@ -163,7 +182,6 @@ pub(crate) fn field(label: &str, input: Markup) -> Markup {
 
 #[cfg(test)]
 mod tests {
-    use shared::error::Kind;
     use shared::input::validation::{FieldError, NamedBy};
 
     use super::*;
@@ -215,6 +233,21 @@ mod tests {
         assert!(problem.contains("<strong>items › 1 › unit price</strong> must be &lt;1&gt;"), "{problem}");
         let plain = super::problem(&Error::new(Kind::Forbidden, "a & b")).into_string();
         assert!(plain.contains("<p>a &amp; b</p>") && plain.contains("role=\"alert\""), "{plain}");
+    }
+
+    #[test]
+    fn an_unknown_outcome_has_its_advice() {
+        for (kind, is_once, expected) in [
+            (
+                Kind::Unavailable,
+                true,
+                "<p>It is unknown whether this was done. Sending the same form again is safe.</p>",
+            ),
+            (Kind::Internal, false, "<p>Reload the page to see whether it was done.</p>"),
+            (Kind::Forbidden, true, ""),
+        ] {
+            assert_eq!(unknown(&Error::new(kind, "x"), is_once).into_string(), expected);
+        }
     }
 
     #[test]

@@ -39,9 +39,6 @@ const MAX_VALUE: usize = 4_096;
 /// It runs from the last sealing. A session in use is sealed anew with each access token, every 15 minutes.
 const IDLE: Duration = Duration::from_secs(12 * 60 * 60);
 
-/// Time before the end of an access token from which on it is exchanged.
-const REFRESH_BEFORE: Duration = Duration::from_secs(60);
-
 /// Bytes of the token in forms: 128 bits.
 const CSRF_BYTES: usize = 16;
 
@@ -201,9 +198,9 @@ impl Session {
         HeaderValue::from_str(&format!("{COOKIE_NAME}={sealed}; {ATTRIBUTES}")).ok()
     }
 
-    /// True if the access token ends soon or has ended.
-    pub(crate) fn must_refresh(&self, now: Timestamp) -> bool {
-        Timestamp::from_millis(self.expires_at).since(now) < REFRESH_BEFORE
+    /// True if the access token ends within this time or has ended.
+    pub(crate) fn ends_within(&self, time: Duration, now: Timestamp) -> bool {
+        Timestamp::from_millis(self.expires_at).since(now) < time
     }
 
     /// True if the access token has ended.

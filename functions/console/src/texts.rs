@@ -39,11 +39,13 @@ pub(crate) const FOREIGN_FORM: &str =
     "The form was not sent from a page of this console. Nothing was changed.";
 /// Detail of a form of another session.
 pub(crate) const OLD_FORM: &str =
-    "The form belongs to another session. Nothing was changed. Open the page again, and send the form anew.";
+    "The form belongs to another session. This time nothing was changed. Open the page again.";
 /// Detail of a body of another type.
 pub(crate) const NO_FORM: &str = "The body must be sent as application/x-www-form-urlencoded.";
 /// Detail of a form above the limit.
 pub(crate) const LARGE_FORM: &str = "The form must be at most 1 MB.";
+/// Detail of a form with too many fields.
+pub(crate) const MANY_FIELDS: &str = "The form must have at most 2,000 fields.";
 /// Detail of a form that was interrupted.
 pub(crate) const BROKEN_FORM: &str = "The form did not arrive whole. Nothing was changed.";
 /// Fault of a field that must be a number.

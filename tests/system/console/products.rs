@@ -145,7 +145,7 @@ async fn a_count_on_a_stale_page_keeps_its_fields() {
     moves_stock(&site.shop.admin(), &product, 5).await;
     let fields = [("on_hand", "47"), ("reason", "shelf <3>")];
     let again = browser.submit(&page, &action, &fields).await.expect(412);
-    again.shows("Somebody else has changed this product since you opened it.");
+    again.shows("It was changed since you opened this page, by somebody else or by sending this form twice.");
     again.shows("15 on hand: 10 at first, 5 counted up.");
     assert_eq!(value(&again, &action, "on_hand"), "47");
     assert_eq!(value(&again, &action, "reason"), "shelf <3>");
@@ -233,9 +233,25 @@ async fn a_price_is_edited_in_the_form_of_its_currency() {
 
     // The page from before knows an older version.
     let stale = browser.submit(&page, &action, &[("name", "Pot")]).await.expect(412);
-    stale.shows("Somebody else has changed this product since you opened it.");
+    stale.shows("It was changed since you opened this page, by somebody else or by sending this form twice.");
     assert_eq!(value(&stale, &action, "name"), "Pot");
     stale.shows("KWD 2.500");
+}
+
+#[tokio::test]
+async fn a_correction_on_a_stale_page_keeps_what_others_changed() {
+    let site = Site::open().await;
+    let mut browser = site.staff().await;
+    let product = site.shop.product(10).await;
+    let (page, action) = (browser.get(&path(&product)).await.expect(200), path(&product));
+    let at = format!("/products/{product}");
+    site.shop.admin().put(&at, json!({ "name": "Cup" })).await.expect(200);
+    let refused = browser.submit(&page, &action, &[("price", "2,5")]).await.expect(422);
+    assert!(refused.text.contains("<title>Error: "), "{}", refused.text);
+    assert_eq!(value(&refused, &action, "version"), value(&page, &action, "version"));
+    let stale = browser.submit(&refused, &action, &[("price", "2.50")]).await.expect(412);
+    assert_ne!(value(&stale, &action, "version"), value(&page, &action, "version"));
+    assert_eq!(site.shop.admin().get(&at).await.expect(200)["name"], "Cup");
 }
 
 #[tokio::test]

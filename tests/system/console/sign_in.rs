@@ -18,6 +18,9 @@ use crate::support::clock::hand_moved_clock;
 const MINUTE: i64 = 60 * 1000;
 const HOUR: i64 = 60 * MINUTE;
 
+/// Page whose form needs no order.
+const COUNTING: &str = "/console/stock";
+
 /// Path of the sign-in page that leads to another page.
 fn sign_in_for(next: &str) -> String {
     format!("{SIGN_IN}?next={}", encoded(next))
@@ -98,6 +101,8 @@ async fn every_page_leads_to_the_sign_in_and_back() {
         browser.get(next).await.expect(200);
     }
     // A form cannot be sent again after the sign-in.
+    let notes = format!("{ORDERS}/{order}/notes");
+    site.browser().post(&notes, &[]).await.leads_to(&sign_in_for(&format!("{ORDERS}/{order}")));
     site.browser().post(SIGN_OUT, &[]).await.leads_to(SIGN_IN);
 }
 
@@ -142,8 +147,55 @@ async fn a_sign_out_ends_the_session_of_older_cookies_too() {
         assert!(browser.cookies.is_empty());
         assert_signed_out(&mut browser).await;
         now.fetch_add(later, Ordering::SeqCst);
-        assert_signed_out(&mut copy).await;
+        copy.get(ORDERS).await.leads_to(&sign_in_for(ORDERS));
     }
+}
+
+#[tokio::test]
+async fn a_sign_in_ends_the_session_before_it() {
+    let (clock, now) = hand_moved_clock();
+    let site = Site::of(InProcess::open_with_clock(clock).await);
+    let staff = site.shop.staff().await;
+    let mut browser = site.signed_in(&staff).await;
+    let mut copy = browser.clone();
+    // A refused one ends nothing.
+    browser.sign_in(&staff.email, WRONG).await.expect(403);
+    browser.get(ORDERS).await.expect(200);
+    browser.sign_in(&staff.email, PASSWORD).await.leads_to(ORDERS);
+    now.fetch_add(15 * MINUTE, Ordering::SeqCst);
+    assert_signed_out(&mut copy).await;
+    browser.get(ORDERS).await.leads_to(ORDERS);
+    browser.get(ORDERS).await.expect(200);
+}
+
+#[tokio::test]
+async fn a_page_near_the_end_of_the_token_is_asked_for_again() {
+    let (clock, now) = hand_moved_clock();
+    let site = Site::of(InProcess::open_with_clock(clock).await);
+    let mut browser = site.staff().await;
+    now.fetch_add(14 * MINUTE + 1_000, Ordering::SeqCst);
+    // The handler would answer 400.
+    let path = "/console/orders?limit=0&other=a%20b";
+    let answer = browser.get(path).await;
+    answer.leads_to(path);
+    assert!(answer.header("set-cookie").is_some_and(|cookie| !cookie.ends_with("Max-Age=0")));
+    let answer = browser.get(path).await.expect(400);
+    assert_eq!(answer.header("set-cookie"), None);
+}
+
+#[tokio::test]
+async fn a_form_near_the_end_of_the_token_is_taken_at_once() {
+    let (clock, now) = hand_moved_clock();
+    let site = Site::of(InProcess::open_with_clock(clock).await);
+    let mut browser = site.staff().await;
+    let page = browser.get(COUNTING).await.expect(200);
+    // 45 s before the end nothing is refreshed; 15 s before it the answer has the new cookie.
+    for (later, is_refreshed) in [(14 * MINUTE + 15_000, false), (30_000, true)] {
+        now.fetch_add(later, Ordering::SeqCst);
+        let answer = browser.submit(&page, COUNTING, &[]).await.expect(422);
+        assert_eq!(answer.header("set-cookie").is_some(), is_refreshed);
+    }
+    browser.get(ORDERS).await.expect(200);
 }
 
 #[tokio::test]
@@ -160,8 +212,9 @@ async fn a_session_goes_on_until_it_is_not_used_for_hours() {
     for later in [MINUTE + MINUTE / 2, 15 * MINUTE, 12 * HOUR - 1] {
         let before = browser.cookies.clone();
         now.fetch_add(later, Ordering::SeqCst);
-        browser.get(ORDERS).await.expect(200);
+        browser.get(ORDERS).await.leads_to(ORDERS);
         assert_ne!(browser.cookies, before, "{later}");
+        browser.get(ORDERS).await.expect(200);
     }
     now.fetch_add(12 * HOUR, Ordering::SeqCst);
     assert_signed_out(&mut browser).await;
@@ -172,13 +225,20 @@ async fn one_who_is_no_staff_any_more_is_signed_out() {
     let (clock, now) = hand_moved_clock();
     let site = Site::of(InProcess::open_with_clock(clock).await);
     let admin = site.shop.admin();
+    let mut browsers = Vec::new();
     for change in [json!({ "role": "customer" }), json!({ "status": "disabled" })] {
         let staff = site.shop.staff().await;
         let mut browser = site.signed_in(&staff).await;
         browser.get(ORDERS).await.expect(200);
         admin.put(&path(&staff), change).await.expect(200);
         now.fetch_add(MINUTE, Ordering::SeqCst);
-        assert_signed_out(&mut browser).await;
+        browser.get(ORDERS).await.leads_to(&sign_in_for(ORDERS));
+        browsers.push(browser);
+    }
+    // The cookie goes when the access token has ended too.
+    now.fetch_add(15 * MINUTE, Ordering::SeqCst);
+    for browser in &mut browsers {
+        assert_signed_out(browser).await;
     }
 }
 
@@ -207,18 +267,23 @@ async fn a_form_without_the_token_of_its_session_is_refused() {
     let site = Site::open().await;
     let staff = site.shop.staff().await;
     let (mut browser, mut other) = (site.signed_in(&staff).await, site.signed_in(&staff).await);
-    let good = browser.get(ORDERS).await.expect(200).form(SIGN_OUT);
-    let of_other = other.get(ORDERS).await.expect(200).form(SIGN_OUT);
+    let good = browser.get(COUNTING).await.expect(200).form(COUNTING);
+    let of_other = other.get(COUNTING).await.expect(200).form(COUNTING);
     let without = good.iter().filter(|(name, _)| name != "csrf").cloned().collect();
-    for fields in [vec![], without, filled(good.clone(), &[("csrf", "")]), of_other] {
+    for fields in [vec![], without, filled(good.clone(), &[("csrf", "")]), of_other.clone()] {
         assert_ne!(fields, good);
-        let page = browser.post(SIGN_OUT, &fields).await.expect(403);
-        page.shows("The form belongs to another session. Nothing was changed.");
+        let page = browser.post(COUNTING, &fields).await.expect(403);
+        page.shows("The form belongs to another session. This time nothing was changed.");
         browser.get(ORDERS).await.expect(200);
     }
+    // Without lines.
+    browser.post(COUNTING, &good).await.expect(422);
     // A link or an image cannot send a form.
     browser.get(SIGN_OUT).await.expect(405);
-    browser.post(SIGN_OUT, &good).await.leads_to(SIGN_IN);
+    // A sign-out is taken also from a page of the session before.
+    browser.post(SIGN_OUT, &of_other).await.leads_to(SIGN_IN);
+    assert_signed_out(&mut browser).await;
+    other.get(ORDERS).await.expect(200);
 }
 
 #[tokio::test]
@@ -324,7 +389,7 @@ async fn every_answer_has_the_security_headers() {
         assert_secured(&browser.get(path).await.expect(status));
     }
     assert_secured(&browser.post(ORDERS, &[]).await.expect(405));
-    assert_secured(&browser.post(SIGN_OUT, &[]).await.expect(403));
+    assert_secured(&browser.post(COUNTING, &[]).await.expect(403));
     assert_secured(&stranger.get(ORDERS).await.expect(303));
     assert_secured(&stranger.sign_in("nobody@example.com", PASSWORD).await.expect(403));
 

@@ -1,5 +1,6 @@
 //! The body of a form, checked against forgery.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use axum::body::Body;
@@ -18,6 +19,9 @@ use crate::{Console, texts};
 /// Largest form, in bytes. A table of counted stock is the longest.
 const MAX_FORM: usize = 1_000_000;
 
+/// Most fields of a form. The longest one has a few for each of 200 lines.
+const MAX_FIELDS: usize = 2_000;
+
 /// Field with the token of the session.
 const CSRF: &str = "csrf";
 
@@ -32,12 +36,15 @@ pub(crate) struct Fields {
     /// Path that the form was sent to, without the base path.
     action: String,
     pairs: Vec<(String, String)>,
+    /// Position of the first field of each name.
+    first: HashMap<String, usize>,
 }
 
-/// Fields of a form for signing in, which no session has sent.
+/// Fields of a form for signing in or out, in any state of the session.
 ///
 /// Its origin is checked, and that suffices. A forged sign-in could only give the browser another person's session:
-/// the cookie is `SameSite=Strict` and each sign-in replaces it, so there is no session to fix beforehand.
+/// the cookie is `SameSite=Strict` and each sign-in replaces it, so there is no session to fix beforehand. A
+/// sign-out must work with any session, and also without one.
 #[derive(Clone, Debug)]
 pub(crate) struct OpenFields(pub(crate) Fields);
 
@@ -49,7 +56,8 @@ impl Fields {
 
     /// Value of a field as it was sent. Passwords may begin or end with a space.
     pub(crate) fn exact(&self, name: &str) -> Option<&str> {
-        self.pairs.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
+        let (_, value) = self.pairs.get(*self.first.get(name)?)?;
+        Some(value)
     }
 
     /// Value of a field as a number. `None` if it is absent or empty.
@@ -84,14 +92,30 @@ impl Fields {
     /// Fields for tests of pages.
     #[cfg(test)]
     pub(crate) fn of(action: &str, body: &str) -> Self {
-        let pairs = form_urlencoded::parse(body.as_bytes()).into_owned().collect();
-        Self { action: action.to_owned(), pairs }
+        Self::parse(action, body.as_bytes()).unwrap()
+    }
+
+    /// Parses a body, and notes where each name is first.
+    ///
+    /// # Errors
+    /// 413 for too many fields.
+    fn parse(action: &str, body: &[u8]) -> Result<Self, Error> {
+        let parsed = form_urlencoded::parse(body).into_owned();
+        let pairs: Vec<(String, String)> = parsed.take(MAX_FIELDS + 1).collect();
+        if pairs.len() > MAX_FIELDS {
+            return Err(Error::new(Kind::PayloadTooLarge, texts::MANY_FIELDS));
+        }
+        let mut first = HashMap::with_capacity(pairs.len());
+        for (position, (name, _)) in pairs.iter().enumerate() {
+            first.entry(name.clone()).or_insert(position);
+        }
+        Ok(Self { action: action.to_owned(), pairs, first })
     }
 
     /// Reads a form of this origin.
     ///
     /// # Errors
-    /// 403 for another origin, 413 for a body that is too large, 415 for one of another type.
+    /// 403 for another origin, 413 for a body that is too large or has too many fields, 415 for another type.
     async fn read(parts: &Parts, body: Body) -> Result<Self, Error> {
         if !origin::is_own(parts) {
             return Err(Error::forbidden(texts::FOREIGN_FORM));
@@ -106,8 +130,7 @@ impl Fields {
             }
             Err(_) => return Err(Error::new(Kind::MalformedRequest, texts::BROKEN_FORM)),
         };
-        let pairs = form_urlencoded::parse(&bytes).into_owned().collect();
-        Ok(Self { action: parts.uri.path().to_owned(), pairs })
+        Self::parse(parts.uri.path(), &bytes)
     }
 }
 
@@ -130,8 +153,10 @@ impl FromRequest<Arc<Console>> for Fields {
     async fn from_request(request: Request, _: &Arc<Console>) -> Result<Self, Failure> {
         let (parts, body) = request.into_parts();
         let fields = Self::read(&parts, body).await?;
-        let Some(SessionState::Open(session)) = parts.extensions.get::<SessionState>() else {
-            return Err(Failure::signed_out());
+        let session = match parts.extensions.get::<SessionState>() {
+            Some(SessionState::Open(session)) => session,
+            Some(SessionState::Unavailable(error)) => return Err(error.clone().into()),
+            Some(SessionState::Absent) | None => return Err(Failure::signed_out()),
         };
         let sent = fields.exact(CSRF).unwrap_or_default();
         if !is_same(sent, session.csrf()) {
@@ -160,6 +185,21 @@ mod tests {
         assert_eq!(fields.get("note"), Some("a b"));
         assert_eq!((fields.get("empty"), fields.get("blank"), fields.get("other")), (None, None, None));
         assert_eq!(fields.exact("password"), Some(" x "));
+    }
+
+    #[test]
+    fn the_first_field_of_a_name_counts() {
+        let fields = Fields::of("/x", "a=1&b=2&a=3&b=");
+        assert_eq!((fields.get("a"), fields.get("b")), (Some("1"), Some("2")));
+        assert_eq!(Fields::of("/x", "a=&a=1").get("a"), None);
+    }
+
+    #[test]
+    fn a_form_with_too_many_fields_is_refused() {
+        let parsed = |count| Fields::parse("/x", "a=1&".repeat(count).as_bytes());
+        assert_eq!(parsed(MAX_FIELDS).unwrap().with_prefix("a").count(), MAX_FIELDS);
+        let error = parsed(MAX_FIELDS + 1).unwrap_err();
+        assert_eq!((error.kind(), error.detail()), (Kind::PayloadTooLarge, texts::MANY_FIELDS));
     }
 
     #[test]

@@ -1,6 +1,14 @@
 //! The session of a request: opened and refreshed before its handler, kept or cleared after it.
+//!
+//! A refresh spends the refresh token, and users forgive its second use for some seconds only. So the browser must
+//! soon have the new one. A page is answered at once by a redirect to itself, with the new cookie. A form cannot be
+//! sent twice, so it is refreshed only if the token could end before its answer.
+//!
+//! While the access token is good, a refresh that fails changes nothing. Another request may have refreshed already,
+//! and its cookie must not be cleared by this one.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::extract::{FromRequestParts as _, Request, State};
 use axum::middleware::Next;
@@ -22,6 +30,12 @@ use crate::layout::{self, Place};
 use crate::session::{self, Session};
 use crate::{Console, pages, texts};
 
+/// Time before the end of an access token from which on a page exchanges it.
+const REFRESH_PAGE: Duration = Duration::from_secs(60);
+
+/// Time before the end of an access token from which on a form exchanges it. It outlives the deadline of a request.
+const REFRESH_FORM: Duration = Duration::from_secs(30);
+
 /// Session of a request: an extension of the request.
 #[derive(Clone)]
 pub(super) enum SessionState {
@@ -29,7 +43,7 @@ pub(super) enum SessionState {
     Absent,
     /// Session with a good access token.
     Open(Arc<Session>),
-    /// Session whose access token has ended, while users is unavailable.
+    /// Session whose access token has ended, and whose refresh users neither granted nor refused.
     Unavailable(Arc<Error>),
 }
 
@@ -58,12 +72,17 @@ pub(super) async fn keep(State(console): State<Arc<Console>>, request: Request, 
     let (mut parts, body) = request.into_parts();
     let had_cookie = session::has_cookie(&parts.headers);
     let (arrival, refreshed) = Arrival::of(console, &mut parts).await;
+    if let Some(again) = refreshed.as_ref().and_then(|change| arrival.again(change)) {
+        return again;
+    }
     parts.extensions.insert(arrival.state.clone());
     let mut response = next.run(Request::from_parts(parts, body)).await;
     let mut change = response.extensions_mut().remove::<SessionChange>().or(refreshed);
     if let Some(Refusal(error)) = response.extensions_mut().remove::<Refusal>() {
-        if error.kind() == Kind::Unauthenticated {
-            change = had_cookie.then_some(SessionChange::End);
+        // Here the cookie is no session, or one that has ended for good.
+        let is_over = matches!(arrival.state, SessionState::Absent);
+        if error.kind() == Kind::Unauthenticated && had_cookie && is_over {
+            change = Some(SessionChange::End);
         }
         response = arrival.refuse(&error);
     }
@@ -78,22 +97,41 @@ impl Arrival {
     async fn of(console: Arc<Console>, parts: &mut Parts) -> (Self, Option<SessionChange>) {
         let Ok(context) = Context::from_request_parts(parts, &()).await;
         let Ok(base_path) = BasePath::from_request_parts(parts, &()).await;
+        // Signing in and out needs no access token.
+        let needs_none = pages::sign_in::is_own(parts.uri.path());
         let opened = Session::of(&parts.headers, &console.seal, console.clock.now());
-        let (state, change) = match opened {
+        let before = if is_page(&parts.method) { REFRESH_PAGE } else { REFRESH_FORM };
+        let (state, change) = match opened.filter(|_| !needs_none) {
             None => (SessionState::Absent, None),
-            Some(session) => current(&console, &context, session).await,
+            Some(session) => current(&console, &context, session, before).await,
         };
         let target = parts.uri.path_and_query().map_or(parts.uri.path(), |target| target.as_str());
         let (method, target) = (parts.method.clone(), target.to_owned());
         (Self { console, context, base_path, method, target, state }, change)
     }
 
+    /// Redirects a page with a new session to itself. `None` for a form, and if that could go on for ever.
+    fn again(&self, change: &SessionChange) -> Option<Response> {
+        let SessionChange::Begin(session) = change else { return None };
+        if !is_page(&self.method) || session.ends_within(REFRESH_PAGE, self.console.clock.now()) {
+            return None;
+        }
+        let cookie = self.cookie(change)?;
+        let mut response = redirect(&self.target);
+        response.headers_mut().append(SET_COOKIE, cookie);
+        Some(response)
+    }
+
     /// Answers with the page of an error. Without a session that is the sign-in page.
     fn refuse(&self, error: &Error) -> Response {
         if error.kind() == Kind::Unauthenticated {
-            // The answer to a form cannot be shown later, so only a page is returned to.
-            let next = (self.method == Method::GET).then_some(self.target.as_str());
-            return redirect(&pages::sign_in::path(next));
+            // The answer to a form cannot be shown later, so its page is returned to.
+            let next = if is_page(&self.method) {
+                self.target.clone()
+            } else {
+                pages::sign_in::page_of_form(&self.target)
+            };
+            return redirect(&pages::sign_in::path(Some(&next)));
         }
         log(error);
         let title = error.kind().title();
@@ -123,13 +161,21 @@ impl Arrival {
     }
 }
 
-/// Refreshes the access token of a session if it ends soon.
+/// True for a request that changes nothing, and may be sent again.
+fn is_page(method: &Method) -> bool {
+    matches!(*method, Method::GET | Method::HEAD)
+}
+
+/// Refreshes the access token of a session if it ends within this time.
+///
+/// Only a token that has ended ends its session, by a refusal of users.
 async fn current(
     console: &Console,
     context: &Context,
     session: Session,
+    before: Duration,
 ) -> (SessionState, Option<SessionChange>) {
-    if !session.must_refresh(console.clock.now()) {
+    if !session.ends_within(before, console.clock.now()) {
         return (SessionState::Open(Arc::new(session)), None);
     }
     match refresh(console, context, &session).await {
@@ -137,24 +183,28 @@ async fn current(
             let renewed = Arc::new(renewed);
             (SessionState::Open(renewed.clone()), Some(SessionChange::Begin(renewed)))
         }
-        Ok(None) => (SessionState::Absent, Some(SessionChange::End)),
         // The token is good for some seconds more, so the next request may refresh it.
-        Err(_) if !session.has_expired(console.clock.now()) => (SessionState::Open(Arc::new(session)), None),
+        Ok(None) | Err(_) if !session.has_expired(console.clock.now()) => {
+            (SessionState::Open(Arc::new(session)), None)
+        }
+        Ok(None) => (SessionState::Absent, Some(SessionChange::End)),
         Err(error) => (SessionState::Unavailable(Arc::new(error)), None),
     }
 }
 
-/// Exchanges the refresh token. `None` if it is refused, or if its user is no staff any more.
+/// Exchanges the refresh token. `None` if it is refused by 401, or if its user is no staff any more.
+///
+/// The address of the client stays out of the call: an office shares one, and its limit would sign all of it out.
 ///
 /// # Errors
 /// Any other failure of users.
 async fn refresh(console: &Console, context: &Context, session: &Session) -> Result<Option<Session>, Error> {
     let message = RefreshTokenRequest { refresh_token: Some(session.refresh_token().to_owned()) };
     let mut users = UserServiceClient::new(console.users.clone());
-    match users.refresh_token(metadata::request_for_client(message, context)).await {
+    match users.refresh_token(metadata::request(message, context)).await {
         Ok(tokens) => Ok(session.renewed(tokens.into_inner(), console.clock.now())),
         Err(status) => match Error::from(status) {
-            error if matches!(error.kind(), Kind::Unauthenticated | Kind::Validation) => Ok(None),
+            error if error.kind() == Kind::Unauthenticated => Ok(None),
             error => Err(error),
         },
     }

@@ -1,6 +1,6 @@
 //! Tests of the router: headers, sessions and forms, without functions behind it.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use axum::Router;
@@ -11,7 +11,9 @@ use futures::FutureExt as _;
 use futures::future::{BoxFuture, ready};
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, COOKIE, HOST, LOCATION, ORIGIN, SET_COOKIE};
 use http::{HeaderMap, Method, StatusCode, request};
+use shared::error::{Error, Kind};
 use shared::rpc::channel::{Channel, Invoke};
+use shared::runtime::context::SourceAddress;
 use shared::values::clock::{Clock, Timestamp};
 use tonic::Status;
 use tower::ServiceExt as _;
@@ -32,14 +34,30 @@ impl Invoke for Broken {
     }
 }
 
+/// Functions that are away, and keep what they were sent.
+#[derive(Default)]
+struct Recorder(Mutex<Vec<String>>);
+
+impl Invoke for Recorder {
+    fn invoke(&self, payload: Vec<u8>) -> BoxFuture<'static, Result<Vec<u8>, Status>> {
+        self.0.lock().unwrap().push(String::from_utf8_lossy(&payload).into_owned());
+        ready(Err(Status::internal("broken"))).boxed()
+    }
+}
+
 fn key() -> SealKey {
     SealKey::from_secret([7_u8; 32]).unwrap()
 }
 
 /// The console, whose calls all fail with this status.
 fn console(status: fn() -> Status) -> Router {
+    console_on(Arc::new(Broken(status)))
+}
+
+/// The console, whose calls all go there.
+fn console_on(functions: Arc<dyn Invoke>) -> Router {
     let clock = Clock::from_fn(|| NOW);
-    let channel = Channel::new(Arc::new(Broken(status)), clock.clone());
+    let channel = Channel::new(functions, clock.clone());
     let (users, products, orders) = (channel.clone(), channel.clone(), channel);
     super::router(Arc::new(Console { users, products, orders, seal: key(), clock }))
 }
@@ -63,9 +81,18 @@ fn with(session: &Session, request: request::Builder) -> request::Builder {
     request.header(COOKIE, headers[COOKIE].clone())
 }
 
+/// Form for counting stock, of a page of this origin.
+fn counting(session: &Session, origin: &str) -> request::Builder {
+    form(session, "/console/stock", origin)
+}
+
 /// Form for signing out, of a page of this origin.
 fn sign_out(session: &Session, origin: &str) -> request::Builder {
-    with(session, Request::post("/console/sign-out"))
+    form(session, "/console/sign-out", origin)
+}
+
+fn form(session: &Session, path: &str, origin: &str) -> request::Builder {
+    with(session, Request::post(path))
         .header(HOST, "shop.example")
         .header(ORIGIN, origin)
         .header(CONTENT_TYPE, FORM)
@@ -137,8 +164,10 @@ async fn without_a_session_a_page_leads_to_the_sign_in_and_back() {
     let next = "/console/sign-in?next=%2Fconsole%2Forders%3Fstatus%3Dpaid";
     assert_eq!(response.headers()[LOCATION], next);
     assert!(!response.headers().contains_key(SET_COOKIE));
-    let form = Request::post("/console/sign-out").header(CONTENT_TYPE, FORM);
-    assert_eq!(answer(form, "csrf=x").await.headers()[LOCATION], "/console/sign-in");
+    // A form leads back to its page.
+    let form = Request::post("/console/orders/order_1/notes").header(CONTENT_TYPE, FORM);
+    let next = "/console/sign-in?next=%2Fconsole%2Forders%2Forder_1";
+    assert_eq!(answer(form, "csrf=x").await.headers()[LOCATION], next);
 }
 
 #[tokio::test]
@@ -156,10 +185,9 @@ async fn only_a_form_with_the_token_of_its_session_is_taken() {
     let session = session(Duration::ZERO);
     let another = sessions::session(NOW);
     let right = format!("csrf={}&key=k", session.csrf());
-    let response = answer(sign_out(&session, OWN), right).await;
-    assert_eq!(response.status(), StatusCode::SEE_OTHER);
-    assert_eq!(response.headers()[LOCATION], "/console/sign-in");
-    assert!(text(response.headers(), "set-cookie").ends_with("Max-Age=0"));
+    // It has no lines.
+    let response = answer(counting(&session, OWN), right).await;
+    assert_eq!(response.status(), StatusCode::UNPROCESSABLE_ENTITY);
     for wrong in [
         String::new(),
         "csrf=".to_owned(),
@@ -168,10 +196,28 @@ async fn only_a_form_with_the_token_of_its_session_is_taken() {
         format!("csrf=x&csrf={}", session.csrf()),
         format!("csrf={}", another.csrf()),
     ] {
-        let response = answer(sign_out(&session, OWN), wrong.clone()).await;
+        let response = answer(counting(&session, OWN), wrong.clone()).await;
         assert_eq!(response.status(), StatusCode::FORBIDDEN, "{wrong}");
         assert!(!response.headers().contains_key(SET_COOKIE), "{wrong}");
     }
+}
+
+#[tokio::test]
+async fn a_sign_out_clears_the_cookie_in_every_state() {
+    // While the token is good, near its end, after it, and after the session itself.
+    for ago in [0, 899, 900, 12 * 60 * 60] {
+        let session = session(Duration::from_secs(ago));
+        let response = answer(sign_out(&session, OWN), "csrf=x").await;
+        assert_eq!(response.status(), StatusCode::SEE_OTHER, "{ago}");
+        let is_kept = ago < 12 * 60 * 60;
+        let path = if is_kept { "/console/sign-in?signed-out=here" } else { "/console/sign-in" };
+        assert_eq!(response.headers()[LOCATION], path, "{ago}");
+        assert!(text(response.headers(), "set-cookie").ends_with("Max-Age=0"), "{ago}");
+    }
+    let page = html(answer(Request::get("/console/sign-in?signed-out=here"), Body::empty()).await).await;
+    assert!(page.contains("The session could not be ended everywhere; it ends by itself."), "{page}");
+    let page = html(answer(Request::get("/console/sign-in"), Body::empty()).await).await;
+    assert!(!page.contains("ended everywhere"), "{page}");
 }
 
 #[tokio::test]
@@ -251,4 +297,65 @@ async fn while_users_is_away_a_token_is_used_to_its_end() {
     let response = console.oneshot(request.body(Body::empty()).unwrap()).await.unwrap();
     assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
     assert!(!response.headers().contains_key(SET_COOKIE));
+}
+
+#[tokio::test]
+async fn a_refused_refresh_ends_no_session_whose_token_is_good() {
+    fn too_many() -> Status {
+        Error::too_many_requests("Too many.", Duration::from_secs(9)).into()
+    }
+    fn refused() -> Status {
+        Error::new(Kind::Unauthenticated, "Refused.").into()
+    }
+    let refusals: [fn() -> Status; 2] = [too_many, refused];
+    for refuse in refusals {
+        let request = with(&session(Duration::from_secs(899)), Request::get("/console/nothing"));
+        let response = console(refuse).oneshot(request.body(Body::empty()).unwrap()).await.unwrap();
+        assert_eq!(response.status(), StatusCode::NOT_FOUND);
+        assert!(!response.headers().contains_key(SET_COOKIE));
+        assert!(html(response).await.contains("grace@example.com"));
+    }
+    let ended = |status: fn() -> Status| {
+        let request = with(&session(Duration::from_secs(900)), Request::get("/console/orders"));
+        console(status).oneshot(request.body(Body::empty()).unwrap())
+    };
+    let response = ended(too_many).await.unwrap();
+    assert_eq!(response.status(), StatusCode::TOO_MANY_REQUESTS);
+    assert!(!response.headers().contains_key(SET_COOKIE));
+    let response = ended(refused).await.unwrap();
+    assert_eq!(response.headers()[LOCATION], "/console/sign-in?next=%2Fconsole%2Forders");
+    assert!(text(response.headers(), "set-cookie").ends_with("Max-Age=0"));
+}
+
+#[tokio::test]
+async fn a_form_is_refreshed_only_if_its_token_may_end_before_the_answer() {
+    for (ago, method, calls) in [
+        (840, Method::GET, 0),
+        (841, Method::GET, 1),
+        (841, Method::POST, 0),
+        (870, Method::POST, 0),
+        (871, Method::POST, 1),
+    ] {
+        let functions = Arc::new(Recorder::default());
+        let request = Request::builder().method(method.clone()).uri("/console/nothing");
+        let request = with(&session(Duration::from_secs(ago)), request).body(Body::empty()).unwrap();
+        console_on(functions.clone()).oneshot(request).await.unwrap();
+        assert_eq!(functions.0.lock().unwrap().len(), calls, "{method} {ago}");
+    }
+}
+
+#[tokio::test]
+async fn a_refresh_does_not_count_for_the_address_of_the_client() {
+    let address = SourceAddress([192_u8, 0, 2, 7].into());
+    let refresh = with(&session(Duration::from_secs(850)), Request::get("/console/nothing"));
+    let sign_in = Request::post("/console/sign-in").header(CONTENT_TYPE, FORM);
+    let sign_in = sign_in.header("sec-fetch-site", "same-origin");
+    for (request, is_counted) in [(refresh, false), (sign_in, true)] {
+        let functions = Arc::new(Recorder::default());
+        let request = request.extension(address).body(Body::from("email=a&password=b")).unwrap();
+        console_on(functions.clone()).oneshot(request).await.unwrap();
+        let calls = functions.0.lock().unwrap().clone();
+        assert_eq!(calls.len(), 1);
+        assert!(calls.iter().all(|call| call.contains("192.0.2.7") == is_counted), "{calls:?}");
+    }
 }

@@ -96,11 +96,6 @@ impl Visit {
         self.session.user()
     }
 
-    /// Session of the visit.
-    pub(crate) fn session(&self) -> &Session {
-        &self.session
-    }
-
     /// Path from outside of a path of the console: `/v1/console/orders` of `/console/orders`.
     pub(crate) fn path(&self, path: &str) -> String {
         self.base_path.of(path)

@@ -74,7 +74,12 @@ enum Notice {
     /// Form that was sent from a page with another version of the order.
     Changed,
     /// Form that was refused.
-    Refused(Error),
+    Refused {
+        /// Reason.
+        error: Error,
+        /// True if the form takes effect once.
+        is_once: bool,
+    },
     /// Refund that can be confirmed.
     Preview(RefundPreview),
 }
@@ -85,8 +90,9 @@ async fn load(visit: &Visit, id: &str) -> Result<Order, Error> {
     Ok(visit.orders().get_order(request).await?.into_inner())
 }
 
-/// Answers a form: leads to the page of the order, or shows there why it was refused. `form` is its name on the page.
-/// `outcome` has the word for its success.
+/// Answers a form without a key: leads to the page of the order, or shows there why it was refused.
+///
+/// `form` is its name on the page. `outcome` has the word for its success.
 async fn answer(
     visit: &Visit,
     id: &str,
@@ -94,23 +100,63 @@ async fn answer(
     fields: Fields,
     outcome: Result<&'static str, Error>,
 ) -> Answer {
+    respond(visit, id, form, fields, outcome, false).await
+}
+
+/// Answers a form that takes effect once, by its key, as [`answer`] does.
+async fn answer_once(
+    visit: &Visit,
+    id: &str,
+    form: String,
+    fields: Fields,
+    outcome: Result<&'static str, Error>,
+) -> Answer {
+    respond(visit, id, form, fields, outcome, true).await
+}
+
+async fn respond(
+    visit: &Visit,
+    id: &str,
+    form: String,
+    fields: Fields,
+    outcome: Result<&'static str, Error>,
+    is_once: bool,
+) -> Answer {
     let error = match outcome {
         Ok(done) => return Ok(visit.redirect(&format!("{}?done={done}", path(id)))),
         Err(error) if is_shown(error.kind()) => error,
         Err(error) => return Err(error.into()),
     };
     let visit = visit.after(&error, &fields);
-    let order = load(&visit, id).await?;
+    let order = match load(&visit, id).await {
+        Ok(order) => order,
+        // Without the order there is no form to show, but its outcome must be told.
+        Err(_) if layout::is_unknown(&error) => return Ok(failed(&visit, &error, is_once)),
+        Err(error) => return Err(error.into()),
+    };
     let mut sent = Sent::new(form, fields);
     sent.refuse(&order, &error);
     let is_outdated = error.kind() == Kind::VersionMismatch;
-    let notice = if is_outdated { Notice::Changed } else { Notice::Refused(error) };
+    let notice = if is_outdated { Notice::Changed } else { Notice::Refused { error, is_once } };
     Ok(Page::new(&visit, &order, Some(&sent)).answer(&notice).await)
+}
+
+/// Answers with an error alone, and with what is known of the form.
+fn failed(visit: &Visit, error: &Error, is_once: bool) -> Response {
+    let title = error.kind().title();
+    let body = html! {
+        h1 { (title) }
+        div.problem role="alert" {
+            (layout::explanation(error))
+            (layout::unknown(error, is_once))
+        }
+    };
+    visit.page_with(error.kind().status(), &layout::title_of_refusal(title), Place::Orders, body)
 }
 
 /// True for refusals that are shown on the page of the order. Others have a page of their own.
 fn is_shown(kind: Kind) -> bool {
-    !matches!(kind, Kind::Unauthenticated | Kind::NotFound | Kind::Internal)
+    !matches!(kind, Kind::Unauthenticated | Kind::NotFound)
 }
 
 /// Path of an order's page.
@@ -159,13 +205,16 @@ impl<'a> Page<'a> {
     /// Answers with the page.
     async fn answer(&self, notice: &Notice) -> Response {
         let status = match notice {
-            Notice::Refused(error) => error.kind().status(),
+            Notice::Refused { error, .. } => error.kind().status(),
             Notice::Changed => StatusCode::PRECONDITION_FAILED,
             Notice::None | Notice::Done(_) | Notice::Preview(_) => StatusCode::OK,
         };
         let customer = self.customer().await;
         let body = self.body(notice, customer.as_ref());
-        self.visit.page_with(status, &texts::title(&self.order.number), Place::Orders, body)
+        let title = texts::title(&self.order.number);
+        let is_refusal = matches!(notice, Notice::Refused { .. } | Notice::Changed);
+        let title = if is_refusal { layout::title_of_refusal(&title) } else { title };
+        self.visit.page_with(status, &title, Place::Orders, body)
     }
 
     /// Asks for the customer. `None` if users does not answer, and for a deleted one.
@@ -213,13 +262,13 @@ impl<'a> Page<'a> {
                     p { (texts::CHANGED_ADVICE) }
                 }
             },
-            Notice::Refused(error) => self.refusal(error),
+            Notice::Refused { error, is_once } => self.refusal(error, *is_once),
             Notice::Preview(preview) => self.preview(preview),
         }
     }
 
     /// Renders a refusal, with the labels of the page for the fields.
-    fn refusal(&self, error: &Error) -> Markup {
+    fn refusal(&self, error: &Error, is_once: bool) -> Markup {
         let faults = self.sent.map(|sent| sent.faults.as_slice()).unwrap_or_default();
         html! {
             @if faults.is_empty() {
@@ -227,9 +276,10 @@ impl<'a> Page<'a> {
             } @else {
                 div.problem role="alert" {
                     p { strong { (error.kind().title()) } }
-                    ul { @for fault in faults { li { strong { (fault.label) } " " (fault.detail) } } }
+                    ul { @for fault in faults { li { (fault.heading()) " " (fault.detail) } } }
                 }
             }
+            (layout::unknown(error, is_once))
             (self.exceeded(error))
         }
     }
@@ -258,10 +308,10 @@ impl<'a> Page<'a> {
         Form(self.sent.filter(|sent| sent.form == name))
     }
 
-    /// Renders a form to a path below that of the order, with the version that the page shows.
-    fn post(&self, rest: &str, body: &Markup) -> Markup {
+    /// Renders a form to a path below that of the order, with its version: see [`Form::version`].
+    fn post(&self, form: Form<'_>, rest: &str, body: &Markup) -> Markup {
         let body = html! {
-            (form::hidden("version", &self.order.version.to_string()))
+            (form::hidden("version", &form.version(self.order.version)))
             (body)
         };
         self.visit.form(&format!("{}{rest}", path(&self.order.id)), body)

@@ -23,6 +23,7 @@ mod holds;
 mod ledger;
 
 use field::Sent;
+pub(crate) use forms::moved_since;
 
 /// Routes of the page.
 pub(crate) fn routes() -> Router<Arc<Console>> {

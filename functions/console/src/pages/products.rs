@@ -43,7 +43,12 @@ async fn list(visit: Visit, query: Query) -> Answer {
         // The caller's own filter is at fault: the form keeps it, to be corrected.
         Err(error) if matches!(error.kind(), Kind::InvalidQuery | Kind::Validation) => {
             let body = page(&visit, &filters, &layout::problem(&error));
-            Ok(visit.page_with(error.kind().status(), texts::TITLE, Place::Products, body))
+            Ok(visit.page_with(
+                error.kind().status(),
+                &layout::title_of_refusal(texts::TITLE),
+                Place::Products,
+                body,
+            ))
         }
         Err(error) => Err(error.into()),
     }

@@ -1,13 +1,14 @@
 //! Sign-in and sign-out.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use axum::extract::State;
 use axum::response::Response;
 use axum::routing::{get, post};
 use form_urlencoded::byte_serialize;
-use http::StatusCode;
+use http::{HeaderMap, StatusCode};
 use maud::{Markup, html};
 use proto::users::v1::user_service_client::UserServiceClient;
 use proto::users::v1::{AuthenticateRequest, AuthenticateResponse, RevokeTokenRequest};
@@ -16,13 +17,19 @@ use shared::http::base_path::BasePath;
 use shared::rpc::metadata;
 use shared::runtime::context::Context;
 
-use crate::http::{self as web, Answer, Fields, OpenFields, Query, SessionChange, Visit};
+use crate::http::{self as web, Answer, Fields, OpenFields, Query, SessionChange};
 use crate::session::Session;
 use crate::texts::sign_in as texts;
 use crate::{Console, layout};
 
 const SIGN_IN: &str = "/console/sign-in";
 const SIGN_OUT: &str = "/console/sign-out";
+
+/// Query of the page after a sign-out whose session could not be ended.
+const HERE_ONLY: (&str, &str) = ("signed-out", "here");
+
+/// Longest wait for the end of a session. The answer with the cookie must not wait for its request's deadline.
+const REVOKE_WITHIN: Duration = Duration::from_secs(5);
 
 /// Longest path that is returned to.
 const MAX_NEXT: usize = 2_000;
@@ -40,6 +47,24 @@ pub(crate) fn path(next: Option<&str>) -> String {
     }
 }
 
+/// True for the paths of signing in and out.
+pub(crate) fn is_own(path: &str) -> bool {
+    [SIGN_IN, SIGN_OUT].contains(&path)
+}
+
+/// Path of the page that has the form of this action. If it is unknown, that is the first page.
+pub(crate) fn page_of_form(action: &str) -> String {
+    let path = action.split('?').next().unwrap_or_default();
+    let segments: Vec<&str> = path.split('/').collect();
+    match segments.as_slice() {
+        ["", "console", kind @ ("orders" | "products"), id, ..] if !id.is_empty() => {
+            format!("/console/{kind}/{id}")
+        }
+        ["", "console", "stock"] => path.to_owned(),
+        _ => web::START.to_owned(),
+    }
+}
+
 /// Path of a page of the console. Anything else could lead to another site after a sign-in.
 fn own_path(next: &str) -> Option<&str> {
     let path = next.split('?').next().unwrap_or_default();
@@ -50,21 +75,24 @@ fn own_path(next: &str) -> Option<&str> {
         && !next.contains("//")
         && !path.to_ascii_lowercase().contains("%2e")
         && path.split('/').all(is_plain)
-        && ![SIGN_IN, SIGN_OUT].contains(&path);
+        && !is_own(path);
     is_own.then_some(next)
 }
 
 /// Shows the form.
 async fn show(base_path: BasePath, query: Query) -> Response {
     let form = Form { base_path, next: query.get("next").and_then(own_path), email: "" };
-    form.answer(StatusCode::OK, html! {})
+    let (name, value) = HERE_ONLY;
+    let is_here_only = query.get(name) == Some(value);
+    form.answer(StatusCode::OK, html! { @if is_here_only { (alert(texts::ENDED_HERE)) } })
 }
 
-/// Signs in, with a new session in any case: no value of an earlier one lives on.
+/// Signs in, with a new session in any case: no value of an earlier one lives on, and it ends.
 async fn sign_in(
     State(console): State<Arc<Console>>,
     context: Context,
     base_path: BasePath,
+    headers: HeaderMap,
     OpenFields(fields): OpenFields,
 ) -> Answer {
     let next = fields.get("next").and_then(own_path);
@@ -79,20 +107,25 @@ async fn sign_in(
         revoke(&console, &context, &refresh_token).await;
         return Ok(form.answer(StatusCode::FORBIDDEN, alert(texts::STAFF_ONLY)));
     };
+    revoke_sent(&console, &context, &headers).await;
     let mut response = web::redirect(next.unwrap_or(web::START));
     response.extensions_mut().insert(SessionChange::Begin(Arc::new(session)));
     Ok(response)
 }
 
-/// Ends the session with all its tokens.
+/// Ends the session with all its tokens. The cookie goes in any case, also if users does not answer.
 async fn sign_out(
     State(console): State<Arc<Console>>,
     context: Context,
-    visit: Visit,
-    _fields: Fields,
+    headers: HeaderMap,
+    _: OpenFields,
 ) -> Response {
-    revoke(&console, &context, visit.session().refresh_token()).await;
-    let mut response = web::redirect(SIGN_IN);
+    let mut response = if revoke_sent(&console, &context, &headers).await {
+        web::redirect(SIGN_IN)
+    } else {
+        let (name, value) = HERE_ONLY;
+        web::redirect(&format!("{SIGN_IN}?{name}={value}"))
+    };
     response.extensions_mut().insert(SessionChange::End);
     response
 }
@@ -111,13 +144,26 @@ async fn authenticate(
     Ok(UserServiceClient::new(console.users.clone()).authenticate(request).await?.into_inner())
 }
 
-/// Ends the session of a refresh token. The cookie goes in any case, so that a failure is only logged.
-async fn revoke(console: &Console, context: &Context, refresh_token: &str) {
+/// Ends the session that the browser has sent, if there is one. False if it could not be ended.
+async fn revoke_sent(console: &Console, context: &Context, headers: &HeaderMap) -> bool {
+    match Session::of(headers, &console.seal, console.clock.now()) {
+        Some(session) => revoke(console, context, session.refresh_token()).await,
+        None => true,
+    }
+}
+
+/// Ends the session of a refresh token, spent or not. False after a failure, which is logged.
+async fn revoke(console: &Console, context: &Context, refresh_token: &str) -> bool {
+    let deadline = context.deadline.min(console.clock.now().after(REVOKE_WITHIN));
+    let context = Context { deadline, ..context.clone() };
     let message = RevokeTokenRequest { refresh_token: Some(refresh_token.to_owned()) };
     let mut users = UserServiceClient::new(console.users.clone());
-    if let Err(status) = users.revoke_token(metadata::request(message, context)).await {
-        tracing::warn!(causes = Error::from(status).causes(), "a session was not revoked at its sign-out");
+    let revoked = users.revoke_token(metadata::request(message, &context)).await;
+    if let Err(status) = revoked {
+        tracing::warn!(causes = Error::from(status).causes(), "a session was not revoked");
+        return false;
     }
+    true
 }
 
 /// Form for signing in.
@@ -215,6 +261,24 @@ mod tests {
             &format!("/console/{}", "x".repeat(MAX_NEXT)),
         ] {
             assert_eq!(own_path(bad), None, "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn a_form_leads_back_to_its_page() {
+        for (action, page) in [
+            ("/console/orders/order_1/refunds/preview?x=1", "/console/orders/order_1"),
+            ("/console/orders/order_1/returns/return_1", "/console/orders/order_1"),
+            ("/console/products/product_1", "/console/products/product_1"),
+            ("/console/products/product_1/stock/delta", "/console/products/product_1"),
+            ("/console/stock", "/console/stock"),
+            ("/console/orders/", "/console/orders"),
+            ("/console/orders//x", "/console/orders"),
+            ("/console/other/x", "/console/orders"),
+            ("/other", "/console/orders"),
+            ("", "/console/orders"),
+        ] {
+            assert_eq!(page_of_form(action), page, "{action}");
         }
     }
 

@@ -121,11 +121,13 @@ fn a_session_ends_after_twelve_hours_without_use() {
 }
 
 #[test]
-fn a_token_is_refreshed_a_minute_before_its_end() {
+fn a_token_ends_after_its_lifetime() {
     let session = session(NOW);
     let at = |seconds| NOW.after(Duration::from_secs(seconds));
-    assert!(!session.must_refresh(at(840)));
-    assert!(session.must_refresh(at(841)));
+    let minute = Duration::from_secs(60);
+    assert!(!session.ends_within(minute, at(840)));
+    assert!(session.ends_within(minute, at(841)));
+    assert!(session.ends_within(minute, at(1_000)));
     assert!(!session.has_expired(at(899)));
     assert!(session.has_expired(at(900)));
 }

@@ -29,9 +29,22 @@ pub(crate) fn done(word: &str) -> Option<&'static str> {
     })
 }
 
-pub(crate) const CHANGED: &str = "Somebody else has changed this order since you opened it.";
-pub(crate) const CHANGED_ADVICE: &str = "This is the order as it is now. Nothing of your form was done. \
-    Check your entries, which are kept, and submit them again.";
+pub(crate) const CHANGED: &str =
+    "It was changed since you opened this page, by somebody else or by sending this form twice.";
+pub(crate) const CHANGED_ADVICE: &str = "Look whether your change is there, then send it again if not. This is the \
+    order as it is now; your entries are kept.";
+
+/// Advice for a form that takes effect once, however often it is sent.
+pub(crate) const UNKNOWN_ONCE: &str =
+    "It is unknown whether this was done. Sending the same form again is safe.";
+/// Advice for any other form.
+pub(crate) const UNKNOWN: &str = "Reload the page to see whether it was done.";
+
+/// Title of a page that shows a refusal.
+pub(crate) fn refused(title: &str) -> String {
+    format!("Error: {title}")
+}
+
 pub(crate) const EXCEEDED: &str = "Items with too many units";
 
 /// Units of an item that were asked for, and those that are left.

@@ -64,8 +64,9 @@ pub(crate) const EDIT: &str = "Edit";
 pub(crate) const NAME: &str = "Name";
 pub(crate) const EDIT_BUTTON: &str = "Save";
 
-pub(crate) const STALE: &str = "Somebody else has changed this product since you opened it. The page shows it as it \
-     is now; your fields are kept. Check them, and submit again.";
+pub(crate) const STALE: &str = "It was changed since you opened this page, by somebody else or by sending this form \
+     twice. Look whether your change is there, then send it again if not. The page shows it as it is now; your fields \
+     are kept.";
 pub(crate) const SENT_BEFORE: &str = "This form was sent before with other values. The page shows the product as it \
      is now; your fields are kept. Check them, and submit again.";
 

@@ -82,6 +82,7 @@ pub(crate) const NO_SEPARATOR: &str = "No tab, comma or semicolon follows the SK
 pub(crate) const UNKNOWN_SKU: &str = "No product has this SKU.";
 pub(crate) const SINCE_PREVIEW: &str =
     "Not counted: somebody else has changed this product since the preview.";
+pub(crate) const UNITS_MOVED: &str = "Not counted. Since the preview, units left or came; count again.";
 /// Fault of hidden fields that no preview has made.
 pub(crate) const NO_PREVIEW: &str = "does not come from a preview";
 

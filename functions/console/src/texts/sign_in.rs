@@ -14,3 +14,6 @@ pub(crate) const STAFF_ONLY: &str = "The console is for staff. This account is a
 pub(crate) const WRONG: &str = "Wrong e-mail address or password, or the user is disabled.";
 /// Link for a browser that has a session, and did not send it.
 pub(crate) const CONTINUE: &str = "Already signed in? Continue";
+/// Warning after a sign-out whose session could not be ended.
+pub(crate) const ENDED_HERE: &str =
+    "You are signed out here. The session could not be ended everywhere; it ends by itself.";

@@ -114,7 +114,7 @@ async fn a_stale_page_asks_and_keeps_what_was_sent() {
     desk.staff.put(&format!("/orders/{}", desk.order), json!({ "note": "ring twice" })).await.expect(200);
     let given = [("amount", "2.50"), ("reference", "pi_1"), ("method", "card")];
     let page = desk.browser.submit(&old, &path, &given).await.expect(412);
-    page.shows("Somebody else has changed this order since you opened it.");
+    page.shows("It was changed since you opened this page, by somebody else or by sending this form twice.");
     // The order is shown as it is now.
     page.shows("ring twice");
     assert_eq!(desk.seen().await["payments"], json!([]));
@@ -126,6 +126,23 @@ async fn a_stale_page_asks_and_keeps_what_was_sent() {
     let answer = desk.browser.submit(&page, &path, &[]).await;
     desk.follow(&answer, "payment", "The payment is recorded.").await;
     assert_eq!(desk.seen().await["payments"][0]["amount"], 250);
+}
+
+#[tokio::test]
+async fn a_correction_on_a_stale_page_changes_nothing_unseen() {
+    let mut desk = Desk::of(2).await;
+    let path = desk.path("/payments");
+    let old = desk.page().await;
+    desk.staff.put(&format!("/orders/{}", desk.order), json!({ "note": "ring twice" })).await.expect(200);
+    let bad = [("amount", "x"), ("reference", "pi_1")];
+    let refused = desk.browser.submit(&old, &path, &bad).await.expect(422);
+    assert!(refused.text.contains("<title>Error: Order "), "{}", refused.text);
+    assert!(refused.text.contains("id=\"fault-amount\" autofocus"), "{}", refused.text);
+    assert_eq!(value(&refused.form(&path), "version"), "1");
+    let page = desk.browser.submit(&refused, &path, &[("amount", "2.50")]).await.expect(412);
+    assert_eq!(value(&page.form(&path), "version"), "2");
+    assert_eq!(desk.seen().await["payments"], json!([]));
+    desk.browser.submit(&page, &path, &[]).await.expect(303);
 }
 
 #[tokio::test]
@@ -154,7 +171,9 @@ async fn every_form_is_of_the_version_of_its_page() {
         let path = desk.path(rest);
         let form = filled(form_where(&old, &path, of), &given);
         let page = desk.browser.post(&path, &form).await.expect(412);
-        page.shows("Somebody else has changed this order since you opened it.");
+        page.shows(
+            "It was changed since you opened this page, by somebody else or by sending this form twice.",
+        );
         // Without a version nothing is changed, either.
         let mut form = form;
         form.retain(|(name, _)| name != "version");
@@ -171,7 +190,7 @@ async fn a_refund_is_refused_when_the_order_has_changed_meanwhile() {
     desk.staff.post(&format!("/orders/{}/refunds", desk.order), json!({ "amount": 500 })).await.expect(201);
     let refunds = desk.path("/refunds");
     let page = desk.browser.submit(&preview, &refunds, &[]).await.expect(412);
-    page.shows("Somebody else has changed this order since you opened it.");
+    page.shows("It was changed since you opened this page, by somebody else or by sending this form twice.");
     // The amount is kept, and is previewed again.
     let preview = desk.path("/refunds/preview");
     let form = form_where(&page, &preview, ("of", "amount"));

@@ -6,7 +6,7 @@ use tests::shop::new_sku;
 use tests::support::products::ledger;
 
 use super::super::Browser;
-use super::{Page, Site, moves_stock};
+use super::{Page, Site, moves_stock, paid_order};
 
 pub(super) const PATH: &str = "/console/stock";
 
@@ -109,6 +109,20 @@ async fn a_line_that_changed_since_the_preview_is_not_counted() {
     answer.shows("Not counted: somebody else has changed this product since the preview.");
     answer.shows("Counted: 9 on hand.");
     assert_eq!((site.shop.stock(&mug_id).await.0, site.shop.stock(&pot_id).await.0), (11, 9));
+}
+
+#[tokio::test]
+async fn a_line_whose_units_were_shipped_since_the_preview_is_not_counted() {
+    let site = Site::open().await;
+    let mut browser = site.staff().await;
+    let ((mug, mug_id), (pot, pot_id)) = (product(&site, 10).await, product(&site, 10).await);
+    let order = paid_order(&site, &mug_id, 2).await.0;
+    let page = preview(&mut browser, &format!("{mug};10\n{pot};9")).await.expect(200);
+    site.shop.admin().moves(&order, "shipped").await.expect(200);
+    let answer = browser.submit(&page, PATH, &[]).await.expect(200);
+    answer.shows("Not counted. Since the preview, units left or came; count again.");
+    answer.shows("Counted: 9 on hand.");
+    assert_eq!((site.shop.stock(&mug_id).await.0, site.shop.stock(&pot_id).await.0), (8, 9));
 }
 
 #[tokio::test]

@@ -6,7 +6,7 @@ use proto::FieldMask;
 use proto::orders::v1::{CreateCancellationRequest, NewItemQuantities, UpdateOrderRequest};
 use shared::error::Error;
 
-use super::{Page, answer, button, danger, form};
+use super::{Page, answer, answer_once, button, danger, form};
 use crate::http::{Answer, Fields, Visit};
 use crate::texts::order as texts;
 
@@ -20,7 +20,7 @@ const NOTE: &str = "internal_note";
 /// Cancels units that are not shipped.
 pub(super) async fn cancel_units(visit: Visit, Path(id): Path<String>, fields: Fields) -> Answer {
     let outcome = cancel(&visit, &id, &fields).await.map(|()| "units-cancelled");
-    answer(&visit, &id, UNITS.to_owned(), fields, outcome).await
+    answer_once(&visit, &id, UNITS.to_owned(), fields, outcome).await
 }
 
 async fn cancel(visit: &Visit, id: &str, fields: &Fields) -> Result<(), Error> {
@@ -87,6 +87,7 @@ impl Page<'_> {
     fn cancel_units_form(&self) -> Markup {
         let form = self.form(UNITS);
         let body = self.post(
+            form,
             "/cancellations",
             &html! {
                 p.muted { (texts::CANCEL_UNITS_HINT) }
@@ -103,6 +104,7 @@ impl Page<'_> {
     fn cancel_order_form(&self) -> Markup {
         let form = self.form(ORDER);
         let body = self.post(
+            form,
             "/status",
             &html! {
                 p.muted { (texts::CANCEL_ORDER_HINT) }
@@ -117,6 +119,7 @@ impl Page<'_> {
     pub(super) fn note_form(&self) -> Markup {
         let note = self.order.internal_note.as_deref().unwrap_or_default();
         let body = self.post(
+            self.form(NOTE),
             "/notes",
             &html! {
                 p.muted { (texts::EDIT_NOTE_HINT) }

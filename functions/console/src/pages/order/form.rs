@@ -2,7 +2,7 @@
 
 use maud::{Markup, html};
 use proto::orders::v1::{NewItemQuantity, Order};
-use shared::error::Error;
+use shared::error::{Error, Kind};
 use shared::input::validation::{FieldError, NamedBy};
 
 use super::Item;
@@ -33,6 +33,8 @@ pub(super) struct Sent {
     pub(super) fields: Fields,
     /// Faults of its fields.
     pub(super) faults: Vec<Fault>,
+    /// True if the page says that the order has changed since.
+    is_outdated: bool,
 }
 
 /// Fault of a field.
@@ -43,21 +45,46 @@ pub(super) struct Fault {
     pub(super) label: String,
     /// Predicate of the field: "must be …".
     pub(super) detail: String,
+    /// True if the form has a field of this name to fill in.
+    has_field: bool,
+}
+
+/// Fields that are not shown.
+const HIDDEN: [&str; 7] = ["csrf", "key", "version", "of", "status", "change", "return_id"];
+
+/// ID of a faulty field. One form at most has faults.
+fn id_of(name: &str) -> String {
+    format!("fault-{name}")
+}
+
+impl Fault {
+    /// Renders the label of the field, as a link to it.
+    pub(super) fn heading(&self) -> Markup {
+        html! {
+            @if self.has_field {
+                a href={ "#" (id_of(&self.name)) } { strong { (self.label) } }
+            } @else {
+                strong { (self.label) }
+            }
+        }
+    }
 }
 
 impl Sent {
     /// Form that is shown with its fields, and without faults.
     pub(super) fn new(form: String, fields: Fields) -> Self {
-        Self { form, fields, faults: Vec::new() }
+        Self { form, fields, faults: Vec::new(), is_outdated: false }
     }
 
     /// Takes the faults of a refusal.
     pub(super) fn refuse(&mut self, order: &Order, error: &Error) {
+        self.is_outdated = error.kind() == Kind::VersionMismatch;
         let items = items_of(&self.fields);
         let fault = |fault: &FieldError| {
             let name = field_name(&fault.pointer, &items);
             let label = label(order, &name);
-            Fault { name, label, detail: fault.detail.clone() }
+            let has_field = self.fields.exact(&name).is_some() && !HIDDEN.contains(&name.as_str());
+            Fault { name, label, detail: fault.detail.clone(), has_field }
         };
         self.faults = error.errors().iter().map(fault).collect();
     }
@@ -127,6 +154,17 @@ impl Form<'_> {
         self.0.is_some()
     }
 
+    /// Version that the form carries: the one that was sent, unless the page says that the order has changed since.
+    ///
+    /// With a newer one, the next attempt would undo a change that nobody has seen.
+    pub(super) fn version(self, current: i64) -> String {
+        let sent = self.0.filter(|sent| !sent.is_outdated);
+        sent.map_or_else(
+            || current.to_string(),
+            |sent| sent.fields.get("version").unwrap_or_default().to_owned(),
+        )
+    }
+
     /// Value of a field: as it was sent, else this one.
     fn value<'b>(&'b self, name: &str, default: &'b str) -> &'b str {
         self.0.map_or(default, |sent| sent.fields.get(name).unwrap_or_default())
@@ -150,11 +188,23 @@ impl Form<'_> {
         self.fault(name).map(|_| "true")
     }
 
+    /// ID of a faulty field.
+    fn id(self, name: &str) -> Option<String> {
+        self.fault(name).map(|_| id_of(name))
+    }
+
+    /// True for the first faulty field.
+    fn is_first(self, name: &str) -> bool {
+        let mut faults = self.0.map(|sent| sent.faults.iter()).unwrap_or_default();
+        faults.find(|fault| fault.has_field).is_some_and(|fault| fault.name == name)
+    }
+
     /// Field for a line of text.
     fn line(self, name: &str, label: &str, default: &str, most: usize, is_required: bool) -> Markup {
         let input = html! {
             input type="text" name=(name) value=(self.value(name, default)) maxlength=(most)
-                autocomplete="off" required[is_required] aria-invalid=[self.invalid(name)];
+                autocomplete="off" required[is_required] aria-invalid=[self.invalid(name)]
+                id=[self.id(name)] autofocus[self.is_first(name)];
         };
         self.around(name, label, &input)
     }
@@ -175,7 +225,8 @@ impl Form<'_> {
         let (name, label) = ("url", texts::TRACKING_URL);
         let input = html! {
             input type="url" name=(name) value=(self.value(name, default)) maxlength=(MAX_URL)
-                autocomplete="off" aria-invalid=[self.invalid(name)];
+                autocomplete="off" aria-invalid=[self.invalid(name)]
+                id=[self.id(name)] autofocus[self.is_first(name)];
         };
         self.around(name, label, &input)
     }
@@ -186,17 +237,20 @@ impl Form<'_> {
         // A field of type number would round, and take exponents.
         let input = html! {
             input.number type="text" name=(name) value=(self.value(name, default)) inputmode="decimal"
-                autocomplete="off" required aria-invalid=[self.invalid(name)];
+                autocomplete="off" required aria-invalid=[self.invalid(name)]
+                id=[self.id(name)] autofocus[self.is_first(name)];
         };
         self.around(name, &texts::amount_in(currency), &input)
     }
 
-    /// Field for a number of units, from 0 to the most.
-    pub(super) fn number(self, name: &str, label: &str, default: Option<i64>, most: i64) -> Markup {
+    /// Field for a number of units.
+    pub(super) fn number(self, name: &str, label: &str, default: Option<i64>) -> Markup {
         let default = default.map(|number| number.to_string()).unwrap_or_default();
+        // A field of type number loses what is no number when it is shown again.
         let input = html! {
-            input.number type="number" name=(name) value=(self.value(name, &default)) min="0" max=(most)
-                step="1" inputmode="numeric" aria-invalid=[self.invalid(name)];
+            input.number type="text" name=(name) value=(self.value(name, &default)) inputmode="numeric"
+                autocomplete="off" aria-invalid=[self.invalid(name)]
+                id=[self.id(name)] autofocus[self.is_first(name)];
         };
         self.around(name, label, &input)
     }
@@ -211,7 +265,7 @@ impl Form<'_> {
                     @if most > 0 {
                         @let name = format!("{UNITS}{}", item.item.id);
                         @let label = texts::units_up_to(&item.item.name, &item.item.sku, most);
-                        (self.number(&name, &label, is_full.then_some(most), most))
+                        (self.number(&name, &label, is_full.then_some(most)))
                     }
                 }
             }
@@ -222,7 +276,8 @@ impl Form<'_> {
     pub(super) fn lines(self, name: &str, label: &str, default: &str) -> Markup {
         let input = html! {
             // The first line break of a textarea belongs to the markup.
-            textarea name=(name) rows="4" aria-invalid=[self.invalid(name)] { "\n" (self.value(name, default)) }
+            textarea name=(name) rows="4" aria-invalid=[self.invalid(name)]
+                id=[self.id(name)] autofocus[self.is_first(name)] { "\n" (self.value(name, default)) }
         };
         self.around(name, label, &input)
     }
@@ -231,7 +286,8 @@ impl Form<'_> {
     pub(super) fn tick(self, name: &str, label: &str) -> Markup {
         let is_ticked = self.0.is_some_and(|sent| sent.fields.get(name).is_some());
         let input = html! {
-            input type="checkbox" name=(name) value="yes" checked[is_ticked] aria-invalid=[self.invalid(name)];
+            input type="checkbox" name=(name) value="yes" checked[is_ticked] aria-invalid=[self.invalid(name)]
+                id=[self.id(name)] autofocus[self.is_first(name)];
         };
         self.around(name, label, &input)
     }
@@ -240,7 +296,8 @@ impl Form<'_> {
     pub(super) fn choice(self, name: &str, label: &str, options: &[(&str, String)]) -> Markup {
         let chosen = self.value(name, "");
         let input = html! {
-            select name=(name) aria-invalid=[self.invalid(name)] {
+            select name=(name) aria-invalid=[self.invalid(name)]
+                id=[self.id(name)] autofocus[self.is_first(name)] {
                 @for (value, text) in options {
                     option value=(value) selected[*value == chosen] { (text) }
                 }
@@ -331,6 +388,21 @@ mod tests {
         assert_eq!(version(&Fields::of("/x", "version=3")).unwrap(), Some(3));
         assert_eq!(version(&Fields::of("/x", "")).unwrap(), Some(0));
         assert!(version(&Fields::of("/x", "version=x")).is_err());
+    }
+
+    #[test]
+    fn a_form_keeps_its_version_until_the_page_says_that_it_is_old() {
+        let order = Order::default();
+        let mut sent = Sent::new("payment".to_owned(), Fields::of("/x", "version=3&amount=x"));
+        sent.refuse(&order, &fault("amount", "must be <1>"));
+        assert_eq!(Form(Some(&sent)).version(4), "3");
+        let amount = Form(Some(&sent)).amount("EUR", "").into_string();
+        assert!(amount.contains(" id=\"fault-amount\" autofocus>"), "{amount}");
+        let heading = sent.faults[0].heading().into_string();
+        assert_eq!(heading, "<a href=\"#fault-amount\"><strong>Amount</strong></a>");
+        sent.refuse(&order, &Error::new(Kind::VersionMismatch, "x"));
+        assert_eq!(Form(Some(&sent)).version(4), "4");
+        assert_eq!(Form(None).version(4), "4");
     }
 
     #[test]

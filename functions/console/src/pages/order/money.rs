@@ -5,7 +5,7 @@ use maud::{Markup, html};
 use proto::orders::v1::{CreatePaymentRequest, Payment, Totals};
 use shared::error::Error;
 
-use super::{Page, answer, button, currency, form, load};
+use super::{Page, answer_once, button, currency, form, load};
 use crate::amount::typed;
 use crate::http::{Answer, Fields, Visit};
 use crate::layout;
@@ -27,7 +27,7 @@ const COLUMNS: [(&str, bool); 6] = [
 /// Records a payment.
 pub(super) async fn record_payment(visit: Visit, Path(id): Path<String>, fields: Fields) -> Answer {
     let outcome = pay(&visit, &id, &fields).await.map(|()| "payment");
-    answer(&visit, &id, PAYMENT.to_owned(), fields, outcome).await
+    answer_once(&visit, &id, PAYMENT.to_owned(), fields, outcome).await
 }
 
 async fn pay(visit: &Visit, id: &str, fields: &Fields) -> Result<(), Error> {
@@ -52,6 +52,7 @@ impl Page<'_> {
         let due = self.order.totals.as_ref().map_or(0, |totals| totals.due);
         let amount = if due > 0 { typed(due, currency) } else { String::new() };
         let fields = self.post(
+            form,
             "/payments",
             &html! {
                 div.fields {

@@ -1,16 +1,17 @@
 //! Refunds of an order: the forms, the preview that is to be confirmed, and references that are given later.
 
 use axum::extract::Path;
+use axum::response::Response;
 use maud::{Markup, html};
 use proto::orders::v1::{
     CreateRefundRequest, Order, PreviewRefundRequest, Refund, RefundPreview, Return, UpdateRefundRequest,
 };
-use shared::error::{Error, Kind};
+use shared::error::Error;
 
 use super::form::{self, Form, Sent, UNITS, hidden};
-use super::{Notice, Page, answer, button, currency, load, path};
+use super::{Notice, Page, answer, answer_once, button, currency, load, path};
 use crate::amount::typed;
-use crate::http::{Answer, Fields, Visit};
+use crate::http::{Answer, Fields, Place, Visit};
 use crate::layout;
 use crate::texts::order as texts;
 
@@ -24,7 +25,8 @@ const OF_RETURN: &str = "refund-";
 const REFERENCE: &str = "reference-";
 
 /// Fields that a confirming form repeats, besides units.
-const REPEATED: [&str; 7] = ["of", "return_id", "amount", "shipping", "reason", "reference", "payment_id"];
+const REPEATED: [&str; 8] =
+    ["version", "of", "return_id", "amount", "shipping", "reason", "reference", "payment_id"];
 
 /// Columns of the refunds: their headings, and true for numbers.
 const COLUMNS: [(&str, bool); 6] = [
@@ -40,7 +42,7 @@ const COLUMNS: [(&str, bool); 6] = [
 pub(super) async fn preview(visit: Visit, Path(id): Path<String>, fields: Fields) -> Answer {
     let (order, preview) = match ask(&visit, &id, &fields).await {
         Ok(previewed) => previewed,
-        Err(error) => return answer(&visit, &id, name_of(&fields), fields, Err(error)).await,
+        Err(error) => return answer_once(&visit, &id, name_of(&fields), fields, Err(error)).await,
     };
     let sent = Sent::new(name_of(&fields), fields);
     // The order is of the version that the refund is for: otherwise the preview is refused.
@@ -57,10 +59,23 @@ async fn ask(visit: &Visit, id: &str, fields: &Fields) -> Result<(Order, RefundP
 /// Records a refund that was confirmed.
 pub(super) async fn record(visit: Visit, Path(id): Path<String>, fields: Fields) -> Answer {
     match refund(&visit, &id, &fields).await {
-        // The refund may have been recorded. Reloading the page of the failure sends the same form, under the same key.
-        Err(error) if error.kind() == Kind::Unavailable => Err(error.into()),
-        outcome => answer(&visit, &id, name_of(&fields), fields, outcome.map(|()| "refund")).await,
+        // The refund may have been recorded.
+        Err(error) if layout::is_unknown(&error) => Ok(ask_again(&visit, &id, &fields, &error)),
+        outcome => answer_once(&visit, &id, name_of(&fields), fields, outcome.map(|()| "refund")).await,
     }
+}
+
+/// Answers with the error, and with the same form under the same key.
+fn ask_again(visit: &Visit, id: &str, fields: &Fields, error: &Error) -> Response {
+    let visit = visit.after(error, fields);
+    let body = html! {
+        h1 { (texts::PREVIEW) }
+        (layout::problem(error))
+        (layout::unknown(error, true))
+        (confirmation(&visit, id, fields))
+    };
+    let title = layout::title_of_refusal(texts::PREVIEW);
+    visit.page_with(error.kind().status(), &title, Place::Orders, body)
 }
 
 async fn refund(visit: &Visit, id: &str, fields: &Fields) -> Result<(), Error> {
@@ -205,6 +220,7 @@ impl Page<'_> {
     fn refund_card(&self, name: &str, heading: &str, fields: &Markup) -> Markup {
         let form = self.form(name);
         let body = self.post(
+            form,
             "/refunds/preview",
             &html! {
                 div.fields {
@@ -235,26 +251,8 @@ impl Page<'_> {
         }
     }
 
-    /// Renders a refund that is to be confirmed: the same fields, hidden, under a key of their own.
+    /// Renders a refund that is to be confirmed.
     pub(super) fn preview(&self, preview: &RefundPreview) -> Markup {
-        let fields = self.sent.map(|sent| &sent.fields);
-        let confirmed = self.post(
-            "/refunds",
-            &html! {
-                @if let Some(fields) = fields {
-                    @for name in REPEATED {
-                        @if let Some(value) = fields.get(name) { (hidden(name, value)) }
-                    }
-                    @for (id, quantity) in fields.with_prefix(UNITS) {
-                        (hidden(&format!("{UNITS}{id}"), quantity))
-                    }
-                }
-                div.actions {
-                    button type="submit" { (texts::CONFIRM_BUTTON) }
-                    a href=(self.visit.path(&path(&self.order.id))) { (texts::NO_CONFIRM) }
-                }
-            },
-        );
         html! {
             section.card aria-labelledby="preview" {
                 h2 #preview { (texts::PREVIEW) }
@@ -264,7 +262,7 @@ impl Page<'_> {
                 }
                 (self.units(&preview.items))
                 @if preview.shipping { p { (texts::REFUND_SHIPPING) } }
-                (confirmed)
+                @if let Some(sent) = self.sent { (confirmation(self.visit, &self.order.id, &sent.fields)) }
             }
         }
     }
@@ -324,6 +322,7 @@ impl Page<'_> {
         let form = self.form(&format!("{REFERENCE}{}", refund.id));
         let label = texts::refund_reference(place.saturating_add(1));
         self.post(
+            form,
             &format!("/refunds/{}", refund.id),
             &html! {
                 (form.reference("reference", &label, "", true))
@@ -331,6 +330,23 @@ impl Page<'_> {
             },
         )
     }
+}
+
+/// Renders the form that confirms a refund: the same fields, hidden, under a key of their own.
+fn confirmation(visit: &Visit, id: &str, fields: &Fields) -> Markup {
+    let body = html! {
+        @for name in REPEATED {
+            @if let Some(value) = fields.get(name) { (hidden(name, value)) }
+        }
+        @for (item, quantity) in fields.with_prefix(UNITS) {
+            (hidden(&format!("{UNITS}{item}"), quantity))
+        }
+        div.actions {
+            button type="submit" { (texts::CONFIRM_BUTTON) }
+            a href=(visit.path(&path(id))) { (texts::NO_CONFIRM) }
+        }
+    };
+    visit.form(&format!("{}/refunds", path(id)), body)
 }
 
 #[cfg(test)]

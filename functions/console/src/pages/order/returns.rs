@@ -8,7 +8,7 @@ use proto::orders::v1::{
 use shared::error::Error;
 
 use super::form::{self, RECEIVED, RESTOCKED, hidden};
-use super::{Page, answer, button, danger};
+use super::{Page, answer, answer_once, button, danger};
 use crate::http::{Answer, Fields, Visit};
 use crate::layout;
 use crate::texts::order as texts;
@@ -28,7 +28,7 @@ const COLUMNS: [(&str, bool); 5] = [
 /// Records a return.
 pub(super) async fn record(visit: Visit, Path(id): Path<String>, fields: Fields) -> Answer {
     let outcome = take_back(&visit, &id, &fields).await.map(|()| "return");
-    answer(&visit, &id, NEW.to_owned(), fields, outcome).await
+    answer_once(&visit, &id, NEW.to_owned(), fields, outcome).await
 }
 
 async fn take_back(visit: &Visit, id: &str, fields: &Fields) -> Result<(), Error> {
@@ -98,6 +98,7 @@ impl Page<'_> {
         }
         let form = self.form(NEW);
         let body = self.post(
+            form,
             "/returns",
             &html! {
                 p.muted { (texts::RECORD_RETURN_HINT) }
@@ -209,9 +210,9 @@ impl Page<'_> {
                     @for item in &it.items {
                         @let (name, most) = (self.name_of(&item.id), item.quantity);
                         @let (received, restocked) = (texts::received(name, most), texts::restocked(name));
-                        (form.number(&format!("{RECEIVED}{}", item.id), &received, Some(most), most))
+                        (form.number(&format!("{RECEIVED}{}", item.id), &received, Some(most)))
                         // As by default of the API: a unit that came back may be broken.
-                        (form.number(&format!("{RESTOCKED}{}", item.id), &restocked, Some(0), most))
+                        (form.number(&format!("{RESTOCKED}{}", item.id), &restocked, Some(0)))
                     }
                 }
                 (button(texts::RECEIVE_BUTTON))
@@ -234,6 +235,7 @@ impl Page<'_> {
 
     /// Renders a form that gives a return a status.
     fn to_status(&self, it: &Return, status: &str, body: &Markup) -> Markup {
-        self.post(&format!("/returns/{}", it.id), &html! { (hidden("status", status)) (body) })
+        let form = self.form(&form_of(status, &it.id));
+        self.post(form, &format!("/returns/{}", it.id), &html! { (hidden("status", status)) (body) })
     }
 }

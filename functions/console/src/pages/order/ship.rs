@@ -8,7 +8,7 @@ use proto::orders::v1::{
 use shared::error::Error;
 
 use super::form::{self, Form, hidden};
-use super::{Page, answer, button, danger};
+use super::{Page, answer, answer_once, button, danger};
 use crate::http::{Answer, Fields, Visit};
 use crate::layout;
 use crate::texts::order as texts;
@@ -24,7 +24,7 @@ const CANCELLED: &str = "cancelled";
 /// Records a fulfillment.
 pub(super) async fn record(visit: Visit, Path(id): Path<String>, fields: Fields) -> Answer {
     let outcome = ship(&visit, &id, &fields).await.map(|()| "fulfillment");
-    answer(&visit, &id, SHIP.to_owned(), fields, outcome).await
+    answer_once(&visit, &id, SHIP.to_owned(), fields, outcome).await
 }
 
 async fn ship(visit: &Visit, id: &str, fields: &Fields) -> Result<(), Error> {
@@ -95,7 +95,7 @@ impl Page<'_> {
         html! {
             section.card {
                 h3 { (texts::SHIP) }
-                (self.post("/fulfillments", &html! {
+                (self.post(form, "/fulfillments", &html! {
                     div.fields {
                         (form.units(&self.items, |item| item.left, true))
                         (form.reference("carrier", texts::OPTIONAL_CARRIER, "", false))
@@ -179,7 +179,8 @@ impl Page<'_> {
 
     /// Renders a form that changes a fulfillment.
     fn change_of(&self, it: &Fulfillment, change: &str, body: &Markup) -> Markup {
-        self.post(&format!("/fulfillments/{}", it.id), &html! { (hidden("change", change)) (body) })
+        let form = self.form(&form_of(change, &it.id));
+        self.post(form, &format!("/fulfillments/{}", it.id), &html! { (hidden("change", change)) (body) })
     }
 }
 

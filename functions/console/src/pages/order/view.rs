@@ -60,7 +60,7 @@ impl Page<'_> {
                     }
                     dt { (texts::CUSTOMER) }
                     dd {
-                        @if let Some(customer) = customer { (customer.name) ", " (customer.email) br; }
+                        @if let Some(customer) = customer { bdi { (customer.name) } ", " (customer.email) br; }
                         code { (order.user_id) } " "
                         a href=(orders_of) { (texts::ORDERS_OF_CUSTOMER) }
                     }

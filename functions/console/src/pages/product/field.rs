@@ -1,7 +1,7 @@
 //! Fields of the page's forms: with what was sent and its faults, if a form is shown again.
 
 use maud::{Markup, html};
-use shared::error::Error;
+use shared::error::{Error, Kind};
 use shared::values::text::{Name, Reason};
 
 use crate::http::Fields;
@@ -37,6 +37,14 @@ impl<'a> Inputs<'a> {
         Self(sent.filter(|sent| sent.form == form))
     }
 
+    /// Version or units that the form was made for: those that were sent, unless the page says that they have changed.
+    ///
+    /// With newer ones, the next attempt would undo a change that nobody has seen.
+    pub(super) fn basis(self, name: &str, current: i64) -> String {
+        let sent = self.0.filter(|sent| sent.error.kind() != Kind::VersionMismatch);
+        sent.map_or_else(|| current.to_string(), |sent| sent.fields.get(name).unwrap_or_default().to_owned())
+    }
+
     /// Value as it was sent, else this one.
     fn value(self, name: &str, default: &'a str) -> &'a str {
         self.0.map_or(default, |sent| sent.fields.get(name).unwrap_or_default())
@@ -44,9 +52,14 @@ impl<'a> Inputs<'a> {
 
     /// Fault of a field. That of the price may be below it, as in `/price/amount`.
     fn fault(self, name: &str) -> Option<&'a str> {
-        let is_of = |pointer: &str| pointer.trim_start_matches('/').split('/').next() == Some(name);
         let faults = self.0?.error.errors();
-        faults.iter().find(|fault| is_of(&fault.pointer)).map(|fault| fault.detail.as_str())
+        faults.iter().find(|fault| is_of(&fault.pointer, name)).map(|fault| fault.detail.as_str())
+    }
+
+    /// True for the field of the first fault.
+    fn is_first(self, name: &str) -> bool {
+        let fault = self.0.and_then(|sent| sent.error.errors().first());
+        fault.is_some_and(|fault| is_of(&fault.pointer, name))
     }
 
     /// `aria-invalid` of a field.
@@ -63,11 +76,14 @@ impl<'a> Inputs<'a> {
         layout::field(label, input)
     }
 
-    /// Field for a number of units.
-    pub(super) fn units(self, name: &str, label: &str, least: Option<i64>) -> Markup {
+    /// Field for a number of units. `is_signed`: it may be below 0.
+    pub(super) fn units(self, name: &str, label: &str, is_signed: bool) -> Markup {
+        // The numeric keyboard of some phones has no sign.
+        let keyboard = if is_signed { "text" } else { "numeric" };
+        // A field of type number loses what is no number when it is shown again.
         let input = html! {
-            input.number type="number" name=(name) value=(self.value(name, "")) min=[least] step="1"
-                inputmode="numeric" required aria-invalid=[self.invalid(name)];
+            input.number type="text" name=(name) value=(self.value(name, "")) inputmode=(keyboard)
+                autocomplete="off" required aria-invalid=[self.invalid(name)] autofocus[self.is_first(name)];
         };
         self.around(name, label, &input)
     }
@@ -77,7 +93,7 @@ impl<'a> Inputs<'a> {
         let name = "reason";
         let input = html! {
             input type="text" name=(name) value=(self.value(name, "")) maxlength=(Reason::MAX) autocomplete="off"
-                aria-invalid=[self.invalid(name)];
+                aria-invalid=[self.invalid(name)] autofocus[self.is_first(name)];
         };
         self.around(name, texts::REASON, &input)
     }
@@ -87,7 +103,7 @@ impl<'a> Inputs<'a> {
         let name = "name";
         let input = html! {
             input type="text" name=(name) value=(self.value(name, current)) maxlength=(Name::MAX) required
-                autocomplete="off" aria-invalid=[self.invalid(name)];
+                autocomplete="off" aria-invalid=[self.invalid(name)] autofocus[self.is_first(name)];
         };
         self.around(name, texts::NAME, &input)
     }
@@ -98,7 +114,7 @@ impl<'a> Inputs<'a> {
         // A field of type number would round, and take exponents.
         let input = html! {
             input.number type="text" name=(name) value=(self.value(name, current)) inputmode="decimal" required
-                autocomplete="off" aria-invalid=[self.invalid(name)];
+                autocomplete="off" aria-invalid=[self.invalid(name)] autofocus[self.is_first(name)];
         };
         self.around(name, &texts::price_in(currency), &input)
     }
@@ -109,7 +125,7 @@ impl<'a> Inputs<'a> {
         let chosen = self.value(name, current);
         let is_known = STATUSES.iter().any(|(status, _)| *status == current);
         let input = html! {
-            select name=(name) aria-invalid=[self.invalid(name)] {
+            select name=(name) aria-invalid=[self.invalid(name)] autofocus[self.is_first(name)] {
                 @for (status, label) in STATUSES {
                     option value=(status) selected[status == chosen] { (label) }
                 }
@@ -119,6 +135,11 @@ impl<'a> Inputs<'a> {
         };
         self.around(name, texts::STATUS, &input)
     }
+}
+
+/// True if a pointer leads to a field, or below it.
+fn is_of(pointer: &str, name: &str) -> bool {
+    pointer.trim_start_matches('/').split('/').next() == Some(name)
 }
 
 /// Field that is not shown.
@@ -142,9 +163,10 @@ mod tests {
         let error = faulty("/on_hand");
         let sent = Sent { form: Form::Count, fields: &fields, error: &error };
         let shown = Inputs::of(Form::Count, Some(&sent));
-        let units = shown.units("on_hand", "Units", Some(0)).into_string();
+        let units = shown.units("on_hand", "Units", false).into_string();
         assert!(units.contains("value=\"4x\"") && units.contains("aria-invalid=\"true\""), "{units}");
         assert!(units.contains("<span class=\"fault\">must be &lt;1&gt;</span>"), "{units}");
+        assert!(units.contains(" autofocus>") && units.contains("type=\"text\""), "{units}");
         let reason = shown.reason().into_string();
         assert!(reason.contains("value=\"&lt;b&gt;\"") && !reason.contains("aria-invalid"), "{reason}");
     }
@@ -156,6 +178,22 @@ mod tests {
         let sent = Sent { form: Form::Add, fields: &fields, error: &error };
         let reason = Inputs::of(Form::Count, Some(&sent)).reason().into_string();
         assert!(!reason.contains("broken") && !reason.contains("aria-invalid"), "{reason}");
+    }
+
+    #[test]
+    fn a_form_is_for_what_was_sent_until_the_page_says_that_it_is_old() {
+        let fields = Fields::of("/console/products/p", "version=3&seen=10");
+        for (error, version, seen) in
+            [(faulty("/name"), "3", "10"), (Error::new(Kind::VersionMismatch, "x"), "4", "8")]
+        {
+            let sent = Sent { form: Form::Count, fields: &fields, error: &error };
+            let shown = Inputs::of(Form::Count, Some(&sent));
+            assert_eq!(
+                (shown.basis("version", 4).as_str(), shown.basis("seen", 8).as_str()),
+                (version, seen)
+            );
+            assert_eq!(Inputs::of(Form::Edit, Some(&sent)).basis("version", 4), "4");
+        }
     }
 
     #[test]

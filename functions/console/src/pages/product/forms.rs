@@ -27,9 +27,9 @@ pub(super) fn cards(visit: &Visit, product: &Product, sent: Option<&Sent<'_>>) -
 fn count_card(visit: &Visit, product: &Product, inputs: Inputs<'_>) -> Markup {
     let on_hand = product.stock.unwrap_or_default().on_hand;
     let fields = html! {
-        (version(product))
-        (hidden("seen", &on_hand.to_string()))
-        (inputs.units("on_hand", texts::COUNTED, Some(0)))
+        (version(product, inputs))
+        (hidden("seen", &inputs.basis("seen", on_hand)))
+        (inputs.units("on_hand", texts::COUNTED, false))
         (inputs.reason())
         div.actions { button { (texts::COUNT_BUTTON) } }
     };
@@ -38,8 +38,8 @@ fn count_card(visit: &Visit, product: &Product, inputs: Inputs<'_>) -> Markup {
 
 fn add_card(visit: &Visit, product: &Product, inputs: Inputs<'_>) -> Markup {
     let fields = html! {
-        (version(product))
-        (inputs.units("delta", texts::DELTA, None))
+        (version(product, inputs))
+        (inputs.units("delta", texts::DELTA, true))
         (inputs.reason())
         div.actions { button { (texts::MOVE_BUTTON) } }
     };
@@ -50,7 +50,7 @@ fn edit_card(visit: &Visit, product: &Product, inputs: Inputs<'_>) -> Markup {
     let Money { amount, currency } = product.price.clone().unwrap_or_default();
     let price = typed(amount, &currency);
     let fields = html! {
-        (version(product))
+        (version(product, inputs))
         (hidden("currency", &currency))
         (inputs.name(&product.name))
         (inputs.price(&currency, &price))
@@ -70,9 +70,9 @@ fn card(title: &str, hint: Option<&str>, form: &Markup) -> Markup {
     }
 }
 
-/// Version that the page shows, which a change must meet.
-fn version(product: &Product) -> Markup {
-    hidden("version", &product.version.to_string())
+/// Version of the product, which a change must meet.
+fn version(product: &Product, inputs: Inputs<'_>) -> Markup {
+    hidden("version", &inputs.basis("version", product.version))
 }
 
 /// Path of a form, below that of the page.
@@ -118,25 +118,54 @@ async fn answer(
         Err(error) => error,
     };
     let visit = visit.after(&error, fields);
-    // The product as it is now, so that the form can be sent again.
-    let shown = Shown::fetch(&visit, id, None).await?;
-    let sent = Sent { form, fields, error: &error };
-    let body = shown.body(&visit, &layout::problem(&error), Some(&sent));
-    Ok(visit.page_with(error.kind().status(), &shown.product.name, Place::Products, body))
+    let note = html! {
+        (layout::problem(&error))
+        // An edit has no key.
+        (layout::unknown(&error, form != Form::Edit))
+    };
+    // The product as it is now, beside the fields as they were sent.
+    let (title, body) = match Shown::fetch(&visit, id, None).await {
+        Ok(shown) => {
+            let sent = Sent { form, fields, error: &error };
+            let body = shown.body(&visit, &note, Some(&sent));
+            (shown.product.name, body)
+        }
+        // Without the product there is no form to show, but its outcome must be told.
+        Err(_) if layout::is_unknown(&error) => {
+            let title = error.kind().title().to_owned();
+            let body = html! { h1 { (title) } (note) };
+            (title, body)
+        }
+        Err(error) => return Err(error.into()),
+    };
+    let title = layout::title_of_refusal(&title);
+    Ok(visit.page_with(error.kind().status(), &title, Place::Products, body))
 }
 
 async fn set_units(visit: &Visit, id: &str, fields: &Fields) -> Result<Product, Error> {
     let on_hand = required_units(fields, "on_hand")?;
     let request = UpdateStockRequest { on_hand: Some(on_hand), ..stock_request(id, fields)? };
-    // The version stays the same when an order is shipped: so a count may be of units that have left since.
-    if let Some(seen) = fields.number("seen")? {
-        let product = super::product(visit, id).await?;
-        let now = product.stock.unwrap_or_default().on_hand;
-        if request.expected_version == Some(product.version) && ![seen, on_hand].contains(&now) {
-            return Err(Error::new(Kind::VersionMismatch, texts::moved_since(seen, now)));
-        }
+    if let Some(seen) = fields.number("seen")?
+        && let Some(now) = moved_since(visit, &request, seen).await?
+    {
+        return Err(Error::new(Kind::VersionMismatch, texts::moved_since(seen, now)));
     }
     update_stock(visit, request, fields).await
+}
+
+/// Units on hand now, if a count is not for them: neither those that were seen nor those that were counted.
+///
+/// The version stays the same when an order is shipped: so a count may be of units that have left since. A count for
+/// another version is left to the products function, which may know its key.
+pub(crate) async fn moved_since(
+    visit: &Visit,
+    count: &UpdateStockRequest,
+    seen: i64,
+) -> Result<Option<i64>, Error> {
+    let product = super::product(visit, &count.id).await?;
+    let now = product.stock.unwrap_or_default().on_hand;
+    let is_same = count.expected_version == Some(product.version);
+    Ok(Some(now).filter(|_| is_same && now != seen && count.on_hand != Some(now)))
 }
 
 async fn add_units(visit: &Visit, id: &str, fields: &Fields) -> Result<Product, Error> {
@@ -224,7 +253,7 @@ mod tests {
     #[test]
     fn a_stale_page_is_explained_in_words() {
         let stale = in_words(Error::new(Kind::VersionMismatch, "`If-Match` …"));
-        assert!(stale.detail().starts_with("Somebody else has changed this product"));
+        assert!(stale.detail().starts_with("It was changed since you opened this page"));
         assert_eq!(stale.kind(), Kind::VersionMismatch);
         let other = in_words(Error::new(Kind::StockBelowReserved, "5 on hand, 3 reserved."));
         assert_eq!(other.detail(), "5 on hand, 3 reserved.");

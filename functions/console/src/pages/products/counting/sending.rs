@@ -11,13 +11,14 @@ use super::lines::MAX_LINES;
 use super::{AT_ONCE, PATH, head};
 use crate::http::{Answer, Fields, Place, Visit};
 use crate::layout;
-use crate::pages::products;
+use crate::pages::{product, products};
 use crate::texts::products as texts;
 
 /// Prefixes of the fields of a line. Its SKU follows.
 const COUNT: &str = "count-";
 const PRODUCT: &str = "product-";
 const VERSION: &str = "version-";
+const SEEN: &str = "seen-";
 
 /// Line to be sent.
 #[derive(Debug, PartialEq)]
@@ -27,14 +28,27 @@ struct Confirmed {
     units: i64,
     /// Version that the preview showed.
     version: i64,
+    /// Units on hand that the preview showed.
+    seen: i64,
+}
+
+/// Outcome of a line that was not refused.
+#[derive(Debug)]
+enum Outcome {
+    /// Product with the counted units.
+    Counted(Box<Product>),
+    /// Units have left or come since the preview, so nothing was sent.
+    Moved,
 }
 
 /// Renders the hidden fields of a line.
 pub(super) fn fields_of(sku: &str, product: &Product, units: i64) -> Markup {
+    let seen = product.stock.unwrap_or_default().on_hand;
     html! {
         input type="hidden" name={ (COUNT) (sku) } value=(units);
         input type="hidden" name={ (PRODUCT) (sku) } value=(product.id);
         input type="hidden" name={ (VERSION) (sku) } value=(product.version);
+        input type="hidden" name={ (SEEN) (sku) } value=(seen);
     }
 }
 
@@ -45,7 +59,7 @@ pub(super) async fn answer(visit: &Visit, fields: &Fields) -> Answer {
     // A form without its key could be counted twice.
     let form_key = fields.key().ok_or_else(no_preview)?;
     let sent = stream::iter(lines).map(|line| send(visit, line, form_key, reason)).buffered(AT_ONCE);
-    let answers: Vec<(Confirmed, Result<Product, Error>)> = sent.collect().await;
+    let answers: Vec<(Confirmed, Result<Outcome, Error>)> = sent.collect().await;
     Ok(visit.page(texts::COUNTING, Place::Products, page(visit, &answers)))
 }
 
@@ -67,6 +81,7 @@ fn confirmed_line(fields: &Fields, sku: &str) -> Result<Confirmed, Error> {
         product: product.ok_or_else(no_preview)?.to_owned(),
         units: number(COUNT)?.ok_or_else(no_preview)?,
         version: number(VERSION)?.ok_or_else(no_preview)?,
+        seen: number(SEEN)?.ok_or_else(no_preview)?,
     })
 }
 
@@ -80,7 +95,7 @@ async fn send(
     line: Confirmed,
     form_key: &str,
     reason: Option<&str>,
-) -> (Confirmed, Result<Product, Error>) {
+) -> (Confirmed, Result<Outcome, Error>) {
     let answer = count(visit, &line, form_key, reason).await;
     (line, answer)
 }
@@ -90,16 +105,21 @@ async fn count(
     line: &Confirmed,
     form_key: &str,
     reason: Option<&str>,
-) -> Result<Product, Error> {
-    let mut request = visit.request(UpdateStockRequest {
+) -> Result<Outcome, Error> {
+    let count = UpdateStockRequest {
         id: line.product.clone(),
         on_hand: Some(line.units),
         delta: None,
         reason: reason.map(str::to_owned),
         expected_version: Some(line.version),
-    });
+    };
+    if product::moved_since(visit, &count, line.seen).await?.is_some() {
+        return Ok(Outcome::Moved);
+    }
+    let mut request = visit.request(count);
     request.metadata_mut().insert("idempotency-key", key(form_key, &line.sku)?);
-    Ok(visit.products().update_stock(request).await?.into_inner())
+    let product = visit.products().update_stock(request).await?.into_inner();
+    Ok(Outcome::Counted(Box::new(product)))
 }
 
 /// Key of a line: it follows from the form and the SKU.
@@ -107,7 +127,7 @@ fn key(form_key: &str, sku: &str) -> Result<MetadataValue<Ascii>, Error> {
     format!("{form_key}-{sku}").parse().map_err(|_| no_preview())
 }
 
-fn page(visit: &Visit, answers: &[(Confirmed, Result<Product, Error>)]) -> Markup {
+fn page(visit: &Visit, answers: &[(Confirmed, Result<Outcome, Error>)]) -> Markup {
     let columns = [(texts::SKU, false), (texts::NEW_COUNT, true), (texts::ANSWER, false)];
     html! {
         h1 { (texts::COUNTING) }
@@ -135,9 +155,12 @@ fn page(visit: &Visit, answers: &[(Confirmed, Result<Product, Error>)]) -> Marku
 }
 
 /// Renders the answer for a line.
-fn in_words(answer: &Result<Product, Error>) -> Markup {
+fn in_words(answer: &Result<Outcome, Error>) -> Markup {
     match answer {
-        Ok(product) => html! { (texts::now_on_hand(product.stock.unwrap_or_default().on_hand)) },
+        Ok(Outcome::Counted(product)) => {
+            html! { (texts::now_on_hand(product.stock.unwrap_or_default().on_hand)) }
+        }
+        Ok(Outcome::Moved) => html! { (texts::UNITS_MOVED) },
         Err(error) if error.kind() == Kind::VersionMismatch => html! { (texts::SINCE_PREVIEW) },
         Err(error) => layout::problem(error),
     }
@@ -156,21 +179,23 @@ mod tests {
     #[test]
     fn the_lines_of_a_preview_are_read_again() {
         let read = confirmed(&fields(
-            "key=k&count-A.1=47&product-A.1=product_1&version-A.1=3&count-B=0&product-B=product_2&version-B=1",
+            "key=k&count-A.1=47&product-A.1=product_1&version-A.1=3&seen-A.1=50\
+             &count-B=0&product-B=product_2&version-B=1&seen-B=2",
         ));
-        let line = |sku: &str, product: &str, units, version| Confirmed {
+        let line = |sku: &str, product: &str, units, version, seen| Confirmed {
             sku: sku.to_owned(),
             product: product.to_owned(),
             units,
             version,
+            seen,
         };
-        assert_eq!(read.unwrap(), [line("A.1", "product_1", 47, 3), line("B", "product_2", 0, 1)]);
+        assert_eq!(read.unwrap(), [line("A.1", "product_1", 47, 3, 50), line("B", "product_2", 0, 1, 2)]);
     }
 
     #[test]
     fn fields_that_no_preview_has_made_are_refused() {
         let many = (0..=MAX_LINES)
-            .map(|line| format!("count-S{line}=1&product-S{line}=p&version-S{line}=1"))
+            .map(|line| format!("count-S{line}=1&product-S{line}=p&version-S{line}=1&seen-S{line}=1"))
             .collect::<Vec<_>>()
             .join("&");
         for bad in [
@@ -178,8 +203,9 @@ mod tests {
             "count-A=",
             "count-A=1",
             "count-A=1&product-A=p",
-            "count-A=x&product-A=p&version-A=1",
-            "count-A=1&product-A=p&version-A=1.5",
+            "count-A=x&product-A=p&version-A=1&seen-A=1",
+            "count-A=1&product-A=p&version-A=1.5&seen-A=1",
+            "count-A=1&product-A=p&version-A=1",
             many.as_str(),
         ] {
             assert_eq!(confirmed(&fields(bad)).unwrap_err().kind(), Kind::Validation, "{bad}");
@@ -197,10 +223,14 @@ mod tests {
     #[test]
     fn an_answer_is_in_words() {
         let stock = Stock { on_hand: 47, reserved: 0, available: 47 };
-        let counted = Ok(Product { stock: Some(stock), ..Default::default() });
+        let product = Product { stock: Some(stock), ..Default::default() };
+        let counted = Ok(Outcome::Counted(Box::new(product)));
         assert_eq!(in_words(&counted).into_string(), "Counted: 47 on hand.");
         let outdated = Err(Error::new(Kind::VersionMismatch, "x"));
         assert!(in_words(&outdated).into_string().starts_with("Not counted: somebody else"));
+        assert!(
+            in_words(&Ok(Outcome::Moved)).into_string().starts_with("Not counted. Since the preview, units")
+        );
         let refused = Err(Error::new(Kind::StockBelowReserved, "5 on hand, <3> reserved."));
         assert!(in_words(&refused).into_string().contains("5 on hand, &lt;3&gt; reserved."));
     }
