@@ -232,6 +232,31 @@ async fn amounts_that_were_changed_by_hand_are_found() {
 }
 
 #[tokio::test]
+async fn parts_that_were_changed_by_hand_are_found() {
+    let shop = ImportedOrder::open().await;
+    let (id, at) = (mongodb::bson::Uuid::new(), mongodb::bson::DateTime::from_millis(0));
+    let order = shop.shop.admin().get(&format!("/orders/{}", shop.placed)).await.expect(200);
+    let item = mongo::uuid(order["items"][0]["id"].as_str().unwrap().parse::<ItemId>().unwrap());
+    let cancelled = async |quantity: i64| {
+        let entry = doc! { "id": id, "items": [{ "id": item, "quantity": quantity }], "created_at": at };
+        shop.damage_order(&shop.placed, doc! { "$set": { "cancellations": [entry] } }).await;
+    };
+    // One of three is cancelled, and three are held.
+    cancelled(1).await;
+    shop.finds(&["hold-differs"]).await;
+    cancelled(3).await;
+    shop.finds(&["hold-differs", "status-is-not-derived"]).await;
+    cancelled(4).await;
+    shop.finds(&["hold-differs", "parts-exceed-quantity", "status-is-not-derived"]).await;
+    shop.damage_order(&shop.placed, doc! { "$unset": { "cancellations": "" } }).await;
+    shop.finds(&[]).await;
+    // The hold keeps counts of what the order has never shipped.
+    let counts = doc! { "$set": { "items.0.shipped": 1_i64, "items.0.restocked": 0_i64 } };
+    shop.damage_hold(&shop.placed, counts).await;
+    shop.finds(&["counts-differ"]).await;
+}
+
+#[tokio::test]
 async fn money_that_was_changed_by_hand_is_found() {
     let shop = ImportedOrder::open().await;
     let (id, at) = (mongodb::bson::Uuid::new(), mongodb::bson::DateTime::from_millis(0));
