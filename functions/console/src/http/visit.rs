@@ -131,6 +131,11 @@ impl Visit {
         self.page_with(StatusCode::OK, title, here, body)
     }
 
+    /// Answers with the page of a refusal: its status, and a title that says so.
+    pub(crate) fn refused(&self, error: &Error, title: &str, here: Place, body: Markup) -> Response {
+        self.page_with(error.kind().status(), &layout::title_of_refusal(title), here, body)
+    }
+
     /// Answers with a page of this status. A 401 becomes a redirect to the sign-in page: the session has ended.
     pub(crate) fn page_with(&self, status: StatusCode, title: &str, here: Place, body: Markup) -> Response {
         if status == StatusCode::UNAUTHORIZED {

@@ -151,7 +151,7 @@ fn failed(visit: &Visit, error: &Error, is_once: bool) -> Response {
             (layout::unknown(error, is_once))
         }
     };
-    visit.page_with(error.kind().status(), &layout::title_of_refusal(title), Place::Orders, body)
+    visit.refused(error, title, Place::Orders, body)
 }
 
 /// True for refusals that are shown on the page of the order. Others have a page of their own.

@@ -43,12 +43,7 @@ async fn list(visit: Visit, query: Query) -> Answer {
         // The caller's own filter is at fault: the form keeps it, to be corrected.
         Err(error) if is_bad_filter(&error) => {
             let body = page(&visit, &filters, &layout::problem(&error), &html! {});
-            Ok(visit.page_with(
-                error.kind().status(),
-                &layout::title_of_refusal(texts::TITLE),
-                Place::Orders,
-                body,
-            ))
+            Ok(visit.refused(&error, texts::TITLE, Place::Orders, body))
         }
         Err(error) => Err(error.into()),
     }

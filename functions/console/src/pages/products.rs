@@ -43,12 +43,7 @@ async fn list(visit: Visit, query: Query) -> Answer {
         // The caller's own filter is at fault: the form keeps it, to be corrected.
         Err(error) if matches!(error.kind(), Kind::InvalidQuery | Kind::Validation) => {
             let body = page(&visit, &filters, &layout::problem(&error));
-            Ok(visit.page_with(
-                error.kind().status(),
-                &layout::title_of_refusal(texts::TITLE),
-                Place::Products,
-                body,
-            ))
+            Ok(visit.refused(&error, texts::TITLE, Place::Products, body))
         }
         Err(error) => Err(error.into()),
     }

@@ -11,8 +11,8 @@ use shared::values::ids::{ItemId, ProductId};
 
 use super::rules::Action;
 use super::{
-    Fulfillment, FulfillmentStatus, HistoryEntry, Item, ItemQuantity, Order, Return, ReturnItem,
-    ReturnStatus, Tracking,
+    Fulfillment, FulfillmentStatus, HistoryEntry, Item, ItemQuantity, Order, ReturnItem, ReturnStatus,
+    Tracking,
 };
 use crate::limits::{MAX_ITEMS, MAX_PART_ITEMS};
 use crate::status::{Facts, Status};
@@ -368,12 +368,6 @@ impl Order {
     /// True if every shipped unit is delivered.
     fn is_delivered(&self) -> bool {
         self.live_fulfillments().all(|fulfillment| fulfillment.status == FulfillmentStatus::Delivered)
-    }
-
-    /// Returns that may still bring units back.
-    pub(super) fn open_returns(&self) -> impl Iterator<Item = &Return> {
-        let is_open = |it: &&Return| matches!(it.status, ReturnStatus::Requested | ReturnStatus::Approved);
-        self.returns.iter().filter(is_open)
     }
 }
 

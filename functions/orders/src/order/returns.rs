@@ -247,7 +247,7 @@ impl Order {
     ) -> Result<HistoryEntry, Error> {
         let counters = self.counters();
         let items = self.items.iter().zip(&counters);
-        if self.open_returns().next().is_some() {
+        if counters.iter().any(|units| units.returning > 0) {
             let open = |(item, units): (&Item, &Counters)| {
                 let quantity = units.shipped.saturating_sub(units.returned);
                 let wanted = ItemQuantity { id: self.item_id(item), quantity };

@@ -294,7 +294,7 @@ fn count(length: usize) -> i64 {
     i64::try_from(length).unwrap_or(i64::MAX)
 }
 
-/// What tests of the rules check.
+/// Samples for tests of the rules.
 #[cfg(test)]
 mod samples {
     use super::*;

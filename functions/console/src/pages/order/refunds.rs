@@ -74,8 +74,7 @@ fn ask_again(visit: &Visit, id: &str, fields: &Fields, error: &Error) -> Respons
         (layout::unknown(error, true))
         (confirmation(&visit, id, fields))
     };
-    let title = layout::title_of_refusal(texts::PREVIEW);
-    visit.page_with(error.kind().status(), &title, Place::Orders, body)
+    visit.refused(error, texts::PREVIEW, Place::Orders, body)
 }
 
 async fn refund(visit: &Visit, id: &str, fields: &Fields) -> Result<(), Error> {

@@ -138,8 +138,7 @@ async fn answer(
         }
         Err(error) => return Err(error.into()),
     };
-    let title = layout::title_of_refusal(&title);
-    Ok(visit.page_with(error.kind().status(), &title, Place::Products, body))
+    Ok(visit.refused(&error, &title, Place::Products, body))
 }
 
 async fn set_units(visit: &Visit, id: &str, fields: &Fields) -> Result<Product, Error> {

@@ -59,8 +59,7 @@ async fn send(visit: Visit, fields: Fields) -> Answer {
                 (layout::problem(&error))
                 (form(&visit, text, reason, texts::PREVIEW))
             };
-            let title = layout::title_of_refusal(texts::COUNTING);
-            return Ok(visit.page_with(error.kind().status(), &title, Place::Products, body));
+            return Ok(visit.refused(&error, texts::COUNTING, Place::Products, body));
         }
     };
     let found = stream::iter(lines).map(|line| look_up(&visit, line)).buffered(AT_ONCE);
