@@ -3,13 +3,14 @@
 //! The logs of the deployed programs are searched in `tests/lambda/redaction.rs`.
 
 use std::io::{self, Write};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 
 use http::Method;
 use tests::in_process::InProcess;
 use tests::secrets::tell_secrets;
+use tracing::Dispatch;
 use tracing::level_filters::LevelFilter;
-use tracing::subscriber::{DefaultGuard, set_default};
+use tracing::subscriber::{DefaultGuard, NoSubscriber, set_default};
 use tracing_subscriber::filter::filter_fn;
 use tracing_subscriber::layer::SubscriberExt as _;
 
@@ -34,6 +35,10 @@ impl Written {
     }
 }
 
+/// Second subscriber, beside that of a test. If there is one alone, a place in the code that another thread reaches first
+/// asks that thread's subscriber whether it is of interest, and is silent for all.
+static SECOND: LazyLock<Dispatch> = LazyLock::new(|| Dispatch::new(NoSubscriber::default()));
+
 /// Collects what our own crates log on this thread from now on, at every level.
 fn listen() -> (Written, DefaultGuard) {
     let written = Written::default();
@@ -44,8 +49,9 @@ fn listen() -> (Written, DefaultGuard) {
     // Of our crates alone: the client of this test is in this process too, and has what it sends.
     let ours = filter_fn(|metadata| {
         let of = metadata.target().split("::").next().unwrap_or_default();
-        ["shared", "orders", "products", "users", "docs", "local"].contains(&of)
+        ["shared", "orders", "products", "users", "docs", "console", "local"].contains(&of)
     });
+    LazyLock::force(&SECOND);
     // The runtime of this test has this thread alone, and with it all that the functions do.
     let guard = set_default(tracing_subscriber::registry().with(LevelFilter::TRACE).with(ours).with(lines));
     (written, guard)
