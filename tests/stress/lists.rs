@@ -257,6 +257,12 @@ impl Busiest {
             }
         }
         lists.push(of(Indexed, format!("payment_status=refund_due,refunded&{year}")));
+        for sort in ["-created_at", "created_at"] {
+            for status in ["requested", "requested,partial", "returned"] {
+                lists.push(of(Indexed, format!("return_status={status}&sort={sort}")));
+            }
+        }
+        lists.push(of(Indexed, format!("return_status=returned&{year}")));
         for status in ["placed", "paid", "shipped", "delivered", "cancelled", "returned", "refunded"] {
             lists.push(of(Indexed, format!("status={status}")));
             lists.push(of(Indexed, format!("status={status}&sort=total")));
@@ -293,6 +299,9 @@ impl Busiest {
             lists.push(of(Combined, format!("payment_status={filter}")));
         }
         lists.push(of(Combined, "payment_status=unpaid&sort=-updated_at".to_owned()));
+        for filter in ["none", "none,requested", "returned&payment_status=refund_due"] {
+            lists.push(of(Combined, format!("return_status={filter}")));
+        }
         lists.push(of(Combined, format!("user_id={user}&payment_status=refund_due")));
         lists.push(of(One, format!("number={number}")));
         lists.push(of(One, format!("number={number}&status=delivered")));
@@ -330,6 +339,9 @@ impl Busiest {
             for sort in ["total", "-total", "updated_at", "-updated_at"] {
                 lists.push(of(format!("payment_status={status}&sort={sort}")));
             }
+        }
+        for sort in ["-total", "updated_at"] {
+            lists.push(of(format!("return_status=returned&sort={sort}")));
         }
         for sort in ["updated_at", "-updated_at"] {
             lists.push(of(format!("user_id={user}&sort={sort}")));

@@ -13,7 +13,7 @@ use shared::values::text::{Line, MAX_SKU};
 
 use crate::limits::{ExternalNumber, Reference};
 use crate::number::Number;
-use crate::order::PaymentStatus;
+use crate::order::{OrderReturnStatus, PaymentStatus};
 use crate::status::Status;
 
 /// Filters and sort of `GET /orders`.
@@ -43,6 +43,11 @@ pub const PARAMETERS: &[Parameter] = &[
         "payment_status",
         ParameterValue::SomeOf(|| PaymentStatus::ALL.map(PaymentStatus::name).to_vec()),
         "Orders in one of these statuses of payment.",
+    ),
+    Parameter::new(
+        "return_status",
+        ParameterValue::SomeOf(|| OrderReturnStatus::ALL.map(OrderReturnStatus::name).to_vec()),
+        "Orders in one of these statuses of returns.",
     ),
     Parameter::new("payment_reference", REFERENCE, "Orders with a payment of this reference."),
     Parameter::new("tracking_number", REFERENCE, "Orders with a parcel of this tracking number."),
@@ -80,6 +85,8 @@ pub struct Listing {
     pub statuses: Vec<Status>,
     /// Orders in one of these statuses of payment; if none is named, in any.
     pub payment_statuses: Vec<PaymentStatus>,
+    /// Orders in one of these statuses of returns; if none is named, in any.
+    pub return_statuses: Vec<OrderReturnStatus>,
     /// Orders of this user.
     pub user_id: Option<UserId>,
     /// Orders with this product among the items.
@@ -150,6 +157,9 @@ impl Listing {
             payment_statuses: query
                 .parse_with("payment_status", query::several(PaymentStatus::parse))?
                 .unwrap_or_default(),
+            return_statuses: query
+                .parse_with("return_status", query::several(OrderReturnStatus::parse))?
+                .unwrap_or_default(),
             user_id: query.parse_with("user_id", |text| ids::parse(text.to_owned()))?,
             product_id: query.parse_with("product_id", |text| ids::parse(text.to_owned()))?,
             number: query.parse_with("number", Number::parse_loosely)?,
@@ -177,6 +187,10 @@ impl Listing {
                 .unwrap_or_default(),
             payment_statuses: query::optional("payment_status", message.payment_status, |text| {
                 query::several(PaymentStatus::parse)(&text)
+            })?
+            .unwrap_or_default(),
+            return_statuses: query::optional("return_status", message.return_status, |text| {
+                query::several(OrderReturnStatus::parse)(&text)
             })?
             .unwrap_or_default(),
             user_id: query::optional("user_id", message.user_id, ids::parse)?,

@@ -2,9 +2,14 @@
 
 use std::collections::BTreeSet;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use form_urlencoded::Serializer;
+use mongodb::bson::{Document, doc};
 use serde_json::json;
+use shared::mongo;
+use shared::values::clock::Clock;
+use shared::values::ids::OrderId;
 use tests::answer::Answer;
 use tests::in_process::InProcess;
 use tests::person::{Person, address};
@@ -44,6 +49,12 @@ fn order_page(id: &str) -> String {
 #[tokio::test]
 async fn each_saved_view_shows_its_orders() {
     let site = Site::open().await;
+    let admin = site.shop.admin();
+    let overdue = site.shop.order_in("paid").await.1;
+    let stored = site.shop.database.collection::<Document>("orders");
+    let id = mongo::uuid(overdue.parse::<OrderId>().unwrap());
+    let three_days_ago = mongo::date(Clock::system().now().before(Duration::from_secs(3 * 24 * 60 * 60)));
+    stored.update_one(doc! { "_id": id }, doc! { "$set": { "created_at": three_days_ago } }).await.unwrap();
     let mut browser = site.staff().await;
     let mut orders = Vec::new();
     for status in ["placed", "paid", "shipped", "delivered", "cancelled", "paid, cancelled"] {
@@ -52,11 +63,16 @@ async fn each_saved_view_shows_its_orders() {
     let [placed, paid, shipped, delivered, cancelled, to_refund] = orders.as_slice() else {
         panic!("{orders:?}");
     };
+    let item = admin.get(&format!("/orders/{delivered}")).await.expect(200)["items"][0]["id"].clone();
+    let wish = json!({ "items": [{ "id": item, "quantity": 1 }] });
+    admin.post(&format!("/orders/{delivered}/returns"), wish).await.expect(201);
     let page = browser.get(ORDERS).await.expect(200);
     for (view, expected) in [
-        ("All", vec![placed, paid, shipped, delivered, cancelled, to_refund]),
+        ("All", vec![&overdue, placed, paid, shipped, delivered, cancelled, to_refund]),
         ("To pay", vec![placed]),
-        ("To pack", vec![paid]),
+        ("To pack", vec![&overdue, paid]),
+        ("Overdue", vec![&overdue]),
+        ("Returns asked for", vec![delivered]),
         ("On the way", vec![shipped]),
         ("Refund due", vec![to_refund]),
         ("Cancelled", vec![cancelled, to_refund]),
@@ -99,6 +115,8 @@ impl Two {
         ] {
             site.shop.admin().put(&order, change).await.expect(200);
         }
+        let wish = json!({ "items": [{ "id": full["items"][0]["id"], "quantity": 1 }] });
+        site.shop.admin().post(&format!("{order}/returns"), wish).await.expect(201);
         Self { site, ada, full, bare, product }
     }
 }
@@ -115,6 +133,8 @@ async fn each_filter_shows_the_orders_that_match() {
         vec![("status", "shipped"), ("status", "delivered")],
         vec![("status", "delivered,shipped")],
         vec![("payment_status", "paid"), ("payment_status", "partial")],
+        vec![("return_status", "requested")],
+        vec![("return_status", "partial"), ("return_status", "requested")],
         vec![("user_id", user)],
         vec![("product_id", product)],
         vec![("number", number.as_str())],

@@ -160,6 +160,12 @@ async fn orders_are_filtered_and_sorted_over_grpc_as_over_rest() {
             2,
         ),
         (
+            "return_status=none,requested".to_owned(),
+            orders::ListOrdersRequest { return_status: text("none,requested"), ..none() },
+            5,
+            3,
+        ),
+        (
             "payment_status=paid&sort=updated_at".to_owned(),
             orders::ListOrdersRequest { payment_status: text("paid"), sort: text("updated_at"), ..none() },
             1,
@@ -249,6 +255,11 @@ async fn orders_are_filtered_and_sorted_over_grpc_as_over_rest() {
             "payment_status=paid,open",
             "payment_status",
             orders::ListOrdersRequest { payment_status: text("paid,open"), ..none() },
+        ),
+        (
+            "return_status=open",
+            "return_status",
+            orders::ListOrdersRequest { return_status: text("open"), ..none() },
         ),
         (
             "external_number=a%20b",

@@ -444,6 +444,7 @@ async fn orders_are_filtered_by_payment_parcel_number_and_sku() {
         "status=paid,",
         "payment_status=open",
         "payment_status=paid,%20unpaid",
+        "return_status=open",
         "external_number=a%20b",
         "payment_reference=%20",
         "tracking_number=%20",
@@ -454,6 +455,48 @@ async fn orders_are_filtered_by_payment_parcel_number_and_sku() {
     ] {
         book.ada.get(&format!("/orders?{bad}")).await.problem(400, "invalid-query");
     }
+}
+
+#[tokio::test]
+async fn orders_are_filtered_by_their_returns() {
+    let book = Book::open().await;
+    let admin = book.shop.admin();
+    // Orders 3 and 1 are shipped, with one unit and with two.
+    let path = |place: usize| format!("/orders/{}", book.orders[place].id());
+    let asks = async |place: usize| {
+        let item = json!({ "id": book.orders[place]["items"][0]["id"], "quantity": 1 });
+        admin.post(&format!("{}/returns", path(place)), json!({ "items": [item] })).await.expect(201).id()
+    };
+    let moves = async |place: usize, id: &str, to: Value| {
+        admin.put(&format!("{}/returns/{id}", path(place)), to).await.expect(200);
+    };
+    let (of_one, of_three) = (asks(1).await, asks(3).await);
+    book.assert_lists("return_status=requested", "31", "3").await;
+    book.assert_lists("return_status=requested&sort=created_at", "13", "3").await;
+    book.assert_lists("return_status=requested&sort=-total", "13", "3").await;
+    book.assert_lists("return_status=none", "420", "20").await;
+    let received = json!([{ "id": book.orders[1]["items"][0]["id"], "received": 1, "restocked": 1 }]);
+    moves(1, &of_one, json!({ "status": "received", "items": received })).await;
+    for (query, staff, adas) in [
+        ("return_status=requested".to_owned(), "3", "3"),
+        ("return_status=partial".to_owned(), "1", ""),
+        ("return_status=returned".to_owned(), "", ""),
+        ("return_status=requested,partial".to_owned(), "31", "3"),
+        ("return_status=partial,requested&sort=-updated_at".to_owned(), "13", "3"),
+        ("return_status=none,partial&sort=created_at".to_owned(), "0124", "02"),
+        ("return_status=partial&payment_status=paid&status=shipped".to_owned(), "1", ""),
+        ("return_status=partial&payment_status=refund_due".to_owned(), "", ""),
+        (format!("return_status=partial,requested&user_id={}", book.bob.id), "1", ""),
+        (format!("return_status=partial,requested&created_to={}", at(3)), "1", ""),
+    ] {
+        book.assert_lists(&query, staff, adas).await;
+    }
+    // A return that was cancelled leaves no mark. One of all units is of the whole order.
+    moves(3, &of_three, json!({ "status": "cancelled" })).await;
+    book.assert_lists("return_status=none", "4320", "320").await;
+    admin.moves(&book.orders[3].id(), "returned").await.expect(200);
+    book.assert_lists("return_status=returned", "3", "3").await;
+    book.assert_lists("return_status=none,requested", "420", "20").await;
 }
 
 #[tokio::test]
@@ -645,6 +688,7 @@ async fn a_cursor_of_orders_or_users_belongs_to_every_filter() {
         "status=placed,shipped",
         "payment_status=paid",
         "payment_status=paid,unpaid",
+        "return_status=none",
         "payment_reference=pi-2",
         "tracking_number=T-1",
         "external_number=SHOP-0",
@@ -734,6 +778,7 @@ async fn every_list_runs_along_its_index_without_a_sort() {
         "/orders?sort=updated_at",
         "/orders?sort=-updated_at&status=placed,paid&updated_from=2020-01-01T00:00:00Z",
         "/orders?payment_status=refund_due,partial",
+        "/orders?return_status=requested,partial",
         "/users?role=customer",
         "/users?sort=-updated_at&role=customer,admin",
     ] {

@@ -166,6 +166,7 @@ async fn the_schema_step_adds_missing_indexes_of_all_lists() {
         "tracking_number",
         "parcel_number",
         "payment_status_newest",
+        "return_status_newest",
         "external_number",
     ];
     for (collection, indexes) in [("orders", &of_orders[..]), ("users", &["listed_updated"][..])] {

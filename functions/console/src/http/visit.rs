@@ -16,6 +16,7 @@ use shared::rpc::channel::Channel;
 use shared::rpc::metadata;
 use shared::rpc::server::MAX_MESSAGE;
 use shared::runtime::context::Context;
+use shared::values::clock::Timestamp;
 use tonic::metadata::{Ascii, MetadataValue};
 
 use super::START;
@@ -94,6 +95,11 @@ impl Visit {
     /// ID of the signed-in user.
     pub(crate) fn user_id(&self) -> &str {
         self.session.user()
+    }
+
+    /// Current time.
+    pub(crate) fn now(&self) -> Timestamp {
+        self.console.clock.now()
     }
 
     /// Path from outside of a path of the console: `/v1/console/orders` of `/console/orders`.

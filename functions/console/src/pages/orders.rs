@@ -76,8 +76,8 @@ fn heading(visit: &Visit, searched: &str, filters: Option<&Filters>) -> Markup {
         (form::search(visit, searched))
         nav.views aria-label=(texts::VIEWS) {
             @for view in &VIEWS {
-                @let is_shown = filters.is_some_and(|filters| view.selects(filters));
-                a href=(visit.path(&view.filters().path())) aria-current=[is_shown.then_some("page")] {
+                @let is_shown = filters.is_some_and(|filters| view.selects(filters, visit.now()));
+                a href=(visit.path(&view.filters(visit.now()).path())) aria-current=[is_shown.then_some("page")] {
                     (view.label)
                 }
             }

@@ -20,8 +20,8 @@ use crate::limits::{ExternalNumber, MAX_ITEMS, Note};
 use crate::number::Number;
 use crate::order::{
     Cancellation, Change, Decision, Discount, Fulfillment, FulfillmentStatus, HistoryEntry, IdempotencyRef,
-    Item, ItemAmounts, Order, Payment, PaymentStatus, Refund, Return, ReturnStatus, Shipping, StockCounts,
-    Task, TaskKind, Tax, Tracking,
+    Item, ItemAmounts, Order, OrderReturnStatus, Payment, PaymentStatus, Refund, Return, ReturnStatus,
+    Shipping, StockCounts, Task, TaskKind, Tax, Tracking,
 };
 use crate::status::Status;
 
@@ -136,7 +136,7 @@ fn statuses_of_parts() -> impl Iterator<Item = &'static str> {
     of_fulfillments.into_iter().chain(of_returns.filter(move |name| !of_fulfillments.contains(name)))
 }
 
-fn optional_in_an_order() -> [(&'static str, Document); 16] {
+fn optional_in_an_order() -> [(&'static str, Document); 17] {
     let placed_under = json_schema::document(
         &[
             ("caller", json_schema::bytes()),
@@ -154,6 +154,7 @@ fn optional_in_an_order() -> [(&'static str, Document); 16] {
         cancellations,
         returns,
         ("payment_status", json_schema::one_of(PaymentStatus::ALL.map(PaymentStatus::name))),
+        ("return_status", json_schema::one_of(OrderReturnStatus::ALL.map(OrderReturnStatus::name))),
         ("billing_address", json_schema::or_null(json_schema::address())),
         ("shipping", json_schema::or_null(amounts::shipping_rule())),
         ("external_number", json_schema::text(ExternalNumber::MAX)),
@@ -181,6 +182,9 @@ pub(super) struct OrderDocument {
     /// Derived from the sums, stored for finding; a build from before stores none.
     #[serde(skip_deserializing)]
     payment_status: String,
+    /// Derived from the parts, stored for finding. Absent without returns, as of most orders.
+    #[serde(skip_deserializing, skip_serializing_if = "Option::is_none")]
+    return_status: Option<&'static str>,
     shipping_address: Address,
     #[serde(default)]
     billing_address: Option<Address>,
@@ -409,6 +413,7 @@ impl OrderDocument {
             currency: order.currency.code().to_owned(),
             total: order.total(),
             payment_status: order.payment_status().name().to_owned(),
+            return_status: return_status(order),
             shipping_address: order.shipping_address.clone(),
             billing_address: order.billing_address.clone(),
             shipping: order.shipping.as_ref().map(ShippingDocument::from),
@@ -529,6 +534,9 @@ pub(super) fn update(before: &Order, decision: &Decision) -> Result<Document, Er
     // Always: a build from before may have stored the order without it.
     let payment_status = decision.order.payment_status().name();
     set.insert("payment_status", literal(payment_status.into()));
+    if let Some(status) = return_status(&decision.order) {
+        set.insert("return_status", literal(status.into()));
+    }
     let mut append = |field: &str, entries: Vec<Bson>| {
         if !entries.is_empty() {
             set.insert(field, doc! { "$concatArrays": [format!("${field}"), literal(entries.into())] });
@@ -541,6 +549,11 @@ pub(super) fn update(before: &Order, decision: &Decision) -> Result<Document, Er
     Ok(doc! { "$set": set })
 }
 
+/// Status of the returns of an order that has any.
+fn return_status(order: &Order) -> Option<&'static str> {
+    (!order.returns.is_empty()).then(|| order.return_status(&order.counters()).name())
+}
+
 /// True if an order has a payment or a refund that a build without these recorded.
 fn has_money_from_before(order: &Order) -> bool {
     let id = order.id.uuid();
@@ -548,11 +561,14 @@ fn has_money_from_before(order: &Order) -> bool {
         || order.refunds.iter().any(|refund| refund.id.uuid() == id)
 }
 
-/// Update that stores what is derived from an order: its status of payment, and what a build without payments has in
+/// Update that stores what is derived from an order: its statuses of payment and of returns, and what a build without payments has in
 /// the references alone.
 pub(super) fn derived(order: &Order) -> Result<Document, Error> {
     let stored = bson::serialize_to_document(&OrderDocument::of(order)).map_err(Error::internal)?;
     let mut set = doc! { "payment_status": literal(order.payment_status().name().into()) };
+    if let Some(status) = return_status(order) {
+        set.insert("return_status", literal(status.into()));
+    }
     for field in ["payments", "refunds"] {
         if let Some(list) = stored.get(field) {
             set.insert(field, entries(field, Some(list), Some(list)));

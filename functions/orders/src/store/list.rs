@@ -13,7 +13,7 @@ use super::documents::{OrderDocument, starts_with_reference};
 use super::{EXTERNAL_NUMBER_INDEX, NUMBER_INDEX, OrderStore, PAYMENT_INDEX};
 use crate::listing::{Listing, SortBy};
 use crate::number::Number;
-use crate::order::{Order, PaymentStatus};
+use crate::order::{Order, OrderReturnStatus, PaymentStatus};
 use crate::status::Status;
 
 /// Index on the orders of a user by status.
@@ -25,6 +25,7 @@ const BY_SKU: &str = "item_sku";
 const BY_TRACKING: &str = "tracking_number";
 const BY_PARCEL: &str = "parcel_number";
 const BY_PAYMENT_STATUS: &str = "payment_status_newest";
+const BY_RETURN_STATUS: &str = "return_status_newest";
 
 /// Field with the tracking number of the latest fulfillment.
 const LATEST_NUMBER: &str = "tracking.number";
@@ -34,12 +35,16 @@ const ANY_NUMBER: &str = "fulfillments.tracking.number";
 
 /// Statuses of payment that few orders have. The index has these alone, since most orders are paid in full and cost it
 /// nothing.
-const INDEXED: [PaymentStatus; 4] = [
+const INDEXED_PAYMENTS: [PaymentStatus; 4] = [
     PaymentStatus::Partial,
     PaymentStatus::PartiallyRefunded,
     PaymentStatus::Refunded,
     PaymentStatus::RefundDue,
 ];
+
+/// Statuses of returns that few orders have. The index has these alone.
+const INDEXED_RETURNS: [OrderReturnStatus; 3] =
+    [OrderReturnStatus::Requested, OrderReturnStatus::Partial, OrderReturnStatus::Returned];
 
 /// Indexes for lists: for all orders, for a user's and for a product's, one for each sort. Status comes
 /// before the sort in all of them, and a list of all statuses merges seven partitions. Voids have a status of
@@ -55,7 +60,8 @@ pub(super) fn indexes() -> Vec<Index> {
         keys.extend(doc! { "status": 1, "total": -1, "_id": -1 });
         keys
     };
-    let indexed: Vec<&str> = INDEXED.map(PaymentStatus::name).to_vec();
+    let payments = INDEXED_PAYMENTS.map(PaymentStatus::name).to_vec();
+    let returns = INDEXED_RETURNS.map(OrderReturnStatus::name).to_vec();
     vec![
         Index::plain("status_newest", newest(doc! {})),
         Index::plain("status_total", total(doc! {})),
@@ -70,7 +76,9 @@ pub(super) fn indexes() -> Vec<Index> {
         Index::plain(BY_PARCEL, doc! { ANY_NUMBER: 1, "_id": 1 })
             .only(doc! { ANY_NUMBER: { "$exists": true } }),
         Index::plain(BY_PAYMENT_STATUS, doc! { "payment_status": 1, "created_at": -1, "_id": -1 })
-            .only(doc! { "payment_status": { "$in": indexed } }),
+            .only(doc! { "payment_status": { "$in": payments } }),
+        Index::plain(BY_RETURN_STATUS, doc! { "return_status": 1, "created_at": -1, "_id": -1 })
+            .only(doc! { "return_status": { "$in": returns } }),
     ]
 }
 
@@ -167,7 +175,12 @@ fn index_scan(listing: &Listing, of: Option<UserId>) -> IndexScan {
     filters.extend(parcel(listing).map(|parcel| doc! { "$or": Vec::from(parcel.map(|it| it.condition)) }));
     let (mut of_user, mut of_product) = (user.clone(), product.clone());
     let index = match (&user, &product, listing.sort.by) {
-        (None, None, SortBy::CreatedAt) if has_indexed_statuses(listing) => BY_PAYMENT_STATUS,
+        (None, None, SortBy::CreatedAt) if all_in(&listing.payment_statuses, &INDEXED_PAYMENTS) => {
+            BY_PAYMENT_STATUS
+        }
+        (None, None, SortBy::CreatedAt) if all_in(&listing.return_statuses, &INDEXED_RETURNS) => {
+            BY_RETURN_STATUS
+        }
         (None, None, SortBy::CreatedAt) => "status_newest",
         (None, None, SortBy::Total) => "status_total",
         (_, _, SortBy::UpdatedAt) => BY_UPDATE,
@@ -182,16 +195,22 @@ fn index_scan(listing: &Listing, of: Option<UserId>) -> IndexScan {
     };
     filters.extend(of_user.map(|user| doc! { "user_id": user }));
     filters.extend(of_product.map(|product| doc! { "items.product_id": product }));
-    let payment_statuses = names(&listing.payment_statuses, PaymentStatus::name);
-    if index == BY_PAYMENT_STATUS {
-        partitions.push(("payment_status", payment_statuses));
-        if !listing.statuses.is_empty() {
-            filters.push(doc! { "status": { "$in": statuses(listing) } });
-        }
+    // Each is a partition of the index that has it, and else a filter.
+    let named = if listing.statuses.is_empty() { Vec::new() } else { statuses(listing) };
+    let by_status = [
+        (BY_PAYMENT_STATUS, "payment_status", names(&listing.payment_statuses, PaymentStatus::name)),
+        (BY_RETURN_STATUS, "return_status", return_statuses(listing)),
+    ];
+    if by_status.iter().any(|(its, ..)| *its == index) {
+        filters.extend((!named.is_empty()).then(|| doc! { "status": { "$in": named } }));
     } else {
         partitions.push(("status", statuses(listing)));
-        if !payment_statuses.is_empty() {
-            filters.push(doc! { "payment_status": { "$in": payment_statuses } });
+    }
+    for (its, field, values) in by_status {
+        if its == index {
+            partitions.push((field, values));
+        } else if !values.is_empty() {
+            filters.push(doc! { field: { "$in": values } });
         }
     }
     let (field, of) = match listing.sort.by {
@@ -243,12 +262,19 @@ fn lookups(listing: &Listing, of: Option<UserId>) -> Vec<Lookup> {
         return lookups;
     }
     // Of several statuses MongoDB does not see that the partial index has them all.
-    if let [status] = listing.payment_statuses[..]
-        && INDEXED.contains(&status)
-        && !matches!(listing.sort.by, SortBy::CreatedAt)
-    {
-        let condition = doc! { "payment_status": status.name() };
-        lookups.push(Lookup { index: BY_PAYMENT_STATUS, condition });
+    if !matches!(listing.sort.by, SortBy::CreatedAt) {
+        if let [status] = listing.payment_statuses[..]
+            && INDEXED_PAYMENTS.contains(&status)
+        {
+            let condition = doc! { "payment_status": status.name() };
+            lookups.push(Lookup { index: BY_PAYMENT_STATUS, condition });
+        }
+        if let [status] = listing.return_statuses[..]
+            && INDEXED_RETURNS.contains(&status)
+        {
+            let condition = doc! { "return_status": status.name() };
+            lookups.push(Lookup { index: BY_RETURN_STATUS, condition });
+        }
     }
     if let Some(sku) = &listing.sku {
         lookups.push(Lookup { index: BY_SKU, condition: doc! { "items.sku": sku } });
@@ -279,10 +305,16 @@ fn details(listing: &Listing) -> Document {
     equal.into_iter().filter_map(|(field, value)| Some((field.to_owned(), value?.into()))).collect()
 }
 
-/// True if the index by status of payment has all orders of the list.
-fn has_indexed_statuses(listing: &Listing) -> bool {
-    let asked = &listing.payment_statuses;
-    !asked.is_empty() && asked.iter().all(|status| INDEXED.contains(status))
+/// True if statuses are asked for, and an index has the orders of all of them.
+fn all_in<T: PartialEq>(asked: &[T], indexed: &[T]) -> bool {
+    !asked.is_empty() && asked.iter().all(|status| indexed.contains(status))
+}
+
+/// Stored statuses of returns that a list has. An order without returns stores none.
+fn return_statuses(listing: &Listing) -> Vec<Bson> {
+    let mut values = names(&listing.return_statuses, OrderReturnStatus::name);
+    values.extend(listing.return_statuses.contains(&OrderReturnStatus::None).then_some(Bson::Null));
+    values
 }
 
 /// Names of the statuses that a list has: never that of voids.

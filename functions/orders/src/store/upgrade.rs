@@ -17,10 +17,10 @@ use super::{NUMBER_INDEX, OrderStore, with_id};
 use crate::order::Order;
 
 /// Lowest schema version whose builds store all that lists find orders by.
-pub(super) const COMPLETE: i32 = 11;
+pub(super) const COMPLETE: i32 = 12;
 
 /// Name of the upgrade of all orders, in the record of migrations.
-const UPGRADE: &str = "orders-can-be-found";
+const UPGRADE: &str = "orders-can-be-found-by-returns";
 
 /// Index on the orders that an older build wrote last. It has none most of the time.
 const OUTDATED: &str = "written_by_older_builds";

@@ -13,7 +13,7 @@ use shared::runtime::context::InvocationId;
 use shared::values::clock::Timestamp;
 use shared::values::ids::UserId;
 
-use crate::{NOW, apply_all, decide, listed, order, order_with_amounts, pay, store};
+use crate::{NOW, apply_all, decide, listed, order, order_with_amounts, pay, pay_as, ship, store};
 
 /// Schema version of the last build that knows no amounts.
 const WITHOUT_AMOUNTS: i32 = 10;
@@ -159,6 +159,28 @@ async fn orders_of_older_builds_are_found_after_an_upgrade() {
         .unwrap();
     store.ensure_schema().await.unwrap();
     assert_eq!(listed(&store, "payment_status=refund_due").await, [refundable.id]);
+}
+
+#[tokio::test]
+async fn returned_orders_of_older_builds_are_found() {
+    let (database, store) = store().await;
+    let orders = database.collection::<Document>("orders");
+    let order = order(7);
+    store.insert(&order).await.unwrap();
+    let whole = vec![pay_as("pi-7"), ship(), Some(Transition::Return { restock: true })];
+    apply_all(&store, order.clone(), whole).await;
+    assert_eq!(listed(&store, "return_status=returned").await, [order.id]);
+    // As a build leaves it that knows no parts.
+    let fields = ["returns", "fulfillments", "return_status"];
+    let older = vec![
+        doc! { "$unset": fields.map(str::to_owned).to_vec() },
+        doc! { "$set": { "writer": { "$literal": 11 } } },
+    ];
+    orders.update_many(doc! {}, older).await.unwrap();
+    assert_eq!(listed(&store, "return_status=returned").await, []);
+    assert_eq!(store.upgrade_outdated(|| false).await.unwrap(), 1);
+    assert_eq!(listed(&store, "return_status=returned").await, [order.id]);
+    assert_eq!(listed(&store, "return_status=none").await, []);
 }
 
 #[tokio::test]

@@ -1,5 +1,7 @@
 //! Filters of the list: as parameters of its URL, and as a request to the API.
 
+use std::time::Duration;
+
 use form_urlencoded::Serializer;
 use proto::common::v1::PageRequest;
 use proto::orders::v1::ListOrdersRequest;
@@ -21,7 +23,7 @@ pub(super) const DEFAULT_LIMIT: i64 = 20;
 const MAX_LIMIT: i64 = 100;
 
 /// Filters that may have several values.
-const SEVERAL: [&str; 2] = ["status", "payment_status"];
+const SEVERAL: [&str; 3] = ["status", "payment_status", "return_status"];
 
 /// Filters with one value.
 const SINGLE: [&str; 12] = [
@@ -120,6 +122,7 @@ impl Filters {
             updated_from: time("updated_from")?,
             updated_to: time("updated_to")?,
             payment_status: text("payment_status"),
+            return_status: text("return_status"),
             external_number: text("external_number"),
             payment_reference: text("payment_reference"),
             email: text("email"),
@@ -147,29 +150,57 @@ pub(super) fn field_value(text: &str) -> Option<String> {
 /// Saved view: a filter with a name.
 pub(super) struct View {
     pub(super) label: &'static str,
-    filter: Option<(&'static str, &'static str)>,
+    filters: &'static [(&'static str, Value)],
 }
 
+/// Value of a saved view's filter.
+enum Value {
+    /// This text.
+    Text(&'static str),
+    /// Start of the day, in UTC, that is so many days before today.
+    DaysAgo(u64),
+}
+
+/// Days after which a paid order that is not shipped is overdue.
+const OVERDUE_DAYS: u64 = 2;
+
 /// Saved views, in the order of an order's life.
-pub(super) const VIEWS: [View; 6] = [
-    View { label: texts::VIEW_ALL, filter: None },
-    View { label: texts::VIEW_TO_PAY, filter: Some(("status", "placed")) },
-    View { label: texts::VIEW_TO_PACK, filter: Some(("status", "paid")) },
-    View { label: texts::VIEW_ON_THE_WAY, filter: Some(("status", "shipped")) },
-    View { label: texts::VIEW_REFUND_DUE, filter: Some(("payment_status", "refund_due")) },
-    View { label: texts::VIEW_CANCELLED, filter: Some(("status", "cancelled")) },
+pub(super) const VIEWS: [View; 8] = [
+    View { label: texts::VIEW_ALL, filters: &[] },
+    View { label: texts::VIEW_TO_PAY, filters: &[("status", Value::Text("placed"))] },
+    View { label: texts::VIEW_TO_PACK, filters: &[("status", Value::Text("paid"))] },
+    View {
+        label: texts::VIEW_OVERDUE,
+        filters: &[("status", Value::Text("paid")), ("created_to", Value::DaysAgo(OVERDUE_DAYS))],
+    },
+    View { label: texts::VIEW_ON_THE_WAY, filters: &[("status", Value::Text("shipped"))] },
+    View { label: texts::VIEW_RETURNS, filters: &[("return_status", Value::Text("requested"))] },
+    View { label: texts::VIEW_REFUND_DUE, filters: &[("payment_status", Value::Text("refund_due"))] },
+    View { label: texts::VIEW_CANCELLED, filters: &[("status", Value::Text("cancelled"))] },
 ];
 
 impl View {
-    /// Filters of the view.
-    pub(super) fn filters(&self) -> Filters {
-        self.filter.map_or_else(Filters::default, |(name, value)| Filters::only(name, value))
+    /// Filters of the view at this time.
+    pub(super) fn filters(&self, now: Timestamp) -> Filters {
+        Filters(self.filters.iter().map(|(name, value)| (*name, value.text(now))).collect())
     }
 
     /// True if it selects the same orders, on whichever page and in whichever order.
-    pub(super) fn selects(&self, filters: &Filters) -> bool {
+    pub(super) fn selects(&self, filters: &Filters, now: Timestamp) -> bool {
         let selecting = PAGING.iter().fold(filters.clone(), |filters, name| filters.without(name));
-        selecting == self.filters()
+        selecting == self.filters(now)
+    }
+}
+
+impl Value {
+    fn text(&self, now: Timestamp) -> String {
+        match self {
+            Self::Text(text) => (*text).to_owned(),
+            Self::DaysAgo(days) => {
+                let then = now.before(Duration::from_secs(days.saturating_mul(24 * 60 * 60))).to_string();
+                then.split('T').next().unwrap_or_default().to_owned()
+            }
+        }
     }
 }
 
@@ -200,12 +231,16 @@ mod tests {
     #[test]
     fn a_view_is_shown_on_each_of_its_pages() {
         let paid = Filters::only("status", "paid");
-        let shown = |filters: &Filters| VIEWS.iter().filter(|view| view.selects(filters)).count();
+        let now = Timestamp::from_millis(1_796_117_400_000);
+        let shown = |filters: &Filters| VIEWS.iter().filter(|view| view.selects(filters, now)).count();
         assert_eq!(shown(&paid), 1);
         assert_eq!(shown(&paid.at("next")), 1);
         assert_eq!(shown(&Filters::default().at("next")), 1);
         assert_eq!(shown(&Filters::only("status", "paid,placed")), 0);
         assert_eq!(shown(&Filters::only("sku", "paid")), 0);
+        let overdue = VIEWS.iter().find(|view| view.label == texts::VIEW_OVERDUE).unwrap().filters(now);
+        assert_eq!(overdue.path(), "/console/orders?status=paid&created_to=2026-11-29");
+        assert_eq!(shown(&overdue), 1);
     }
 
     #[test]

@@ -14,6 +14,9 @@ const STATUSES: [&str; 7] = ["placed", "paid", "shipped", "delivered", "cancelle
 const PAYMENT_STATUSES: [&str; 6] =
     ["unpaid", "partial", "paid", "refund_due", "partially_refunded", "refunded"];
 
+/// Statuses of returns.
+const RETURN_STATUSES: [&str; 4] = ["none", "requested", "partial", "returned"];
+
 /// Filters by text, and their labels.
 const TEXTS: [(&str, &str); 8] = [
     ("number", texts::NUMBER),
@@ -51,13 +54,14 @@ pub(super) fn search(visit: &Visit, text: &str) -> Markup {
 
 /// Renders the filters. They are closed while none is set, and while a saved view shows all that is set.
 pub(super) fn filters(visit: &Visit, filters: &Filters) -> Markup {
-    let is_view = VIEWS.iter().any(|view| view.filters() == filters.without("cursor"));
+    let is_view = VIEWS.iter().any(|view| view.filters(visit.now()) == filters.without("cursor"));
     html! {
         details open[!is_view] {
             summary { (texts::FILTERS) }
             form.filters method="get" action=(visit.path(PATH)) {
                 (choices(texts::STATUS, "status", &STATUSES, filters))
                 (choices(texts::PAYMENT_STATUS, "payment_status", &PAYMENT_STATUSES, filters))
+                (choices(texts::RETURN_STATUS, "return_status", &RETURN_STATUSES, filters))
                 div.fields {
                     @for (name, label) in TEXTS {
                         (layout::field(label, html! {
