@@ -397,6 +397,25 @@ mod tests {
         assert_eq!(of(r#"{"a": 1, "b": [true, "x"]}"#), of(r#"{"b":[true,"\u0078"],"a":1}"#));
     }
 
+    /// Keys are stored with fingerprints: those of another build must be the same.
+    #[test]
+    fn a_fingerprint_stays_the_same_from_build_to_build() {
+        for (body, digest) in [
+            (
+                r#"{"c\"d": 0, "b": {"y": "\"\\\n\u0001\u00e9/", "x": ""}, "a": [1, -7, 12.5, 1e30, true, false, null]}"#,
+                "befc62db40f1cc177494a732beca8e64f8557b4c9a3800b6ca91661f6f144233",
+            ),
+            (r#"{}"#, "44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a"),
+            (r#"[[], {}, "x"]"#, "7aa2a684bd7ac0880b06c143f550a62bd19b0483a0721ae06ac749102a2df73a"),
+            (r#""x""#, "ba2df4903a2c14e86dc3bcca58911b44ac1d2514b7227bf6eb08cfb978f55a1b"),
+        ] {
+            let fingerprint =
+                RequestFingerprint::of_json(&serde_json::from_str(body).unwrap(), &["password"]);
+            let hex: String = fingerprint.as_bytes().iter().map(|byte| format!("{byte:02x}")).collect();
+            assert_eq!(hex, digest, "{body}");
+        }
+    }
+
     #[test]
     fn different_json_values_have_different_fingerprints() {
         let values = [
