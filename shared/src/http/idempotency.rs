@@ -4,11 +4,14 @@
 //! request created, or in [`key_store`]. A request without the header has the ID of its invocation as its key. So an
 //! event that runs again has one effect, too.
 
+use std::io;
+
 use axum::extract::{FromRequest, Request};
 use axum::response::Response;
 use http::HeaderValue;
 use prost::Message;
 use ring::digest::{self, SHA256};
+use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tonic::metadata::MetadataMap;
@@ -84,15 +87,14 @@ impl RequestFingerprint {
     ///
     /// The fields `without` are left out at the top level.
     pub fn of_json(body: &Value, without: &[&str]) -> Self {
-        let mut hash = digest::Context::new(&SHA256);
+        let mut canonical = Canonical { hash: digest::Context::new(&SHA256), entries: Vec::new() };
         match body {
             Value::Object(fields) => {
-                let kept = fields.iter().filter(|(name, _)| !without.contains(&name.as_str()));
-                absorb_object(&mut hash, kept);
+                canonical.object(fields.iter().filter(|(name, _)| !without.contains(&name.as_str())));
             }
-            other => absorb(&mut hash, other),
+            other => canonical.value(other),
         }
-        Self::finish(hash)
+        Self::finish(canonical.hash)
     }
 
     /// Fingerprint of a protobuf message. It never equals that of a body.
@@ -125,34 +127,64 @@ impl RequestFingerprint {
     }
 }
 
-/// Adds a value in an unambiguous form. The depth is limited when the body is read.
-fn absorb(hash: &mut digest::Context, value: &Value) {
-    match value {
-        Value::Array(elements) => {
-            hash.update(b"[");
-            for element in elements {
-                absorb(hash, element);
-                hash.update(b",");
+/// Digest of a JSON value in an unambiguous form. The depth is limited when the body is read.
+struct Canonical<'a> {
+    hash: digest::Context,
+    /// Entries of the objects that the value lies in, those of each sorted by their names.
+    entries: Vec<(&'a str, &'a Value)>,
+}
+
+impl<'a> Canonical<'a> {
+    fn value(&mut self, value: &'a Value) {
+        match value {
+            Value::Array(elements) => {
+                self.hash.update(b"[");
+                for element in elements {
+                    self.value(element);
+                    self.hash.update(b",");
+                }
+                self.hash.update(b"]");
             }
-            hash.update(b"]");
+            Value::Object(fields) => self.object(fields.iter()),
+            // Numbers, strings with their quotes and escapes, true, false and null.
+            scalar => self.scalar(scalar),
         }
-        Value::Object(fields) => absorb_object(hash, fields.iter()),
-        // Numbers, strings with their quotes and escapes, true, false and null.
-        scalar => hash.update(scalar.to_string().as_bytes()),
+    }
+
+    fn object(&mut self, fields: impl Iterator<Item = (&'a String, &'a Value)>) {
+        let first = self.entries.len();
+        self.entries.extend(fields.map(|(name, value)| (name.as_str(), value)));
+        self.entries[first..].sort_unstable_by_key(|(name, _)| *name);
+        self.hash.update(b"{");
+        for place in first..self.entries.len() {
+            let (name, value) = self.entries[place];
+            self.scalar(name);
+            self.hash.update(b":");
+            self.value(value);
+            self.hash.update(b",");
+        }
+        self.hash.update(b"}");
+        self.entries.truncate(first);
+    }
+
+    fn scalar(&mut self, scalar: &(impl Serialize + ?Sized)) {
+        // A digest takes all bytes, and a scalar can be written.
+        let _ = serde_json::to_writer(Hashing(&mut self.hash), scalar);
     }
 }
 
-fn absorb_object<'a>(hash: &mut digest::Context, fields: impl Iterator<Item = (&'a String, &'a Value)>) {
-    let mut fields: Vec<_> = fields.collect();
-    fields.sort_by_key(|(name, _)| *name);
-    hash.update(b"{");
-    for (name, value) in fields {
-        absorb(hash, &Value::String(name.clone()));
-        hash.update(b":");
-        absorb(hash, value);
-        hash.update(b",");
+/// Writer into a digest.
+struct Hashing<'a>(&'a mut digest::Context);
+
+impl io::Write for Hashing<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.update(bytes);
+        Ok(bytes.len())
     }
-    hash.update(b"}");
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 /// Key of a request, with the fingerprint of its input.
