@@ -13,6 +13,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
+use http::HeaderMap;
 use http_body_util::BodyExt as _;
 use proptest::prelude::*;
 use proto::products::v1::GetProductRequest;
@@ -27,7 +28,7 @@ use shared::error::{Error, Kind};
 use shared::http::base_path::BasePath;
 use shared::input::validation::{FieldError, NamedBy};
 use shared::rpc::channel::{Channel, Invoke};
-use shared::rpc::envelope::{self, AnswerEnvelope, Call, CallEnvelope, MAX_PAYLOAD};
+use shared::rpc::envelope::{self, Answer, Call, MAX_PAYLOAD};
 use shared::rpc::metadata;
 use shared::rpc::server::{MAX_MESSAGE, RpcServer};
 use shared::runtime::context::{Context, DEFAULT_TIMEOUT, SourceAddress};
@@ -393,7 +394,9 @@ async fn metadata_of_a_request_and_of_its_answer_come_through() {
 async fn problem(error: &Error) -> (u16, Vec<(String, String)>, Value) {
     let (head, body) = error.to_problem(&BasePath::default(), "/users", "Order-7").into_parts();
     let body = body.collect().await.unwrap().to_bytes();
-    (head.status.as_u16(), envelope::to_pairs(&head.headers), serde_json::from_slice(&body).unwrap())
+    let pairs =
+        head.headers.iter().map(|(name, value)| (name.to_string(), value.to_str().unwrap().to_owned()));
+    (head.status.as_u16(), pairs.collect(), serde_json::from_slice(&body).unwrap())
 }
 
 #[tokio::test]
@@ -696,11 +699,8 @@ async fn a_late_call_is_refused_before_its_caller_is_identified() {
 /// Returns the status of a call over a socket.
 #[cfg(feature = "socket")]
 async fn over_socket(function: &FakeFunction, envelope: &Value) -> Status {
-    let call: CallEnvelope = serde_json::from_value(envelope.clone()).unwrap();
-    let Call { path, headers, body } = call.grpc;
-    let body = http_body_util::Full::new(envelope::decode_body(&body).unwrap());
-    let mut request = http::Request::post(path).body(tonic::body::Body::new(body)).unwrap();
-    *request.headers_mut() = envelope::from_pairs(&headers).unwrap();
+    let request = envelope::read_call(envelope.to_string().as_bytes()).unwrap();
+    let request = request.map(|body| tonic::body::Body::new(http_body_util::Full::new(body)));
     let (head, body) = in_time(function.rpc.answer_http2(request)).await.into_parts();
     let trailers = in_time(body.collect()).await.unwrap().trailers().cloned().unwrap_or_default();
     Status::from_header_map(&head.headers).or_else(|| Status::from_header_map(&trailers)).unwrap()
@@ -923,9 +923,9 @@ async fn a_status_that_is_too_large_says_so() {
 
 #[test]
 fn an_envelope_may_be_just_as_large_as_lambda_takes() {
-    let envelope = |body: usize| {
-        let call = Call { path: String::new(), headers: Vec::new(), body: "a".repeat(body) };
-        envelope::write(&CallEnvelope { grpc: call }, "the request")
+    let envelope = |path: usize| {
+        let (path, headers) = ("a".repeat(path), HeaderMap::new());
+        Call { path: &path, headers: &headers, body: b"body" }.write()
     };
     let empty = envelope(0).unwrap().len();
     assert_eq!(envelope(MAX_PAYLOAD - empty).unwrap().len(), MAX_PAYLOAD);
@@ -1114,7 +1114,7 @@ async fn a_request_through_api_gateway_never_counts_as_a_call() {
             [api_gateway_event(body, false), api_gateway_event(&BASE64.encode(body.as_bytes()), true)]
         {
             let event = event.to_string();
-            assert!(serde_json::from_str::<CallEnvelope>(&event).is_err());
+            assert!(envelope::read_call(event.as_bytes()).is_err());
             assert_garbled(function.answer(event).await, body);
         }
     }
@@ -1345,13 +1345,14 @@ fn block_on<T>(future: impl Future<Output = T>) -> T {
 fn answer_to(payload: &[u8]) {
     block_on(async {
         let answer = in_time(FakeFunction::echo().rpc.handle(payload)).await;
-        let envelope: AnswerEnvelope = serde_json::from_slice(&answer).expect("an answer");
-        let answer_headers = envelope.grpc.headers.iter().chain(&envelope.grpc.trailers);
-        let codes: Vec<u8> = answer_headers
-            .filter(|(name, _)| name == "grpc-status")
-            .map(|(_, code)| code.parse().expect("a code"))
+        let Answer { status, headers, trailers, .. } = Answer::read(&answer).expect("an answer");
+        let codes: Vec<u8> = headers
+            .iter()
+            .chain(&trailers)
+            .filter(|(name, _)| *name == "grpc-status")
+            .map(|(_, code)| code.to_str().unwrap().parse().expect("a code"))
             .collect();
-        assert_eq!(envelope.grpc.status, 200);
+        assert_eq!(status, 200);
         assert!(matches!(codes[..], [0..=16]), "{codes:?}");
         let received = received(answer).await;
         assert_eq!(received.map_or_else(|status| status.code() as u8, |_| 0), codes[0]);

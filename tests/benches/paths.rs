@@ -12,6 +12,7 @@ use axum::Router;
 use axum::routing::get;
 use criterion::{Criterion, criterion_group, criterion_main};
 use futures::future::BoxFuture;
+use http::{HeaderName, HeaderValue};
 use lambda_runtime::LambdaEvent;
 use orders::forms::{CreateOrderForm, UpdateOrderForm};
 use orders::number::Number;
@@ -23,7 +24,7 @@ use shared::error::{Error, Kind};
 use shared::http::base_path::BasePath;
 use shared::input::json;
 use shared::input::page::{PageRequest, Position, SortType, SortValue};
-use shared::rpc::envelope::{self, Call, CallEnvelope};
+use shared::rpc::envelope::{self, Call};
 use shared::runtime::context::Context;
 use shared::runtime::lambda::Host;
 use shared::runtime::run::ServiceApp;
@@ -82,20 +83,14 @@ fn events(c: &mut Criterion) {
 
 fn envelopes(c: &mut Criterion) {
     let body = vec![7; 300];
+    let names = ["oms-caller", "x-request-id", "traceparent", "oms-deadline"];
+    let value = HeaderValue::from_static("0123456789abcdef");
+    let headers = names.map(|name| (HeaderName::from_static(name), value.clone())).into_iter().collect();
     c.bench_function("envelope, there and back", |b| {
         b.iter(|| {
-            let headers = ["oms-caller", "x-request-id", "traceparent", "oms-deadline"];
-            let call = Call {
-                path: "/oms.products.v1.ProductService/HoldStock".to_owned(),
-                headers: headers.map(|name| (name.to_owned(), "0123456789abcdef".to_owned())).into(),
-                body: envelope::encode_body(black_box(&body)),
-            };
-            let payload = envelope::write(&CallEnvelope { grpc: call }, "the request").unwrap();
-            let read: CallEnvelope = serde_json::from_slice(&payload).unwrap();
-            (
-                envelope::from_pairs(&read.grpc.headers).unwrap(),
-                envelope::decode_body(&read.grpc.body).unwrap(),
-            )
+            let path = "/oms.products.v1.ProductService/HoldStock";
+            let payload = Call { path, headers: &headers, body: black_box(&body) }.write().unwrap();
+            envelope::read_call(&payload).unwrap()
         });
     });
 }

@@ -14,9 +14,9 @@ use tonic::Status;
 use tonic::body::Body;
 use tracing::instrument::WithSubscriber as _;
 
-use super::envelope::{self, AnswerEnvelope, Call, CallEnvelope};
+use super::envelope::{Answer, Call};
 use super::metadata;
-use super::retry::{self, Received, Retries};
+use super::retry::{self, Retries};
 use super::server::RpcServer;
 use crate::runtime::spans::ActiveSpan;
 use crate::runtime::trace::{TRACEPARENT, Trace};
@@ -102,43 +102,40 @@ impl Channel {
             return Err(retry::missed(left));
         }
         let body = body.collect().await?.to_bytes();
-        let path = head.uri.path().to_owned();
+        let path = head.uri.path();
         let answer = match self.target {
             Target::Envelope(function) => {
-                let body = envelope::encode_body(&body);
-                let pack = |headers: &HeaderMap| {
-                    let headers = envelope::to_pairs(headers);
-                    let call = Call { path: path.clone(), headers, body: body.clone() };
-                    envelope::write(&CallEnvelope { grpc: call }, "the request")
-                };
-                let payload = pack(&head.headers)?;
+                let call = Call { path, headers: &head.headers, body: &body };
+                // A call that is too large is no attempt.
+                call.check()?;
                 let attempt = |previous| {
                     let trace = head.extensions.get::<Trace>();
-                    let (function, pack, payload, headers) = (&function, &pack, &payload, &head.headers);
-                    let span = ActiveSpan::call(trace, &path, previous);
+                    let (function, call) = (&function, &call);
+                    let span = ActiveSpan::call(trace, path, previous);
                     async move {
                         let Some((span, trace)) = span else {
-                            return read(&function.invoke_in(payload.clone(), trace).await?);
+                            return Answer::read(&function.invoke_in(call.write()?, trace).await?);
                         };
-                        let payload = pack(&below(headers.clone(), &trace))?;
+                        let headers = below(call.headers.clone(), &trace);
+                        let payload = Call { headers: &headers, ..*call }.write()?;
                         let answer = function.invoke_in(payload, Some(&trace)).await;
-                        ended(span, answer.and_then(|answer| read(&answer)))
+                        ended(span, answer.and_then(|answer| Answer::read(&answer)))
                     }
                 };
-                self.retries.call(&path, left, attempt).await?
+                self.retries.call(path, left, attempt).await?
             }
             #[cfg(feature = "socket")]
             Target::Http2(function) => {
                 let attempt = |previous| {
                     let (function, mut head, body) = (&function, head.clone(), body.clone());
-                    let span = ActiveSpan::call(head.extensions.get::<Trace>(), &path, previous);
+                    let span = ActiveSpan::call(head.extensions.get::<Trace>(), path, previous);
                     async move {
                         let Some((span, trace)) = span else { return function.send(head, body).await };
                         head.headers = below(head.headers, &trace);
                         ended(span, function.send(head, body).await)
                     }
                 };
-                self.retries.call(&path, left, attempt).await?
+                self.retries.call(path, left, attempt).await?
             }
         };
         Ok(answer.into_response())
@@ -155,20 +152,9 @@ fn below(mut headers: HeaderMap, trace: &Trace) -> HeaderMap {
 }
 
 /// Ends the span of an attempt with this outcome.
-fn ended(span: ActiveSpan, outcome: Result<Received, Status>) -> Result<Received, Status> {
-    span.end_call(outcome.as_ref().map_or_else(Status::code, Received::code));
+fn ended(span: ActiveSpan, outcome: Result<Answer, Status>) -> Result<Answer, Status> {
+    span.end_call(outcome.as_ref().map_or_else(Status::code, Answer::code));
     outcome
-}
-
-fn read(payload: &[u8]) -> Result<Received, Status> {
-    let answer: AnswerEnvelope = serde_json::from_slice(payload).map_err(envelope::garbled)?;
-    let answer = answer.grpc;
-    Ok(Received {
-        status: http::StatusCode::from_u16(answer.status).map_err(envelope::garbled)?,
-        headers: envelope::from_pairs(&answer.headers)?,
-        body: envelope::decode_body(&answer.body)?,
-        trailers: envelope::from_pairs(&answer.trailers)?,
-    })
 }
 
 impl tower::Service<Request<Body>> for Channel {

@@ -12,8 +12,7 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use tonic::Status;
 
-use super::envelope;
-use super::retry::Received;
+use super::envelope::{self, Answer};
 use super::signature::CallersSecret;
 
 /// Shorter than any caller waits, which leaves time to report the failure or to retry.
@@ -58,7 +57,7 @@ impl Http2 {
 
     /// Sends a call and reads the whole answer. So its size is bounded, and a broken transfer is reported
     /// here.
-    pub(super) async fn send(&self, mut head: Parts, body: Bytes) -> Result<Received, Status> {
+    pub(super) async fn send(&self, mut head: Parts, body: Bytes) -> Result<Answer, Status> {
         if let Some(callers) = &self.callers {
             callers.sign(head.uri.path(), &mut head.headers, &body).await?;
         }
@@ -88,7 +87,7 @@ impl Http2 {
             }
         })?;
         let trailers = body.trailers().cloned().map(envelope::readable).transpose()?;
-        Ok(Received {
+        Ok(Answer {
             status: head.status,
             headers: envelope::readable(head.headers)?,
             body: body.to_bytes(),

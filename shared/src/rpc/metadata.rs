@@ -29,7 +29,7 @@ pub(crate) const DEADLINE: &str = "oms-deadline";
 pub(super) const REQUEST_ID: &str = "x-request-id";
 /// Address of the client on whose behalf a function calls. Only an envelope is believed: IAM knows who sends one. A
 /// call over a socket has the address of its peer, since the signature does not cover this.
-const SOURCE: &str = "oms-source-address";
+pub(super) const SOURCE: &str = "oms-source-address";
 
 /// Creates a request to another function: on the function's own behalf for [`Caller::System`], else anonymous.
 /// Metadata cannot say that a user calls.

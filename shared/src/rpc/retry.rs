@@ -9,13 +9,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use bytes::Bytes;
-use http::{HeaderMap, Response, StatusCode};
+use http::Response;
 use http_body_util::{BodyExt as _, Full};
 use tokio::time::Instant;
 use tonic::body::Body;
 use tonic::{Code, Status};
 
+use super::envelope::Answer;
 use crate::runtime::metrics;
 use crate::runtime::telemetry::bounded;
 
@@ -31,16 +31,7 @@ const ENOUGH: Duration = Duration::from_millis(100);
 /// Shortest timeout of an attempt, if there is that much time: a cold start takes less.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// Complete answer to an attempt.
-#[derive(Debug)]
-pub(super) struct Received {
-    pub(super) status: StatusCode,
-    pub(super) headers: HeaderMap,
-    pub(super) body: Bytes,
-    pub(super) trailers: HeaderMap,
-}
-
-impl Received {
+impl Answer {
     /// Converts it to a response that tonic reads.
     pub(super) fn into_response(self) -> Response<Body> {
         let trailers = self.trailers;
@@ -77,10 +68,10 @@ impl Retries {
     /// The timeout of an attempt that may be repeated is half of the remaining time. So a lost answer or a
     /// killed function does not cost the whole time. Such an attempt may still run when the next one is sent.
     /// That is harmless for methods that may be repeated.
-    pub(super) async fn call<A, F>(&self, path: &str, whole: Duration, attempt: A) -> Result<Received, Status>
+    pub(super) async fn call<A, F>(&self, path: &str, whole: Duration, attempt: A) -> Result<Answer, Status>
     where
         A: Fn(u32) -> F,
-        F: Future<Output = Result<Received, Status>>,
+        F: Future<Output = Result<Answer, Status>>,
     {
         let began = Instant::now();
         let left = || whole.saturating_sub(began.elapsed());
@@ -105,7 +96,7 @@ impl Retries {
                 }
             };
             let code = match &outcome {
-                Ok(received) => received.code(),
+                Ok(answer) => answer.code(),
                 Err(status) => status.code(),
             };
             metrics::OWN_CALLS.record([metrics::method(path), metrics::grpc_code(code)], sent.elapsed());

@@ -5,8 +5,10 @@ use std::convert::Infallible;
 use std::panic::AssertUnwindSafe;
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use futures::FutureExt as _;
-use http::{HeaderMap, HeaderValue, Method, Request, Response, header};
+use http::response::Parts;
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header};
 use http_body_util::{BodyExt as _, Full};
 #[cfg(feature = "socket")]
 use http_body_util::{LengthLimitError, Limited};
@@ -17,7 +19,7 @@ use tower::util::BoxCloneSyncService;
 use tower::{Service, ServiceExt as _};
 use tracing::Instrument as _;
 
-use super::envelope::{self, Answer, AnswerEnvelope, Call, CallEnvelope};
+use super::envelope::{self, Answer};
 use super::metadata::{self, Claim};
 #[cfg(feature = "socket")]
 use super::signature::{CallersSecret, Signature};
@@ -214,7 +216,7 @@ impl RpcServer {
     /// Answers one envelope of this invocation, if that is known.
     pub async fn handle_within(&self, payload: &[u8], invocation: Option<Invocation>) -> Vec<u8> {
         let started = Instant::now();
-        let mut request = match unpack(payload) {
+        let mut request = match envelope::read_call(payload) {
             Ok(request) => request,
             Err(status) => {
                 tracing::warn!("unreadable call: {:?}", status.code());
@@ -236,10 +238,9 @@ impl RpcServer {
         let arrived = Arrived { started, cold_start: is_cold, recorded };
         async {
             let path = request.uri().path().to_owned();
+            let request = request.map(|body| Body::new(Full::new(body)));
             let response = self.answer(&path, Ok(request), context, arrived).await;
-            let packed = pack(response)
-                .await
-                .and_then(|answer| envelope::write(&AnswerEnvelope { grpc: answer }, "the answer"));
+            let packed = received(response).await.and_then(|answer| answer.write());
             packed.unwrap_or_else(|status| {
                 tracing::error!("cannot send an answer: {}", status.message());
                 error_payload(&status)
@@ -391,30 +392,12 @@ fn error_of(status: &Status) -> Option<&Error> {
     std::error::Error::source(status)?.downcast_ref()
 }
 
-fn unpack(payload: &[u8]) -> Result<Request<Body>, Status> {
-    let envelope: CallEnvelope = serde_json::from_slice(payload).map_err(envelope::garbled)?;
-    let Call { path, headers, body } = envelope.grpc;
-    let headers = envelope::from_pairs(&headers)?;
-    let body = envelope::decode_body(&body)?;
-    let mut request = Request::builder()
-        .method(Method::POST)
-        .uri(path)
-        .body(Body::new(Full::new(body)))
-        .map_err(envelope::garbled)?;
-    *request.headers_mut() = headers;
-    Ok(request)
-}
-
-async fn pack(response: Response<Body>) -> Result<Answer, Status> {
-    let (head, body) = response.into_parts();
+/// Whole answer of the server.
+async fn received(response: Response<Body>) -> Result<Answer, Status> {
+    let (Parts { status, headers, .. }, body) = response.into_parts();
     let body = body.collect().await?;
-    let trailers = body.trailers().map(envelope::to_pairs).unwrap_or_default();
-    Ok(Answer {
-        status: head.status.as_u16(),
-        headers: envelope::to_pairs(&head.headers),
-        body: envelope::encode_body(&body.to_bytes()),
-        trailers,
-    })
+    let trailers = body.trailers().cloned().unwrap_or_default();
+    Ok(Answer { status, headers, body: body.to_bytes(), trailers })
 }
 
 /// Answer without a message: its status is in the headers.
@@ -423,12 +406,12 @@ fn refused(status: &Status) -> Answer {
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
     // This fails only for a message that no header can carry; the code is set even then.
     let _ = status.add_header(&mut headers);
-    Answer { status: 200, headers: envelope::to_pairs(&headers), body: String::new(), trailers: Vec::new() }
+    Answer { status: StatusCode::OK, headers, body: Bytes::new(), trailers: HeaderMap::new() }
 }
 
 /// Envelope of an answer with this status and no message.
 pub fn error_payload(status: &Status) -> Vec<u8> {
-    serde_json::to_vec(&AnswerEnvelope { grpc: refused(status) }).unwrap_or_default()
+    refused(status).write_unlimited()
 }
 
 /// Message limit of tonic clients and servers: as large as an envelope. So the envelope's limit is the only

@@ -7,7 +7,8 @@
 //! a write since the build is too old, the function is given up until it can be built again. Every request is
 //! answered before Lambda would end it. Metrics are written at the end of each event.
 
-use std::collections::HashMap;
+use std::borrow::Cow;
+use std::collections::{BTreeMap, HashMap};
 use std::convert::Infallible;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -34,6 +35,7 @@ use crate::error::{self, Kind};
 use crate::http::base_path::{BasePath, with_path};
 use crate::http::routes::headers;
 use crate::mongo::{self, Refusal};
+use crate::rpc::envelope::Pairs;
 use crate::rpc::server::{self, Invocation};
 use crate::runtime::context::{
     ColdStart, Deadline, InvocationId, SourceAddress, client_request_id, request_id,
@@ -46,6 +48,10 @@ use crate::runtime::trace::{TRACEPARENT, TRACESTATE, Trace};
 use crate::values::clock::{Clock, Timestamp};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// Headers of an event that the host reads.
+static EVENT_HEADERS: [HeaderName; 3] =
+    [REQUEST_ID, HeaderName::from_static(TRACEPARENT), HeaderName::from_static(TRACESTATE)];
 
 /// Time between the end of the work and Lambda's own deadline, in which to answer.
 const MARGIN: Duration = Duration::from_millis(500);
@@ -410,7 +416,7 @@ fn is_unavailable(answer: &RawValue) -> bool {
         Ok(Outcome { grpc: Some(call), .. }) => {
             let unavailable = i32::from(tonic::Code::Unavailable).to_string();
             let is_status = |name: &str| name.eq_ignore_ascii_case("grpc-status");
-            call.headers.iter().any(|(name, value)| is_status(name) && *value == unavailable)
+            call.headers.iter().any(|(name, value)| is_status(name) && value == unavailable)
         }
         _ => false,
     }
@@ -418,10 +424,11 @@ fn is_unavailable(answer: &RawValue) -> bool {
 
 /// Status of an answer: HTTP's, or the headers of a call's.
 #[derive(Deserialize)]
-struct Outcome {
+struct Outcome<'a> {
     #[serde(rename = "statusCode")]
     status: Option<u16>,
-    grpc: Option<CallHeaders>,
+    #[serde(borrow)]
+    grpc: Option<CallHeaders<'a>>,
 }
 
 fn raw(answer: Vec<u8>) -> Result<Box<RawValue>, Error> {
@@ -447,14 +454,19 @@ struct EventFields<'a> {
 }
 
 #[derive(Deserialize)]
-struct CallHeaders {
-    headers: Vec<(String, String)>,
+struct CallHeaders<'a> {
+    #[serde(borrow)]
+    headers: Pairs<'a>,
 }
 
+/// Text of an event, borrowed unless it has escapes.
+#[derive(Deserialize, Eq, Ord, PartialEq, PartialOrd)]
+struct EventText<'a>(#[serde(borrow)] Cow<'a, str>);
+
 #[derive(Deserialize)]
-struct Gateway {
-    #[serde(rename = "requestId")]
-    request_id: Option<String>,
+struct Gateway<'a> {
+    #[serde(borrow, rename = "requestId")]
+    request_id: Option<EventText<'a>>,
 }
 
 impl<'a> EventFields<'a> {
@@ -465,22 +477,26 @@ impl<'a> EventFields<'a> {
 
     /// Extracts request ID and trace headers. API Gateway's request ID is used if the client sent none.
     fn headers(&self) -> HeaderMap {
-        let pairs = match self.grpc {
-            Some(call) => parsed(call).map(|call: CallHeaders| call.headers),
-            None => self.headers.and_then(parsed).map(|headers: HashMap<_, _>| headers.into_iter().collect()),
-        };
-        let gateway: Option<Gateway> = self.gateway.and_then(parsed);
-        let gateway = gateway.and_then(|gateway| gateway.request_id);
         let mut headers = HeaderMap::new();
-        for (name, value) in pairs.unwrap_or_default() {
-            if let (Ok(name), Ok(value)) = (HeaderName::try_from(name), HeaderValue::try_from(value))
-                && [REQUEST_ID.as_str(), TRACEPARENT, TRACESTATE].contains(&name.as_str())
-            {
-                headers.append(name, value);
+        let mut add = |name: &str, value: &str| {
+            let known = EVENT_HEADERS.iter().find(|known| known.as_str().eq_ignore_ascii_case(name));
+            if let (Some(name), Ok(value)) = (known, HeaderValue::try_from(value)) {
+                headers.append(name.clone(), value);
+            }
+        };
+        match self.grpc {
+            Some(call) => {
+                let call: Option<CallHeaders<'_>> = parsed(call);
+                call.iter().flat_map(|call| call.headers.iter()).for_each(|(name, value)| add(name, value));
+            }
+            None => {
+                let all: Option<BTreeMap<EventText<'_>, EventText<'_>>> = self.headers.and_then(parsed);
+                all.iter().flatten().for_each(|(EventText(name), EventText(value))| add(name, value));
             }
         }
+        let gateway: Option<Gateway<'_>> = self.gateway.and_then(parsed);
         if client_request_id(&headers).is_none()
-            && let Some(id) = gateway.and_then(|id| HeaderValue::try_from(id).ok())
+            && let Some(id) = gateway.and_then(|gateway| HeaderValue::try_from(&*gateway.request_id?.0).ok())
         {
             headers.insert(REQUEST_ID, id);
         }

@@ -25,7 +25,7 @@ use proto::products::v1::{CreateProductRequest, GetProductRequest, HoldStockRequ
 use serde_json::json;
 use shared::auth::{Caller, Role, Signer};
 use shared::rpc::channel::{Channel, Invoke};
-use shared::rpc::envelope::{self, AnswerEnvelope, CallEnvelope};
+use shared::rpc::envelope::{self, Answer};
 use shared::rpc::http2::Http2;
 use shared::rpc::metadata;
 use shared::rpc::server::RpcServer;
@@ -356,9 +356,12 @@ fn exchange(
     headers: &HeaderMap,
     trailers: &HeaderMap,
 ) -> Exchange {
-    let pairs = [envelope::to_pairs(headers), envelope::to_pairs(trailers)].concat();
-    let mut status: Vec<_> =
-        pairs.into_iter().filter(|(name, _)| name.starts_with("grpc-") || name.starts_with("oms-")).collect();
+    let mut status: Vec<_> = headers
+        .iter()
+        .chain(trailers)
+        .map(|(name, value)| (name.to_string(), value.to_str().unwrap().to_owned()))
+        .filter(|(name, _)| name.starts_with("grpc-") || name.starts_with("oms-"))
+        .collect();
     status.sort();
     Exchange { path: path.to_owned(), request, response, status }
 }
@@ -373,16 +376,14 @@ impl Invoke for Noted {
         let (answering, seen) = (self.0.invoke(payload.clone()), self.1.clone());
         Box::pin(async move {
             let payload_back = answering.await?;
-            let call = serde_json::from_slice::<CallEnvelope>(&payload).unwrap().grpc;
-            let answer = serde_json::from_slice::<AnswerEnvelope>(&payload_back).unwrap().grpc;
-            let body = |body: &str| envelope::decode_body(body).unwrap();
-            let pairs = |pairs: &[_]| envelope::from_pairs(pairs).unwrap();
+            let call = envelope::read_call(&payload).unwrap();
+            let answer = Answer::read(&payload_back).unwrap();
             seen.lock().unwrap().push(exchange(
-                &call.path,
-                body(&call.body),
-                body(&answer.body),
-                &pairs(&answer.headers),
-                &pairs(&answer.trailers),
+                call.uri().path(),
+                call.body().clone(),
+                answer.body,
+                &answer.headers,
+                &answer.trailers,
             ));
             Ok(payload_back)
         })
