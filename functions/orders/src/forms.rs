@@ -145,7 +145,7 @@ fn check_items(errors: &mut ValidationErrors, items: Option<Vec<NewItemForm>>) -
     let mut seen = HashSet::new();
     let mut wanted = Vec::with_capacity(items.len());
     for (place, item) in items.into_iter().enumerate() {
-        errors.nested(&format!("/items/{place}"), |errors| {
+        errors.nested(format_args!("/items/{place}"), |errors| {
             let product = errors.required("/product_id", item.product_id, ids::parse);
             let quantity = errors.required("/quantity", item.quantity, Quantity::parse);
             if product.is_some_and(|product| !seen.insert(product)) {

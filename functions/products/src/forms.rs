@@ -283,7 +283,7 @@ fn declared<T>(
     let mut seen = HashSet::new();
     let mut checked = Vec::with_capacity(items.len());
     for (place, item) in items.into_iter().enumerate() {
-        errors.nested(&format!("/items/{place}"), |errors| {
+        errors.nested(format_args!("/items/{place}"), |errors| {
             let Some(item) = check(item, errors) else { return };
             if !seen.insert(item.product) {
                 errors.add("/product_id", "is in another item already");

@@ -1,5 +1,7 @@
 //! Validation that collects all errors of a request, so that one response has them all.
 
+use std::fmt;
+
 use serde::{Deserialize, Deserializer};
 
 use crate::error::Error;
@@ -90,29 +92,27 @@ pub trait Form {
 /// Errors found so far.
 #[derive(Clone, Debug, Default)]
 pub struct ValidationErrors {
-    prefix: String,
     found: Vec<FieldError>,
 }
 
 impl ValidationErrors {
     /// Adds an error at `pointer`, relative to the part in progress.
     pub fn add(&mut self, pointer: &str, detail: impl Into<String>) {
-        let pointer = format!("{}{pointer}", self.prefix);
         self.found.push(FieldError::new(pointer, detail, NamedBy::Code));
     }
 
     /// Adds an error at a pointer with names that the client has sent.
     pub fn add_at_clients_name(&mut self, pointer: &str, detail: impl Into<String>) {
-        let pointer = format!("{}{pointer}", self.prefix);
         self.found.push(FieldError::new(pointer, detail, NamedBy::Client));
     }
 
-    /// Validates a part: errors that `look` adds get `pointer` as a prefix.
-    pub fn nested<T>(&mut self, pointer: &str, look: impl FnOnce(&mut Self) -> T) -> T {
-        let outer = self.prefix.len();
-        self.prefix.push_str(pointer);
+    /// Validates a part: errors that `look` adds get `pointer` as a prefix, which is written for them alone.
+    pub fn nested<T>(&mut self, pointer: impl fmt::Display, look: impl FnOnce(&mut Self) -> T) -> T {
+        let before = self.found.len();
         let result = look(self);
-        self.prefix.truncate(outer);
+        for error in self.found.iter_mut().skip(before) {
+            error.pointer = format!("{pointer}{}", error.pointer);
+        }
         result
     }
 

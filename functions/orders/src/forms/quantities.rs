@@ -57,7 +57,7 @@ pub(super) fn check_items<F: ItemForm>(errors: &mut ValidationErrors, items: Vec
     let mut seen = HashSet::new();
     let mut checked = Vec::with_capacity(items.len());
     for (place, item) in items.into_iter().enumerate() {
-        errors.nested(&format!("/items/{place}"), |errors| {
+        errors.nested(format_args!("/items/{place}"), |errors| {
             let (id, item) = item.check(errors);
             if id.is_some_and(|id| !seen.insert(id)) {
                 errors.add("/id", "stands twice; add up the quantities");

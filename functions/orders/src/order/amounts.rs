@@ -134,7 +134,7 @@ impl Order {
     /// Checks discounts, taxes and shipping against the prices.
     pub(super) fn check_amounts(&self, errors: &mut ValidationErrors) {
         for (place, item) in self.items.iter().enumerate() {
-            errors.nested(&format!("/items/{place}"), |errors| item.check_amounts(errors));
+            errors.nested(format_args!("/items/{place}"), |errors| item.check_amounts(errors));
         }
         if let Some(shipping) = &self.shipping {
             shipping.check(errors);
