@@ -18,6 +18,9 @@ pub struct Timestamp(i64);
 const RFC3339_MILLIS: &[BorrowedFormatItem<'_>] =
     format_description!("[year]-[month]-[day]T[hour]:[minute]:[second].[subsecond digits:3]Z");
 
+/// Room for a time in this format, a year before 1 with its sign included.
+const LENGTH: usize = 32;
+
 impl Timestamp {
     /// Milliseconds since 1970-01-01, UTC.
     pub const fn from_millis(millis: i64) -> Self {
@@ -59,11 +62,12 @@ impl Timestamp {
 
 impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let text = OffsetDateTime::from_unix_timestamp_nanos(i128::from(self.0) * 1_000_000)
-            .ok()
-            .and_then(|time| time.format(RFC3339_MILLIS).ok());
+        let mut text = [0; LENGTH];
+        let time = OffsetDateTime::from_unix_timestamp_nanos(i128::from(self.0) * 1_000_000).ok();
+        let written = time.and_then(|time| time.format_into(&mut &mut text[..], RFC3339_MILLIS).ok());
+        let text = written.and_then(|length| std::str::from_utf8(text.get(..length)?).ok());
         // RFC 3339 has no form for years beyond 9999.
-        f.write_str(text.as_deref().unwrap_or("9999-12-31T23:59:59.999Z"))
+        f.write_str(text.unwrap_or("9999-12-31T23:59:59.999Z"))
     }
 }
 
