@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use http::Response;
+use http::{HeaderMap, Response};
 use http_body_util::{BodyExt as _, Full};
 use tokio::time::Instant;
 use tonic::body::Body;
@@ -45,16 +45,27 @@ impl Answer {
 
     /// Returns the status if it is `UNAVAILABLE`.
     fn unavailable(&self) -> Option<Status> {
-        self.grpc_status().filter(|status| status.code() == Code::Unavailable)
+        (self.code() == Code::Unavailable).then(|| self.grpc_status()).flatten()
     }
 
+    /// Code of the status.
     pub(super) fn code(&self) -> Code {
-        self.grpc_status().map_or(Code::Ok, |status| status.code())
+        code_of(&self.trailers).or_else(|| code_of(&self.headers)).unwrap_or(Code::Ok)
     }
 
     fn grpc_status(&self) -> Option<Status> {
         Status::from_header_map(&self.trailers).or_else(|| Status::from_header_map(&self.headers))
     }
+}
+
+/// Code of the status in these headers, if there is one.
+pub(super) fn code_of(headers: &HeaderMap) -> Option<Code> {
+    let code = headers.get(Status::GRPC_STATUS)?;
+    if headers.contains_key(Status::GRPC_MESSAGE) {
+        // A message that cannot be read changes the code.
+        return Status::from_header_map(headers).map(|status| status.code());
+    }
+    Some(Code::from_bytes(code.as_bytes()))
 }
 
 /// Retries of the calls to one function. Clones share the budget.

@@ -21,6 +21,7 @@ use tracing::Instrument as _;
 
 use super::envelope::{self, Answer};
 use super::metadata::{self, Claim};
+use super::retry::code_of;
 #[cfg(feature = "socket")]
 use super::signature::{CallersSecret, Signature};
 use crate::auth::{Caller, Identity, Verifier};
@@ -279,7 +280,7 @@ impl RpcServer {
         let response = answer.unwrap_or_else(|status| status.into_http());
         let (method, duration) = (metrics::method(path), started.elapsed());
         log(method, context.caller, duration, cold_start, &response);
-        let code = Status::from_header_map(response.headers()).map_or(Code::Ok, |status| status.code());
+        let code = code_of(response.headers()).unwrap_or(Code::Ok);
         metrics::CALLS.record([method, metrics::grpc_code(code)], duration);
         recorded.end_answer(method, code);
         response
