@@ -198,7 +198,7 @@ fn sample_user() -> Result<UserId, String> {
 
 /// Builds a request of a function on its own behalf.
 fn sample<T>(message: T) -> tonic::Request<T> {
-    let context = Context { request_id: "sample".to_owned(), ..Context::new(Caller::System, FAR_AWAY) };
+    let context = Context { request_id: "sample".into(), ..Context::new(Caller::System, FAR_AWAY) };
     let mut request = metadata::request(message, &context);
     // A sample belongs to no trace.
     request.metadata_mut().remove(TRACEPARENT);

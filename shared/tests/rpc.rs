@@ -212,7 +212,7 @@ fn before(now: Timestamp, duration: Duration) -> Timestamp {
 }
 
 fn context(deadline: Timestamp) -> Context {
-    Context { request_id: "Order-7_a.b".to_owned(), ..Context::new(Caller::Anonymous, deadline) }
+    Context { request_id: "Order-7_a.b".into(), ..Context::new(Caller::Anonymous, deadline) }
 }
 
 fn create(name: &str) -> CreateUserRequest {

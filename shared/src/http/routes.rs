@@ -27,7 +27,10 @@ use crate::error::{self, Error, ErrorExtension, Kind};
 use crate::http::base_path::{self, BasePath};
 use crate::input::json::{self, Json};
 use crate::input::query::Query;
-use crate::runtime::context::{Context, DEFAULT_TIMEOUT, Deadline, InvocationId, SourceAddress, request_id};
+use crate::runtime::context::{
+    Context, DEFAULT_TIMEOUT, Deadline, InvocationId, REQUEST_ID, SourceAddress, request_id,
+    request_id_header,
+};
 use crate::runtime::metrics;
 use crate::runtime::spans::ActiveSpan;
 use crate::runtime::telemetry::{NO_ROUTE, RequestLine, method_name, request_span};
@@ -309,28 +312,27 @@ fn trace_of(request: &Request) -> Trace {
 /// request.
 async fn answer(State(methods): State<Methods>, mut request: Request, next: Next) -> Response {
     let trace = trace_of(&request);
-    let request_id = request_id(request.headers());
-    let span = request_span(&request_id, &trace);
+    let id = request_id_header(request.headers());
+    let span = request_span(id.to_str().unwrap_or_default(), &trace);
     let recorded = ActiveSpan::server(&span, &trace, "request");
     // So that all that runs below is in the trace that was begun here.
     request.extensions_mut().insert(trace);
-    respond(request_id, methods, request, next, recorded).instrument(span).await
+    respond(id, methods, request, next, recorded).instrument(span).await
 }
 
 /// The methods of each path.
 type Methods = Arc<HashMap<&'static str, String>>;
 
 async fn respond(
-    request_id: String,
+    id: HeaderValue,
     methods: Methods,
     mut request: Request,
     next: Next,
     recorded: ActiveSpan,
 ) -> Response {
     let started = Instant::now();
-    let id = HeaderValue::from_str(&request_id).unwrap_or_else(|_| HeaderValue::from_static("none"));
     // So that all that runs below sees the ID which was made here.
-    request.headers_mut().insert("x-request-id", id.clone());
+    request.headers_mut().insert(REQUEST_ID, id.clone());
     let (method, path) = (request.method().clone(), base_path::requested(&request).to_owned());
     let base_path = request.extensions().get::<BasePath>().cloned().unwrap_or_default();
     let cors = request.extensions().get::<Cors>().map(|cors| cors.of(&method, request.headers()));
@@ -347,12 +349,12 @@ async fn respond(
     let caller = response.extensions().get::<CallerForLog>().map(|caller| caller.0);
     let mut error = response.extensions_mut().remove::<ErrorExtension>().map(|unanswered| unanswered.0);
     if let Some(error) = &error {
-        response = error.to_problem(&base_path, &path, &request_id);
+        response = error.to_problem(&base_path, &path, id.to_str().unwrap_or_default());
         if method == Method::HEAD {
             *response.body_mut() = axum::body::Body::empty();
         }
     }
-    response.headers_mut().insert("x-request-id", id);
+    response.headers_mut().insert(REQUEST_ID, id);
     base_path.leave(response.headers_mut());
     headers::secure(response.headers_mut());
     if let Some(cors) = cors {

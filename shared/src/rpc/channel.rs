@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::task::{Context as TaskContext, Poll};
 
 use futures::future::BoxFuture;
-use http::{HeaderMap, HeaderValue, Request, Response};
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Response};
 use http_body_util::BodyExt as _;
 use tonic::Status;
 use tonic::body::Body;
@@ -95,7 +95,8 @@ impl Channel {
         // same one.
         head.headers.insert(metadata::DEADLINE, deadline.millis().into());
         if let Some(name) = self.function.filter(|_| head.headers.contains_key(metadata::CALLER)) {
-            head.headers.insert(metadata::FUNCTION, HeaderValue::from_static(name));
+            let key = HeaderName::from_static(metadata::FUNCTION);
+            head.headers.insert(key, HeaderValue::from_static(name));
         }
         let left = deadline.since(now);
         if left.is_zero() {

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use http::HeaderMap;
 use tonic::Status;
-use tonic::metadata::{MetadataMap, MetadataValue};
+use tonic::metadata::{AsciiMetadataKey, AsciiMetadataValue, MetadataMap};
 
 use crate::auth::{Caller, Role};
 use crate::runtime::context::{Context, DEFAULT_TIMEOUT, InvocationId, SourceAddress, request_id};
@@ -31,20 +31,24 @@ pub(super) const REQUEST_ID: &str = "x-request-id";
 /// call over a socket has the address of its peer, since the signature does not cover this.
 pub(super) const SOURCE: &str = "oms-source-address";
 
+/// Entries of a call for which there is room at once, those of gRPC included.
+const USUAL: usize = 12;
+
 /// Creates a request to another function: on the function's own behalf for [`Caller::System`], else anonymous.
 /// Metadata cannot say that a user calls.
 pub fn request<T>(message: T, context: &Context) -> tonic::Request<T> {
     let mut request = tonic::Request::new(message);
     let metadata = request.metadata_mut();
+    *metadata = MetadataMap::with_capacity(USUAL);
     if context.caller == Caller::System {
         insert(metadata, CALLER, SYSTEM);
     }
-    insert(metadata, REQUEST_ID, &context.request_id);
-    insert(metadata, trace::TRACEPARENT, &context.trace.parent());
+    insert(metadata, REQUEST_ID, &*context.request_id);
+    insert(metadata, trace::TRACEPARENT, context.trace.parent());
     if let Some(state) = context.trace.state() {
         insert(metadata, trace::TRACESTATE, state);
     }
-    insert(metadata, DEADLINE, &context.deadline.millis().to_string());
+    insert(metadata, DEADLINE, context.deadline.millis().to_string());
     // For the transport to another Lambda, which has its own X-Ray header.
     request.extensions_mut().insert(context.trace.clone());
     request
@@ -55,7 +59,7 @@ pub fn request<T>(message: T, context: &Context) -> tonic::Request<T> {
 pub fn request_for_client<T>(message: T, context: &Context) -> tonic::Request<T> {
     let mut request = request(message, context);
     if let Some(SourceAddress(address)) = context.source {
-        insert(request.metadata_mut(), SOURCE, &address.to_string());
+        insert(request.metadata_mut(), SOURCE, address.to_string());
     }
     request
 }
@@ -65,10 +69,10 @@ pub(super) fn source(headers: &HeaderMap) -> Option<SourceAddress> {
     headers.get(SOURCE)?.to_str().ok()?.parse().ok().map(SourceAddress)
 }
 
-fn insert(metadata: &mut MetadataMap, name: &'static str, value: &str) {
+fn insert(metadata: &mut MetadataMap, name: &'static str, value: impl TryInto<AsciiMetadataValue>) {
     // All values here are ASCII by construction.
-    if let Ok(value) = MetadataValue::try_from(value) {
-        metadata.insert(name, value);
+    if let Ok(value) = value.try_into() {
+        metadata.insert(AsciiMetadataKey::from_static(name), value);
     }
 }
 

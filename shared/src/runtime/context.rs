@@ -2,17 +2,21 @@
 
 use std::convert::Infallible;
 use std::net::{IpAddr, Ipv6Addr};
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::FromRequestParts;
-use http::HeaderMap;
 use http::request::Parts;
+use http::{HeaderMap, HeaderName, HeaderValue};
 use ring::digest::{self, SHA256};
 use uuid::Uuid;
 
 use crate::auth::{Caller, TokenOrigin};
 use crate::runtime::trace::Trace;
 use crate::values::clock::Timestamp;
+
+/// Header with the request ID.
+pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// Default timeout of a request: shorter than API Gateway's 30 s.
 pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(25);
@@ -25,7 +29,7 @@ pub struct Context {
     /// Origin of the caller's access token, if the caller has sent one to this function.
     pub token: Option<TokenOrigin>,
     /// Request ID, the same in every log line and every call that this request causes.
-    pub request_id: String,
+    pub request_id: Arc<str>,
     /// Trace, the same in every log line and call too, and in those of the client's own tracing.
     pub trace: Trace,
     /// Time after which the answer is useless. No work may start after it.
@@ -113,12 +117,21 @@ impl SourceAddress {
 }
 
 /// Returns the client's own request ID if it is safe to log, else a new one.
-pub fn request_id(headers: &HeaderMap) -> String {
-    client_request_id(headers).map_or_else(new_request_id, str::to_owned)
+pub fn request_id(headers: &HeaderMap) -> Arc<str> {
+    client_request_id(headers).map_or_else(new_request_id, Arc::from)
 }
 
-fn new_request_id() -> String {
-    Uuid::now_v7().simple().to_string()
+/// Value of the header by which an answer shows its [`request_id`].
+pub(crate) fn request_id_header(headers: &HeaderMap) -> HeaderValue {
+    let own = headers.get(REQUEST_ID).filter(|_| client_request_id(headers).is_some());
+    own.cloned().unwrap_or_else(|| {
+        HeaderValue::from_str(&new_request_id()).unwrap_or_else(|_| HeaderValue::from_static("none"))
+    })
+}
+
+fn new_request_id() -> Arc<str> {
+    let text = &mut Uuid::encode_buffer();
+    Arc::from(&*Uuid::now_v7().simple().encode_lower(text))
 }
 
 /// Returns the client's own request ID if it is safe to log.
@@ -128,7 +141,7 @@ pub fn client_request_id(headers: &HeaderMap) -> Option<&str> {
             // API Gateway's own IDs end in `=`.
             && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-' | b'='))
     };
-    headers.get("x-request-id")?.to_str().ok().filter(fit)
+    headers.get(REQUEST_ID)?.to_str().ok().filter(fit)
 }
 
 // `routes` inserts the context before any handler runs. Without it the caller is anonymous.
@@ -171,10 +184,10 @@ mod tests {
             headers.insert("x-request-id", value.parse().unwrap());
             request_id(&headers)
         };
-        assert_eq!(with("Order-7_a.b"), "Order-7_a.b");
-        assert_eq!(with("JKJaXmPLvHcESHA="), "JKJaXmPLvHcESHA=");
+        assert_eq!(&*with("Order-7_a.b"), "Order-7_a.b");
+        assert_eq!(&*with("JKJaXmPLvHcESHA="), "JKJaXmPLvHcESHA=");
         for bad in ["", "a b", "a\tb", "ü", &"x".repeat(129)] {
-            assert_ne!(with(bad), bad);
+            assert_ne!(&*with(bad), bad);
             assert_eq!(with(bad).len(), 32);
         }
     }

@@ -38,7 +38,7 @@ use crate::mongo::{self, Refusal};
 use crate::rpc::envelope::Pairs;
 use crate::rpc::server::{self, Invocation};
 use crate::runtime::context::{
-    ColdStart, Deadline, InvocationId, SourceAddress, client_request_id, request_id,
+    ColdStart, Deadline, InvocationId, REQUEST_ID, SourceAddress, client_request_id, request_id,
 };
 use crate::runtime::metrics::{self, emf};
 use crate::runtime::run::{Error, ServiceApp};
@@ -46,8 +46,6 @@ use crate::runtime::runtime_api;
 use crate::runtime::telemetry::{CallLine, NO_ROUTE, RequestLine, method_name, request_span};
 use crate::runtime::trace::{TRACEPARENT, TRACESTATE, Trace};
 use crate::values::clock::{Clock, Timestamp};
-
-const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// Headers of an event that the host reads.
 static EVENT_HEADERS: [HeaderName; 3] =
@@ -231,7 +229,12 @@ impl Host {
     }
 
     async fn work(&self, event: &Event<'_>) -> Result<Box<RawValue>, Error> {
-        let built = match self.built().instrument(event.span()).await {
+        let ready = self.state.try_lock().ok().and_then(|state| state.built.clone());
+        let built = match ready {
+            Some(built) => Ok(built),
+            None => self.built().instrument(event.span()).await,
+        };
+        let built = match built {
             Ok(built) => built,
             Err(error) => return event.refuse(error).instrument(event.span()).await,
         };
@@ -258,7 +261,7 @@ struct Event<'a> {
     fields: EventFields<'a>,
     base_path: &'a BasePath,
     context: Context,
-    request_id: String,
+    request_id: Arc<str>,
     invocation: Invocation,
     began: Instant,
 }

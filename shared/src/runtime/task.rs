@@ -106,7 +106,7 @@ impl Event {
         let config = &context.env_config;
         let log = LogStream { group: config.log_group.clone(), stream: config.log_stream.clone() };
         let context = Context {
-            request_id: context.request_id.clone(),
+            request_id: context.request_id.as_str().into(),
             trace: Trace::of(&HeaderMap::new(), context.xray_trace_id.as_deref()),
             invocation: InvocationId::of_lambda(&context.request_id),
             ..Context::new(Caller::System, deadline)

@@ -6,7 +6,9 @@
 //!
 //! [`spans`] records the spans whose IDs are here.
 
-use std::fmt;
+use std::fmt::{self, Write as _};
+use std::ops::Range;
+use std::sync::Arc;
 
 use http::HeaderMap;
 
@@ -16,6 +18,9 @@ use super::spans;
 pub const TRACEPARENT: &str = "traceparent";
 /// W3C header with data of tracing systems.
 pub const TRACESTATE: &str = "tracestate";
+
+/// Length of a `traceparent` of version 00.
+const PARENT_LENGTH: usize = 55;
 
 /// Flags of version 00: sampled, and random trace ID. Others must not be passed on.
 const FLAGS: u8 = SAMPLED | RANDOM;
@@ -37,7 +42,7 @@ pub struct Trace {
     /// Span of the caller, if the caller has sent one.
     parent: Option<u64>,
     flags: u8,
-    state: Option<String>,
+    state: Option<Arc<str>>,
     xray: Option<XRay>,
 }
 
@@ -45,9 +50,9 @@ pub struct Trace {
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct XRay {
     /// Header as Lambda sent it: `Root=…;Parent=…;Sampled=…`.
-    header: String,
-    /// Value of `Root`.
-    root: String,
+    header: Arc<str>,
+    /// Place of the value of `Root` in the header.
+    root: Range<usize>,
     /// The same as a number, which is a trace ID of W3C.
     id: u128,
     /// Value of `Parent`: the segment of this invocation.
@@ -138,7 +143,10 @@ impl Trace {
 
     /// `traceparent` for outgoing calls.
     pub fn parent(&self) -> String {
-        format!("00-{:032x}-{:016x}-{:02x}", self.id, self.span, self.flags)
+        let mut parent = String::with_capacity(PARENT_LENGTH);
+        // Writing to a string does not fail.
+        let _ = write!(parent, "00-{:032x}-{:016x}-{:02x}", self.id, self.span, self.flags);
+        parent
     }
 
     /// `tracestate` for outgoing calls.
@@ -148,12 +156,12 @@ impl Trace {
 
     /// X-Ray's trace ID, `1-` and two hexadecimal numbers, if there is one.
     pub fn xray_id(&self) -> Option<&str> {
-        self.xray.as_ref().map(|xray| xray.root.as_str())
+        self.xray.as_ref().map(XRay::root)
     }
 
     /// X-Ray header for outgoing calls.
     pub fn xray_header(&self) -> Option<&str> {
-        self.xray.as_ref().map(|xray| xray.header.as_str())
+        self.xray.as_ref().map(|xray| &*xray.header)
     }
 }
 
@@ -165,7 +173,7 @@ pub(super) fn new_span() -> u64 {
 /// Parses a `traceparent` into trace ID, span ID and flags. An unknown version may add fields at the end, and is read
 /// like version 00.
 fn parse_parent(text: &str) -> Option<(u128, u64, u8)> {
-    let (known, more) = text.split_at_checked(55)?;
+    let (known, more) = text.split_at_checked(PARENT_LENGTH)?;
     let mut fields = known.split('-');
     let version: u8 = hex(fields.next()?, 2)?.try_into().ok()?;
     let id = hex(fields.next()?, 32)?;
@@ -183,7 +191,7 @@ fn hex(text: &str, digits: usize) -> Option<u128> {
 }
 
 /// Joins all `tracestate` headers, if they are valid and short.
-fn state(headers: &HeaderMap) -> Option<String> {
+fn state(headers: &HeaderMap) -> Option<Arc<str>> {
     let mut members = Vec::new();
     for value in headers.get_all(TRACESTATE) {
         members.extend(value.to_str().ok()?.split(',').map(|it| it.trim_matches([' ', '\t'])));
@@ -191,7 +199,7 @@ fn state(headers: &HeaderMap) -> Option<String> {
     members.retain(|member| !member.is_empty());
     let state = members.join(",");
     let fits = (1..=MAX_STATE).contains(&state.len()) && members.len() <= MAX_STATE_MEMBERS;
-    (fits && members.into_iter().all(is_state_member)).then_some(state)
+    (fits && members.into_iter().all(is_state_member)).then(|| state.into())
 }
 
 fn is_state_member(member: &str) -> bool {
@@ -206,7 +214,18 @@ fn is_state_member(member: &str) -> bool {
         && value.bytes().all(in_value)
 }
 
+/// Place of a part in a text.
+fn place(part: &str, text: &str) -> Range<usize> {
+    let begin = text.find(part).unwrap_or_default();
+    begin..begin + part.len()
+}
+
 impl XRay {
+    /// Value of `Root`.
+    fn root(&self) -> &str {
+        self.header.get(self.root.clone()).unwrap_or_default()
+    }
+
     /// Parses a header. The trace ID is in W3C form: the two numbers of the root joined.
     fn parse(header: &str) -> Option<Self> {
         if header.len() > MAX_XRAY || !header.bytes().all(|byte| byte.is_ascii_graphic()) {
@@ -219,7 +238,7 @@ impl XRay {
         let id = hex(time, 8)? << 96 | hex(unique, 24)?;
         let parent = field("Parent").and_then(|parent| hex(parent, 16)?.try_into().ok());
         let is_sampled = field("Sampled") == Some("1");
-        let xray = Self { header: header.to_owned(), root: root.to_owned(), id, parent, is_sampled };
+        let xray = Self { header: header.into(), root: place(root, header), id, parent, is_sampled };
         (id != 0).then_some(xray)
     }
 
@@ -228,7 +247,8 @@ impl XRay {
         let parent = format!("Parent={span:016x}");
         let fields =
             self.header.split(';').map(|it| if it.starts_with("Parent=") { parent.as_str() } else { it });
-        Self { header: fields.collect::<Vec<_>>().join(";"), parent: Some(span), ..self.clone() }
+        let header = fields.collect::<Vec<_>>().join(";");
+        Self { root: place(self.root(), &header), header: header.into(), parent: Some(span), ..*self }
     }
 }
 
