@@ -10,8 +10,6 @@ use mongodb::error::{
     Error as MongoError, ErrorKind, RETRYABLE_WRITE_ERROR, TRANSIENT_TRANSACTION_ERROR,
     UNKNOWN_TRANSACTION_COMMIT_RESULT, WriteFailure,
 };
-use mongodb::event::EventHandler;
-use mongodb::event::command::CommandEvent;
 use mongodb::options::{ClientOptions, ReadConcern, WriteConcern};
 use mongodb::{Client, ClientSession, Database};
 use serde::{Deserialize, Serialize};
@@ -22,12 +20,11 @@ use type_safe_id::{StaticType, TypeSafeId};
 
 use self::fenced::FencedDatabase;
 use crate::error::{Cause, DatabaseFailure, Error};
-use crate::runtime::metrics;
 use crate::runtime::secrets::{Secret, SecretSource};
-use crate::runtime::spans;
 use crate::values::clock::Timestamp;
 
 pub mod changes;
+mod commands;
 mod confirmed;
 pub mod conflict_retry;
 pub mod fenced;
@@ -170,61 +167,9 @@ pub async fn connect(uri: &str, app_name: &str) -> Result<Database, MongoError> 
     options.read_concern = Some(ReadConcern::majority());
     options.selection_criteria =
         Some(mongodb::options::SelectionCriteria::ReadPreference(mongodb::options::ReadPreference::Primary));
-    if metrics::is_on() || spans::is_on() {
-        options.command_event_handler = Some(EventHandler::callback(|event| observe(&event)));
-    }
+    commands::observe(&mut options);
     let database = options.default_database.clone().unwrap_or_else(|| DEFAULT_DATABASE.to_owned());
     Ok(Client::with_options(options)?.database(&database))
-}
-
-/// Measures a command, and records its span. The driver calls it in the task that sends the command.
-fn observe(event: &CommandEvent) {
-    let (name, outcome, time, request, error) = match event {
-        CommandEvent::Started(event) => {
-            if spans::is_on() {
-                let field = match event.command_name.as_str() {
-                    "getMore" => "collection",
-                    name => name,
-                };
-                let collection = event.command.get_str(field).ok();
-                spans::command_sent(event.request_id, name_of(&event.command_name), collection);
-            }
-            return;
-        }
-        CommandEvent::Succeeded(event) => (&event.command_name, "ok", event.duration, event.request_id, None),
-        CommandEvent::Failed(event) => {
-            (&event.command_name, "failed", event.duration, event.request_id, Some(&event.failure))
-        }
-        _ => return,
-    };
-    metrics::COMMANDS.record([name_of(name), outcome], time);
-    if spans::is_on() {
-        spans::command_ended(request, time, error.map(code_or_kind));
-    }
-}
-
-/// Name of a command: `other` for one that this project does not send.
-fn name_of(name: &str) -> &'static str {
-    const NAMES: [&str; 9] = [
-        "find",
-        "aggregate",
-        "insert",
-        "update",
-        "findAndModify",
-        "delete",
-        "getMore",
-        "commitTransaction",
-        "abortTransaction",
-    ];
-    NAMES.into_iter().find(|known| *known == name).unwrap_or("other")
-}
-
-/// Code of an error, or its kind if it has none.
-fn code_or_kind(error: &MongoError) -> String {
-    match error.kind.as_ref() {
-        ErrorKind::Command(error) => error.code.to_string(),
-        _ => kind_name(error),
-    }
 }
 
 /// Returns true if a unique index already has this key.

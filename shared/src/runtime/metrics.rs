@@ -27,6 +27,11 @@ pub fn is_on() -> bool {
     PROMETHEUS.is_on() || EMF.is_on()
 }
 
+/// Returns true if metrics are shown with all their labels.
+pub(crate) fn has_labels() -> bool {
+    PROMETHEUS.is_on()
+}
+
 /// Returns a status code of HTTP or gRPC as the value of a label.
 pub fn code(number: u16) -> &'static str {
     static TEXTS: LazyLock<Vec<String>> = LazyLock::new(|| (0..1_000_u16).map(|it| it.to_string()).collect());
