@@ -1,6 +1,7 @@
 //! Products in MongoDB. With the modules below it, the only place of this function that knows BSON.
 //!
 //! - `documents`: stocks with their journals, and holds
+//! - `entries`: entries of journals, as they are written
 //! - `declarations`: declarations about an order's stock
 //! - `view`: reads of a declaration
 //! - `first_holds`: holds of new orders, those of one product together
@@ -45,6 +46,7 @@ mod bulk;
 mod checkpoints;
 mod declarations;
 mod documents;
+mod entries;
 mod first_holds;
 mod holds;
 mod journal;

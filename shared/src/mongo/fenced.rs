@@ -14,7 +14,8 @@ use mongodb::action::{
     Aggregate, CountDocuments, Delete, Find, FindOneAndUpdate, InsertMany, InsertOne, ReplaceOne,
     StartSession, Update,
 };
-use mongodb::bson::{self, Bson, Document, Timestamp as OperationTime, doc};
+use mongodb::bson::raw::cstr;
+use mongodb::bson::{self, Bson, Document, RawDocumentBuf, Timestamp as OperationTime, doc};
 use mongodb::error::{Error as MongoError, ErrorKind, Result, WriteFailure};
 use mongodb::options::{FindOneOptions, FindOptions, Hint, ReadConcern, UpdateModifications};
 use mongodb::{ClientSession, Collection, Database};
@@ -26,9 +27,16 @@ use super::{INVALID_DOCUMENT, TxOutcome, confirmed, timestamp};
 use crate::error::Error;
 use crate::values::clock::Timestamp;
 
+mod updates;
+
+pub use updates::{UpdateEach, UpdatedEach};
+
 /// Field of every document: schema version of the build that wrote it last. A document of a build from before
 /// this field has none.
 pub const WRITER: &str = "writer";
+
+/// Size of the buffer into which a document is serialized: larger than most.
+const USUAL_SIZE: usize = 2048;
 
 /// Database of a function, with the schema of the build that uses it.
 #[derive(Clone, Debug)]
@@ -46,6 +54,7 @@ impl FencedDatabase {
     /// Returns a collection, for reads and for writes in this build's name.
     pub fn collection<T: Send + Sync>(&self, name: &str) -> FencedCollection<T> {
         FencedCollection {
+            database: self.database.clone(),
             records: self.database.collection(name),
             documents: self.database.collection(name),
             writer: self.schema.version,
@@ -144,14 +153,21 @@ impl FencedDatabase {
 
 /// Collection whose documents name their writer.
 pub struct FencedCollection<T: Send + Sync> {
+    database: Database,
     records: Collection<T>,
-    documents: Collection<Document>,
+    documents: Collection<RawDocumentBuf>,
     writer: i32,
 }
 
 impl<T: Send + Sync> Clone for FencedCollection<T> {
     fn clone(&self) -> Self {
-        Self { records: self.records.clone(), documents: self.documents.clone(), writer: self.writer }
+        let Self { database, records, documents, writer } = self;
+        Self {
+            database: database.clone(),
+            records: records.clone(),
+            documents: documents.clone(),
+            writer: *writer,
+        }
     }
 }
 
@@ -230,28 +246,11 @@ impl<'a, T: DeserializeOwned + Send + Sync + 'static> IntoFuture for FindOne<'a,
     }
 }
 
-/// Update in a list of updates.
-#[derive(Clone, Debug)]
-pub struct UpdateEach {
-    /// Filter for one document.
-    pub filter: Document,
-    /// Pipeline that updates it.
-    pub update: Vec<Document>,
-}
-
-/// Result of a list of updates.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct UpdatedEach {
-    /// Number of documents that matched.
-    pub matched: usize,
-    /// Number of updates that MongoDB refused.
-    pub refused: usize,
-}
-
 impl<T: Send + Sync> FencedCollection<T> {
     /// Returns the same collection, with documents read as another type.
     pub fn clone_with_type<U: Send + Sync>(&self) -> FencedCollection<U> {
         FencedCollection {
+            database: self.database.clone(),
             records: self.records.clone_with_type(),
             documents: self.documents.clone(),
             writer: self.writer,
@@ -376,102 +375,29 @@ impl<T: Send + Sync> FencedCollection<T> {
         self.records.find_one_and_update(filter, signed(update.into(), self.writer))
     }
 
-    /// Updates a document and returns the fields of a projection, once: the driver does not repeat it.
-    ///
-    /// For a write that the driver may repeat, MongoDB also stores its answer. Of a small document that is a third of
-    /// the whole cost. After an error the caller has to find out whether it was written.
-    ///
-    /// # Errors
-    /// Fails when MongoDB is unavailable, refuses the document, or takes longer than `max_time`.
-    pub async fn update_once(
-        &self,
-        UpdateEach { filter, update }: UpdateEach,
-        projection: Document,
-        max_time: Duration,
-        session: &mut ClientSession,
-    ) -> Result<Option<Document>> {
-        let namespace = self.documents.namespace();
-        let command = doc! {
-            "findAndModify": namespace.coll,
-            "query": filter,
-            "update": signed_stages(update, self.writer),
-            "new": true,
-            "fields": projection,
-            "maxTimeMS": millis(max_time),
-            // The driver does not add it to commands that it does not know.
-            "writeConcern": doc! { "w": "majority", "j": true },
-        };
-        let database = self.documents.client().database(&namespace.db);
-        let answer = database.run_command(command).session(session).await?;
-        check_write_concern(&answer)?;
-        Ok(answer.get_document("value").ok().cloned())
+    fn sign(&self, document: &impl Serialize) -> Result<RawDocumentBuf> {
+        sign(document, self.writer)
     }
+}
 
-    /// Updates several documents, each its own way, in one command. It stops at the first that is refused.
-    ///
-    /// # Errors
-    /// Fails when MongoDB is unavailable, or this build is too old.
-    pub async fn update_each(
-        &self,
-        updates: Vec<UpdateEach>,
-        session: Option<&mut ClientSession>,
-    ) -> Result<UpdatedEach> {
-        let command = self.command(updates, false);
-        let (matched, refused) = self.run_updates(command, session).await?;
-        Ok(UpdatedEach { matched, refused: refused.len() })
-    }
+/// Serializes a document.
+fn serialized(document: &impl Serialize) -> Result<RawDocumentBuf> {
+    let mut bytes = Vec::with_capacity(USUAL_SIZE);
+    bson::serialize_to_buffer(document, &mut bytes)?;
+    Ok(RawDocumentBuf::from_bytes(bytes)?)
+}
 
-    /// Updates or inserts several documents, each its own way, in one command. MongoDB ends it after `max_time`,
-    /// also if its caller has gone. Returns the places of those that were refused.
-    ///
-    /// # Errors
-    /// Fails when MongoDB is unavailable, or this build is too old.
-    pub async fn upsert_each(&self, updates: Vec<UpdateEach>, max_time: Duration) -> Result<Vec<usize>> {
-        let mut command = self.command(updates, true);
-        command.insert("maxTimeMS", millis(max_time));
-        // The driver does not add it to commands that it does not know.
-        command.insert("writeConcern", doc! { "w": "majority", "j": true });
-        Ok(self.run_updates(command, None).await?.1)
+/// Serializes a document with its writer.
+fn sign(document: &impl Serialize, writer: i32) -> Result<RawDocumentBuf> {
+    let mut document = serialized(document)?;
+    if document.get(WRITER)?.is_some() {
+        // One that was read: this build is its writer now.
+        let mut read = Document::try_from(document)?;
+        read.insert(WRITER, writer);
+        return Ok(RawDocumentBuf::try_from(&read)?);
     }
-
-    fn command(&self, updates: Vec<UpdateEach>, upsert: bool) -> Document {
-        let updates: Vec<Document> = updates
-            .into_iter()
-            .map(|UpdateEach { filter, update }| {
-                doc! { "q": filter, "u": signed_stages(update, self.writer), "upsert": upsert }
-            })
-            .collect();
-        doc! { "update": self.documents.namespace().coll, "updates": updates, "ordered": !upsert }
-    }
-
-    /// Runs updates. Returns the number of documents that matched, and the places of the updates that were
-    /// refused.
-    async fn run_updates(
-        &self,
-        command: Document,
-        session: Option<&mut ClientSession>,
-    ) -> Result<(usize, Vec<usize>)> {
-        let database = self.documents.client().database(&self.documents.namespace().db);
-        let running = database.run_command(command);
-        let answer = match session {
-            Some(session) => running.session(session).await?,
-            None => running.await?,
-        };
-        check_write_concern(&answer)?;
-        let errors = answer.get_array("writeErrors").map(Vec::as_slice).unwrap_or_default();
-        if errors.iter().any(|error| code_of(error) == Some(INVALID_DOCUMENT) && names_writer(error)) {
-            return Err(MongoError::custom(Outdated));
-        }
-        let place = |error: &Bson| error.as_document()?.get_i32("index").ok()?.try_into().ok();
-        let matched = answer.get_i32("n").ok().and_then(|matched| usize::try_from(matched).ok());
-        Ok((matched.unwrap_or(0), errors.iter().filter_map(place).collect()))
-    }
-
-    fn sign(&self, document: &impl Serialize) -> Result<Document> {
-        let mut document = bson::serialize_to_document(document)?;
-        document.insert(WRITER, self.writer);
-        Ok(document)
-    }
+    document.append(cstr!("writer"), writer);
+    Ok(document)
 }
 
 /// Adds the writer to an update.
@@ -494,21 +420,6 @@ fn signed(update: UpdateModifications, writer: i32) -> UpdateModifications {
 fn signed_stages(mut stages: Vec<Document>, writer: i32) -> Vec<Document> {
     stages.push(doc! { "$set": { WRITER: writer } });
     stages
-}
-
-/// Checks that a majority has a write. The driver does not for commands that it does not know.
-fn check_write_concern(answer: &Document) -> Result<()> {
-    match answer.get_document("writeConcernError") {
-        Ok(error) => {
-            let error = bson::deserialize_from_document(error.clone())?;
-            Err(ErrorKind::Write(WriteFailure::WriteConcernError(error)).into())
-        }
-        Err(_) => Ok(()),
-    }
-}
-
-fn millis(time: Duration) -> i64 {
-    i64::try_from(time.as_millis()).unwrap_or(i64::MAX)
 }
 
 /// Error of a write that was refused because its build is too old.
@@ -548,10 +459,6 @@ fn names_writer(details: &Bson) -> bool {
     }
 }
 
-fn code_of(error: &Bson) -> Option<i32> {
-    error.as_document().and_then(|error| error.get_i32("code").ok())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -574,6 +481,17 @@ mod tests {
             panic!("a pipeline stays one");
         };
         assert_eq!(stages, [doc! { "$unset": "a" }, doc! { "$set": { "writer": 7 } }]);
+    }
+
+    #[test]
+    fn every_document_names_its_writer() {
+        let signed = |document: Document| Document::try_from(sign(&document, 7).unwrap()).unwrap();
+        assert_eq!(signed(doc! { "_id": 1 }), doc! { "_id": 1, "writer": 7 });
+        let read = signed(doc! { "_id": 1, "writer": 6, "a": 2 });
+        assert_eq!(
+            read.iter().collect::<Vec<_>>(),
+            doc! { "_id": 1, "writer": 7, "a": 2 }.iter().collect::<Vec<_>>()
+        );
     }
 
     #[test]

@@ -6,6 +6,7 @@ use std::time::Duration;
 use futures::TryStreamExt as _;
 use mongodb::ClientSession;
 use mongodb::bson::{self, Document, doc};
+use serde::Serialize;
 use shared::error::Error;
 use shared::mongo::fenced::{UpdateEach, UpdatedEach};
 use shared::mongo::{self, TxOutcome};
@@ -14,7 +15,8 @@ use shared::values::ids::{OrderId, ProductId};
 
 use super::ProductStore;
 use super::documents::{ItemDocument, SnapshotDocument, StockDocument, is_of};
-use super::journal::{self, is_long_now, journal_fields};
+use super::entries::{Merged, NewEntry, WithEntries};
+use super::journal::{self, JOURNAL_FIELDS, is_long_now};
 use super::ledger::{MovementDocument, movements_of};
 use super::turns::Turn;
 use super::view::{AsOf, Found, View};
@@ -206,9 +208,9 @@ impl ProductStore {
         turn: Option<Turn<'_>>,
     ) -> Result<bool, Error> {
         let product = write.update.product;
-        let update = UpdateEach { filter: writes.filter(write), update: writes.with_entry(write) };
+        let update = UpdateEach { filter: writes.filter(write), update: vec![writes.with_entry(write)] };
         let mut session = self.database.start_session().await?;
-        let written = self.stocks.update_once(update, journal_fields(), WRITE, &mut session);
+        let written = self.stocks.update_once(update, &JOURNAL_FIELDS, WRITE, &mut session);
         let written = mongo::bounded_write(written).await;
         drop(turn);
         let written = match written {
@@ -249,7 +251,7 @@ impl ProductStore {
     ) -> mongodb::error::Result<TxOutcome<bool>> {
         let Statements { stocks, flips, moved, hold, order } = statements;
         let count = stocks.len();
-        let UpdatedEach { matched, refused } = self.stocks.update_each(stocks, Some(&mut *session)).await?;
+        let UpdatedEach { matched, refused } = self.stocks.update_each(&stocks, Some(&mut *session)).await?;
         if refused > 0 {
             return Err(mongodb::error::Error::custom("a stock was refused by its validator"));
         }
@@ -258,7 +260,7 @@ impl ProductStore {
         }
         if !flips.is_empty() {
             let UpdatedEach { refused, .. } =
-                self.documents().update_each(flips, Some(&mut *session)).await?;
+                self.documents().update_each(&flips, Some(&mut *session)).await?;
             if refused > 0 {
                 return Err(mongodb::error::Error::custom("a product was refused by its validator"));
             }
@@ -356,16 +358,14 @@ impl Writes<'_> {
         filter
     }
 
-    /// Pipeline that moves the reserved count of a stock, and leaves an entry.
-    fn with_entry(&self, write: &Write) -> Vec<Document> {
+    /// Stage that moves the reserved count of a stock, and leaves an entry.
+    fn with_entry<'a>(&self, write: &'a Write) -> impl Serialize + use<'a> {
         let order = mongo::uuid(self.declaration.order);
-        let entry = entry(order, self.declaration.revision, write.update.held, write.snapshot.as_ref());
+        let snapshot = write.snapshot.as_ref();
+        let entry = NewEntry::new(order, self.declaration.revision, write.update.held, snapshot);
         // An entry that is there keeps the fields of a later build.
-        let own = doc! { "$mergeObjects": [{ "$first": self.entries("$eq") }, entry] };
-        vec![doc! { "$set": {
-            "reserved": { "$add": ["$reserved", write.update.reserved] },
-            "pending": { "$concatArrays": [self.entries("$ne"), [own]] },
-        } }]
+        let own = Merged { objects: (doc! { "$first": self.entries("$eq") }, entry) };
+        WithEntries::new(write.update.reserved, self.entries("$ne"), [own])
     }
 
     /// Pipeline that moves the counters of a stock, and leaves a mark: the hold is written with it.
@@ -413,33 +413,17 @@ impl Writes<'_> {
     }
 }
 
-/// Entry of a journal, as an expression. Its time is the database's, since clocks differ between machines.
-pub(super) fn entry(
-    order: bson::Uuid,
-    revision: i64,
-    quantity: i64,
-    snapshot: Option<&SnapshotDocument>,
-) -> Document {
-    let mut entry = doc! { "o": order, "r": revision, "q": quantity, "t": "$$NOW" };
-    if let Some(snapshot) = snapshot.and_then(|it| bson::serialize_to_document(it).ok()) {
-        // Literal, since the text of a product may look like an expression.
-        entry.insert("s", doc! { "$literal": snapshot });
-    }
-    entry
-}
-
 /// Condition on the availability before and after a write that changes it by so many units. None: it is the same.
 pub(super) fn availability(change: i64, flip: Flip) -> Option<Document> {
-    let available = doc! { "$subtract": ["$on_hand", "$reserved"] };
-    let before = doc! { if flip.before { "$gt" } else { "$lte" }: [available.clone(), 0_i64] };
-    let after =
-        doc! { if flip.after { "$gt" } else { "$lte" }: [available.clone(), change.saturating_neg()] };
+    let available = || doc! { "$subtract": ["$on_hand", "$reserved"] };
+    let before = || doc! { if flip.before { "$gt" } else { "$lte" }: [available(), 0_i64] };
+    let after = || doc! { if flip.after { "$gt" } else { "$lte" }: [available(), change.saturating_neg()] };
     match change {
         0 => None,
         // Never below 0.
-        _ if change < 0 && flip.is_change() => Some(doc! { "$eq": [available, change.saturating_neg()] }),
-        _ if flip.before && flip.after => Some(if change < 0 { after } else { before }),
-        _ => Some(doc! { "$and": [before, after] }),
+        _ if change < 0 && flip.is_change() => Some(doc! { "$eq": [available(), change.saturating_neg()] }),
+        _ if flip.before && flip.after => Some(if change < 0 { after() } else { before() }),
+        _ => Some(doc! { "$and": [before(), after()] }),
     }
 }
 

@@ -3,7 +3,7 @@
 
 use mongodb::bson::{self, Bson, Document, doc};
 use serde::{Deserialize, Serialize};
-use shared::mongo::unreadable::Unreadable;
+use shared::mongo::unreadable::{StoredDocument, Unreadable};
 use shared::mongo::{self, Index, json_schema};
 use shared::values::ids::{OrderId, ProductId};
 use shared::values::money::{Currency, Money};
@@ -257,16 +257,26 @@ impl SnapshotDocument {
 ///
 /// # Errors
 /// The document, if it cannot be read.
-pub(super) fn held_product(document: Document) -> Result<HeldProduct, Unreadable> {
+pub(super) fn held_product(document: impl StoredDocument) -> Result<HeldProduct, Unreadable> {
     #[derive(Deserialize)]
     struct Fields {
         _id: bson::Uuid,
+        sku: String,
+        name: String,
+        price: Price,
+        status: String,
         max_per_order: Option<i64>,
-        #[serde(flatten)]
-        snapshot: SnapshotDocument,
+    }
+    #[derive(Deserialize)]
+    struct Price {
+        amount: i64,
+        currency: String,
     }
     let unreadable = Unreadable::of(PRODUCTS, &document);
-    let Fields { _id, max_per_order, snapshot } = Unreadable::or_read(PRODUCTS, document)?;
+    let Fields { _id, sku, name, price, status, max_per_order } = Unreadable::or_read(PRODUCTS, document)?;
+    let further = Document::new;
+    let price = SnapshotPrice { amount: price.amount, currency: price.currency, further: further() };
+    let snapshot = SnapshotDocument { sku, name, price, status, further: further() };
     snapshot.into_product(mongo::id(_id), max_per_order).map_err(|_| unreadable)
 }
 

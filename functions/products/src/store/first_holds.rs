@@ -13,18 +13,21 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use futures::TryStreamExt as _;
-use mongodb::bson::{self, Document, Timestamp as OperationTime, doc};
+use mongodb::bson::{self, Document, RawBsonRef, RawDocumentBuf, Timestamp as OperationTime, doc};
+use serde::Serialize;
 use shared::error::Error;
 use shared::mongo;
 use shared::mongo::fenced::UpdateEach;
+use shared::mongo::unreadable;
 use shared::values::clock::Timestamp;
 use shared::values::ids::{OrderId, ProductId};
 use tokio::sync::oneshot;
 
 use super::ProductStore;
-use super::declarations::{KEPT, Write, Writes, availability, entry};
+use super::declarations::{KEPT, Write, Writes, availability};
 use super::documents::{SnapshotDocument, held_fields};
-use super::journal::{is_long_now, journal_fields};
+use super::entries::{NewEntry, WithEntries};
+use super::journal::{JOURNAL_FIELDS, is_long_now};
 use super::turns::{Turn, Turns};
 use super::view::{View, catalogue};
 use crate::product::{HeldProduct, Status};
@@ -188,13 +191,13 @@ impl ProductStore {
             })
             .collect();
         updates.sort_by_key(|write| write.update.product.uuid());
-        let is_written = match &updates[..] {
-            [Write { update, folds, snapshot }] => {
+        let is_written = match <[Write; 1]>::try_from(updates) {
+            Ok([Write { update, folds, snapshot }]) => {
                 let (product, quantity) = (update.product, update.held);
-                let (order, folds, snapshot) = (declaration.order, *folds, snapshot.clone());
+                let order = declaration.order;
                 self.hold_together(FirstHold { order, product, quantity, folds, snapshot }).await?
             }
-            _ => {
+            Err(updates) => {
                 let products: Vec<ProductId> = updates.iter().map(|write| write.update.product).collect();
                 let turn = self.first_holds.turn(&products).await;
                 let writes = Writes { declaration, known: 0, updates, items: Vec::new(), now };
@@ -226,11 +229,13 @@ impl ProductStore {
             [one] => doc! { "_id": one },
             several => doc! { "_id": { "$in": several } },
         };
-        let documents = self.documents();
+        let stored = self.stored();
         let mut fields = held_fields();
         fields.insert("in_stock", 1);
-        let found: Vec<Document> = documents.find(named).projection(fields).await?.try_collect().await?;
-        let is_sold_out = |product: &Document| matches!(product.get_bool("in_stock"), Ok(false));
+        let found: Vec<RawDocumentBuf> = stored.find(named).projection(fields).await?.try_collect().await?;
+        let is_sold_out = |product: &RawDocumentBuf| {
+            matches!(unreadable::value(product, "in_stock"), Some(RawBsonRef::Boolean(false)))
+        };
         Ok(if found.iter().any(is_sold_out) { None } else { Some(catalogue(found)) })
     }
 
@@ -275,14 +280,14 @@ impl ProductStore {
     async fn write_parts(&self, product: ProductId, together: Vec<Waiting>) -> Result<bool, Error> {
         let (mut parts, mut is_long) = (vec![together], false);
         while let Some(mut part) = parts.pop() {
-            let holds: Vec<FirstHold> = part.iter().map(|waiting| waiting.hold.clone()).collect();
-            let after = self.write_together(product, &holds).await?;
+            let holds: Vec<&FirstHold> = part.iter().map(|waiting| &waiting.hold).collect();
+            let (added, after) = (holds.len(), self.write_together(product, &holds).await?);
             if after.is_none() && part.len() > 1 {
                 parts.push(part.split_off(part.len() / 2));
                 parts.push(part);
                 continue;
             }
-            is_long |= after.as_ref().is_some_and(|after| is_long_now(after, holds.len()));
+            is_long |= after.as_ref().is_some_and(|after| is_long_now(after, added));
             for waiting in part {
                 // One that is gone needs no answer.
                 let _ = waiting.written.send(after.is_some());
@@ -295,31 +300,26 @@ impl ProductStore {
     async fn write_together(
         &self,
         product: ProductId,
-        holds: &[FirstHold],
+        holds: &[&FirstHold],
     ) -> Result<Option<Document>, Error> {
         let orders: Vec<bson::Uuid> = holds.iter().map(|hold| mongo::uuid(hold.order)).collect();
         let quantity = holds.iter().map(|hold| hold.quantity).fold(0, i64::saturating_add);
         let folds = holds.iter().map(|hold| hold.folds).min().unwrap_or(0);
-        let mut filter = doc! {
-            "_id": mongo::uuid(product),
-            "folds": { "$lte": folds.saturating_add(KEPT) },
-            "pending.o": { "$nin": &orders },
-            "folded.o": { "$nin": &orders },
+        let filter = Conditions {
+            _id: mongo::uuid(product),
+            folds: AtMost { most: folds.saturating_add(KEPT) },
+            pending: NoneOf { values: &orders },
+            folded: NoneOf { values: &orders },
+            enough: availability(quantity.saturating_neg(), Flip::STAYS),
         };
-        if let Some(enough) = availability(quantity.saturating_neg(), Flip::STAYS) {
-            filter.insert("$expr", enough);
-        }
-        let entries: Vec<Document> = holds
+        let entries: Vec<NewEntry<'_>> = holds
             .iter()
-            .map(|hold| entry(mongo::uuid(hold.order), 1, hold.quantity, hold.snapshot.as_ref()))
+            .map(|hold| NewEntry::new(mongo::uuid(hold.order), 1, hold.quantity, hold.snapshot.as_ref()))
             .collect();
-        let update = vec![doc! { "$set": {
-            "reserved": { "$add": ["$reserved", quantity] },
-            "pending": { "$concatArrays": ["$pending", entries] },
-        } }];
+        let update = vec![WithEntries::new(quantity, "$pending", entries)];
         let mut session = self.database.start_session().await?;
         let write = UpdateEach { filter, update };
-        let written = self.stocks.update_once(write, journal_fields(), TOGETHER, &mut session);
+        let written = self.stocks.update_once(write, &JOURNAL_FIELDS, TOGETHER, &mut session);
         let written = mongo::bounded_write(written).await?;
         if let Some(written) = &written
             && let Ok(folds) = written.get_i64("folds")
@@ -328,6 +328,31 @@ impl ProductStore {
         }
         Ok(written)
     }
+}
+
+/// Conditions of a write of first holds: no order has an entry or a mark, and there is enough.
+#[derive(Serialize)]
+struct Conditions<'a> {
+    _id: bson::Uuid,
+    folds: AtMost,
+    #[serde(rename = "pending.o")]
+    pending: NoneOf<'a>,
+    #[serde(rename = "folded.o")]
+    folded: NoneOf<'a>,
+    #[serde(rename = "$expr", skip_serializing_if = "Option::is_none")]
+    enough: Option<Document>,
+}
+
+#[derive(Serialize)]
+struct AtMost {
+    #[serde(rename = "$lte")]
+    most: i64,
+}
+
+#[derive(Serialize)]
+struct NoneOf<'a> {
+    #[serde(rename = "$nin")]
+    values: &'a [bson::Uuid],
 }
 
 impl Line {

@@ -3,10 +3,11 @@
 //! A fold may run at any time, beside itself and beside any write: see "Folding" in `model/src/journal.rs`.
 
 use std::collections::BTreeMap;
+use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
 use futures::TryStreamExt as _;
-use mongodb::bson::{self, Bson, Document, doc};
+use mongodb::bson::{self, Bson, Document, RawBsonRef, RawDocumentBuf, doc, rawdoc};
 use mongodb::options::Hint;
 use shared::error::Error;
 use shared::mongo;
@@ -16,7 +17,8 @@ use shared::values::clock::Timestamp;
 use shared::values::ids::ProductId;
 
 use super::declarations::{KEPT, WRITE};
-use super::documents::{EntryDocument, PENDING_OF_ORDER};
+use super::documents::PENDING_OF_ORDER;
+use super::entries::Moved;
 use super::first_holds::FOLD_AT;
 use super::{ProductStore, STOCK, with_id};
 
@@ -52,13 +54,6 @@ pub struct Folded {
     pub last: Option<ProductId>,
     /// True if there are more products with entries.
     pub more: bool,
-}
-
-/// Entry to be moved.
-struct Moved {
-    /// Entry as it is stored.
-    stored: Document,
-    entry: EntryDocument,
 }
 
 impl ProductStore {
@@ -141,16 +136,16 @@ impl ProductStore {
 
     /// Moves the entries of a product's journal into the holds of their orders.
     pub(super) async fn fold(&self, product: ProductId) -> Result<Folded, Error> {
-        let found = self.stocks.find_one(with_id(product)).projection(doc! { "pending": 1 }).await?;
+        let found = self.stored_stocks().find_one(with_id(product)).projection(doc! { "pending": 1 }).await?;
         let Some(stock) = found else { return Ok(Folded::default()) };
         let unreadable = Unreadable::of(STOCK, &stock);
-        let entries = stock.get_array("pending").map_err(|_| unreadable.clone())?;
-        let read = |entry: &Bson| {
-            let stored = entry.as_document()?.clone();
-            let entry = bson::deserialize_from_document(stored.clone()).ok()?;
-            Some(Moved { stored, entry })
+        let Some(RawBsonRef::Array(entries)) = unreadable::value(&stock, "pending") else {
+            return Err(unreadable.into());
         };
-        let readable: Vec<Moved> = entries.iter().filter_map(read).collect();
+        let entries: Vec<RawBsonRef<'_>> =
+            entries.into_iter().collect::<Result<_, _>>().map_err(|_| unreadable.clone())?;
+        let readable: Vec<Moved<'_>> =
+            entries.iter().filter_map(|entry| Moved::read(entry.as_document()?)).collect();
         let mut result = Folded { failed: entries.len() - readable.len(), ..Folded::default() };
         if result.failed > 0 {
             unreadable::log(&[unreadable]);
@@ -169,15 +164,19 @@ impl ProductStore {
             tracing::error!(%product, refused = left.len(), "entries of a journal are not folded: MongoDB refuses their holds");
         }
         left.extend(parts.flatten());
-        result.oldest = left.iter().map(|moved| mongo::timestamp(moved.entry.t)).min();
+        result.oldest = left.iter().map(|moved| mongo::timestamp(moved.t)).min();
         Ok(result)
     }
 
     /// Moves some entries of a journal. Returns those whose holds MongoDB refuses.
-    async fn fold_part<'a>(&self, product: ProductId, part: &'a [Moved]) -> Result<Vec<&'a Moved>, Error> {
+    async fn fold_part<'a>(
+        &self,
+        product: ProductId,
+        part: &'a [Moved<'a>],
+    ) -> Result<Vec<&'a Moved<'a>>, Error> {
         // The holds come first: what is in neither would be lost.
-        let upserts = part.iter().map(|moved| into_hold(product, moved)).collect();
-        let refused = mongo::bounded_write(self.holds.upsert_each(upserts, WRITE)).await?;
+        let upserts: Vec<_> = part.iter().map(|moved| moved.into_hold(mongo::uuid(product))).collect();
+        let refused = mongo::bounded_write(self.holds.upsert_each(&upserts, WRITE)).await?;
         let (mut done, mut left) = (Vec::new(), Vec::new());
         for (place, moved) in part.iter().enumerate() {
             if refused.contains(&place) { left.push(moved) } else { done.push(moved) }
@@ -189,10 +188,10 @@ impl ProductStore {
     }
 
     /// Takes entries out of a journal, if they are still the same, and leaves their marks.
-    async fn remove(&self, product: ProductId, done: &[&Moved]) -> Result<(), Error> {
+    async fn remove(&self, product: ProductId, done: &[&Moved<'_>]) -> Result<(), Error> {
         let mut by_revision: BTreeMap<i64, Vec<bson::Uuid>> = BTreeMap::new();
-        for Moved { entry, .. } in done {
-            by_revision.entry(entry.r).or_default().push(entry.o);
+        for moved in done {
+            by_revision.entry(moved.r).or_default().push(moved.o);
         }
         // Literal, since MongoDB would build the lists again for each entry.
         let is_one_of = |(revision, orders): (i64, Vec<bson::Uuid>)| {
@@ -216,7 +215,8 @@ impl ProductStore {
         let written = {
             let _turn = self.first_holds.turn_within(REMOVAL_TURN, &[product]).await;
             let write = UpdateEach { filter: with_id(product), update };
-            let written = self.stocks.update_once(write, doc! { "folds": 1 }, WRITE, &mut session);
+            let folds = rawdoc! { "folds": 1 };
+            let written = self.stocks.update_once(write, &folds, WRITE, &mut session);
             mongo::bounded_write(written).await?
         };
         if let Some(folds) = written.and_then(|written| written.get_i64("folds").ok()) {
@@ -243,9 +243,8 @@ fn newest(marks: Document) -> Document {
 }
 
 /// Fields of a stock after a write: the number of marks that were ever left, and the length of its journal.
-pub(super) fn journal_fields() -> Document {
-    doc! { "folds": 1, "pending": { "$size": "$pending" } }
-}
+pub(super) static JOURNAL_FIELDS: LazyLock<RawDocumentBuf> =
+    LazyLock::new(|| rawdoc! { "folds": 1, "pending": { "$size": "$pending" } });
 
 /// Returns true if so many new entries have made a journal long.
 pub(super) fn is_long_now(after: &Document, added: usize) -> bool {
@@ -257,32 +256,4 @@ pub(super) fn is_long_now(after: &Document, added: usize) -> bool {
 pub(super) fn is_away(error: &Error) -> bool {
     use shared::error::DatabaseFailure;
     matches!(error.database_failure(), Some(DatabaseFailure::Away | DatabaseFailure::Outdated))
-}
-
-/// Upsert that writes an entry to the hold of its order, unless that has the same revision or a higher one. The
-/// entry is all that the order has: a declaration about several products writes the hold itself.
-fn into_hold(product: ProductId, moved: &Moved) -> UpdateEach {
-    let EntryDocument { o, r, q, .. } = moved.entry;
-    // The item has all fields of the entry and of the item that is there, also those of a later build.
-    let mut item = moved.stored.clone();
-    for of_entry in ["o", "r", "t"] {
-        item.remove(of_entry);
-    }
-    let p = mongo::uuid(product);
-    item.insert("p", p);
-    let items = doc! { "$cond": [{ "$isArray": ["$items"] }, "$items", []] };
-    let there = doc! { "$filter": { "input": items, "cond": { "$eq": ["$$this.p", p] } } };
-    let item = doc! { "$mergeObjects": [{ "$first": there }, { "$literal": item }] };
-    let hold = doc! {
-        "r": r,
-        "items": [item],
-        "live": q > 0,
-        "at": "$$NOW",
-    };
-    // An error where the revision is no number: the entry stays in its journal then.
-    let stored = doc! { "$multiply": [{ "$ifNull": ["$r", -1_i64] }, 1_i64] };
-    let is_newer = doc! { "$lt": [stored, r] };
-    let replaced = doc! { "$mergeObjects": ["$$ROOT", hold] };
-    let update = doc! { "$replaceWith": { "$cond": [is_newer, replaced, "$$ROOT"] } };
-    UpdateEach { filter: doc! { "_id": o }, update: vec![update] }
 }

@@ -87,7 +87,7 @@ impl ProductStore {
             let Some(last) = batch.last() else { return Ok(()) };
             after = last.get("_id").cloned();
             let updates: Vec<UpdateEach> = batch.iter().map(begin_to_list).collect();
-            if self.products.update_each(updates, None).await?.refused > 0 {
+            if self.products.update_each(&updates, None).await?.refused > 0 {
                 return Err(Error::internal("a product refused the fields that lists need"));
             }
         }

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 
 use futures::TryStreamExt as _;
 use mongodb::ClientSession;
-use mongodb::bson::{self, Document, doc};
+use mongodb::bson::{self, Document, RawDocumentBuf, doc};
 use mongodb::options::ReadConcern;
 use shared::mongo;
 use shared::mongo::unreadable::{self, Unreadable};
@@ -189,20 +189,20 @@ impl ProductStore {
             return Ok(HashMap::new());
         }
         let named: Vec<bson::Uuid> = declaration.items.iter().map(|it| mongo::uuid(it.product)).collect();
-        let documents = self.documents();
-        let mut find = documents.find(doc! { "_id": { "$in": named } }).projection(held_fields());
+        let stored = self.stored();
+        let mut find = stored.find(doc! { "_id": { "$in": named } }).projection(held_fields());
         if let Some(concern) = as_of.read_concern() {
             find = find.read_concern(concern);
         }
         let mut found = find.session(&mut *session).await?;
-        let found: Vec<Document> = found.stream(session).try_collect().await?;
+        let found: Vec<RawDocumentBuf> = found.stream(session).try_collect().await?;
         Ok(catalogue(found))
     }
 }
 
 /// Reads products of the catalogue. Those that cannot be read are logged and left out: nothing more may be held of
 /// them.
-pub(super) fn catalogue(found: Vec<Document>) -> HashMap<ProductId, HeldProduct> {
+pub(super) fn catalogue(found: Vec<RawDocumentBuf>) -> HashMap<ProductId, HeldProduct> {
     let (mut products, mut left_out) = (HashMap::new(), Vec::new());
     for document in found {
         match held_product(document) {
