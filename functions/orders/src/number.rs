@@ -41,6 +41,11 @@ impl Number {
         }
     }
 
+    /// The written form.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
     /// Reads a stored number, whatever today's form is.
     pub fn from_stored(text: String) -> Self {
         Self(text)

@@ -80,7 +80,7 @@ pub enum Written {
 #[derive(Clone)]
 pub struct OrderStore {
     database: FencedDatabase,
-    orders: FencedCollection<OrderDocument>,
+    orders: FencedCollection<OrderDocument<'static>>,
     /// The same collection, voids included.
     all: FencedCollection<Document>,
     rates: RequestCounts,

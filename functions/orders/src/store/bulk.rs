@@ -37,15 +37,15 @@ impl ImportedOrder {
 
 /// Imported order on disk.
 #[derive(Serialize)]
-struct ImportedOrderDocument {
+struct ImportedOrderDocument<'a> {
     #[serde(flatten)]
-    order: OrderDocument,
+    order: OrderDocument<'a>,
     #[serde(skip_serializing_if = "Option::is_none")]
     task_ended_at: Option<bson::DateTime>,
 }
 
-impl From<&ImportedOrder> for ImportedOrderDocument {
-    fn from(settled: &ImportedOrder) -> Self {
+impl<'a> From<&'a ImportedOrder> for ImportedOrderDocument<'a> {
+    fn from(settled: &'a ImportedOrder) -> Self {
         let ImportedOrder { order, task_ended_at } = settled;
         Self { order: OrderDocument::of(order), task_ended_at: task_ended_at.map(mongo::date) }
     }

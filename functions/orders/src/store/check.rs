@@ -77,7 +77,7 @@ struct CheckedOrderDocument {
     currency: String,
     total: i64,
     history: Vec<CheckedChangeDocument>,
-    tasks: Vec<TaskDocument>,
+    tasks: Vec<TaskDocument<'static>>,
     #[serde(default)]
     changing: bool,
     placed_under: Option<CheckedKeyDocument>,

@@ -1,5 +1,7 @@
 //! Orders and voids on disk.
 
+use std::borrow::Cow;
+
 use mongodb::bson::{self, Bson, Document, RawBsonRef, RawDocumentBuf, doc};
 use serde::{Deserialize, Serialize};
 use shared::error::Error;
@@ -168,34 +170,34 @@ fn optional_in_an_order() -> [(&'static str, Document); 17] {
     ]
 }
 
-/// Order on disk.
+/// Order on disk. It borrows from the order that is written, and owns what is read.
 #[derive(Debug, Serialize, Deserialize)]
-pub(super) struct OrderDocument {
+pub(super) struct OrderDocument<'a> {
     _id: bson::Uuid,
-    number: String,
+    number: Cow<'a, str>,
     user_id: bson::Uuid,
-    status: String,
-    items: Vec<ItemDocument>,
-    currency: String,
+    status: Cow<'a, str>,
+    items: Vec<ItemDocument<'a>>,
+    currency: Cow<'a, str>,
     /// Minor units; derived from items and shipping, stored for sorting.
     total: i64,
     /// Derived from the sums, stored for finding; a build from before stores none.
     #[serde(skip_deserializing)]
-    payment_status: String,
+    payment_status: Cow<'a, str>,
     /// Derived from the parts, stored for finding. Absent without returns, as of most orders.
     #[serde(skip_deserializing, skip_serializing_if = "Option::is_none")]
     return_status: Option<&'static str>,
-    shipping_address: Address,
+    shipping_address: Cow<'a, Address>,
     #[serde(default)]
-    billing_address: Option<Address>,
+    billing_address: Option<Cow<'a, Address>>,
     #[serde(default)]
     shipping: Option<ShippingDocument>,
     /// Absent without one: the index on it has only orders with one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    external_number: Option<String>,
-    note: Option<String>,
+    external_number: Option<Cow<'a, str>>,
+    note: Option<Cow<'a, str>>,
     #[serde(default)]
-    internal_note: Option<String>,
+    internal_note: Option<Cow<'a, str>>,
     metadata: Vec<mongo::Entry>,
     payment: ReferencesDocument,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -210,13 +212,13 @@ pub(super) struct OrderDocument {
     returns: Vec<ReturnDocument>,
     /// Derived from the fulfillments. An older build stores it alone.
     tracking: Option<TrackingDocument>,
-    history: Vec<HistoryEntryDocument>,
-    tasks: Vec<TaskDocument>,
+    history: Vec<HistoryEntryDocument<'a>>,
+    tasks: Vec<TaskDocument<'a>>,
     #[serde(default)]
     changing: bool,
     /// Absent without a key: the index on it has only orders with one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    placed_under: Option<PlacedUnderDocument>,
+    placed_under: Option<PlacedUnderDocument<'a>>,
     expires_at: Option<bson::DateTime>,
     open_slot: Option<i64>,
     version: i64,
@@ -225,18 +227,18 @@ pub(super) struct OrderDocument {
 }
 
 #[derive(Debug, Serialize, Deserialize)]
-struct PlacedUnderDocument {
+struct PlacedUnderDocument<'a> {
     caller: bson::Uuid,
-    key: String,
+    key: Cow<'a, str>,
     /// SHA-256 of the request.
     fingerprint: bson::Binary,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
-pub(super) struct ItemDocument {
+pub(super) struct ItemDocument<'a> {
     product_id: bson::Uuid,
-    sku: String,
-    name: String,
+    sku: Cow<'a, str>,
+    name: Cow<'a, str>,
     /// Minor units.
     unit_price: i64,
     quantity: i64,
@@ -249,36 +251,36 @@ pub(super) struct ItemDocument {
 /// Entry of the history on disk. One of a part of the order has the status of the order in `from` and `to`: a build that
 /// knows no events reads them.
 #[derive(Debug, Serialize, Deserialize)]
-pub(super) struct HistoryEntryDocument {
+pub(super) struct HistoryEntryDocument<'a> {
     at: bson::DateTime,
-    from: Option<String>,
-    to: String,
+    from: Option<Cow<'a, str>>,
+    to: Cow<'a, str>,
     by: Option<bson::Uuid>,
-    reason: Option<String>,
+    reason: Option<Cow<'a, str>>,
     /// Kind of change; none is a change of status.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    event: Option<String>,
+    event: Option<Cow<'a, str>>,
     /// ID of the part that changed, such as a payment.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     subject: Option<bson::Uuid>,
     /// Status of the part before, if it has statuses and is not new.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    subject_from: Option<String>,
+    subject_from: Option<Cow<'a, str>>,
     /// Status of the part after.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    subject_to: Option<String>,
+    subject_to: Option<Cow<'a, str>>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
-pub(super) struct TaskDocument {
+pub(super) struct TaskDocument<'a> {
     revision: i64,
-    kind: String,
+    kind: Cow<'a, str>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     before: Vec<StockCountsDocument>,
 }
 
-impl HistoryEntryDocument {
-    fn of(entry: &HistoryEntry, status: Status) -> Self {
+impl<'a> HistoryEntryDocument<'a> {
+    fn of(entry: &'a HistoryEntry, status: Status) -> Self {
         let (from, to) = match entry.change {
             Change::Status { from, to } => (from, to),
             _ => (Some(status), status),
@@ -301,22 +303,22 @@ impl HistoryEntryDocument {
         };
         Self {
             at: mongo::date(entry.at),
-            from: from.map(|status| status.name().to_owned()),
-            to: to.name().to_owned(),
+            from: from.map(|status| status.name().into()),
+            to: to.name().into(),
             by: entry.by.map(mongo::uuid),
-            reason: entry.reason.clone(),
-            event: event.map(str::to_owned),
+            reason: entry.reason.as_deref().map(Cow::Borrowed),
+            event: event.map(Cow::Borrowed),
             subject,
-            subject_from: statuses.and_then(|(from, _)| from).map(str::to_owned),
-            subject_to: statuses.map(|(_, to)| to.to_owned()),
+            subject_from: statuses.and_then(|(from, _)| from).map(Cow::Borrowed),
+            subject_to: statuses.map(|(_, to)| Cow::Borrowed(to)),
         }
     }
 }
 
-impl TryFrom<HistoryEntryDocument> for HistoryEntry {
+impl TryFrom<HistoryEntryDocument<'_>> for HistoryEntry {
     type Error = String;
 
-    fn try_from(document: HistoryEntryDocument) -> Result<Self, String> {
+    fn try_from(document: HistoryEntryDocument<'_>) -> Result<Self, String> {
         let from = document.from.as_deref().map(Status::from_stored).transpose()?;
         let to = Status::from_stored(&document.to)?;
         let [status, payment, refund, fulfillment, cancellation, returned] = Change::EVENTS;
@@ -345,43 +347,43 @@ impl TryFrom<HistoryEntryDocument> for HistoryEntry {
             at: mongo::timestamp(document.at),
             change,
             by: document.by.map(mongo::id),
-            reason: document.reason,
+            reason: document.reason.map(Cow::into_owned),
         })
     }
 }
 
-impl From<&IdempotencyRef> for PlacedUnderDocument {
-    fn from(idempotency: &IdempotencyRef) -> Self {
+impl<'a> From<&'a IdempotencyRef> for PlacedUnderDocument<'a> {
+    fn from(idempotency: &'a IdempotencyRef) -> Self {
         Self {
             caller: mongo::uuid(idempotency.caller),
-            key: idempotency.request_key.key.as_str().to_owned(),
+            key: idempotency.request_key.key.as_str().into(),
             fingerprint: mongo::binary(idempotency.request_key.fingerprint.as_bytes()),
         }
     }
 }
 
-impl From<PlacedUnderDocument> for IdempotencyRef {
-    fn from(document: PlacedUnderDocument) -> Self {
-        let key = IdempotencyKey::from_stored(document.key);
+impl From<PlacedUnderDocument<'_>> for IdempotencyRef {
+    fn from(document: PlacedUnderDocument<'_>) -> Self {
+        let key = IdempotencyKey::from_stored(document.key.into_owned());
         let fingerprint = RequestFingerprint::from_stored(&document.fingerprint.bytes);
         Self { caller: mongo::id(document.caller), request_key: RequestKey::of_client(key, fingerprint) }
     }
 }
 
-impl From<&Task> for TaskDocument {
+impl From<&Task> for TaskDocument<'static> {
     fn from(task: &Task) -> Self {
         Self {
             revision: task.revision,
-            kind: task.kind.name().to_owned(),
+            kind: task.kind.name().into(),
             before: task.before.iter().copied().map(StockCountsDocument::from).collect(),
         }
     }
 }
 
-impl TryFrom<TaskDocument> for Task {
+impl TryFrom<TaskDocument<'_>> for Task {
     type Error = String;
 
-    fn try_from(document: TaskDocument) -> Result<Self, String> {
+    fn try_from(document: TaskDocument<'_>) -> Result<Self, String> {
         Ok(Self {
             revision: document.revision,
             kind: TaskKind::from_stored(&document.kind)?,
@@ -390,36 +392,36 @@ impl TryFrom<TaskDocument> for Task {
     }
 }
 
-impl OrderDocument {
-    pub(super) fn of(order: &Order) -> Self {
+impl<'a> OrderDocument<'a> {
+    pub(super) fn of(order: &'a Order) -> Self {
         Self {
             _id: mongo::uuid(order.id),
-            number: order.number.to_string(),
+            number: order.number.as_str().into(),
             user_id: mongo::uuid(order.user_id),
-            status: order.status.name().to_owned(),
+            status: order.status.name().into(),
             items: order
                 .items
                 .iter()
                 .map(|item| ItemDocument {
                     product_id: mongo::uuid(item.product_id),
-                    sku: item.sku.clone(),
-                    name: item.name.clone(),
+                    sku: item.sku.as_str().into(),
+                    name: item.name.as_str().into(),
                     unit_price: item.unit_price.amount(),
                     quantity: item.quantity,
                     discounts: item.amounts.discounts.iter().map(DiscountDocument::from).collect(),
                     taxes: item.amounts.taxes.iter().map(TaxDocument::from).collect(),
                 })
                 .collect(),
-            currency: order.currency.code().to_owned(),
+            currency: order.currency.code().into(),
             total: order.total(),
-            payment_status: order.payment_status().name().to_owned(),
+            payment_status: order.payment_status().name().into(),
             return_status: return_status(order),
-            shipping_address: order.shipping_address.clone(),
-            billing_address: order.billing_address.clone(),
+            shipping_address: Cow::Borrowed(&order.shipping_address),
+            billing_address: order.billing_address.as_ref().map(Cow::Borrowed),
             shipping: order.shipping.as_ref().map(ShippingDocument::from),
-            external_number: order.external_number.clone(),
-            note: order.note.clone(),
-            internal_note: order.internal_note.clone(),
+            external_number: order.external_number.as_deref().map(Cow::Borrowed),
+            note: order.note.as_deref().map(Cow::Borrowed),
+            internal_note: order.internal_note.as_deref().map(Cow::Borrowed),
             metadata: mongo::entries(&order.metadata),
             payment: ReferencesDocument::of(order),
             payments: order.payments.iter().map(|payment| PaymentDocument::of(order.id, payment)).collect(),
@@ -446,10 +448,10 @@ impl OrderDocument {
 
     fn into_order(self) -> Result<Order, String> {
         let currency = Currency::from_stored(&self.currency)?;
-        let item = |item: ItemDocument| Item {
+        let item = |item: ItemDocument<'_>| Item {
             product_id: mongo::id(item.product_id),
-            sku: item.sku,
-            name: item.name,
+            sku: item.sku.into_owned(),
+            name: item.name.into_owned(),
             unit_price: Money::from_stored(item.unit_price, currency),
             quantity: item.quantity,
             amounts: ItemAmounts {
@@ -460,17 +462,17 @@ impl OrderDocument {
         let references = self.payment;
         let mut order = Order {
             id: mongo::id(self._id),
-            number: Number::from_stored(self.number),
+            number: Number::from_stored(self.number.into_owned()),
             user_id: mongo::id(self.user_id),
             status: Status::from_stored(&self.status)?,
             items: self.items.into_iter().map(item).collect(),
             currency,
-            shipping_address: self.shipping_address,
-            billing_address: self.billing_address,
+            shipping_address: self.shipping_address.into_owned(),
+            billing_address: self.billing_address.map(Cow::into_owned),
             shipping: self.shipping.map(Shipping::from),
-            external_number: self.external_number,
-            note: self.note,
-            internal_note: self.internal_note,
+            external_number: self.external_number.map(Cow::into_owned),
+            note: self.note.map(Cow::into_owned),
+            internal_note: self.internal_note.map(Cow::into_owned),
             metadata: mongo::map(self.metadata),
             payments: self.payments.into_iter().map(Payment::from).collect(),
             refunds: self.refunds.into_iter().map(Refund::from).collect(),
@@ -501,7 +503,8 @@ impl OrderDocument {
 ///
 /// It is a pipeline, since an item that stays is merged with its stored fields.
 pub(super) fn update(before: &Order, decision: &Decision) -> Result<Document, Error> {
-    let document = |order| bson::serialize_to_document(&OrderDocument::of(order)).map_err(Error::internal);
+    let document =
+        |order: &Order| bson::serialize_to_document(&OrderDocument::of(order)).map_err(Error::internal);
     let (old, new) = (document(before)?, document(&decision.order)?);
     let mut set = Document::new();
     for (field, value) in changes(&old, &new) {
@@ -589,7 +592,7 @@ pub(super) fn with_its_references(before: &Order, decision: &Decision) -> Docume
 /// version that was read, so the places of the items are those that were read.
 fn items(before: &Order, after: &Order) -> Result<Vec<Bson>, Error> {
     let (old, new) = (OrderDocument::of(before).items, OrderDocument::of(after).items);
-    let item = |item: &ItemDocument| {
+    let item = |item: &ItemDocument<'_>| {
         let mut fields = bson::serialize_to_document(item).map_err(Error::internal)?;
         // A list that is empty now replaces the stored one.
         for (field, is_empty) in [("discounts", item.discounts.is_empty()), ("taxes", item.taxes.is_empty())]
@@ -614,7 +617,7 @@ fn to_bson(value: &impl Serialize) -> Result<Bson, Error> {
     bson::serialize_to_bson(value).map_err(Error::internal)
 }
 
-impl OrderDocument {
+impl OrderDocument<'static> {
     /// Reads an order.
     ///
     /// # Errors
@@ -631,7 +634,7 @@ impl OrderDocument {
 pub(super) struct VoidDocument {
     _id: bson::Uuid,
     status: String,
-    tasks: Vec<TaskDocument>,
+    tasks: Vec<TaskDocument<'static>>,
     version: i64,
     updated_at: bson::DateTime,
 }
