@@ -5,10 +5,11 @@
 
 use std::time::Duration;
 
-use mongodb::bson::{Bson, Document, doc};
+use mongodb::bson::{Bson, Document, RawBsonRef, RawDocument, RawDocumentBuf, doc};
 use mongodb::options::{Acknowledgment, ReadConcern, WriteConcern};
 
 use super::fenced::{FencedCollection, FencedDatabase};
+use super::unreadable::value;
 use super::{Collection, Index, bounded_write, date, is_duplicate_key, json_schema, timestamp};
 use crate::error::Error;
 use crate::values::clock::Timestamp;
@@ -25,7 +26,7 @@ const MAX_UPSERTS: usize = 8;
 /// Store of counts.
 #[derive(Clone)]
 pub struct RequestCounts {
-    counts: FencedCollection<Document>,
+    counts: FencedCollection<RawDocumentBuf>,
 }
 
 impl RequestCounts {
@@ -118,27 +119,24 @@ impl RequestCounts {
 
 /// Update that counts a request.
 fn counted(now: Timestamp) -> Document {
-    let runs = || {
-        doc! { "$and": [
-            { "$in": [{ "$type": "$count" }, ["int", "long"]] },
-            { "$eq": [{ "$type": "$ends_at" }, "date"] },
-            { "$gt": ["$ends_at", date(now)] },
-            { "$lte": ["$ends_at", date(now.after(LONGEST))] },
-        ] }
-    };
-    doc! { "$set": {
-        "count": { "$cond": [runs(), { "$add": ["$count", 1] }, 1] },
-        "ends_at": { "$cond": [runs(), "$ends_at", date(now.after(WINDOW))] },
-    } }
+    let runs = doc! { "$and": [
+        { "$in": [{ "$type": "$count" }, ["int", "long"]] },
+        { "$eq": [{ "$type": "$ends_at" }, "date"] },
+        { "$gt": ["$ends_at", date(now)] },
+        { "$lte": ["$ends_at", date(now.after(LONGEST))] },
+    ] };
+    let more = doc! { "count": { "$add": ["$count", 1] } };
+    let first = doc! { "count": 1, "ends_at": date(now.after(WINDOW)) };
+    doc! { "$replaceWith": { "$mergeObjects": ["$$ROOT", { "$cond": [runs, more, first] }] } }
 }
 
-fn full_until(document: &Document, most: u32, now: Timestamp) -> Option<Timestamp> {
-    let count = match document.get("count")? {
-        Bson::Int32(count) => i64::from(*count),
-        Bson::Int64(count) => *count,
+fn full_until(document: &RawDocument, most: u32, now: Timestamp) -> Option<Timestamp> {
+    let count = match value(document, "count")? {
+        RawBsonRef::Int32(count) => i64::from(count),
+        RawBsonRef::Int64(count) => count,
         _ => return None,
     };
-    let ends_at = timestamp(*document.get_datetime("ends_at").ok()?);
+    let ends_at = timestamp(value(document, "ends_at")?.as_datetime()?);
     let runs = now < ends_at && ends_at <= now.after(LONGEST);
     (runs && count >= i64::from(most)).then_some(ends_at)
 }
@@ -149,11 +147,16 @@ mod tests {
 
     const NOW: Timestamp = Timestamp::from_millis(1_800_000_000_000);
 
+    fn raw(document: Document) -> RawDocumentBuf {
+        RawDocumentBuf::try_from(&document).unwrap()
+    }
+
     #[test]
     fn only_a_whole_count_of_a_running_window_is_full() {
         let end = NOW.after(WINDOW);
-        let of =
-            |count: Bson, ends_at: Bson| full_until(&doc! { "count": count, "ends_at": ends_at }, 3, NOW);
+        let of = |count: Bson, ends_at: Bson| {
+            full_until(&raw(doc! { "count": count, "ends_at": ends_at }), 3, NOW)
+        };
         assert_eq!(of(3.into(), date(end).into()), Some(end));
         assert_eq!(of(7_i64.into(), date(end).into()), Some(end));
         assert_eq!(of(2.into(), date(end).into()), None);
@@ -164,6 +167,6 @@ mod tests {
         }
         let far = Timestamp::from_millis(253_402_300_799_999);
         assert_eq!(of(9.into(), date(far).into()), None);
-        assert_eq!(full_until(&doc! {}, 3, NOW), None);
+        assert_eq!(full_until(&raw(doc! {}), 3, NOW), None);
     }
 }

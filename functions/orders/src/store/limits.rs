@@ -1,9 +1,10 @@
 //! Reads and counts for the limits of one customer: open orders, and requests a minute.
 
 use futures::TryStreamExt as _;
-use mongodb::bson::{Document, doc};
+use mongodb::bson::{Bson, doc};
 use mongodb::error::{Error as MongoError, ErrorKind, WriteFailure};
 use mongodb::options::FindOptions;
+use serde::Deserialize;
 use shared::error::Error;
 use shared::mongo::request_counts::RequestCounts;
 use shared::mongo::{self, Index};
@@ -47,6 +48,12 @@ pub enum Freshness {
     Confirmed,
 }
 
+/// Open order on disk.
+#[derive(Deserialize)]
+struct OpenOrder {
+    open_slot: Option<Bson>,
+}
+
 impl OrderStore {
     /// Reads the open orders of a customer, up to one more than `limit`.
     ///
@@ -66,12 +73,13 @@ impl OrderStore {
         // All of them come at once.
         options.batch_size = Some(most.saturating_add(1));
         options.hint = Some(named(BY_USER));
-        let orders: Vec<Document> = match freshness {
-            Freshness::Majority => self.all.find(filter).with_options(options).await?.try_collect().await?,
-            Freshness::Confirmed => self.all.find_confirmed(filter, options).await?,
+        let open = self.all.clone_with_type::<OpenOrder>();
+        let orders: Vec<OpenOrder> = match freshness {
+            Freshness::Majority => open.find(filter).with_options(options).await?.try_collect().await?,
+            Freshness::Confirmed => open.find_confirmed(filter, options).await?,
         };
         // A slot of the wrong type is none, and its order counts.
-        Ok(orders.iter().map(|order| order.get_i64("open_slot").ok()).collect())
+        Ok(orders.iter().map(|order| order.open_slot.as_ref().and_then(Bson::as_i64)).collect())
     }
 
     /// Counts of requests by user.
