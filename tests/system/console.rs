@@ -11,10 +11,14 @@ use http::{HeaderMap, Method, header};
 use tests::in_process::InProcess;
 use tests::person::{PASSWORD, Person};
 
+mod health;
+mod live;
 mod order;
 mod orders;
 mod products;
+mod shipping;
 mod sign_in;
+mod users;
 
 /// A shop with its console.
 pub(crate) struct Site {

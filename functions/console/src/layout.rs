@@ -17,13 +17,21 @@ pub(crate) enum Place {
     Orders,
     /// Products.
     Products,
+    /// Users.
+    Users,
+    /// Health of the shop.
+    Health,
     /// No entry.
     None,
 }
 
 /// Entries of the navigation.
-const PLACES: [(Place, &str, &str); 2] =
-    [(Place::Orders, http::START, texts::ORDERS), (Place::Products, "/console/products", texts::PRODUCTS)];
+const PLACES: [(Place, &str, &str); 4] = [
+    (Place::Orders, http::START, texts::ORDERS),
+    (Place::Products, "/console/products", texts::PRODUCTS),
+    (Place::Users, "/console/users", texts::USERS),
+    (Place::Health, "/console/health", texts::HEALTH),
+];
 
 /// Renders a document. Navigation and account are for signed-in users.
 pub(crate) fn frame(

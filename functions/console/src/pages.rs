@@ -6,11 +6,14 @@ use axum::Router;
 
 use crate::Console;
 
+mod health;
 mod order;
 mod orders;
 mod product;
 mod products;
 pub(crate) mod sign_in;
+mod user;
+mod users;
 
 /// Routes of all pages.
 pub(crate) fn routes() -> Router<Arc<Console>> {
@@ -20,4 +23,7 @@ pub(crate) fn routes() -> Router<Arc<Console>> {
         .merge(order::routes())
         .merge(products::routes())
         .merge(product::routes())
+        .merge(users::routes())
+        .merge(user::routes())
+        .merge(health::routes())
 }

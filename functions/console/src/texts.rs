@@ -1,10 +1,16 @@
 //! All texts of the console, in English. Texts of one page are in the module of its name.
 
+pub(crate) mod health;
+pub(crate) mod live;
 pub(crate) mod order;
 pub(crate) mod orders;
 pub(crate) mod product;
 pub(crate) mod products;
+pub(crate) mod shipping;
 pub(crate) mod sign_in;
+pub(crate) mod slips;
+pub(crate) mod user;
+pub(crate) mod users;
 
 /// Language of all texts, for `<html lang>`.
 pub(crate) const LANGUAGE: &str = "en";
@@ -18,6 +24,10 @@ pub(crate) const NAVIGATION: &str = "Pages";
 pub(crate) const ORDERS: &str = "Orders";
 /// Link to the list of products.
 pub(crate) const PRODUCTS: &str = "Products";
+/// Link to the list of users.
+pub(crate) const USERS: &str = "Users";
+/// Link to the health of the shop.
+pub(crate) const HEALTH: &str = "Health";
 /// Words before the name of the user, for screen readers.
 pub(crate) const SIGNED_IN_AS: &str = "Signed in as";
 /// Mark of an admin.

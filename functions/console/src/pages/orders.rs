@@ -16,13 +16,15 @@ use crate::texts::orders as texts;
 mod filters;
 mod form;
 mod search;
+mod shipping;
+mod slips;
 mod table;
 
 use filters::{Filters, PATH, VIEWS};
 
 /// Routes of the page.
 pub(crate) fn routes() -> Router<Arc<Console>> {
-    Router::new().route(PATH, get(list))
+    Router::new().route(PATH, get(list)).merge(shipping::routes()).merge(slips::routes())
 }
 
 /// Shows the orders that the parameters of the URL select, or the results of a search.

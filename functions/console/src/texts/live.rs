@@ -1,0 +1,1 @@
+//! Texts of lists that refresh by themselves.

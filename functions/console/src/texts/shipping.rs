@@ -1,0 +1,1 @@
+//! Texts of shipping many orders.

@@ -1,0 +1,1 @@
+//! Shipping many orders, and packing slips.
