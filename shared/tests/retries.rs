@@ -150,6 +150,8 @@ async fn only_reads_stock_declarations_and_sign_out_are_repeated() {
         "CheckConsistency",
         "FoldJournals",
         "GetHolds",
+        "GetJobs",
+        "GetOldestEntry",
         "GetOrder",
         "GetProduct",
         "GetSigningKeys",

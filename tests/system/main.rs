@@ -55,6 +55,7 @@ mod orders {
     mod consistency;
     mod customer_limits;
     mod faults;
+    mod jobs;
     mod placing;
     mod providers;
     mod race;

@@ -1,6 +1,7 @@
 //! The gRPC face of orders: convert, call the service, convert.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use proto::orders::v1 as wire;
 use proto::orders::v1::order_service_server::OrderService as Rpc;
@@ -18,8 +19,8 @@ use crate::forms::{
 };
 use crate::listing::Listing;
 use crate::service::OrderService;
-use crate::service::reconcile::{JobReport, ReconcileReport, Shard};
-use crate::store::Job;
+use crate::service::reconcile::{JobReport, JobState, ReconcileReport, Shard};
+use crate::store::{Job, SetAsideMark};
 use crate::views::{
     fulfillment_message, message, payment_message, refund_message, refund_preview_message, return_message,
     violation,
@@ -227,6 +228,15 @@ impl Rpc for Grpc {
         Ok(Response::new(reconciled(&report)))
     }
 
+    async fn get_jobs(
+        &self,
+        request: Request<wire::GetJobsRequest>,
+    ) -> Result<Response<wire::GetJobsResponse>, Status> {
+        let context = context_of(&request)?;
+        let jobs = self.0.jobs(&context).await?.into_iter().map(job_state).collect();
+        Ok(Response::new(wire::GetJobsResponse { jobs }))
+    }
+
     async fn check_consistency(
         &self,
         request: Request<wire::CheckConsistencyRequest>,
@@ -248,7 +258,7 @@ fn reconciled(report: &ReconcileReport) -> wire::ReconcileResponse {
         done: job.done,
         set_aside: job.set_aside,
         unreadable: job.unreadable,
-        oldest_due_seconds: job.oldest_due.map(|age| i64::try_from(age.as_secs()).unwrap_or(i64::MAX)),
+        oldest_due_seconds: job.oldest_due.map(whole_seconds),
         finished: job.finished,
     };
     wire::ReconcileResponse {
@@ -262,6 +272,28 @@ fn reconciled(report: &ReconcileReport) -> wire::ReconcileResponse {
         finished: report.finished(),
         jobs: report.jobs.iter().filter(|job| !job.is_idle()).map(job).collect(),
     }
+}
+
+fn job_state(state: JobState) -> wire::JobState {
+    wire::JobState {
+        job: state.job.name().to_owned(),
+        oldest_due_seconds: state.oldest_due.map(whole_seconds),
+        incomplete: state.incomplete,
+        set_aside: state.set_aside.into_iter().map(set_aside_order).collect(),
+    }
+}
+
+fn set_aside_order(mark: SetAsideMark) -> wire::SetAsideOrder {
+    wire::SetAsideOrder {
+        order_id: mark.order.to_string(),
+        reason: mark.reason.name().to_owned(),
+        attempts: mark.attempts,
+        due_at: mark.due.map(convert::timestamp),
+    }
+}
+
+fn whole_seconds(age: Duration) -> i64 {
+    i64::try_from(age.as_secs()).unwrap_or(i64::MAX)
 }
 
 fn order_id(text: String) -> Result<OrderId, Error> {

@@ -296,15 +296,7 @@ impl Products {
         min_age: Duration,
         after: Option<HoldCursor>,
     ) -> Result<HoldPage, Error> {
-        let request = wire::ListHoldsRequest {
-            ended,
-            min_age: seconds(min_age),
-            after: after.map(|cursor| wire::HoldPosition {
-                at: Some(convert::timestamp(cursor.at)),
-                order_id: cursor.order.map(|order| order.to_string()),
-            }),
-            limit: HOLDS_PER_PAGE,
-        };
+        let request = holds_request(ended, min_age, after, HOLDS_PER_PAGE);
         let answer = self.client.clone().list_holds(self.request(request, context)).await?.into_inner();
         let holds: Result<Vec<_>, Error> = answer.holds.into_iter().map(hold_cursor).collect();
         let holds = holds?;
@@ -313,6 +305,35 @@ impl Products {
         // An earlier build does not send it.
         let complete_until = answer.complete_until.map(|at| convert::trusted_time(Some(at))).transpose()?;
         Ok(HoldPage { holds, last, now, complete_until: complete_until.unwrap_or(now.before(min_age)) })
+    }
+
+    /// Finds the first live or ended hold that has at least this age, after this cursor. Returns for how long it has
+    /// had that age. None if there is none.
+    ///
+    /// # Errors
+    /// Fails when products is unavailable.
+    pub async fn first_hold_due(
+        &self,
+        context: &Context,
+        ended: bool,
+        min_age: Duration,
+        after: Option<HoldCursor>,
+    ) -> Result<Option<Duration>, Error> {
+        let request = holds_request(ended, min_age, after, 1);
+        let answer = self.client.clone().list_holds(self.request(request, context)).await?.into_inner();
+        let now = convert::trusted_time(answer.now)?;
+        let first = answer.holds.into_iter().next().map(hold_cursor).transpose()?;
+        Ok(first.map(|first| now.before(min_age).since(first.at)))
+    }
+
+    /// Finds the time of the oldest entry of the journals. None if there is none.
+    ///
+    /// # Errors
+    /// Fails when products is unavailable.
+    pub async fn oldest_entry(&self, context: &Context) -> Result<Option<Timestamp>, Error> {
+        let request = self.request(wire::GetOldestEntryRequest {}, context);
+        let answer = self.client.clone().get_oldest_entry(request).await?.into_inner();
+        answer.at.map(|at| convert::trusted_time(Some(at))).transpose()
     }
 
     /// Holds of these orders, ended ones included.
@@ -456,6 +477,23 @@ fn held_product(item: &NewItem, product: wire::HeldProduct) -> Result<Held, Erro
         amounts: item.amounts.clone(),
     };
     Ok(Held { item, active: product.status == "active" })
+}
+
+fn holds_request(
+    ended: bool,
+    min_age: Duration,
+    after: Option<HoldCursor>,
+    limit: i64,
+) -> wire::ListHoldsRequest {
+    wire::ListHoldsRequest {
+        ended,
+        min_age: seconds(min_age),
+        after: after.map(|cursor| wire::HoldPosition {
+            at: Some(convert::timestamp(cursor.at)),
+            order_id: cursor.order.map(|order| order.to_string()),
+        }),
+        limit,
+    }
 }
 
 fn hold_cursor(position: wire::HoldPosition) -> Result<HoldCursor, Error> {

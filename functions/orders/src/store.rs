@@ -30,7 +30,7 @@ use documents::{OrderDocument, VOID, VoidDocument};
 pub use documents::{Stored, Void};
 pub use jobs::{Unfinished, is_away, is_from_store, is_invalid};
 pub use limits::Freshness;
-pub use progress::{Job, LONGEST_DELAY, Reason, SetAside};
+pub use progress::{Job, LONGEST_DELAY, Reason, SetAside, SetAsideMark};
 
 /// Schema of this build. Raise its version with every change of `ensure_schema`, of the rules or of documents.
 pub const SCHEMA: Schema = Schema { function: "orders", version: 12, lowest_writer: ANY_WRITER };

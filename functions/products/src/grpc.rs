@@ -189,6 +189,15 @@ impl Rpc for Grpc {
         Ok(Response::new(folded(self.0.fold_journals(&context, after, limit).await?)))
     }
 
+    async fn get_oldest_entry(
+        &self,
+        request: Request<wire::GetOldestEntryRequest>,
+    ) -> Result<Response<wire::GetOldestEntryResponse>, Status> {
+        let context = context_of(&request)?;
+        let at = self.0.oldest_entry(&context).await?;
+        Ok(Response::new(wire::GetOldestEntryResponse { at: at.map(convert::timestamp) }))
+    }
+
     async fn audit_holds(
         &self,
         request: Request<wire::AuditHoldsRequest>,

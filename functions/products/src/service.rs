@@ -12,7 +12,7 @@ use shared::input::validation::ValidationErrors;
 use shared::mongo;
 use shared::mongo::conflict_retry::ConflictRetry;
 use shared::runtime::context::Context;
-use shared::values::clock::Clock;
+use shared::values::clock::{Clock, Timestamp};
 use shared::values::ids::{OrderId, ProductId};
 
 use crate::holds::{AuditedHolds, AuditedProduct, Hold, HoldList, HoldWalk};
@@ -318,6 +318,15 @@ impl ProductService {
     ) -> Result<Folded, Error> {
         context.caller.require_system()?;
         self.store.fold_journals(after, limit).await
+    }
+
+    /// Finds the time of the oldest entry of the journals.
+    ///
+    /// # Errors
+    /// 403 unless the caller is a function.
+    pub async fn oldest_entry(&self, context: &Context) -> Result<Option<Timestamp>, Error> {
+        context.caller.require_system()?;
+        self.store.oldest_entry().await
     }
 
     /// Reads a page of live holds for the consistency check.

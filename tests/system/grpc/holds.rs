@@ -25,6 +25,8 @@ async fn only_functions_may_ask_about_holds() {
         assert_eq!(refused(client.prune_holds(by(caller, prune)).await), forbidden());
         let fold = wire::FoldJournalsRequest { after: None, limit: 1 };
         assert_eq!(refused(client.fold_journals(by(caller, fold)).await), forbidden());
+        let oldest = wire::GetOldestEntryRequest {};
+        assert_eq!(refused(client.get_oldest_entry(by(caller, oldest)).await), forbidden());
         let audit = wire::AuditStockRequest { after: None, limit: 1 };
         assert_eq!(refused(client.audit_stock(by(caller, audit)).await), forbidden());
         let audit = wire::AuditHoldsRequest { after: None, limit: 1 };

@@ -30,13 +30,14 @@ use crate::socket::services::{Services, over_http2};
 use crate::support::grpc::{by, caller, channel, claiming, to_orders, to_products, to_users};
 
 /// Functions that may call each method on their own behalf, written out once more. No function may call another one.
-const CALLERS: [(&str, &[&str]); 14] = [
+const CALLERS: [(&str, &[&str]); 15] = [
     ("/oms.orders.v1.OrderService/CheckConsistency", &["maintenance"]),
     ("/oms.orders.v1.OrderService/Reconcile", &["schedule"]),
     ("/oms.products.v1.ProductService/AuditHolds", &["orders"]),
     ("/oms.products.v1.ProductService/AuditStock", &["orders"]),
     ("/oms.products.v1.ProductService/FoldJournals", &["orders"]),
     ("/oms.products.v1.ProductService/GetHolds", &["orders"]),
+    ("/oms.products.v1.ProductService/GetOldestEntry", &["orders"]),
     ("/oms.products.v1.ProductService/HoldStock", &["orders"]),
     ("/oms.products.v1.ProductService/ListHolds", &["orders"]),
     ("/oms.products.v1.ProductService/MoveStock", &["orders"]),
@@ -223,7 +224,7 @@ async fn an_access_token_decides_in_envelopes_as_on_sockets() {
                     assert_eq!(code, Code::Unauthenticated, "{case}: {bad:.20}: {said}");
                 }
             }
-            if ["/ListUsers", "/CheckConsistency"].iter().any(|it| path.ends_with(it)) {
+            if ["/ListUsers", "/CheckConsistency", "/GetJobs"].iter().any(|it| path.ends_with(it)) {
                 let (code, said) = ask(channel, path, &[("authorization", &customer)]).await;
                 assert_eq!(code, Code::PermissionDenied, "{path} in the {way}: {said}");
             }

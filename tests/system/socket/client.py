@@ -104,6 +104,7 @@ def every_method(services, given):
     assert products("HoldStock", declared, SYSTEM)["products"][0]["name"] == "Top hat"
     folded = products("FoldJournals", {"limit": "10"}, SYSTEM)
     assert folded == {"folded": "1", "last": hat}, folded
+    assert products("GetOldestEntry", {}, SYSTEM) == {}
     products("ShipStock", {**declared, "revision": "2"}, SYSTEM)
     products("RestockReturned", {**declared, "revision": "3"}, SYSTEM)
     counts = {"shipped": "2", "restocked": "2"}
@@ -139,6 +140,9 @@ def every_method(services, given):
     reconciled = orders("Reconcile", {}, SYSTEM)
     folding = {"job": "folding", "done": "1", "finished": True}
     assert reconciled == {"finished": True, "jobs": [folding]}, reconciled
+    jobs = orders("GetJobs", {}, admin)["jobs"]
+    names = ["tasks", "changes", "expiry", "folding", "holds", "pruning"]
+    assert jobs == [{"job": name} for name in names], jobs
     checked = orders("CheckConsistency", {}, admin)
     assert checked["checked"] == {"products": "1"} and "violations" not in checked, checked
     # proto3 leaves out what is 0.

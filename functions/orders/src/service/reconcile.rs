@@ -14,6 +14,7 @@
 //! - `attempt`: one order, its timeout, and how it is set aside
 //! - `crew`: several orders at once
 //! - `turn`: shares of time, and shards
+//! - `state`: what the jobs have left, between their runs
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -39,8 +40,10 @@ mod folding;
 mod holds;
 mod orders;
 mod pruning;
+mod state;
 mod turn;
 
+pub use state::JobState;
 pub use turn::Shard;
 
 /// Minimum age of a hold before its order is looked up: longer than any request runs.

@@ -91,6 +91,11 @@ impl Reason {
         Self::Failed,
     ];
 
+    /// Parses a stored name. One of a later build is another error.
+    fn from_stored(name: &str) -> Self {
+        Self::ALL.into_iter().find(|reason| reason.name() == name).unwrap_or(Self::Failed)
+    }
+
     /// Name on disk and in the log.
     pub fn name(self) -> &'static str {
         match self {
@@ -113,6 +118,21 @@ pub struct SetAside {
     pub attempts: i64,
     /// Time of the next attempt.
     pub due: Timestamp,
+}
+
+/// Mark of an order that a job has set aside, as far as it can be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SetAsideMark {
+    /// Order ID.
+    pub order: OrderId,
+    /// Reason of the latest failure.
+    pub reason: Reason,
+    /// Number of failed attempts.
+    pub attempts: i64,
+    /// Time of the next attempt.
+    pub due: Option<Timestamp>,
+    /// Time of the first failure.
+    pub since: Option<Timestamp>,
 }
 
 /// Collection of saved positions.
@@ -187,6 +207,23 @@ impl OrderStore {
         Ok(found.and_then(|found| {
             let at = mongo::timestamp(*found.get_datetime("at").ok()?);
             (at <= now).then(|| HoldCursor { at, order: order_in(&found) })
+        }))
+    }
+
+    /// Finds the position of a job's scan, in the shard that is furthest. Positions of another number of shards may
+    /// be left, and stay behind.
+    ///
+    /// # Errors
+    /// Fails when MongoDB is unavailable.
+    pub async fn furthest_position(&self, job: Job, now: Timestamp) -> Result<Option<HoldCursor>, Error> {
+        let positions = self.database.collection::<Document>(POSITIONS);
+        // `holds`, or `holds 1/4`: `!` follows the space.
+        let names = doc! { "$gte": job.name(), "$lt": format!("{}!", job.name()) };
+        let filter = doc! { "_id": names, "at": { "$lte": mongo::date(now) } };
+        let found = positions.find_one(filter).sort(doc! { "at": -1 }).await?;
+        Ok(found.and_then(|found| {
+            let at = mongo::timestamp(*found.get_datetime("at").ok()?);
+            Some(HoldCursor { at, order: order_in(&found) })
         }))
     }
 
@@ -356,6 +393,35 @@ impl OrderStore {
             Some(SetAside { order: order_in(it)?, attempts, due })
         };
         Ok(found.iter().filter_map(set_aside).collect())
+    }
+
+    /// Lists up to `limit` orders that a job has set aside, due or not, those with the earliest next attempt first.
+    /// A mark without a readable order is left out.
+    ///
+    /// # Errors
+    /// Fails when MongoDB is unavailable.
+    pub async fn list_set_aside(&self, job: Job, limit: i64) -> Result<Vec<SetAsideMark>, Error> {
+        let found: Vec<Document> = self
+            .set_aside_collection()
+            .find(doc! { "job": job.name() })
+            .sort(doc! { "due": 1, "order": 1 })
+            .limit(limit)
+            .hint(named("by_due"))
+            .await?
+            .try_collect()
+            .await?;
+        let mark = |it: &Document| {
+            let time = |name: &str| it.get_datetime(name).ok().map(|at| mongo::timestamp(*at));
+            let reason = Reason::from_stored(it.get_str("reason").unwrap_or_default());
+            Some(SetAsideMark {
+                order: order_in(it)?,
+                reason,
+                attempts: it.get_i64("attempts").unwrap_or(1),
+                due: time("due"),
+                since: time("since"),
+            })
+        };
+        Ok(found.iter().filter_map(mark).collect())
     }
 
     /// Finds the time since which the job's oldest order is set aside.

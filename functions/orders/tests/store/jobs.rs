@@ -6,7 +6,7 @@ use futures::future::join_all;
 use mongodb::bson::{self, Bson, Document, doc};
 use orders::order::{Order, Task, TaskKind, Transition};
 use orders::products::HoldCursor;
-use orders::store::{Job, LONGEST_DELAY, Reason, SetAside, Stored, Unfinished, Written};
+use orders::store::{Job, LONGEST_DELAY, Reason, SetAside, SetAsideMark, Stored, Unfinished, Written};
 use shared::mongo;
 use shared::values::clock::Timestamp;
 use shared::values::ids::OrderId;
@@ -296,4 +296,51 @@ async fn a_damaged_lease_is_taken_over() {
         .await
         .unwrap();
     assert!(!store.lease_of_reconcile().take(long).await.unwrap());
+}
+
+#[tokio::test]
+async fn orders_that_a_job_has_set_aside_are_listed_due_or_not() {
+    let (database, store) = store().await;
+    let [first, second, other] = [OrderId::new(), OrderId::new(), OrderId::new()];
+    let later = NOW.after(Duration::from_secs(60));
+    for (job, order, reason, attempts, due) in [
+        (Job::Tasks, second, Reason::Refused, 2, later),
+        (Job::Tasks, first, Reason::Unreadable, 1, NOW),
+        (Job::Expiry, other, Reason::TooSlow, 1, NOW),
+    ] {
+        store.set_aside(job, order, reason, attempts, NOW, due).await.unwrap();
+    }
+    let mark = |order, reason, attempts, due| {
+        let (due, since) = (Some(due), Some(NOW));
+        SetAsideMark { order, reason, attempts, due, since }
+    };
+    let list = async |job, limit| store.list_set_aside(job, limit).await.unwrap();
+    let expected = [mark(first, Reason::Unreadable, 1, NOW), mark(second, Reason::Refused, 2, later)];
+    assert_eq!(list(Job::Tasks, 10).await, expected);
+    assert_eq!(list(Job::Tasks, 1).await, expected[..1]);
+    assert_eq!(list(Job::Holds, 10).await, []);
+    // A damaged mark says as much as can be read.
+    let damaged = doc! {
+        "job": "holds", "order": mongo::uuid(first), "reason": "eclipse", "attempts": "x", "due": "x", "since": 7,
+    };
+    let marks = database.collection::<Document>("reconcile_set_aside");
+    let nameless = doc! { "job": "holds", "order": 7, "due": mongo::date(NOW) };
+    marks.insert_many([damaged, nameless]).bypass_document_validation(true).await.unwrap();
+    let (due, since) = (None, None);
+    let readable = SetAsideMark { order: first, reason: Reason::Failed, attempts: 1, due, since };
+    assert_eq!(list(Job::Holds, 10).await, [readable]);
+}
+
+#[tokio::test]
+async fn the_furthest_position_is_that_of_any_shard() {
+    let (_, store) = store().await;
+    let at = |seconds| HoldCursor { at: NOW.after(Duration::from_secs(seconds)), order: None };
+    let furthest = async || store.furthest_position(Job::Holds, at(10).at).await.unwrap();
+    assert_eq!(furthest().await, None);
+    for (name, seconds) in
+        [("holds", 1), ("holds 0/2", 3), ("holds 1/2", 2), ("pruning", 5), ("holds 1/4", 11), ("holdings", 6)]
+    {
+        store.save_position(name, at(seconds)).await.unwrap();
+    }
+    assert_eq!(furthest().await, Some(at(3)));
 }

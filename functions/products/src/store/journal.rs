@@ -38,6 +38,9 @@ const AT_ONCE: usize = 256;
 /// Maximum time for which a removal waits for its turn. Without it the removal only meets more conflicts.
 const REMOVAL_TURN: Duration = Duration::from_millis(50);
 
+/// Maximum number of journals in which the oldest entry is looked for.
+const LOOKED_INTO: i64 = 1_000;
+
 /// Field that a removal uses for a moment.
 const REMOVED: &str = "removed";
 
@@ -118,6 +121,27 @@ impl ProductStore {
             Some((ProductId::from_uuid(unreadable::id_of(stock)?), oldest))
         };
         Ok(found.iter().filter_map(read).collect())
+    }
+
+    /// Finds the time of the oldest entry of the journals. It looks into [`LOOKED_INTO`] of them at most, those with
+    /// the entries of the oldest orders.
+    ///
+    /// # Errors
+    /// Fails when MongoDB is unavailable.
+    pub async fn oldest_entry(&self) -> Result<Option<Timestamp>, Error> {
+        let pipeline = vec![
+            doc! { "$match": { "pending.o": { "$gt": Bson::MinKey } } },
+            doc! { "$limit": LOOKED_INTO },
+            doc! { "$project": { "at": "$pending.t" } },
+            // A damaged journal or time is left out, and hides no other.
+            doc! { "$unwind": "$at" },
+            doc! { "$match": { "at": { "$type": "date" } } },
+            doc! { "$group": { "_id": Bson::Null, "oldest": { "$min": "$at" } } },
+        ];
+        let found = self.stocks.aggregate(pipeline).hint(Hint::Name(PENDING_OF_ORDER.to_owned()));
+        let found: Vec<Document> = found.await?.try_collect().await?;
+        let oldest = found.first().and_then(|found| found.get_datetime("oldest").ok().copied());
+        Ok(oldest.map(mongo::timestamp))
     }
 
     /// Folds the journals of these products, as far as that succeeds in a short time. Nothing depends on it.

@@ -322,3 +322,28 @@ async fn folds_beside_each_other_and_all_writes_lose_nothing() {
     let live: HashSet<OrderId> = held.iter().filter(|it| it.quantity > 0).map(|it| it.order).collect();
     assert_eq!(live.len(), 20);
 }
+
+#[tokio::test]
+async fn the_oldest_entry_of_all_journals_is_found() {
+    let fixture = Fixture::new().await;
+    assert_eq!(fixture.store.oldest_entry().await.unwrap(), None);
+    let [cup, mug] = fixture.products([50, 50]).await;
+    for product in [cup, mug] {
+        fixture.hold(OrderId::new(), 1, &[(product, 1)]).await.unwrap();
+    }
+    let damage = async |at: Bson| {
+        let set = doc! { "$set": { "pending.0.t": at } };
+        let stocks = fixture.collection("stock");
+        let set = stocks.update_one(doc! { "_id": mongo::uuid(mug) }, set).bypass_document_validation(true);
+        assert_eq!(set.await.unwrap().modified_count, 1);
+    };
+    let old = DateTime::from_millis(5_000);
+    damage(old.into()).await;
+    assert_eq!(fixture.store.oldest_entry().await.unwrap(), Some(mongo::timestamp(old)));
+    // A time that cannot be read hides no other.
+    for unreadable in [Bson::Int64(7), Bson::String("long ago".to_owned()), Bson::Null] {
+        damage(unreadable).await;
+        let oldest = fixture.store.oldest_entry().await.unwrap();
+        assert!(oldest.is_some_and(|at| at > mongo::timestamp(old)), "{oldest:?}");
+    }
+}
