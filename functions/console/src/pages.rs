@@ -9,6 +9,7 @@ use crate::Console;
 mod health;
 mod order;
 mod orders;
+mod pasted;
 mod product;
 mod products;
 pub(crate) mod sign_in;

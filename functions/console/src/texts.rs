@@ -4,6 +4,7 @@ pub(crate) mod health;
 pub(crate) mod live;
 pub(crate) mod order;
 pub(crate) mod orders;
+pub(crate) mod pasted;
 pub(crate) mod product;
 pub(crate) mod products;
 pub(crate) mod shipping;
@@ -19,7 +20,7 @@ pub(crate) const CONSOLE: &str = "Console";
 /// Link at the top of each page, for keyboards and screen readers.
 pub(crate) const SKIP: &str = "Skip to content";
 /// Name of the navigation for screen readers.
-pub(crate) const NAVIGATION: &str = "Pages";
+pub(crate) const NAVIGATION: &str = "Main";
 /// Link to the list of orders.
 pub(crate) const ORDERS: &str = "Orders";
 /// Link to the list of products.

@@ -61,35 +61,21 @@ pub(crate) const LINES_HINT: &str = "A tab, comma or semicolon stands between bo
 /// Sample of lines, in the empty field.
 pub(crate) const LINES_EXAMPLE: &str = "MUG-BLUE;47\nMUG-RED;12";
 pub(crate) const REASON: &str = "Reason, for all of them";
-pub(crate) const PREVIEW: &str = "Preview";
-pub(crate) const PREVIEW_AGAIN: &str = "Preview again";
 pub(crate) const NOTHING_DONE_YET: &str = "Nothing is changed yet. Lines with a problem will not be counted.";
 pub(crate) const ALL_HAVE_PROBLEMS: &str = "Every line has a problem, so there is nothing to count.";
-pub(crate) const CORRECT: &str = "Correct the lines";
 pub(crate) const COUNTED: &str = "The answer for each line. To repeat the lines without an answer, reload this page: none \
      is counted twice.";
 pub(crate) const COUNT_MORE: &str = "Count more products";
 pub(crate) const TO_PRODUCTS: &str = "To the products";
 
-pub(crate) const LINE: &str = "Line";
 pub(crate) const NEW_COUNT: &str = "New";
 pub(crate) const DIFFERENCE: &str = "Difference";
-pub(crate) const PROBLEM: &str = "Problem";
-pub(crate) const ANSWER: &str = "Answer";
 
-pub(crate) const NO_LINES: &str = "must have at least one line";
 pub(crate) const NO_SEPARATOR: &str = "No tab, comma or semicolon follows the SKU.";
 pub(crate) const UNKNOWN_SKU: &str = "No product has this SKU.";
 pub(crate) const SINCE_PREVIEW: &str =
     "Not counted: somebody else has changed this product since the preview.";
 pub(crate) const UNITS_MOVED: &str = "Not counted. Since the preview, units left or came; count again.";
-/// Fault of hidden fields that no preview has made.
-pub(crate) const NO_PREVIEW: &str = "does not come from a preview";
-
-/// Fault of a field with too many lines.
-pub(crate) fn too_many_lines(lines: usize, most: usize) -> String {
-    format!("must have at most {most} lines; got {lines}")
-}
 
 /// Problem of a line whose count cannot be read.
 pub(crate) fn no_count(text: &str) -> String {
@@ -98,8 +84,7 @@ pub(crate) fn no_count(text: &str) -> String {
 
 /// Problem of a SKU that is on several lines.
 pub(crate) fn on_several_lines(lines: &[usize]) -> String {
-    let lines: Vec<String> = lines.iter().map(usize::to_string).collect();
-    format!("This SKU is on lines {}.", lines.join(", "))
+    format!("This SKU is on lines {}.", super::pasted::numbers(lines))
 }
 
 /// Problem of a count that the stock does not allow.

@@ -11,7 +11,9 @@ use super::form::{self, Form, hidden};
 use super::{Page, answer, answer_once, button, danger};
 use crate::http::{Answer, Fields, Visit};
 use crate::layout;
+use crate::pages::orders::slips;
 use crate::texts::order as texts;
+use crate::texts::slips::SLIP;
 
 /// Name of the form for a new fulfillment.
 const SHIP: &str = "ship";
@@ -95,6 +97,7 @@ impl Page<'_> {
         html! {
             section.card {
                 h3 { (texts::SHIP) }
+                p { a href=(self.visit.path(&slips::path([self.order.id.as_str()]))) { (SLIP) } }
                 (self.post(form, "/fulfillments", &html! {
                     div.fields {
                         (form.units(&self.items, |item| item.left, true))

@@ -14,7 +14,8 @@ use shared::values::text::Reason;
 use crate::Console;
 use crate::http::{Answer, Fields, Place, Visit};
 use crate::layout;
-use crate::texts::products as texts;
+use crate::pages::pasted::{self, AT_ONCE, CONFIRMED, head};
+use crate::texts::{pasted as line_texts, products as texts};
 
 mod lines;
 mod sending;
@@ -23,12 +24,6 @@ use lines::Line;
 
 /// Path of the page.
 pub(super) const PATH: &str = "/console/stock";
-
-/// Calls at a time, for a page of many lines.
-const AT_ONCE: usize = 8;
-
-/// Field that is in the form of a preview alone.
-const CONFIRMED: &str = "confirmed";
 
 /// Routes of the page.
 pub(super) fn routes() -> Router<Arc<Console>> {
@@ -39,7 +34,7 @@ pub(super) fn routes() -> Router<Arc<Console>> {
 async fn ask(visit: Visit) -> Answer {
     let body = html! {
         h1 { (texts::COUNTING) }
-        (form(&visit, "", "", texts::PREVIEW))
+        (form(&visit, "", "", line_texts::PREVIEW))
     };
     Ok(visit.page(texts::COUNTING, Place::Products, body))
 }
@@ -57,7 +52,7 @@ async fn send(visit: Visit, fields: Fields) -> Answer {
             let body = html! {
                 h1 { (texts::COUNTING) }
                 (layout::problem(&error))
-                (form(&visit, text, reason, texts::PREVIEW))
+                (form(&visit, text, reason, line_texts::PREVIEW))
             };
             return Ok(visit.refused(&error, texts::COUNTING, Place::Products, body));
         }
@@ -67,8 +62,8 @@ async fn send(visit: Visit, fields: Fields) -> Answer {
     let body = html! {
         h1 { (texts::COUNTING) }
         (preview(&visit, &rows, reason))
-        h2 { (texts::CORRECT) }
-        (form(&visit, text, reason, texts::PREVIEW_AGAIN))
+        h2 { (line_texts::CORRECT) }
+        (form(&visit, text, reason, line_texts::PREVIEW_AGAIN))
     };
     Ok(visit.page(texts::COUNTING, Place::Products, body))
 }
@@ -76,12 +71,7 @@ async fn send(visit: Visit, fields: Fields) -> Answer {
 /// Renders the form for lines, with what was sent.
 fn form(visit: &Visit, text: &str, reason: &str, button: &str) -> Markup {
     let fields = html! {
-        (layout::field(texts::LINES, html! {
-            // The first line break of a textarea belongs to the markup.
-            textarea name="lines" rows="12" required placeholder=(texts::LINES_EXAMPLE) spellcheck="false"
-                aria-describedby="lines-hint" { "\n" (text) }
-        }))
-        p.muted #lines-hint { (texts::LINES_HINT) }
+        (pasted::field(texts::LINES, texts::LINES_HINT, texts::LINES_EXAMPLE, text))
         (layout::field(texts::REASON, html! {
             input type="text" name="reason" value=(reason) maxlength=(Reason::MAX) autocomplete="off";
         }))
@@ -156,35 +146,22 @@ fn preview(visit: &Visit, rows: &[Row], reason: &str) -> Markup {
 
 /// Columns: their headings, and true for numbers, which stand at the right.
 const COLUMNS: [(&str, bool); 7] = [
-    (texts::LINE, true),
+    (line_texts::LINE, true),
     (texts::SKU, false),
     (texts::NAME, false),
     (texts::ON_HAND, true),
     (texts::NEW_COUNT, true),
     (texts::DIFFERENCE, true),
-    (texts::PROBLEM, false),
+    (line_texts::PROBLEM, false),
 ];
 
 fn table(rows: &[Row]) -> Markup {
     html! {
         table.list {
-            caption.visually-hidden { (texts::PREVIEW) }
+            caption.visually-hidden { (line_texts::PREVIEW) }
             (head(&COLUMNS))
             tbody {
                 @for row in rows { (table_row(row)) }
-            }
-        }
-    }
-}
-
-/// Renders the head of a table: headings, and true for numbers.
-fn head(columns: &[(&str, bool)]) -> Markup {
-    html! {
-        thead {
-            tr {
-                @for (heading, is_number) in columns {
-                    th scope="col" class=[is_number.then_some("number")] { (heading) }
-                }
             }
         }
     }
@@ -196,7 +173,7 @@ fn table_row(row: &Row) -> Markup {
     let difference = units.zip(on_hand).map(|(units, on_hand)| units.saturating_sub(on_hand));
     html! {
         tr {
-            td.number data-label=(texts::LINE) { (row.number) }
+            td.number data-label=(line_texts::LINE) { (row.number) }
             td data-label=(texts::SKU) { (row.sku) }
             td data-label=(texts::NAME) { @if let Some(product) = &row.product { (product.name) } }
             td.number data-label=(texts::ON_HAND) { @if let Some(on_hand) = on_hand { (on_hand) } }
@@ -204,7 +181,7 @@ fn table_row(row: &Row) -> Markup {
             td.number data-label=(texts::DIFFERENCE) {
                 @if let Some(difference) = difference { (format!("{difference:+}")) }
             }
-            td data-label=(texts::PROBLEM) { @if let Err(problem) = &row.count { (problem) } }
+            td data-label=(line_texts::PROBLEM) { @if let Err(problem) = &row.count { (problem) } }
         }
     }
 }

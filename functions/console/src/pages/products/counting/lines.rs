@@ -1,17 +1,9 @@
 //! Lines of a count of many products: a SKU, a separator, and the units on hand.
 
-use std::collections::HashMap;
-
 use shared::error::Error;
-use shared::input::validation::{FieldError, NamedBy};
 
+use crate::pages::pasted::{self, SEPARATORS};
 use crate::texts::products as texts;
-
-/// Most lines of one count.
-pub(super) const MAX_LINES: usize = 200;
-
-/// Characters between SKU and count. No SKU has one of them.
-const SEPARATORS: [char; 3] = ['\t', ',', ';'];
 
 /// Line of a count.
 #[derive(Debug, PartialEq)]
@@ -23,25 +15,16 @@ pub(super) struct Line {
     pub(super) count: Result<i64, String>,
 }
 
-/// Reads lines; empty ones are left out.
+/// Reads lines; empty ones are left out. No SKU has a separator in it.
 ///
 /// # Errors
 /// 422 for no line at all, and for too many.
 pub(super) fn read(text: &str) -> Result<Vec<Line>, Error> {
-    let numbered = text.lines().zip(1_usize..).filter(|(line, _)| !line.trim().is_empty());
-    let mut lines: Vec<Line> = numbered.map(|(line, number)| read_line(number, line)).collect();
-    match lines.len() {
-        0 => return Err(refused(texts::NO_LINES.to_owned())),
-        1..=MAX_LINES => {}
-        more => return Err(refused(texts::too_many_lines(more, MAX_LINES))),
-    }
-    // Which of two counts is meant is not known, so neither is taken.
-    let mut numbers: HashMap<String, Vec<usize>> = HashMap::new();
-    for line in &lines {
-        numbers.entry(line.sku.clone()).or_default().push(line.number);
-    }
+    let numbered = pasted::lines(text)?.into_iter();
+    let mut lines: Vec<Line> = numbered.map(|(number, line)| read_line(number, line)).collect();
+    let repeated = pasted::repeated(lines.iter().map(|line| (line.number, line.sku.as_str())));
     for line in &mut lines {
-        if let Some(same) = numbers.get(&line.sku).filter(|same| same.len() > 1) {
+        if let Some(same) = repeated.get(&line.sku) {
             line.count = Err(texts::on_several_lines(same));
         }
     }
@@ -61,11 +44,6 @@ fn read_count(text: &str) -> Result<i64, String> {
     let text = text.trim();
     let digits = Some(text).filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()));
     digits.and_then(|digits| digits.parse().ok()).ok_or_else(|| texts::no_count(text))
-}
-
-/// Error of the field with the lines.
-fn refused(detail: String) -> Error {
-    Error::validation(vec![FieldError::new("/lines", detail, NamedBy::Code)])
 }
 
 #[cfg(test)]
@@ -106,16 +84,5 @@ mod tests {
         let twice = Err("This SKU is on lines 1, 3.");
         let expected = [line(1, "MUG", twice), line(2, "POT", Ok(2)), line(3, "MUG", twice)];
         assert_eq!(counts("MUG;1\nPOT;2\nMUG;x"), expected);
-    }
-
-    #[test]
-    fn a_count_has_1_to_200_lines() {
-        for empty in ["", " \n\t\n"] {
-            assert_eq!(read(empty).unwrap_err().detail(), "/lines must have at least one line.");
-        }
-        let lines = |number: usize| (0..number).map(|line| format!("S{line};1\n")).collect::<String>();
-        assert_eq!(read(&lines(200)).unwrap().len(), 200);
-        let error = read(&lines(201)).unwrap_err();
-        assert_eq!(error.detail(), "/lines must have at most 200 lines; got 201.");
     }
 }

@@ -4,15 +4,13 @@ use futures::{StreamExt as _, stream};
 use maud::{Markup, html};
 use proto::products::v1::{Product, UpdateStockRequest};
 use shared::error::{Error, Kind};
-use shared::input::validation::{FieldError, NamedBy};
-use tonic::metadata::{Ascii, MetadataValue};
 
-use super::lines::MAX_LINES;
-use super::{AT_ONCE, PATH, head};
+use super::PATH;
 use crate::http::{Answer, Fields, Place, Visit};
 use crate::layout;
+use crate::pages::pasted::{self, AT_ONCE, head, no_preview};
 use crate::pages::{product, products};
-use crate::texts::products as texts;
+use crate::texts::{pasted as line_texts, products as texts};
 
 /// Prefixes of the fields of a line. Its SKU follows.
 const COUNT: &str = "count-";
@@ -68,9 +66,7 @@ pub(super) async fn answer(visit: &Visit, fields: &Fields) -> Answer {
 /// # Errors
 /// 422 for fields that no preview has made.
 fn confirmed(fields: &Fields) -> Result<Vec<Confirmed>, Error> {
-    let lines = fields.with_prefix(COUNT).map(|(sku, _)| confirmed_line(fields, sku));
-    let lines: Vec<Confirmed> = lines.collect::<Result<_, Error>>()?;
-    if (1..=MAX_LINES).contains(&lines.len()) { Ok(lines) } else { Err(no_preview()) }
+    pasted::confirmed(fields, COUNT, |sku| confirmed_line(fields, sku))
 }
 
 fn confirmed_line(fields: &Fields, sku: &str) -> Result<Confirmed, Error> {
@@ -83,10 +79,6 @@ fn confirmed_line(fields: &Fields, sku: &str) -> Result<Confirmed, Error> {
         version: number(VERSION)?.ok_or_else(no_preview)?,
         seen: number(SEEN)?.ok_or_else(no_preview)?,
     })
-}
-
-fn no_preview() -> Error {
-    Error::validation(vec![FieldError::new("", texts::NO_PREVIEW, NamedBy::Code)])
 }
 
 /// Sends a line. An error is its answer, and does not keep others from being sent.
@@ -117,23 +109,18 @@ async fn count(
         return Ok(Outcome::Moved);
     }
     let mut request = visit.request(count);
-    request.metadata_mut().insert("idempotency-key", key(form_key, &line.sku)?);
+    request.metadata_mut().insert("idempotency-key", pasted::key(form_key, &line.sku)?);
     let product = visit.products().update_stock(request).await?.into_inner();
     Ok(Outcome::Counted(Box::new(product)))
 }
 
-/// Key of a line: it follows from the form and the SKU.
-fn key(form_key: &str, sku: &str) -> Result<MetadataValue<Ascii>, Error> {
-    format!("{form_key}-{sku}").parse().map_err(|_| no_preview())
-}
-
 fn page(visit: &Visit, answers: &[(Confirmed, Result<Outcome, Error>)]) -> Markup {
-    let columns = [(texts::SKU, false), (texts::NEW_COUNT, true), (texts::ANSWER, false)];
+    let columns = [(texts::SKU, false), (texts::NEW_COUNT, true), (line_texts::ANSWER, false)];
     html! {
         h1 { (texts::COUNTING) }
         p role="status" { (texts::COUNTED) }
         table.list {
-            caption.visually-hidden { (texts::ANSWER) }
+            caption.visually-hidden { (line_texts::ANSWER) }
             (head(&columns))
             tbody {
                 @for (line, answer) in answers {
@@ -142,7 +129,7 @@ fn page(visit: &Visit, answers: &[(Confirmed, Result<Outcome, Error>)]) -> Marku
                             a href=(visit.path(&products::path(&line.product))) { (line.sku) }
                         }
                         td.number data-label=(texts::NEW_COUNT) { (line.units) }
-                        td data-label=(texts::ANSWER) { (in_words(answer)) }
+                        td data-label=(line_texts::ANSWER) { (in_words(answer)) }
                     }
                 }
             }
@@ -194,10 +181,6 @@ mod tests {
 
     #[test]
     fn fields_that_no_preview_has_made_are_refused() {
-        let many = (0..=MAX_LINES)
-            .map(|line| format!("count-S{line}=1&product-S{line}=p&version-S{line}=1&seen-S{line}=1"))
-            .collect::<Vec<_>>()
-            .join("&");
         for bad in [
             "",
             "count-A=",
@@ -206,18 +189,9 @@ mod tests {
             "count-A=x&product-A=p&version-A=1&seen-A=1",
             "count-A=1&product-A=p&version-A=1.5&seen-A=1",
             "count-A=1&product-A=p&version-A=1",
-            many.as_str(),
         ] {
             assert_eq!(confirmed(&fields(bad)).unwrap_err().kind(), Kind::Validation, "{bad}");
         }
-    }
-
-    #[test]
-    fn a_key_follows_from_the_form_and_the_sku() {
-        let text = |key: &str, sku| super::key(key, sku).map(|key| key.to_str().unwrap().to_owned());
-        assert_eq!(text("0a1b", "MUG-BLUE.1").unwrap(), "0a1b-MUG-BLUE.1");
-        assert_ne!(text("0a1b", "A").unwrap(), text("0a1b", "B").unwrap());
-        assert!(text("0a1b", "A\nB").is_err());
     }
 
     #[test]
