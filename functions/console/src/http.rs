@@ -5,6 +5,7 @@
 //! - [`query`]: the query string, for filters and links
 //! - [`failure`]: errors, which become pages
 //! - [`keep`]: the session of a request, before and after its handler
+//! - [`live`]: lists that refresh by themselves
 //! - [`origin`]: origins that may send forms
 
 use std::sync::Arc;
@@ -28,6 +29,7 @@ use crate::{Console, assets, pages, texts};
 mod failure;
 mod fields;
 mod keep;
+mod live;
 mod origin;
 mod query;
 #[cfg(test)]
@@ -38,6 +40,7 @@ pub(crate) use crate::layout::Place;
 pub(crate) use failure::{Answer, Failure};
 pub(crate) use fields::{Fields, OpenFields};
 pub(crate) use keep::SessionChange;
+pub(crate) use live::Live;
 pub(crate) use query::Query;
 pub(crate) use visit::{Visit, page, redirect};
 
@@ -107,15 +110,15 @@ async fn no_such_method() -> Failure {
 
 /// Headers of every response, beside those that all functions have.
 ///
-/// The policy allows own styles, images and forms, and nothing else. With `no-referrer` some browsers would send
+/// The policy allows own scripts, styles, images, forms and requests, and nothing else. With `no-referrer` some browsers would send
 /// `Origin: null` with a form, which is refused: hence `same-origin`. Pages are not stored, so that the back
 /// button shows nothing after sign-out.
 const SECURITY: [(HeaderName, HeaderValue); 5] = [
     (
         CONTENT_SECURITY_POLICY,
         HeaderValue::from_static(
-            "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; base-uri 'none'; \
-             frame-ancestors 'none'",
+            "default-src 'none'; script-src 'self'; connect-src 'self'; style-src 'self'; img-src 'self'; \
+             form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
         ),
     ),
     (REFERRER_POLICY, HeaderValue::from_static("same-origin")),

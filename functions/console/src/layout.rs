@@ -50,6 +50,12 @@ pub(crate) fn frame(
                 meta name="color-scheme" content="light dark";
                 link rel="icon" href=(base_path.of(assets::icon())) type="image/svg+xml";
                 link rel="stylesheet" href=(base_path.of(assets::styles()));
+                @if signed_in.is_some() {
+                    meta name="htmx-config" content=(assets::HTMX_CONFIG);
+                    @for script in assets::scripts() {
+                        script defer src=(base_path.of(&script.path)) integrity=(script.integrity) {}
+                    }
+                }
             }
             body {
                 a.skip href="#content" { (texts::SKIP) }
@@ -263,6 +269,7 @@ mod tests {
         let shown = |here| frame(&BasePath::default(), "T", Some((here, html! {})), &html! {}).into_string();
         assert!(shown(Place::Orders).contains("href=\"/console/orders\" aria-current=\"page\""));
         assert!(!shown(Place::None).contains("aria-current"));
-        assert!(!frame(&BasePath::default(), "T", None, &html! {}).into_string().contains("<nav"));
+        let signed_out = frame(&BasePath::default(), "T", None, &html! {}).into_string();
+        assert!(!signed_out.contains("<nav") && !signed_out.contains("<script"));
     }
 }

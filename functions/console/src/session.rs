@@ -29,15 +29,20 @@ const COOKIE_NAME: &str = "__Host-oms-console";
 const ATTRIBUTES: &str = "Path=/; Secure; HttpOnly; SameSite=Strict";
 
 /// Text that every sealed value is bound to. Another form of [`Session`] needs another version.
-const SEALED_FOR: &[u8] = b"__Host-oms-console v1";
+const SEALED_FOR: &[u8] = b"__Host-oms-console v2";
 
 /// Longest value that is opened, in bytes. Browsers keep 4 KiB at most.
 const MAX_VALUE: usize = 4_096;
 
 /// Time without use after which a session ends.
 ///
-/// It runs from the last sealing. A session in use is sealed anew with each access token, every 15 minutes.
+/// It runs from the last use that the cookie notes. See [`NOTE_USE`].
 const IDLE: Duration = Duration::from_secs(12 * 60 * 60);
+
+/// Time after which a use is noted in the cookie anew. An exchange of tokens for a page or a form notes one, too.
+///
+/// It is the life of an access token. So it is needed only beside polls, which exchange tokens and are no use.
+const NOTE_USE: Duration = Duration::from_secs(15 * 60);
 
 /// Bytes of the token in forms: 128 bits.
 const CSRF_BYTES: usize = 16;
@@ -119,8 +124,8 @@ pub(crate) struct Session {
     email: String,
     role: String,
     csrf: String,
-    /// Time of the sealing, in milliseconds since 1970.
-    sealed_at: i64,
+    /// Time of the last use, in milliseconds since 1970.
+    used_at: i64,
 }
 
 /// Claims of an access token that the console reads.
@@ -168,7 +173,7 @@ impl Session {
             email: email.to_owned(),
             role: claims.role,
             csrf: URL_SAFE_NO_PAD.encode(csrf),
-            sealed_at: now.millis(),
+            used_at: now.millis(),
         }))
     }
 
@@ -180,7 +185,7 @@ impl Session {
             access_token: tokens.access_token,
             refresh_token: tokens.refresh_token,
             role: claims.role,
-            sealed_at: now.millis(),
+            used_at: now.millis(),
             ..self.clone()
         })
     }
@@ -188,8 +193,22 @@ impl Session {
     /// Reads the session of a request. `None` without one that is good at this time.
     pub(crate) fn of(headers: &HeaderMap, key: &SealKey, now: Timestamp) -> Option<Self> {
         let session: Self = serde_json::from_slice(&key.open(cookie(headers)?)?).ok()?;
-        let sealed_at = Timestamp::from_millis(session.sealed_at);
-        (now.since(sealed_at) < IDLE).then_some(session)
+        (session.unused_for(now) < IDLE).then_some(session)
+    }
+
+    /// The same session, used now. `None` if the last use that it notes is recent.
+    pub(crate) fn used(&self, now: Timestamp) -> Option<Self> {
+        (self.unused_for(now) >= NOTE_USE).then(|| Self { used_at: now.millis(), ..self.clone() })
+    }
+
+    /// The same session, with the last use of another.
+    pub(crate) fn last_used_as(self, other: &Self) -> Self {
+        Self { used_at: other.used_at, ..self }
+    }
+
+    /// Time since the last use.
+    fn unused_for(&self, now: Timestamp) -> Duration {
+        now.since(Timestamp::from_millis(self.used_at))
     }
 
     /// Value of `Set-Cookie` that keeps the session. `None` if it cannot be sealed.

@@ -143,7 +143,10 @@ async fn a_sign_out_ends_the_session_of_older_cookies_too() {
         let mut browser = site.staff().await;
         let page = browser.get(ORDERS).await.expect(200);
         let mut copy = browser.clone();
-        browser.submit(&page, SIGN_OUT, &[]).await.leads_to(SIGN_IN);
+        let signed_out = browser.submit(&page, SIGN_OUT, &[]).await;
+        signed_out.leads_to(SIGN_IN);
+        // The back button would show pages that the browser has kept in memory.
+        assert_eq!(signed_out.header("clear-site-data"), Some("\"cache\""));
         assert!(browser.cookies.is_empty());
         assert_signed_out(&mut browser).await;
         now.fetch_add(later, Ordering::SeqCst);
@@ -344,8 +347,8 @@ async fn below_a_base_path_every_link_has_it() {
 const SECURITY: [(&str, &str); 5] = [
     (
         "content-security-policy",
-        "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; base-uri 'none'; \
-         frame-ancestors 'none'",
+        "default-src 'none'; script-src 'self'; connect-src 'self'; style-src 'self'; img-src 'self'; \
+         form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
     ),
     ("referrer-policy", "same-origin"),
     ("x-content-type-options", "nosniff"),
@@ -361,7 +364,7 @@ fn assert_secured(page: &Page) {
     }
     assert!(page.headers.contains_key("x-request-id"), "{}", page.request);
     // The policy would forbid them: they would be without effect.
-    for inline in ["<script", "<style", " style=\"", " onclick=\"", "javascript:"] {
+    for inline in ["<script>", "<style", " style=\"", " onclick=\"", "javascript:"] {
         assert!(!page.text.contains(inline), "{inline} in {}", page.request);
     }
 }

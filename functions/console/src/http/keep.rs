@@ -6,13 +6,15 @@
 //!
 //! While the access token is good, a refresh that fails changes nothing. Another request may have refreshed already,
 //! and its cookie must not be cleared by this one.
+//!
+//! The poll of a list is no use of the session, and never ends it: see [`live`].
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::{FromRequestParts as _, Request, State};
 use axum::middleware::Next;
-use axum::response::Response;
+use axum::response::{IntoResponse as _, Response};
 use http::header::SET_COOKIE;
 use http::request::Parts;
 use http::{HeaderValue, Method};
@@ -25,6 +27,7 @@ use shared::rpc::metadata;
 use shared::runtime::context::Context;
 
 use super::failure::Refusal;
+use super::live;
 use super::visit::{Visit, page, redirect};
 use crate::layout::{self, Place};
 use crate::session::{self, Session};
@@ -35,6 +38,9 @@ const REFRESH_PAGE: Duration = Duration::from_secs(60);
 
 /// Time before the end of an access token from which on a form exchanges it. It outlives the deadline of a request.
 const REFRESH_FORM: Duration = Duration::from_secs(30);
+
+/// The same for the poll of a list. With [`REFRESH_PAGE`] it keeps the cookies of pages and polls apart.
+const REFRESH_POLL: Duration = Duration::from_secs(30);
 
 /// Session of a request: an extension of the request.
 #[derive(Clone)]
@@ -62,6 +68,8 @@ struct Arrival {
     context: Context,
     base_path: BasePath,
     method: Method,
+    /// True for the poll of a list.
+    is_poll: bool,
     /// Path and query, without the base path.
     target: String,
     state: SessionState,
@@ -81,7 +89,7 @@ pub(super) async fn keep(State(console): State<Arc<Console>>, request: Request, 
     if let Some(Refusal(error)) = response.extensions_mut().remove::<Refusal>() {
         // Here the cookie is no session, or one that has ended for good.
         let is_over = matches!(arrival.state, SessionState::Absent);
-        if error.kind() == Kind::Unauthenticated && had_cookie && is_over {
+        if error.kind() == Kind::Unauthenticated && had_cookie && is_over && !arrival.is_poll {
             change = Some(SessionChange::End);
         }
         response = arrival.refuse(&error);
@@ -100,14 +108,18 @@ impl Arrival {
         // Signing in and out needs no access token.
         let needs_none = pages::sign_in::is_own(parts.uri.path());
         let opened = Session::of(&parts.headers, &console.seal, console.clock.now());
-        let before = if is_page(&parts.method) { REFRESH_PAGE } else { REFRESH_FORM };
+        let is_poll = live::is_poll(&parts.method, &parts.headers);
         let (state, change) = match opened.filter(|_| !needs_none) {
             None => (SessionState::Absent, None),
-            Some(session) => current(&console, &context, session, before).await,
+            Some(session) if is_poll => current_for_poll(&console, &context, session).await,
+            Some(session) => {
+                let before = if is_page(&parts.method) { REFRESH_PAGE } else { REFRESH_FORM };
+                current(&console, &context, session, before).await
+            }
         };
         let target = parts.uri.path_and_query().map_or(parts.uri.path(), |target| target.as_str());
         let (method, target) = (parts.method.clone(), target.to_owned());
-        (Self { console, context, base_path, method, target, state }, change)
+        (Self { console, context, base_path, method, is_poll, target, state }, change)
     }
 
     /// Redirects a page with a new session to itself. `None` for a form, and if that could go on for ever.
@@ -122,8 +134,12 @@ impl Arrival {
         Some(response)
     }
 
-    /// Answers with the page of an error. Without a session that is the sign-in page.
+    /// Answers with the page of an error. Without a session that is the sign-in page. A poll gets the status alone.
     fn refuse(&self, error: &Error) -> Response {
+        if self.is_poll {
+            log(error);
+            return error.kind().status().into_response();
+        }
         if error.kind() == Kind::Unauthenticated {
             // The answer to a form cannot be shown later, so its page is returned to.
             let next = if is_page(&self.method) {
@@ -175,8 +191,14 @@ async fn current(
     session: Session,
     before: Duration,
 ) -> (SessionState, Option<SessionChange>) {
-    if !session.ends_within(before, console.clock.now()) {
-        return (SessionState::Open(Arc::new(session)), None);
+    let now = console.clock.now();
+    if !session.ends_within(before, now) {
+        // Near its end the cookie is left alone: a poll may be replacing it.
+        let used = session.used(now).filter(|session| !session.ends_within(REFRESH_PAGE, now)).map(Arc::new);
+        return match used {
+            Some(used) => (SessionState::Open(used.clone()), Some(SessionChange::Begin(used))),
+            None => (SessionState::Open(Arc::new(session)), None),
+        };
     }
     match refresh(console, context, &session).await {
         Ok(Some(renewed)) => {
@@ -188,6 +210,28 @@ async fn current(
             (SessionState::Open(Arc::new(session)), None)
         }
         Ok(None) => (SessionState::Absent, Some(SessionChange::End)),
+        Err(error) => (SessionState::Unavailable(Arc::new(error)), None),
+    }
+}
+
+/// Refreshes the access token of a session for the poll of a list. The last use of the session stays as it is.
+async fn current_for_poll(
+    console: &Console,
+    context: &Context,
+    session: Session,
+) -> (SessionState, Option<SessionChange>) {
+    if !session.ends_within(REFRESH_POLL, console.clock.now()) {
+        return (SessionState::Open(Arc::new(session)), None);
+    }
+    match refresh(console, context, &session).await {
+        Ok(Some(renewed)) => {
+            let renewed = Arc::new(renewed.last_used_as(&session));
+            (SessionState::Open(renewed.clone()), Some(SessionChange::Begin(renewed)))
+        }
+        Ok(None) | Err(_) if !session.has_expired(console.clock.now()) => {
+            (SessionState::Open(Arc::new(session)), None)
+        }
+        Ok(None) => (SessionState::Absent, None),
         Err(error) => (SessionState::Unavailable(Arc::new(error)), None),
     }
 }

@@ -136,11 +136,11 @@ async fn every_response_has_the_security_headers() {
 }
 
 #[tokio::test]
-async fn a_page_may_load_own_styles_and_images_alone() {
+async fn a_page_may_load_what_is_its_own_alone() {
     let response = answer(Request::get("/console/sign-in"), Body::empty()).await;
     let headers = response.headers();
-    let policy = "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; base-uri 'none'; \
-                  frame-ancestors 'none'";
+    let policy = "default-src 'none'; script-src 'self'; connect-src 'self'; style-src 'self'; img-src 'self'; \
+                  form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
     assert_eq!(text(headers, "content-security-policy"), policy);
     assert_eq!(text(headers, "referrer-policy"), "same-origin");
     assert_eq!(text(headers, "cross-origin-opener-policy"), "same-origin");
@@ -341,6 +341,45 @@ async fn a_form_is_refreshed_only_if_its_token_may_end_before_the_answer() {
         let request = with(&session(Duration::from_secs(ago)), request).body(Body::empty()).unwrap();
         console_on(functions.clone()).oneshot(request).await.unwrap();
         assert_eq!(functions.0.lock().unwrap().len(), calls, "{method} {ago}");
+    }
+}
+
+/// Poll of a list at this path, with this session.
+fn poll(session: &Session, path: &str) -> Request {
+    let request = with(session, Request::get(path)).header("hx-request", "true");
+    request.body(Body::empty()).unwrap()
+}
+
+#[tokio::test]
+async fn a_poll_exchanges_a_token_in_its_last_seconds() {
+    for (ago, calls) in [(870, 0), (871, 1)] {
+        let functions = Arc::new(Recorder::default());
+        let request = poll(&session(Duration::from_secs(ago)), "/console/nothing");
+        console_on(functions.clone()).oneshot(request).await.unwrap();
+        assert_eq!(functions.0.lock().unwrap().len(), calls, "{ago}");
+    }
+}
+
+#[tokio::test]
+async fn a_poll_without_a_session_is_refused_and_ends_none() {
+    fn refused() -> Status {
+        Error::new(Kind::Unauthenticated, "Refused.").into()
+    }
+    let day = Duration::from_secs(24 * 60 * 60);
+    let cases: [(Duration, fn() -> Status, u16); 5] = [
+        (Duration::from_secs(900), refused, 401),
+        (Duration::from_secs(900), internal, 500),
+        (Duration::ZERO, refused, 401),
+        (Duration::ZERO, internal, 500),
+        (day, internal, 401),
+    ];
+    for (ago, status, expected) in cases {
+        let response = console(status).oneshot(poll(&session(ago), "/console/orders")).await.unwrap();
+        assert_eq!(response.status(), expected, "{ago:?}");
+        let headers = response.headers();
+        assert!(!headers.contains_key(SET_COOKIE) && !headers.contains_key(LOCATION), "{headers:?}");
+        assert_eq!(text(headers, "cache-control"), "no-store");
+        assert!(to_bytes(response.into_body(), 1).await.unwrap().is_empty());
     }
 }
 

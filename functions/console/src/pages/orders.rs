@@ -9,7 +9,7 @@ use proto::orders::v1::{ListOrdersRequest, ListOrdersResponse};
 use shared::error::{Error, Kind};
 
 use crate::Console;
-use crate::http::{Answer, Place, Query, Visit};
+use crate::http::{Answer, Live, Place, Query, Visit};
 use crate::layout;
 use crate::texts::orders as texts;
 
@@ -17,7 +17,7 @@ mod filters;
 mod form;
 mod search;
 mod shipping;
-mod slips;
+pub(super) mod slips;
 mod table;
 
 use filters::{Filters, PATH, VIEWS};
@@ -28,7 +28,7 @@ pub(crate) fn routes() -> Router<Arc<Console>> {
 }
 
 /// Shows the orders that the parameters of the URL select, or the results of a search.
-async fn list(visit: Visit, query: Query) -> Answer {
+async fn list(visit: Visit, query: Query, live: Live) -> Answer {
     if let Some(text) = query.get("q") {
         return search::answer(&visit, text).await;
     }
@@ -39,8 +39,9 @@ async fn list(visit: Visit, query: Query) -> Answer {
     };
     match found {
         Ok(found) => {
-            let body = page(&visit, &filters, &html! {}, &results(&visit, &filters, &found));
-            Ok(visit.page(texts::TITLE, Place::Orders, body))
+            let list = results(&visit, &filters, &found);
+            let around = |list: &Markup| page(&visit, &filters, &html! {}, list);
+            Ok(live.answer(&visit, texts::TITLE, Place::Orders, &list, around))
         }
         // The caller's own filter is at fault: the form keeps it, to be corrected.
         Err(error) if is_bad_filter(&error) => {
@@ -84,6 +85,7 @@ fn heading(visit: &Visit, searched: &str, filters: Option<&Filters>) -> Markup {
                 }
             }
         }
+        (slips::chooser(visit))
     }
 }
 
@@ -96,7 +98,8 @@ fn results(visit: &Visit, filters: &Filters, found: &ListOrdersResponse) -> Mark
                 p { a href=(visit.path(PATH)) { (texts::ALL_ORDERS) } }
             }
         } @else {
-            (table::table(visit, texts::TITLE, &found.data))
+            (slips::all_to_pack(visit, &found.data))
+            (table::live_table(visit, texts::TITLE, &found.data))
         }
         (pager(visit, filters, found.next_cursor.as_deref()))
     }

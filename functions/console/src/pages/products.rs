@@ -9,7 +9,7 @@ use proto::products::v1::{ListProductsRequest, ListProductsResponse, Product};
 use shared::error::{Error, Kind};
 
 use crate::Console;
-use crate::http::{Answer, Place, Query, Visit};
+use crate::http::{Answer, Live, Place, Query, Visit};
 use crate::layout;
 use crate::texts::products as texts;
 
@@ -29,7 +29,7 @@ pub(crate) fn path(id: &str) -> String {
 }
 
 /// Shows the products that the parameters of the URL select.
-async fn list(visit: Visit, query: Query) -> Answer {
+async fn list(visit: Visit, query: Query, live: Live) -> Answer {
     let filters = Filters::from_query(&query);
     let found = match filters.request() {
         Ok(request) => fetch(&visit, request).await,
@@ -37,8 +37,9 @@ async fn list(visit: Visit, query: Query) -> Answer {
     };
     match found {
         Ok(found) => {
-            let body = page(&visit, &filters, &results(&visit, &filters, &found));
-            Ok(visit.page(texts::TITLE, Place::Products, body))
+            let list = results(&visit, &filters, &found);
+            let around = |list: &Markup| page(&visit, &filters, list);
+            Ok(live.answer(&visit, texts::TITLE, Place::Products, &list, around))
         }
         // The caller's own filter is at fault: the form keeps it, to be corrected.
         Err(error) if matches!(error.kind(), Kind::InvalidQuery | Kind::Validation) => {
@@ -195,7 +196,7 @@ fn table(visit: &Visit, products: &[Product]) -> Markup {
 fn row(visit: &Visit, product: &Product) -> Markup {
     let stock = product.stock.unwrap_or_default();
     html! {
-        tr {
+        tr id=(product.id) {
             td data-label=(texts::SKU) { (product.sku) }
             td data-label=(texts::NAME) { a href=(visit.path(&path(&product.id))) { (product.name) } }
             td data-label=(texts::STATUS) { (layout::badge(&product.status)) }

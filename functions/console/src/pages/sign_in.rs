@@ -8,7 +8,7 @@ use axum::extract::State;
 use axum::response::Response;
 use axum::routing::{get, post};
 use form_urlencoded::byte_serialize;
-use http::{HeaderMap, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use maud::{Markup, html};
 use proto::users::v1::user_service_client::UserServiceClient;
 use proto::users::v1::{AuthenticateRequest, AuthenticateResponse, RevokeTokenRequest};
@@ -27,6 +27,10 @@ const SIGN_OUT: &str = "/console/sign-out";
 
 /// Query of the page after a sign-out whose session could not be ended.
 const HERE_ONLY: (&str, &str) = ("signed-out", "here");
+
+/// Header that has the browser forget pages. The back button may otherwise show one that it keeps in memory, although
+/// none may be stored.
+const CLEAR_SITE_DATA: HeaderName = HeaderName::from_static("clear-site-data");
 
 /// Longest wait for the end of a session. The answer with the cookie must not wait for its request's deadline.
 const REVOKE_WITHIN: Duration = Duration::from_secs(5);
@@ -127,6 +131,7 @@ async fn sign_out(
         web::redirect(&format!("{SIGN_IN}?{name}={value}"))
     };
     response.extensions_mut().insert(SessionChange::End);
+    response.headers_mut().insert(CLEAR_SITE_DATA, HeaderValue::from_static("\"cache\""));
     response
 }
 

@@ -121,6 +121,17 @@ fn a_session_ends_after_twelve_hours_without_use() {
 }
 
 #[test]
+fn a_use_is_noted_every_fifteen_minutes() {
+    let session = session(NOW);
+    let at = |seconds| NOW.after(Duration::from_secs(seconds));
+    assert!(session.used(at(899)).is_none());
+    assert_eq!(session.used(at(900)).unwrap().unused_for(at(901)), Duration::from_secs(1));
+    let renewed = session.renewed(tokens("staff"), at(890)).unwrap();
+    assert_eq!(renewed.unused_for(at(890)), Duration::ZERO);
+    assert_eq!(renewed.last_used_as(&session).unused_for(at(890)), Duration::from_secs(890));
+}
+
+#[test]
 fn a_token_ends_after_its_lifetime() {
     let session = session(NOW);
     let at = |seconds| NOW.after(Duration::from_secs(seconds));

@@ -52,6 +52,13 @@ pub(crate) fn exceeded(name: &str, requested: i64, left: i64) -> String {
     format!("{name}: {requested} asked for, {left} left")
 }
 
+// Statuses.
+
+pub(crate) const STATUS: &str = "Order";
+pub(crate) const PAYMENT_STATUS: &str = "Payment";
+pub(crate) const FULFILLMENT_STATUS: &str = "Fulfillment";
+pub(crate) const RETURN_STATUS: &str = "Return";
+
 // Facts.
 
 pub(crate) const FACTS: &str = "Facts";

@@ -7,6 +7,7 @@ use proto::users::v1::User;
 
 use super::{Item, Page};
 use crate::layout;
+use crate::pages::users;
 use crate::texts::order as texts;
 
 /// Columns of the items: their headings, and true for numbers.
@@ -27,11 +28,13 @@ impl Page<'_> {
         let order = self.order;
         html! {
             h1 { (texts::title(&order.number)) }
-            p {
-                (layout::badge(&order.status)) " "
-                (layout::badge(&order.payment_status)) " "
-                (layout::badge(&order.fulfillment_status))
-                @if order.return_status != "none" { " " (layout::badge(&order.return_status)) }
+            p.states {
+                (state(texts::STATUS, &order.status)) " "
+                (state(texts::PAYMENT_STATUS, &order.payment_status)) " "
+                (state(texts::FULFILLMENT_STATUS, &order.fulfillment_status))
+                @if order.return_status != "none" {
+                    " " (state(texts::RETURN_STATUS, &order.return_status))
+                }
             }
         }
     }
@@ -39,6 +42,7 @@ impl Page<'_> {
     pub(super) fn facts(&self, customer: Option<&User>) -> Markup {
         let order = self.order;
         let orders_of = self.visit.path(&format!("/console/orders?user_id={}", order.user_id));
+        let page_of = self.visit.path(&users::path(&order.user_id));
         html! {
             section aria-labelledby="facts" {
                 h2 #facts { (texts::FACTS) }
@@ -60,7 +64,9 @@ impl Page<'_> {
                     }
                     dt { (texts::CUSTOMER) }
                     dd {
-                        @if let Some(customer) = customer { bdi { (customer.name) } ", " (customer.email) br; }
+                        @if let Some(customer) = customer {
+                            a href=(page_of) { bdi { (customer.name) } } ", " (customer.email) br;
+                        }
                         code { (order.user_id) } " "
                         a href=(orders_of) { (texts::ORDERS_OF_CUSTOMER) }
                     }
@@ -155,6 +161,11 @@ impl Page<'_> {
             }
         }
     }
+}
+
+/// Renders a status with what it is of: several may have the same word.
+fn state(label: &str, status: &str) -> Markup {
+    html! { span { span.muted { (label) } " " (layout::badge(status)) } }
 }
 
 /// Renders a fact that may be absent.

@@ -4,9 +4,10 @@ use maud::{Markup, html};
 use proto::orders::v1::Order;
 
 use super::filters::Filters;
+use super::slips;
 use crate::http::Visit;
 use crate::layout;
-use crate::texts::orders as texts;
+use crate::texts::{orders as texts, slips as slip_texts};
 
 /// Columns: their headings, and true for numbers, which stand at the right.
 const COLUMNS: [(&str, bool); 9] = [
@@ -23,27 +24,36 @@ const COLUMNS: [(&str, bool); 9] = [
 
 /// Renders orders as a table. `caption` is for screen readers.
 pub(super) fn table(visit: &Visit, caption: &str, orders: &[Order]) -> Markup {
+    with_rows(caption, &html! { @for order in orders { (row(visit, order, None)) } })
+}
+
+/// Renders the same table, whose rows have IDs: a live list follows them. A page may have one alone.
+pub(super) fn live_table(visit: &Visit, caption: &str, orders: &[Order]) -> Markup {
+    with_rows(caption, &html! { @for order in orders { (row(visit, order, Some(&order.id))) } })
+}
+
+fn with_rows(caption: &str, rows: &Markup) -> Markup {
     html! {
         table.list {
             caption.hidden { (caption) }
             thead {
                 tr {
+                    td.choose { span.visually-hidden { (slip_texts::CHOOSE) } }
                     @for (heading, is_number) in COLUMNS {
                         th scope="col" class=[is_number.then_some("number")] { (heading) }
                     }
                 }
             }
-            tbody {
-                @for order in orders { (row(visit, order)) }
-            }
+            tbody { (rows) }
         }
     }
 }
 
-fn row(visit: &Visit, order: &Order) -> Markup {
+fn row(visit: &Visit, order: &Order, id: Option<&str>) -> Markup {
     let customer = Filters::only("user_id", &order.user_id).path();
     html! {
-        tr {
+        tr id=[id] {
+            td.choose { (slips::choice(order)) }
             td data-label=(texts::NUMBER) { a href=(visit.path(&path(&order.id))) { (order.number) } }
             td data-label=(texts::PLACED_AT) { (layout::time(order.created_at.as_ref())) }
             td data-label=(texts::STATUS) { (layout::badge(&order.status)) }
@@ -56,7 +66,7 @@ fn row(visit: &Visit, order: &Order) -> Markup {
             td.number data-label=(texts::TOTAL) { (layout::money_of(order.total.as_ref())) }
             td data-label=(texts::CUSTOMER) {
                 a href=(visit.path(&customer)) title=(order.user_id)
-                    aria-label=(texts::orders_of(&order.user_id)) { (short(&order.user_id)) }
+                    aria-label=(texts::orders_of(&short(&order.user_id))) { (short(&order.user_id)) }
             }
         }
     }
