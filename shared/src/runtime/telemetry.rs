@@ -22,6 +22,10 @@ use crate::runtime::context::ColdStart;
 use crate::runtime::spans::Recorder;
 use crate::runtime::trace::Trace;
 
+mod json;
+
+use json::{JsonLine, SpanFields};
+
 /// Chooses what is logged: `debug`, or by module `info,orders=debug,mongodb=off`.
 pub const LEVELS_VARIABLE: &str = "RUST_LOG";
 
@@ -90,10 +94,9 @@ where
     W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
 {
     let lines = tracing_subscriber::fmt::layer()
-        .json()
-        .flatten_event(true)
-        .with_target(false)
-        .with_span_list(false)
+        .fmt_fields(SpanFields)
+        .event_format(JsonLine)
+        .with_ansi(false)
         .with_writer(writer);
     tracing_subscriber::registry().with(levels).with(lines)
 }
