@@ -24,6 +24,10 @@ const MOST_VALUES: usize = 100;
 /// Most metrics in a line. The specification allows so many in each of its directives.
 const MOST_METRICS: usize = 100;
 
+/// Room for a line and its metrics before their number is known.
+const USUAL_LINE: usize = 2048;
+const USUAL_METRICS: usize = 16;
+
 /// Most durations of a metric that are kept until the end of an invocation. Further ones are not measured: by then
 /// their distribution is known.
 const MOST_KEPT: usize = 20_000;
@@ -180,8 +184,9 @@ impl Accumulated {
 
     /// Lines of all values, which begin anew.
     fn take_lines(&mut self, namespace: &Namespace, function: &str, now: Timestamp) -> String {
-        let mut text = String::new();
-        for line in self.lines() {
+        let lines = self.lines();
+        let mut text = String::with_capacity(lines.len() * USUAL_LINE);
+        for line in lines {
             line.write(&mut text, namespace, function, now);
         }
         for series in &mut self.series {
@@ -200,7 +205,11 @@ impl Accumulated {
         for point in self.series.iter().flat_map(Series::points) {
             match lines.iter_mut().find(|line| line.has_room_for(&point)) {
                 Some(line) => line.points.push(point),
-                None => lines.push(Line { points: vec![point] }),
+                None => {
+                    let mut points = Vec::with_capacity(USUAL_METRICS);
+                    points.push(point);
+                    lines.push(Line { points });
+                }
             }
         }
         lines
