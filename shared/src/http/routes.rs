@@ -316,7 +316,7 @@ async fn answer(State(methods): State<Methods>, mut request: Request, next: Next
     let span = request_span(id.to_str().unwrap_or_default(), &trace);
     let recorded = ActiveSpan::server(&span, &trace, "request");
     // So that all that runs below is in the trace that was begun here.
-    request.extensions_mut().insert(trace);
+    request.extensions_mut().get_or_insert_with(|| trace);
     respond(id, methods, request, next, recorded).instrument(span).await
 }
 

@@ -483,7 +483,9 @@ impl<'a> EventFields<'a> {
         let mut headers = HeaderMap::new();
         let mut add = |name: &str, value: &str| {
             let known = EVENT_HEADERS.iter().find(|known| known.as_str().eq_ignore_ascii_case(name));
-            if let (Some(name), Ok(value)) = (known, HeaderValue::try_from(value)) {
+            if let Some(name) = known
+                && let Ok(value) = HeaderValue::try_from(value)
+            {
                 headers.append(name.clone(), value);
             }
         };
