@@ -46,6 +46,16 @@ impl Edge {
     /// the problem is recorded in `variables`.
     pub fn read(variables: &mut Variables, services: &mut Services, clock: &Clock) -> Option<Self> {
         let cors = variables.or(CORS_ALLOWED_ORIGINS.name, Cors::default(), Cors::parse);
+        let edge = Self::read_without_cors(variables, services, clock);
+        Some(Self { cors: cors?, ..edge? })
+    }
+
+    /// Reads the same without `CORS_ALLOWED_ORIGINS`: for pages, which no other page may read.
+    pub fn read_without_cors(
+        variables: &mut Variables,
+        services: &mut Services,
+        clock: &Clock,
+    ) -> Option<Self> {
         let base_path = variables.or(BASE_PATH.name, BasePath::default(), BasePath::parse);
         let mut secret = |name| secrets::optional(variables, services, name, EdgeSecret::check);
         let secret = match (secret(EDGE_SECRET.name), secret(EDGE_SECRET_PREVIOUS.name)) {
@@ -56,7 +66,7 @@ impl Edge {
             }
             (current, previous) => current.map(|source| EdgeSecret::new(source, previous, clock.clone())),
         };
-        Some(Self { cors: cors?, base_path: base_path?, secret })
+        Some(Self { cors: Cors::default(), base_path: base_path?, secret })
     }
 
     /// Replaces the origins whose pages may read answers.
@@ -72,6 +82,11 @@ impl Edge {
     /// Requires a secret of every request.
     pub fn with_secret(self, secret: EdgeSecret) -> Self {
         Self { secret: Some(secret), ..self }
+    }
+
+    /// True if all requests come through CloudFront, whose `Host` is that of API Gateway.
+    pub fn is_behind_cloudfront(&self) -> bool {
+        self.secret.is_some()
     }
 
     /// Path before all paths of the API.

@@ -101,6 +101,27 @@ impl Services {
     /// recorded in `variables`.
     pub fn channel(&mut self, variables: &mut Variables, name: &str) -> Option<Channel> {
         match variables.required(name, ServiceUrl::parse)? {
+            #[cfg(feature = "socket")]
+            ServiceUrl::Http2(authority) => {
+                let http2 = super::http2::Http2::new(authority).signed_with(self.callers(variables)?);
+                Some(Channel::over_http2(http2, self.clock.clone()))
+            }
+            url => self.unsigned(variables, url),
+        }
+    }
+
+    /// Creates a channel as [`Self::channel`], for calls with tokens of users alone. It signs none, and so needs no
+    /// `CALLERS_SECRET`.
+    pub fn client_channel(&mut self, variables: &mut Variables, name: &str) -> Option<Channel> {
+        let url = variables.required(name, ServiceUrl::parse)?;
+        self.unsigned(variables, url)
+    }
+
+    fn unsigned(&mut self, variables: &mut Variables, url: ServiceUrl) -> Option<Channel> {
+        // Without the feature `lambda` there are no settings of AWS.
+        #[cfg(not(feature = "lambda"))]
+        let _ = variables;
+        match url {
             #[cfg(feature = "lambda")]
             ServiceUrl::Lambda(name) => {
                 let function = super::lambda::LambdaFunction::new(self.aws(variables)?.lambda(), name);
@@ -108,8 +129,7 @@ impl Services {
             }
             #[cfg(feature = "socket")]
             ServiceUrl::Http2(authority) => {
-                let http2 = super::http2::Http2::new(authority).signed_with(self.callers(variables)?);
-                Some(Channel::over_http2(http2, self.clock.clone()))
+                Some(Channel::over_http2(super::http2::Http2::new(authority), self.clock.clone()))
             }
             // `parse` refuses URLs that need a missing feature.
             #[cfg(not(all(feature = "lambda", feature = "socket")))]
@@ -173,6 +193,17 @@ mod tests {
         assert!(channels == [false, false] && problem.contains("CALLERS_SECRET: must have"), "{problem}");
         let (channels, problem) = with(Some("a secret of the tests, 32 bytes or more"));
         assert!(channels == [true, true] && problem == "invalid environment: ", "{problem}");
+    }
+
+    #[cfg(feature = "socket")]
+    #[test]
+    fn calls_of_users_need_no_secret() {
+        let mut variables = Variables::from_fn(|name| {
+            assert_eq!(name, "USER_SERVICE_URL");
+            Some("http://127.0.0.1:1".to_owned())
+        });
+        let services = &mut Services::new(Clock::system());
+        assert!(services.client_channel(&mut variables, "USER_SERVICE_URL").is_some());
     }
 
     #[cfg(feature = "lambda")]

@@ -46,6 +46,10 @@ pub const PRODUCT_SERVICE_URL: Variable = Variable::new(
     "`lambda:FUNCTION` on Lambda; `http://HOST:PORT` or `HOST:PORT` for gRPC over HTTP/2",
 );
 
+/// Address of the orders function.
+pub const ORDER_SERVICE_URL: Variable =
+    Variable::new("ORDER_SERVICE_URL", "as `PRODUCT_SERVICE_URL`, for the orders function");
+
 /// Address of the users function.
 pub const USER_SERVICE_URL: Variable =
     Variable::new("USER_SERVICE_URL", "as `PRODUCT_SERVICE_URL`, for the users function");
