@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use console::OwnOrigin;
 use console::session::SealKey;
 pub use maintenance::schema::{Schemas, ensure_schema, ensure_schemas};
 use mongodb::Database;
@@ -55,7 +56,7 @@ pub struct Backend {
     pub orders: orders::App,
     /// The docs function.
     pub docs: docs::App,
-    /// The console. It is not deployed yet, and no [`Function`](gateway::Function) of the gateway.
+    /// The console.
     pub console: console::App,
     keys: KeyRing,
     /// Admin in the access tokens of [`check_consistency`](Self::check_consistency), who need not exist.
@@ -143,6 +144,7 @@ impl Backend {
             orders: Channel::new(Arc::new(orders.rpc.clone()), clock.clone()),
             // Another key at each start: sessions of the console end with the process.
             seal: SealKey::random(),
+            origin: OwnOrigin::OfHost,
             clock: clock.clone(),
         });
         Self { users, products, orders, docs, console, keys, admin: UserId::new(), clock }
@@ -154,8 +156,8 @@ impl Backend {
             orders: self.orders.router.clone(),
             products: self.products.router.clone(),
             users: self.users.router.clone(),
-            docs: self.docs.router.clone(),
             console: self.console.router.clone(),
+            docs: self.docs.router.clone(),
         })
     }
 }

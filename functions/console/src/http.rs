@@ -41,6 +41,7 @@ pub(crate) use failure::{Answer, Failure};
 pub(crate) use fields::{Fields, OpenFields};
 pub(crate) use keep::SessionChange;
 pub(crate) use live::Live;
+pub use origin::OwnOrigin;
 pub(crate) use query::Query;
 pub(crate) use visit::{Visit, page, redirect};
 

@@ -3,7 +3,7 @@
 //! The cookie carries the tokens of the caller, encrypted and authenticated (ChaCha20-Poly1305, RFC 8439). The
 //! browser can neither read nor change them. A cookie that cannot be opened is no session.
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -19,8 +19,11 @@ use shared::auth::Role;
 use shared::error::Error;
 use shared::values::clock::Timestamp;
 
+mod rotation;
 #[cfg(test)]
 pub(crate) mod tests;
+
+pub use rotation::SealRotation;
 
 /// Name of the cookie. By its prefix browsers take it from this host alone, over HTTPS alone, for all paths.
 const COOKIE_NAME: &str = "__Host-oms-console";
@@ -47,12 +50,14 @@ const NOTE_USE: Duration = Duration::from_secs(15 * 60);
 /// Bytes of the token in forms: 128 bits.
 const CSRF_BYTES: usize = 16;
 
-/// Key that seals the cookies of sessions. Clones share it.
+/// Keys that seal the cookies of sessions: the first one seals, and each of them opens. Clones share them.
 #[derive(Clone)]
-pub struct SealKey(Arc<[u8; KEY_BYTES]>);
+pub struct SealKey(Arc<RwLock<Vec<Key>>>);
 
 /// Bytes of a key of ChaCha20-Poly1305.
 const KEY_BYTES: usize = 32;
+
+type Key = [u8; KEY_BYTES];
 
 impl SealKey {
     /// Rule for the secret: at least 32 bytes.
@@ -71,24 +76,29 @@ impl SealKey {
     /// # Errors
     /// Message if the secret has less than 32 bytes.
     pub fn from_secret(secret: impl AsRef<[u8]>) -> Result<Self, String> {
-        let secret = secret.as_ref();
-        Self::check_secret(secret)?;
-        let mut bytes = [0; KEY_BYTES];
-        hkdf::Salt::new(hkdf::HKDF_SHA256, b"oms")
-            .extract(secret)
-            .expand(&[b"console session cookie, ChaCha20-Poly1305"], hkdf::HKDF_SHA256)
-            .and_then(|key| key.fill(&mut bytes))
-            .map_err(|_| "cannot be made a key".to_owned())?;
-        Ok(Self(Arc::new(bytes)))
+        Ok(Self(Arc::new(RwLock::new(vec![derived(secret.as_ref())?]))))
     }
 
     /// Creates a key that no other process has. Its sessions end with the process.
     pub fn random() -> Self {
-        Self(Arc::new(rand::random()))
+        Self(Arc::new(RwLock::new(vec![rand::random()])))
     }
 
+    /// Replaces the keys: the first of these secrets seals from now on. Without a good one nothing changes.
+    fn replace<'a>(&self, secrets: impl IntoIterator<Item = &'a str>) {
+        let keys: Vec<Key> = secrets.into_iter().filter_map(|it| derived(it.as_bytes()).ok()).collect();
+        if !keys.is_empty() {
+            *self.0.write().unwrap_or_else(PoisonError::into_inner) = keys;
+        }
+    }
+
+    fn keys(&self) -> Vec<Key> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Key that seals.
     fn key(&self) -> Option<LessSafeKey> {
-        UnboundKey::new(&CHACHA20_POLY1305, self.0.as_slice()).ok().map(LessSafeKey::new)
+        usable(self.keys().first()?)
     }
 
     /// Seals bytes: a random nonce, the ciphertext, its tag. `None` if the system has no random bytes.
@@ -107,10 +117,27 @@ impl SealKey {
         }
         let sealed = URL_SAFE_NO_PAD.decode(sealed).ok()?;
         let (nonce, bytes) = sealed.split_first_chunk::<NONCE_LEN>()?;
-        let (nonce, mut bytes) = (Nonce::assume_unique_for_key(*nonce), bytes.to_vec());
-        let opened = self.key()?.open_in_place(nonce, Aad::from(SEALED_FOR), &mut bytes).ok()?;
-        Some(opened.to_vec())
+        self.keys().iter().find_map(|key| {
+            let (nonce, mut bytes) = (Nonce::assume_unique_for_key(*nonce), bytes.to_vec());
+            let opened = usable(key)?.open_in_place(nonce, Aad::from(SEALED_FOR), &mut bytes).ok()?;
+            Some(opened.to_vec())
+        })
     }
+}
+
+fn derived(secret: &[u8]) -> Result<Key, String> {
+    SealKey::check_secret(secret)?;
+    let mut bytes = [0; KEY_BYTES];
+    hkdf::Salt::new(hkdf::HKDF_SHA256, b"oms")
+        .extract(secret)
+        .expand(&[b"console session cookie, ChaCha20-Poly1305"], hkdf::HKDF_SHA256)
+        .and_then(|key| key.fill(&mut bytes))
+        .map_err(|_| "cannot be made a key".to_owned())?;
+    Ok(bytes)
+}
+
+fn usable(key: &Key) -> Option<LessSafeKey> {
+    UnboundKey::new(&CHACHA20_POLY1305, key).ok().map(LessSafeKey::new)
 }
 
 /// Session of a signed-in member of staff.

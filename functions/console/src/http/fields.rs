@@ -13,7 +13,7 @@ use shared::input::validation::{FieldError, NamedBy};
 
 use super::failure::Failure;
 use super::keep::SessionState;
-use super::origin;
+use super::origin::OwnOrigin;
 use crate::{Console, texts};
 
 /// Largest form, in bytes. A table of counted stock is the longest.
@@ -116,8 +116,8 @@ impl Fields {
     ///
     /// # Errors
     /// 403 for another origin, 413 for a body that is too large or has too many fields, 415 for another type.
-    async fn read(parts: &Parts, body: Body) -> Result<Self, Error> {
-        if !origin::is_own(parts) {
+    async fn read(own: &OwnOrigin, parts: &Parts, body: Body) -> Result<Self, Error> {
+        if !own.has_sent(parts) {
             return Err(Error::forbidden(texts::FOREIGN_FORM));
         }
         if !is_form(parts) {
@@ -150,9 +150,9 @@ fn is_same(one: &str, other: &str) -> bool {
 impl FromRequest<Arc<Console>> for Fields {
     type Rejection = Failure;
 
-    async fn from_request(request: Request, _: &Arc<Console>) -> Result<Self, Failure> {
+    async fn from_request(request: Request, console: &Arc<Console>) -> Result<Self, Failure> {
         let (parts, body) = request.into_parts();
-        let fields = Self::read(&parts, body).await?;
+        let fields = Self::read(&console.origin, &parts, body).await?;
         let session = match parts.extensions.get::<SessionState>() {
             Some(SessionState::Open(session)) => session,
             Some(SessionState::Unavailable(error)) => return Err(error.clone().into()),
@@ -169,9 +169,9 @@ impl FromRequest<Arc<Console>> for Fields {
 impl FromRequest<Arc<Console>> for OpenFields {
     type Rejection = Failure;
 
-    async fn from_request(request: Request, _: &Arc<Console>) -> Result<Self, Failure> {
+    async fn from_request(request: Request, console: &Arc<Console>) -> Result<Self, Failure> {
         let (parts, body) = request.into_parts();
-        Ok(Self(Fields::read(&parts, body).await?))
+        Ok(Self(Fields::read(&console.origin, &parts, body).await?))
     }
 }
 

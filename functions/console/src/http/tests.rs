@@ -19,7 +19,7 @@ use tonic::Status;
 use tower::ServiceExt as _;
 
 use crate::session::{SealKey, Session, tests as sessions};
-use crate::{Console, assets};
+use crate::{Console, OwnOrigin, assets};
 
 const NOW: Timestamp = Timestamp::from_millis(1_796_117_400_000);
 const FORM: &str = "application/x-www-form-urlencoded";
@@ -59,7 +59,14 @@ fn console_on(functions: Arc<dyn Invoke>) -> Router {
     let clock = Clock::from_fn(|| NOW);
     let channel = Channel::new(functions, clock.clone());
     let (users, products, orders) = (channel.clone(), channel.clone(), channel);
-    super::router(Arc::new(Console { users, products, orders, seal: key(), clock }))
+    super::router(Arc::new(Console {
+        users,
+        products,
+        orders,
+        seal: key(),
+        origin: OwnOrigin::OfHost,
+        clock,
+    }))
 }
 
 fn internal() -> Status {
