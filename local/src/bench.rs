@@ -26,7 +26,7 @@ pub mod results;
 pub mod rows;
 
 /// Packages whose programs are measured.
-const PACKAGES: [&str; 5] = ["orders", "products", "users", "docs", "floors"];
+const PACKAGES: [&str; 6] = ["orders", "products", "users", "docs", "console", "floors"];
 
 /// Options of the command.
 #[derive(Debug)]

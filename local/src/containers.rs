@@ -52,10 +52,13 @@ const ADMIN_PASSWORD: &str = "admin-password";
 /// File with the secret that signs calls between services.
 const CALLERS_SECRET: &str = "callers-secret";
 
+/// File with the secret that seals the sessions of the console.
+const CONSOLE_SECRET: &str = "console-secret";
+
 /// Names of all secrets.
-const NAMES: [&str; 8] = {
+const NAMES: [&str; 9] = {
     let [(_, orders, _), (_, products, _), (_, users, _)] = FUNCTIONS;
-    [KEY, URI, orders, products, users, JWT_SECRET, CALLERS_SECRET, ADMIN_PASSWORD]
+    [KEY, URI, orders, products, users, JWT_SECRET, CALLERS_SECRET, CONSOLE_SECRET, ADMIN_PASSWORD]
 };
 
 /// Options of [`generate`].
@@ -84,12 +87,21 @@ pub struct Owners {
     pub products: u32,
     /// User service.
     pub users: u32,
+    /// Console.
+    pub console: u32,
 }
 
 impl Owners {
     /// Those of `compose.yaml` and `Dockerfile`.
-    pub const OF_IMAGES: Self =
-        Self { root: 0, database: 999, services: 65_532, orders: 65_530, products: 65_531, users: 65_533 };
+    pub const OF_IMAGES: Self = Self {
+        root: 0,
+        database: 999,
+        services: 65_532,
+        orders: 65_530,
+        products: 65_531,
+        users: 65_533,
+        console: 65_529,
+    };
 
     /// User, group and mode of a secret: it is readable where it is needed, and nowhere else.
     fn of(self, name: &str) -> Owner {
@@ -102,6 +114,7 @@ impl Owners {
         match name {
             KEY => (self.database, self.database, 0o400),
             JWT_SECRET => (self.users, self.services, 0o400),
+            CONSOLE_SECRET => (self.console, self.services, 0o400),
             CALLERS_SECRET => (self.root, self.services, 0o440),
             _ => (service.unwrap_or(self.root), self.root, 0o400),
         }
@@ -302,8 +315,15 @@ mod tests {
     fn options(folder: &Path) -> SecretsOptions {
         let of_folder = std::fs::metadata(folder).unwrap();
         let (user, group) = (of_folder.uid(), of_folder.gid());
-        let owners =
-            Owners { root: user, database: user, services: group, orders: user, products: user, users: user };
+        let owners = Owners {
+            root: user,
+            database: user,
+            services: group,
+            orders: user,
+            products: user,
+            users: user,
+            console: user,
+        };
         SecretsOptions { folder: folder.to_owned(), host: "mongodb:27017".to_owned(), owners }
     }
 

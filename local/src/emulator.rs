@@ -43,7 +43,8 @@ const REQUEST: Duration = Duration::from_secs(20);
 const POLL: Duration = Duration::from_millis(200);
 
 /// Path of each function that changes nothing, even without a token.
-const ALIVE: [(Function, &str); 4] = [
+const ALIVE: [(Function, &str); 5] = [
+    (Function::Console, "/console/sign-in"),
     (Function::Docs, "/health"),
     (Function::Users, "/users"),
     (Function::Products, "/products?limit=1"),

@@ -41,8 +41,10 @@ pub fn variables(mongo_uri: &str, settings: &Settings, endpoint: &str) -> Vec<(&
     let mut variables = vec![
         ("MONGO_URI", mongo_uri.to_owned()),
         ("JWT_SECRET", settings.jwt_secret.clone()),
+        ("CONSOLE_SECRET", settings.console_secret()),
         // On this machine all requests come from one address.
         ("RATE_LIMIT_PER_ADDRESS", "0".to_owned()),
+        ("ORDER_SERVICE_URL", "lambda:orders".to_owned()),
         ("PRODUCT_SERVICE_URL", "lambda:products".to_owned()),
         ("USER_SERVICE_URL", "lambda:users".to_owned()),
         ("AWS_ENDPOINT_URL_LAMBDA", endpoint.to_owned()),
@@ -64,7 +66,8 @@ pub fn variables(mongo_uri: &str, settings: &Settings, endpoint: &str) -> Vec<(&
 pub fn for_sam(mongo_uri: &str, settings: &Settings, endpoint: &str) -> Vec<(&'static str, String)> {
     let all = variables(mongo_uri, settings, endpoint).into_iter();
     let of_template = all.filter(|(name, _)| {
-        ["MONGO_URI", "JWT_SECRET", "RATE_LIMIT_PER_ADDRESS", "AWS_ENDPOINT_URL_LAMBDA"].contains(name)
+        ["MONGO_URI", "JWT_SECRET", "CONSOLE_SECRET", "RATE_LIMIT_PER_ADDRESS", "AWS_ENDPOINT_URL_LAMBDA"]
+            .contains(name)
             || CUSTOMER_LIMITS.contains(name)
     });
     // No CloudWatch reads the lines of metrics here.

@@ -67,6 +67,7 @@ pub async fn samples() -> Result<Vec<Sample>, CommandError> {
         OrderServiceClient::new(channel).reconcile(sample(ReconcileRequest::default())).await.map(drop)
     });
     Ok(vec![
+        Sample { file: "console-http.json", event: http("GET", "/console/sign-in", None, None) },
         Sample { file: "docs-http.json", event: http("GET", "/health", None, None) },
         Sample { file: "orders-call.json", event: call_orders.await? },
         Sample { file: "orders-http.json", event: http("GET", "/orders", None, None) },

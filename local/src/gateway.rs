@@ -17,17 +17,11 @@ pub struct Routers {
     pub products: Router,
     /// `/users`, `/auth`, `/.well-known` and below.
     pub users: Router,
-    /// All else.
-    pub docs: Router,
     /// `/console` and below.
     pub console: Router,
+    /// All else.
+    pub docs: Router,
 }
-
-/// First segment of the paths of the console.
-///
-/// The console is no [`Function`], since it is not deployed yet: template.yaml, the containers and the document of the
-/// API are compared with those.
-const CONSOLE: &str = "console";
 
 /// One router for all.
 pub fn router(routers: Routers) -> Router {
@@ -38,6 +32,8 @@ pub fn router(routers: Routers) -> Router {
 #[derive(Clone, Copy, Debug, Deserialize, Eq, Ord, PartialEq, PartialOrd, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Function {
+    /// `/console` and below.
+    Console,
     /// `/orders` and below.
     Orders,
     /// `/products` and below.
@@ -50,10 +46,11 @@ pub enum Function {
 
 impl Function {
     /// All of them.
-    pub const ALL: [Self; 4] = [Self::Orders, Self::Products, Self::Users, Self::Docs];
+    pub const ALL: [Self; 5] = [Self::Console, Self::Orders, Self::Products, Self::Users, Self::Docs];
 
     /// First segments of the paths that each function answers. Docs answers all others.
-    const SEGMENTS: [(&str, Self); 5] = [
+    const SEGMENTS: [(&str, Self); 6] = [
+        ("console", Self::Console),
         ("orders", Self::Orders),
         ("products", Self::Products),
         ("users", Self::Users),
@@ -71,6 +68,7 @@ impl Function {
     /// Name of its service in containers.
     pub fn service(self) -> &'static str {
         match self {
+            Self::Console => "console",
             Self::Orders => "order-service",
             Self::Products => "product-service",
             Self::Users => "user-service",
@@ -81,6 +79,7 @@ impl Function {
     /// Port of its service.
     pub fn port(self) -> u16 {
         match self {
+            Self::Console => console::PORT,
             Self::Orders => orders::PORT,
             Self::Products => products::PORT,
             Self::Users => users::PORT,
@@ -91,6 +90,7 @@ impl Function {
     /// The table of its environment variables.
     pub fn variables(self) -> &'static [Variable] {
         match self {
+            Self::Console => console::environment::VARIABLES,
             Self::Orders => orders::environment::VARIABLES,
             Self::Products => products::environment::VARIABLES,
             Self::Users => users::environment::VARIABLES,
@@ -98,9 +98,11 @@ impl Function {
         }
     }
 
-    /// The rows of its route table.
+    /// The rows of its route table: endpoints of the API. The console has none, since pages are for people: their paths
+    /// are in no document, and their answers are no JSON.
     pub fn specs(self) -> Vec<&'static RouteSpec> {
         match self {
+            Self::Console => Vec::new(),
             Self::Orders => orders::http::routes().specs(),
             Self::Products => products::http::routes().specs(),
             Self::Users => users::http::routes().specs(),
@@ -109,8 +111,9 @@ impl Function {
     }
 
     /// The name of its package, its binary and its folder.
-    pub fn name(self) -> &'static str {
+    pub const fn name(self) -> &'static str {
         match self {
+            Self::Console => "console",
             Self::Orders => "orders",
             Self::Products => "products",
             Self::Users => "users",
@@ -145,9 +148,8 @@ pub fn nginx_paths() -> String {
 }
 
 async fn dispatch(State(routers): State<Routers>, request: Request) -> Response {
-    let path = request.uri().path();
-    let group = match Function::of(path) {
-        _ if path.split('/').nth(1) == Some(CONSOLE) => routers.console,
+    let group = match Function::of(request.uri().path()) {
+        Function::Console => routers.console,
         Function::Orders => routers.orders,
         Function::Products => routers.products,
         Function::Users => routers.users,

@@ -9,6 +9,7 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use orders::CustomerLimits;
+use ring::hmac;
 use ring::rand::{SecureRandom, SystemRandom};
 use serde::{Deserialize, Serialize};
 use shared::http::base_path::BasePath;
@@ -86,6 +87,12 @@ impl Settings {
             admin_password: random_text(12)?,
             password_is_given: false,
         })
+    }
+
+    /// Secret that seals the sessions of the console. It is made from the one that signs tokens, which it does not tell.
+    pub fn console_secret(&self) -> String {
+        let key = hmac::Key::new(hmac::HMAC_SHA256, self.jwt_secret.as_bytes());
+        URL_SAFE_NO_PAD.encode(hmac::sign(&key, b"oms console on this machine"))
     }
 
     /// Replaces each setting that `variable` has a value for.

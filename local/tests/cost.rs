@@ -9,6 +9,7 @@ use std::process::{Command, Output};
 
 use local::cost::deployment::Deployment;
 use local::cost::inputs;
+use local::cost::measurements::BILLED;
 use local::gateway::Function;
 use serde_json::{Value as Json, json};
 use serde_yaml_ng::Value;
@@ -46,12 +47,12 @@ fn deployment(template: &Value) -> Deployment {
     let minutes: usize = resources().filter(|it| it["Condition"].is_null()).map(every_minute).sum();
     let number = |count: usize| u64::try_from(count).unwrap();
     Deployment {
-        memory_mb: Function::ALL.map(memory).into(),
+        memory_mb: BILLED.map(memory).into(),
         traces: template["Globals"]["Function"]["Tracing"] == "Active",
         access_log_bytes: number(access_log.and_then(Value::as_str).unwrap_or_default().len()),
         alarm_metrics: of_type("AWS::CloudWatch::Alarm").into_iter().map(metrics_of_alarm).sum(),
         dashboards: number(of_type("AWS::CloudWatch::Dashboard").len()),
-        secrets: number(secrets.count()),
+        secrets: number(secrets.count() + of_type("AWS::SecretsManager::Secret").len()),
         reconciles_per_hour: number(60 * minutes),
     }
 }
@@ -144,7 +145,7 @@ fn alarms_mappings_and_conditions_are_counted_as_billed() {
     let facts = deployment(&serde_yaml_ng::from_str(template).unwrap());
     let memory = [512, 256, 256, 256];
     let expected = Deployment {
-        memory_mb: Function::ALL.into_iter().zip(memory).collect(),
+        memory_mb: BILLED.into_iter().zip(memory).collect(),
         traces: true,
         access_log_bytes: 10,
         alarm_metrics: 1 + 2 + 3,
@@ -160,7 +161,7 @@ fn every_function_has_a_measurement_and_fits_its_memory() {
     let inputs = inputs(None, None).unwrap();
     let operations = inputs.measurements.operations.iter();
     let measured: BTreeSet<Function> = operations.flat_map(|it| it.functions.keys().copied()).collect();
-    assert_eq!(measured, BTreeSet::from(Function::ALL));
+    assert_eq!(measured, BTreeSet::from(BILLED));
     for (function, process) in &inputs.measurements.processes {
         let memory_kib = inputs.deployment.memory_mb[function] * 1_024;
         assert!(process.peak_memory_kib * 2 < memory_kib, "{}: {process:?}", function.name());

@@ -1,7 +1,7 @@
 //! Cost of spans on Lambda, in processor time of the functions for an order:
 //!
 //! ```sh
-//! cargo build --release -p orders -p products -p users -p docs
+//! cargo build --release -p orders -p products -p users -p docs -p console
 //! cargo run --example span_cost -- target/release
 //! ```
 //! It runs two shops on the small Lambda, with one `mongod`: one sends the spans of every request to a socket that takes

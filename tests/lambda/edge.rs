@@ -79,7 +79,11 @@ impl Site {
     }
 
     async fn starts(&self, function: Function, more: &[(&str, &str)]) -> Arc<Host> {
-        let own = [("MONGO_URI", self.mongo_uri.as_str()), ("JWT_SECRET", tests::JWT_SECRET)];
+        let own = [
+            ("MONGO_URI", self.mongo_uri.as_str()),
+            ("JWT_SECRET", tests::JWT_SECRET),
+            ("CONSOLE_SECRET", tests::CONSOLE_SECRET),
+        ];
         let variables = self.lambda.variables(&[&own, more].concat());
         let clock = Clock::system;
         let host = match function {
@@ -93,6 +97,10 @@ impl Site {
             }
             Function::Users => {
                 let it = users::environment::Environment::read(variables, clock()).unwrap();
+                Host::new(move || it.clone().build(), clock())
+            }
+            Function::Console => {
+                let it = console::environment::Environment::read(variables, clock()).unwrap();
                 Host::new(move || it.clone().build(), clock())
             }
             Function::Docs => return self.lambda.starts("docs", docs(&self.lambda, more)).await,

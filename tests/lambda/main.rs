@@ -8,6 +8,7 @@ mod bounds;
 mod calls;
 mod cloud;
 mod consistency;
+mod console;
 mod docs;
 mod edge;
 mod entrances;

@@ -135,6 +135,11 @@ impl Lambda {
                 .variable("JWT_SECRET", jwt_secret)
                 .variable("RATE_LIMIT_PER_ADDRESS", "0"),
             function("docs", 5),
+            function("console", 29)
+                .variable("CONSOLE_SECRET", crate::CONSOLE_SECRET)
+                .variable("ORDER_SERVICE_URL", "lambda:orders")
+                .variable("PRODUCT_SERVICE_URL", "lambda:products")
+                .variable("USER_SERVICE_URL", "lambda:users"),
         ]
     }
 

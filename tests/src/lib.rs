@@ -52,5 +52,8 @@ pub mod target;
 /// Signs the tokens of all tests.
 pub const JWT_SECRET: &str = "a secret of the tests, 32 bytes or more";
 
+/// Secret of the console in tests.
+pub const CONSOLE_SECRET: &str = "a secret of the console in tests, 32 bytes or more";
+
 /// Signs the calls between functions on sockets.
 pub const CALLERS_SECRET: &str = "a secret of callers in tests, 32 bytes or more";

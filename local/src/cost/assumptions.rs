@@ -101,7 +101,7 @@ impl Assumptions {
         init_latency: Latency::from_millis(200),
         architecture: Architecture::Arm64,
         cluster: Cluster::M30,
-        metrics: 55,
+        metrics: 58,
         cloudfront: false,
         waf_rules: 0,
     };

@@ -17,7 +17,7 @@ use shared::runtime::config::{EDGE_SECRET, EDGE_SECRET_PREVIOUS, Variable};
 
 use super::assumptions::Assumptions;
 use super::deployment::Deployment;
-use super::measurements::{Measurements, Operation, OperationMeasurement, Usage};
+use super::measurements::{BILLED, Measurements, Operation, OperationMeasurement, Usage};
 use super::money::{Money, with_commas};
 use super::prices::{Item, PriceList};
 use crate::gateway::Function;
@@ -190,7 +190,7 @@ struct Month<'a> {
 impl<'a> Month<'a> {
     fn of(inputs: &'a Inputs, assumptions: &'a Assumptions) -> Self {
         let reconciles = HOURS * u128::from(inputs.deployment.reconciles_per_hour);
-        let loads = Function::ALL.into_iter().map(|function| (function, Load::default())).collect();
+        let loads = BILLED.into_iter().map(|function| (function, Load::default())).collect();
         let mut month = Self { inputs, assumptions, loads, requests: 0, reconciles, answer_bytes: 0 };
         for operation in &inputs.measurements.operations {
             month.add(operation);
@@ -488,7 +488,7 @@ mod tests {
         };
         let deployment = Deployment {
             // So much that the processor is a whole one.
-            memory_mb: Function::ALL.map(|function| (function, 2_048)).into(),
+            memory_mb: BILLED.map(|function| (function, 2_048)).into(),
             reconciles_per_hour: 60,
             secrets: 2,
             ..Deployment::default()
@@ -540,7 +540,7 @@ mod tests {
     #[test]
     fn less_memory_is_less_of_a_core() {
         let mut inputs = inputs();
-        inputs.deployment.memory_mb = Function::ALL.map(|function| (function, 256)).into();
+        inputs.deployment.memory_mb = BILLED.map(|function| (function, 256)).into();
         let assumptions = assumptions(1_000);
         let month = Month::of(&inputs, &assumptions);
         // 0.5 ms of a core are 3.455 ms of 256 / 1769 of one.

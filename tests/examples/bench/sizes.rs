@@ -19,7 +19,7 @@ const MOST_MEMORY: f64 = 10.0 * 1024.0;
 const MOST_PACKAGE: f64 = 3.5 * 1024.0;
 
 /// Functions whose packages are measured.
-const FUNCTIONS: [&str; 4] = ["orders", "products", "users", "docs"];
+const FUNCTIONS: [&str; 5] = ["orders", "products", "users", "docs", "console"];
 
 /// Requests after which memory is read first.
 const FIRST: usize = 10_000;

@@ -1,7 +1,7 @@
 //! Measurements of the functions for `cargo local cost`, by operation:
 //!
 //! ```sh
-//! cargo build --release -p orders -p products -p users -p docs
+//! cargo build --release -p orders -p products -p users -p docs -p console
 //! cargo run --example cost -- target/release
 //! ```
 //! It runs the programs as they are deployed on the small Lambda, with a real `mongod`, lives a shop's life, and writes

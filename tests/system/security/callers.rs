@@ -49,12 +49,13 @@ const CALLERS: [(&str, &[&str]); 15] = [
 ];
 
 /// Names that a caller may give itself; `None` is an earlier build.
-const NAMES: [Option<&str>; 9] = [
+const NAMES: [Option<&str>; 10] = [
     None,
     Some("orders"),
     Some("products"),
     Some("users"),
     Some("docs"),
+    Some("console"),
     Some("schedule"),
     Some("maintenance"),
     Some("admin"),

@@ -13,11 +13,12 @@ use http::Method;
 use serde_json::json;
 use shared::runtime::listener::Limits;
 use tests::in_process::InProcess;
+use tests::person::PASSWORD;
 use tests::shop::order_of;
-use tests::{CALLERS_SECRET, JWT_SECRET};
+use tests::{CALLERS_SECRET, CONSOLE_SECRET, JWT_SECRET};
 
 /// All variables that a function reads.
-const VARIABLES: [&str; 30] = [
+const VARIABLES: [&str; 38] = [
     "ALLOWED_HOSTS",
     "AWS_LAMBDA_RUNTIME_API",
     "CALLERS_SECRET",
@@ -26,6 +27,13 @@ const VARIABLES: [&str; 30] = [
     "CALLERS_SECRET_PREVIOUS",
     "CALLERS_SECRET_PREVIOUS_ARN",
     "CALLERS_SECRET_PREVIOUS_FILE",
+    "CONSOLE_ORIGIN",
+    "CONSOLE_SECRET",
+    "CONSOLE_SECRET_ARN",
+    "CONSOLE_SECRET_FILE",
+    "CONSOLE_SECRET_PREVIOUS",
+    "CONSOLE_SECRET_PREVIOUS_ARN",
+    "CONSOLE_SECRET_PREVIOUS_FILE",
     "DRAIN_DELAY",
     "GRPC_REFLECTION",
     "JWT_SECRET",
@@ -42,6 +50,7 @@ const VARIABLES: [&str; 30] = [
     "MONGO_URI_FILE",
     "ORDER_PAYMENT_WINDOW",
     "ORDER_RATE_PER_CUSTOMER",
+    "ORDER_SERVICE_URL",
     "PORT",
     "PRODUCT_SERVICE_URL",
     "RETURN_WINDOW",
@@ -57,8 +66,9 @@ fn binaries() -> &'static Path {
         let target = Path::new(env!("CARGO_TARGET_TMPDIR")).join("services");
         let built = Command::new(env!("CARGO"))
             .args(["build", "--quiet", "--no-default-features"])
-            .args(["--features", "orders/socket,products/socket,users/socket,docs/socket"])
+            .args(["--features", "orders/socket,products/socket,users/socket,docs/socket,console/socket"])
             .args(["--package", "orders", "--package", "products", "--package", "users", "--package", "docs"])
+            .args(["--package", "console"])
             .arg("--target-dir")
             .arg(&target)
             .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
@@ -233,6 +243,26 @@ async fn eventually(url: &str, is_expected: impl Fn(u16, &str) -> bool) -> Strin
     }
 }
 
+/// Signs staff in at a console, and opens the page of an order.
+async fn shows_an_order(console: &str, shop: &InProcess, order: &str) {
+    let staff = shop.staff().await;
+    let client = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).build().unwrap();
+    let fields = [("email", staff.email.as_str()), ("password", PASSWORD)];
+    let body = form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).finish();
+    let sign_in = |origin: &str| {
+        let request = client.post(format!("{console}/console/sign-in")).header("origin", origin);
+        request.header("content-type", "application/x-www-form-urlencoded").body(body.clone()).send()
+    };
+    assert_eq!(sign_in("https://evil.example").await.unwrap().status(), 403);
+    let answer = sign_in(console).await.unwrap();
+    assert_eq!(answer.status(), 303);
+    let cookie = answer.headers()["set-cookie"].to_str().unwrap().split(';').next().unwrap().to_owned();
+    let page = client.get(format!("{console}/console/orders/{order}")).header("cookie", cookie);
+    let page = page.send().await.unwrap();
+    assert_eq!(page.status(), 200);
+    assert!(page.text().await.unwrap().contains(order));
+}
+
 /// Runs a binary as the check of a container's health.
 fn is_healthy(name: &str, port: &str) -> bool {
     binary(name, &[("PORT", port)]).arg("health").output().unwrap().status.success()
@@ -292,6 +322,18 @@ async fn a_binary_is_all_that_a_container_needs() {
     ada.post(&returns, unit.clone()).await.expect(201);
     admin.at(&orders.url()).post(&returns, unit).await.expect(201);
 
+    // The console has no secret of callers: each of its calls has the token of its user.
+    let sealing = file("console", CONSOLE_SECRET);
+    let own = [
+        ("CONSOLE_SECRET_FILE", sealing.as_str()),
+        ("ORDER_SERVICE_URL", &orders.address),
+        ("PRODUCT_SERVICE_URL", &products.address),
+        ("USER_SERVICE_URL", &users.address),
+    ];
+    let console = Service::start("console", &own);
+    assert!(is_healthy("console", console.address.rsplit(':').next().unwrap()));
+    shows_an_order(&console.url(), &shop, &order.id()).await;
+
     // It says how it is, before and after the signal to stop.
     let port = orders.address.rsplit(':').next().unwrap().to_owned();
     assert!(is_healthy("orders", &port));
@@ -308,7 +350,7 @@ async fn a_binary_is_all_that_a_container_needs() {
     let mut orders = orders;
     assert!(orders.child.wait().unwrap().success());
     assert!(!is_healthy("orders", &port));
-    for service in [products, users] {
+    for service in [products, users, console] {
         assert!(service.ends());
     }
 
