@@ -399,6 +399,7 @@ def check_deployed_functions(moto, expansion, parameters, made):
     aliases = {
         f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:{arns[it['FunctionName']['Ref']]}:{it['Name']}" for it in declared
     } | versions
+    made_secrets = {arns[name] for name, kind in kinds.items() if kind == "AWS::SecretsManager::Secret"}
     for name in names:
         config = functions.get_function_configuration(FunctionName=name)
         variables = {key: str(value) for key, value in config["Environment"]["Variables"].items()}
@@ -415,7 +416,7 @@ def check_deployed_functions(moto, expansion, parameters, made):
         check(invoked == called and len(called) == len(calls | tried), f"{name} calls {called}, and may {invoked}")
         secrets = {value for key, value in variables.items() if key.endswith("_ARN") and value}
         check(read == secrets, f"{name} reads {secrets}, and may read {read}")
-        check(secrets <= set(parameters.values()), f"{name} reads {secrets}")
+        check(secrets <= set(parameters.values()) | made_secrets, f"{name} reads {secrets}")
         check(not any("*" in action for each in allowed for action in as_list(each["Action"])), f"{name} may too much")
 
 

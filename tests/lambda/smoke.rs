@@ -13,33 +13,34 @@ use tests::on_lambda::OnLambda;
 
 use crate::receiver::Receiver;
 
-/// Timeout of the hook. Six steps, some of them with a cold start.
+/// Timeout of the hook. Seven steps, some of them with a cold start.
 const TIMEOUT: Duration = Duration::from_secs(24);
 
 /// Steps of a journey, in their order.
-const STEPS: [&str; 6] = [
+const STEPS: [&str; 7] = [
     "docs answers",
     "products reads MongoDB",
     "users publishes its keys",
     "orders refuses a request without a token",
     "orders asks users for the keys of a token",
+    "the console shows its sign-in page",
     "orders and products compare a product",
 ];
 
 /// A shop with further functions, and the hook that tries these versions.
-async fn shop(codedeploy: &Receiver, versions: [&str; 4], more: Vec<Settings>) -> OnLambda {
+async fn shop(codedeploy: &Receiver, versions: [&str; 5], more: Vec<Settings>) -> OnLambda {
     shop_with(codedeploy, versions, &[], |_| more).await
 }
 
 /// The same, with variables of the hook. `more` makes the further functions from those of the shop.
 async fn shop_with(
     codedeploy: &Receiver,
-    versions: [&str; 4],
+    versions: [&str; 5],
     variables: &[(&str, &str)],
     more: impl FnOnce(&[Settings]) -> Vec<Settings>,
 ) -> OnLambda {
     let hook = tokio::task::spawn_blocking(|| Lambda::task("smoke", TIMEOUT)).await.unwrap();
-    let names = ["ORDERS_VERSION", "PRODUCTS_VERSION", "USERS_VERSION", "DOCS_VERSION"];
+    let names = ["ORDERS_VERSION", "PRODUCTS_VERSION", "USERS_VERSION", "DOCS_VERSION", "CONSOLE_VERSION"];
     let hook = names
         .into_iter()
         .zip(versions)
@@ -100,7 +101,7 @@ async fn content(database: &Database) -> Vec<(String, Vec<Document>)> {
 #[tokio::test]
 async fn good_versions_pass_and_nothing_of_the_shop_changes() {
     let codedeploy = Receiver::http().await;
-    let shop = shop(&codedeploy, ["orders", "products", "users", "docs"], vec![]).await;
+    let shop = shop(&codedeploy, ["orders", "products", "users", "docs", "console"], vec![]).await;
     let ada = shop.customer().await;
     let mug = shop.product(3).await;
     ada.orders(&[(&mug, 1)]).await.expect(201);
@@ -129,7 +130,7 @@ async fn a_version_without_its_database_fails_the_deployment() {
         tokio::task::spawn_blocking(move || Lambda::functions(&uri, tests::JWT_SECRET)).await.unwrap();
     let broken = functions.into_iter().find(|function| function.name == "products").unwrap();
     let broken = Settings { name: "products-8".to_owned(), ..broken };
-    let shop = shop(&codedeploy, ["orders", "products-8", "users", "docs"], vec![broken]).await;
+    let shop = shop(&codedeploy, ["orders", "products-8", "users", "docs", "console"], vec![broken]).await;
     let answer = run(&shop).await;
     let problem = "status 503 (/problems/unavailable) instead of 200";
     assert_eq!(problems(&answer), [("products reads MongoDB", problem)]);
@@ -139,7 +140,7 @@ async fn a_version_without_its_database_fails_the_deployment() {
 #[tokio::test]
 async fn a_silent_version_and_a_missing_one_fail_in_time() {
     let codedeploy = Receiver::http().await;
-    let shop = shop(&codedeploy, ["orders", "products", "users-9", "docs"], vec![]).await;
+    let shop = shop(&codedeploy, ["orders", "products", "users-9", "docs", "console"], vec![]).await;
     shop.lambda.on_any("docs").always(Fault::DropRequest);
     let silent = shop.lambda.on_call("orders", "CheckConsistency").hold();
     let begun = Instant::now();
@@ -147,7 +148,7 @@ async fn a_silent_version_and_a_missing_one_fail_in_time() {
     assert!(begun.elapsed() < TIMEOUT, "{:?}", begun.elapsed());
     let problems = problems(&answer);
     let steps: Vec<_> = problems.iter().map(|(step, _)| *step).collect();
-    assert_eq!(steps, [STEPS[0], STEPS[2], STEPS[5]], "{problems:?}");
+    assert_eq!(steps, [STEPS[0], STEPS[2], STEPS[6]], "{problems:?}");
     assert!(problems[0].1.contains("cannot be called"), "{problems:?}");
     assert!(problems[1].1.contains("users-9 cannot be called"), "{problems:?}");
     assert_eq!(told(&codedeploy), "Failed");
@@ -157,7 +158,7 @@ async fn a_silent_version_and_a_missing_one_fail_in_time() {
 #[tokio::test]
 async fn a_users_function_that_is_away_fails_the_check_of_tokens() {
     let codedeploy = Receiver::http().await;
-    let shop = shop(&codedeploy, ["orders", "products", "users", "docs"], vec![]).await;
+    let shop = shop(&codedeploy, ["orders", "products", "users", "docs", "console"], vec![]).await;
     shop.lambda.on_call("users", "GetSigningKeys").always(Fault::KillBefore);
     let answer = run(&shop).await;
     let problem = "status 503 (/problems/unavailable) instead of 401";
@@ -168,7 +169,7 @@ async fn a_users_function_that_is_away_fails_the_check_of_tokens() {
 #[tokio::test]
 async fn a_hook_without_a_version_fails_the_deployment() {
     let codedeploy = Receiver::http().await;
-    let shop = shop(&codedeploy, ["orders", "products", "", "docs"], vec![]).await;
+    let shop = shop(&codedeploy, ["orders", "products", "", "docs", "console"], vec![]).await;
     let answer = run(&shop).await;
     let problem = "invalid environment: USERS_VERSION is required";
     assert_eq!(answer["steps"], json!([{ "step": "the environment is complete", "problem": problem }]));
@@ -180,7 +181,7 @@ async fn versions_behind_an_edge_are_tried_with_its_secret() {
     const SECRET: &str = "secret-of-the-edge-in-a-smoke-test-0123456789";
     for (secret, status) in [(SECRET, "Succeeded"), (&SECRET.replace("smoke", "other"), "Failed")] {
         let codedeploy = Receiver::http().await;
-        let versions = ["orders-edge", "products-edge", "users-edge", "docs-edge"];
+        let versions = ["orders-edge", "products-edge", "users-edge", "docs-edge", "console-edge"];
         let behind = |function: &Settings| {
             let name = format!("{}-edge", function.name);
             Settings { name, ..function.clone() }.variable("EDGE_SECRET", SECRET)

@@ -15,6 +15,8 @@ pub(crate) const USERS_VERSION: Variable =
     Variable::new("USERS_VERSION", "as `ORDERS_VERSION`, of the users function");
 pub(crate) const DOCS_VERSION: Variable =
     Variable::new("DOCS_VERSION", "as `ORDERS_VERSION`, of the docs function");
+pub(crate) const CONSOLE_VERSION: Variable =
+    Variable::new("CONSOLE_VERSION", "as `ORDERS_VERSION`, of the console");
 
 /// Address of the orders function.
 pub(crate) const ORDER_SERVICE_URL: Variable =
@@ -53,6 +55,7 @@ impl TaskName {
                 PRODUCTS_VERSION,
                 USERS_VERSION,
                 DOCS_VERSION,
+                CONSOLE_VERSION,
                 BASE_PATH,
                 EDGE_SECRET,
                 METRICS_NAMESPACE,

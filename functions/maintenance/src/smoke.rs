@@ -62,6 +62,8 @@ pub struct Versions {
     pub users: Version,
     /// Of the docs function.
     pub docs: Version,
+    /// Of the console.
+    pub console: Version,
 }
 
 /// Front of the functions, through which all requests come.
@@ -102,7 +104,7 @@ struct RequestStep {
 }
 
 /// The steps over REST, in their order.
-static REQUESTS: [RequestStep; 5] = [
+static REQUESTS: [RequestStep; 6] = [
     RequestStep {
         name: "docs answers",
         version: |versions| &versions.docs,
@@ -147,6 +149,16 @@ static REQUESTS: [RequestStep; 5] = [
         query: "",
         with_token: true,
         status: 401,
+        array: None,
+    },
+    RequestStep {
+        // It is built with the secret that seals its sessions, and calls no other function for this page.
+        name: "the console shows its sign-in page",
+        version: |versions| &versions.console,
+        path: "/console/sign-in",
+        query: "",
+        with_token: false,
+        status: 200,
         array: None,
     },
 ];

@@ -20,7 +20,8 @@ use shared::values::clock::Clock;
 use crate::consistency::ConsistencyCheck;
 use crate::custom_resource::{Responder, SchemaResource};
 use crate::environment::{
-    DOCS_VERSION, ORDER_SERVICE_URL, ORDERS_VERSION, PRODUCTS_VERSION, TaskName, USERS_VERSION,
+    CONSOLE_VERSION, DOCS_VERSION, ORDER_SERVICE_URL, ORDERS_VERSION, PRODUCTS_VERSION, TaskName,
+    USERS_VERSION,
 };
 use crate::schema::{FirstAdmin, Step};
 use crate::smoke::{Front, Plan, Smoke, Version, Versions};
@@ -114,9 +115,11 @@ fn plan(variables: &mut Variables, services: &mut Services, aws: Option<&Aws>) -
     let products = version(PRODUCTS_VERSION);
     let users = version(USERS_VERSION);
     let docs = version(DOCS_VERSION);
+    let console = version(CONSOLE_VERSION);
     let base_path = variables.or(BASE_PATH.name, BasePath::default(), BasePath::parse);
     let edge_secret = secrets::optional(variables, services, EDGE_SECRET.name, EdgeSecret::check);
-    let versions = Versions { orders: orders?, products: products?, users: users?, docs: docs? };
+    let versions =
+        Versions { orders: orders?, products: products?, users: users?, docs: docs?, console: console? };
     Some(Plan { versions, front: Front { base_path: base_path?, edge_secret } })
 }
 

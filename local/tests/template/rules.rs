@@ -116,11 +116,12 @@ const CALLS: [(&str, Function); 3] = [
 ];
 
 /// Variables of the code that have a version to try.
-const VERSIONS: [(&str, Function); 4] = [
+const VERSIONS: [(&str, Function); 5] = [
     ("ORDERS_VERSION", Function::Orders),
     ("PRODUCTS_VERSION", Function::Products),
     ("USERS_VERSION", Function::Users),
     ("DOCS_VERSION", Function::Docs),
+    ("CONSOLE_VERSION", Function::Console),
 ];
 
 /// A program of the code, which is a function of the template.

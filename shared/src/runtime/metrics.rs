@@ -130,10 +130,10 @@ pub struct Metric {
 }
 
 /// Names of the functions.
-const FUNCTIONS: &[&str] = &["orders", "products", "users", "docs", "maintenance"];
+const FUNCTIONS: &[&str] = &["orders", "products", "users", "docs", "console", "maintenance"];
 
-/// Names of the functions that have a REST API.
-const OF_REST: &[&str] = &["orders", "products", "users", "docs"];
+/// Names of the functions that answer requests over HTTP.
+const OF_REST: &[&str] = &["orders", "products", "users", "docs", "console"];
 
 /// Statuses that orders reach, as [`ORDERS`] counts them.
 pub const STATUSES: &[&str] = &["placed", "paid", "shipped", "cancelled", "expired", "returned"];
@@ -184,7 +184,7 @@ pub const OWN_CALLS: Metric = Metric {
     name: "rpc_client_duration_seconds",
     kind: MetricKind::Histogram,
     unit: Unit::Seconds,
-    functions: &["orders", "products", "maintenance"],
+    functions: &["orders", "products", "console", "maintenance"],
     labels: &["rpc_method", "rpc_grpc_status_code"],
     dimensions: Some(&[]),
     description: "Calls over gRPC that this service has made, each attempt",

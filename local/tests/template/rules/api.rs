@@ -10,7 +10,7 @@ use super::{Findings, Rule, id_of, of};
 use crate::template::{Event, FunctionResource, Template, reference};
 
 /// Paths that no route table has, and the two last rules of every router: exact before wildcard, and else docs.
-const FURTHER: [&str; 12] = [
+const FURTHER: [&str; 16] = [
     "/",
     "/orders/x/y/z",
     "/ordersx",
@@ -21,9 +21,16 @@ const FURTHER: [&str; 12] = [
     "/auth/x/y",
     "/authx",
     "/.well-known/jwks.json",
+    "/console",
+    "/console/sign-in",
+    "/console/orders/x",
+    "/consolex",
     "/nothing",
     "/nothing/at/all",
 ];
+
+/// Pages with a tight throttle. They have no rows, which would say so.
+const TIGHT_PAGES: [(Function, &str, &str); 1] = [(Function::Console, "POST", "/console/sign-in")];
 
 /// Paths of all route tables, with something in place of each parameter, and [`FURTHER`].
 pub(crate) fn paths() -> BTreeSet<String> {
@@ -108,6 +115,16 @@ pub(super) fn throttles(template: &Template, found: &mut Findings) {
             found.check(is_tight, Rule::Throttle, &name, "has no tight throttle");
             tight.insert(name);
         }
+    }
+    for (function, method, path) in TIGHT_PAGES {
+        let name = format!("{method} {path}");
+        let events = of(template, function).map(FunctionResource::events).unwrap_or_default();
+        let is_route = |event: &Event| event.method == method && event.path.as_deref() == Some(path);
+        found.check(events.iter().any(is_route), Rule::Throttle, &name, "has no route of its own");
+        let of_route = settings.get(&name).map(limits).unwrap_or_default();
+        let is_tight = of_route == ["TightThrottleRate", "TightThrottleBurst"];
+        found.check(is_tight, Rule::Throttle, &name, "has no tight throttle");
+        tight.insert(name);
     }
     for name in settings.keys().filter(|name| !tight.contains(*name)) {
         found.check(false, Rule::Throttle, name, "is tight, and its row does not say so");

@@ -13,7 +13,7 @@ use crate::template::{Template, reference, substituted};
 const ENDPOINT: &str = "AWS_ENDPOINT_URL_LAMBDA";
 
 /// Variables that are not deployed: the previous version of a secret has them.
-const NOT_DEPLOYED: [&str; 1] = ["EDGE_SECRET_PREVIOUS"];
+const NOT_DEPLOYED: [&str; 2] = ["EDGE_SECRET_PREVIOUS", "CONSOLE_SECRET_PREVIOUS"];
 
 /// Variables that every process on Lambda reads, whatever it does.
 const NAMESPACE: &str = METRICS_NAMESPACE.name;
