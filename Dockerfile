@@ -16,14 +16,15 @@ WORKDIR /src
 COPY --from=manifests /src .
 ENV CARGO_TARGET_DIR=/target
 ARG BUILD="--release --locked --no-default-features \
-  --package orders --package products --package users --package docs --package local \
-  --features orders/socket,products/socket,users/socket,docs/socket"
+  --package orders --package products --package users --package docs --package console \
+  --package local \
+  --features orders/socket,products/socket,users/socket,docs/socket,console/socket"
 RUN cargo build ${BUILD}
 COPY . .
 # Cargo compares times, and the stubs are newer than the sources.
 RUN find . -name '*.rs' -exec touch {} + && cargo build ${BUILD}
 # What the programs load: the C library, its loader, and the one for unwinding.
-RUN sh containers/collect-libraries.sh /target/release /runtime orders products users docs oms-local
+RUN sh containers/collect-libraries.sh /target/release /runtime orders products users docs console oms-local
 
 FROM scratch AS program
 ARG VERSION=0.1.0
@@ -67,6 +68,14 @@ ENV LISTEN_ADDRESS=0.0.0.0 LOG_FORMAT=json
 EXPOSE 50050
 HEALTHCHECK --interval=5s --timeout=4s --start-period=20s --retries=3 CMD ["/usr/local/bin/docs", "health"]
 ENTRYPOINT ["/usr/local/bin/docs"]
+
+FROM program AS console
+COPY --from=build /target/release/console /usr/local/bin/
+USER 65529:65532
+ENV LISTEN_ADDRESS=0.0.0.0 LOG_FORMAT=json
+EXPOSE 50054
+HEALTHCHECK --interval=5s --timeout=4s --start-period=20s --retries=3 CMD ["/usr/local/bin/console", "health"]
+ENTRYPOINT ["/usr/local/bin/console"]
 
 # Commands of `cargo local` for operators: secrets, schema, demo.
 FROM program AS tools

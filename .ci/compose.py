@@ -97,6 +97,26 @@ def gateway():
     print("gateway: limits, compression, request IDs, no gRPC")
 
 
+def console():
+    """Pages for staff through the gateway: a form of its own origin, and a session."""
+    form = urllib.parse.urlencode({"email": "admin@example.com", "password": PASSWORD}).encode()
+
+    def signed_in(origin):
+        headers = {"content-type": "application/x-www-form-urlencoded", "origin": origin}
+        return request("POST", "/console/sign-in", form, headers=headers)
+
+    status, _, _ = signed_in("https://evil.example")
+    assert status == 403, status
+    status, headers, body = signed_in(URL)
+    assert status == 303, (status, body[:500])
+    cookie = headers["set-cookie"].split(";")[0]
+    for path in ("/console/orders", "/console/products"):
+        status, headers, body = request("GET", path, headers={"cookie": cookie, "accept-encoding": "gzip"})
+        assert status == 200 and "content-encoding" not in headers, (path, status, headers)
+        assert b"admin@example.com" in body, path
+    print("console: a sign-in, and pages of its session")
+
+
 def services():
     """gRPC at the ports of the services, as a client of the former system would."""
     for port, method in (
@@ -179,7 +199,7 @@ def killed(product, tokens):
     """Kills one container after the other under load. No acknowledged order is lost."""
     with Load(product, tokens, patient=True) as load:
         load.since(20)
-        for service in ("order-service", "product-service", "user-service", "mongodb", "docs", "gateway"):
+        for service in ("order-service", "product-service", "user-service", "mongodb", "docs", "console", "gateway"):
             container = containers(service)[0]
             # From outside: what Docker itself kills is not started again.
             os.kill(int(docker("inspect", "--format", "{{.State.Pid}}", container)), signal.SIGKILL)
@@ -229,7 +249,7 @@ def rolled(product, tokens):
     began = time.monotonic()
     with Load(product, tokens, patient=False) as load:
         load.since(20)
-        for service in ("user-service", "product-service", "order-service", "docs"):
+        for service in ("user-service", "product-service", "order-service", "docs", "console"):
             done = subprocess.run(["containers/roll", service], capture_output=True, text=True, env=environment)
             assert done.returncode == 0, done.stderr
             print(done.stdout.strip().splitlines()[-1])
@@ -240,6 +260,7 @@ def rolled(product, tokens):
 
 def main():
     gateway()
+    console()
     services()
     admin = sign_in("admin@example.com", PASSWORD)
     product = {"sku": f"HAT-{uuid.uuid4().hex[:8]}", "name": "Hat", "price": {"amount": 5, "currency": "EUR"}, "stock": 1_000_000}
