@@ -260,7 +260,6 @@ impl SnapshotDocument {
 pub(super) fn held_product(document: impl StoredDocument) -> Result<HeldProduct, Unreadable> {
     #[derive(Deserialize)]
     struct Fields {
-        _id: bson::Uuid,
         sku: String,
         name: String,
         price: Price,
@@ -273,11 +272,12 @@ pub(super) fn held_product(document: impl StoredDocument) -> Result<HeldProduct,
         currency: String,
     }
     let unreadable = Unreadable::of(PRODUCTS, &document);
-    let Fields { _id, sku, name, price, status, max_per_order } = Unreadable::or_read(PRODUCTS, document)?;
+    let id = unreadable.id.ok_or_else(|| unreadable.clone())?;
+    let Fields { sku, name, price, status, max_per_order } = Unreadable::or_read(PRODUCTS, document)?;
     let further = Document::new;
     let price = SnapshotPrice { amount: price.amount, currency: price.currency, further: further() };
     let snapshot = SnapshotDocument { sku, name, price, status, further: further() };
-    snapshot.into_product(mongo::id(_id), max_per_order).map_err(|_| unreadable)
+    snapshot.into_product(ProductId::from_uuid(id), max_per_order).map_err(|_| unreadable)
 }
 
 /// Fields that [`held_product`] reads.

@@ -2,7 +2,8 @@
 //!
 //! They are serialized with their commands: a hot product has many, and a document takes memory for each field.
 
-use mongodb::bson::{self, RawDocument};
+use mongodb::bson::spec::BinarySubtype;
+use mongodb::bson::{self, RawBsonRef, RawDocument};
 use serde::ser::{Error as _, SerializeMap as _};
 use serde::{Deserialize, Serialize, Serializer};
 use shared::mongo::fenced::UpdateEach;
@@ -101,37 +102,42 @@ pub(super) struct Moved<'a> {
 impl<'a> Moved<'a> {
     /// Reads an entry. `None` if one of its fields cannot be read.
     pub(super) fn read(stored: &'a RawDocument) -> Option<Self> {
-        #[derive(Deserialize)]
-        struct Entry<'a> {
-            o: bson::Uuid,
-            r: i64,
-            q: i64,
-            t: bson::DateTime,
-            #[serde(borrow, default)]
-            #[expect(dead_code, reason = "an entry with another snapshot is not moved")]
-            s: Option<Snapshot<'a>>,
-        }
-        #[derive(Deserialize)]
-        #[expect(dead_code, reason = "as in Entry")]
-        struct Snapshot<'a> {
-            sku: &'a str,
-            name: &'a str,
-            #[serde(borrow)]
-            price: Price<'a>,
-            status: &'a str,
-        }
-        #[derive(Deserialize)]
-        #[expect(dead_code, reason = "as in Entry")]
-        struct Price<'a> {
-            amount: i64,
-            currency: &'a str,
-        }
-        if let Ok(Entry { o, r, q, t, .. }) = bson::deserialize_from_slice(stored.as_bytes()) {
-            return Some(Self { stored, o, r, q, t });
+        if let Some(moved) = Self::read_quickly(stored) {
+            return Some(moved);
         }
         // Parsed, a field that stands twice is read.
         let EntryDocument { o, r, q, t, .. } = stored.to_owned().fields()?;
         Some(Self { stored, o, r, q, t })
+    }
+
+    /// Reads an entry in place. Deserialized, an ID and a time would be written as text and read again.
+    fn read_quickly(stored: &'a RawDocument) -> Option<Self> {
+        let [mut o, mut r, mut q, mut t, mut s] = [None; 5];
+        for field in stored {
+            let (name, value) = field.ok()?;
+            let place = match name.as_str() {
+                "o" => &mut o,
+                "r" => &mut r,
+                "q" => &mut q,
+                "t" => &mut t,
+                "s" => &mut s,
+                _ => continue,
+            };
+            if place.replace(value).is_some() {
+                return None;
+            }
+        }
+        let whole = |value| match value {
+            Some(RawBsonRef::Int64(number)) => Some(number),
+            Some(RawBsonRef::Int32(number)) => Some(i64::from(number)),
+            _ => None,
+        };
+        let o = o?.as_binary().filter(|id| id.subtype == BinarySubtype::Uuid)?;
+        let o = bson::Uuid::from_bytes(o.bytes.try_into().ok()?);
+        if let Some(snapshot) = s.filter(|it| *it != RawBsonRef::Null) {
+            let _: Snapshot<'_> = bson::deserialize_from_slice(snapshot.as_document()?.as_bytes()).ok()?;
+        }
+        Some(Self { stored, o, r: whole(r)?, q: whole(q)?, t: t?.as_datetime()? })
     }
 
     /// Upsert that writes it to the hold of its order, unless that has the same revision or a higher one. The entry is
@@ -152,6 +158,24 @@ impl<'a> Moved<'a> {
         let update = vec![Replacement { with: Condition { branches: (is_newer, replaced, "$$ROOT") } }];
         UpdateEach { filter: WithId { _id: self.o }, update }
     }
+}
+
+/// Snapshot in an entry, in place. An entry with another one is not moved.
+#[derive(Deserialize)]
+#[expect(dead_code, reason = "the entry is moved as it is stored")]
+struct Snapshot<'a> {
+    sku: &'a str,
+    name: &'a str,
+    #[serde(borrow)]
+    price: Price<'a>,
+    status: &'a str,
+}
+
+#[derive(Deserialize)]
+#[expect(dead_code, reason = "as in Snapshot")]
+struct Price<'a> {
+    amount: i64,
+    currency: &'a str,
 }
 
 /// Filter for one document.
