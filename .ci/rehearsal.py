@@ -299,7 +299,7 @@ def without_absent(expansion, values, it):
 
 
 def with_arns(resources, it):
-    """A value with the ARN of an alias or a version in place of a reference to it, which moto does not know."""
+    """A value with the ARN of an alias, a version or a secret in place of a reference to it, which moto does not know."""
     if isinstance(it, list):
         return [with_arns(resources, each) for each in it]
     if not isinstance(it, dict):
@@ -309,6 +309,8 @@ def with_arns(resources, it):
         properties = referred_to["Properties"]
         # The first version of a function is 1.
         return {"Fn::Sub": "${%s.Arn}:%s" % (properties["FunctionName"]["Ref"], properties.get("Name", 1))}
+    if referred_to.get("Type") == "AWS::SecretsManager::Secret":
+        return secret(it["Ref"])
     return {name: with_arns(resources, value) for name, value in it.items()}
 
 
@@ -399,7 +401,7 @@ def check_deployed_functions(moto, expansion, parameters, made):
     aliases = {
         f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:{arns[it['FunctionName']['Ref']]}:{it['Name']}" for it in declared
     } | versions
-    made_secrets = {arns[name] for name, kind in kinds.items() if kind == "AWS::SecretsManager::Secret"}
+    made_secrets = {secret(name) for name, kind in kinds.items() if kind == "AWS::SecretsManager::Secret"}
     for name in names:
         config = functions.get_function_configuration(FunctionName=name)
         variables = {key: str(value) for key, value in config["Environment"]["Variables"].items()}
