@@ -225,6 +225,7 @@ async fn console_of(shop: &InProcess, orders: RpcServer) -> String {
         products: channel(&shop.backend.products.rpc),
         orders: channel(&orders),
         seal: SealKey::random(),
+        origin: ::console::OwnOrigin::OfHost,
         clock: clock.clone(),
     });
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

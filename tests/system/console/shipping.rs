@@ -155,8 +155,7 @@ async fn only_lines_without_a_problem_are_shipped() {
     assert_eq!(parcel, expected);
     let parcel = parcels(&site, &two.id).await.remove(0);
     assert_eq!((&parcel["carrier"], &parcel["number"]), (&json!("UPS"), &json!("0034-2")));
-    for (id, status) in
-        [(&one.id, "shipped"), (&two.id, "shipped"), (&twice.id, "paid"), (&bare.id, "paid")]
+    for (id, status) in [(&one.id, "shipped"), (&two.id, "shipped"), (&twice.id, "paid"), (&bare.id, "paid")]
     {
         assert_eq!(seen(&site, id).await["status"], status);
     }
@@ -190,10 +189,8 @@ async fn a_refused_line_stands_beside_those_that_are_shipped() {
     let mut browser = site.staff().await;
     let (good, cancelled) = (Paid::of(&site, 1).await, Paid::of(&site, 1).await);
     let bad_url = Paid::of(&site, 1).await;
-    let lines = format!(
-        "{};1;DHL\n{};2;DHL\n{};3;DHL;https://a b",
-        good.number, cancelled.number, bad_url.number
-    );
+    let lines =
+        format!("{};1;DHL\n{};2;DHL\n{};3;DHL;https://a b", good.number, cancelled.number, bad_url.number);
     let page = preview(&mut browser, &lines, "").await.expect(200);
     site.shop.admin().moves(&cancelled.id, "cancelled").await.expect(200);
     let answer = browser.submit(&page, PATH, &[]).await.expect(200);
