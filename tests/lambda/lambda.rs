@@ -116,6 +116,7 @@ impl Lambda {
             ("AWS_ACCESS_KEY_ID", "test"),
             ("AWS_SECRET_ACCESS_KEY", "test"),
             ("AWS_ENDPOINT_URL_LAMBDA", &self.endpoint),
+            ("ORDER_SERVICE_URL", "lambda:orders"),
             ("PRODUCT_SERVICE_URL", "lambda:products"),
             ("USER_SERVICE_URL", "lambda:users"),
             ("RATE_LIMIT_PER_ADDRESS", "0"),
