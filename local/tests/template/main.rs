@@ -81,7 +81,7 @@ fn the_console_has_no_secret_of_callers_and_signs_nothing() {
         Function::Console.variables().iter().filter(|it| it.is_secret).map(|it| it.name).collect();
     assert_eq!(names, ["CONSOLE_SECRET", "CONSOLE_SECRET_PREVIOUS", "EDGE_SECRET", "EDGE_SECRET_PREVIOUS"]);
     for path in proto::methods() {
-        assert!(!proto::callers(path).unwrap().iter().any(|caller| *caller == "console"), "{path}");
+        assert!(!proto::callers(path).unwrap().contains(&"console"), "{path}");
     }
 }
 
