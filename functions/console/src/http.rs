@@ -45,8 +45,6 @@ pub use origin::OwnOrigin;
 pub(crate) use query::Query;
 pub(crate) use visit::{Visit, page, redirect};
 
-pub use origin::OwnOrigin;
-
 /// Path of the first page.
 pub(crate) const START: &str = "/console/orders";
 
