@@ -1,6 +1,9 @@
 //! Styles, scripts and icon. Their paths have their hash, so that browsers keep them for good.
 //!
 //! Scripts have their integrity beside it, and those of others are compared with the hashes that were reviewed.
+//!
+//! While a deployment shifts traffic, a page of one version may ask the other version for its files. It then gets
+//! those of that other version, which are not stored. A script with other content is refused by its integrity.
 
 use std::hash::{DefaultHasher, Hasher as _};
 use std::sync::LazyLock;
@@ -19,6 +22,8 @@ use crate::texts;
 /// Static file.
 struct File {
     path: String,
+    /// Parts of the path before and after its hash.
+    around_hash: [String; 2],
     content_type: HeaderValue,
     content: &'static str,
 }
@@ -72,8 +77,17 @@ impl File {
     fn new(stem: &str, extension: &str, content_type: &'static str, content: &'static str) -> Self {
         let mut hasher = DefaultHasher::new();
         hasher.write(content.as_bytes());
-        let path = format!("/console/assets/{stem}.{:016x}.{extension}", hasher.finish());
-        Self { path, content_type: HeaderValue::from_static(content_type), content }
+        let around_hash = [format!("/console/assets/{stem}."), format!(".{extension}")];
+        let [before, after] = &around_hash;
+        let path = format!("{before}{:016x}{after}", hasher.finish());
+        Self { path, around_hash, content_type: HeaderValue::from_static(content_type), content }
+    }
+
+    /// True for the path of this file in any version.
+    fn is_at(&self, path: &str) -> bool {
+        let [before, after] = &self.around_hash;
+        let hash = path.strip_prefix(before.as_str()).and_then(|rest| rest.strip_suffix(after.as_str()));
+        hash.is_some_and(|hash| hash.len() == 16 && hash.bytes().all(|byte| byte.is_ascii_hexdigit()))
     }
 }
 
@@ -92,12 +106,13 @@ pub(crate) fn scripts() -> &'static [Script] {
     &SCRIPTS
 }
 
-/// Answers with the file of this path. Other content has another path.
+/// Answers with the file of this path. Other content has another path, and is not stored under this one.
 pub(crate) async fn answer(request: Request) -> Result<Response, Failure> {
     let path = request.uri().path();
-    let file = [&*STYLES, &*ICON].into_iter().chain(SCRIPT_FILES.iter()).find(|file| file.path == path);
+    let file = [&*STYLES, &*ICON].into_iter().chain(SCRIPT_FILES.iter()).find(|file| file.is_at(path));
     let file = file.ok_or_else(|| Error::new(Kind::NotFound, texts::NO_SUCH_PAGE))?;
-    let keep = HeaderValue::from_static("public, max-age=31536000, immutable");
+    let keep = if file.path == path { "public, max-age=31536000, immutable" } else { "no-store" };
+    let keep = HeaderValue::from_static(keep);
     let headers = [(header::CONTENT_TYPE, file.content_type.clone()), (header::CACHE_CONTROL, keep)];
     Ok((headers, file.content).into_response())
 }

@@ -217,10 +217,14 @@ impl Session {
         })
     }
 
-    /// Reads the session of a request. `None` without one that is good at this time.
-    pub(crate) fn of(headers: &HeaderMap, key: &SealKey, now: Timestamp) -> Option<Self> {
-        let session: Self = serde_json::from_slice(&key.open(cookie(headers)?)?).ok()?;
-        (session.unused_for(now) < IDLE).then_some(session)
+    /// Opens the cookie of a request. `None` without one that can be opened. The session may be idle.
+    pub(crate) fn of(headers: &HeaderMap, key: &SealKey) -> Option<Self> {
+        serde_json::from_slice(&key.open(cookie(headers)?)?).ok()
+    }
+
+    /// True if the session has ended, for it was not used for too long.
+    pub(crate) fn is_idle(&self, now: Timestamp) -> bool {
+        self.unused_for(now) >= IDLE
     }
 
     /// The same session, used now. `None` if the last use that it notes is recent.

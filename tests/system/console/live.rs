@@ -112,6 +112,21 @@ async fn a_page_between_polls_keeps_a_session() {
 }
 
 #[tokio::test]
+async fn a_session_outlives_a_lost_answer_of_a_page() {
+    let (clock, now) = hand_moved_clock();
+    let site = Site::of(InProcess::open_with_clock(clock).await);
+    let mut browser = site.staff().await;
+    now.fetch_add(14 * MINUTE + 1_000, Ordering::SeqCst);
+    // A copy gets the new cookie. The browser still has the old one when it polls.
+    browser.clone().get(ORDERS).await.leads_to(ORDERS);
+    now.fetch_add(3_000, Ordering::SeqCst);
+    poll(&mut browser, ORDERS, "\"other\"").await.leads_to(ORDERS);
+    now.fetch_add(15 * MINUTE, Ordering::SeqCst);
+    browser.get(ORDERS).await.leads_to(ORDERS);
+    browser.get(ORDERS).await.expect(200);
+}
+
+#[tokio::test]
 async fn scripts_are_own_files_of_signed_in_pages() {
     let site = Site::open().await;
     let mut browser = site.browser();

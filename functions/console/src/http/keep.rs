@@ -1,20 +1,26 @@
 //! The session of a request: opened and refreshed before its handler, kept or cleared after it.
 //!
-//! A refresh spends the refresh token, and users forgive its second use for some seconds only. So the browser must
-//! soon have the new one. A page is answered at once by a redirect to itself, with the new cookie. A form cannot be
-//! sent twice, so it is refreshed only if the token could end before its answer.
+//! A refresh spends the refresh token, and users forgive its second use for 10 s only. So the browser must soon have
+//! the new one. A request that refreshes is answered at once, before its handler, by a redirect to itself with the
+//! new cookie: a page by 303, and a form by 307, at which the browser sends it again. `Origin`, the token of the
+//! session and the key of the form stay the same.
 //!
 //! While the access token is good, a refresh that fails changes nothing. Another request may have refreshed already,
 //! and its cookie must not be cleared by this one.
+//!
+//! The cookie is cleared only if it was opened and its session has ended. One that cannot be opened stays: during a
+//! rotation or a deployment another environment may open it. A sign-in replaces it, and a sign-out clears it.
 //!
 //! The poll of a list is no use of the session, and never ends it: see [`live`].
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::body::Body;
 use axum::extract::{FromRequestParts as _, Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
+use futures::{StreamExt as _, stream};
 use http::header::SET_COOKIE;
 use http::request::Parts;
 use http::{HeaderValue, Method};
@@ -28,19 +34,24 @@ use shared::runtime::context::Context;
 
 use super::failure::Refusal;
 use super::live;
-use super::visit::{Visit, page, redirect};
+use super::visit::{Visit, page, redirect, resend};
 use crate::layout::{self, Place};
 use crate::session::{self, Session};
 use crate::{Console, pages, texts};
 
-/// Time before the end of an access token from which on a page exchanges it.
-const REFRESH_PAGE: Duration = Duration::from_secs(60);
+/// Time before the end of an access token from which on a request exchanges it. It outlives the deadline of a request.
+///
+/// It is the same for pages, forms and polls. So after a lost answer the next request exchanges at once, while users
+/// forgives that.
+const REFRESH: Duration = Duration::from_secs(60);
 
-/// Time before the end of an access token from which on a form exchanges it. It outlives the deadline of a request.
-const REFRESH_FORM: Duration = Duration::from_secs(30);
+/// Time before the end of an access token from which on no use is noted in the cookie.
+///
+/// No answer takes as long as its difference to [`REFRESH`]. So no note brings back a token that is spent already.
+const NO_NOTE: Duration = Duration::from_secs(90);
 
-/// The same for the poll of a list. With [`REFRESH_PAGE`] it keeps the cookies of pages and polls apart.
-const REFRESH_POLL: Duration = Duration::from_secs(30);
+/// Bytes of a form that are read before its session is opened. It is more than the largest form.
+const READ_FIRST: usize = 1_100_000;
 
 /// Session of a request: an extension of the request.
 #[derive(Clone)]
@@ -73,12 +84,16 @@ struct Arrival {
     /// Path and query, without the base path.
     target: String,
     state: SessionState,
+    /// True if the cookie was opened, and not used for too long.
+    is_idle: bool,
 }
 
 /// Opens the session of a request, and puts its cookie on the response. Errors become pages here.
 pub(super) async fn keep(State(console): State<Arc<Console>>, request: Request, next: Next) -> Response {
-    let (mut parts, body) = request.into_parts();
-    let had_cookie = session::has_cookie(&parts.headers);
+    let (mut parts, mut body) = request.into_parts();
+    if !is_page(&parts.method) && session::has_cookie(&parts.headers) {
+        body = received(body).await;
+    }
     let (arrival, refreshed) = Arrival::of(console, &mut parts).await;
     if let Some(again) = refreshed.as_ref().and_then(|change| arrival.again(change)) {
         return again;
@@ -87,9 +102,7 @@ pub(super) async fn keep(State(console): State<Arc<Console>>, request: Request, 
     let mut response = next.run(Request::from_parts(parts, body)).await;
     let mut change = response.extensions_mut().remove::<SessionChange>().or(refreshed);
     if let Some(Refusal(error)) = response.extensions_mut().remove::<Refusal>() {
-        // Here the cookie is no session, or one that has ended for good.
-        let is_over = matches!(arrival.state, SessionState::Absent);
-        if error.kind() == Kind::Unauthenticated && had_cookie && is_over && !arrival.is_poll {
+        if error.kind() == Kind::Unauthenticated && arrival.is_idle && !arrival.is_poll {
             change = Some(SessionChange::End);
         }
         response = arrival.refuse(&error);
@@ -107,29 +120,26 @@ impl Arrival {
         let Ok(base_path) = BasePath::from_request_parts(parts, &()).await;
         // Signing in and out needs no access token.
         let needs_none = pages::sign_in::is_own(parts.uri.path());
-        let opened = Session::of(&parts.headers, &console.seal, console.clock.now());
+        let opened = Session::of(&parts.headers, &console.seal);
+        let is_idle = opened.as_ref().is_some_and(|session| session.is_idle(console.clock.now()));
         let is_poll = live::is_poll(&parts.method, &parts.headers);
-        let (state, change) = match opened.filter(|_| !needs_none) {
+        let (state, change) = match opened.filter(|_| !is_idle && !needs_none) {
             None => (SessionState::Absent, None),
-            Some(session) if is_poll => current_for_poll(&console, &context, session).await,
-            Some(session) => {
-                let before = if is_page(&parts.method) { REFRESH_PAGE } else { REFRESH_FORM };
-                current(&console, &context, session, before).await
-            }
+            Some(session) => current(&console, &context, session, is_poll).await,
         };
         let target = parts.uri.path_and_query().map_or(parts.uri.path(), |target| target.as_str());
         let (method, target) = (parts.method.clone(), target.to_owned());
-        (Self { console, context, base_path, method, is_poll, target, state }, change)
+        (Self { console, context, base_path, method, is_poll, target, state, is_idle }, change)
     }
 
-    /// Redirects a page with a new session to itself. `None` for a form, and if that could go on for ever.
+    /// Redirects a page or a form with a new cookie to itself. `None` if that could go on for ever.
     fn again(&self, change: &SessionChange) -> Option<Response> {
         let SessionChange::Begin(session) = change else { return None };
-        if !is_page(&self.method) || session.ends_within(REFRESH_PAGE, self.console.clock.now()) {
+        if session.ends_within(REFRESH, self.console.clock.now()) {
             return None;
         }
         let cookie = self.cookie(change)?;
-        let mut response = redirect(&self.target);
+        let mut response = if is_page(&self.method) { redirect(&self.target) } else { resend(&self.target) };
         response.headers_mut().append(SET_COOKIE, cookie);
         Some(response)
     }
@@ -182,58 +192,52 @@ fn is_page(method: &Method) -> bool {
     matches!(*method, Method::GET | Method::HEAD)
 }
 
-/// Refreshes the access token of a session if it ends within this time.
+/// Reads a form before anything is done for it. A browser that is still sending can miss an answer, and its cookie.
+async fn received(body: Body) -> Body {
+    let mut rest = body.into_data_stream();
+    let (mut chunks, mut bytes) = (Vec::new(), 0);
+    while bytes <= READ_FIRST {
+        let Some(chunk) = rest.next().await else { return Body::from_stream(stream::iter(chunks)) };
+        // Nothing is read after an error.
+        bytes += chunk.as_ref().map_or(READ_FIRST + 1, |chunk| chunk.len());
+        chunks.push(chunk);
+    }
+    Body::from_stream(stream::iter(chunks).chain(rest))
+}
+
+/// Refreshes the access token of a session if it ends soon. Else a use of the session is noted, if that is due.
 ///
-/// Only a token that has ended ends its session, by a refusal of users.
+/// Only a token that has ended ends its session, by a refusal of users. A poll is no use, and ends none.
 async fn current(
     console: &Console,
     context: &Context,
     session: Session,
-    before: Duration,
+    is_poll: bool,
 ) -> (SessionState, Option<SessionChange>) {
     let now = console.clock.now();
-    if !session.ends_within(before, now) {
-        // Near its end the cookie is left alone: a poll may be replacing it.
-        let used = session.used(now).filter(|session| !session.ends_within(REFRESH_PAGE, now)).map(Arc::new);
-        return match used {
-            Some(used) => (SessionState::Open(used.clone()), Some(SessionChange::Begin(used))),
+    if !session.ends_within(REFRESH, now) {
+        let may_note = !is_poll && !session.ends_within(NO_NOTE, now);
+        return match session.used(now).filter(|_| may_note) {
+            Some(used) => begun(used),
             None => (SessionState::Open(Arc::new(session)), None),
         };
     }
     match refresh(console, context, &session).await {
-        Ok(Some(renewed)) => {
-            let renewed = Arc::new(renewed);
-            (SessionState::Open(renewed.clone()), Some(SessionChange::Begin(renewed)))
-        }
+        Ok(Some(renewed)) if is_poll => begun(renewed.last_used_as(&session)),
+        Ok(Some(renewed)) => begun(renewed),
         // The token is good for some seconds more, so the next request may refresh it.
         Ok(None) | Err(_) if !session.has_expired(console.clock.now()) => {
             (SessionState::Open(Arc::new(session)), None)
         }
-        Ok(None) => (SessionState::Absent, Some(SessionChange::End)),
+        Ok(None) => (SessionState::Absent, (!is_poll).then_some(SessionChange::End)),
         Err(error) => (SessionState::Unavailable(Arc::new(error)), None),
     }
 }
 
-/// Refreshes the access token of a session for the poll of a list. The last use of the session stays as it is.
-async fn current_for_poll(
-    console: &Console,
-    context: &Context,
-    session: Session,
-) -> (SessionState, Option<SessionChange>) {
-    if !session.ends_within(REFRESH_POLL, console.clock.now()) {
-        return (SessionState::Open(Arc::new(session)), None);
-    }
-    match refresh(console, context, &session).await {
-        Ok(Some(renewed)) => {
-            let renewed = Arc::new(renewed.last_used_as(&session));
-            (SessionState::Open(renewed.clone()), Some(SessionChange::Begin(renewed)))
-        }
-        Ok(None) | Err(_) if !session.has_expired(console.clock.now()) => {
-            (SessionState::Open(Arc::new(session)), None)
-        }
-        Ok(None) => (SessionState::Absent, None),
-        Err(error) => (SessionState::Unavailable(Arc::new(error)), None),
-    }
+/// State with this session, whose cookie is new.
+fn begun(session: Session) -> (SessionState, Option<SessionChange>) {
+    let session = Arc::new(session);
+    (SessionState::Open(session.clone()), Some(SessionChange::Begin(session)))
 }
 
 /// Exchanges the refresh token. `None` if it is refused by 401, or if its user is no staff any more.

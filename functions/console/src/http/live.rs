@@ -5,10 +5,10 @@
 //! an unchanged list is a 304. The page itself carries the tag of what it shows.
 //!
 //! **A poll is no use of the session.** A session ends 12 hours after its last use, whatever tabs stay open. So a
-//! poll may exchange tokens, but keeps the time of the last use; a page or a form writes that time anew. A poll
-//! exchanges them in the last 30 s of a token, and a page writes the cookie only before the last 60 s. No answer
-//! takes as long as the difference, so no page brings back a token that a poll has spent. A poll never clears the
-//! cookie, and is never led to the sign-in page: without a session it is 401.
+//! poll may exchange tokens, but keeps the time of the last use; a page or a form writes that time anew. All of them
+//! exchange tokens in the last 60 s of one, and note a use only before its last 90 s. No answer takes as long as the
+//! difference, so no page brings back a token that a poll has spent. A poll never clears the cookie, and is never led
+//! to the sign-in page: without a session it is 401.
 //!
 //! **Rates.** A visible tab sends 20 polls a minute, and each costs one call to a function. At the 200 requests a
 //! second of a route, 600 tabs may be visible at once. A hidden tab sends none, and a failing server is asked every

@@ -10,9 +10,10 @@ use axum::response::Response;
 use futures::FutureExt as _;
 use futures::future::{BoxFuture, ready};
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, COOKIE, HOST, LOCATION, ORIGIN, SET_COOKIE};
-use http::{HeaderMap, Method, StatusCode, request};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, request};
 use shared::error::{Error, Kind};
 use shared::rpc::channel::{Channel, Invoke};
+use shared::rpc::envelope::{self, Answer};
 use shared::runtime::context::SourceAddress;
 use shared::values::clock::{Clock, Timestamp};
 use tonic::Status;
@@ -43,6 +44,72 @@ impl Invoke for Recorder {
         self.0.lock().unwrap().push(String::from_utf8_lossy(&payload).into_owned());
         ready(Err(Status::internal("broken"))).boxed()
     }
+}
+
+/// Functions that exchange every refresh token, and fail at all else. They keep the methods that were called.
+struct Exchanging {
+    /// Life of the new access tokens in seconds.
+    expires_in: usize,
+    called: Mutex<Vec<String>>,
+}
+
+impl Exchanging {
+    fn new(expires_in: usize) -> Arc<Self> {
+        Arc::new(Self { expires_in, called: Mutex::default() })
+    }
+
+    fn called(&self) -> Vec<String> {
+        self.called.lock().unwrap().clone()
+    }
+}
+
+impl Invoke for Exchanging {
+    fn invoke(&self, payload: Vec<u8>) -> BoxFuture<'static, Result<Vec<u8>, Status>> {
+        let call = envelope::read_call(&payload).unwrap();
+        let method = call.uri().path().rsplit('/').next().unwrap().to_owned();
+        let answer = match method.as_str() {
+            "RefreshToken" => exchanged(self.expires_in).write(),
+            _ => Err(Status::internal("broken")),
+        };
+        self.called.lock().unwrap().push(method);
+        ready(answer).boxed()
+    }
+}
+
+/// Answer with new tokens: one message and its status.
+fn exchanged(expires_in: usize) -> Answer {
+    let tokens = sessions::tokens("staff");
+    let text = |field: u8, text: &str| [vec![(field << 3) | 2], varint(text.len()), text.into()].concat();
+    let message = [
+        text(1, &tokens.access_token),
+        text(2, &tokens.token_type),
+        vec![3 << 3],
+        varint(expires_in),
+        text(4, &tokens.refresh_token),
+    ]
+    .concat();
+    let length = u32::try_from(message.len()).unwrap().to_be_bytes();
+    let body: Vec<u8> = [[0_u8].as_slice(), length.as_slice(), message.as_slice()].concat();
+    Answer {
+        status: StatusCode::OK,
+        headers: HeaderMap::from_iter([(CONTENT_TYPE, HeaderValue::from_static("application/grpc"))]),
+        body: body.into(),
+        trailers: HeaderMap::from_iter([(
+            HeaderName::from_static("grpc-status"),
+            HeaderValue::from_static("0"),
+        )]),
+    }
+}
+
+/// Number as Protobuf writes it.
+fn varint(mut number: usize) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    while number >= 128 {
+        bytes.push((number % 128) as u8 | 128);
+        number /= 128;
+    }
+    bytes.push(number as u8);
+    bytes
 }
 
 fn key() -> SealKey {
@@ -126,6 +193,7 @@ async fn every_response_has_the_security_headers() {
         (Request::delete("/console/sign-in"), 405),
         (Request::get("/console/sign-out"), 405),
         (Request::get(assets::styles()), 200),
+        (Request::get("/console/assets/console.0123456789abcdef.css"), 200),
         (Request::get("/console/assets/other.css"), 404),
         (with(&session, Request::get("/console/orders")), 500),
         (with(&session, Request::post("/console/sign-out")), 403),
@@ -165,6 +233,36 @@ async fn a_style_sheet_is_kept_for_good_and_is_no_session() {
 }
 
 #[tokio::test]
+async fn a_file_of_another_version_is_the_own_one_and_not_kept() {
+    for (own, other) in [
+        (assets::styles(), "/console/assets/console.0123456789abcdef.css"),
+        (assets::icon(), "/console/assets/icon.0123456789abcdef.svg"),
+        (assets::scripts()[2].path.as_str(), "/console/assets/live.0123456789abcdef.js"),
+    ] {
+        let mut contents = Vec::new();
+        for (path, keep) in [(own, "public, max-age=31536000, immutable"), (other, "no-store")] {
+            let response = answer(Request::get(path), Body::empty()).await;
+            assert_eq!(response.status(), StatusCode::OK, "{path}");
+            assert_eq!(response.headers()[CACHE_CONTROL], keep, "{path}");
+            let content_type = response.headers()[CONTENT_TYPE].clone();
+            contents.push((content_type, to_bytes(response.into_body(), 1_000_000).await.unwrap()));
+        }
+        assert_eq!(contents[0], contents[1]);
+    }
+    for none in [
+        "console.css",
+        "console..css",
+        "console.0123.css",
+        "console.0123456789abcdeg.css",
+        "console.0123456789abcdef.js",
+        "other.0123456789abcdef.css",
+    ] {
+        let response = answer(Request::get(format!("/console/assets/{none}")), Body::empty()).await;
+        assert_eq!(response.status(), StatusCode::NOT_FOUND, "{none}");
+    }
+}
+
+#[tokio::test]
 async fn without_a_session_a_page_leads_to_the_sign_in_and_back() {
     let response = answer(Request::get("/console/orders?status=paid"), Body::empty()).await;
     assert_eq!(response.status(), StatusCode::SEE_OTHER);
@@ -178,10 +276,27 @@ async fn without_a_session_a_page_leads_to_the_sign_in_and_back() {
 }
 
 #[tokio::test]
-async fn a_cookie_that_is_no_session_is_cleared() {
-    for cookie in ["__Host-oms-console=", "__Host-oms-console=AAAA", "a=b; __Host-oms-console=x y"] {
+async fn a_cookie_that_cannot_be_opened_is_left_alone() {
+    let of_another_key = session(Duration::ZERO).cookie(&SealKey::random()).unwrap();
+    let of_another_key = sessions::sent_back(&of_another_key)[COOKIE].to_str().unwrap().to_owned();
+    for cookie in
+        ["__Host-oms-console=", "__Host-oms-console=AAAA", "a=b; __Host-oms-console=x y", &of_another_key]
+    {
         let response = answer(Request::get("/console/orders").header(COOKIE, cookie), Body::empty()).await;
         assert_eq!(response.status(), StatusCode::SEE_OTHER, "{cookie}");
+        assert_eq!(response.headers()[LOCATION], "/console/sign-in?next=%2Fconsole%2Forders", "{cookie}");
+        assert!(!response.headers().contains_key(SET_COOKIE), "{cookie}");
+    }
+}
+
+#[tokio::test]
+async fn the_cookie_of_an_idle_session_is_cleared() {
+    let idle = session(Duration::from_secs(12 * 60 * 60));
+    let page = with(&idle, Request::get("/console/orders"));
+    for (request, page) in [(page, "orders"), (counting(&idle, OWN), "stock")] {
+        let response = answer(request, "csrf=x").await;
+        assert_eq!(response.status(), StatusCode::SEE_OTHER);
+        assert_eq!(response.headers()[LOCATION], format!("/console/sign-in?next=%2Fconsole%2F{page}"));
         let set = text(response.headers(), "set-cookie");
         assert!(set.starts_with("__Host-oms-console=;") && set.ends_with("Max-Age=0"), "{set}");
     }
@@ -216,10 +331,17 @@ async fn a_sign_out_clears_the_cookie_in_every_state() {
         let session = session(Duration::from_secs(ago));
         let response = answer(sign_out(&session, OWN), "csrf=x").await;
         assert_eq!(response.status(), StatusCode::SEE_OTHER, "{ago}");
-        let is_kept = ago < 12 * 60 * 60;
-        let path = if is_kept { "/console/sign-in?signed-out=here" } else { "/console/sign-in" };
-        assert_eq!(response.headers()[LOCATION], path, "{ago}");
+        assert_eq!(response.headers()[LOCATION], "/console/sign-in?signed-out=here", "{ago}");
         assert!(text(response.headers(), "set-cookie").ends_with("Max-Age=0"), "{ago}");
+    }
+    // Without a session, and with one that cannot be opened.
+    for (cookie, path) in
+        [("a=b", "/console/sign-in"), ("__Host-oms-console=AAAA", "/console/sign-in?signed-out=here")]
+    {
+        let request = Request::post("/console/sign-out").header(COOKIE, cookie).header(CONTENT_TYPE, FORM);
+        let response = answer(request.header("sec-fetch-site", "same-origin"), "").await;
+        assert_eq!(response.headers()[LOCATION], path, "{cookie}");
+        assert!(text(response.headers(), "set-cookie").ends_with("Max-Age=0"), "{cookie}");
     }
     let page = html(answer(Request::get("/console/sign-in?signed-out=here"), Body::empty()).await).await;
     assert!(page.contains("The session could not be ended everywhere; it ends by itself."), "{page}");
@@ -335,19 +457,72 @@ async fn a_refused_refresh_ends_no_session_whose_token_is_good() {
 }
 
 #[tokio::test]
-async fn a_form_is_refreshed_only_if_its_token_may_end_before_the_answer() {
-    for (ago, method, calls) in [
-        (840, Method::GET, 0),
-        (841, Method::GET, 1),
-        (841, Method::POST, 0),
-        (870, Method::POST, 0),
-        (871, Method::POST, 1),
-    ] {
-        let functions = Arc::new(Recorder::default());
-        let request = Request::builder().method(method.clone()).uri("/console/nothing");
-        let request = with(&session(Duration::from_secs(ago)), request).body(Body::empty()).unwrap();
-        console_on(functions.clone()).oneshot(request).await.unwrap();
-        assert_eq!(functions.0.lock().unwrap().len(), calls, "{method} {ago}");
+async fn every_request_exchanges_a_token_in_its_last_minute() {
+    for (ago, calls) in [(840, 0), (841, 1)] {
+        let session = session(Duration::from_secs(ago));
+        let request = |method: Method| {
+            let request = Request::builder().method(method).uri("/console/nothing");
+            with(&session, request).body(Body::empty()).unwrap()
+        };
+        for request in [request(Method::GET), request(Method::POST), poll(&session, "/console/nothing")] {
+            let functions = Arc::new(Recorder::default());
+            let described = format!("{} {ago}", request.method());
+            console_on(functions.clone()).oneshot(request).await.unwrap();
+            assert_eq!(functions.0.lock().unwrap().len(), calls, "{described}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_form_near_the_end_of_the_token_is_answered_by_a_307() {
+    const PATH: &str = "/console/stock?x=a%20b";
+    let users = Exchanging::new(900);
+    let console = console_on(users.clone());
+    let session = session(Duration::from_secs(850));
+    let body = format!("csrf={}&key=k&lines=A-1,5", session.csrf());
+    let filled = |form: request::Builder| form.body(Body::from(body.clone())).unwrap();
+    let first = console.clone().oneshot(filled(form(&session, PATH, OWN))).await.unwrap();
+    assert_eq!(first.status(), StatusCode::TEMPORARY_REDIRECT);
+    assert_eq!(first.headers()[LOCATION], PATH);
+    assert_eq!(users.called(), ["RefreshToken"]);
+    // The browser sends the same form, with the new cookie.
+    let cookie = sessions::sent_back(&first.headers()[SET_COOKIE])[COOKIE].clone();
+    let again = Request::post(PATH).header(COOKIE, cookie).header(HOST, "shop.example");
+    let again = again.header(ORIGIN, OWN).header(CONTENT_TYPE, FORM);
+    let second = console.oneshot(filled(again)).await.unwrap();
+    // Its lookup fails.
+    assert_eq!(second.status(), StatusCode::INTERNAL_SERVER_ERROR);
+    assert!(!second.headers().contains_key(SET_COOKIE));
+    assert_eq!(users.called(), ["RefreshToken", "ListProducts"]);
+}
+
+#[tokio::test]
+async fn tokens_of_a_short_life_cause_no_loop() {
+    let session = session(Duration::from_secs(850));
+    let page = with(&session, Request::get("/console/nothing")).body(Body::empty()).unwrap();
+    let form = counting(&session, OWN).body(Body::from(format!("csrf={}", session.csrf()))).unwrap();
+    for (request, status) in [(page, 404), (form, 422)] {
+        let users = Exchanging::new(59);
+        let response = console_on(users.clone()).oneshot(request).await.unwrap();
+        assert_eq!(response.status(), status);
+        assert!(text(response.headers(), "set-cookie").ends_with("SameSite=Strict"));
+        assert_eq!(users.called(), ["RefreshToken"]);
+    }
+}
+
+#[tokio::test]
+async fn a_use_is_noted_only_far_from_the_end_of_the_token() {
+    // Polls have exchanged the token since the last use.
+    let begun = session(Duration::from_secs(2_000));
+    for (ago, is_noted) in [(0, true), (810, true), (811, false), (840, false)] {
+        let exchanged = begun.renewed(sessions::tokens("staff"), NOW.before(Duration::from_secs(ago)));
+        let session = exchanged.unwrap().last_used_as(&begun);
+        let response = answer(with(&session, Request::get("/console/nothing")), Body::empty()).await;
+        assert_eq!(response.headers().contains_key(SET_COOKIE), is_noted, "{ago}");
+        let response = answer(form(&session, "/console/nothing", OWN), "").await;
+        assert_eq!(response.headers().contains_key(SET_COOKIE), is_noted, "{ago}");
+        let response = console(internal).oneshot(poll(&session, "/console/nothing")).await.unwrap();
+        assert!(!response.headers().contains_key(SET_COOKIE), "{ago}");
     }
 }
 
@@ -355,16 +530,6 @@ async fn a_form_is_refreshed_only_if_its_token_may_end_before_the_answer() {
 fn poll(session: &Session, path: &str) -> Request {
     let request = with(session, Request::get(path)).header("hx-request", "true");
     request.body(Body::empty()).unwrap()
-}
-
-#[tokio::test]
-async fn a_poll_exchanges_a_token_in_its_last_seconds() {
-    for (ago, calls) in [(870, 0), (871, 1)] {
-        let functions = Arc::new(Recorder::default());
-        let request = poll(&session(Duration::from_secs(ago)), "/console/nothing");
-        console_on(functions.clone()).oneshot(request).await.unwrap();
-        assert_eq!(functions.0.lock().unwrap().len(), calls, "{ago}");
-    }
 }
 
 #[tokio::test]

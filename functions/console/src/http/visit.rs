@@ -178,6 +178,13 @@ pub(crate) fn redirect(path: &str) -> Response {
     (StatusCode::SEE_OTHER, [(header::LOCATION, location)]).into_response()
 }
 
+/// Redirects a form with 307 to a path without the base path. The browser sends it there, with method and body.
+pub(super) fn resend(path: &str) -> Response {
+    let mut response = redirect(path);
+    *response.status_mut() = StatusCode::TEMPORARY_REDIRECT;
+    response
+}
+
 impl FromRequestParts<Arc<Console>> for Visit {
     type Rejection = Failure;
 

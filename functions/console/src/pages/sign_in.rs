@@ -18,7 +18,7 @@ use shared::rpc::metadata;
 use shared::runtime::context::Context;
 
 use crate::http::{self as web, Answer, Fields, OpenFields, Query, SessionChange};
-use crate::session::Session;
+use crate::session::{self, Session};
 use crate::texts::sign_in as texts;
 use crate::{Console, layout};
 
@@ -61,10 +61,10 @@ pub(crate) fn page_of_form(action: &str) -> String {
     let path = action.split('?').next().unwrap_or_default();
     let segments: Vec<&str> = path.split('/').collect();
     match segments.as_slice() {
-        ["", "console", kind @ ("orders" | "products"), id, ..] if !id.is_empty() => {
+        ["", "console", kind @ ("orders" | "products" | "users"), id, ..] if !id.is_empty() => {
             format!("/console/{kind}/{id}")
         }
-        ["", "console", "stock"] => path.to_owned(),
+        ["", "console", "stock" | "shipping"] => path.to_owned(),
         _ => web::START.to_owned(),
     }
 }
@@ -149,11 +149,13 @@ async fn authenticate(
     Ok(UserServiceClient::new(console.users.clone()).authenticate(request).await?.into_inner())
 }
 
-/// Ends the session that the browser has sent, if there is one. False if it could not be ended.
+/// Ends the session that the browser has sent, if there is one, also an idle one: its tokens live on.
+///
+/// False if it could not be ended, or if its cookie cannot be opened.
 async fn revoke_sent(console: &Console, context: &Context, headers: &HeaderMap) -> bool {
-    match Session::of(headers, &console.seal, console.clock.now()) {
+    match Session::of(headers, &console.seal) {
         Some(session) => revoke(console, context, session.refresh_token()).await,
-        None => true,
+        None => !session::has_cookie(headers),
     }
 }
 
@@ -277,6 +279,9 @@ mod tests {
             ("/console/products/product_1", "/console/products/product_1"),
             ("/console/products/product_1/stock/delta", "/console/products/product_1"),
             ("/console/stock", "/console/stock"),
+            ("/console/shipping", "/console/shipping"),
+            ("/console/users/new", "/console/users/new"),
+            ("/console/users/user_1/password", "/console/users/user_1"),
             ("/console/orders/", "/console/orders"),
             ("/console/orders//x", "/console/orders"),
             ("/console/other/x", "/console/orders"),
