@@ -33,7 +33,7 @@ pub use limits::Freshness;
 pub use progress::{Job, LONGEST_DELAY, Reason, SetAside, SetAsideMark};
 
 /// Schema of this build. Raise its version with every change of `ensure_schema`, of the rules or of documents.
-pub const SCHEMA: Schema = Schema { function: "orders", version: 12, lowest_writer: ANY_WRITER };
+pub const SCHEMA: Schema = Schema { function: "orders", version: 13, lowest_writer: ANY_WRITER };
 
 const ORDERS: &str = "orders";
 

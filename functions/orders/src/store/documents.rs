@@ -17,7 +17,7 @@ use shared::values::money::{Currency, Money};
 use shared::values::stored;
 use shared::values::text::Reason;
 
-use super::{ORDERS, upgrade};
+use super::ORDERS;
 use crate::limits::{ExternalNumber, MAX_ITEMS, Note};
 use crate::number::Number;
 use crate::order::{
@@ -49,6 +49,9 @@ const VOID_VERSION: i64 = 2;
 /// Task of a void: to end its hold.
 const RELEASE: Task = Task { revision: VOID_VERSION, kind: TaskKind::Release, before: Vec::new() };
 
+/// Lowest schema version whose builds know discounts, taxes, shipping, and names in addresses.
+const AMOUNTS_KNOWN_SINCE: i32 = 11;
+
 /// Validation rule for documents: an order, or a void.
 ///
 /// An order with discounts, taxes or a shipping takes the writes of builds that know these, and of no others: an older
@@ -64,7 +67,7 @@ pub(super) fn valid() -> Document {
         "items": { "items": { "properties": { "discounts": { "maxItems": 0 }, "taxes": { "maxItems": 0 } } } },
     } };
     let by_builds_that_know_them =
-        doc! { "required": [WRITER], "properties": { WRITER: { "minimum": upgrade::COMPLETE } } };
+        doc! { "required": [WRITER], "properties": { WRITER: { "minimum": AMOUNTS_KNOWN_SINCE } } };
     doc! { "$jsonSchema": {
         "anyOf": [order_rule(), void],
         "allOf": [{ "anyOf": [without_amounts, by_builds_that_know_them] }, parts::writer_rule()],

@@ -261,6 +261,9 @@ fn lookups(listing: &Listing, of: Option<UserId>) -> Vec<Lookup> {
         }
         return lookups;
     }
+    if let Some(sku) = &listing.sku {
+        lookups.push(Lookup { index: BY_SKU, condition: doc! { "items.sku": sku } });
+    }
     // Of several statuses MongoDB does not see that the partial index has them all.
     if !matches!(listing.sort.by, SortBy::CreatedAt) {
         if let [status] = listing.payment_statuses[..]
@@ -275,9 +278,6 @@ fn lookups(listing: &Listing, of: Option<UserId>) -> Vec<Lookup> {
             let condition = doc! { "return_status": status.name() };
             lookups.push(Lookup { index: BY_RETURN_STATUS, condition });
         }
-    }
-    if let Some(sku) = &listing.sku {
-        lookups.push(Lookup { index: BY_SKU, condition: doc! { "items.sku": sku } });
     }
     if let Some(product) = listing.product_id.filter(|_| is_by_update) {
         let condition = with_status("items.product_id", mongo::uuid(product).into());

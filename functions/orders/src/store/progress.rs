@@ -18,6 +18,9 @@ use crate::products::HoldCursor;
 const POSITIONS: &str = "reconcile_progress";
 const SET_ASIDE: &str = "reconcile_set_aside";
 
+/// Maximum number of positions that are read: those of all shards, and of some earlier numbers of shards.
+const MAX_POSITIONS: i64 = 256;
+
 /// Longest delay before another attempt. A mark whose attempt lies further ahead is damaged: it is due now.
 pub const LONGEST_DELAY: Duration = Duration::from_secs(3600);
 
@@ -210,20 +213,24 @@ impl OrderStore {
         }))
     }
 
-    /// Finds the position of a job's scan, in the shard that is furthest. Positions of another number of shards may
-    /// be left, and stay behind.
+    /// Finds the position of a job's scan, in the shard that is the last of those that run. Positions of another number
+    /// of shards may be left, and stay behind: the furthest position has the number that runs.
     ///
     /// # Errors
     /// Fails when MongoDB is unavailable.
-    pub async fn furthest_position(&self, job: Job, now: Timestamp) -> Result<Option<HoldCursor>, Error> {
+    pub async fn last_position(&self, job: Job, now: Timestamp) -> Result<Option<HoldCursor>, Error> {
         let positions = self.database.collection::<Document>(POSITIONS);
         // `holds`, or `holds 1/4`: `!` follows the space.
         let names = doc! { "$gte": job.name(), "$lt": format!("{}!", job.name()) };
         let filter = doc! { "_id": names, "at": { "$lte": mongo::date(now) } };
-        let found = positions.find_one(filter).sort(doc! { "at": -1 }).await?;
-        Ok(found.and_then(|found| {
+        let found = positions.find(filter).sort(doc! { "at": -1 }).limit(MAX_POSITIONS).await?;
+        let found: Vec<Document> = found.try_collect().await?;
+        let shards = |of: &Document| of.get_str("_id").ok()?.split_once('/').map(|(_, n)| n.to_owned());
+        let running = found.first().and_then(shards);
+        let last = found.iter().rev().find(|it| shards(it) == running);
+        Ok(last.and_then(|found| {
             let at = mongo::timestamp(*found.get_datetime("at").ok()?);
-            Some(HoldCursor { at, order: order_in(&found) })
+            Some(HoldCursor { at, order: order_in(found) })
         }))
     }
 

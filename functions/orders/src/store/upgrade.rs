@@ -17,7 +17,7 @@ use super::{NUMBER_INDEX, OrderStore, with_id};
 use crate::order::Order;
 
 /// Lowest schema version whose builds store all that lists find orders by.
-pub(super) const COMPLETE: i32 = 12;
+pub(super) const COMPLETE: i32 = 13;
 
 /// Name of the upgrade of all orders, in the record of migrations.
 const UPGRADE: &str = "orders-can-be-found-by-returns";

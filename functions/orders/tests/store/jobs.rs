@@ -332,15 +332,17 @@ async fn orders_that_a_job_has_set_aside_are_listed_due_or_not() {
 }
 
 #[tokio::test]
-async fn the_furthest_position_is_that_of_any_shard() {
+async fn the_last_position_is_that_of_a_shard_that_runs() {
     let (_, store) = store().await;
     let at = |seconds| HoldCursor { at: NOW.after(Duration::from_secs(seconds)), order: None };
-    let furthest = async || store.furthest_position(Job::Holds, at(10).at).await.unwrap();
-    assert_eq!(furthest().await, None);
+    let last = async || store.last_position(Job::Holds, at(10).at).await.unwrap();
+    assert_eq!(last().await, None);
+    store.save_position("holds", at(0)).await.unwrap();
+    assert_eq!(last().await, Some(at(0)));
     for (name, seconds) in
         [("holds", 1), ("holds 0/2", 3), ("holds 1/2", 2), ("pruning", 5), ("holds 1/4", 11), ("holdings", 6)]
     {
         store.save_position(name, at(seconds)).await.unwrap();
     }
-    assert_eq!(furthest().await, Some(at(3)));
+    assert_eq!(last().await, Some(at(2)));
 }

@@ -41,6 +41,9 @@ const REMOVAL_TURN: Duration = Duration::from_millis(50);
 /// Maximum number of journals in which the oldest entry is looked for.
 const LOOKED_INTO: i64 = 1_000;
 
+/// Maximum time in which it is looked for. The caller waits for little longer.
+const LOOKING: Duration = Duration::from_secs(2);
+
 /// Field that a removal uses for a moment.
 const REMOVED: &str = "removed";
 
@@ -115,6 +118,8 @@ impl ProductStore {
             doc! { "$limit": limit },
         ];
         let found = self.stocks.aggregate(pipeline).hint(Hint::Name(PENDING_OF_ORDER.to_owned()));
+        // The caller waits no longer.
+        let found = found.max_time(LOOKING);
         let found: Vec<Document> = found.await?.try_collect().await?;
         let read = |stock: &Document| {
             let oldest = stock.get_datetime("oldest").ok().copied().map(mongo::timestamp);

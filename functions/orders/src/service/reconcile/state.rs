@@ -39,7 +39,7 @@ impl OrderService {
     pub async fn jobs(&self, context: &Context) -> Result<Vec<JobState>, Error> {
         Access::Staff.check(context.caller)?;
         let now = self.clock.now();
-        let position = self.store.furthest_position(Job::Holds, now).await?;
+        let position = self.store.last_position(Job::Holds, now).await?;
         let deadline = context.deadline.min(now.after(PRODUCTS_TIMEOUT));
         let context = Context { deadline, ..context.clone() };
         let (entry, live, ended) = futures::join!(
@@ -57,7 +57,7 @@ impl OrderService {
                 Job::Folding => of_products(job, entry.as_ref().map(|at| at.map(|at| now.since(at)))),
                 Job::Holds => {
                     // The walk has passed those that are set aside.
-                    let since = set_aside.iter().filter_map(|mark| mark.since).min();
+                    let since = self.store.oldest_set_aside(job).await?;
                     let (walked, incomplete) = of_products(job, live.as_ref().copied());
                     (walked.max(since.map(|at| now.since(at))), incomplete)
                 }
