@@ -14,7 +14,7 @@ pub(crate) const NOTHING_DONE_YET: &str = "Nothing is shipped yet. Lines with a 
 pub(crate) const ALL_HAVE_PROBLEMS: &str = "Every line has a problem, so there is nothing to ship.";
 pub(crate) const SENT: &str = "The answer for each line. To repeat the lines without an answer, reload this page: no \
      order is shipped twice.";
-pub(crate) const OTHERS: &str = "Lines that were refused or have no answer";
+pub(crate) const OTHERS: &str = "Lines that were not shipped";
 pub(crate) const OTHERS_HINT: &str = "Preview them again to see these orders as they are now.";
 pub(crate) const SHIP_MORE: &str = "Ship more orders";
 pub(crate) const TO_ORDERS: &str = "To the orders";
@@ -32,6 +32,7 @@ pub(crate) const NO_CARRIER: &str =
 pub(crate) const NO_URL: &str = "The URL must begin with https://.";
 pub(crate) const NOT_PAID: &str = "It is not paid yet.";
 pub(crate) const SHIPPED: &str = "It is shipped already.";
+pub(crate) const RECORDED: &str = "A parcel with this tracking number is recorded already.";
 pub(crate) const NOTHING_LEFT: &str = "Nothing is left to ship.";
 pub(crate) const SINCE_PREVIEW: &str =
     "Not shipped: this order was changed since the preview. Preview it again below.";

@@ -57,7 +57,7 @@ async fn send(visit: Visit, fields: Fields) -> Answer {
         Ok(rows) => {
             let body = html! {
                 h1 { (texts::TITLE) }
-                (preview::preview(&visit, &rows))
+                (preview::preview(&visit, &rows, &preview::rest(text, &rows)))
                 h2 { (line_texts::CORRECT) }
                 (form_again(line_texts::PREVIEW_AGAIN))
             };
@@ -106,7 +106,7 @@ async fn look_up(visit: &Visit, line: Line) -> Result<Row, Error> {
     let order = find(visit, &number).await?;
     let parcel = match &order {
         None => Err(texts::UNKNOWN_NUMBER.to_owned()),
-        Some(order) => left::check(order).map(|()| tracking),
+        Some(order) => left::check(order, tracking.number.as_deref()).map(|()| tracking),
     };
     Ok(Row { line, number, order, parcel })
 }

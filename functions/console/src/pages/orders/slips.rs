@@ -69,7 +69,7 @@ pub(super) fn choice(order: &Order) -> Markup {
 
 /// Renders the link to the slips of all orders of a list that are to be packed.
 pub(super) fn all_to_pack(visit: &Visit, orders: &[Order]) -> Markup {
-    let to_pack = || orders.iter().filter(|order| left::check(order).is_ok());
+    let to_pack = || orders.iter().filter(|order| left::check(order, None).is_ok());
     let count = to_pack().count();
     html! {
         @if count > 0 {
@@ -100,7 +100,7 @@ async fn show(visit: Visit, query: Query) -> Answer {
     let (mut slips, mut left_out) = (Vec::new(), Vec::new());
     for (id, found) in found {
         match found {
-            Ok(order) => match left::check(&order) {
+            Ok(order) => match left::check(&order, None) {
                 Ok(()) => slips.push(order),
                 Err(reason) => left_out.push(LeftOut { id: Some(order.id), name: order.number, reason }),
             },

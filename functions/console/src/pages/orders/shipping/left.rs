@@ -2,7 +2,7 @@
 //!
 //! The orders function decides. This is for what is offered, and for what a preview can say beforehand.
 
-use proto::orders::v1::{Order, OrderItem};
+use proto::orders::v1::{Fulfillment, Order, OrderItem};
 
 use crate::texts::shipping as texts;
 
@@ -15,11 +15,18 @@ fn units(item: &OrderItem) -> i64 {
     item.quantity.saturating_sub(item.cancelled).saturating_sub(item.shipped)
 }
 
-/// Checks that an order waits for being shipped.
+/// Checks that an order waits for being shipped, by a parcel of this number if it has one.
+///
+/// A number that the order has already is of a line that was pasted before. The rest of the order is not in that parcel.
 ///
 /// # Errors
 /// A sentence that says why it does not.
-pub(in crate::pages::orders) fn check(order: &Order) -> Result<(), String> {
+pub(in crate::pages::orders) fn check(order: &Order, parcel: Option<&str>) -> Result<(), String> {
+    let number = |it: &Fulfillment| it.tracking.as_ref().and_then(|tracking| tracking.number.clone());
+    let live = order.fulfillments.iter().filter(|it| it.status != "cancelled");
+    if parcel.is_some() && live.map(number).any(|known| known.as_deref() == parcel) {
+        return Err(texts::RECORDED.to_owned());
+    }
     match order.status.as_str() {
         "paid" if items(order).next().is_some() => Ok(()),
         "paid" => Err(texts::NOTHING_LEFT.to_owned()),
@@ -31,6 +38,8 @@ pub(in crate::pages::orders) fn check(order: &Order) -> Result<(), String> {
 
 #[cfg(test)]
 mod tests {
+    use proto::orders::v1::Tracking;
+
     use super::*;
 
     fn order(status: &str, shipped: i64) -> Order {
@@ -53,7 +62,7 @@ mod tests {
 
     #[test]
     fn an_order_that_cannot_be_shipped_has_a_reason() {
-        assert_eq!(check(&order("paid", 3)), Ok(()));
+        assert_eq!(check(&order("paid", 3), None), Ok(()));
         for (status, shipped, reason) in [
             ("paid", 4, "Nothing is left to ship."),
             ("placed", 0, "It is not paid yet."),
@@ -62,7 +71,25 @@ mod tests {
             ("cancelled", 0, "It is cancelled, so nothing can be shipped."),
             ("on_hold", 0, "It is on hold, so nothing can be shipped."),
         ] {
-            assert_eq!(check(&order(status, shipped)).unwrap_err(), reason, "{status}");
+            assert_eq!(check(&order(status, shipped), Some("1")).unwrap_err(), reason, "{status}");
         }
+    }
+
+    #[test]
+    fn a_parcel_is_recorded_once() {
+        let tracking = Tracking { number: Some("T-1".to_owned()), ..Default::default() };
+        let parcel = |status: &str| Fulfillment {
+            status: status.to_owned(),
+            tracking: Some(tracking.clone()),
+            ..Default::default()
+        };
+        let sent = Order { fulfillments: vec![parcel("shipped")], ..order("paid", 1) };
+        assert_eq!(
+            check(&sent, Some("T-1")).unwrap_err(),
+            "A parcel with this tracking number is recorded already."
+        );
+        assert_eq!(check(&sent, Some("T-2")), Ok(()));
+        let cancelled = Order { fulfillments: vec![parcel("cancelled")], ..sent };
+        assert_eq!(check(&cancelled, Some("T-1")), Ok(()));
     }
 }

@@ -38,8 +38,16 @@ const COLUMNS: [(&str, bool); 7] = [
     (line_texts::PROBLEM, false),
 ];
 
-/// Renders the preview, with a form that confirms the lines without a problem.
-pub(super) fn preview(visit: &Visit, rows: &[Row]) -> Markup {
+/// Lines of the text that have a problem.
+pub(super) fn rest(text: &str, rows: &[Row]) -> String {
+    let has_problem = |line: usize| rows.iter().any(|row| row.line == line && row.parcel.is_err());
+    let lines = (1_usize..).zip(text.lines()).filter(|(line, _)| has_problem(*line));
+    lines.map(|(_, text)| text).collect::<Vec<_>>().join("\n")
+}
+
+/// Renders the preview, with a form that confirms the lines without a problem. It carries the rest along, so that the
+/// page of the answers has them, too.
+pub(super) fn preview(visit: &Visit, rows: &[Row], rest: &str) -> Markup {
     let good = rows.iter().filter(|row| row.parcel.is_ok()).count();
     html! {
         p role="status" { (if good == 0 { texts::ALL_HAVE_PROBLEMS } else { texts::NOTHING_DONE_YET }) }
@@ -53,6 +61,7 @@ pub(super) fn preview(visit: &Visit, rows: &[Row]) -> Markup {
         @if good > 0 {
             (visit.form(PATH, html! {
                 input type="hidden" name=(CONFIRMED) value="yes";
+                @if !rest.is_empty() { input type="hidden" name=(sending::REST) value=(rest); }
                 @for row in rows {
                     @if let (Some(order), Ok(tracking)) = (&row.order, &row.parcel) {
                         (sending::fields_of(order, tracking))

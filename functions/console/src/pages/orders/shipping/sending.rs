@@ -19,6 +19,9 @@ const TRACKING_NUMBER: &str = "tracking-";
 const CARRIER: &str = "carrier-";
 const URL: &str = "url-";
 
+/// Field with the lines that had a problem.
+pub(super) const REST: &str = "rest";
+
 /// Line to be sent.
 #[derive(Debug, PartialEq)]
 struct Confirmed {
@@ -57,7 +60,7 @@ pub(super) async fn answer(visit: &Visit, fields: &Fields) -> Answer {
     let form_key = fields.key().ok_or_else(no_preview)?;
     let sent = stream::iter(lines).map(|line| send(visit, line, form_key)).buffered(AT_ONCE);
     let answers: Vec<Answered> = sent.collect().await;
-    Ok(visit.page(texts::TITLE, Place::Orders, page(visit, &answers)))
+    Ok(visit.page(texts::TITLE, Place::Orders, page(visit, &answers, fields.get(REST).unwrap_or_default())))
 }
 
 fn confirmed_line(fields: &Fields, number: &str) -> Result<Confirmed, Error> {
@@ -92,9 +95,9 @@ async fn ship(visit: &Visit, line: &Confirmed, form_key: &str) -> Result<Fulfill
     Ok(visit.orders().create_fulfillment(request).await?.into_inner())
 }
 
-fn page(visit: &Visit, answers: &[Answered]) -> Markup {
+fn page(visit: &Visit, answers: &[Answered], rest: &str) -> Markup {
     let columns = [(texts::ORDER, false), (texts::PARCEL, false), (line_texts::ANSWER, false)];
-    let others = unshipped(answers);
+    let others = unshipped(answers, rest);
     html! {
         h1 { (texts::TITLE) }
         p role="status" { (texts::SENT) }
@@ -125,15 +128,16 @@ fn page(visit: &Visit, answers: &[Answered]) -> Markup {
     }
 }
 
-/// Lines that were refused or have no answer, as they can be previewed again.
-fn unshipped(answers: &[Answered]) -> String {
+/// Lines that were refused, have no answer, or were not sent, as they can be previewed again.
+fn unshipped(answers: &[Answered], rest: &str) -> String {
     let refused = answers.iter().filter(|(_, answer)| answer.is_err()).map(|(line, _)| line);
     let lines = refused.map(|Confirmed { number, tracking, .. }| {
         let Tracking { carrier, number: tracking_number, url } = tracking;
         let values = [Some(number.as_str()), tracking_number.as_deref(), carrier.as_deref(), url.as_deref()];
         values.into_iter().flatten().collect::<Vec<_>>().join("\t")
     });
-    lines.collect::<Vec<_>>().join("\n")
+    let not_sent = rest.lines().map(str::to_owned);
+    lines.chain(not_sent).collect::<Vec<_>>().join("\n")
 }
 
 /// Renders the answer for a line.
@@ -198,7 +202,9 @@ mod tests {
             (line("A-2", None), Ok(Fulfillment::default())),
             (line("A-3", Some("https://a")), refused()),
         ];
-        assert_eq!(unshipped(&answers), "A-1\t0034\tDHL\nA-3\t0034\tDHL\thttps://a");
+        let refused = "A-1\t0034\tDHL\nA-3\t0034\tDHL\thttps://a";
+        assert_eq!(unshipped(&answers, ""), refused);
+        assert_eq!(unshipped(&answers, "A-4;;\nA-5"), format!("{refused}\nA-4;;\nA-5"));
     }
 
     #[test]
