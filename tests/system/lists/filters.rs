@@ -482,7 +482,7 @@ async fn orders_are_filtered_by_their_returns() {
         ("return_status=partial".to_owned(), "1", ""),
         ("return_status=returned".to_owned(), "", ""),
         ("return_status=requested,partial".to_owned(), "31", "3"),
-        ("return_status=partial,requested&sort=-updated_at".to_owned(), "13", "3"),
+        ("return_status=partial,requested&sort=total".to_owned(), "31", "3"),
         ("return_status=none,partial&sort=created_at".to_owned(), "0124", "02"),
         ("return_status=partial&payment_status=paid&status=shipped".to_owned(), "1", ""),
         ("return_status=partial&payment_status=refund_due".to_owned(), "", ""),
