@@ -538,7 +538,8 @@ async fn a_poll_without_a_session_is_refused_and_ends_none() {
         Error::new(Kind::Unauthenticated, "Refused.").into()
     }
     let day = Duration::from_secs(24 * 60 * 60);
-    let cases: [(Duration, fn() -> Status, u16); 5] = [
+    type Answering = fn() -> Status;
+    let cases: [(Duration, Answering, u16); 5] = [
         (Duration::from_secs(900), refused, 401),
         (Duration::from_secs(900), internal, 500),
         (Duration::ZERO, refused, 401),

@@ -22,8 +22,9 @@ pub(super) const COMPLETE: i32 = 13;
 /// Name of the upgrade of all orders, in the record of migrations.
 const UPGRADE: &str = "orders-can-be-found-by-returns";
 
-/// Index on the orders that an older build wrote last. It has none most of the time.
-const OUTDATED: &str = "written_by_older_builds";
+/// Index on the orders that an older build wrote last. It has none most of the time. Each [`COMPLETE`] has a name of its
+/// own: MongoDB does not change the filter of an index. One of an earlier build stays, as long as that build may use it.
+const OUTDATED: &str = "written_before_13";
 
 /// Number of orders that are written at once.
 const CONCURRENT: usize = 16;
@@ -104,5 +105,15 @@ impl OrderStore {
         filter.insert("version", order.version);
         let written = self.orders.update_one(filter, vec![documents::derived(order)?]).await?;
         Ok(written.matched_count == 1)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_complete_version_has_an_index_of_its_own() {
+        assert_eq!(OUTDATED, format!("written_before_{COMPLETE}"));
     }
 }

@@ -142,7 +142,7 @@ impl<'a> Moved<'a> {
 
     /// Upsert that writes it to the hold of its order, unless that has the same revision or a higher one. The entry is
     /// all that the order has: a declaration about several products writes the hold itself.
-    pub(super) fn into_hold(&self, product: bson::Uuid) -> UpdateEach<WithId, Replacement<'_>> {
+    pub(super) fn to_hold(&self, product: bson::Uuid) -> UpdateEach<WithId, Replacement<'_>> {
         let item = Literal { literal: Item { entry: self.stored, product } };
         let there =
             Filtered { filter: OfProduct { input: ITEMS, cond: Equal { values: ("$$this.p", product) } } };
@@ -184,11 +184,17 @@ pub(super) struct WithId {
     _id: bson::Uuid,
 }
 
+/// Condition that the stored revision is lower than that of an entry.
+type IsNewer = Less<(StoredRevision, i64)>;
+
+/// Stored hold with the fields of one that has an entry.
+type WithEntry<'a> = Merged<(&'static str, Hold<'a>)>;
+
 /// Stage that replaces a hold by one with an entry, if that is newer.
 #[derive(Debug, Serialize)]
 pub(super) struct Replacement<'a> {
     #[serde(rename = "$replaceWith")]
-    with: Condition<(Less<(StoredRevision, i64)>, Merged<(&'static str, Hold<'a>)>, &'static str)>,
+    with: Condition<(IsNewer, WithEntry<'a>, &'static str)>,
 }
 
 #[derive(Debug, Serialize)]
@@ -302,7 +308,7 @@ mod tests {
         let raw = RawDocumentBuf::try_from(&stored).unwrap();
         let moved = Moved::read(&raw).unwrap();
         assert_eq!((moved.o, moved.r, moved.t), (order, 3, at));
-        let UpdateEach { filter, update } = moved.into_hold(product);
+        let UpdateEach { filter, update } = moved.to_hold(product);
         assert_eq!(document(&filter), doc! { "_id": order });
         let items = doc! { "$cond": [{ "$isArray": ["$items"] }, "$items", []] };
         let there = doc! { "$filter": { "input": items, "cond": { "$eq": ["$$this.p", product] } } };

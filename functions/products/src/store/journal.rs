@@ -204,7 +204,7 @@ impl ProductStore {
         part: &'a [Moved<'a>],
     ) -> Result<Vec<&'a Moved<'a>>, Error> {
         // The holds come first: what is in neither would be lost.
-        let upserts: Vec<_> = part.iter().map(|moved| moved.into_hold(mongo::uuid(product))).collect();
+        let upserts: Vec<_> = part.iter().map(|moved| moved.to_hold(mongo::uuid(product))).collect();
         let refused = mongo::bounded_write(self.holds.upsert_each(&upserts, WRITE)).await?;
         let (mut done, mut left) = (Vec::new(), Vec::new());
         for (place, moved) in part.iter().enumerate() {
