@@ -120,11 +120,11 @@ def console():
 def services():
     """gRPC at the ports of the services, as a client of the former system would."""
     for port, method in (
-        (50051, "/oms.orders.v1.OrderService/ListOrders"),
-        (50052, "/oms.products.v1.ProductService/ListProducts"),
-        (50053, "/oms.users.v1.UserService/ListUsers"),
+        ("OMS_ORDERS_PORT", "/oms.orders.v1.OrderService/ListOrders"),
+        ("OMS_PRODUCTS_PORT", "/oms.products.v1.ProductService/ListProducts"),
+        ("OMS_USERS_PORT", "/oms.users.v1.UserService/ListUsers"),
     ):
-        with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
+        with grpc.insecure_channel(f"127.0.0.1:{os.environ[port]}") as channel:
             check = channel.unary_unary("/grpc.health.v1.Health/Check")
             assert check(b"", timeout=10) == b"\x08\x01", "not serving"
             if "Products" in method:
@@ -240,7 +240,6 @@ def rolled(product, tokens):
         "COMPOSE_FILE": "compose.yaml:containers/production.yaml",
         "OMS_TLS_CERTIFICATE": CERTIFICATE,
         "OMS_TLS_KEY": KEY,
-        "OMS_HTTP_PORT": "8081",
         "OMS_HTTPS_PORT": str(GATEWAY.port),
     }
     docker("compose", "up", "--detach", "--wait", env=environment)
