@@ -1,7 +1,7 @@
 //! The frame of every page, and the components that pages share.
 
 use maud::{DOCTYPE, Markup, html};
-use proto::common::v1::Money;
+use proto::common::v1::{Address, Money};
 use shared::error::{Error, Kind};
 use shared::http::base_path::BasePath;
 use shared::values::clock::Timestamp;
@@ -181,6 +181,27 @@ fn word(word: &str) -> String {
     match word.parse::<u64>() {
         Ok(index) => index.saturating_add(1).to_string(),
         Err(_) => word.replace('_', " "),
+    }
+}
+
+/// Renders an address, a line for each of its parts.
+pub(crate) fn address(address: &Address) -> Markup {
+    let postal_code = address.postal_code.as_deref().unwrap_or_default();
+    let city = format!("{postal_code} {}", address.city);
+    let lines = [
+        address.name.as_deref(),
+        address.company.as_deref(),
+        Some(address.line1.as_str()),
+        address.line2.as_deref(),
+        Some(city.trim()),
+        address.region.as_deref(),
+        Some(address.country.as_str()),
+        address.phone.as_deref(),
+    ];
+    html! {
+        address {
+            @for line in lines.into_iter().flatten() { (line) br; }
+        }
     }
 }
 

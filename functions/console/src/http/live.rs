@@ -43,7 +43,7 @@ pub(super) fn is_poll(method: &Method, headers: &HeaderMap) -> bool {
     method == Method::GET && headers.get(HX_REQUEST).is_some_and(|value| value == "true")
 }
 
-/// What a page with a live list needs of its request.
+/// Parts of a request that a page with a live list needs.
 pub(crate) struct Live {
     is_poll: bool,
     known: IfNoneMatch,

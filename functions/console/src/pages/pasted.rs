@@ -46,7 +46,7 @@ fn refused(detail: String) -> Error {
 
 /// Names that are on several lines, with the numbers of these lines.
 ///
-/// Which of two lines is meant is not known, so none of them is taken.
+/// It is not known which of two lines is meant, so none of them is taken.
 pub(super) fn repeated<'a>(names: impl Iterator<Item = (usize, &'a str)>) -> HashMap<String, Vec<usize>> {
     let mut numbers: HashMap<String, Vec<usize>> = HashMap::new();
     for (number, name) in names {

@@ -82,7 +82,7 @@ fn facts(visit: &Visit, user: &User) -> Markup {
                 dt { (texts::NAME) } dd { bdi { (user.name) } }
                 dt { (texts::EMAIL) } dd { (user.email) }
                 @if let Some(phone) = &user.phone { dt { (texts::PHONE) } dd { bdi { (phone) } } }
-                @if let Some(address) = &user.address { dt { (texts::ADDRESS) } dd { (address::block(address)) } }
+                @if let Some(address) = &user.address { dt { (texts::ADDRESS) } dd { (layout::address(address)) } }
                 dt { (texts::ROLE) } dd { (label(&ROLES, &user.role)) }
                 dt { (texts::STATUS) } dd { (layout::badge(&user.status)) }
                 dt { (texts::CREATED_AT) } dd { (layout::time(user.created_at.as_ref())) }

@@ -81,7 +81,7 @@ pub(super) struct Checked {
 }
 
 impl Checked {
-    /// What was checked by earlier pages: nothing without a cursor.
+    /// Counts of earlier pages: nothing without a cursor.
     fn from_query(query: &Query) -> Self {
         let cursor = query.get("cursor").map(str::to_owned);
         let counts = if cursor.is_some() { Counts::from_query(query) } else { Counts::default() };

@@ -1,7 +1,6 @@
 //! Heading, facts, items and addresses of an order.
 
 use maud::{Markup, html};
-use proto::common::v1::Address;
 use proto::orders::v1::OrderItem;
 use proto::users::v1::User;
 
@@ -148,12 +147,12 @@ impl Page<'_> {
                 div.cards {
                     section.card {
                         h3 { (texts::SHIPPING_ADDRESS) }
-                        @if let Some(address) = shipping { (block(address)) }
+                        @if let Some(address) = shipping { (layout::address(address)) }
                     }
                     section.card {
                         h3 { (texts::BILLING_ADDRESS) }
                         @match billing {
-                            Some(address) => { (block(address)) }
+                            Some(address) => { (layout::address(address)) }
                             None => { p.muted { (texts::SAME_ADDRESS) } }
                         }
                     }
@@ -178,29 +177,10 @@ fn optional(label: &str, text: Option<&str>) -> Markup {
     }
 }
 
-/// Renders an address, a line for each of its parts.
-fn block(address: &Address) -> Markup {
-    let postal_code = address.postal_code.as_deref().unwrap_or_default();
-    let city = format!("{postal_code} {}", address.city);
-    let lines = [
-        address.name.as_deref(),
-        address.company.as_deref(),
-        Some(address.line1.as_str()),
-        address.line2.as_deref(),
-        Some(city.trim()),
-        address.region.as_deref(),
-        Some(address.country.as_str()),
-        address.phone.as_deref(),
-    ];
-    html! {
-        address {
-            @for line in lines.into_iter().flatten() { (line) br; }
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use proto::common::v1::Address;
+
     use super::*;
 
     #[test]
@@ -214,8 +194,8 @@ mod tests {
             ..Address::default()
         };
         let expected = "<address>Ada<br>1 &lt;Way&gt;<br>53111 Bonn<br>DE<br></address>";
-        assert_eq!(block(&address).into_string(), expected);
+        assert_eq!(layout::address(&address).into_string(), expected);
         let bare = Address { postal_code: None, ..address };
-        assert!(block(&bare).into_string().contains("<br>Bonn<br>"));
+        assert!(layout::address(&bare).into_string().contains("<br>Bonn<br>"));
     }
 }

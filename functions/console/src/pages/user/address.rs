@@ -7,27 +7,6 @@ use super::field::{ADDRESS, Inputs};
 use crate::http::Fields;
 use crate::texts::user as texts;
 
-/// Renders an address, a line for each of its parts.
-pub(super) fn block(address: &Address) -> Markup {
-    let postal_code = address.postal_code.as_deref().unwrap_or_default();
-    let city = format!("{postal_code} {}", address.city);
-    let lines = [
-        address.name.as_deref(),
-        address.company.as_deref(),
-        Some(address.line1.as_str()),
-        address.line2.as_deref(),
-        Some(city.trim()),
-        address.region.as_deref(),
-        Some(address.country.as_str()),
-        address.phone.as_deref(),
-    ];
-    html! {
-        address {
-            @for line in lines.into_iter().flatten() { (line) br; }
-        }
-    }
-}
-
 /// Renders the fields of an address.
 pub(super) fn fields<'a>(inputs: Inputs<'a>, current: Option<&'a Address>) -> Markup {
     html! {
@@ -106,7 +85,7 @@ mod tests {
         assert_eq!(sent(&Fields::of("/x", &body.finish())), Some(address.clone()));
         let expected = "<address>Ada<br>Engines<br>1 &lt;Way&gt;<br>Flat 2<br>53111 Bonn<br>NRW<br>DE<br>+49 228 1\
                         <br></address>";
-        assert_eq!(block(&address).into_string(), expected);
+        assert_eq!(crate::layout::address(&address).into_string(), expected);
     }
 
     #[test]

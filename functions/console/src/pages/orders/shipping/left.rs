@@ -1,4 +1,4 @@
-//! What an order has left to ship, and why it cannot be shipped now.
+//! Units that an order has left to ship, and the reason why it cannot be shipped now.
 //!
 //! The orders function decides. This is for what is offered, and for what a preview can say beforehand.
 

@@ -1,7 +1,6 @@
 //! One packing slip: the address, and the units that are left to ship. It has no prices and no internal note.
 
 use maud::{Markup, html};
-use proto::common::v1::Address;
 use proto::orders::v1::Order;
 
 use super::super::shipping::left;
@@ -28,7 +27,7 @@ fn content(order: &Order) -> Markup {
         div.slip-facts {
             div {
                 h3 { (texts::RECIPIENT) }
-                @if let Some(address) = &order.shipping_address { (recipient(address)) }
+                @if let Some(address) = &order.shipping_address { (layout::address(address)) }
             }
             dl.facts {
                 dt { (texts::PLACED) }
@@ -81,30 +80,9 @@ fn items(order: &Order) -> Markup {
     }
 }
 
-/// Renders the recipient as on a parcel, a line for each part.
-fn recipient(address: &Address) -> Markup {
-    let postal_code = address.postal_code.as_deref().unwrap_or_default();
-    let city = format!("{postal_code} {}", address.city);
-    let lines = [
-        address.name.as_deref(),
-        address.company.as_deref(),
-        Some(address.line1.as_str()),
-        address.line2.as_deref(),
-        Some(city.trim()),
-        address.region.as_deref(),
-        Some(address.country.as_str()),
-        address.phone.as_deref(),
-    ];
-    html! {
-        address {
-            @for line in lines.into_iter().flatten() { (line) br; }
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use proto::common::v1::Money;
+    use proto::common::v1::{Address, Money};
     use proto::orders::v1::{OrderItem, Shipping};
 
     use super::*;
